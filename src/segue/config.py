@@ -1,0 +1,207 @@
+"""TOML in, frozen dataclasses out: strict, with the nearest name in every complaint."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from segue.errors import InputError
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return '; did you mean ...?' for the known name nearest to `name`, else the list of names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names) or 'none'}"
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Return the frozen dataclass `cls` made of `values`, each checked against its field's type.
+
+    Raises:
+        InputError: an unknown key (with the nearest name), a value of the wrong type, or one that the
+            dataclass itself refuses on construction (its ValueError).
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise InputError(f"{where}: unknown key {key!r}{nearest(key, fields)}")
+    checked = {key: _checked(value, hints[key], f"{where}.{key}") for key, value in values.items()}
+    try:
+        return cls(**checked)
+    except TypeError as error:
+        raise InputError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def build_kind(registry: Mapping[str, type[T]], values: Mapping[str, Any], where: str) -> T:
+    """Return the dataclass that `values['kind']` names in `registry`, made of the other values.
+
+    Raises:
+        InputError: no kind, an unknown kind, or what `build` refuses.
+    """
+    rest = dict(values)
+    kind = rest.pop("kind", None)
+    if not isinstance(kind, str) or kind not in registry:
+        raise InputError(f"{where}.kind is {kind!r}{nearest(str(kind), registry)}")
+    return build(registry[kind], rest, where)
+
+
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    """Return `value` as the field type `kind`, or raise InputError."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        options = typing.get_args(kind)
+        if value is None and type(None) in options:
+            return None
+        (kind,) = (option for option in options if option is not type(None))
+    if typing.get_origin(kind) is typing.Literal:
+        if value not in typing.get_args(kind):
+            raise InputError(f"{where} is {value!r}{nearest(str(value), map(str, typing.get_args(kind)))}")
+        return value
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{where} is {value!r}, expected a list")
+        return tuple(_checked(part, typing.get_args(kind)[0], f"{where}[{i}]") for i, part in enumerate(value))
+    if typing.get_origin(kind) is dict:
+        kind = dict
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(f"{where} is {value!r}, expected {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{where} is {value!r}, expected a finite number")
+    return value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        InputError: the file is missing or is no TOML.
+    """
+    try:
+        return parse_toml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); name a TOML file") from error
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; `where` names it in errors."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{where} is no valid TOML: {error}") from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Return `(dotted key, value)` of one `section.key=TOMLVALUE`; a bare word reads as a string.
+
+    >>> parse_override("training.epochs=3")
+    ('training.epochs', 3)
+    >>> parse_override("next_track.kind=shared")
+    ('next_track.kind', 'shared')
+    """
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text!r}: expected section.key=value")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        if not all(c.isalnum() or c in "_-" for c in raw) or not raw:
+            raise InputError(f"--set {text!r}: {raw!r} is no TOML value (quote strings)") from None
+        value = raw
+    return key.strip(), value
+
+
+def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `tables` with each dotted key of `overrides` replaced; `terms.0.weight` reaches into a list.
+
+    Raises:
+        InputError: a key leads through something that is neither a table nor a list.
+    """
+    result = _copied(tables)
+    for dotted, value in overrides.items():
+        *path, last = dotted.split(".")
+        here: Any = result
+        for part in path:
+            if isinstance(here, list) and part.isdigit() and int(part) < len(here):
+                here = here[int(part)]
+            elif isinstance(here, dict):
+                here = here.setdefault(part, {})
+            else:
+                raise InputError(f"--set {dotted}: {part!r} is no section here")
+        if isinstance(here, list) and last.isdigit() and int(last) < len(here):
+            here[int(last)] = value
+        elif isinstance(here, dict):
+            here[last] = value
+        else:
+            raise InputError(f"--set {dotted}: {last!r} cannot be set here")
+    return result
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(part) for part in value]
+    return value
+
+
+def dump_toml(tables: Mapping[str, Any]) -> str:
+    """Return TOML text for nested tables of strings, numbers, booleans, lists and lists of tables.
+
+    None is left out (TOML has none). `parse_toml(dump_toml(x)) == x` for such tables.
+    """
+    return "\n".join(_toml_lines(tables, "")).lstrip("\n") + "\n"
+
+
+def _toml_lines(tables: Mapping[str, Any], prefix: str) -> list[str]:
+    lines = [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in tables.items() if not _is_section(v) and v is not None]
+    for key, value in tables.items():
+        name = f"{prefix}{_toml_key(key)}"
+        if isinstance(value, Mapping):
+            lines += ["", f"[{name}]", *_toml_lines(value, f"{name}.")]
+        elif _is_section(value):
+            for part in value:
+                lines += ["", f"[[{name}]]", *_toml_lines(part, f"{name}.")]
+    return lines
+
+
+def _is_section(value: Any) -> bool:
+    listed = isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(p, Mapping) for p in value)
+    return isinstance(value, Mapping) or listed
+
+
+def _toml_key(key: str) -> str:
+    bare = key.isascii() and all(c.isalnum() or c in "_-" for c in key) and key
+    return key if bare else _toml_value(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        escaped = "".join(_toml_escape(c) for c in value)
+        return f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml_value(part) for part in value)}]"
+    raise AssertionError(f"no TOML for {type(value)}")
+
+
+def _toml_escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return f"\\u{ord(char):04X}" if ord(char) < 0x20 or ord(char) == 0x7F else char

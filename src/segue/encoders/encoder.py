@@ -1,0 +1,58 @@
+"""The abstract encoder: sessions in, one state a position out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from segue.axes import Float, Int
+from segue.session_batch import SessionBatch
+
+NUM_SPECIALS = 3
+"""Table rows 0 PAD, 1 UNKNOWN, 2 MASK stand before the first track."""
+INIT_BOUND = 0.02
+"""Bound of the truncated normal (mean 0, sigma 1) that every parameter starts from (the paper)."""
+
+
+class Encoder(nn.Module, ABC):
+    """A session encoder tied to the track table `table` [V + 3, D]; score of track t = y_hat . table[t]."""
+
+    masked: bool
+    """True: trained on MASK positions (cloze); False: position i predicts the track at i + 1 (causal)."""
+    inputs: frozenset[str]
+    """What it reads of a batch beside tracks and valid: 'feedback' or names of `side`."""
+
+    def __init__(self, num_tracks: int, width: int, max_len: int, *, sparse: bool) -> None:
+        super().__init__()
+        self.num_tracks, self.width, self.max_len = num_tracks, width, max_len
+        self.table = nn.Embedding(num_tracks + NUM_SPECIALS, width, padding_idx=0, sparse=sparse)
+
+    @abstractmethod
+    def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
+        """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
+
+    @abstractmethod
+    def next_state(self, batch: SessionBatch) -> Float[Tensor, "B D"]:
+        """Return the state that scores the track after each session's last valid one (cloze: MASK appended).
+
+        Sessions longer than the encoder holds keep their most recent tracks. An empty session gives a finite
+        state (that of no context).
+        """
+
+    def rows(self, tracks: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
+        """Return the table rows of `tracks`."""
+        return self.table(tracks)  # type: ignore[no-any-return]
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0."""
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+                continue
+            for parameter in module.parameters(recurse=False):
+                nn.init.trunc_normal_(parameter, 0.0, 1.0, -INIT_BOUND, INIT_BOUND, generator=generator)
+        with torch.no_grad():
+            self.table.weight[:2].zero_()

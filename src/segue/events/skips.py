@@ -1,0 +1,31 @@
+"""The one definition of 'skipped' (NumPy or torch arrays alike)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+VERY_BRIEFLY: Final = 3
+BRIEFLY: Final = 2
+MOSTLY: Final = 1
+TO_ITS_END: Final = 0
+UNKNOWN_STRENGTH: Final = 255
+SKIP_AT_LEAST: Final = 2
+"""Smallest strength that counts as a skip (method, section 1)."""
+
+FEEDBACK_UNKNOWN: Final = 4
+FEEDBACK_HIDDEN: Final = 5
+"""`SessionBatch.feedback`: strength 0..3, 4 unknown, 5 hidden (masked, padded, or to be predicted)."""
+NUM_FEEDBACK: Final = 6
+
+
+def skipped(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:
+    """Return the boolean array of skipped events: strength in skip_at_least..3 (unknown is not skipped).
+
+    Works on `SessionBatch.feedback` too: its codes above 3 are neither skipped nor listened.
+    """
+    return (strength >= skip_at_least) & (strength <= VERY_BRIEFLY)
+
+
+def listened(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:
+    """Return the boolean array of listened events: strength in 0..skip_at_least - 1."""
+    return strength < skip_at_least

@@ -1,0 +1,133 @@
+"""Writing files so that a reader never sees half of one, and names that stay inside their folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segue.errors import FormatError, InputError
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (a renamed file is on disk only after this)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success its files are synced and it is renamed to `path`.
+
+    An existing `path` is refused unless it is empty, or `overwrite` is set and it bears the file `marker`.
+    The old folder goes only when the new one is whole.
+
+    Raises:
+        InputError: `path` exists and may not be replaced.
+    """
+    check_replaceable(path, overwrite=overwrite, marker=marker)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    try:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            if file.is_file():
+                with file.open("rb+") as handle:
+                    os.fsync(handle.fileno())
+            else:
+                sync_folder(file)
+        temporary.chmod(0o755)
+        _swap(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:
+    """Refuse early what `replaced_folder` would refuse at its end.
+
+    Raises:
+        InputError: `path` is a file, or a folder that may not be replaced.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError(f"{path} is a file; name a folder to write")
+    if not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already; name another folder or add --overwrite")
+    if not (path / marker).is_file():
+        raise InputError(f"{path} holds no {marker}, so it is not ours to overwrite; remove it by hand")
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put `new` where `path` is, keeping the old folder until the new name stands."""
+    if path.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+        path.replace(old)
+        new.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        new.replace(path)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all (NaN is refused: it is no JSON)."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    with replaced_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON document of `path`.
+
+    Raises:
+        FormatError: the file is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FormatError(f"{path} is missing; is {path.parent} the folder you meant?") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is no readable JSON ({error}); the folder is damaged") from error
+
+
+def plain_name(name: str, where: str) -> str:
+    """Return `name` if it is a plain file name (no separators, no dots that climb, not hidden).
+
+    Raises:
+        FormatError: a manifest names something that could leave its folder.
+    """
+    allowed = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+    if not name or not allowed or name.startswith(".") or len(name) > 200:
+        raise FormatError(f"{where} names {name!r}, which is no plain file name; the manifest is not trusted")
+    return name

@@ -1,0 +1,23 @@
+"""What evaluation and serving ask of anything that ranks tracks: the neural model and every baseline alike."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from segue.axes import Float, Int
+from segue.session_batch import SessionBatch
+
+
+class Scorer(Protocol):
+    """Scores tracks as the next one after each session of a batch (contexts, right-padded, true strengths)."""
+
+    name: str
+    """Name in tables: 'model', 'popularity', 'repeat-last', 'markov', 'v-sknn', 'listen-rate'."""
+
+    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the score of each candidate row (track rows >= 3) for its session; higher is better."""
+
+    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+        """Return scores of all R = V + 3 table rows; -inf at specials and at rows that are no candidates."""

@@ -1,0 +1,117 @@
+"""Track ids as text: one byte string and its offsets, in UTF-8 byte order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.errors import FormatError
+from segue.hashing import pack_text
+
+PAD: Final = 0
+UNKNOWN: Final = 1
+MASK: Final = 2
+NUM_SPECIALS: Final = 3
+"""Table rows below the first track: PAD, UNKNOWN, MASK."""
+
+
+class TextColumn:
+    """Texts laid end to end: `data` uint8 and `offsets` int64 (one more than texts), possibly memory-mapped."""
+
+    def __init__(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        self.data = data
+        self.offsets = offsets
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> TextColumn:
+        """Return the column that holds `texts` in their order."""
+        return cls(*pack_text(list(texts)))
+
+    @classmethod
+    def read(cls, folder: Path) -> TextColumn:
+        """Return the column of `folder/{bytes,offsets}.npy`, memory-mapped.
+
+        Raises:
+            FormatError: a file is missing or the two do not fit each other.
+        """
+        data, offsets = read_array(folder / "bytes.npy"), read_array(folder / "offsets.npy")
+        fits = data.dtype == np.uint8 and offsets.dtype == np.int64 and len(offsets) > 0
+        if not fits or offsets[0] != 0 or offsets[-1] != len(data):
+            raise FormatError(f"{folder}: bytes and offsets do not fit each other; prepare the store again")
+        return cls(data, offsets)
+
+    def write(self, folder: Path) -> None:
+        """Write `bytes.npy` and `offsets.npy` into `folder` (made if it is missing)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "bytes.npy", self.data, allow_pickle=False)
+        np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def raw(self, index: int) -> bytes:
+        """Return the UTF-8 bytes of text `index`."""
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def text(self, index: int) -> str:
+        """Return text `index`; bytes that are no UTF-8 read as U+FFFD."""
+        return self.raw(index).decode("utf-8", "replace")
+
+    def texts(self, indices: Sequence[int] | NDArray[np.int64]) -> list[str]:
+        """Return the texts of `indices`, in that order."""
+        return [self.text(int(index)) for index in indices]
+
+
+class Vocabulary(TextColumn):
+    """Track ids by table row: row r (>= 3) is the (r - 3)-th id in UTF-8 byte order."""
+
+    @property
+    def num_tracks(self) -> int:
+        """V, the number of tracks (specials not counted)."""
+        return len(self)
+
+    def track_id(self, row: int) -> str:
+        """Return the id of table row `row` (3 <= row < V + 3)."""
+        if not NUM_SPECIALS <= row < len(self) + NUM_SPECIALS:
+            raise IndexError(f"row {row} is no track row of a vocabulary of {len(self)} tracks")
+        return self.text(row - NUM_SPECIALS)
+
+    def row(self, track_id: str) -> int:
+        """Return the table row of `track_id`, or UNKNOWN where the vocabulary lacks it (binary search)."""
+        wanted = track_id.encode("utf-8", "surrogatepass")
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self.raw(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low + NUM_SPECIALS if low < len(self) and self.raw(low) == wanted else UNKNOWN
+
+    def rows(self, track_ids: Iterable[str]) -> list[int]:
+        """Return the table row of each id, UNKNOWN where the vocabulary lacks it."""
+        return [self.row(track_id) for track_id in track_ids]
+
+
+def read_array(path: Path) -> NDArray[np.generic]:
+    """Return the array of an .npy file, memory-mapped read-only (an empty one is read whole).
+
+    Raises:
+        FormatError: missing, truncated, or no plain array.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except FileNotFoundError as error:
+        raise FormatError(f"{path} is missing; prepare the store again") from error
+    except (ValueError, OSError, EOFError) as error:
+        try:  # a length-0 array cannot be mapped
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            raise FormatError(f"{path} is damaged ({error}); prepare the store again") from error
+        if len(array) == 0:
+            return array  # type: ignore[no-any-return]
+        raise FormatError(f"{path} is damaged ({error}); prepare the store again") from error
