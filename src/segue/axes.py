@@ -19,6 +19,6 @@ except ModuleNotFoundError:  # the check belongs to the tests; the product does 
         def __class_getitem__(cls, item: tuple[type, str]) -> type:
             return item[0]
 
-    Bool = Float = Int = Num = UInt8 = _AnyShape  # type: ignore[assignment,misc]
+    Bool = Float = Int = Num = UInt8 = _AnyShape  # type: ignore[assignment]
 
 __all__ = ["Bool", "Float", "Int", "Num", "UInt8"]

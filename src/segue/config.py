@@ -116,7 +116,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: expected section.key=value")
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
+        value: Any = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         if not all(c.isalnum() or c in "_-" for c in raw) or not raw:
             raise InputError(f"--set {text!r}: {raw!r} is no TOML value (quote strings)") from None
@@ -130,7 +130,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     Raises:
         InputError: a key leads through something that is neither a table nor a list.
     """
-    result = _copied(tables)
+    result: dict[str, Any] = _copied(tables)
     for dotted, value in overrides.items():
         *path, last = dotted.split(".")
         here: Any = result

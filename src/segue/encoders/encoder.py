@@ -41,7 +41,7 @@ class Encoder(nn.Module, ABC):
         state (that of no context).
         """
 
-    def rows(self, tracks: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
+    def rows(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
         """Return the table rows of `tracks`."""
         return self.table(tracks)  # type: ignore[no-any-return]
 

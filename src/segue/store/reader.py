@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,27 +60,27 @@ class Store:
     @cached_property
     def tracks(self) -> NDArray[np.int32]:
         """Table row of each event, int32 [rows]."""
-        return self._flat("tracks", self.num_rows).view(np.ndarray)  # type: ignore[return-value]
+        return self._flat("tracks", self.num_rows)
 
     @cached_property
     def strength(self) -> NDArray[np.uint8]:
         """Skip strength of each event, uint8 [rows]: 0..3, 255 unknown."""
-        return self._flat("strength", self.num_rows)  # type: ignore[return-value]
+        return self._flat("strength", self.num_rows)
 
     @cached_property
     def session_key(self) -> NDArray[np.uint64]:
         """64-bit key of each session, uint64 [sessions]."""
-        return self._flat("session_key", self.num_sessions)  # type: ignore[return-value]
+        return self._flat("session_key", self.num_sessions)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """First row of each session over all shards, and the number of rows last, int64 [sessions + 1]."""
         parts, rows = [np.zeros(1, np.int64)], 0
         for shard in self.manifest.shards:
-            parts.append(np.asarray(self._array(f"{shard.name}/offsets.npy"))[1:] + rows)  # type: ignore[operator]
+            parts.append(np.asarray(self._array(f"{shard.name}/offsets.npy"))[1:] + rows)
             rows += shard.num_rows
         if len(parts) == 2:
-            return self._array(f"{self.manifest.shards[0].name}/offsets.npy")  # type: ignore[return-value]
+            return self._array(f"{self.manifest.shards[0].name}/offsets.npy")
         return np.concatenate(parts)
 
     @cached_property
@@ -95,7 +95,7 @@ class Store:
         """Return the declaration of side column `name`, or None where the store lacks it."""
         return next((column for column in self.manifest.side if column.name == name), None)
 
-    def side(self, name: str) -> NDArray[np.generic]:
+    def side(self, name: str) -> NDArray[Any]:
         """Return side column `name`, [rows] or [sessions] by its level.
 
         Raises:
@@ -116,7 +116,7 @@ class Store:
         """Return `duration` [V] in seconds or `features` [V, F], or None where the store lacks it."""
         if name not in self.manifest.track_columns:
             return None
-        return self._array(f"tracks/{name}.npy")  # type: ignore[return-value]
+        return self._array(f"tracks/{name}.npy")
 
     def verify(self) -> None:
         """Read every byte once and compare with the manifest's fingerprint; check rows and offsets.
@@ -148,16 +148,16 @@ class Store:
         if sums != (self.num_sessions, self.num_rows):
             raise FormatError(f"{self.path}: the manifest's counts do not add up; prepare the store again")
 
-    def _array(self, name: str) -> NDArray[np.generic]:
+    def _array(self, name: str) -> NDArray[Any]:
         return read_array(self.path / name)
 
-    def _flat(self, name: str, length: int) -> NDArray[np.generic]:
+    def _flat(self, name: str, length: int) -> NDArray[Any]:
         parts = [self._array(f"{shard.name}/{name}.npy") for shard in self.manifest.shards]
         if sum(map(len, parts)) != length:
             raise FormatError(f"{self.path}: {name} has a wrong length; prepare the store again")
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _take(digest: hashlib.blake2b, name: str, array: NDArray[np.generic]) -> None:
+def _take(digest: hashlib.blake2b, name: str, array: NDArray[Any]) -> None:
     digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
-    digest.update(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"")
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

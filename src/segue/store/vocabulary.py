@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,14 +97,14 @@ class Vocabulary(TextColumn):
         return [self.row(track_id) for track_id in track_ids]
 
 
-def read_array(path: Path) -> NDArray[np.generic]:
+def read_array(path: Path) -> NDArray[Any]:
     """Return the array of an .npy file, memory-mapped read-only (an empty one is read whole).
 
     Raises:
         FormatError: missing, truncated, or no plain array.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise FormatError(f"{path} is missing; prepare the store again") from error
     except (ValueError, OSError, EOFError) as error:
@@ -113,5 +113,5 @@ def read_array(path: Path) -> NDArray[np.generic]:
         except (ValueError, OSError, EOFError):
             raise FormatError(f"{path} is damaged ({error}); prepare the store again") from error
         if len(array) == 0:
-            return array  # type: ignore[no-any-return]
+            return array
         raise FormatError(f"{path} is damaged ({error}); prepare the store again") from error

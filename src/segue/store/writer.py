@@ -80,7 +80,8 @@ class StoreWriter:
     def add_shard(self, sessions: SessionColumns) -> None:
         """Write one shard; lengths and dtypes are asserted."""
         num_rows, num_sessions = len(sessions.tracks), len(sessions.session_key)
-        assert len(sessions.offsets) == num_sessions + 1 and int(sessions.offsets[-1]) == num_rows
+        assert len(sessions.offsets) == num_sessions + 1, "one offset more than sessions"
+        assert int(sessions.offsets[-1]) == num_rows, "the last offset closes the rows"
         assert set(sessions.side) == {column.name for column in self._side}, "side columns as declared"
         shard = Shard(f"shard-{len(self._shards):05d}", num_sessions, num_rows)
         folder = self._folder / shard.name
@@ -136,7 +137,7 @@ class StoreWriter:
         stored = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
         np.save(folder / f"{name}.npy", stored, allow_pickle=False)
         self._digest.update(f"{name}:{stored.dtype.str}:{stored.shape}".encode())
-        self._digest.update(memoryview(stored).cast("B") if stored.size else b"")
+        self._digest.update(stored.reshape(-1).view(np.uint8))
 
 
 def assert_rows(tracks: NDArray[np.int32], num_tracks: int) -> None:
