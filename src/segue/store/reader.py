@@ -160,4 +160,4 @@ class Store:
 
 def _take(digest: hashlib.blake2b, name: str, array: NDArray[Any]) -> None:
     digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

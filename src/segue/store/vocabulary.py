@@ -104,12 +104,13 @@ def read_array(path: Path) -> NDArray[Any]:
         FormatError: missing, truncated, or no plain array.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
     except FileNotFoundError as error:
         raise FormatError(f"{path} is missing; prepare the store again") from error
     except (ValueError, OSError, EOFError) as error:
         try:  # a length-0 array cannot be mapped
-            array = np.load(path, allow_pickle=False)
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
         except (ValueError, OSError, EOFError):
             raise FormatError(f"{path} is damaged ({error}); prepare the store again") from error
         if len(array) == 0:

@@ -137,7 +137,7 @@ class StoreWriter:
         stored = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
         np.save(folder / f"{name}.npy", stored, allow_pickle=False)
         self._digest.update(f"{name}:{stored.dtype.str}:{stored.shape}".encode())
-        self._digest.update(stored.reshape(-1).view(np.uint8))
+        self._digest.update(stored.reshape(-1).view(np.uint8).data)
 
 
 def assert_rows(tracks: NDArray[np.int32], num_tracks: int) -> None:
