@@ -1,0 +1,61 @@
+"""Small stores for the tests: sessions of unequal length, one without skips, one all skips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from segue import columns
+from segue.hashing import pack_text, session_keys
+from segue.store import NUM_SPECIALS, Store, StoreWriter, Vocabulary
+from segue.store.manifest import SideColumn, Source
+from segue.store.writer import SessionColumns, TrackTable
+
+SIDE = (
+    SideColumn(columns.INFERRED, "bool"),
+    SideColumn(columns.DATE, "int32", "session"),
+    SideColumn(columns.USER, "int32", "session"),
+)
+
+
+def tiny_store(
+    path: Path, sessions: int = 24, seed: int = 0, *, tracks: int = 40, longest: int = 12, num_shards: int = 1
+) -> Store:
+    """Return a store of `sessions` sessions of 3 to `longest` events over `tracks` tracks, written to `path`.
+
+    Session 0 has no skips, session 1 is all skips, session 2 is the shortest (3 events), session 3 the longest;
+    about one strength in twenty is unknown elsewhere. Tracks follow the one before them (t + 1) half of the time,
+    so that there is something to learn. Dates rise by a day every fourth session; there are sessions / 3 users.
+    """
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(3, longest + 1, sessions)
+    lengths[2:3], lengths[3:4] = 3, longest
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    rows = int(offsets[-1])
+    drawn = generator.integers(0, tracks, rows)
+    fresh = generator.random(rows) < 0.5
+    fresh[offsets[:-1]] = True
+    start = np.maximum.accumulate(np.where(fresh, np.arange(rows), 0))
+    values = (drawn[start] + np.arange(rows) - start) % tracks + NUM_SPECIALS
+    strength = generator.choice(np.array([0, 1, 2, 3, 255], np.uint8), rows, p=[0.4, 0.1, 0.15, 0.3, 0.05])
+    strength[: offsets[1]] = 0
+    strength[offsets[1] : offsets[2]] = 3
+    keys = session_keys(*pack_text([f"session {i}" for i in range(sessions)]))
+    bounds = np.linspace(0, sessions, num_shards + 1).astype(np.int64)
+    with StoreWriter(path, Source("simulation", path.name), SIDE) as writer:
+        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+            low, high = int(offsets[first]), int(offsets[last])
+            days = np.arange(first, last)
+            side = {
+                columns.INFERRED: np.zeros(high - low, np.bool_),
+                columns.DATE: (17_800 + days // 4).astype(np.int32),
+                columns.USER: (days // 3).astype(np.int32),
+            }
+            events = values[low:high].astype(np.int32), strength[low:high], offsets[first : last + 1] - low
+            writer.add_shard(SessionColumns(*events, keys[first:last], side))
+        names = Vocabulary.from_texts([f"t{i:04d}" for i in range(tracks)])
+        assert isinstance(names, Vocabulary)
+        titles = [f"Title {i}" for i in range(tracks)]
+        writer.finish(names, TrackTable(title=titles, artist=[f"Artist {i // 4}" for i in range(tracks)]))
+    return Store(path)
