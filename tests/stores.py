@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def tiny_store(
     keys = session_keys(*pack_text([f"session {i}" for i in range(sessions)]))
     bounds = np.linspace(0, sessions, num_shards + 1).astype(np.int64)
     with StoreWriter(path, Source("simulation", path.name), SIDE) as writer:
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in itertools.pairwise(bounds):
             low, high = int(offsets[first]), int(offsets[last])
             days = np.arange(first, last)
             side = {
