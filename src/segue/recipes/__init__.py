@@ -1,0 +1,18 @@
+"""Recipes: TOML in, one frozen record out."""
+
+from segue.recipes.configs import TERMS, EvaluationConfig, SkipContrastive, TrainingConfig
+from segue.recipes.loading import list_recipes, load_recipe, recipe_path
+from segue.recipes.recipe import RECIPE_VERSION, Recipe, recipe_from_tables
+
+__all__ = [
+    "RECIPE_VERSION",
+    "TERMS",
+    "EvaluationConfig",
+    "Recipe",
+    "SkipContrastive",
+    "TrainingConfig",
+    "list_recipes",
+    "load_recipe",
+    "recipe_from_tables",
+    "recipe_path",
+]

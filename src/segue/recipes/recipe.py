@@ -1,0 +1,96 @@
+"""A recipe: everything that decides what is trained, in one frozen record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final
+
+from segue.batches.negatives import NEXT_TRACK
+from segue.batches.split import DataConfig
+from segue.config import build, build_kind, nearest
+from segue.encoders import ENCODERS
+from segue.errors import InputError
+from segue.recipes.configs import TERMS, EvaluationConfig, SkipContrastive, TrainingConfig
+
+RECIPE_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One resolved recipe; equal recipes, stores and machines give equal bytes."""
+
+    name: str
+    """Name of the preset or of the file it came from."""
+    encoder: Any
+    """A config of `segue.encoders.ENCODERS`."""
+    next_track: Any
+    """A config of `segue.batches.negatives.NEXT_TRACK`."""
+    terms: tuple[SkipContrastive, ...] = ()
+    """What is added to next_track: none is S-."""
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    recipe_version: int = RECIPE_VERSION
+
+    def to_tables(self) -> dict[str, Any]:
+        """Return the recipe as TOML tables; `recipe_from_tables` gives an equal recipe back."""
+        return {
+            "recipe_version": self.recipe_version,
+            "name": self.name,
+            "data": asdict(self.data),
+            "encoder": _kind_table(ENCODERS, self.encoder),
+            "next_track": _kind_table(NEXT_TRACK, self.next_track),
+            "training": asdict(self.training),
+            "evaluation": asdict(self.evaluation),
+            "terms": [_kind_table(TERMS, term) for term in self.terms],
+        }
+
+
+def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
+    """Return the recipe of TOML `tables`; what they leave out takes its default. `where` names them in errors.
+
+    Raises:
+        InputError: another recipe_version, an unknown key (with the nearest name), a wrong value.
+    """
+    known = {part.name for part in fields(Recipe)}
+    for key in tables:
+        if key not in known:
+            raise InputError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+    version = tables.get("recipe_version")
+    if version != RECIPE_VERSION or isinstance(version, bool):
+        raise InputError(
+            f"{where}: recipe_version is {version!r}, this Segue reads {RECIPE_VERSION}; "
+            f"write 'recipe_version = {RECIPE_VERSION}' at the top, or update Segue"
+        )
+    name = tables.get("name", where)
+    if not isinstance(name, str):
+        raise InputError(f"{where}.name is {name!r}, expected a text")
+    terms = tables.get("terms", ())
+    if not isinstance(terms, list | tuple):
+        raise InputError(f"{where}.terms is {terms!r}, expected [[terms]] tables")
+    return Recipe(
+        name=name,
+        data=build(DataConfig, _table(tables, "data", where), f"{where}: data"),
+        encoder=build_kind(ENCODERS, _table(tables, "encoder", where), f"{where}: encoder"),
+        next_track=build_kind(NEXT_TRACK, _table(tables, "next_track", where), f"{where}: next_track"),
+        terms=tuple(build_kind(TERMS, _as_table(t, f"{where}: terms.{i}"), f"{where}: terms.{i}")
+                    for i, t in enumerate(terms)),
+        training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
+        evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
+    )
+
+
+def _table(tables: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    return _as_table(tables.get(name, {}), f"{where}.{name}")
+
+
+def _as_table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} is {value!r}, expected a table")
+    return value
+
+
+def _kind_table(registry: Mapping[str, type[Any]], config: Any) -> dict[str, Any]:
+    kind = next(name for name, known in registry.items() if type(config) is known)
+    return {"kind": kind, **asdict(config)}
