@@ -74,8 +74,9 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
         data=build(DataConfig, _table(tables, "data", where), f"{where}: data"),
         encoder=build_kind(ENCODERS, _table(tables, "encoder", where), f"{where}: encoder"),
         next_track=build_kind(NEXT_TRACK, _table(tables, "next_track", where), f"{where}: next_track"),
-        terms=tuple(build_kind(TERMS, _as_table(t, f"{where}: terms.{i}"), f"{where}: terms.{i}")
-                    for i, t in enumerate(terms)),
+        terms=tuple(
+            build_kind(TERMS, _as_table(t, f"{where}: terms.{i}"), f"{where}: terms.{i}") for i, t in enumerate(terms)
+        ),
         training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
         evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
     )

@@ -1,0 +1,77 @@
+"""A finished or running run, ready to rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segue.checkpoint.run_folder import RunFolder
+from segue.encoders import build_encoder
+from segue.encoders.encoder import Encoder
+from segue.errors import FormatError
+from segue.recipes import Recipe
+from segue.store import NUM_SPECIALS, Vocabulary
+from segue.store.vocabulary import TextColumn, read_array
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run holds for ranking: no store needed."""
+
+    recipe: Recipe
+    encoder: Encoder
+    """With the best weights, on the CPU, in eval mode."""
+    vocabulary: Vocabulary
+    candidates: NDArray[np.int32]
+    """Sorted table rows that may be ranked, int32 [C]."""
+    training_counts: NDArray[np.int64]
+    """Plays of each table row in training, int64 [V + 3]."""
+    titles: TextColumn | None
+    artists: TextColumn | None
+    environment: dict[str, Any]
+    best: dict[str, Any]
+    """Epoch and validation metrics of the best weights."""
+
+
+def load_run(path: str | Path) -> LoadedRun:
+    """Return the run at `path` with its best weights.
+
+    Raises:
+        FormatError: no run, damaged, of another version, or without weights yet.
+    """
+    run = RunFolder.open(path)
+    recipe = run.recipe()
+    vocabulary = Vocabulary.read(run.path / "vocabulary")
+    assert isinstance(vocabulary, Vocabulary)
+    weights, best = run.weights("best")
+    generator = torch.Generator().manual_seed(0)  # every parameter is replaced below
+    encoder = build_encoder(
+        recipe.encoder, vocabulary.num_tracks, recipe.data.max_len, sparse=False, generator=generator
+    )
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise FormatError(f"{run.path}/best does not fit its config.toml ({error}); train again") from error
+    counts = read_array(run.path / "training_counts.npy")
+    if len(counts) != vocabulary.num_tracks + NUM_SPECIALS:
+        raise FormatError(f"{run.path}/training_counts.npy does not fit the vocabulary; train again")
+    return LoadedRun(
+        recipe=recipe,
+        encoder=encoder.eval(),
+        vocabulary=vocabulary,
+        candidates=read_array(run.path / "candidates.npy"),
+        training_counts=counts,
+        titles=_text(run.path / "tracks" / "title"),
+        artists=_text(run.path / "tracks" / "artist"),
+        environment=run.environment(),
+        best=best,
+    )
+
+
+def _text(folder: Path) -> TextColumn | None:
+    return TextColumn.read(folder) if folder.is_dir() else None

@@ -1,0 +1,178 @@
+"""A run on disk, run_version 1.
+
+run.json               the marker: run_version
+config.toml            the resolved recipe
+environment.json       versions, commit, device, threads, seed, store fingerprint, simulated
+state.json             where the run stands
+metrics.jsonl          one line an epoch, the same bytes for the same run
+timings.jsonl          one line an epoch, wall times
+vocabulary/ tracks/    copies of the store's, so that a run recommends without its store
+training_counts.npy    int64 [V + 3], plays of each table row in training
+candidates.npy         int32 [C], table rows that may be ranked
+best/weights.safetensors
+last/checkpoint.safetensors    weights, optimiser, generators; a finished run keeps last/weights.safetensors only
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from torch import Tensor
+
+from segue.batches.split import Split
+from segue.checkpoint.tensors import read_tensors, write_tensors
+from segue.config import dump_toml, read_toml
+from segue.errors import FormatError, InputError
+from segue.files import check_replaceable, read_json, replaced_file, replaced_folder, write_json
+from segue.recipes import Recipe, recipe_from_tables
+from segue.store import Store
+from segue.store.writer import TEXT_COLUMNS
+
+RUN_VERSION: Final = 1
+MARKER: Final = "run.json"
+WEIGHTS: Final = "weights.safetensors"
+CHECKPOINT: Final = "checkpoint.safetensors"
+
+
+class RunFolder:
+    """The folder of one run; `create` makes it, `open` finds it."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        recipe: Recipe,
+        split: Split,
+        store: Store,
+        *,
+        environment: Mapping[str, Any],
+        overwrite: bool = False,
+    ) -> RunFolder:
+        """Return a new run folder that holds all but weights and metrics.
+
+        Raises:
+            InputError: `path` exists (and `overwrite` is not set, or it is no run).
+        """
+        with replaced_folder(Path(path), overwrite=overwrite, marker=MARKER) as folder:
+            write_json(folder / MARKER, {"run_version": RUN_VERSION})
+            (folder / "config.toml").write_text(dump_toml(recipe.to_tables()), encoding="utf-8")
+            write_json(folder / "environment.json", dict(environment))
+            store.vocabulary.write(folder / "vocabulary")
+            for name in TEXT_COLUMNS:
+                column = store.track_text(name)
+                if column is not None:
+                    column.write(folder / "tracks" / name)
+            np.save(folder / "training_counts.npy", split.training_counts.astype("<i8"), allow_pickle=False)
+            np.save(folder / "candidates.npy", split.candidates.astype("<i4"), allow_pickle=False)
+            (folder / "metrics.jsonl").touch()
+            (folder / "timings.jsonl").touch()
+            write_json(folder / "state.json", {"status": "started", "epoch": 0})
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Return the run at `path`.
+
+        Raises:
+            FormatError: no run, or one of another run_version.
+        """
+        folder = Path(path)
+        if not (folder / MARKER).is_file():
+            raise FormatError(f"{folder} is no run (it has no {MARKER}); name a folder that segue train made")
+        document = read_json(folder / MARKER)
+        found = document.get("run_version") if isinstance(document, dict) else None
+        if found != RUN_VERSION:
+            raise FormatError(
+                f"{folder} has run_version {found!r}, this Segue reads {RUN_VERSION}; update Segue or train again"
+            )
+        return cls(folder)
+
+    @staticmethod
+    def check_free(path: str | Path, *, overwrite: bool) -> None:
+        """Refuse early what `create` would refuse (see there)."""
+        check_replaceable(Path(path), overwrite=overwrite, marker=MARKER)
+
+    def recipe(self) -> Recipe:
+        """Return the resolved recipe of `config.toml`."""
+        return recipe_from_tables(read_toml(self.path / "config.toml"), str(self.path / "config.toml"))
+
+    def environment(self) -> dict[str, Any]:
+        """Return `environment.json`."""
+        document: dict[str, Any] = read_json(self.path / "environment.json")
+        return document
+
+    def state(self) -> dict[str, Any]:
+        """Return `state.json`: at least status (started, running, interrupted, failed, finished) and epoch."""
+        document: dict[str, Any] = read_json(self.path / "state.json")
+        return document
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Replace `state.json`."""
+        write_json(self.path / "state.json", dict(state))
+
+    def save_weights(
+        self, name: Literal["best", "last"], weights: Mapping[str, Tensor], document: Mapping[str, Any]
+    ) -> None:
+        """Replace the weights of `best/` or `last/`; `document` (epoch, metrics) goes into the file's header."""
+        write_tensors(self.path / name / WEIGHTS, weights, document)
+
+    def weights(self, name: Literal["best", "last"] = "best") -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the weights of `best/` or `last/` on the CPU and their document."""
+        return read_tensors(self.path / name / WEIGHTS)
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+        """Replace `last/checkpoint.safetensors`: one file, so that no kill leaves half a checkpoint."""
+        write_tensors(self.path / "last" / CHECKPOINT, tensors, document)
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what `save_checkpoint` wrote last, or None before the first."""
+        path = self.path / "last" / CHECKPOINT
+        return read_tensors(path) if path.is_file() else None
+
+    def drop_checkpoint(self) -> None:
+        """Remove the optimiser state of a finished run."""
+        (self.path / "last" / CHECKPOINT).unlink(missing_ok=True)
+
+    def append(self, name: Literal["metrics", "timings"], line: Mapping[str, Any]) -> None:
+        """Append one JSON line to `metrics.jsonl` or `timings.jsonl`."""
+        with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def lines(self, name: Literal["metrics", "timings"] = "metrics") -> list[dict[str, Any]]:
+        """Return the whole lines of `metrics.jsonl` or `timings.jsonl` (a torn last line is passed over)."""
+        text = (self.path / f"{name}.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def keep_epochs(self, epochs: int) -> None:
+        """Cut `metrics.jsonl` and `timings.jsonl` to the first `epochs` epochs (before a resume)."""
+        names: tuple[Literal["metrics", "timings"], ...] = ("metrics", "timings")
+        for name in names:
+            kept = [line for line in self.lines(name) if line["epoch"] <= epochs]
+            with replaced_file(self.path / f"{name}.jsonl") as temporary:
+                text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept)
+                temporary.write_text(text, encoding="utf-8")
+
+    def check_disk(self, weight_bytes: int) -> None:
+        """Refuse to begin a run that cannot be saved.
+
+        Adam holds two numbers a parameter, so a checkpoint is 3 times the weights; while one replaces another both
+        stand on disk, beside best/ and its own replacement: 8 times the weights.
+
+        Raises:
+            InputError: less is free than that.
+        """
+        needed = 8 * weight_bytes
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise InputError(
+                f"{self.path}: checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+                "free some disk or name another folder"
+            )
