@@ -1,0 +1,219 @@
+"""Verbs about data: simulate, prepare, inspect."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from segue.cli.tables import facts_text, inspect_text
+from segue.cli.terminal import Terminal, json_text
+
+Shown = Annotated[Terminal, Parameter(parse=False)]
+World = Literal["null", "track", "state", "taste", "no-reaction", "full"]
+Flat = Parameter(name="*")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a new folder is written, and how the result is printed."""
+
+    overwrite: bool = False
+    """Replace an existing folder, if it is one of ours."""
+    json: bool = False
+    """Print one JSON document instead of text."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What comes beside a log, and how many bad rows are borne."""
+
+    tracks: Path | None = None
+    """Track table (CSV or Parquet): titles, artists, durations, features."""
+    max_rejected: float = 0.001
+    """Largest share of unusable rows; above it the run stops."""
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Which column of a table says what."""
+
+    session_column: str | None = None
+    """Session id; without it sessions are cut from each user's history."""
+    user_column: str | None = None
+    """User id; histories are cut by --gap-minutes and --max-length."""
+    gap_minutes: float = 20.0
+    """A pause this long ends a session."""
+    max_length: int = 20
+    """A session this long ends."""
+    track_column: str = "track"
+    """Track id, kept as text."""
+    position_column: str | None = None
+    """Order within the session."""
+    time_column: str | None = None
+    """Time of the event (seconds, or ISO 8601); without position and time, file order."""
+    skipped_column: str | None = None
+    """True or 1 where the track was skipped."""
+    strength_column: str | None = None
+    """Skip strength 0..3 (3 = skipped very early)."""
+    played_column: str | None = None
+    """Seconds played, with --duration-column."""
+    duration_column: str | None = None
+    """Length of the track in seconds."""
+    side: tuple[str, ...] = ()
+    """Further columns to keep; repeat the option."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What is simulated."""
+
+    sessions: int = 10_000
+    """Number of sessions."""
+    tracks: int = 50_704
+    """Size of the catalogue."""
+    seed: int = 1
+    """Seed of everything drawn."""
+    world: World = "full"
+    """Why listeners skip: null (at random), track, state, taste, no-reaction, full."""
+
+
+def add_to(app: App) -> None:
+    """Add the verbs of this module to the command."""
+    prepare = App(name="prepare", help="Turn a listening log into a store.")
+    for verb in (prepare_mssd, prepare_table, prepare_ratings):
+        prepare.command(verb, name=verb.__name__.removeprefix("prepare_"))
+    app.command(simulate)
+    app.command(prepare)
+    app.command(inspect)
+
+
+def simulate(
+    out: Path,
+    /,
+    *,
+    what: Annotated[Simulated, Flat] = Simulated(),
+    store: bool = False,
+    output: Annotated[Output, Flat] = Output(),
+    terminal: Shown,
+) -> None:
+    """Simulate a listening log in the layout of the Music Streaming Sessions Dataset.
+
+    Args:
+        out: folder to write.
+        store: write a store at once instead of a log.
+    """
+    from segue import api
+
+    facts = api.simulate(
+        out, **asdict(what), store=store, overwrite=output.overwrite, progress=terminal
+    )
+    terminal.close()
+    print(json_text(facts) if output.json else facts_text(facts))
+
+
+def prepare_mssd(
+    path: Path,
+    store: Path,
+    /,
+    *,
+    rejection: Annotated[Rejection, Flat] = Rejection(),
+    output: Annotated[Output, Flat] = Output(),
+    terminal: Shown,
+) -> None:
+    """Prepare a log in the layout of the Music Streaming Sessions Dataset.
+
+    Args:
+        path: a folder, one .csv or one .csv.gz.
+        store: folder to write.
+    """
+    from segue import api
+
+    api.prepare_mssd(path, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
+    _print_store(store, output, terminal)
+
+
+def prepare_table(
+    file: Path,
+    store: Path,
+    /,
+    *,
+    columns: Annotated[TableColumns, Flat] = TableColumns(),
+    rejection: Annotated[Rejection, Flat] = Rejection(),
+    output: Annotated[Output, Flat] = Output(),
+    terminal: Shown,
+) -> None:
+    """Prepare any table of plays (CSV or Parquet).
+
+    Args:
+        file: the table.
+        store: folder to write.
+    """
+    from segue import api
+
+    api.prepare_table(
+        file, store, **asdict(columns), **asdict(rejection), overwrite=output.overwrite, progress=terminal
+    )
+    _print_store(store, output, terminal)
+
+
+def prepare_ratings(
+    file: Path,
+    store: Path,
+    /,
+    *,
+    rejection: Annotated[Rejection, Flat] = Rejection(),
+    output: Annotated[Output, Flat] = Output(),
+    terminal: Shown,
+) -> None:
+    """Prepare MovieLens-like ratings: rating 1 plays a very early skip, 2 a skip, 3 mostly heard, 4-5 heard.
+
+    Args:
+        file: the ratings (user, item, rating, timestamp).
+        store: folder to write.
+    """
+    from segue import api
+
+    api.prepare_ratings(file, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
+    _print_store(store, output, terminal)
+
+
+def inspect(store: Path, /, *, json: bool = False, figure: Path | None = None, terminal: Shown) -> None:
+    """Show what a store holds: sessions, tracks, lengths, popularity, skip rates.
+
+    Args:
+        store: a store.
+        json: print one JSON document.
+        figure: also draw lengths, popularity and skip rates to this file (.svg, .png or .pdf).
+    """
+    from segue import api
+
+    facts = api.inspect(store)
+    if figure is not None:
+        from segue.reports.figures import draw_store
+
+        draw_store(facts, figure)
+        terminal.say(f"figure written to {figure}")
+    terminal.close()
+    print(json_text(facts) if json else inspect_text(facts))
+
+
+def _print_store(path: Path, output: Output, terminal: Terminal) -> None:
+    """Print what the new store at `path` says of itself."""
+    from segue.store import Store
+
+    manifest = Store(path).manifest
+    facts = {
+        "store": str(path),
+        "sessions": manifest.num_sessions,
+        "rows": manifest.num_rows,
+        "tracks": manifest.num_tracks,
+        "fingerprint": manifest.fingerprint,
+        "source": manifest.source.kind,
+        "simulated": manifest.source.simulated,
+        "report": manifest.source.report,
+    }
+    terminal.close()
+    print(json_text(facts) if output.json else facts_text(facts))

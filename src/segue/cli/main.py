@@ -1,0 +1,113 @@
+"""The `segue` command: parses, calls one verb, turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+import segue
+from segue.cli import data_verbs, model_verbs
+from segue.cli.terminal import Terminal
+from segue.errors import SegueError
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+HELP = "Next-track music recommendation that learns from skips."
+EPILOGUE = (
+    "Results go to stdout, progress and messages to stderr. NO_COLOR is honoured. "
+    "Exit codes: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."
+)
+
+
+def make_app() -> App:
+    """Return the command with all its verbs."""
+    app = App(
+        name="segue",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        version=segue.__version__,
+        default_parameter=Parameter(negative=()),
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    data_verbs.add_to(app)
+    model_verbs.add_to(app)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of `segue ARGV`: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."""
+    terminal = Terminal()
+    try:
+        _launch(list(sys.argv[1:] if argv is None else argv), terminal)
+        sys.stdout.flush()
+        return DONE
+    except CycloptsError as error:
+        return _failed(terminal, f"segue: {error}\nSee segue --help.", USAGE)
+    except SegueError as error:
+        return _failed(terminal, f"segue: {error}", error.exit_code, error)
+    except KeyboardInterrupt:
+        return _failed(terminal, "segue: interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        return _failed(terminal, f"segue: {os_message(error)}", FAILED, error)
+    except MemoryError:
+        return _failed(terminal, "segue: out of memory; fewer sessions ([data] sample_sessions) need less", FAILED)
+
+
+def os_message(error: OSError) -> str:
+    """Return what the operating system refused, on which file, in one line."""
+    reason = error.strerror or str(error) or type(error).__name__
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' -> '.join(names)}: {reason}" if names else reason
+
+
+def _launch(argv: list[str], terminal: Terminal) -> None:
+    """Parse the global flags anywhere in `argv`, then run the verb."""
+    app = make_app()
+
+    @app.meta.default
+    def verb(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        quiet: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        """Run a verb.
+
+        Args:
+            tokens: the verb and its arguments.
+            quiet: no progress and no messages but errors.
+            verbose: more messages; an error shows its traceback.
+        """
+        terminal.quiet, terminal.verbose = quiet, verbose
+        command, bound, ignored = app.parse_args(tokens, print_error=False, exit_on_error=False)
+        given: dict[str, Any] = {"terminal": terminal} if "terminal" in ignored else {}
+        try:
+            command(*bound.args, **bound.kwargs, **given)
+        finally:
+            terminal.close()
+
+    app.meta(argv, print_error=False, exit_on_error=False, result_action="return_value")
+
+
+def _failed(terminal: Terminal, text: str, code: int, error: BaseException | None = None) -> int:
+    """Print why it failed (even where quiet) and return `code`."""
+    if terminal.verbose and error is not None:
+        import traceback
+
+        traceback.print_exception(error, file=terminal.stream)
+    terminal.quiet = False
+    terminal.say(text)
+    return code

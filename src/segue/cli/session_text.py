@@ -1,0 +1,69 @@
+"""Sessions as typed by hand or given as JSON (no cyclopts here: `segue.run` uses it too)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from segue.errors import InputError
+
+SUFFIXES: Final = ("skip", "brief", "mostly", "unknown")
+"""What may follow a track id after its last colon; no suffix means listened to the end."""
+LISTENED: Final = "listened"
+FEEDBACK: Final = (LISTENED, *SUFFIXES)
+SESSION_BYTES: Final = 10_000_000
+"""A session file larger than this is no session."""
+
+
+def parse_session(text: str) -> tuple[list[str], list[str]]:
+    """Return (track ids, feedback words) of 't_a,t_b:skip,t_c'.
+
+    Only a known last suffix counts, since ids may hold colons; ids with commas need `--session-json`.
+
+    >>> parse_session("t_a,spotify:track:b:skip,c:d")
+    (['t_a', 'spotify:track:b', 'c:d'], ['listened', 'skip', 'listened'])
+    """
+    tracks, feedback = [], []
+    for part in text.split(","):
+        track, colon, suffix = part.strip().rpartition(":")
+        known = bool(colon) and suffix in SUFFIXES
+        tracks.append(track if known else part.strip())
+        feedback.append(suffix if known else LISTENED)
+    if "" in tracks:
+        raise InputError(f"--session {text!r} holds an empty track id; write t_a,t_b:skip,t_c")
+    return tracks, feedback
+
+
+def read_session_json(name: str) -> tuple[list[str], list[str]]:
+    """Return (track ids, feedback words) of a JSON file, or of stdin for '-'.
+
+    Each entry is a track id, or an object with `track` and, optionally, `feedback` (listened, skip, brief, mostly,
+    unknown); the list may stand under `session`.
+
+    Raises:
+        InputError: no such file, no JSON, or another shape.
+    """
+    try:
+        text = sys.stdin.read(SESSION_BYTES) if name == "-" else Path(name).read_text(encoding="utf-8")
+        document = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"--session-json {name} cannot be read as JSON ({error})") from error
+    entries = document.get("session") if isinstance(document, dict) else document
+    if not isinstance(entries, list):
+        raise InputError(f'--session-json {name}: expected a list such as ["t_a", {{"track": "t_b", "feedback": "skip"}}]')
+    pairs = [_entry(entry, f"--session-json {name}, entry {i}") for i, entry in enumerate(entries)]
+    return [track for track, _ in pairs], [word for _, word in pairs]
+
+
+def _entry(entry: Any, where: str) -> tuple[str, str]:
+    """Return (track, feedback) of one entry."""
+    if isinstance(entry, str):
+        return entry, LISTENED
+    if not isinstance(entry, dict) or not isinstance(entry.get("track"), str):
+        raise InputError(f"{where} is {entry!r}: expected a track id or an object with one under 'track'")
+    word = entry.get("feedback", LISTENED)
+    if word not in FEEDBACK:
+        raise InputError(f"{where}: feedback is {word!r}; known: {', '.join(FEEDBACK)}")
+    return entry["track"], word

@@ -1,0 +1,79 @@
+"""Results as plain text for a person (no cyclopts here: `segue.run` uses it too)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segue.cli.terminal import cell_text, table_text
+
+INLINE = 12
+"""A list of at most so many scalars prints on one line; a longer one as its first values."""
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """Return nested facts as indented 'name  value' lines; lists of records become tables.
+
+    >>> print(facts_text({"rows": 1200, "rates": {"skip_1": 0.5}}))
+    rows   1,200
+    rates
+      skip_1  0.500
+    """
+    return "\n".join(_lines(facts, ""))
+
+
+def _lines(facts: Mapping[str, Any], indent: str) -> list[str]:
+    width = max((len(str(key)) for key in facts), default=0)
+    lines: list[str] = []
+    for key, value in facts.items():
+        if value is None or value == {} or value == []:
+            continue
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif _records(value):
+            lines += [f"{indent}{key}", *(f"{indent}  {line}" for line in records_text(value).split("\n"))]
+        else:
+            lines.append(f"{indent}{key!s:<{width}}  {_value(value)}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        shown = ", ".join(cell_text(part) for part in value[:INLINE])
+        return shown if len(value) <= INLINE else f"{shown}, ... ({len(value):,} values)"
+    return cell_text(value)
+
+
+def _records(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(part, Mapping) for part in value)
+
+
+def records_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as one table; the columns are the keys in order of first appearance."""
+    head = list(dict.fromkeys(str(key) for record in records for key in record))
+    return table_text(head, [[_value(record.get(key)) for key in head] for record in records])
+
+
+def recommendation_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return recommended tracks as a table: rank, track, title and artist where known, score."""
+    titled = any(row.get("title") for row in found)
+    head = ["rank", "track", *(["title", "artist"] if titled else []), "score"]
+    rows = [
+        [rank, row["track"], *([row.get("title") or "", row.get("artist") or ""] if titled else []), row["score"]]
+        for rank, row in enumerate(found, 1)
+    ]
+    return table_text(head, rows)
+
+
+def inspect_text(facts: Mapping[str, Any]) -> str:
+    """Return what a store holds; simulated data is named first."""
+    return _named(facts) + facts_text(facts)
+
+
+def evaluation_text(document: Mapping[str, Any]) -> str:
+    """Return an evaluation as tables; simulated data is named first."""
+    return _named(document) + facts_text(document)
+
+
+def _named(document: Mapping[str, Any]) -> str:
+    return "Data: simulated. These numbers say nothing about real listeners.\n" if document.get("simulated") else ""
