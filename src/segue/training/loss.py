@@ -1,0 +1,124 @@
+"""The loss of one batch: next_track and the recipe's terms, each a named part (method, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from segue.batches import negatives as kinds
+from segue.batches.causal import causal_example
+from segue.batches.cloze import cloze_example
+from segue.batches.data import Window
+from segue.batches.example import Example
+from segue.encoders.encoder import Encoder
+from segue.events import skips
+from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
+from segue.recipes import Recipe, SkipContrastive
+
+NEXT_TRACK_PART: Final = "next_track"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the next_track kinds need to know of a batch."""
+
+    encoder: Encoder
+    window: Window
+    example: Example
+    states: Tensor
+    """[B, L, D] float32."""
+    candidates: Tensor
+    """Sorted rows that may be drawn as negatives, int64 [C]."""
+    generator: torch.Generator
+
+
+def part_names(recipe: Recipe) -> list[str]:
+    """Return the names of the parts of a recipe's loss, in order."""
+    terms = ["skip_contrastive" if i == 0 else f"skip_contrastive_{i}" for i in range(len(recipe.terms))]
+    return [NEXT_TRACK_PART, *terms]
+
+
+def make_example(encoder: Encoder, recipe: Recipe, window: Window, generator: torch.Generator) -> Example:
+    """Return the inputs and targets of a window: shifted (causal) or masked (cloze)."""
+    max_len, config = recipe.data.max_len, recipe.encoder
+    if encoder.masked:
+        return cloze_example(window, config.mask_share, max_len, generator, config.position)
+    return causal_example(window, max_len, generator, config.position)
+
+
+def loss_parts(
+    encoder: Encoder, recipe: Recipe, window: Window, candidates: Tensor, generator: torch.Generator, bf16: bool
+) -> dict[str, tuple[float, Tensor]]:
+    """Return `(weight, loss)` of each part by name.
+
+    The encoder runs under bf16 autocast where asked; rows of the table and all losses are float32.
+    """
+    example = make_example(encoder, recipe, window, generator)
+    with torch.autocast(window.tracks.device.type, dtype=torch.bfloat16, enabled=bf16):
+        states = encoder(example.batch)
+    scene = Scene(encoder, window, example, states.float(), candidates, generator)
+    next_track = NEXT_TRACK_LOSS[type(recipe.next_track)](scene, recipe.next_track)
+    losses = [(recipe.next_track.weight, next_track)]
+    losses += [(term.weight, contrastive(scene, term, recipe.data.skip_at_least)) for term in recipe.terms]
+    return dict(zip(part_names(recipe), losses, strict=True))
+
+
+def total(parts: Mapping[str, tuple[float, Tensor]]) -> Tensor:
+    """Return the weighted mean of the parts, scalar."""
+    return combine(parts)
+
+
+def contrastive(scene: Scene, term: SkipContrastive, skip_at_least: int) -> Tensor:
+    """Return the skip-contrastive loss of a batch over the original tracks of its training windows, scalar."""
+    window = scene.window
+    skipped = skips.skipped(window.strength, skip_at_least) & window.valid
+    listened = skips.listened(window.strength, skip_at_least) & window.valid
+    rows = scene.encoder.rows(window.tracks)
+    context = rows if term.context == "track" else _as_long(scene.states, window.tracks.shape[1])
+    tracks = window.tracks * window.valid
+    return skip_contrastive_loss(context, rows, tracks, skipped, listened, temperature=term.temperature)
+
+
+def _as_long(states: Tensor, length: int) -> Tensor:
+    """Return `states` with zero states after the last: a causal input lacks the window's last track, which has no
+    later one and so is no anchor."""
+    return torch.nn.functional.pad(states, (0, 0, 0, length - states.shape[1]))
+
+
+def _sampled(scene: Scene, negatives: Tensor, collisions: Tensor, correction: Tensor | None = None) -> Tensor:
+    return sampled_softmax_loss(
+        scene.states,
+        scene.encoder.rows(scene.example.target),
+        scene.encoder.rows(negatives),
+        collisions,
+        scene.example.targets,
+        correction,
+    )
+
+
+def _per_session(scene: Scene, config: kinds.PerSession) -> Tensor:
+    negatives = kinds.draw_per_session(scene.window, scene.candidates, config.negatives, scene.generator)
+    nowhere = torch.zeros((1, 1, 1), dtype=torch.bool, device=negatives.device)
+    return _sampled(scene, negatives, nowhere)
+
+
+def _shared(scene: Scene, config: kinds.Shared) -> Tensor:
+    negatives = kinds.draw_shared(scene.candidates, config.negatives, scene.generator)
+    return _sampled(scene, negatives, negatives == scene.example.target[:, :, None])
+
+
+def _full(scene: Scene, config: kinds.Full) -> Tensor:
+    example = scene.example
+    return full_softmax_loss(scene.states, scene.encoder.table.weight, example.target, example.targets)
+
+
+NEXT_TRACK_LOSS: Final[Mapping[type[Any], Callable[[Scene, Any], Tensor]]] = {
+    kinds.PerSession: _per_session,
+    kinds.Shared: _shared,
+    kinds.Full: _full,
+}
+"""The loss of each kind of `[next_track]`."""

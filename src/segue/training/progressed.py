@@ -1,0 +1,62 @@
+"""How far a run has come, and when it should stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from segue.errors import NonFiniteError
+
+WATCHED: Final = "hr@10"
+"""The validation metric that early stopping watches (sampled HR@10)."""
+
+
+@dataclass
+class Progressed:
+    """Counts of one run; changes as it trains, and is saved with every checkpoint."""
+
+    epoch: int = 0
+    """Whole epochs behind, validation included."""
+    step: int = 0
+    """Steps done of the epoch that is running."""
+    best_epoch: int = 0
+    """Epoch with the highest HR@10, the earliest of equals; 0 before the first."""
+    best_metrics: dict[str, float | None] = field(default_factory=dict)
+
+    def close_epoch(self, validation: Mapping[str, float]) -> bool:
+        """Count one epoch with its validation metrics; return whether it is the best so far.
+
+        Without validation (an empty mapping) the latest epoch is the best.
+
+        Raises:
+            NonFiniteError: HR@10 is no number.
+        """
+        self.epoch, self.step = self.epoch + 1, 0
+        watched = validation.get(WATCHED)
+        if watched is not None and not math.isfinite(watched):
+            raise NonFiniteError(
+                f"validation {WATCHED} of epoch {self.epoch} is {watched}; the scores are no longer numbers: "
+                "lower training.learning_rate, or use --precision fp32"
+            )
+        before = self.best_metrics.get(WATCHED)
+        better = watched is None or before is None or watched > before
+        if better:
+            self.best_epoch, self.best_metrics = self.epoch, plain_numbers(validation)
+        return better
+
+    def stopped(self, epochs: int, patience: int) -> Literal["patience", "cap"] | None:
+        """Return why training ends here: no better epoch for `patience`, or `epochs` reached; None: it goes on."""
+        if self.epoch - self.best_epoch >= patience:
+            return "patience"
+        return "cap" if self.epoch >= epochs else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document from which `Progressed(**document)` is equal."""
+        return dict(vars(self))
+
+
+def plain_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return `values` with None for what is no finite number (JSON has no NaN), sorted by name."""
+    return {name: float(value) if math.isfinite(value) else None for name, value in sorted(values.items())}

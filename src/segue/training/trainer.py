@@ -1,0 +1,101 @@
+"""Everything that changes while a run trains, and one step of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from segue.batches.data import SessionData
+from segue.batches.negatives import Full
+from segue.batches.split import Split
+from segue.encoders import build_encoder
+from segue.encoders.encoder import Encoder
+from segue.errors import FormatError
+from segue.recipes import Recipe
+from segue.store import Store
+from segue.training.loss import loss_parts, part_names, total
+from segue.training.optimisers import Optimisers
+
+STREAM: Final = 2**32
+"""Seeds lie below this; initialisation, batches and dropout draw from seeds of their own range."""
+_MODEL: Final = "model."
+_OPTIMISER: Final = "optimiser."
+
+
+class Trainer:
+    """Encoder, optimisers, generators and running sums of one run."""
+
+    def __init__(self, store: Store, split: Split, recipe: Recipe, device: torch.device, *, bf16: bool) -> None:
+        self.recipe, self.device, self._bf16 = recipe, device, bf16
+        seed = recipe.training.seed
+        sparse = not isinstance(recipe.next_track, Full)
+        generator = torch.Generator().manual_seed(seed)
+        encoder = build_encoder(
+            recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=sparse, generator=generator
+        )
+        self.encoder: Encoder = encoder.to(device)
+        self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
+        self.generator = torch.Generator(device).manual_seed(seed + STREAM)
+        torch.manual_seed(seed + 2 * STREAM)  # dropout has no generator of its own; `fit` forks the global ones
+        self.data = SessionData.load(store, split, device)
+        self.candidates = torch.as_tensor(split.candidates.astype("int64"), device=device)
+        self.names = ["loss", *part_names(recipe)]
+        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
+
+    def step(self, index: Tensor) -> None:
+        """Train on sessions `index` (int64 [B]) and add the losses to `sums`."""
+        self.encoder.train()
+        window = self.data.training_window(index.to(self.device))
+        parts = loss_parts(self.encoder, self.recipe, window, self.candidates, self.generator, self._bf16)
+        loss = total(parts)
+        self.optimisers.step(loss, self.recipe.training.clip)
+        self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
+
+    def finite(self) -> bool:
+        """Return whether every loss since the epoch began was finite (waits for the device)."""
+        return bool(torch.isfinite(self.sums).all())
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of the encoder's state on the CPU."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in self.encoder.state_dict().items()}
+
+    def weight_bytes(self) -> int:
+        """Return the size of the weights in bytes."""
+        tensors = itertools.chain(self.encoder.parameters(), self.encoder.buffers())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all that continuing needs: named tensors, and numbers that are no tensors."""
+        optimiser, numbers = self.optimisers.state()
+        tensors = {f"{_MODEL}{name}": value for name, value in self.encoder.state_dict().items()}
+        tensors |= {f"{_OPTIMISER}{name}": value for name, value in optimiser.items()}
+        tensors |= {"sums": self.sums, "random.batches": self.generator.get_state()}
+        tensors |= {"random.cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors, numbers
+
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Take back what `state` gave.
+
+        Raises:
+            FormatError: the tensors are those of another encoder.
+        """
+        try:
+            self.encoder.load_state_dict(_under(tensors, _MODEL))
+            self.optimisers.load(_under(tensors, _OPTIMISER), numbers)
+            self.sums.copy_(tensors["sums"])
+            self.generator.set_state(tensors["random.batches"])
+            torch.set_rng_state(tensors["random.cpu"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise FormatError(f"the checkpoint does not fit its recipe ({error}); train again") from error
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
