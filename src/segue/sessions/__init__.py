@@ -1,0 +1,1 @@
+"""From event tables to the session store: order, merge of vocabularies, shards."""

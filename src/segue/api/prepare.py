@@ -1,0 +1,204 @@
+"""`prepare_*`: a raw log into a session store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from segue.errors import InputError
+from segue.events.rejects import Rejects, reject_path
+from segue.events.sources.mssd import find_logs, read_mssd
+from segue.events.sources.oracle import join_oracle
+from segue.events.table import EventTable
+from segue.files import check_replaceable
+from segue.progress import Progress, Step, silent
+from segue.sessions.assemble import write_store
+from segue.sessions.tracks import join_tracks
+from segue.store.manifest import MANIFEST, Manifest, Source
+from segue.store.writer import TrackTable
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a reading did."""
+
+    store: Path
+    sessions: int
+    rows: int
+    """Events in the store."""
+    tracks: int
+    rows_read: int
+    """Events read, rejected ones included."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Rejected rows by kind."""
+    rejected_file: Path | None = None
+    """Where they stand, if any."""
+    tied_share: float | None = None
+    """Share of events whose time equals a neighbour's in the session; None where there are no times."""
+    inferred_share: float = 0.0
+    """Share of events whose strength was inferred."""
+    simulated: bool = False
+    fingerprint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as a JSON document, schema_version 1."""
+        paths = {"store": str(self.store), "rejected_file": self.rejected_file and str(self.rejected_file)}
+        return {"schema_version": 1, **vars(self), **paths}
+
+
+@dataclass
+class _Tally:
+    """What the reading counts as it goes."""
+
+    rows: int = 0
+    tied: int | None = None
+    inferred: int = 0
+
+    def watch(self, tables: Iterable[EventTable]) -> Iterator[EventTable]:
+        for table in tables:
+            self.rows += len(table.track)
+            self.inferred += int(table.side["inferred"].values.sum())
+            if "tied" in table.side:
+                self.tied = (self.tied or 0) + int(table.side["tied"].values.sum())
+            yield table
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One preparing: where to, what from, under which rules."""
+
+    store: Path
+    kind: str
+    name: str
+    max_rejected: float
+    overwrite: bool
+    simulated: dict[str, Any] = field(default_factory=dict)
+    track_files: tuple[Path, ...] = ()
+
+    def run(self, read: Callable[[Rejects], Iterator[EventTable]]) -> PrepareReport:
+        """Return the report of reading, checking and writing.
+
+        Raises:
+            InputError: bad input, or an existing store.
+            RejectedRowsError: more than `max_rejected` of the rows were unusable.
+        """
+        if not 0 <= self.max_rejected <= 1:
+            raise InputError(f"max_rejected is {self.max_rejected}, expected a share between 0 and 1")
+        check_replaceable(self.store, overwrite=self.overwrite, marker=MANIFEST)
+        rejects, tally = Rejects(reject_path(self.store)), _Tally()
+        try:
+            manifest = write_store(
+                self.store,
+                tally.watch(read(rejects)),
+                rejects,
+                lambda: self._source(rejects, tally),
+                self._tracks,
+                check=lambda: rejects.check(_rows_read(rejects, tally), self.max_rejected),
+                overwrite=self.overwrite,
+            )
+        finally:
+            rejects.close()
+        return self._report(manifest, rejects, tally)
+
+    def _tracks(self, vocabulary: pl.Series) -> TrackTable:
+        return join_tracks(self.track_files, vocabulary) if self.track_files else TrackTable()
+
+    def _source(self, rejects: Rejects, tally: _Tally) -> Source:
+        report: dict[str, Any] = {"rows_read": _rows_read(rejects, tally), "rejected": rejects.by_kind()}
+        if tally.tied is not None:
+            report["tied_share"] = tally.tied / max(tally.rows, 1)
+        return Source(self.kind, self.name, self.simulated, report)
+
+    def _report(self, manifest: Manifest, rejects: Rejects, tally: _Tally) -> PrepareReport:
+        return PrepareReport(
+            store=self.store,
+            sessions=manifest.num_sessions,
+            rows=manifest.num_rows,
+            tracks=manifest.num_tracks,
+            rows_read=_rows_read(rejects, tally),
+            rejected=rejects.by_kind(),
+            rejected_file=rejects.path if rejects.total else None,
+            tied_share=None if tally.tied is None else tally.tied / max(tally.rows, 1),
+            inferred_share=tally.inferred / max(tally.rows, 1),
+            simulated=bool(self.simulated),
+            fingerprint=manifest.fingerprint,
+        )
+
+
+def _rows_read(rejects: Rejects, tally: _Tally) -> int:
+    """Return rows read: those in tables and those rejected before (later kinds stand in the tables already)."""
+    later = rejects.counts["duplicate-position"] + rejects.counts["session-in-two-files"]
+    return tally.rows + rejects.total - later
+
+
+def prepare_mssd(
+    path: str | Path,
+    store: str | Path,
+    *,
+    tracks: str | Path | None = None,
+    max_rejected: float = 0.001,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> PrepareReport:
+    """Return the report of reading a log in MSSD's layout into a store.
+
+    `path` is a folder (with `training_set/`, or the CSVs themselves), one CSV or one .csv.gz. What stands beside
+    `training_set` is joined: `tracks.csv` and `track_features/` as the track table, `oracle.parquet` as event columns,
+    `simulation.json` as the mark of simulated data. Sessions are in file name order, within a file in order of first
+    appearance; rows may be in any order. A session belongs to one file: rows of an id that an earlier file holds are
+    rejected as `session-in-two-files`.
+
+    Raises:
+        InputError: bad input, or an existing store without `overwrite`.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+    """
+    path, store = Path(path), Path(store)
+    logs = find_logs(path)
+    root = logs[0].parent.parent if logs[0].parent.name == "training_set" else logs[0].parent
+    oracle = root / "oracle.parquet"
+
+    def read(rejects: Rejects) -> Iterator[EventTable]:
+        for done, log in enumerate(logs):
+            progress(Step("read", done, len(logs), "files", log.name))
+            table = read_mssd(log, rejects)
+            yield join_oracle(table, oracle) if oracle.is_file() else table
+        progress(Step("read", len(logs), len(logs), "files"))
+
+    beside = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
+    job = _Job(
+        store=store,
+        kind="mssd",
+        name=path.name,
+        max_rejected=max_rejected,
+        overwrite=overwrite,
+        simulated=_simulated(root / "simulation.json"),
+        track_files=_track_files(tracks) + tuple(file for file in beside if file.is_file()),
+    )
+    return job.run(read)
+
+
+def _track_files(tracks: str | Path | None) -> tuple[Path, ...]:
+    """Return the files of a track table: itself, or what a folder of CSVs holds."""
+    if tracks is None:
+        return ()
+    path = Path(tracks)
+    files = tuple(sorted(path.glob("*.csv"))) if path.is_dir() else (path,)
+    if not files or not all(file.is_file() for file in files):
+        raise InputError(f"{path} is no track table; name a CSV or Parquet file, or a folder of CSVs")
+    return files
+
+
+def _simulated(path: Path) -> dict[str, Any]:
+    """Return what `simulation.json` says, {} where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); simulate the log again") from error
+    return document if isinstance(document, dict) and document else {"file": path.name}

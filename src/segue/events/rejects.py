@@ -1,0 +1,111 @@
+"""Bad rows: never silently dropped, but counted by kind and written with file and line."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from segue.errors import RejectedRowsError
+
+MISSING_SESSION: Final = "missing-session"
+MISSING_TRACK: Final = "missing-track"
+MISSING_POSITION: Final = "missing-position"
+DUPLICATE_POSITION: Final = "duplicate-position"
+CONTRADICTORY_FLAGS: Final = "contradictory-flags"
+WRONG_FLAG: Final = "wrong-flag"
+TRUNCATED_LAST_LINE: Final = "truncated-last-line"
+WRONG_FIELD_COUNT: Final = "wrong-field-count"
+WRONG_COLUMN: Final = "wrong-column"
+NOT_UTF8: Final = "not-utf8"
+SESSION_IN_TWO_FILES: Final = "session-in-two-files"
+KINDS: Final = {
+    MISSING_SESSION: "no session (or user) id",
+    MISSING_TRACK: "no track id",
+    MISSING_POSITION: "no position or time",
+    DUPLICATE_POSITION: "its session has this position on an earlier line",
+    CONTRADICTORY_FLAGS: "flags that contradict one another or their nesting",
+    WRONG_FLAG: "a flag that is neither true nor false, or a strength outside 0..3",
+    TRUNCATED_LAST_LINE: "the file ends inside this line",
+    WRONG_FIELD_COUNT: "more or fewer fields than the header",
+    WRONG_COLUMN: "a value that cannot belong to its column",
+    NOT_UTF8: "bytes that are no UTF-8",
+    SESSION_IN_TWO_FILES: "its session stands in an earlier file",
+}
+"""Every kind of bad row and what it means."""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_EXAMPLES: Final = 3
+
+
+def reject_path(store: Path) -> Path:
+    """Return where the rejected rows of `store` are written: STORE.rejected.csv beside it."""
+    return store.with_name(store.name + ".rejected.csv")
+
+
+class Rejects:
+    """Counts bad rows and writes them to `path` as they are found: file, line, kind, the row as read.
+
+    The file exists only where a row was rejected, and stays when the run is refused afterwards. A cell that a
+    spreadsheet would run as a formula is led by an apostrophe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self._handle: TextIO | None = None
+        path.unlink(missing_ok=True)
+
+    def add(self, kind: str, file: str, rows: Iterable[tuple[int, str]]) -> None:
+        """Take bad rows, each `(line, text)`, of one kind and file."""
+        assert kind in KINDS, kind
+        for line, text in rows:
+            if len(self.examples) < _EXAMPLES:
+                self.examples.append(f"{file} line {line}: {kind} ({KINDS[kind]})")
+            self._writer().writerow([_safe(file), line, kind, _safe(text)])
+            self.counts[kind] += 1
+
+    @property
+    def total(self) -> int:
+        """Number of rows rejected so far."""
+        return sum(self.counts.values())
+
+    def by_kind(self) -> dict[str, int]:
+        """Return the number of rejected rows by kind, kinds in the order of `KINDS`, zeros left out."""
+        return {kind: self.counts[kind] for kind in KINDS if self.counts[kind]}
+
+    def close(self) -> None:
+        """Flush and close the file, if there is one."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def check(self, num_rows: int, max_rejected: float) -> None:
+        """Stop where more than the share `max_rejected` of `num_rows` rows was rejected.
+
+        Raises:
+            RejectedRowsError: with the counts, the first places, and what to do.
+        """
+        if self.total == 0 or self.total <= max_rejected * num_rows:
+            return
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.by_kind().items())
+        raise RejectedRowsError(
+            f"{self.total} of {num_rows} rows are unusable, more than the {max_rejected:.3%} allowed: {kinds}; "
+            f"first: {'; '.join(self.examples)}. All stand in {self.path}. Mend the log, or allow more with "
+            "--max-rejected"
+        )
+
+    def _writer(self) -> Any:
+        if self._handle is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = self.path.open("w", encoding="utf-8", newline="")
+            self._csv = csv.writer(self._handle)
+            self._csv.writerow(["file", "line", "kind", "row"])
+        return self._csv
+
+
+def _safe(text: str) -> str:
+    """Return `text`, quoted by an apostrophe where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
