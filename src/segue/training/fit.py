@@ -117,6 +117,7 @@ class _Fitting:
         self.config = trainer.recipe.training
         self.num_sessions = len(split.train_begin)
         self.best: dict[str, Tensor] | None = None
+        self.busy = False
         self.at = self._restored()
         self.saved_at = time.monotonic()
 
@@ -128,7 +129,8 @@ class _Fitting:
             while (stopped := self.at.stopped(self.config.epochs, self.config.patience)) is None:
                 self._epoch(board)
         except KeyboardInterrupt:
-            self._checkpoint("interrupted")
+            if not self.busy:
+                self._checkpoint("interrupted")
             raise Interrupted(
                 f"interrupted in epoch {self.at.epoch + 1}; {self.run.path} is saved: add --resume to go on"
             ) from None
@@ -165,8 +167,9 @@ class _Fitting:
         order = torch.as_tensor(epoch_order(self.num_sessions, self.config.seed, self.at.epoch))
         for step in range(self.at.step, num_steps):
             self.interrupts.check()
+            self.busy = True  # a second Ctrl-C may break a step: what it leaves behind is not saved
             self.trainer.step(order[step * size : (step + 1) * size])
-            self.at.step = step + 1
+            self.at.step, self.busy = step + 1, False
             note = f"epoch {self.at.epoch + 1}"
             if self.at.step % _LOOK_EVERY == 0 or self.at.step == num_steps:
                 self._check_finite()

@@ -1,0 +1,67 @@
+"""The verb `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from segue.batches.split import Split
+from segue.checkpoint import RunFolder
+from segue.encoders.encoder import Encoder
+from segue.errors import InputError
+from segue.evaluation import validation_metrics
+from segue.progress import Progress, silent
+from segue.recipes import Recipe, load_recipe
+from segue.store import Store
+from segue.training import FitOptions, FitResult, fit
+
+DEFAULT_RECIPE: Final = "paper-causal-s-plus-track"
+
+
+def train(
+    store: str | Path | Store,
+    run: str | Path,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> FitResult:
+    """Train a recipe on a store into the folder `run`; return epochs, best epoch, why it stopped, and metrics.
+
+    `recipe` is a name (`segue recipes`), a TOML file or a `Recipe`; `overrides` maps dotted keys to values, e.g.
+    `{"training.epochs": 3}`. Validation HR@10 (sampled) is measured each epoch and decides when to stop. `resume`
+    goes on with an interrupted run by its own recipe; a recipe that is named must be that one.
+
+    Raises:
+        InputError: no such store or recipe, a refused key, an existing folder, or nothing to train on.
+        NonFiniteError: a loss became NaN.
+        Interrupted: Ctrl-C; the run is saved.
+    """
+    opened = store if isinstance(store, Store) else Store(store)
+    resolved = _resolve(recipe, overrides, run if resume else None)
+
+    def validate(split: Split, encoder: Encoder) -> Mapping[str, float]:
+        return validation_metrics(opened, split, encoder, resolved.evaluation, encoder.table.weight.device)
+
+    options = FitOptions(device=device, precision=precision, resume=resume, overwrite=overwrite)
+    return fit(opened, run, resolved, options, validate, progress)
+
+
+def _resolve(
+    recipe: str | Path | Recipe | None, overrides: Mapping[str, Any] | None, resumed: str | Path | None
+) -> Recipe:
+    """Return the recipe to train: the one named, else that of the run to resume, else the default."""
+    if isinstance(recipe, Recipe):
+        if overrides:
+            raise InputError("overrides go with the name of a recipe; build the Recipe with those values instead")
+        return recipe
+    if recipe is None and resumed is not None:
+        if overrides:
+            raise InputError("a resumed run keeps its recipe; leave the overrides out")
+        return RunFolder.open(resumed).recipe()
+    return load_recipe(DEFAULT_RECIPE if recipe is None else recipe, overrides)
