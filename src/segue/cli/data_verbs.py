@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from segue.cli.tables import facts_text, inspect_text
 from segue.cli.terminal import Terminal, json_text
+
+if TYPE_CHECKING:
+    from segue.api.prepare import PrepareReport
 
 Shown = Annotated[Terminal, Parameter(parse=False)]
 World = Literal["null", "track", "state", "taste", "no-reaction", "full"]
@@ -107,9 +110,7 @@ def simulate(
     """
     from segue import api
 
-    facts = api.simulate(
-        out, **asdict(what), store=store, overwrite=output.overwrite, progress=terminal
-    )
+    facts = api.simulate(out, **asdict(what), store=store, overwrite=output.overwrite, progress=terminal)
     terminal.close()
     print(json_text(facts) if output.json else facts_text(facts))
 
@@ -131,8 +132,8 @@ def prepare_mssd(
     """
     from segue import api
 
-    api.prepare_mssd(path, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
-    _print_store(store, output, terminal)
+    report = api.prepare_mssd(path, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
+    _print_report(report, output, terminal)
 
 
 def prepare_table(
@@ -153,10 +154,10 @@ def prepare_table(
     """
     from segue import api
 
-    api.prepare_table(
+    report = api.prepare_table(
         file, store, **asdict(columns), **asdict(rejection), overwrite=output.overwrite, progress=terminal
     )
-    _print_store(store, output, terminal)
+    _print_report(report, output, terminal)
 
 
 def prepare_ratings(
@@ -176,8 +177,8 @@ def prepare_ratings(
     """
     from segue import api
 
-    api.prepare_ratings(file, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
-    _print_store(store, output, terminal)
+    report = api.prepare_ratings(file, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
+    _print_report(report, output, terminal)
 
 
 def inspect(store: Path, /, *, json: bool = False, figure: Path | None = None, terminal: Shown) -> None:
@@ -200,20 +201,8 @@ def inspect(store: Path, /, *, json: bool = False, figure: Path | None = None, t
     print(json_text(facts) if json else inspect_text(facts))
 
 
-def _print_store(path: Path, output: Output, terminal: Terminal) -> None:
-    """Print what the new store at `path` says of itself."""
-    from segue.store import Store
-
-    manifest = Store(path).manifest
-    facts = {
-        "store": str(path),
-        "sessions": manifest.num_sessions,
-        "rows": manifest.num_rows,
-        "tracks": manifest.num_tracks,
-        "fingerprint": manifest.fingerprint,
-        "source": manifest.source.kind,
-        "simulated": manifest.source.simulated,
-        "report": manifest.source.report,
-    }
+def _print_report(report: PrepareReport, output: Output, terminal: Terminal) -> None:
+    """Print what a reading did."""
+    facts = report.to_json()
     terminal.close()
     print(json_text(facts) if output.json else facts_text(facts))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -48,6 +50,7 @@ def make_app() -> App:
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of `segue ARGV`: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."""
     terminal = Terminal()
+    warnings.showwarning = lambda message, *_rest, **_more: terminal.say(f"segue: warning: {message}")
     try:
         _launch(list(sys.argv[1:] if argv is None else argv), terminal)
         sys.stdout.flush()
@@ -105,9 +108,7 @@ def _launch(argv: list[str], terminal: Terminal) -> None:
 def _failed(terminal: Terminal, text: str, code: int, error: BaseException | None = None) -> int:
     """Print why it failed (even where quiet) and return `code`."""
     if terminal.verbose and error is not None:
-        import traceback
-
-        traceback.print_exception(error, file=terminal.stream)
+        terminal.stream.write("".join(traceback.format_exception(error)))
     terminal.quiet = False
     terminal.say(text)
     return code

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from segue.cli.session_text import parse_session, read_session_json
-from segue.cli.tables import evaluation_text, facts_text, recommendation_text
+from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
 from segue.cli.terminal import Terminal, json_text, table_text
 from segue.config import dump_toml, parse_override
 from segue.errors import InputError
@@ -237,10 +237,9 @@ def demo(
         json: print one JSON document.
     """
     from segue import api
-    from segue.reports.summary import summary_text
 
     result = api.demo(
         out, sessions=size.sessions, tracks=size.tracks, seed=size.seed, overwrite=overwrite, progress=terminal
     )
     terminal.close()
-    print(json_text(result) if json else summary_text(result))
+    print(json_text(result) if json else demo_text(result))

@@ -52,7 +52,9 @@ def read_session_json(name: str) -> tuple[list[str], list[str]]:
         raise InputError(f"--session-json {name} cannot be read as JSON ({error})") from error
     entries = document.get("session") if isinstance(document, dict) else document
     if not isinstance(entries, list):
-        raise InputError(f'--session-json {name}: expected a list such as ["t_a", {{"track": "t_b", "feedback": "skip"}}]')
+        raise InputError(
+            f'--session-json {name}: expected a list such as ["t_a", {{"track": "t_b", "feedback": "skip"}}]'
+        )
     pairs = [_entry(entry, f"--session-json {name}, entry {i}") for i, entry in enumerate(entries)]
     return [track for track, _ in pairs], [word for _, word in pairs]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from segue.cli.terminal import cell_text, table_text
+from segue.reports.summary import number_rows, recommended_lists, summary_lines
 
-INLINE = 12
+INLINE: Final = 12
 """A list of at most so many scalars prints on one line; a longer one as its first values."""
+SHOWN_TRACKS: Final = 10
+"""Recommended tracks that the demo prints of each list."""
 
 
 def facts_text(facts: Mapping[str, Any]) -> str:
@@ -26,7 +29,7 @@ def _lines(facts: Mapping[str, Any], indent: str) -> list[str]:
     width = max((len(str(key)) for key in facts), default=0)
     lines: list[str] = []
     for key, value in facts.items():
-        if value is None or value == {} or value == []:
+        if key == "schema_version" or value is None or value == {} or value == []:
             continue
         if isinstance(value, Mapping):
             lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
@@ -77,3 +80,13 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
 
 def _named(document: Mapping[str, Any]) -> str:
     return "Data: simulated. These numbers say nothing about real listeners.\n" if document.get("simulated") else ""
+
+
+def demo_text(result: Mapping[str, Any]) -> str:
+    """Return the demo's result: what was learnt, the numbers, the next tracks, where the page is."""
+    head, rows = number_rows(result)
+    opening, *learnt, budget = summary_lines(result)
+    parts = [opening, "\n".join(learnt), table_text(head, rows, right=range(1, len(head)))]
+    for title, tracks in recommended_lists(result).items():
+        parts.append(f"{title}\n{table_text(['', 'title', 'artist'], tracks[:SHOWN_TRACKS])}")
+    return "\n\n".join([*parts, budget, f"The whole report: {result['report']}"])

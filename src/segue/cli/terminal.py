@@ -1,4 +1,4 @@
-"""What a person sees: progress and messages on stderr, results on stdout (no cyclopts here: `segue.run` uses it too)."""
+"""What a person sees: progress and messages on stderr, results on stdout (`segue.run` uses it: no cyclopts here)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, runtime_checkable
 
 from segue.progress import Step
 
@@ -24,6 +24,20 @@ BAR: Final = 24
 """Columns of the bar."""
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """A text stream: stderr, or what a test gives."""
+
+    def write(self, text: str, /) -> int:
+        """Write `text`."""
+
+    def flush(self) -> None:
+        """Make it visible."""
+
+    def isatty(self) -> bool:
+        """Return whether a person's terminal is at the other end."""
+
+
 class Terminal:
     """Draws progress: one redrawn line on a terminal, else one plain line every 10 s.
 
@@ -33,13 +47,13 @@ class Terminal:
 
     def __init__(
         self,
-        stream: TextIO | None = None,
+        stream: Stream | None = None,
         *,
         quiet: bool = False,
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.stream = sys.stderr if stream is None else stream
+        self.stream: Stream = sys.stderr if stream is None else stream
         self.quiet, self.verbose = quiet, verbose
         self._clock = clock
         self._live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -90,10 +104,10 @@ class Terminal:
 def step_text(step: Step, elapsed_s: float) -> str:
     """Return 'stage  done/total unit  note  time' of one step."""
     if step.total:
-        count = f"{step.done:,}/{step.total:,} {step.unit} ({min(step.done / step.total, 1.0):.0%})"
+        count = f"{step.done:,}/{step.total:,} {step.unit}".strip() + f" ({min(step.done / step.total, 1.0):.0%})"
     else:
         count = f"{step.done:,} {step.unit}"
-    parts = [printable(step.stage), count.replace(" (", " (").strip(), printable(step.note), f"{elapsed_s:.0f} s"]
+    parts = [printable(step.stage), count.strip(), printable(step.note), f"{elapsed_s:.0f} s"]
     return "  ".join(part for part in parts if part)
 
 
@@ -115,7 +129,15 @@ def printable(text: str) -> str:
 
 def clipped(text: str, columns: int) -> str:
     """Return `text` cut to `columns` columns."""
-    return text if display_width(text) <= columns else text[: max(columns - 3, 0)] + "..."
+    if display_width(text) <= columns:
+        return text
+    kept, left = "", columns - 3
+    for c in text:
+        left -= display_width(c)
+        if left < 0:
+            break
+        kept += c
+    return kept + "..."
 
 
 def display_width(text: str) -> int:

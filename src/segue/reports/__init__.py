@@ -1,0 +1,1 @@
+"""Results as pages and plain words; takes plain records, computes no metric."""

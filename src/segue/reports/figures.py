@@ -1,0 +1,100 @@
+"""Figures: SVG text that follows the page's colours, and files for `segue inspect --figure`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from segue.files import replaced_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK: Final = "#010203"
+"""Stands for the page's text colour: replaced by `currentColor` in the SVG, so that dark pages work."""
+COLOURS: Final = {"model": "#c2553a", "baseline": "#7d8590"}
+LINES: Final = ("#7d8590", "#c2553a", "#3d7ea6", "#8a6bbd")
+PROTOCOLS: Final = {"sampled": "among 1,000 sampled tracks", "full": "among all tracks"}
+
+
+def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") -> str:
+    """Return the SVG of `metric` with intervals: one panel a protocol, one bar a model or baseline.
+
+    `rows` are records with name, kind ('model' or 'baseline'), protocol and `metric` = [value, low, high].
+    """
+    protocols = [name for name in PROTOCOLS if any(row["protocol"] == name for row in rows)]
+    figure = _figure(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2))
+    for axes, protocol in zip(_panels(figure, len(protocols)), protocols, strict=True):
+        shown = sorted((r for r in rows if r["protocol"] == protocol and r.get(metric)), key=lambda r: r[metric][0])
+        for height, row in enumerate(shown):
+            value, low, high = row[metric]
+            axes.barh(height, value, color=COLOURS[row["kind"]], height=0.62)
+            axes.plot([low, high], [height, height], color=INK, linewidth=1.4)
+        axes.set_yticks(range(len(shown)), [row["name"] for row in shown])
+        axes.set_title(f"{metric.upper()} {PROTOCOLS[protocol]}", loc="left", fontsize=10)
+        axes.set_xlim(left=0)
+    return svg_text(figure, "hit-rate")
+
+
+def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "hr@10") -> str:
+    """Return the SVG of training: loss, and validation `metric`, by epoch; one line a run.
+
+    `curves` maps a run's name to records with epoch and, where measured, loss and `metric`.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(9.0, 2.8)
+    for axes, key, title in zip(
+        _panels(figure, 2), ("loss", metric), ("training loss", f"validation {metric.upper()}"), strict=True
+    ):
+        for colour, (name, points) in zip(LINES, curves.items(), strict=False):
+            known = [point for point in points if point.get(key) is not None]
+            axes.plot(
+                [p["epoch"] for p in known], [p[key] for p in known], "o-", label=name, color=colour, markersize=4
+            )
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    return svg_text(figure, "curves")
+
+
+def svg_text(figure: Figure, salt: str) -> str:
+    """Return `figure` as an inline SVG element, the same bytes each time; `salt` keeps its ids its own."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor")
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure of `width` x `height` inches (no window, no global state)."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _panels(figure: Figure, count: int) -> list[Axes]:
+    """Return `count` axes side by side in the page's ink."""
+    panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=9)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+        axes.title.set_color(INK)
+        axes.patch.set_alpha(0.0)
+    return panels
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` in the format of its suffix, whole or not at all."""
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.removeprefix(".") or "svg", dpi=150)

@@ -1,0 +1,112 @@
+"""What was learnt, in plain words computed from the numbers, whichever way they fall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+AMONG: Final = {"sampled": "1,000 sampled tracks", "full": "all tracks"}
+Record = Mapping[str, Any]
+
+
+def findings(result: Record) -> list[str]:
+    """Return sentences: skips or not, against the baselines, listened or skipped, and how far they carry.
+
+    `result` holds `rows` (name, kind, protocol, metric = [value, low, high]), `contrasts` (protocol, metric,
+    difference, low, high), `recommended` and `converged`.
+    """
+    sentences = [contrast_sentence(contrast) for contrast in result["contrasts"]]
+    for protocol in AMONG:
+        sentence = baseline_sentence([row for row in result["rows"] if row["protocol"] == protocol], protocol)
+        sentences += [sentence] if sentence else []
+    sentences += [text for text in [delta_sentence(result["rows"]), reaction_sentence(result)] if text]
+    sentences.append(limits_sentence(result))
+    return sentences
+
+
+def contrast_sentence(contrast: Record) -> str:
+    """Return whether training with skips beat training without, as its interval says."""
+    low, high, difference = contrast["low"], contrast["high"], contrast["difference"]
+    if low > 0:
+        verdict = "Training with skips did better than training without"
+    elif high < 0:
+        verdict = "Training with skips did worse than training without"
+    else:
+        verdict = "Training with skips made no difference that these sessions can show"
+    return (
+        f"{verdict}: {contrast['metric'].upper()} among {AMONG[contrast['protocol']]} changed by "
+        f"{points(difference)} points (95 % interval {points(low)} to {points(high)})."
+    )
+
+
+def baseline_sentence(rows: Sequence[Record], protocol: str, metric: str = "hr@10") -> str:
+    """Return how the models stand against the best baseline; a model that loses to one says so."""
+    baselines = [row for row in rows if row["kind"] == "baseline" and row.get(metric)]
+    models = [row for row in rows if row["kind"] == "model" and row.get(metric)]
+    if not baselines or not models:
+        return ""
+    best = max(baselines, key=lambda row: float(row[metric][0]))
+    parts = [f"{row['name']} {_against(row, baselines, metric)}" for row in models]
+    return (
+        f"Among {AMONG[protocol]}, the best baseline is {best['name']} with {metric.upper()} "
+        f"{percent(best[metric][0])}; {'; '.join(parts)}."
+    )
+
+
+def _against(row: Record, baselines: Sequence[Record], metric: str) -> str:
+    better = [b["name"] for b in baselines if b[metric][0] > row[metric][0]]
+    share = percent(row[metric][0])
+    return (
+        f"reaches {share} and loses to {', '.join(better)}" if better else f"reaches {share} and beats every baseline"
+    )
+
+
+def delta_sentence(rows: Sequence[Record]) -> str:
+    """Return how much better each model ranks tracks that will be listened to than tracks that will be skipped."""
+    parts = [
+        f"{row['name']} {points(row['delta'][0])} points"
+        for row in rows
+        if row["kind"] == "model" and row["protocol"] == "sampled" and row.get("delta")
+    ]
+    if not parts:
+        return ""
+    return (
+        "HR@10 of the next tracks that were listened to, less HR@10 of those that were skipped: "
+        + ", ".join(parts)
+        + "."
+    )
+
+
+def reaction_sentence(result: Record) -> str:
+    """Return how many recommended tracks a skip changed."""
+    lists = result.get("recommended") or {}
+    before, after = lists.get("listened") or [], lists.get("skipped") or []
+    if not before or not after:
+        return ""
+    changed = len({row["track"] for row in after} - {row["track"] for row in before})
+    if changed == 0 and not lists.get("reads_feedback"):
+        return (
+            "A skip of the last track changes nothing in the next recommendations: the paper's model learns from skips "
+            "while it trains, but does not read them when asked."
+        )
+    return f"A skip of the last track replaces {changed} of {len(after)} recommended tracks."
+
+
+def limits_sentence(result: Record) -> str:
+    """Return what these numbers cannot carry."""
+    parts = ["one seed, so the intervals are over sessions alone"]
+    if result.get("simulated"):
+        parts.insert(0, "the sessions are simulated")
+    if not result.get("converged", True):
+        parts.append("training stopped at a few epochs, before it converged")
+    return f"This is a demonstration, not a result: {'; '.join(parts)}."
+
+
+def points(share: float) -> str:
+    """Return a signed difference of shares in points: 0.0123 -> '+1.2'."""
+    return f"{100 * share:+.1f}"
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent: 0.123 -> '12.3 %'."""
+    return f"{100 * share:.1f} %"

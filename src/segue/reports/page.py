@@ -1,0 +1,123 @@
+"""The report as one HTML file: no script, no other host, every text escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any, Final
+
+from segue.reports.figures import PROTOCOLS, curve_figure, hit_rate_figure
+from segue.reports.findings import findings
+
+Record = Mapping[str, Any]
+METRICS: Final = ("hr@1", "hr@10", "hr@20", "ndcg@10", "mrr")
+OUTCOMES: Final = {"listened": "HR@10 listened", "skipped": "HR@10 skipped", "delta": "delta"}
+
+
+def report_html(result: Record) -> str:
+    """Return the page of `result` (the record that `segue.api.demo` makes), as UTF-8 text."""
+    sections = [
+        _opening(result),
+        _section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), _reading()),
+        _section("Figures", _figure(hit_rate_figure(result["rows"]), _bars_caption(result))),
+        _figure(curve_figure(result["curves"]), "Each epoch of both trainings."),
+        _section("What comes next", _recommended(result)),
+        _section("How this was made", _made(result)),
+    ]
+    style = files("segue.reports").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(result['title'])}</title><style>{style}</style></head>\n"
+        f"<body><main>{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _opening(result: Record) -> str:
+    learnt = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings(result))
+    about = f"{result['sessions']:,} sessions, {result['tracks_seen']:,} tracks, {result['rows_read']:,} plays"
+    return (
+        f"<h1>{escape(result['title'])}</h1><p class='soft'>{_mark(result)}{escape(about)}</p>"
+        f"<section class='learnt'><h2 style='margin:.2rem 0'>What was learnt</h2><ul>{learnt}</ul></section>"
+    )
+
+
+def _mark(result: Record) -> str:
+    """Return the word *simulated*, where it belongs beside numbers."""
+    return (
+        f"<span class='simulated'>simulated</span> (world {escape(str(result['world']))}) "
+        if result["simulated"]
+        else ""
+    )
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _figure(svg: str, caption: str) -> str:
+    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _bars_caption(result: Record) -> str:
+    return f"Lines are 95 % intervals over sessions{'; simulated data' if result['simulated'] else ''}."
+
+
+def _numbers(result: Record, protocol: str) -> str:
+    rows = [row for row in result["rows"] if row["protocol"] == protocol]
+    if not rows:
+        return ""
+    keys = [key for key in (*METRICS, *OUTCOMES) if any(row.get(key) for row in rows)]
+    head = "".join(f"<th class='n'>{escape(OUTCOMES.get(key, key.upper()))}</th>" for key in keys)
+    body = "".join(_row(row, keys) for row in rows)
+    caption = f"The held-out last track of each session, ranked {PROTOCOLS[protocol]}. {_mark(result)}"
+    return f"<div class='wide'><table><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table></div><br>"
+
+
+def _row(row: Record, keys: Sequence[str]) -> str:
+    cells = "".join(_cell(row.get(key)) for key in keys)
+    return f"<tr class='{escape(row['kind'])}'><td>{escape(row['name'])}</td>{cells}</tr>"
+
+
+def _cell(value: Sequence[float | None] | None) -> str:
+    if not value or value[0] is None:
+        return "<td class='n'>-</td>"
+    interval = "" if value[1] is None else f"<small>{value[1]:.3f} to {value[2]:.3f}</small>"
+    return f"<td class='n'>{value[0]:.3f}{interval}</td>"
+
+
+def _reading() -> str:
+    return (
+        "<p class='soft'>HR@K: share of sessions whose next track stands among the first K. Small print: 95 % "
+        "interval, bootstrap over sessions. Delta: HR@10 where the next track was listened to, less HR@10 where it "
+        "was skipped. "
+        "Sampled ranking can reverse the order of models; read both tables.</p>"
+    )
+
+
+def _recommended(result: Record) -> str:
+    lists = result["recommended"]
+    heard = "".join(
+        f"<li>{_track(row)}{' <span class=skip>skipped</span>' if row['feedback'] == 'skip' else ''}</li>"
+        for row in lists["session"]
+    )
+    columns = [f"<div><h3>The session</h3><ol>{heard}</ol></div>"]
+    for key, title in (("listened", "Next, if the last track was listened to"), ("skipped", "Next, if it was skipped")):
+        tracks = "".join(f"<li>{_track(row)}</li>" for row in lists[key])
+        columns.append(f"<div><h3>{title}</h3><ol>{tracks}</ol></div>")
+    made = "<p class='soft'>Titles and artists are invented.</p>" if result["simulated"] else ""
+    return f"<p>{_mark(result)}{escape(lists['model'])}</p><div class='lists'>{''.join(columns)}</div>{made}"
+
+
+def _track(row: Record) -> str:
+    title, artist = row.get("title") or row["track"], row.get("artist")
+    return escape(str(title)) + (f" <span class='soft'>{escape(str(artist))}</span>" if artist else "")
+
+
+def _made(result: Record) -> str:
+    commands = escape("\n".join(result["commands"]))
+    facts = "".join(
+        f"<tr><td>{escape(str(key))}</td><td>{escape(str(value))}</td></tr>" for key, value in result["made"].items()
+    )
+    return f"<pre>{commands}</pre><p>{escape(result['budget'])}</p><div class='wide'><table>{facts}</table></div>"

@@ -1,0 +1,50 @@
+"""The demo's result as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import fill
+from typing import Any, Final
+
+from segue.reports.figures import PROTOCOLS
+from segue.reports.findings import findings
+
+WIDTH: Final = 100
+"""Columns of the summary."""
+
+
+def summary_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return the paragraphs of the summary: data, findings, budget, where the page is."""
+    data = "simulated " if result["simulated"] else ""
+    opening = f"{result['sessions']:,} {data}sessions, {result['tracks_seen']:,} tracks, {result['rows_read']:,} plays."
+    lines = [opening, *(f"- {sentence}" for sentence in findings(result)), result["budget"]]
+    return [fill(line, WIDTH, subsequent_indent="  " if line.startswith("- ") else "") for line in lines]
+
+
+def number_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return head and rows of the short table: each model and baseline, HR@10 of both protocols, delta."""
+    head = ["", *(f"HR@10 {name}" for name in PROTOCOLS), "95 % interval", "delta"]
+    by_name: dict[str, dict[str, Any]] = {}
+    for row in result["rows"]:
+        by_name.setdefault(row["name"], {})[row["protocol"]] = row
+    return head, [_short_row(name, found) for name, found in by_name.items()]
+
+
+def _short_row(name: str, found: Mapping[str, Any]) -> list[Any]:
+    values = [found[p]["hr@10"][0] if p in found else None for p in PROTOCOLS]
+    first = found.get("sampled") or next(iter(found.values()))
+    _, low, high = first["hr@10"]
+    delta = first.get("delta")
+    interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+    return [name, *values, interval, delta[0] if delta else None]
+
+
+def recommended_lists(result: Mapping[str, Any]) -> dict[str, list[list[Any]]]:
+    """Return rows (rank, title, artist) of the recommended tracks, by what happened to the last track."""
+    lists = result["recommended"]
+    return {
+        f"Next, if the last track was {key}": [
+            [rank, row.get("title") or row["track"], row.get("artist") or ""] for rank, row in enumerate(lists[key], 1)
+        ]
+        for key in ("listened", "skipped")
+    }
