@@ -12,8 +12,12 @@ import polars as pl
 
 from segue.errors import InputError
 from segue.events.rejects import Rejects, reject_path
+from segue.events.sources.events import event_table
+from segue.events.sources.histories import GAP_MINUTES, MAX_LENGTH
 from segue.events.sources.mssd import find_logs, read_mssd
 from segue.events.sources.oracle import join_oracle
+from segue.events.sources.ratings import read_ratings
+from segue.events.sources.table import TableColumns, read_frame
 from segue.events.table import EventTable
 from segue.files import check_replaceable
 from segue.progress import Progress, Step, silent
@@ -202,3 +206,64 @@ def _simulated(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); simulate the log again") from error
     return document if isinstance(document, dict) and document else {"file": path.name}
+
+
+def prepare_table(
+    source: str | Path | Any,
+    store: str | Path,
+    *,
+    columns: TableColumns | None = None,
+    tracks: str | Path | None = None,
+    max_rejected: float = 0.001,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> PrepareReport:
+    """Return the report of reading any table of events into a store.
+
+    `source` is a CSV or Parquet file, or a Polars or pandas frame; `columns` says what is what (see `TableColumns`;
+    usual names are found unasked). Sessions without a session column are histories of users cut by gap and length.
+
+    Raises:
+        InputError: bad input, or an existing store without `overwrite`.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+    """
+
+    def read(rejects: Rejects) -> Iterator[EventTable]:
+        progress(Step("read", 0, 1, "files"))
+        yield event_table(*read_frame(source, columns or TableColumns(), rejects), rejects)
+        progress(Step("read", 1, 1, "files"))
+
+    name = Path(source).name if isinstance(source, str | Path) else type(source).__name__
+    job = _Job(Path(store), "table", name, max_rejected, overwrite, track_files=_track_files(tracks))
+    return job.run(read)
+
+
+def prepare_ratings(
+    path: str | Path,
+    store: str | Path,
+    *,
+    gap_minutes: float = GAP_MINUTES,
+    max_length: int = MAX_LENGTH,
+    tracks: str | Path | None = None,
+    max_rejected: float = 0.001,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> PrepareReport:
+    """Return the report of reading a ratings file (user, item, rating, timestamp) into a store.
+
+    Rating 1 -> strength 3, 2 -> 2, 3 -> 1, 4-5 -> 0; per user by time and file row, cut by gap and length. Many such
+    files hold tied times: `tied_share` of the report says how many, and column `tied` says which.
+
+    Raises:
+        InputError: bad input, or an existing store without `overwrite`.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+    """
+    path = Path(path)
+
+    def read(rejects: Rejects) -> Iterator[EventTable]:
+        progress(Step("read", 0, 1, "files"))
+        yield read_ratings(path, rejects, gap_minutes, max_length)
+        progress(Step("read", 1, 1, "files"))
+
+    job = _Job(Path(store), "ratings", path.name, max_rejected, overwrite, track_files=_track_files(tracks))
+    return job.run(read)

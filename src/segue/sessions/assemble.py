@@ -83,9 +83,10 @@ class Assembly:
         side: dict[str, NDArray[Any]] = {}
         for name in self.side:
             values = _load(part, name)
-            merged, own = self._categories(name), part.categories.get(name, ())
+            own = part.categories.get(name, ())
             if own:
-                values = np.array([merged.index(text) for text in own], values.dtype)[values]
+                merged = {text: code for code, text in enumerate(self._categories(name))}
+                values = np.array([merged[text] for text in own], values.dtype)[values]
             side[name] = values
         return SessionColumns(
             tracks=rows[_load(part, "tracks")],

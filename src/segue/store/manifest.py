@@ -13,7 +13,7 @@ from segue.files import plain_name, read_json
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
-DTYPES: Final = ("bool", "int8", "uint8", "int16", "int32", "int64", "uint64", "float32")
+DTYPES: Final = ("bool", "int8", "uint8", "int16", "uint16", "int32", "int64", "uint64", "float32")
 """Dtypes a side column may have (little-endian)."""
 
 
