@@ -1,0 +1,25 @@
+"""The shipped recipes, made small enough for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segue.recipes import Recipe, load_recipe
+
+SMALL: dict[str, Any] = {
+    "encoder.width": 16,
+    "encoder.heads": 2,
+    "encoder.ffn_width": 16,
+    "data.max_len": 8,
+    "next_track.negatives": 5,
+    "training.batch_size": 8,
+    "training.epochs": 4,
+    "training.checkpoint_minutes": 0.0,
+    "evaluation.candidates": 10,
+    "evaluation.resamples": 20,
+}
+
+
+def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Recipe:
+    """Return the recipe `name` with width 16 and small batches; `changes` name keys with __ for the dot."""
+    return load_recipe(name, SMALL | {key.replace("__", "."): value for key, value in changes.items()})
