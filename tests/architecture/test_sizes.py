@@ -88,9 +88,7 @@ def _inherited(node: ast.stmt) -> bool:
 
 
 def test_the_walk_sees_what_it_should() -> None:
-    deep = (
-        "def f(a):\n if a:\n  for b in a:\n   while b:\n    with b:\n     try:\n      b()\n     finally:\n      pass\n"
-    )
+    deep = "def f(a):\n if a:\n  for b in a:\n   while b:\n    with b:\n     try: b()\n     finally: pass\n"
     chain = "def f(a):\n if a:\n  pass\n elif a:\n  pass\n elif a:\n  pass\n"
     assert _nesting(ast.parse(deep).body[0]) == 5
     assert _nesting(ast.parse(chain).body[0]) == 1

@@ -22,8 +22,8 @@ Flat = Parameter(name="*")
 class RecipeChoice:
     """Which recipe, and what is changed in it."""
 
-    recipe: str = "paper-causal-s-plus-track"
-    """Name of a recipe (see segue recipes), or a TOML file."""
+    recipe: str | None = None
+    """Name of a recipe (see segue recipes), or a TOML file; by default paper-causal-s-plus-track."""
     set: tuple[str, ...] = ()
     """section.key=value in place of the recipe's; repeat the option."""
     seed: int | None = None
@@ -91,9 +91,10 @@ def train(
         run: folder to write.
     """
     if choice.print_config:
+        from segue.api.train import DEFAULT_RECIPE
         from segue.recipes import load_recipe
 
-        print(dump_toml(load_recipe(choice.recipe, choice.overrides()).to_tables()), end="")
+        print(dump_toml(load_recipe(choice.recipe or DEFAULT_RECIPE, choice.overrides()).to_tables()), end="")
         return
     if store is None or run is None:
         raise InputError("train needs STORE and RUN; see segue train --help")
@@ -116,6 +117,7 @@ def train(
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "stopped": result.stopped,
+        "converged": result.converged,
         "metrics": dict(result.metrics),
     }
     print(json_text(facts) if machine.json else facts_text(facts))

@@ -1,0 +1,133 @@
+"""The verb `demo`: the whole path on simulated sessions, in minutes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from segue.api.demo_records import (
+    contrasts,
+    curve,
+    environment_facts,
+    evaluation_rows,
+    recommended_lists,
+)
+from segue.api.evaluate import evaluate
+from segue.api.prepare import prepare_mssd
+from segue.api.simulate import simulate
+from segue.api.train import train
+from segue.files import check_replaceable, replaced_folder, write_json
+from segue.progress import Progress, Step, silent
+from segue.reports.page import report_html
+from segue.store import Store
+
+MARKER: Final = "demo.json"
+WITHOUT: Final = "S- (no skips)"
+WITH: Final = "S+ (skips, track)"
+RUNS: Final = {
+    WITHOUT: ("run-s-minus", "paper-causal-s-minus"),
+    WITH: ("run-s-plus-track", "paper-causal-s-plus-track"),
+}
+"""Name in tables -> (folder, recipe)."""
+EPOCHS: Final = 8
+"""What two cores train in about a minute and a half, both runs together."""
+BUDGET: Final = (
+    f"For the demo's time both recipes were shortened: {EPOCHS} epochs at most instead of 30, and one draw of 1000 "
+    "negatives a batch (next_track.kind=shared) instead of 1000 a session. Leave the --set options out for the "
+    "paper's training."
+)
+
+
+def demo(
+    out: str | Path,
+    *,
+    sessions: int = 10_000,
+    tracks: int = 50_704,
+    seed: int = 1,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Simulate, prepare, train without and with skips, evaluate, recommend and report into the folder `out`.
+
+    Returns the record that stands in `out/demo.json` and that `out/report.html` shows. The folder holds the log, the
+    store and both runs; it appears when all of it is done. The simulation and both trainings take `seed`.
+
+    Raises:
+        InputError: `out` exists and is no demo, or `overwrite` is not set.
+    """
+    path = Path(out)
+    check_replaceable(path, overwrite=overwrite, marker=MARKER)
+    begun = time.monotonic()
+    with replaced_folder(path, overwrite=overwrite, marker=MARKER) as folder:
+        size = {"sessions": sessions, "tracks": tracks, "seed": seed}
+        simulate(folder / "log", **size, progress=progress)
+        prepare_mssd(folder / "log", folder / "store", progress=progress)
+        result = _trained(folder, seed, progress)
+        result = _opening(folder / "store", size) | result | {"commands": _commands(path.name, size), "budget": BUDGET}
+        result["made"] |= {"seconds": round(time.monotonic() - begun)}
+        progress(Step("report", 0, 1))
+        (folder / "report.html").write_text(report_html(result), encoding="utf-8")
+        write_json(folder / MARKER, {"schema_version": 1, **result})
+    return result | {"report": str(path / "report.html")}
+
+
+def demo_overrides(seed: int) -> dict[str, Any]:
+    """Return what the demo changes in the paper's recipes, for its time."""
+    return {"training.seed": seed, "training.epochs": EPOCHS, "next_track.kind": "shared"}
+
+
+def _trained(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
+    """Return what both trainings gave: curves, rows, contrasts, recommendations, environment."""
+    store = Store(folder / "store")
+    fits, evaluations = {}, {}
+    for name, (run, recipe) in RUNS.items():
+        fits[name] = train(store, folder / run, recipe=recipe, overrides=demo_overrides(seed), progress=progress)
+        evaluations[name] = evaluate(folder / run, store, progress=progress)
+    return {
+        "converged": all(fit.converged for fit in fits.values()),
+        "curves": {name: curve(folder / run) for name, (run, _) in RUNS.items()},
+        "rows": evaluation_rows(evaluations),
+        "contrasts": contrasts(evaluations[WITH], evaluations[WITHOUT]),
+        "recommended": {"model": WITH, **recommended_lists(folder / RUNS[WITH][0], store)},
+        "made": environment_facts(folder / RUNS[WITH][0]) | _ends(fits),
+    }
+
+
+def _ends(fits: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: f"{fit.epochs} epochs, best {fit.best_epoch}, " + ("converged" if fit.converged else "not converged")
+        for name, fit in fits.items()
+    }
+
+
+def _opening(path: Path, size: Mapping[str, int]) -> dict[str, Any]:
+    """Return what the data is."""
+    store = Store(path)
+    simulated = store.manifest.source.simulated
+    return {
+        "title": "Segue: does learning from skips help?",
+        "simulated": simulated,
+        "world": simulated.get("world", ""),
+        "catalogue": size["tracks"],
+        "sessions": store.num_sessions,
+        "tracks_seen": store.num_tracks,
+        "rows_read": store.num_rows,
+    }
+
+
+def _commands(name: str, size: Mapping[str, int]) -> list[str]:
+    """Return the commands that do by hand what the demo did."""
+    sets = " ".join(f"--set {key}={value}" for key, value in demo_overrides(size["seed"]).items())
+    log, store = f"{name}/log", f"{name}/store"
+    lines = [
+        f"segue simulate {log} --sessions {size['sessions']} --tracks {size['tracks']} --seed {size['seed']}",
+        f"segue prepare mssd {log} {store}",
+    ]
+    for run, recipe in RUNS.values():
+        lines += [
+            f"segue train {store} {name}/{run} --recipe {recipe} {sets}",
+            f"segue evaluate {name}/{run} {store}",
+        ]
+    return lines

@@ -1,0 +1,76 @@
+"""The demo's records: what evaluations, runs and recommendations say, as plain JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from segue.api.load import load
+from segue.checkpoint import RunFolder
+from segue.store import NUM_SPECIALS, Store
+
+K: Final = 20
+SHORTEST: Final = 8
+"""Tracks that the session of the example has at least."""
+WORDS: Final = {0: "listened", 1: "mostly", 2: "brief", 3: "skip", 255: "unknown"}
+SHOWN: Final = ("segue", "commit", "python", "torch", "numpy", "system", "processor", "threads", "cores", "seed")
+
+
+def curve(run: Path) -> list[dict[str, Any]]:
+    """Return epoch, loss and validation HR@10 of each epoch of a run."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [
+        {"epoch": e["epoch"], "loss": e["loss"], "hr@10": e.get("validation.hr@10")} for e in map(json.loads, lines)
+    ]
+
+
+def environment_facts(run: Path) -> dict[str, Any]:
+    """Return the versions, the machine and the simulation that a run was made with."""
+    environment = RunFolder.open(run).environment()
+    facts = {name: environment[name] for name in SHOWN if environment.get(name) is not None}
+    simulated = {f"simulation: {key}": value for key, value in environment.get("simulated", {}).items()}
+    return facts | {key: value for key, value in simulated.items() if isinstance(value, str | int | float)}
+
+
+def example_session(store: Store) -> int:
+    """Return the first session of at least SHORTEST tracks that holds a skip and whose last track was listened to.
+
+    Without such a session, the longest one.
+    """
+    offsets, skips = store.offsets, np.concatenate(([0], np.cumsum(np.isin(store.strength, (2, 3)))))
+    lengths = np.diff(offsets)
+    skipped = skips[offsets[1:]] - skips[offsets[:-1]]
+    fits = (lengths >= SHORTEST) & (skipped > 0) & (store.strength[offsets[1:] - 1] == 0)
+    return int(np.argmax(fits) if fits.any() else np.argmax(lengths))
+
+
+def recommended_lists(run: Path, store: Store) -> dict[str, Any]:
+    """Return one session and the next tracks after it: as its last track was listened to, and as it was skipped."""
+    session = example_session(store)
+    rows = slice(int(store.offsets[session]), int(store.offsets[session + 1]))
+    tracks = [store.vocabulary.track_id(int(row)) for row in store.tracks[rows]]
+    words = [WORDS[int(strength)] for strength in store.strength[rows]]
+    recommender = load(run)
+    return {
+        "session": _heard(store, store.tracks[rows], tracks, words),
+        "reads_feedback": "feedback" in recommender.encoder.inputs,
+        "listened": recommender.recommend(tracks, [*words[:-1], "listened"], k=K),
+        "skipped": recommender.recommend(tracks, [*words[:-1], "skip"], k=K),
+    }
+
+
+def _heard(store: Store, rows: Any, tracks: list[str], words: list[str]) -> list[dict[str, Any]]:
+    """Return the session's own tracks with their titles and what happened to them."""
+    title, artist = store.track_text("title"), store.track_text("artist")
+    return [
+        {
+            "track": track,
+            "feedback": word,
+            "title": title.text(int(row) - NUM_SPECIALS) if title else None,
+            "artist": artist.text(int(row) - NUM_SPECIALS) if artist else None,
+        }
+        for row, track, word in zip(rows, tracks, words, strict=True)
+    ]
