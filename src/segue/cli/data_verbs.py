@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -40,33 +40,45 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class TableColumns:
-    """Which column of a table says what."""
+class Cut:
+    """How a listener's history is cut into sessions."""
 
-    session_column: str | None = None
-    """Session id; without it sessions are cut from each user's history."""
-    user_column: str | None = None
-    """User id; histories are cut by --gap-minutes and --max-length."""
     gap_minutes: float = 20.0
     """A pause this long ends a session."""
     max_length: int = 20
     """A session this long ends."""
-    track_column: str = "track"
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """Which column of a table says what; usual names are found unasked."""
+
+    session_column: str | None = None
+    """Session id; without it sessions are cut from each user's history."""
+    user_column: str | None = None
+    """User id, with --time-column; histories are cut by --gap-minutes and --max-length."""
+    track_column: str | None = None
     """Track id, kept as text."""
     position_column: str | None = None
-    """Order within the session."""
+    """Order within the session; without position and time, file order."""
     time_column: str | None = None
-    """Time of the event (seconds, or ISO 8601); without position and time, file order."""
+    """UTC seconds, or text such as 2019-08-23 14:40:33."""
     skipped_column: str | None = None
-    """True or 1 where the track was skipped."""
+    """True, 1 or yes where the track was skipped."""
+    listened_column: str | None = None
+    """The opposite of --skipped-column."""
     strength_column: str | None = None
-    """Skip strength 0..3 (3 = skipped very early)."""
+    """Skip strength 0..3 (3 = skipped very early), 255 or empty = unknown."""
     played_column: str | None = None
-    """Seconds played, with --duration-column."""
+    """Time played, with --duration-column."""
     duration_column: str | None = None
-    """Length of the track in seconds."""
+    """Length of the track, in the unit of --played-column."""
     side: tuple[str, ...] = ()
-    """Further columns to keep; repeat the option."""
+    """Further column to keep; repeat the option."""
+
+    def roles(self) -> dict[str, Any]:
+        """Return the columns by role."""
+        return {name.removesuffix("_column"): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,8 @@ def prepare_table(
     store: Path,
     /,
     *,
-    columns: Annotated[TableColumns, Flat] = TableColumns(),
+    columns: Annotated[ColumnNames, Flat] = ColumnNames(),
+    cut: Annotated[Cut, Flat] = Cut(),
     rejection: Annotated[Rejection, Flat] = Rejection(),
     output: Annotated[Output, Flat] = Output(),
     terminal: Shown,
@@ -153,9 +166,15 @@ def prepare_table(
         store: folder to write.
     """
     from segue import api
+    from segue.events.sources.table import TableColumns
 
     report = api.prepare_table(
-        file, store, **asdict(columns), **asdict(rejection), overwrite=output.overwrite, progress=terminal
+        file,
+        store,
+        columns=TableColumns(**columns.roles(), **asdict(cut)),
+        **asdict(rejection),
+        overwrite=output.overwrite,
+        progress=terminal,
     )
     _print_report(report, output, terminal)
 
@@ -165,6 +184,7 @@ def prepare_ratings(
     store: Path,
     /,
     *,
+    cut: Annotated[Cut, Flat] = Cut(),
     rejection: Annotated[Rejection, Flat] = Rejection(),
     output: Annotated[Output, Flat] = Output(),
     terminal: Shown,
@@ -177,7 +197,9 @@ def prepare_ratings(
     """
     from segue import api
 
-    report = api.prepare_ratings(file, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
+    report = api.prepare_ratings(
+        file, store, **asdict(cut), **asdict(rejection), overwrite=output.overwrite, progress=terminal
+    )
     _print_report(report, output, terminal)
 
 
@@ -193,9 +215,9 @@ def inspect(store: Path, /, *, json: bool = False, figure: Path | None = None, t
 
     facts = api.inspect(store)
     if figure is not None:
-        from segue.reports.figures import draw_store
+        from segue.api.inspect import draw_inspection
 
-        draw_store(facts, figure)
+        draw_inspection(facts, figure)
         terminal.say(f"figure written to {figure}")
     terminal.close()
     print(json_text(facts) if json else inspect_text(facts))

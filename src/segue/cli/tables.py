@@ -69,8 +69,10 @@ def recommendation_text(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def inspect_text(facts: Mapping[str, Any]) -> str:
-    """Return what a store holds; simulated data is named first."""
-    return _named(facts) + facts_text(facts)
+    """Return what a store holds; simulated data is named first, and lengths are told as their range."""
+    lengths = [int(length) for length in facts.get("lengths", {})]
+    told = {"lengths": f"{min(lengths)} to {max(lengths)}"} if lengths else {}
+    return _named(facts) + facts_text({**facts, **told})
 
 
 def evaluation_text(document: Mapping[str, Any]) -> str:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-from segue.files import replaced_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,9 +89,3 @@ def _panels(figure: Figure, count: int) -> list[Axes]:
         axes.title.set_color(INK)
         axes.patch.set_alpha(0.0)
     return panels
-
-
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path` in the format of its suffix, whole or not at all."""
-    with replaced_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.removeprefix(".") or "svg", dpi=150)
