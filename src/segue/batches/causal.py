@@ -1,0 +1,24 @@
+"""Causal examples: each input track predicts the one after it."""
+
+from __future__ import annotations
+
+import torch
+
+from segue.batches.data import Window
+from segue.batches.example import Example, position_offset
+from segue.columns import POSITION_OFFSET
+from segue.events import skips
+from segue.session_batch import SessionBatch
+from segue.store import PAD
+
+
+def causal_example(window: Window, max_len: int, generator: torch.Generator, position: str) -> Example:
+    """Return inputs = all but each window's last track, and the next track at each input as its target.
+
+    A window holds at most `max_len` + 1 tracks, so inputs are at most `max_len` long.
+    """
+    valid = window.valid[:, 1:]  # an input is valid where a next track exists (windows are right-padded)
+    tracks = window.tracks[:, :-1].masked_fill(~valid, PAD)
+    feedback = window.strength[:, :-1].masked_fill(~valid, skips.FEEDBACK_HIDDEN)
+    offset = position_offset(valid, max_len, generator, position)
+    return Example(SessionBatch(tracks, feedback, valid, {POSITION_OFFSET: offset}), window.tracks[:, 1:], valid)

@@ -1,0 +1,92 @@
+"""The rows of a store on a device, and the gathers that make batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.axes import Bool, Int, UInt8
+from segue.batches.split import Cases, Split
+from segue.events import skips
+from segue.session_batch import SessionBatch
+from segue.store import PAD, Store
+
+
+@dataclass(frozen=True)
+class Window:
+    """The most recent training tracks of B sessions, right-padded to W columns."""
+
+    tracks: Int[Tensor, "B W"]
+    """Original table rows (0 on padding)."""
+    strength: Int[Tensor, "B W"]
+    """Feedback codes: strength 0..3, 4 unknown, 5 on padding."""
+    valid: Bool[Tensor, "B W"]
+
+
+@dataclass(frozen=True)
+class SessionData:
+    """Flat rows on one device: 5 bytes a row, and the ranges that train."""
+
+    tracks: Int[Tensor, " rows"]
+    """Original table rows, int32."""
+    feedback: UInt8[Tensor, " rows"]
+    """Feedback codes, uint8."""
+    input_row: Int[Tensor, " R"]
+    """Table row to the row that a model reads, int32."""
+    train_begin: Int[Tensor, " Nt"]
+    train_end: Int[Tensor, " Nt"]
+
+    @classmethod
+    def load(cls, store: Store, split: Split, device: torch.device | str) -> SessionData:
+        """Return the rows of `store` and the training parts of `split`, on `device`."""
+        strength = np.asarray(store.strength)
+        feedback = np.where(strength > skips.VERY_BRIEFLY, skips.FEEDBACK_UNKNOWN, strength).astype(np.uint8)
+        return cls(
+            tracks=_on(np.array(store.tracks, dtype=np.int32), device),
+            feedback=_on(feedback, device),
+            input_row=_on(split.input_row, device),
+            train_begin=_on(split.train_begin, device),
+            train_end=_on(split.train_end, device),
+        )
+
+    @property
+    def num_training(self) -> int:
+        """Number of sessions with a training loss."""
+        return len(self.train_begin)
+
+    def training_window(self, index: Int[Tensor, " B"], length: int) -> Window:
+        """Return the last `length` training tracks of training sessions `index`.
+
+        A causal encoder of `max_len` positions wants `max_len` + 1 (the last is a target only), a cloze one `max_len`.
+        """
+        begin, end = self.train_begin[index], self.train_end[index]
+        return Window(*self._gather(begin, end, length))
+
+    def context_batch(self, cases: Cases, index: NDArray[np.int64], max_len: int) -> SessionBatch:
+        """Return what is known before the targets of `cases[index]`: their last `max_len` tracks, right-padded.
+
+        Tracks are mapped to what a model reads (UNKNOWN where the vocabulary rule says so).
+        """
+        begin, end = _on(cases.begin[index], self.tracks.device), _on(cases.target[index], self.tracks.device)
+        tracks, feedback, valid = self._gather(begin, end, max_len)
+        return SessionBatch(self.input_row[tracks].long(), feedback, valid)
+
+    def _gather(
+        self, begin: Int[Tensor, " B"], end: Int[Tensor, " B"], width: int
+    ) -> tuple[Int[Tensor, "B W"], Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
+        """Return tracks, feedback and valid of the last `width` rows of begin..end - 1, right-padded."""
+        first = torch.maximum(begin, end - width)
+        place = first[:, None] + torch.arange(width, device=first.device)
+        valid = place < end[:, None]
+        place = place.clamp(max=len(self.tracks) - 1)
+        tracks = self.tracks[place].long().masked_fill(~valid, PAD)
+        feedback = self.feedback[place].long().masked_fill(~valid, skips.FEEDBACK_HIDDEN)
+        return tracks, feedback, valid
+
+
+def _on(array: NDArray[np.generic], device: torch.device | str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -1,0 +1,35 @@
+"""What one training step learns from: inputs, targets, and where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segue.axes import Bool, Int
+from segue.session_batch import SessionBatch
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs of B sessions and the track to predict at each position."""
+
+    batch: SessionBatch
+    """With `position_offset` in its side inputs."""
+    target: Int[Tensor, "B L"]
+    """Table row to predict; anything where `targets` is False."""
+    targets: Bool[Tensor, "B L"]
+
+
+def position_offset(
+    valid: Bool[Tensor, "B L"], max_len: int, generator: torch.Generator, position: str
+) -> Int[Tensor, " B"]:
+    """Return the shift of each session's positions: uniform in 0..max_len - n_input, or 0 if `position` is literal.
+
+    Without the shift the last position rows would be used at inference but never trained (method, section 3).
+    """
+    room = (max_len - valid.sum(dim=1)).clamp(min=0)
+    drawn = torch.rand(len(room), generator=generator, device=valid.device)
+    offset = (drawn * (room + 1)).long().minimum(room)
+    return torch.zeros_like(offset) if position == "literal" else offset

@@ -1,0 +1,190 @@
+"""Which rows of a store train, which are held out, and which tracks exist for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue import columns
+from segue.errors import InputError
+from segue.events import skips
+from segue.store import NUM_SPECIALS, UNKNOWN, Store
+
+SplitName = Literal["validation", "test"]
+FEWEST_TRAINING: Final = 2
+"""Training tracks below which a session has no training loss."""
+LONGER_THAN: Final = 5
+"""`require_skip` keeps sessions of more tracks than this, as the paper's public code does."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What of a store is used, and how it is split (method, section 2)."""
+
+    split: Literal["leave-last-two-out", "temporal"] = "leave-last-two-out"
+    """Last track tests and last but one validates, or whole sessions by date."""
+    vocabulary: Literal["training", "transductive"] = "training"
+    """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper)."""
+    max_len: int = 20
+    """Most tracks an encoder reads."""
+    sample_sessions: int = 0
+    """Size of a uniform sample of sessions; 0 = all."""
+    sample_seed: int = 0
+    """Seed of that sample."""
+    require_skip: bool = False
+    """Keep only sessions with a skip and more than 5 tracks."""
+    skip_at_least: int = skips.SKIP_AT_LEAST
+    """Smallest strength that counts as a skip."""
+
+    def __post_init__(self) -> None:
+        if self.max_len < 2:
+            raise ValueError("max_len must be at least 2")
+        if self.sample_sessions < 0:
+            raise ValueError("sample_sessions must be at least 0 (0 = all)")
+        if not 0 <= self.sample_seed < 2**32:
+            raise ValueError("sample_seed must lie in 0..2**32 - 1")
+        if not 1 <= self.skip_at_least <= skips.VERY_BRIEFLY:
+            raise ValueError("skip_at_least must be 1, 2 or 3")
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Held-out targets: the input of case i is rows `begin[i]:target[i]`, its target row `target[i]`."""
+
+    session: NDArray[np.int64]
+    """Index of the session in the store."""
+    begin: NDArray[np.int64]
+    target: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one store."""
+
+    kept: NDArray[np.int64]
+    """Sessions used, as indices of the store, ascending."""
+    train_begin: NDArray[np.int64]
+    train_end: NDArray[np.int64]
+    """Training parts with at least two tracks, as global rows."""
+    cases: Mapping[SplitName, Cases]
+    num_short: int
+    """Sessions used that are too short to hold anything out."""
+    training_counts: NDArray[np.int64]
+    """Plays of each table row in training parts, [V + 3]."""
+    candidates: NDArray[np.int32]
+    """Table rows that may be ranked and drawn as negatives, ascending."""
+    input_row: NDArray[np.int32]
+    """Table row to the row that a model reads: itself, or UNKNOWN, [V + 3]."""
+
+
+def split_store(store: Store, config: DataConfig) -> Split:
+    """Return the split of `store` that `config` asks for; a pure function of both.
+
+    Raises:
+        InputError: nothing is left to train on, or a temporal split of a store without dates.
+    """
+    kept = _kept(store, config)
+    if config.split == "temporal":
+        train, cases, num_short = _temporal(store, kept)
+    else:
+        train, cases, num_short = _leave_last_two_out(store, kept)
+    training = ranges(*train)
+    counts = np.bincount(store.tracks[training], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
+    if config.vocabulary == "training":
+        present = counts > 0
+    else:
+        present = np.zeros(len(counts), dtype=np.bool_)
+        present[store.tracks[ranges(store.offsets[kept], store.offsets[kept + 1])]] = True
+    enough = train[1] - train[0] >= FEWEST_TRAINING
+    if not enough.any():
+        raise InputError(f"{store.path} has no session with two tracks to train on; sessions of 4 and more are needed")
+    input_row = np.where(present, np.arange(len(counts)), UNKNOWN).astype(np.int32)
+    input_row[:NUM_SPECIALS] = np.arange(NUM_SPECIALS)
+    return Split(
+        kept=kept,
+        train_begin=train[0][enough],
+        train_end=train[1][enough],
+        cases=cases,
+        num_short=num_short,
+        training_counts=counts,
+        candidates=np.flatnonzero(present).astype(np.int32),
+        input_row=input_row,
+    )
+
+
+def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the concatenation of begin[i]..end[i]-1, without a loop over i."""
+    lengths = np.maximum(end - begin, 0)
+    shift = np.repeat(begin - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+    return np.arange(int(lengths.sum()), dtype=np.int64) + shift
+
+
+def _kept(store: Store, config: DataConfig) -> NDArray[np.int64]:
+    """Return the sessions that the config keeps, ascending."""
+    kept = np.arange(store.num_sessions, dtype=np.int64)
+    if config.require_skip:
+        flags = skips.skipped(np.asarray(store.strength), config.skip_at_least)
+        sums = np.concatenate(([0], np.cumsum(flags)))
+        with_skip = np.diff(sums[store.offsets]) > 0
+        kept = kept[with_skip & (np.diff(store.offsets) > LONGER_THAN)]
+    if 0 < config.sample_sessions < len(kept):
+        generator = np.random.default_rng([config.sample_seed, 0x5E550])
+        kept = np.sort(generator.choice(kept, config.sample_sessions, replace=False))
+    if len(kept) == 0:
+        raise InputError(f"{store.path}: no session is left; relax [data] require_skip, or prepare a longer log")
+    return kept
+
+
+_Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def _leave_last_two_out(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+    begin, end = np.asarray(store.offsets[kept]), np.asarray(store.offsets[kept + 1])
+    long_enough = end - begin >= 3  # one track of input, two held out
+    session, first, last = kept[long_enough], begin[long_enough], end[long_enough]
+    cases: dict[SplitName, Cases] = {
+        "validation": Cases(session, first, last - 2),
+        "test": Cases(session, first, last - 1),
+    }
+    return (begin, np.maximum(end - 2, begin)), cases, int((~long_enough).sum())
+
+
+TEMPORAL_SHARES: Final = (0.8, 0.1, 0.1)
+"""Shares of the days (rounded to whole days) that train, validate and test in the temporal split."""
+
+
+def _temporal(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+    """Whole sessions by date: the last tenth of sessions (cut at whole days) tests, the tenth before validates."""
+    if store.side_column(columns.DATE) is None:
+        raise InputError(f"{store.path} has no dates, so it cannot be split by time; use leave-last-two-out")
+    date = np.asarray(store.side(columns.DATE))[kept]
+    ordered = np.sort(date)
+    first_validation = ordered[int(len(ordered) * TEMPORAL_SHARES[0])]
+    first_test = ordered[int(len(ordered) * (TEMPORAL_SHARES[0] + TEMPORAL_SHARES[1]))]
+    if not ordered[0] < first_validation < first_test:
+        raise InputError(f"{store.path} spans too few days for a temporal split; use leave-last-two-out")
+    begin, end = np.asarray(store.offsets[kept]), np.asarray(store.offsets[kept + 1])
+    train = date < first_validation
+    long_enough = end - begin >= 2
+    chosen = {
+        "validation": long_enough & (date >= first_validation) & (date < first_test),
+        "test": long_enough & (date >= first_test),
+    }
+    cases: dict[SplitName, Cases] = {
+        "validation": _last_of(kept, begin, end, chosen["validation"]),
+        "test": _last_of(kept, begin, end, chosen["test"]),
+    }
+    return (begin[train], end[train]), cases, int((~train & ~long_enough).sum())
+
+
+def _last_of(
+    kept: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64], chosen: NDArray[np.bool_]
+) -> Cases:
+    return Cases(kept[chosen], begin[chosen], end[chosen] - 1)

@@ -1,0 +1,31 @@
+"""The causal encoder (SASRec-like): position i sees positions <= i and predicts the track at i + 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segue.axes import Float
+from segue.encoders.blocks import TransformerConfig
+from segue.encoders.transformer import TransformerEncoder, last_place, most_recent
+from segue.session_batch import SessionBatch
+
+
+@dataclass(frozen=True)
+class CausalConfig(TransformerConfig):
+    """A transformer that looks back only (Kang & McAuley 2018; Seshadri & Knees 2023)."""
+
+
+class CausalEncoder(TransformerEncoder):
+    """Position i sees positions <= i."""
+
+    masked = False
+    causal = True
+
+    def next_state(self, batch: SessionBatch) -> Float[Tensor, "B D"]:
+        """Return y_hat at each session's last valid track (of its most recent `max_len`)."""
+        recent = most_recent(batch, self.max_len)
+        states: Tensor = self(recent)
+        return states[torch.arange(len(states), device=states.device), last_place(recent.valid)]

@@ -1,0 +1,60 @@
+"""The self-attentive encoder that causal and cloze share: rows plus positions, blocks, prediction layer."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segue.axes import Bool, Float, Int
+from segue.columns import POSITION_OFFSET
+from segue.encoders.blocks import Block, TransformerConfig, visibility
+from segue.encoders.encoder import Encoder
+from segue.session_batch import SessionBatch
+
+
+class TransformerEncoder(Encoder, ABC):
+    """Track row + learned position -> blocks -> Linear(D, D) + GELU = y_hat (Seshadri & Knees 2023, section 3.2)."""
+
+    inputs = frozenset[str]()
+    causal: ClassVar[bool]
+
+    def __init__(self, config: TransformerConfig, num_tracks: int, max_len: int, *, sparse: bool) -> None:
+        super().__init__(num_tracks, config.width, max_len, sparse=sparse)
+        self.config = config
+        self.positions = nn.Embedding(max_len, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.final_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+        self.predict = nn.Linear(config.width, config.width)
+
+    def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
+        """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
+        rows = self.rows(batch.tracks) + self.positions(self._place(batch))
+        x = functional.dropout(rows, self.config.dropout, self.training)
+        visible = visibility(batch.valid, causal=self.causal)
+        for block in self.blocks:
+            x = block(x, visible)
+        return functional.gelu(self.predict(self.final_norm(x)))
+
+    def _place(self, batch: SessionBatch) -> Int[Tensor, "B L"]:
+        """Return the position row of each track: 0 at the first valid one, plus the session's offset."""
+        place = batch.valid.long().cumsum(dim=1) - 1
+        offset = batch.side.get(POSITION_OFFSET)
+        if offset is not None:
+            place = place + offset[:, None]
+        return place.clamp(0, self.max_len - 1)
+
+
+def last_place(valid: Bool[Tensor, "B L"]) -> Int[Tensor, " B"]:
+    """Return the index of each session's last valid position; 0 for an empty session."""
+    length = valid.shape[1]
+    backwards = valid.flip(1).long().argmax(dim=1)
+    return (length - 1 - backwards) * valid.any(dim=1)
+
+
+def most_recent(batch: SessionBatch, keep: int) -> SessionBatch:
+    """Return the batch with only the last `keep` valid tracks of each session valid (columns stay)."""
+    age = batch.valid.flip(1).long().cumsum(dim=1).flip(1)  # 1 at the last valid track
+    return SessionBatch(batch.tracks, batch.feedback, batch.valid & (age <= keep), batch.side)
