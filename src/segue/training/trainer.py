@@ -49,7 +49,8 @@ class Trainer:
     def step(self, index: Tensor) -> None:
         """Train on sessions `index` (int64 [B]) and add the losses to `sums`."""
         self.encoder.train()
-        window = self.data.training_window(index.to(self.device))
+        length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
+        window = self.data.training_window(index.to(self.device), length)
         parts = loss_parts(self.encoder, self.recipe, window, self.candidates, self.generator, self._bf16)
         loss = total(parts)
         self.optimisers.step(loss, self.recipe.training.clip)
