@@ -148,8 +148,17 @@ def read_frame(
 def _from_pandas(frame: Any) -> pl.DataFrame:
     if not hasattr(frame, "columns") or not hasattr(frame, "to_dict"):
         raise InputError(f"{type(frame).__name__} is no table; give a path, a Polars or a pandas frame")
-    parts = [pl.Series(str(name), frame[name].to_numpy(), strict=False, nan_to_null=True) for name in frame.columns]
-    return pl.DataFrame(parts)
+    return pl.DataFrame([_pandas_column(str(name), frame[name]) for name in frame.columns])
+
+
+def _pandas_column(name: str, column: Any) -> pl.Series:
+    """Return a pandas column; missing values of any kind are null (pyarrow is not needed)."""
+    values = column.to_numpy()
+    if values.dtype.kind in "biufM":
+        return pl.Series(name, values, nan_to_null=True)
+    missing = column.isna().to_numpy()
+    texts = [None if gone else value for gone, value in zip(missing, values.tolist(), strict=True)]
+    return pl.Series(name, texts, strict=False)
 
 
 def _numbered(frame: pl.DataFrame) -> pl.DataFrame:

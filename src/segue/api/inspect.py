@@ -1,0 +1,59 @@
+"""`inspect`: what a store holds, as a document and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segue.errors import InputError
+from segue.files import replaced_file
+from segue.sessions.summary import inspect_store
+from segue.store.reader import Store
+
+
+def inspect(store: str | Path) -> dict[str, Any]:
+    """Return a JSON document on the store at `store` (see `segue.sessions.summary.inspect_store`).
+
+    Raises:
+        FormatError: no store, or a damaged one.
+    """
+    return inspect_store(Store(store))
+
+
+def draw_inspection(summary: Mapping[str, Any], path: str | Path) -> None:
+    """Draw lengths, popularity, strengths and skip rates by position of `inspect`'s document into `path`.
+
+    Raises:
+        InputError: the file ending is none that Matplotlib writes (png, svg, pdf).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"{path}: name a figure ending in .png, .svg or .pdf")
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    mark = " (simulated)" if summary["simulated"] else ""
+    figure.suptitle(
+        f"{summary['store']}{mark}: {summary['sessions']:,} sessions, {summary['rows']:,} rows, "
+        f"{summary['tracks']:,} tracks"
+    )
+    axes = figure.subplots(2, 2)
+    _bars(axes[0, 0], {int(k): v for k, v in summary["lengths"].items()}, "session length", "sessions")
+    top = summary["popularity"]["top_share"]
+    axes[0, 1].plot([int(rank) for rank in top], list(top.values()), marker="o")
+    axes[0, 1].set(xscale="log", ylim=(0, 1), xlabel="top tracks", ylabel="share of plays")
+    _bars(axes[1, 0], summary["strengths"], "strength (3 = skipped very briefly)", "share of rows")
+    rates = [part for part in summary["skip_rate_by_position"] if part["skip_rate"] is not None]
+    axes[1, 1].plot([part["position"] for part in rates], [part["skip_rate"] for part in rates], marker="o")
+    axes[1, 1].set(ylim=(0, 1), xlabel="position", ylabel="skip rate")
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, format=kind)
+
+
+def _bars(axis: Any, values: Mapping[Any, float], xlabel: str, ylabel: str) -> None:
+    axis.bar(list(values), list(values.values()))
+    axis.set(xlabel=xlabel, ylabel=ylabel)
