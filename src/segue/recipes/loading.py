@@ -60,7 +60,7 @@ def _fitting(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     result = dict(tables)
     for section, registry in _KINDS.items():
         kind = changes.get(f"{section}.kind")
-        if kind in registry and isinstance(result.get(section), Mapping):
+        if isinstance(kind, str) and kind in registry and isinstance(result.get(section), Mapping):
             known = {part.name for part in fields(registry[kind])}
             result[section] = {key: value for key, value in result[section].items() if key in known}
     return result

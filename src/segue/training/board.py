@@ -16,7 +16,7 @@ class Board:
         if find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder), purge_step=first_epoch)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder), purge_step=first_epoch)
 
     def add(self, values: Mapping[str, float | None], epoch: int) -> None:
         """Write the scalars of `epoch`; None is left out."""

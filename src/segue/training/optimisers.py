@@ -75,7 +75,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
         else:
             values.append(parameter.grad)
     norms = [torch.linalg.vector_norm(value, dtype=torch.float32) for value in values]
-    norm = torch.linalg.vector_norm(torch.stack(norms))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     scale = (limit / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's own clipping: no division by 0
     for value in values:
         value.mul_(scale)
