@@ -108,7 +108,7 @@ def read_mssd(path: Path, rejects: Rejects) -> EventTable:
     return _table(path.name, parts, {name: pl.concat(kept) for name, kept in coded.items()})
 
 
-def _typed(frame: pl.DataFrame, tracks: pl.Categorical, labels: pl.Categorical) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, tracks: Any, labels: Any) -> pl.DataFrame:  # Polars dtypes: beartype refuses them
     """Return a block's columns typed, null where a value cannot be read; `code` sums the flags."""
     result = frame.lazy().select(
         pl.col(_SESSION),
