@@ -54,6 +54,6 @@ def draw_inspection(summary: Mapping[str, Any], path: str | Path) -> None:
         figure.savefig(temporary, format=kind)
 
 
-def _bars(axis: Any, values: Mapping[Any, float], xlabel: str, ylabel: str) -> None:
+def _bars(axis: Any, values: Mapping[Any, int | float], xlabel: str, ylabel: str) -> None:
     axis.bar(list(values), list(values.values()))
     axis.set(xlabel=xlabel, ylabel=ylabel)

@@ -40,6 +40,11 @@ def _lines(facts: Mapping[str, Any], indent: str) -> list[str]:
     return lines
 
 
+def _flat(value: Any) -> Any:
+    """Return a scalar as it is (numbers align right), a list as text."""
+    return _value(value) if isinstance(value, list | tuple) else value
+
+
 def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         shown = ", ".join(cell_text(part) for part in value[:INLINE])
@@ -54,7 +59,7 @@ def _records(value: Any) -> bool:
 def records_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return records as one table; the columns are the keys in order of first appearance."""
     head = list(dict.fromkeys(str(key) for record in records for key in record))
-    return table_text(head, [[_value(record.get(key)) for key in head] for record in records])
+    return table_text(head, [[_flat(record.get(key)) for key in head] for record in records])
 
 
 def recommendation_text(found: Sequence[Mapping[str, Any]]) -> str:
