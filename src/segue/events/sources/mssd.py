@@ -38,8 +38,11 @@ _PREMIUM: Final = "premium"
 _CONTEXT: Final = "context_type"
 _WANTED: Final = (_SESSION, _POSITION, _TRACK, *_FLAGS, _SHUFFLE, _HOUR, _DATE, _PREMIUM, _CONTEXT)
 _LAST_VALUES: Final = frozenset(
-    "trackdone fwdbtn backbtn endplay logout clickrow remote appload popup uriopen clickside playbtn trackerror "
-    "reload unknown unexpected-exit unexpected-exit-while-paused".split()
+    {
+        *("trackdone", "fwdbtn", "backbtn", "endplay", "logout", "clickrow", "remote", "appload", "popup"),
+        *("uriopen", "clickside", "playbtn", "trackerror", "reload", "unknown"),
+        *("unexpected-exit", "unexpected-exit-while-paused"),
+    }
 )
 """hist_user_behavior_reason_end as published: a last line without newline must end in one of them."""
 _BAD_KINDS: Final = (MISSING_SESSION, MISSING_TRACK, MISSING_POSITION, WRONG_FLAG, CONTRADICTORY_FLAGS, WRONG_COLUMN)

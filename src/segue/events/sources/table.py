@@ -95,9 +95,8 @@ class TableColumns:
                 continue
             if role == "user" and "session" in named:
                 continue
-            if role == "time" and "user" in named and "session" not in named:
-                wanted.append(role)
-            elif pair or not rivals & named.keys():
+            cut_by_time = role == "time" and "user" in named and "session" not in named
+            if cut_by_time or pair or not rivals & named.keys():
                 wanted.append(role)
         return wanted
 

@@ -1,0 +1,80 @@
+"""A store equals a naive grouping of the log, whatever the order of its rows."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+
+import pytest
+from prepared_logs import csv_text, plain, random_rows, write_log
+
+from segue.api.prepare import prepare_mssd
+from segue.events.sources import text
+from segue.hashing import pack_text, session_keys
+from segue.store import Store
+
+
+def naive(rows: list[dict[str, str]]) -> dict[int, list[tuple[str, int]]]:
+    sessions: dict[str, list[tuple[int, str, int]]] = {}
+    for row in rows:
+        strength = 255
+        if row["not_skipped"] == "true":
+            strength = 0
+        for value, flag in ((1, "skip_3"), (2, "skip_2"), (3, "skip_1")):
+            strength = value if row[flag] == "true" else strength
+        event = (int(row["session_position"]), row["track_id_clean"], strength)
+        sessions.setdefault(row["session_id"], []).append(event)
+    keys = session_keys(*pack_text(list(sessions))).tolist()
+    return {k: [(t, s) for _, t, s in sorted(events)] for k, events in zip(keys, sessions.values(), strict=True)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_store_equals_naive_grouping_in_any_row_order(tmp_path: Path, seed: int, shuffled: bool) -> None:
+    rows = random_rows(seed)
+    if shuffled:
+        random.Random(seed).shuffle(rows)
+    report = prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
+    assert plain(tmp_path / "store") == naive(rows)
+    assert report.rejected == {}
+    assert report.rows == len(rows)
+
+
+def test_rows_interleaved_give_the_bytes_of_the_contiguous_log(tmp_path: Path) -> None:
+    rows = random_rows(7)
+    heads = [row for row in rows if row["session_position"] == "1"]
+    tails = [row for row in rows if row["session_position"] != "1"]
+    random.Random(0).shuffle(tails)
+    one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
+    two = prepare_mssd(write_log(tmp_path / "b.csv", heads + tails), tmp_path / "two")
+    assert one.fingerprint == two.fingerprint
+
+
+def test_gzip_small_blocks_and_crlf_give_the_bytes_of_the_plain_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = random_rows(3)
+    one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(csv_text(rows).encode()))
+    (tmp_path / "crlf.csv").write_bytes(csv_text(rows).replace("\n", "\r\n").encode())
+    monkeypatch.setattr(text, "BLOCK_BYTES", 300)
+    for name in ("a.csv.gz", "a.csv", "crlf.csv"):
+        other = prepare_mssd(tmp_path / name, tmp_path / "two", overwrite=True)
+        assert other.fingerprint == one.fingerprint, name
+
+
+def test_files_are_laid_end_to_end_with_one_vocabulary(tmp_path: Path) -> None:
+    logs = tmp_path / "training_set"
+    logs.mkdir()
+    first, second = random_rows(1), random_rows(2)
+    write_log(logs / "log_0_20180715_000000000000.csv", first)
+    write_log(logs / "log_1_20180716_000000000000.csv", second)
+    prepare_mssd(tmp_path, tmp_path / "store")
+    assert plain(tmp_path / "store") == naive(first + second)
+    store = Store(tmp_path / "store")
+    ids = [store.vocabulary.raw(i) for i in range(store.num_tracks)]
+    assert ids == sorted(set(ids)), "UTF-8 byte order"
+    column = store.side_column("context_type")
+    assert column is not None
+    assert list(column.categories) == sorted(column.categories)
