@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from segue.files import check_replaceable
 from segue.progress import Progress, silent
+from segue.store.manifest import MANIFEST as STORE_MARKER
+
+LOG_MARKER: Final = "simulation.json"
 
 
 def simulate(
@@ -27,3 +31,16 @@ def simulate(
     Raises:
         InputError: an unknown world, sizes out of range, or `out` exists and may not be replaced.
     """
+    from segue.simulation import SimulationConfig, write_store
+    from segue.simulation import simulate as simulate_log
+
+    path = Path(out)
+    check_replaceable(path, overwrite=overwrite, marker=STORE_MARKER if store else LOG_MARKER)
+    log = simulate_log(SimulationConfig(sessions=sessions, tracks=tracks, seed=seed, world=world), progress)
+    if store:
+        write_store(log, path, overwrite=overwrite)
+    else:
+        from segue.events.sinks.mssd import write_mssd  # Polars, which a bare machine lacks
+
+        write_mssd(log, path, overwrite=overwrite, progress=progress)
+    return {"out": str(path)}
