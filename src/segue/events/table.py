@@ -88,13 +88,17 @@ def ordered_side(side: Mapping[str, Side]) -> dict[str, Side]:
 
 
 def encode_text(texts: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
-    """Return `(codes int32 [rows], distinct texts)` of a String or Categorical column without nulls."""
-    unique = texts.unique()
+    """Return `(codes int32 [rows], distinct texts)` of a String or Categorical column without nulls.
+
+    The codes of a String column follow first appearance; those of a Categorical have no order.
+    """
     if isinstance(texts.dtype, pl.Categorical):
+        unique = texts.unique()
         physical = unique.to_physical().to_numpy()
         lookup = np.zeros(int(physical.max(initial=0)) + 1, np.int32)
         lookup[physical] = np.arange(len(unique), dtype=np.int32)
         return lookup[texts.to_physical().to_numpy()], unique.cast(pl.String)
+    unique = texts.unique(maintain_order=True)
     index = pl.DataFrame({"text": unique, "code": np.arange(len(unique), dtype=np.int32)})
     codes = pl.DataFrame({"text": texts}).join(index, on="text", how="left", maintain_order="left")["code"]
     return codes.to_numpy(), unique

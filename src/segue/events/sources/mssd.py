@@ -112,30 +112,40 @@ def read_mssd(path: Path, rejects: Rejects) -> EventTable:
 
 
 def _typed(frame: pl.DataFrame, tracks: Any, labels: Any) -> pl.DataFrame:  # Polars dtypes: beartype refuses them
-    """Return a block's columns typed, null where a value cannot be read; `code` sums the flags."""
+    """Return a block's columns typed, null where a value cannot be read; `code` sums the flags.
+
+    Flags are `true` and `false`; where a block holds others, letter case is set aside first.
+    """
+    flags = pl.all_horizontal(_known_flag(name) for name in (*_FLAGS, _SHUFFLE, _PREMIUM)).fill_null(False)
+    if not frame.select(flags.all()).item():
+        frame = frame.with_columns(pl.col(*_FLAGS, _SHUFFLE, _PREMIUM).str.to_lowercase())
+        known = pl.all_horizontal(_known_flag(name) for name in _FLAGS).fill_null(False)
+        sides = (_known_flag(_SHUFFLE) & _known_flag(_PREMIUM)).fill_null(False)
+    else:
+        known = sides = pl.repeat(True, frame.height)
     result = frame.lazy().select(
         pl.col(_SESSION),
         pl.col(_POSITION).cast(pl.Int32, strict=False),
         pl.col(_TRACK).cast(tracks),
         pl.sum_horizontal(_flag(name).cast(pl.UInt8) * (1 << i) for i, name in enumerate(_FLAGS)).alias("code"),
-        pl.all_horizontal(_known_flag(name) for name in _FLAGS).fill_null(False).alias("flags"),
+        known.alias("flags"),
         _flag(_SHUFFLE),
         _flag(_PREMIUM),
         pl.col(_HOUR).cast(pl.UInt8, strict=False),
         pl.col(_DATE).cast(labels),
         pl.col(_CONTEXT).cast(labels),
-        (_known_flag(_SHUFFLE) & _known_flag(_PREMIUM)).fill_null(False).alias("sides"),
+        sides.alias("sides"),
         (pl.col(_SESSION) != pl.col(_SESSION).shift(1)).alias("start"),
     )
     return result.collect()
 
 
 def _flag(name: str) -> pl.Expr:
-    return (pl.col(name) == "true") | (pl.col(name) == "True")
+    return pl.col(name) == "true"
 
 
 def _known_flag(name: str) -> pl.Expr:
-    return _flag(name) | (pl.col(name) == "false") | (pl.col(name) == "False")
+    return _flag(name) | (pl.col(name) == "false")
 
 
 def _checked(block: Block, frame: pl.DataFrame, name: str, rejects: Rejects, parts: _Parts) -> pl.DataFrame:

@@ -61,7 +61,7 @@ def read_layout(path: Path, *, separator: str | None = None, quoted: bool = Fals
         InputError: no such file, empty, not UTF-8, or the same column twice.
     """
     try:
-        line = next(_blocks(path), b"").split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8-sig")
+        line = _first_line(path).rstrip(b"\r\n").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: the header is no UTF-8 ({error}); save the file as UTF-8") from error
     if not line.strip():
@@ -74,18 +74,30 @@ def read_layout(path: Path, *, separator: str | None = None, quoted: bool = Fals
     return Layout(header, separator, quoted)
 
 
+def _first_line(path: Path) -> bytes:
+    head = b""
+    for part in _stream(path, 1 << 16):
+        head += part
+        if b"\n" in part:
+            break
+    return head.partition(b"\n")[0]
+
+
 def read_blocks(path: Path, layout: Layout, wanted: tuple[str, ...], rejects: Rejects) -> Iterator[Block]:
     """Yield the lines of `path` below its header, columns `wanted` only; bad lines go to `rejects`."""
     line, first = 1, True
     for data in _blocks(path):
         if first:
             data, line, first = data.partition(b"\n")[2], 2, False
-        count = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+        count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE)) + (
+            not data.endswith(b"\n") and bool(data)
+        )
         numbers = np.arange(line, line + count, dtype=np.int64)
         line += count
-        data = _whole_last_line(data, numbers, layout, path.name, rejects)
-        if data:
-            yield _parse(data, numbers[: data.count(b"\n")], layout, wanted, path.name, rejects)
+        whole = _whole_last_line(data, numbers, layout, path.name, rejects)
+        if whole:
+            kept = numbers if len(whole) >= len(data) else numbers[:-1]
+            yield _parse(whole, kept, layout, wanted, path.name, rejects)
 
 
 def _whole_last_line(data: bytes, numbers: NDArray[np.int64], layout: Layout, name: str, rejects: Rejects) -> bytes:
@@ -232,7 +244,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
         yield b"".join(rest)
 
 
-def _stream(path: Path) -> Iterator[bytes]:
+def _stream(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Yield the bytes of `path`, decompressed where it is gzip (told by its first bytes, not its name).
 
     Raises:
@@ -243,7 +255,7 @@ def _stream(path: Path) -> Iterator[bytes]:
             packed = handle.read(2) == _GZIP_MAGIC
             handle.seek(0)
             if not packed:
-                while data := handle.read(BLOCK_BYTES):
+                while data := handle.read(size):
                     yield data
                 return
             yield from _inflated(iter(lambda: handle.read(1 << 20), b""), path)
