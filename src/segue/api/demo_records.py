@@ -20,10 +20,11 @@ SHOWN: Final = ("segue", "commit", "python", "torch", "numpy", "system", "proces
 
 
 def curve(run: Path) -> list[dict[str, Any]]:
-    """Return epoch, loss and validation HR@10 of each epoch of a run."""
+    """Return epoch, next-track loss (the part that both recipes share) and validation HR@10 of each epoch of a run."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [
-        {"epoch": e["epoch"], "loss": e["loss"], "hr@10": e.get("validation.hr@10")} for e in map(json.loads, lines)
+        {"epoch": e["epoch"], "loss": e["next_track"], "hr@10": e.get("validation.hr@10")}
+        for e in map(json.loads, lines)
     ]
 
 
@@ -74,3 +75,15 @@ def _heard(store: Store, rows: Any, tracks: list[str], words: list[str]) -> list
         }
         for row, track, word in zip(rows, tracks, words, strict=True)
     ]
+
+
+def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    """Return one record a model or baseline and protocol; baselines are those of the first evaluation."""
+    rows = []
+    for place, (name, evaluation) in enumerate(evaluations.items()):
+        for row in evaluation.to_json()["rows"]:
+            if row["scorer"] == "model":
+                rows.append({**_record(row), "name": name, "kind": "model"})
+            elif place == 0:
+                rows.append({**_record(row), "name": row["scorer"], "kind": "baseline"})
+    return rows

@@ -45,7 +45,7 @@ def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str 
 
     figure = _figure(9.0, 2.8)
     for axes, key, title in zip(
-        _panels(figure, 2), ("loss", metric), ("training loss", f"validation {metric.upper()}"), strict=True
+        _panels(figure, 2), ("loss", metric), ("training loss, next track", f"validation {metric.upper()}"), strict=True
     ):
         for colour, (name, points) in zip(LINES, curves.items(), strict=False):
             known = [point for point in points if point.get(key) is not None]
