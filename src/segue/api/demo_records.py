@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from segue.api.load import load
 from segue.checkpoint import RunFolder
+from segue.evaluation import PROTOCOLS, Evaluation
+from segue.evaluation.evaluate import contrast
 from segue.store import NUM_SPECIALS, Store
 
 K: Final = 20
@@ -78,12 +81,23 @@ def _heard(store: Store, rows: Any, tracks: list[str], words: list[str]) -> list
 
 
 def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
-    """Return one record a model or baseline and protocol; baselines are those of the first evaluation."""
+    """Return a record a model or baseline and protocol: metrics as [value, low, high].
+
+    The baselines see no skips and no seed, so those of the first evaluation stand for all.
+    """
     rows = []
     for place, (name, evaluation) in enumerate(evaluations.items()):
         for row in evaluation.to_json()["rows"]:
-            if row["scorer"] == "model":
-                rows.append({**_record(row), "name": name, "kind": "model"})
-            elif place == 0:
-                rows.append({**_record(row), "name": row["scorer"], "kind": "baseline"})
-    return rows
+            if row["kind"] == "model" or place == 0:
+                named = {"name": name} if row["kind"] == "model" else {}
+                rows.append({**row, "listened": row["hr@10.listened"], "skipped": row["hr@10.skipped"], **named})
+    return sorted(rows, key=lambda row: row["kind"] != "model")
+
+
+def contrasts(first: Evaluation, second: Evaluation) -> list[dict[str, Any]]:
+    """Return HR@10 of `first` less that of `second` by protocol, with the paired bootstrap interval over sessions."""
+    found = {protocol: contrast([first], [second], protocol, 10) for protocol in PROTOCOLS}
+    return [
+        {"protocol": protocol, "metric": "hr@10", "difference": part.value, "low": part.low, "high": part.high}
+        for protocol, part in found.items()
+    ]

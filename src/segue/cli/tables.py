@@ -10,6 +10,8 @@ from segue.reports.summary import number_rows, recommended_lists, summary_lines
 
 INLINE: Final = 12
 """A list of at most so many scalars prints on one line; a longer one as its first values."""
+EVALUATED: Final = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
+"""Metrics that the table of an evaluation shows."""
 SHOWN_TRACKS: Final = 10
 """Recommended tracks that the demo prints of each list."""
 
@@ -81,8 +83,20 @@ def inspect_text(facts: Mapping[str, Any]) -> str:
 
 
 def evaluation_text(document: Mapping[str, Any]) -> str:
-    """Return an evaluation as tables; simulated data is named first."""
-    return _named(document) + facts_text(document)
+    """Return an evaluation as one table a protocol, HR@10 with its interval; simulated data is named first."""
+    parts = [_named(document) + facts_text(document["counts"])]
+    head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", "listened", "skipped", "delta"]
+    for protocol in dict.fromkeys(row["protocol"] for row in document["rows"]):
+        rows = [_evaluated(row) for row in document["rows"] if row["protocol"] == protocol]
+        parts.append(f"{protocol}\n{table_text(head, rows, right=range(1, len(head)))}")
+    return "\n\n".join(parts)
+
+
+def _evaluated(row: Mapping[str, Any]) -> list[Any]:
+    _, low, high = row["hr@10"]
+    interval = None if low is None else f"{low:.3f} to {high:.3f}"
+    outcomes = [row.get(key, [None])[0] for key in ("hr@10.listened", "hr@10.skipped", "delta")]
+    return [row["name"], *(row[key][0] for key in EVALUATED), interval, *outcomes]
 
 
 def _named(document: Mapping[str, Any]) -> str:
