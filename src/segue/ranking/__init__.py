@@ -1,0 +1,8 @@
+"""Ranking: the one recommender that evaluation and serving share, and the baselines beside it."""
+
+from segue.ranking.baselines import fit_baselines
+from segue.ranking.model import ModelScorer
+from segue.ranking.scorer import Scorer
+from segue.ranking.top_k import Ranking, top_k
+
+__all__ = ["ModelScorer", "Ranking", "Scorer", "fit_baselines", "top_k"]

@@ -1,0 +1,103 @@
+"""The verb `load`: a run, ready to recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from segue.checkpoint import LoadedRun, load_run
+from segue.encoders.encoder import Encoder
+from segue.errors import InputError
+from segue.events import skips
+from segue.ranking import ModelScorer, top_k
+from segue.session_batch import SessionBatch
+from segue.store import NUM_SPECIALS, UNKNOWN
+
+FEEDBACK_WORDS: Final = {
+    "listened": skips.TO_ITS_END,
+    "mostly": skips.MOSTLY,
+    "brief": skips.BRIEFLY,
+    "skip": skips.VERY_BRIEFLY,
+    "unknown": skips.FEEDBACK_UNKNOWN,
+}
+
+
+class Recommender:
+    """Next tracks for any session, from a trained run; made by `segue.load`."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        self._run = run
+        self._scorer = ModelScorer(run.encoder, run.candidates)
+        self._candidate = np.zeros(run.encoder.table.num_embeddings, dtype=np.bool_)
+        self._candidate[run.candidates] = True
+
+    @property
+    def encoder(self) -> Encoder:
+        """The trained encoder."""
+        return self._run.encoder
+
+    def unknown(self, tracks: Sequence[str]) -> list[str]:
+        """Return the tracks that this run has never seen; `recommend` passes them over."""
+        rows = self._run.vocabulary.rows(tracks)
+        return [track for track, row in zip(tracks, rows, strict=True) if row == UNKNOWN]
+
+    def recommend(
+        self,
+        tracks: Sequence[str],
+        feedback: Sequence[str | int] | None = None,
+        k: int = 20,
+        *,
+        exclude_heard: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return the `k` best next tracks after a session: dicts of track, score, title and artist (where known).
+
+        `feedback` gives each track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default:
+        all listened). Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks.
+
+        Raises:
+            InputError: feedback of another length, or a word that is none of these.
+        """
+        codes = [_code(word) for word in (["listened"] * len(tracks) if feedback is None else feedback)]
+        if len(codes) != len(tracks):
+            raise InputError(f"{len(tracks)} tracks but {len(codes)} feedbacks; give one a track")
+        known = [(r, c) for r, c in zip(self._run.vocabulary.rows(tracks), codes, strict=True) if r != UNKNOWN]
+        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known]
+        width = max(len(known), 1)
+        batch = SessionBatch(
+            torch.tensor([rows or [0]], dtype=torch.int64),
+            torch.tensor([[code for _, code in known] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
+            torch.full((1, width), bool(known)),
+        )
+        ranking = top_k(self._scorer, batch, k, exclude_heard=exclude_heard)
+        pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
+        return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
+
+    def _entry(self, row: int, score: float) -> dict[str, Any]:
+        place, run = row - NUM_SPECIALS, self._run
+        return {
+            "track": run.vocabulary.track_id(row),
+            "score": score,
+            "title": run.titles.text(place) if run.titles else None,
+            "artist": run.artists.text(place) if run.artists else None,
+        }
+
+
+def load(run: str | Path) -> Recommender:
+    """Return the recommender of a trained run.
+
+    Raises:
+        FormatError: no run, damaged, or without weights.
+    """
+    return Recommender(load_run(run))
+
+
+def _code(word: str | int) -> int:
+    if isinstance(word, str) and word in FEEDBACK_WORDS:
+        return FEEDBACK_WORDS[word]
+    if isinstance(word, int) and not isinstance(word, bool) and 0 <= word <= skips.VERY_BRIEFLY:
+        return word
+    raise InputError(f"feedback {word!r} is none of {', '.join(FEEDBACK_WORDS)} and no strength 0..3")

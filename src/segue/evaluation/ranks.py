@@ -1,0 +1,25 @@
+"""The rank of a target among its rivals: ties count half, NaN ranks last."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from segue.axes import Bool, Float
+
+
+def target_rank(
+    target: Float[Tensor, " B"], rivals: Float[Tensor, "B K"], present: Bool[Tensor, "B K"]
+) -> Float[Tensor, " B"]:
+    """Return 1 + #not(score <= target) + #equal / 2 over the rivals that are present, not rounded, float64.
+
+    A rival whose score is NaN counts above; a NaN target ranks behind every rival. Constant scores give
+    1 + K / 2: no hits.
+
+    >>> rivals = torch.tensor([[3.0, 2.0, 2.0, 1.0]])
+    >>> target_rank(torch.tensor([2.0]), rivals, torch.ones(1, 4, dtype=torch.bool))  # one above, two equal
+    tensor([3.], dtype=torch.float64)
+    """
+    own = target[:, None]
+    above = (~(rivals <= own) & present).sum(dim=1)
+    equal = ((rivals == own) & present).sum(dim=1)
+    return 1.0 + above.double() + equal.double() / 2

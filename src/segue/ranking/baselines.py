@@ -1,0 +1,205 @@
+"""Baselines of every table, each trained on training rows alone and backing off to popularity.
+
+A score is an integer (what the baseline knows) plus popularity / (most popular + 1), below 1, in float64: the
+order is lexicographic, so that tracks of which the baseline knows nothing do not tie at 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from segue.axes import Float, Int
+from segue.batches.split import Split, ranges
+from segue.events import skips
+from segue.ranking.scorer import Scorer
+from segue.session_batch import SessionBatch
+from segue.store import NUM_SPECIALS, Store
+
+QUANTUM: Final = 2**20
+"""Steps of a quantised rate or similarity."""
+NEIGHBOURS: Final = 100
+"""Sessions that V-SKNN listens to (Ludewig & Jannach 2018 use 100 to 500)."""
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The training rows of a split, flat."""
+
+    tracks: NDArray[np.int64]
+    session: NDArray[np.int64]
+    """Index of the training session of each row, ascending."""
+    strength: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+    """Training plays of each table row, [V + 3]."""
+    candidates: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, store: Store, split: Split) -> TrainingRows:
+        """Return the training rows of `split`."""
+        rows = ranges(split.train_begin, split.train_end)
+        session = np.repeat(np.arange(len(split.train_begin)), split.train_end - split.train_begin)
+        tracks, strength = np.asarray(store.tracks)[rows].astype(np.int64), np.asarray(store.strength)[rows]
+        return cls(tracks, session, strength, split.training_counts, split.candidates)
+
+
+class Baseline(ABC):
+    """What baselines share: popularity below, and -inf at what may not be ranked."""
+
+    name: ClassVar[str]
+
+    def __init__(self, data: TrainingRows) -> None:
+        self._popularity = data.counts / (data.counts.max() + 1.0)
+        self._refused = np.ones(len(data.counts), np.bool_)
+        self._refused[data.candidates] = False
+
+    @classmethod
+    def from_training(cls, data: TrainingRows) -> Baseline:
+        """Return the baseline fitted to training rows."""
+        return cls(data)
+
+    @abstractmethod
+    def _known(self, batch: SessionBatch) -> Any:
+        """Return what the baseline knows: integers, a dense [R], or a sparse CSR [B, R]."""
+
+    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the score of each candidate row for its session, float64."""
+        rows, known = candidates.cpu().numpy(), self._known(batch)
+        if sparse.issparse(known):
+            first = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
+            values = np.asarray(known[first.ravel(), rows.ravel()]).reshape(rows.shape)
+        else:
+            values = known[rows]
+        return torch.from_numpy(values + self._popularity[rows]).to(candidates.device)
+
+    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+        """Return scores of all table rows, float64, -inf at rows that are no candidates."""
+        known = self._known(batch)
+        dense = known.toarray() if sparse.issparse(known) else np.broadcast_to(known, (len(batch.tracks), len(known)))
+        scores = dense + self._popularity
+        scores[:, self._refused] = -np.inf
+        return torch.from_numpy(scores).to(batch.tracks.device)
+
+
+class Popularity(Baseline):
+    """Training plays."""
+
+    name = "popularity"
+
+    def _known(self, batch: SessionBatch) -> Any:
+        return np.zeros(len(self._popularity))
+
+
+class RepeatLast(Baseline):
+    """The last track again, then popularity."""
+
+    name = "repeat-last"
+
+    def _known(self, batch: SessionBatch) -> Any:
+        last = last_track(batch)
+        shape = (len(last), len(self._popularity))
+        return sparse.csr_matrix((np.ones(len(last)), (np.arange(len(last)), last)), shape=shape)
+
+
+class Markov(Baseline):
+    """First-order transitions counted in training parts, then popularity."""
+
+    name = "markov"
+
+    def __init__(self, data: TrainingRows) -> None:
+        super().__init__(data)
+        within = data.session[1:] == data.session[:-1]
+        before, after = data.tracks[:-1][within], data.tracks[1:][within]
+        size = (len(data.counts), len(data.counts))
+        self._transitions = sparse.csr_matrix((np.ones(len(before)), (before, after)), shape=size)
+
+    def _known(self, batch: SessionBatch) -> Any:
+        return self._transitions[last_track(batch)]
+
+
+class Vsknn(Baseline):
+    """Session k-NN in the manner of V-SKNN (Ludewig & Jannach 2018).
+
+    Similarity of a session to a training session = sum over their common tracks of the place in the session / its
+    length (its last mention counts); a track's score = sum of the similarities of the 100 nearest that hold it. Training sessions that hold
+    nothing but tracks of the session (its own training part, for one) are passed over.
+    """
+
+    name = "v-sknn"
+
+    def __init__(self, data: TrainingRows) -> None:
+        super().__init__(data)
+        shape = (int(data.session[-1]) + 1, len(data.counts))
+        held = sparse.csr_matrix((np.ones(len(data.tracks)), (data.session, data.tracks)), shape=shape)
+        held.data[:] = 1.0
+        self._held, self._holders, self._sizes = held, held.T.tocsr(), np.diff(held.indptr)
+
+    def _known(self, batch: SessionBatch) -> Any:
+        weights = self._decayed(batch)
+        similar = (weights @ self._holders).tocoo()
+        marks = weights.copy()
+        marks.data[:] = 1.0
+        shared = (marks @ self._holders).tocoo()
+        new = shared.data < self._sizes[shared.col]
+        row, col, value = similar.row[new], similar.col[new], similar.data[new]
+        order = np.lexsort((col, -value, row))
+        row, col, value = row[order], col[order], value[order]
+        near = np.arange(len(row)) - np.searchsorted(row, row) < NEIGHBOURS
+        nearest = sparse.csr_matrix((value[near], (row[near], col[near])), shape=similar.shape)
+        scores = (nearest @ self._held).tocsr()
+        scores.data = np.round(scores.data * QUANTUM)
+        return scores
+
+    def _decayed(self, batch: SessionBatch) -> Any:
+        """Return [B, R]: place / length of the last mention of each track of the session."""
+        tracks, valid = (
+            batch.tracks.cpu().numpy(),
+            batch.valid.cpu().numpy() & (batch.tracks.cpu().numpy() >= NUM_SPECIALS),
+        )
+        place, length = valid.cumsum(1), np.maximum(valid.sum(1, keepdims=True), 1)
+        later = np.triu(np.ones((tracks.shape[1],) * 2, np.bool_), 1)
+        again = ((tracks[:, :, None] == tracks[:, None, :]) & valid[:, None, :] & later).any(2)
+        row, column = np.nonzero(valid & ~again)
+        shape = (len(tracks), len(self._popularity))
+        return sparse.csr_matrix(((place / length)[row, column], (row, tracks[row, column])), shape=shape)
+
+
+class ListenRate(Baseline):
+    """Smoothed share of a track's plays that were listened to, (listened + 2.5) / (plays + 5), then popularity."""
+
+    name = "listen-rate"
+
+    def __init__(self, data: TrainingRows) -> None:
+        super().__init__(data)
+        skipped = skips.skipped(data.strength)
+        judged = skipped | skips.listened(data.strength)
+        size = len(data.counts)
+        plays = np.bincount(data.tracks[judged], minlength=size)
+        self.rate = (plays - np.bincount(data.tracks[skipped], minlength=size) + 2.5) / (plays + 5.0)
+        self._rate = np.round(self.rate * QUANTUM)
+
+    def _known(self, batch: SessionBatch) -> Any:
+        return self._rate
+
+
+BASELINES: Final[tuple[type[Baseline], ...]] = (Popularity, RepeatLast, Markov, Vsknn, ListenRate)
+
+
+def fit_baselines(store: Store, split: Split) -> list[Scorer]:
+    """Return every baseline, fitted to the training rows of `split`."""
+    data = TrainingRows.of(store, split)
+    return [kind(data) for kind in BASELINES]
+
+
+def last_track(batch: SessionBatch) -> NDArray[np.int64]:
+    """Return the last valid track of each session (UNKNOWN or PAD rows included), [B]."""
+    tracks, valid = batch.tracks.cpu().numpy(), batch.valid.cpu().numpy()
+    column = valid.shape[1] - 1 - valid[:, ::-1].argmax(1)
+    return np.asarray(np.where(valid.any(1), tracks[np.arange(len(tracks)), column], 0))
