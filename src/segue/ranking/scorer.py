@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from segue.axes import Float, Int
 from segue.session_batch import SessionBatch
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Scores tracks as the next one after each session of a batch (contexts, right-padded, true strengths)."""
 
