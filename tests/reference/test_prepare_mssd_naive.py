@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
-from prepared_logs import csv_text, plain, random_rows, write_log
 
+from prepared_logs import csv_text, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
 from segue.events.sources import text
 from segue.hashing import pack_text, session_keys

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from prepared_logs import plain
 
+from prepared_logs import plain
 from segue.api.prepare import prepare_ratings, prepare_table
 from segue.errors import InputError
 from segue.events.sources.table import TableColumns

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 
+from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
 from segue.errors import InputError, RejectedRowsError
 from segue.events.rejects import reject_path

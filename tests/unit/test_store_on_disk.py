@@ -77,9 +77,13 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_broken_off_writing_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), StoreWriter(tmp_path / "s", SOURCE, SIDE) as writer:
-        writer.add_shard(shard(0))
-        raise KeyboardInterrupt
+    def broken_off() -> None:
+        with StoreWriter(tmp_path / "s", SOURCE, SIDE) as writer:
+            writer.add_shard(shard(0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
     assert list(tmp_path.iterdir()) == []
 
 

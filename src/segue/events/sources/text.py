@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +55,18 @@ class Block:
         return [(int(self.line[i]), _decode(self.data[starts[i] : ends[i]])) for i in rows]
 
 
+@dataclass(frozen=True)
+class _Held:
+    """Bad lines of one block, held until the caller takes the block: rejects stay in file order."""
+
+    bad: list[tuple[str, list[tuple[int, str]]]] = field(default_factory=list)
+
+    def add(self, kind: str, file: str, rows: list[tuple[int, str]]) -> None:
+        """Hold bad rows of one kind."""
+        del file  # a block knows one file
+        self.bad.append((kind, rows))
+
+
 def read_layout(path: Path, *, separator: str | None = None, quoted: bool = False) -> Layout:
     """Return the layout that the first line of `path` shows; the separator (tab, comma, semicolon) is guessed.
 
@@ -85,22 +98,35 @@ def _first_line(path: Path) -> bytes:
 
 def read_blocks(path: Path, layout: Layout, wanted: tuple[str, ...], rejects: Rejects) -> Iterator[Block]:
     """Yield the lines of `path` below its header, columns `wanted` only; bad lines go to `rejects`."""
+    blocks = _parsed(path, layout, wanted)
+    with ThreadPoolExecutor(1) as pool:  # the next block is parsed while the caller works on this one
+        ahead = pool.submit(next, blocks, None)
+        while (found := ahead.result()) is not None:
+            ahead = pool.submit(next, blocks, None)
+            block, held = found
+            for kind, rows in held.bad:
+                rejects.add(kind, path.name, rows)
+            if block is not None:
+                yield block
+
+
+def _parsed(path: Path, layout: Layout, wanted: tuple[str, ...]) -> Iterator[tuple[Block | None, _Held]]:
+    """Yield each block with the lines that were bad in it."""
     line, first = 1, True
     for data in _blocks(path):
         if first:
             data, line, first = data.partition(b"\n")[2], 2, False
-        count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE)) + (
-            not data.endswith(b"\n") and bool(data)
-        )
+        count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE))
+        count += not data.endswith(b"\n") and bool(data)
         numbers = np.arange(line, line + count, dtype=np.int64)
         line += count
-        whole = _whole_last_line(data, numbers, layout, path.name, rejects)
-        if whole:
-            kept = numbers if len(whole) >= len(data) else numbers[:-1]
-            yield _parse(whole, kept, layout, wanted, path.name, rejects)
+        held = _Held()
+        whole = _whole_last_line(data, numbers, layout, path.name, held)
+        kept = numbers if len(whole) >= len(data) else numbers[:-1]
+        yield (_parse(whole, kept, layout, wanted, path.name, held) if whole else None), held
 
 
-def _whole_last_line(data: bytes, numbers: NDArray[np.int64], layout: Layout, name: str, rejects: Rejects) -> bytes:
+def _whole_last_line(data: bytes, numbers: NDArray[np.int64], layout: Layout, name: str, rejects: _Held) -> bytes:
     """Return `data` ended by a newline; a last line that was cut short goes to `rejects`."""
     if not data or data.endswith(b"\n"):
         return data
@@ -115,7 +141,7 @@ def _whole_last_line(data: bytes, numbers: NDArray[np.int64], layout: Layout, na
 
 
 def _parse(
-    data: bytes, line: NDArray[np.int64], layout: Layout, wanted: tuple[str, ...], name: str, rejects: Rejects
+    data: bytes, line: NDArray[np.int64], layout: Layout, wanted: tuple[str, ...], name: str, rejects: _Held
 ) -> Block:
     quotes = layout.quoted and b'"' in data
     separator = ord(layout.separator)
@@ -147,7 +173,7 @@ def _polars(data: bytes, layout: Layout, wanted: tuple[str, ...], quotes: bool) 
 
 
 def _exact(
-    data: bytes, line: NDArray[np.int64], layout: Layout, wanted: tuple[str, ...], out: tuple[str, Rejects]
+    data: bytes, line: NDArray[np.int64], layout: Layout, wanted: tuple[str, ...], out: tuple[str, _Held]
 ) -> Block:
     """Return the sound lines of a suspicious block, its fields counted line by line."""
     name, rejects = out
@@ -171,7 +197,7 @@ def _exact(
 
 
 def _exact_quoted(
-    data: bytes, line: NDArray[np.int64], layout: Layout, wanted: tuple[str, ...], out: tuple[str, Rejects]
+    data: bytes, line: NDArray[np.int64], layout: Layout, wanted: tuple[str, ...], out: tuple[str, _Held]
 ) -> Block:
     """Return the sound lines of a block with quotes, each physical line read alone."""
     texts = [_decode(part).rstrip("\r") for part in data.split(b"\n")[:-1]]
@@ -193,7 +219,7 @@ def _fields(text: str, separator: str) -> list[str]:
 
 
 def _drop_undecodable(
-    data: bytes, line: NDArray[np.int64], name: str, rejects: Rejects
+    data: bytes, line: NDArray[np.int64], name: str, rejects: _Held
 ) -> tuple[bytes, NDArray[np.int64]]:
     parts = data.split(b"\n")[:-1]
     sound = np.array([_is_utf8(part) for part in parts], dtype=bool)
