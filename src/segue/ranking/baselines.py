@@ -128,8 +128,8 @@ class Vsknn(Baseline):
     """Session k-NN in the manner of V-SKNN (Ludewig & Jannach 2018).
 
     Similarity of a session to a training session = sum over their common tracks of the place in the session / its
-    length (its last mention counts); a track's score = sum of the similarities of the 100 nearest that hold it. Training sessions that hold
-    nothing but tracks of the session (its own training part, for one) are passed over.
+    length (its last mention counts); a track's score = sum of the similarities of the 100 nearest that hold it.
+    Training sessions that hold nothing but tracks of the session (its own training part, for one) are passed over.
     """
 
     name = "v-sknn"
