@@ -22,7 +22,7 @@ sys.meta_path.insert(0, Block())
 from segue.run import main
 sys.exit(main(sys.argv[1:]))
 """
-SETS = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+SETS = [part for key, value in (SMALL | {"training.patience": 9}).items() for part in ("--set", f"{key}={value}")]
 
 
 def segue_run(*given: object) -> subprocess.CompletedProcess[str]:
