@@ -10,7 +10,7 @@ import pytest
 
 from prepared_logs import csv_text, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
-from segue.events.sources import text
+from segue.events.sources import raw
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
 
@@ -58,7 +58,7 @@ def test_gzip_small_blocks_and_crlf_give_the_bytes_of_the_plain_file(
     one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(csv_text(rows).encode()))
     (tmp_path / "crlf.csv").write_bytes(csv_text(rows).replace("\n", "\r\n").encode())
-    monkeypatch.setattr(text, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 300)
     for name in ("a.csv.gz", "a.csv", "crlf.csv"):
         other = prepare_mssd(tmp_path / name, tmp_path / "two", overwrite=True)
         assert other.fingerprint == one.fingerprint, name

@@ -9,7 +9,6 @@ a quoted field that holds a newline makes its lines bad.
 from __future__ import annotations
 
 import csv
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,10 +21,8 @@ from numpy.typing import NDArray
 
 from segue.errors import InputError
 from segue.events.rejects import NOT_UTF8, TRUNCATED_LAST_LINE, WRONG_FIELD_COUNT, Rejects
+from segue.events.sources.raw import first_line, whole_lines
 
-BLOCK_BYTES: Final = 1 << 25
-"""Text parsed at once: 32 MiB keeps two cores busy and memory small."""
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 _NEWLINE: Final = 10
 
 
@@ -74,7 +71,7 @@ def read_layout(path: Path, *, separator: str | None = None, quoted: bool = Fals
         InputError: no such file, empty, not UTF-8, or the same column twice.
     """
     try:
-        line = _first_line(path).rstrip(b"\r\n").decode("utf-8-sig")
+        line = first_line(path).rstrip(b"\r\n").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: the header is no UTF-8 ({error}); save the file as UTF-8") from error
     if not line.strip():
@@ -85,15 +82,6 @@ def read_layout(path: Path, *, separator: str | None = None, quoted: bool = Fals
     if len(set(header)) != len(header):
         raise InputError(f"{path}: the header names a column twice ({', '.join(header)}); rename one")
     return Layout(header, separator, quoted)
-
-
-def _first_line(path: Path) -> bytes:
-    head = b""
-    for part in _stream(path, 1 << 16):
-        head += part
-        if b"\n" in part:
-            break
-    return head.partition(b"\n")[0]
 
 
 def read_blocks(path: Path, layout: Layout, wanted: tuple[str, ...], rejects: Rejects) -> Iterator[Block]:
@@ -113,7 +101,7 @@ def read_blocks(path: Path, layout: Layout, wanted: tuple[str, ...], rejects: Re
 def _parsed(path: Path, layout: Layout, wanted: tuple[str, ...]) -> Iterator[tuple[Block | None, _Held]]:
     """Yield each block with the lines that were bad in it."""
     line, first = 1, True
-    for data in _blocks(path):
+    for data in whole_lines(path):
         if first:
             data, line, first = data.partition(b"\n")[2], 2, False
         count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE))
@@ -250,57 +238,3 @@ def _line_bounds(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _decode(data: bytes) -> str:
     return data.decode("utf-8", "replace").rstrip("\r")
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of `path` in blocks that end with a whole line; the last may lack its newline."""
-    rest: list[bytes] = []
-    size = 0
-    for part in _stream(path):
-        rest.append(part)
-        size += len(part)
-        if size < BLOCK_BYTES:
-            continue
-        data = b"".join(rest)
-        cut = data.rfind(b"\n") + 1
-        if cut:
-            yield data[:cut]
-        rest, size = [data[cut:]], len(data) - cut
-    if size:
-        yield b"".join(rest)
-
-
-def _stream(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield the bytes of `path`, decompressed where it is gzip (told by its first bytes, not its name).
-
-    Raises:
-        InputError: unreadable, or a compressed file that is damaged or ends early (rows would be lost unseen).
-    """
-    try:
-        with path.open("rb") as handle:
-            packed = handle.read(2) == _GZIP_MAGIC
-            handle.seek(0)
-            if not packed:
-                while data := handle.read(size):
-                    yield data
-                return
-            yield from _inflated(iter(lambda: handle.read(1 << 20), b""), path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); name a log file") from error
-
-
-def _inflated(parts: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    machine = zlib.decompressobj(31)
-    fresh = True
-    try:
-        for part in parts:
-            while part:
-                yield machine.decompress(part)
-                fresh = machine.eof
-                part = machine.unused_data
-                if fresh:
-                    machine = zlib.decompressobj(31)
-    except zlib.error as error:
-        raise InputError(f"{path}: the compressed file is damaged ({error}); fetch it again") from error
-    if not fresh:
-        raise InputError(f"{path}: the compressed file ends early; fetch it again")
