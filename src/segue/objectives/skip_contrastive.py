@@ -59,7 +59,8 @@ def skip_contrastive_loss(
     positive, has_positive = _next_listened(listened)
     anchor = listened & has_positive & negative.any(dim=1, keepdim=True)
 
-    similarity = _unit(context) @ _unit(embeddings).transpose(1, 2) / temperature  # [B, L (anchor), L (other)]
+    with torch.autocast(context.device.type, enabled=False):  # autocast would round the products to bf16
+        similarity = _unit(context) @ _unit(embeddings).transpose(1, 2) / temperature  # [B, L (anchor), L (other)]
     to_positive = similarity.gather(2, positive[:, :, None])  # [B, L, 1]
     margins = (similarity - to_positive).masked_fill(~negative[:, None, :], -torch.inf)
     nothing = torch.zeros_like(to_positive)
