@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from prepared_logs import random_rows, write_log
 
+from prepared_logs import random_rows, write_log
 from segue.api.prepare import prepare_mssd
 from segue.store import Store
 
