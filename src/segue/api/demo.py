@@ -62,7 +62,7 @@ def demo(
     begun = time.monotonic()
     with replaced_folder(path, overwrite=overwrite, marker=MARKER) as folder:
         size = {"sessions": sessions, "tracks": tracks, "seed": seed}
-        simulate(folder / "log", **size, progress=progress)
+        simulate(folder / "log", sessions=sessions, tracks=tracks, seed=seed, progress=progress)
         prepare_mssd(folder / "log", folder / "store", progress=progress)
         result = _trained(folder, seed, progress)
         result = _opening(folder / "store", size) | result | {"commands": _commands(path.name, size), "budget": BUDGET}
