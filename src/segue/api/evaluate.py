@@ -8,11 +8,10 @@ from typing import Literal
 from segue.batches.split import split_store
 from segue.checkpoint import load_run
 from segue.errors import InputError
-from segue.evaluation import Evaluation, evaluate_scorers
+from segue.evaluation import PROTOCOLS, Evaluation, evaluate_scorers, make_scene
 from segue.files import write_json
 from segue.progress import Progress, silent
-from segue.ranking.baselines import fit_baselines
-from segue.ranking.model import ModelScorer
+from segue.ranking import ModelScorer, fit_baselines
 from segue.store import Store
 from segue.training.device import choose_device
 
@@ -26,31 +25,25 @@ def evaluate(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Evaluation:
-    """Measure a run on its held-out tracks beside every baseline; the document also goes to RUN/evaluation/.
+    """Measure a run on the held-out tracks of its store, beside every baseline; return metrics with intervals.
+
+    The document also goes to `run/evaluation/<split>.json`.
 
     Raises:
-        InputError: `store` is not the one that the run was trained on.
-        NonFiniteError: the model scores a target NaN.
+        InputError: no such run or store, or a store that the run was not trained on.
     """
-    opened = store if isinstance(store, Store) else Store(store)
     loaded = load_run(run)
-    trained_on = loaded.environment["store"]
-    if trained_on["fingerprint"] != opened.manifest.fingerprint:
-        raise InputError(f"{run} was trained on another store ({trained_on['name']}); name that one")
-    chosen = choose_device(device)
-    held_out = split_store(opened, loaded.recipe.data)
-    scorers = [ModelScorer(loaded.encoder.to(chosen), held_out.candidates), *fit_baselines(opened, held_out)]
-    found = evaluate_scorers(
-        opened,
-        held_out,
-        scorers,
-        loaded.recipe.evaluation,
-        protocol=protocol,
-        which=split,
-        max_len=loaded.recipe.data.max_len,
-        device=chosen,
-        progress=progress,
-    )
-    (Path(run) / "evaluation").mkdir(exist_ok=True)
-    write_json(Path(run) / "evaluation" / f"{split}.json", found.to_json())
-    return found
+    opened = store if isinstance(store, Store) else Store(store)
+    trained_on = loaded.environment.get("store", {}).get("fingerprint")
+    if trained_on is not None and trained_on != opened.manifest.fingerprint:
+        raise InputError(f"{run} was trained on another store than {opened.path}; evaluate it on its own")
+    recipe = loaded.recipe
+    parts = split_store(opened, recipe.data)
+    place = choose_device(device)
+    scene = make_scene(opened, parts, recipe.data, recipe.evaluation, split, place)
+    model = ModelScorer(loaded.encoder.to(place), parts.candidates)
+    scorers = [model, *fit_baselines(opened, parts)]
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    result = evaluate_scorers(scene, scorers, protocols, progress)
+    write_json(Path(run) / "evaluation" / f"{split}.json", result.to_json())
+    return result

@@ -1,4 +1,4 @@
-"""The verb `load`: a run that recommends."""
+"""The verb `load`: a run, ready to recommend."""
 
 from __future__ import annotations
 
@@ -6,32 +6,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from segue.checkpoint import LoadedRun, load_run
+from segue.encoders.encoder import Encoder
 from segue.errors import InputError
 from segue.events import skips
-from segue.ranking.model import ModelScorer
-from segue.ranking.top_k import top_k
+from segue.ranking import ModelScorer, top_k
 from segue.session_batch import SessionBatch
 from segue.store import NUM_SPECIALS, UNKNOWN
 
-WORDS: Final = {"listened": 0, "mostly": 1, "brief": 2, "skip": 3, "unknown": skips.FEEDBACK_UNKNOWN}
-"""Feedback words and their codes."""
+FEEDBACK_WORDS: Final = {
+    "listened": skips.TO_ITS_END,
+    "mostly": skips.MOSTLY,
+    "brief": skips.BRIEFLY,
+    "skip": skips.VERY_BRIEFLY,
+    "unknown": skips.FEEDBACK_UNKNOWN,
+}
 
 
 class Recommender:
-    """Next tracks by a trained run, no store needed."""
+    """Next tracks for any session, from a trained run; made by `segue.load`."""
 
     def __init__(self, run: LoadedRun) -> None:
         self._run = run
-        self.encoder = run.encoder
         self._scorer = ModelScorer(run.encoder, run.candidates)
-        self._known = frozenset(run.candidates.tolist())
+        self._candidate = np.zeros(run.encoder.table.num_embeddings, dtype=np.bool_)
+        self._candidate[run.candidates] = True
+
+    @property
+    def encoder(self) -> Encoder:
+        """The trained encoder."""
+        return self._run.encoder
 
     def unknown(self, tracks: Sequence[str]) -> list[str]:
-        """Return the track ids that the run does not know; `recommend` passes them over."""
-        return [track for track in tracks if self._row(track) == UNKNOWN]
+        """Return the tracks that this run has never seen; `recommend` passes them over."""
+        rows = self._run.vocabulary.rows(tracks)
+        return [track for track, row in zip(tracks, rows, strict=True) if row == UNKNOWN]
 
     def recommend(
         self,
@@ -41,56 +53,51 @@ class Recommender:
         *,
         exclude_heard: bool = False,
     ) -> list[dict[str, Any]]:
-        """Return the `k` best next tracks of a session, each with track, title, artist (None if unknown) and score.
+        """Return the `k` best next tracks after a session: dicts of track, score, title and artist (where known).
 
-        `feedback` holds a word (listened, mostly, brief, skip, unknown) or a strength (0 to 3, 255) for each track;
-        None: all listened to their end.
+        `feedback` gives each track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default:
+        all listened). Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks.
 
         Raises:
-            InputError: feedback of another length or an unknown word, or `k` below 1.
+            InputError: feedback of another length, or a word that is none of these.
         """
-        if k < 1:
-            raise InputError(f"k is {k}, expected at least 1")
-        if feedback is not None and len(feedback) != len(tracks):
-            raise InputError(f"{len(feedback)} feedback entries for {len(tracks)} tracks; give one a track")
-        codes = [_code(word) for word in feedback] if feedback is not None else [0] * len(tracks)
-        pairs = [(row, code) for row, code in zip(map(self._row, tracks), codes, strict=True) if row != UNKNOWN]
-        ranking = top_k(self._scorer, _batch(pairs), k, exclude_heard=exclude_heard)
-        found = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
-        return [self._record(row, score) for row, score in found if row >= NUM_SPECIALS]
+        codes = [_code(word) for word in (["listened"] * len(tracks) if feedback is None else feedback)]
+        if len(codes) != len(tracks):
+            raise InputError(f"{len(tracks)} tracks but {len(codes)} feedbacks; give one a track")
+        known = [(r, c) for r, c in zip(self._run.vocabulary.rows(tracks), codes, strict=True) if r != UNKNOWN]
+        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known]
+        width = max(len(known), 1)
+        batch = SessionBatch(
+            torch.tensor([rows or [0]], dtype=torch.int64),
+            torch.tensor([[code for _, code in known] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
+            torch.full((1, width), bool(known)),
+        )
+        ranking = top_k(self._scorer, batch, k, exclude_heard=exclude_heard)
+        pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
+        return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
 
-    def _row(self, track: str) -> int:
-        row = self._run.vocabulary.row(track)
-        return row if row in self._known else UNKNOWN
-
-    def _record(self, row: int, score: float) -> dict[str, Any]:
-        titles, artists, index = self._run.titles, self._run.artists, row - NUM_SPECIALS
+    def _entry(self, row: int, score: float) -> dict[str, Any]:
+        place, run = row - NUM_SPECIALS, self._run
         return {
-            "track": self._run.vocabulary.track_id(row),
-            "title": titles.text(index) if titles else None,
-            "artist": artists.text(index) if artists else None,
+            "track": run.vocabulary.track_id(row),
             "score": score,
+            "title": run.titles.text(place) if run.titles else None,
+            "artist": run.artists.text(place) if run.artists else None,
         }
 
 
 def load(run: str | Path) -> Recommender:
-    """Return the run at `run`, ready to recommend.
+    """Return the recommender of a trained run.
 
     Raises:
-        FormatError: no run, or a damaged one.
+        FormatError: no run, damaged, or without weights.
     """
     return Recommender(load_run(run))
 
 
 def _code(word: str | int) -> int:
-    code = WORDS.get(word) if isinstance(word, str) else {255: skips.FEEDBACK_UNKNOWN}.get(word, word)
-    if code is None or not 0 <= code <= skips.FEEDBACK_UNKNOWN:
-        raise InputError(f"feedback is {word!r}; known: {', '.join(WORDS)}, or a strength 0 to 3 or 255")
-    return code
-
-
-def _batch(pairs: Sequence[tuple[int, int]]) -> SessionBatch:
-    """Return a batch of one session; an empty one is a single position of padding."""
-    shown = pairs or [(0, skips.FEEDBACK_HIDDEN)]
-    tracks = torch.tensor([[row for row, _ in shown]])
-    return SessionBatch(tracks, torch.tensor([[code for _, code in shown]]), tracks != 0)
+    if isinstance(word, str) and word in FEEDBACK_WORDS:
+        return FEEDBACK_WORDS[word]
+    if isinstance(word, int) and not isinstance(word, bool) and 0 <= word <= skips.VERY_BRIEFLY:
+        return word
+    raise InputError(f"feedback {word!r} is none of {', '.join(FEEDBACK_WORDS)} and no strength 0..3")

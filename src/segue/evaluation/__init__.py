@@ -1,6 +1,23 @@
-"""Held-out ranks, metrics and intervals (method, section 5)."""
+"""Evaluation: ranks of held-out tracks, metrics of ranks, intervals of metrics."""
 
-from segue.evaluation.evaluate import Evaluation, evaluate_scorers
-from segue.evaluation.validation import validation_metrics
+from segue.evaluation.bootstrap import Estimate
+from segue.evaluation.evaluate import (
+    PROTOCOLS,
+    Evaluation,
+    Row,
+    contrast,
+    evaluate_scorers,
+    make_scene,
+    validation_metrics,
+)
 
-__all__ = ["Evaluation", "evaluate_scorers", "validation_metrics"]
+__all__ = [
+    "PROTOCOLS",
+    "Estimate",
+    "Evaluation",
+    "Row",
+    "contrast",
+    "evaluate_scorers",
+    "make_scene",
+    "validation_metrics",
+]

@@ -1,46 +1,79 @@
-"""Bootstrap over sessions, or over users where the store knows them."""
+"""Bootstrap intervals: weights drawn once, applied to all metrics as matrix products."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK: Final = 2**24
-"""Weights held at once."""
-INTERVAL: Final = (2.5, 97.5)
-"""Percentiles of a 95 % interval."""
+from segue.evaluation.metrics import Ratio
+
+BLOCK: Final = 100
+"""Resamples drawn at a time."""
+LEVEL: Final = (2.5, 97.5)
+"""Percentiles of the 95 % interval."""
 
 
-def resampled_means(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], *, resamples: int, seed: int
-) -> NDArray[np.float64]:
-    """Return the ratio sum / count of each of M columns in each resample of U units, [resamples, M].
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95 % percentile interval; NaN where no target defines it."""
 
-    Units are drawn with replacement once for all columns, so that differences of columns are paired; NaN where a
-    resample holds nothing to count.
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> list[float | None]:
+        """Return [value, low, high], null for NaN."""
+        return [None if np.isnan(part) else float(part) for part in (self.value, self.low, self.high)]
+
+
+class Bootstrap:
+    """Resamples of units (sessions, or listeners where the store has them), the same for every metric.
+
+    Args:
+        unit: unit of each target, int64 [N].
+        resamples: how many; 0 gives no intervals.
+        seed: of the draws.
     """
-    generator = np.random.default_rng([seed, 0xB007])
-    units, means = len(sums), np.empty((resamples, sums.shape[1]))
-    size = max(1, BLOCK // max(units, 1))
-    for first in range(0, resamples, size):
-        number = min(size, resamples - first)
-        drawn = generator.integers(0, units, (number, units)) + np.arange(number)[:, None] * units
-        weights = np.bincount(drawn.ravel(), minlength=number * units).reshape(number, units).astype(np.float64)
+
+    def __init__(self, unit: NDArray[np.int64], resamples: int, seed: int) -> None:
+        _, self._unit = np.unique(unit, return_inverse=True)
+        self._num_units = int(self._unit.max()) + 1 if len(unit) else 0
+        self._resamples, self._seed = resamples, seed
+
+    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of `values` [N, C] in the data (row 0) and in each resample, [1 + resamples, C]."""
+        if self._num_units == 0:
+            return np.zeros((1 + self._resamples, values.shape[1]))
+        per_unit = np.stack(
+            [np.bincount(self._unit, weights=column, minlength=self._num_units) for column in values.T], axis=1
+        )
+        generator = np.random.default_rng([self._seed, 0xB007])
+        parts = [per_unit.sum(axis=0, keepdims=True)]
+        for start in range(0, self._resamples, BLOCK):
+            size = min(BLOCK, self._resamples - start)
+            drawn = generator.integers(self._num_units, size=(size, self._num_units))
+            drawn += np.arange(size)[:, None] * self._num_units
+            weights = np.bincount(drawn.ravel(), minlength=size * self._num_units).reshape(size, -1)
+            parts.append(weights.astype(np.float64) @ per_unit)
+        return np.concatenate(parts)
+
+    def estimate(self, ratios: Mapping[str, Ratio]) -> tuple[dict[str, Estimate], dict[str, NDArray[np.float64]]]:
+        """Return the estimate of each ratio by name, and its values in the data and each resample."""
+        sums = self.sums(np.stack([part for ratio in ratios.values() for part in ratio], axis=1))
         with np.errstate(invalid="ignore", divide="ignore"):
-            means[first : first + number] = (weights @ sums) / (weights @ counts)
-    return means
+            values = sums[:, 0::2] / sums[:, 1::2]
+        drawn = dict(zip(ratios, values.T, strict=True))
+        return {name: summarise(column) for name, column in drawn.items()}, drawn
 
 
-def interval(values: NDArray[np.float64]) -> list[float | None]:
-    """Return the 95 % percentile interval of resampled values, [None, None] where there is none."""
-    finite = values[np.isfinite(values)]
-    return [None, None] if len(finite) == 0 else [float(part) for part in np.percentile(finite, INTERVAL)]
-
-
-def by_unit(values: NDArray[np.float64], unit: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the sums of the rows of `values` [N, M] by unit, [U, M]."""
-    sums = np.zeros((int(unit.max()) + 1 if len(unit) else 0, values.shape[1]))
-    np.add.at(sums, unit, values)
-    return sums
+def summarise(values: NDArray[np.float64]) -> Estimate:
+    """Return the estimate of a statistic from its value in the data (first) and in the resamples (rest)."""
+    resampled = values[1:][~np.isnan(values[1:])]
+    if len(resampled) == 0:
+        return Estimate(float(values[0]), np.nan, np.nan)
+    low, high = np.percentile(resampled, LEVEL)
+    return Estimate(float(values[0]), float(low), float(high))

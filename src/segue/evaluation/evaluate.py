@@ -1,9 +1,9 @@
-"""One evaluation: every scorer, both protocols, intervals, differences."""
+"""Held-out targets, every scorer, both protocols, with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -11,164 +11,228 @@ import torch
 from numpy.typing import NDArray
 
 from segue import columns
-from segue.batches.split import Split
-from segue.errors import InputError
-from segue.evaluation import metrics
-from segue.evaluation.bootstrap import by_unit, interval, resampled_means
-from segue.evaluation.pairs import pair_aucs
-from segue.evaluation.ranks import Targets, full_ranks, sample_rows, sampled_ranks
+from segue.batches.data import SessionData
+from segue.batches.split import Cases, DataConfig, Split, SplitName
+from segue.encoders.encoder import Encoder
+from segue.evaluation.bootstrap import Bootstrap, Estimate, summarise
+from segue.evaluation.metrics import Ratio, concordance, hit, ratios
+from segue.evaluation.ranking_pass import Held, full_ranks, pair_scores, sampled_ranks
+from segue.evaluation.session_candidates import Candidates, session_candidates
 from segue.events import skips
 from segue.progress import Progress, Step, silent
-from segue.ranking.scorer import Scorer
-from segue.recipes.configs import EvaluationConfig
+from segue.ranking import ModelScorer, Scorer
+from segue.recipes import EvaluationConfig
 from segue.store import Store
 
-HEADLINES: Final = ("hr@1", "hr@10", "hr@20")
-"""Metrics whose differences from each baseline are printed."""
-Protocol = Literal["sampled", "full", "both"]
+Protocol = Literal["sampled", "full"]
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scorer under one protocol."""
+
+    name: str
+    kind: Literal["model", "baseline"]
+    protocol: Protocol
+    metrics: Mapping[str, Estimate]
+    ranks: NDArray[np.float64]
+    """Rank of each target, [N]; infinity is a miss."""
+    num_nan: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return name, kind, protocol, and each metric as [value, low, high]."""
+        head = {"name": self.name, "kind": self.kind, "protocol": self.protocol}
+        return head | {name: estimate.to_json() for name, estimate in self.metrics.items()}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation found."""
+    """What one run and the baselines reach on one split."""
 
-    split: str
-    counts: dict[str, Any]
-    rows: list[dict[str, Any]]
-    """A record a scorer and protocol: name, kind (model or baseline), protocol, metric -> [value, low, high]."""
-    differences: list[dict[str, Any]]
-    """Model minus each baseline: protocol, metric, baseline, difference, low, high."""
-    simulated: dict[str, Any]
+    split: SplitName
+    rows: Sequence[Row]
+    unit: NDArray[np.int64]
+    """Unit of each target that the bootstrap draws: its session, or its listener where the store has them."""
+    counts: Mapping[str, Any]
+    """Targets, share of them unseen in training, sessions too short, sessions with fewer candidates, and the like."""
+    simulated: Mapping[str, Any]
     config: EvaluationConfig
-    ranks: Mapping[tuple[str, str], NDArray[np.float64]] = field(repr=False)
-    """(protocol, scorer) -> rank of each target."""
-    unit: NDArray[np.int64] = field(repr=False)
-    """What the bootstrap draws: the session or user of each target."""
-    resampled_over: str = "sessions"
+
+    def row(self, name: str, protocol: Protocol) -> Row:
+        """Return the row of scorer `name` under `protocol`."""
+        return next(row for row in self.rows if row.name == name and row.protocol == protocol)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document, schema_version 1."""
+        """Return the document that `--json` prints; simulated data is named."""
         return {
             "schema_version": 1,
-            "simulated": self.simulated,
             "split": self.split,
-            "intervals": f"95 %, {self.config.resamples} resamples of {self.resampled_over}",
-            "counts": self.counts,
-            "rows": self.rows,
-            "differences": self.differences,
+            "simulated": dict(self.simulated),
+            "counts": dict(self.counts),
+            "rows": [row.to_json() for row in self.rows],
         }
+
+    def __str__(self) -> str:
+        head = "simulated data\n" if self.simulated else ""
+        shown = [(row, row.metrics["hr@1"].value, row.metrics["hr@10"].value) for row in self.rows]
+        lines = [f"{row.name:12s} {row.protocol:8s} HR@1 {one:.4f}  HR@10 {ten:.4f}" for row, one, ten in shown]
+        return head + "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every scorer is measured on."""
+
+    store: Store
+    split: Split
+    data: SessionData
+    held: Held
+    which: SplitName
+    config: EvaluationConfig
+    skip_at_least: int
 
 
 def evaluate_scorers(
-    store: Store,
-    split: Split,
-    scorers: Sequence[Scorer],
-    config: EvaluationConfig,
-    *,
-    protocol: Protocol = "both",
-    which: Literal["test", "validation"] = "test",
-    max_len: int = 20,
-    device: torch.device | str = "cpu",
-    progress: Progress = silent,
+    scene: Scene, scorers: Sequence[Scorer], protocols: Sequence[Protocol] = PROTOCOLS, progress: Progress = silent
 ) -> Evaluation:
-    """Return metrics of `scorers` (the first is the model) on the held-out tracks of `which`.
+    """Return the metrics of each scorer (the first is the model, the rest baselines) on the scene's targets.
 
-    Raises:
-        InputError: nothing is held out.
-        NonFiniteError: a scorer gave a target NaN.
+    Metrics: HR@1/5/10/20, NDCG@10, MRR over all targets and over listened, skipped, seen-in-training and untied
+    ones (`hr@10.listened`); `delta` = HR@10 listened - skipped; `pair-auc` of the score that ranks.
     """
-    targets = Targets.of(store, split, which, max_len, device)
-    if len(targets.cases) == 0:
-        raise InputError(f"{store.path} holds no {which} targets; sessions of at least 3 tracks are needed")
-    ranks, fewer = _all_ranks(targets, scorers, config, protocol, progress)
-    strength = np.asarray(store.strength)[targets.cases.target]
-    groups = {
-        "": np.ones(len(strength), np.bool_),
-        "listened": skips.listened(strength),
-        "skipped": skips.skipped(strength),
-        "seen": targets.seen,
-    }
-    users = store.side_column(columns.USER) is not None
-    unit = np.arange(len(strength))
-    if users:
-        unit = np.unique(np.asarray(store.side(columns.USER))[targets.cases.session], return_inverse=True)[1]
-    rows, differences = _table(ranks, groups, unit, config)
-    aucs = pair_aucs(store, split, scorers, max_len, device) if which == "test" else {}
-    for row in rows:
-        row["pair_auc"] = [aucs.get(row["name"]), None, None]
-    counts = {
-        "targets": len(strength),
-        "listened": int(groups["listened"].sum()),
-        "skipped": int(groups["skipped"].sum()),
-        "unseen_share": float(1.0 - targets.seen.mean()),
-        "candidates": len(split.candidates),
-        "sampled_candidates": config.candidates,
-        "sessions_with_fewer_eligible": fewer,
-        "sessions_too_short": split.num_short,
-    }
-    simulated = dict(store.manifest.source.simulated)
-    over = "users" if users else "sessions"
-    return Evaluation(which, counts, rows, differences, simulated, config, ranks, unit, over)
-
-
-def _all_ranks(
-    targets: Targets, scorers: Sequence[Scorer], config: EvaluationConfig, protocol: Protocol, progress: Progress
-) -> tuple[dict[tuple[str, str], NDArray[np.float64]], int]:
-    """Return ranks by (protocol, scorer), and how many sessions have fewer eligible tracks than asked."""
-    wanted = ("sampled", "full") if protocol == "both" else (protocol,)
-    ranks, fewer = {}, 0
-    done, total = 0, len(wanted) * len(scorers)
-    for kind in wanted:
-        sampled = sample_rows(targets, seed=config.seed, num=config.candidates) if kind == "sampled" else None
-        fewer += 0 if sampled is None else int((~sampled.valid.all(1)).sum())
-        for scorer in scorers:
-            progress(Step("evaluate", done, total, "tables", f"{scorer.name}, {kind}"))
-            found = full_ranks(targets, scorer) if sampled is None else sampled_ranks(targets, scorer, sampled)
-            ranks[kind, scorer.name] = found
-            done += 1
-    progress(Step("evaluate", total, total, "tables"))
-    return ranks, fewer
-
-
-def _table(
-    ranks: Mapping[tuple[str, str], NDArray[np.float64]],
-    groups: Mapping[str, NDArray[np.bool_]],
-    unit: NDArray[np.int64],
-    config: EvaluationConfig,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the rows with intervals, and the differences model minus baseline."""
-    names, parts, masks = [], [], []
-    for key, found in ranks.items():
-        for metric, value in metrics.values(found).items():
-            for group, mask in groups.items():
-                names.append((key, f"{metric} {group}".strip()))
-                parts.append(value * mask)
-                masks.append(mask)
-    sums, numbers = by_unit(np.stack(parts, 1), unit), by_unit(np.stack(masks, 1).astype(np.float64), unit)
-    drawn = resampled_means(sums, numbers, resamples=config.resamples, seed=config.seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        point = np.concatenate([(sums.sum(0) / numbers.sum(0))[None], drawn])
-    column = {name: point[:, i] for i, name in enumerate(names)}
-    first = next(iter(ranks))[1]
+    cases = scene.held.cases
+    unit = _unit(scene.store, cases)
+    bootstrap = Bootstrap(unit, scene.config.resamples, scene.config.seed)
+    groups = _groups(scene)
+    candidates = _candidates(scene) if "sampled" in protocols else None
     rows = []
-    for protocol, name in ranks:
-        row: dict[str, Any] = {"name": name, "kind": "model" if name == first else "baseline", "protocol": protocol}
-        row |= {metric: cell(values) for (key, metric), values in column.items() if key == (protocol, name)}
-        listened, skipped = (column[(protocol, name), f"hr@10 {group}"] for group in ("listened", "skipped"))
-        rows.append(
-            row
-            | {group: row[f"hr@10 {group}"] for group in ("listened", "skipped")}
-            | {"delta": cell(listened - skipped)}
-        )
-    differences = []
-    for protocol, name in ranks:
-        for metric in HEADLINES if name != first else ():
-            change = cell(column[(protocol, first), metric] - column[(protocol, name), metric])
-            found_ = dict(zip(("difference", "low", "high"), change, strict=True))
-            differences.append({"protocol": protocol, "metric": metric, "baseline": name, **found_})
-    return rows, differences
+    for protocol in protocols:
+        for place, scorer in enumerate(scorers):
+            progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
+            if protocol == "sampled" and candidates is not None:
+                ranks = sampled_ranks(scorer, scene.held, candidates)
+            else:
+                ranks = full_ranks(scorer, scene.held, scene.split.candidates)
+            measured = ratios(ranks, groups) | _pair_ratios(scene, scorer)
+            estimates, drawn = bootstrap.estimate(measured)
+            estimates |= _differences(drawn)
+            rows.append(Row(scorer.name, "model" if place == 0 else "baseline", protocol, estimates, ranks))
+        progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
+    return Evaluation(
+        scene.which,
+        rows,
+        unit,
+        _counts(scene, groups, candidates),
+        scene.store.manifest.source.simulated,
+        scene.config,
+    )
 
 
-def cell(values: NDArray[np.float64]) -> list[float | None]:
-    """Return [value, low, high] of a value followed by its resamples; None where undefined."""
-    return [float(values[0]) if np.isfinite(values[0]) else None, *interval(values[1:])]
+def make_scene(
+    store: Store, split: Split, data_config: DataConfig, config: EvaluationConfig, which: SplitName, device: Any
+) -> Scene:
+    """Return the scene of split `which` on `device`."""
+    data = SessionData.load(store, split, device)
+    held = Held(data, split.cases[which], data_config.max_len, split.candidates)
+    return Scene(store, split, data, held, which, config, data_config.skip_at_least)
+
+
+_VALIDATION: dict[tuple[str, int, int, int], Candidates] = {}
+"""Candidates of the split last validated, so that epochs do not draw them again (they are a pure function)."""
+
+
+def validation_metrics(
+    store: Store, split: Split, encoder: Encoder, config: EvaluationConfig, device: torch.device
+) -> dict[str, float]:
+    """Return sampled HR@1 and HR@10 on the validation targets: what early stopping looks at."""
+    data = SessionData.load(store, split, device)
+    held = Held(data, split.cases["validation"], encoder.max_len, split.candidates)
+    key = (store.manifest.fingerprint, len(split.candidates), int(split.kept.sum()), config.seed)
+    if key not in _VALIDATION:
+        _VALIDATION.clear()
+        session = split.cases["validation"].session
+        _VALIDATION[key] = session_candidates(store, session, split.candidates, config.candidates, config.seed)
+    ranks = sampled_ranks(ModelScorer(encoder, split.candidates), held, _VALIDATION[key])
+    return {"hr@1": float(hit(ranks, 1).mean()), "hr@10": float(hit(ranks, 10).mean())}
+
+
+def contrast(
+    first: Sequence[Evaluation], second: Sequence[Evaluation], protocol: Protocol, cutoff: int, name: str = "model"
+) -> Estimate:
+    """Return the seed-mean difference of HR@cutoff, first less second, with its bootstrap interval over units.
+
+    The evaluations are of one store and split, one a seed, in the same order of seeds.
+    """
+    values = [
+        hit(a.row(name, protocol).ranks, cutoff) - hit(b.row(name, protocol).ranks, cutoff)
+        for a, b in zip(first, second, strict=True)
+    ]
+    mean = np.mean(values, axis=0)
+    one = first[0]
+    bootstrap = Bootstrap(one.unit, one.config.resamples, one.config.seed)
+    return bootstrap.estimate({"difference": (mean, np.ones(len(mean)))})[0]["difference"]
+
+
+def _unit(store: Store, cases: Cases) -> NDArray[np.int64]:
+    if store.side_column(columns.USER) is None:
+        return cases.session
+    return np.asarray(store.side(columns.USER))[cases.session].astype(np.int64)
+
+
+def _groups(scene: Scene) -> dict[str, NDArray[np.bool_]]:
+    """Return the groups of targets that metrics are also given for."""
+    target = scene.held.cases.target
+    strength = np.asarray(scene.store.strength)[target]
+    groups = {
+        "listened": np.asarray(skips.listened(strength, scene.skip_at_least)),
+        "skipped": np.asarray(skips.skipped(strength, scene.skip_at_least)),
+        "seen": scene.split.training_counts[scene.held.target] > 0,
+    }
+    if scene.store.side_column(columns.TIED) is not None:
+        groups["untied"] = ~np.asarray(scene.store.side(columns.TIED))[target].astype(np.bool_)
+    return groups
+
+
+def _differences(drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate]:
+    result = {"delta": summarise(drawn["hr@10.listened"] - drawn["hr@10.skipped"])}
+    if "listened-first" in drawn:
+        result["pair-auc"] = summarise((drawn["listened-first"] + drawn["skipped-first"]) / 2)
+    return result
+
+
+def _pair_ratios(scene: Scene, scorer: Scorer) -> dict[str, Ratio]:
+    """Return the concordance of listened-first and of skipped-first pairs: two held-out tracks, context before both."""
+    cases, store = scene.split.cases["validation"], scene.store
+    if scene.which != "test" or not np.array_equal(cases.session, scene.held.cases.session):
+        return {}
+    both = np.stack([cases.target, scene.held.cases.target], axis=1)
+    strength, tracks = np.asarray(store.strength)[both], np.asarray(store.tracks)[both].astype(np.int64)
+    listened = np.asarray(skips.listened(strength, scene.skip_at_least))
+    skipped = np.asarray(skips.skipped(strength, scene.skip_at_least))
+    held = Held(scene.data, cases, scene.held.max_len, scene.split.candidates)
+    scores = pair_scores(scorer, held, tracks)
+    reachable = np.isin(tracks, scene.split.candidates).all(axis=1)
+    result = {}
+    for name, first in (("listened-first", 0), ("skipped-first", 1)):
+        chosen = (listened[:, first] & skipped[:, 1 - first] & reachable).astype(np.float64)
+        result[name] = concordance(scores[:, first], scores[:, 1 - first]) * chosen, chosen
+    return result
+
+
+def _candidates(scene: Scene) -> Candidates:
+    config = scene.config
+    session = scene.held.cases.session
+    return session_candidates(scene.store, session, scene.split.candidates, config.candidates, config.seed)
+
+
+def _counts(scene: Scene, groups: Mapping[str, NDArray[np.bool_]], candidates: Candidates | None) -> dict[str, Any]:
+    num = len(scene.held.target)
+    return {
+        "targets": num,
+        **{group: int(member.sum()) for group, member in groups.items()},
+        "unseen_share": float(1 - groups["seen"].mean()) if num else 0.0,
+        "candidates": len(scene.split.candidates),
+        "sessions_too_short": scene.split.num_short,
+        "sessions_with_fewer_candidates": candidates.num_fewer if candidates else 0,
+    }

@@ -1,59 +1,69 @@
-"""Metrics: each a function of target ranks (1 = best, infinite = missed), one value a target; a table takes means."""
+"""Metrics of target ranks. Each is a mean of a value a target has, over the targets it is defined on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+CUTOFFS: Final = (1, 5, 10, 20)
+NDCG_AT: Final = 10
 Ranks = NDArray[np.float64]
-HIT_CUTOFFS: Final = (1, 5, 10, 20)
 
 
-def hits(ranks: Ranks, cutoff: int) -> Ranks:
-    """Return 1 where rank <= cutoff, else 0; the mean is HR@cutoff.
+def hit(ranks: Ranks, cutoff: int) -> NDArray[np.float64]:
+    """Return 1 where rank <= cutoff, else 0; HR@K is its mean. A miss has rank infinity.
 
-    >>> hits(np.array([1.0, 10.5, np.inf]), 10).tolist()
+    >>> hit(np.array([1.0, 10.5, np.inf]), 10).tolist()
     [1.0, 0.0, 0.0]
     """
     return (ranks <= cutoff).astype(np.float64)
 
 
-def gains(ranks: Ranks, cutoff: int) -> Ranks:
-    """Return 1 / log2(rank + 1) where rank <= cutoff, else 0; the mean is NDCG@cutoff of one relevant track.
+def gain(ranks: Ranks, cutoff: int = NDCG_AT) -> NDArray[np.float64]:
+    """Return 1 / log2(1 + rank) within the cutoff, else 0; NDCG@K is its mean (one relevant track: ideal gain 1).
 
-    >>> gains(np.array([1.0, 3.0, 11.0]), 10).tolist()
+    >>> gain(np.array([1.0, 3.0, 11.0])).tolist()
     [1.0, 0.5, 0.0]
     """
-    return np.where(ranks <= cutoff, 1.0 / np.log2(ranks + 1.0), 0.0)
+    return np.where(ranks <= cutoff, 1.0 / np.log2(1.0 + ranks), 0.0)
 
 
-def reciprocals(ranks: Ranks) -> Ranks:
-    """Return 1 / rank, 0 for a miss; the mean is MRR.
+def reciprocal(ranks: Ranks) -> NDArray[np.float64]:
+    """Return 1 / rank, 0 for a miss; MRR is its mean.
 
-    >>> reciprocals(np.array([1.0, 4.0, np.inf])).tolist()
-    [1.0, 0.25, 0.0]
+    >>> reciprocal(np.array([2.0, np.inf])).tolist()
+    [0.5, 0.0]
     """
     return 1.0 / ranks
 
 
-def values(ranks: Ranks) -> dict[str, Ranks]:
-    """Return every rank metric by name, one value a target."""
-    found = {f"hr@{cutoff}": hits(ranks, cutoff) for cutoff in HIT_CUTOFFS}
-    return found | {"ndcg@10": gains(ranks, 10), "mrr": reciprocals(ranks)}
+def target_values(ranks: Ranks) -> dict[str, NDArray[np.float64]]:
+    """Return the per-target values of every rank metric by name."""
+    values = {f"hr@{cutoff}": hit(ranks, cutoff) for cutoff in CUTOFFS}
+    return values | {f"ndcg@{NDCG_AT}": gain(ranks), "mrr": reciprocal(ranks)}
 
 
-def pair_auc(listened: Ranks, skipped: Ranks, listened_first: NDArray[np.bool_]) -> float | None:
-    """Return the mean of the AUCs of listened-first and of skipped-first pairs, ties 1/2; None without either order.
+def concordance(listened: NDArray[np.float64], skipped: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 where the listened track scores higher than the skipped one, 1/2 where equal, else 0.
 
-    `listened` and `skipped` are scores of the two held-out tracks of a session after their common context.
-
-    >>> pair_auc(np.array([2.0, 1.0, 1.0]), np.array([1.0, 1.0, 3.0]), np.array([True, True, False]))
-    0.375
+    >>> concordance(np.array([2.0, 1.0, 0.0]), np.array([1.0, 1.0, 1.0])).tolist()
+    [1.0, 0.5, 0.0]
     """
-    won = (listened > skipped) + 0.5 * (listened == skipped)
-    orders = [won[listened_first], won[~listened_first]]
-    if min(map(len, orders)) == 0:
-        return None
-    return float(np.mean([part.mean() for part in orders]))
+    return (listened > skipped) + 0.5 * (listened == skipped)
+
+
+Ratio = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Numerator and denominator of each target: a metric is sum of the one over sum of the other."""
+
+
+def ratios(ranks: Ranks, groups: Mapping[str, NDArray[np.bool_]]) -> dict[str, Ratio]:
+    """Return the ratio of each metric, over all targets and over each group ('hr@10.listened')."""
+    result: dict[str, Ratio] = {}
+    for name, values in target_values(ranks).items():
+        result[name] = values, np.ones(len(values))
+        for group, member in groups.items():
+            result[f"{name}.{group}"] = values * member, member.astype(np.float64)
+    return result
