@@ -1,0 +1,130 @@
+"""What every encoder keeps: causality, padding and order invariance, empty sessions, learning, trained positions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from segue.batches.causal import causal_example
+from segue.batches.cloze import cloze_example
+from segue.batches.data import Window
+from segue.columns import POSITION_OFFSET
+from segue.encoders import ENCODERS, build_encoder
+from segue.objectives import full_softmax_loss
+from segue.session_batch import SessionBatch
+
+MAX_LEN = 20
+TRACKS = 30
+LENGTHS = (3, 7, 20, 1, 12)
+
+
+@pytest.fixture(params=[(kind, norm) for kind in ENCODERS for norm in ("post", "pre")], ids="-".join)
+def encoder(request):
+    kind, norm = request.param
+    return make(kind, norm=norm)
+
+
+def make(kind, **settings):
+    config = ENCODERS[kind](width=16, heads=2, ffn_width=16, **settings)
+    built = build_encoder(config, TRACKS, MAX_LEN, sparse=False, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():  # wide enough apart for differences to show
+        built.table.weight[2:] *= 20
+    return built.eval()
+
+
+def sessions(lengths=LENGTHS, width=MAX_LEN, left=False, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    tracks = torch.randint(3, TRACKS + 3, (len(lengths), MAX_LEN), generator=generator)
+    feedback = torch.randint(0, 4, tracks.shape, generator=generator)
+    pad = width - MAX_LEN
+    tracks, feedback = (torch.nn.functional.pad(x, (0, pad)) for x in (tracks, feedback))
+    valid = torch.arange(width) < torch.tensor(lengths)[:, None]
+    batch = [tracks * valid, feedback.masked_fill(~valid, 5), valid]
+    if left:
+        order = torch.argsort(valid.long(), dim=1, stable=True)
+        batch = [x.gather(1, order) for x in batch]
+    return SessionBatch(*batch)
+
+
+def test_a_later_track_never_changes_an_earlier_state(encoder):
+    batch = sessions((20, 20, 20))
+    changed = batch.tracks.clone()
+    changed[:, 10:] = (changed[:, 10:] - 2) % TRACKS + 3
+    before, after = encoder(batch), encoder(SessionBatch(changed, batch.feedback, batch.valid))
+    assert not torch.equal(before[:, 10:], after[:, 10:])
+    assert torch.equal(before[:, :10], after[:, :10]) == (not encoder.masked)
+
+
+def test_padding_on_either_side_never_changes_a_result(encoder):
+    expected = encoder.next_state(sessions())
+    for other in (sessions(width=26), sessions(left=True), sessions(width=26, left=True)):
+        torch.testing.assert_close(encoder.next_state(other), expected)
+    junk = sessions()
+    filled = SessionBatch(junk.tracks.masked_fill(~junk.valid, 9), junk.feedback, junk.valid)
+    torch.testing.assert_close(encoder.next_state(filled), expected)
+
+
+def test_sessions_never_touch_one_another(encoder):
+    batch = sessions()
+    turned = SessionBatch(batch.tracks.flip(0), batch.feedback.flip(0), batch.valid.flip(0))
+    torch.testing.assert_close(encoder.next_state(turned).flip(0), encoder.next_state(batch))
+
+
+def test_an_empty_session_has_a_finite_state_and_gradient(encoder):
+    state = encoder.next_state(sessions((0, 4)))
+    state.sum().backward()
+    assert torch.isfinite(state).all()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_only_the_declared_inputs_are_read(encoder):
+    batch = sessions()
+    other = SessionBatch(batch.tracks, (batch.feedback + 1) % 4, batch.valid)
+    assert encoder.inputs == frozenset()
+    assert torch.equal(encoder(batch), encoder(other))
+
+
+def test_a_long_session_keeps_its_most_recent_tracks(encoder):
+    keep = MAX_LEN - encoder.masked
+    long = torch.randint(3, TRACKS + 3, (2, 30), generator=torch.Generator().manual_seed(5))
+    whole = SessionBatch(long, torch.zeros_like(long), torch.ones_like(long, dtype=torch.bool))
+    recent = SessionBatch(*(x[:, -keep:] for x in (whole.tracks, whole.feedback, whole.valid)))
+    torch.testing.assert_close(encoder.next_state(whole), encoder.next_state(recent))
+
+
+def example_of(encoder, window, generator, position="shifted"):
+    if encoder.masked:
+        return cloze_example(window, 0.2, MAX_LEN, generator, position)
+    return causal_example(window, MAX_LEN, generator, position)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_position_row_used_at_inference_gets_gradient(kind):
+    encoder = make(kind, dropout=0.0)
+    generator = torch.Generator().manual_seed(3)
+    for seed in range(6):
+        lengths = torch.randint(8, 19, (32,), generator=generator).tolist()  # sessions of 10..20 less two held out
+        window = sessions(lengths, seed=seed)
+        example = example_of(encoder, Window(window.tracks, window.feedback, window.valid), generator)
+        full_softmax_loss(encoder(example.batch), encoder.table.weight, example.target, example.targets).backward()
+    assert (encoder.positions.weight.grad.abs().sum(dim=1) > 0).all()
+    longest = SessionBatch(window.tracks, window.feedback, window.valid, {POSITION_OFFSET: torch.full((32,), 2)})
+    assert not torch.equal(encoder(longest), encoder(window))
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_eight_sessions_are_learnt_by_heart(kind):
+    encoder = make(kind, dropout=0.0).train()
+    batch = sessions((6, 5, 8, 7, 4, 9, 6, 10), seed=4)
+    window, generator = Window(batch.tracks, batch.feedback, batch.valid), torch.Generator().manual_seed(0)
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=0.01)
+    for _ in range(150):
+        optimiser.zero_grad()
+        example = example_of(encoder, window, generator, "literal")
+        full_softmax_loss(encoder(example.batch), encoder.table.weight, example.target, example.targets).backward()
+        optimiser.step()
+    last = batch.valid.sum(dim=1, keepdim=True) - 1
+    before = batch.valid.scatter(1, last, False)
+    state = encoder.eval().next_state(SessionBatch(batch.tracks, batch.feedback, before))
+    best = (state @ encoder.table.weight[3:].T).argmax(dim=1) + 3
+    assert (best == batch.tracks.gather(1, last)[:, 0]).sum() >= 7
