@@ -11,7 +11,8 @@ import numpy as np
 
 from segue.api.load import load
 from segue.checkpoint import RunFolder
-from segue.evaluation import Evaluation
+from segue.evaluation import PROTOCOLS, Evaluation
+from segue.evaluation.evaluate import contrast
 from segue.store import NUM_SPECIALS, Store
 
 K: Final = 20
@@ -89,21 +90,14 @@ def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any
         for row in evaluation.to_json()["rows"]:
             if row["kind"] == "model" or place == 0:
                 named = {"name": name} if row["kind"] == "model" else {}
-                rows.append({**row, **named})
+                rows.append({**row, "listened": row["hr@10.listened"], "skipped": row["hr@10.skipped"], **named})
     return sorted(rows, key=lambda row: row["kind"] != "model")
 
 
-def contrasts(first: Evaluation, second: Evaluation, cutoff: int = 10) -> list[dict[str, Any]]:
-    """Return HR@cutoff of `first` less that of `second` by protocol, with the paired bootstrap interval over units."""
-    units = int(first.unit.max()) + 1
-    drawn = np.random.default_rng([first.config.seed, 0xD1FF]).integers(units, size=(first.config.resamples, units))
-    size = np.bincount(first.unit, minlength=units)
-    records = []
-    for protocol in dict.fromkeys(row["protocol"] for row in first.rows):
-        hits = [np.asarray(e.ranks[protocol, "model"] <= cutoff, np.float64) for e in (first, second)]
-        gained = np.bincount(first.unit, weights=hits[0] - hits[1], minlength=units)
-        low, high = np.percentile(gained[drawn].sum(axis=1) / size[drawn].sum(axis=1), (2.5, 97.5))
-        value = float(gained.sum() / size.sum())
-        head = {"protocol": protocol, "metric": f"hr@{cutoff}"}
-        records.append({**head, "difference": value, "low": float(low), "high": float(high)})
-    return records
+def contrasts(first: Evaluation, second: Evaluation) -> list[dict[str, Any]]:
+    """Return HR@10 of `first` less that of `second` by protocol, with the paired bootstrap interval over sessions."""
+    found = {protocol: contrast([first], [second], protocol, 10) for protocol in PROTOCOLS}
+    return [
+        {"protocol": protocol, "metric": "hr@10", "difference": part.value, "low": part.low, "high": part.high}
+        for protocol, part in found.items()
+    ]
