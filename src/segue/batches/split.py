@@ -41,6 +41,10 @@ class DataConfig:
     """Smallest strength that counts as a skip."""
 
     def __post_init__(self) -> None:
+        if self.split not in ("leave-last-two-out", "temporal"):
+            raise ValueError("split must be leave-last-two-out or temporal")
+        if self.vocabulary not in ("training", "transductive"):
+            raise ValueError("vocabulary must be training or transductive")
         if self.max_len < 2:
             raise ValueError("max_len must be at least 2")
         if self.sample_sessions < 0:

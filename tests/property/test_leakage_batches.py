@@ -1,0 +1,96 @@
+"""Held-out rows never touch training; splits, negatives and orders keep their laws."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from segue.batches.data import SessionData, Window
+from segue.batches.negatives import draw_per_session, draw_shared
+from segue.batches.order import epoch_order
+from segue.batches.split import DataConfig, split_store
+from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
+from segue.store import UNKNOWN, Store
+from stores import tiny_store
+
+
+def with_held_out_rows_changed(store, path):
+    """Return a copy of `store` whose last two rows of each session read otherwise."""
+    shutil.copytree(store.path, path)
+    held_out = np.concatenate((store.offsets[1:] - 1, store.offsets[1:] - 2))
+    for name, change in (("tracks", lambda x: (x + 5) % store.num_tracks + 3), ("strength", lambda x: 3 - x % 4)):
+        values = np.load(path / "shard-00000" / f"{name}.npy")
+        values[held_out] = change(values[held_out])
+        np.save(path / "shard-00000" / f"{name}.npy", values)
+    return Store(path)
+
+
+def test_changed_held_out_rows_leave_training_bytes(tmp_path):
+    store = tiny_store(tmp_path / "store")
+    seen = []
+    for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
+        split = split_store(each, DataConfig(max_len=8))
+        data = SessionData.load(each, split, "cpu")
+        window = data.training_window(torch.arange(data.num_training), 9)
+        negatives = draw_per_session(window, torch.from_numpy(split.candidates).long(), 30, torch.Generator())
+        arrays = (split.training_counts, split.candidates, split.input_row, split.train_begin, split.train_end)
+        seen.append([x.tobytes() for x in arrays])
+        seen[-1] += [x.numpy().tobytes() for x in (window.tracks, window.strength, window.valid, negatives)]
+    assert seen[0] == seen[1]
+
+
+def test_inputs_end_before_the_target_and_unseen_tracks_read_unknown(tmp_path):
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, DataConfig(max_len=8))
+    data = SessionData.load(store, split, "cpu")
+    cases = split.cases["test"]
+    batch = data.context_batch(cases, np.arange(len(cases)), 8)
+    for i in range(len(cases)):
+        expected = np.asarray(store.tracks[cases.begin[i] : cases.target[i]])[-8:]
+        expected = np.where(split.training_counts[expected] > 0, expected, UNKNOWN)
+        assert batch.tracks[i][batch.valid[i]].tolist() == expected.tolist()
+    assert (cases.target == store.offsets[cases.session + 1] - 1).all()
+
+
+def test_per_session_negatives_are_uniform_outside_the_window():
+    window = Window(torch.tensor([[3, 9, 3, 5], [4, 12, 0, 0]]), torch.zeros(2, 4).long(), torch.ones(2, 4).bool())
+    window = dataclasses.replace(window, valid=window.tracks > 0)
+    candidates = torch.tensor([3, 4, 5, 6, 7, 9, 11])
+    drawn = draw_per_session(window, candidates, 20_000, torch.Generator().manual_seed(0))
+    for row, free in zip(drawn, ([4, 6, 7, 11], [3, 5, 6, 7, 9, 11]), strict=True):
+        values, counts = row.unique(return_counts=True)
+        assert values.tolist() == free
+        assert counts.tolist() == pytest.approx([20_000 / len(free)] * len(free), rel=0.06)
+    assert set(draw_shared(candidates, 500, torch.Generator()).tolist()) == set(candidates.tolist())
+
+
+def test_processes_share_an_epoch_out():
+    parts = [epoch_order(23, 1, 4, rank, 3) for rank in range(3)]
+    assert sorted(np.concatenate(parts)) == list(range(23))
+    assert not np.array_equal(epoch_order(23, 1, 4), epoch_order(23, 1, 5))
+
+
+def test_sampled_softmax_equals_a_naive_loop():
+    generator = torch.Generator().manual_seed(0)
+    states, own = torch.randn(2, 3, 4, generator=generator), torch.randn(2, 3, 4, generator=generator)
+    rows, collide = torch.randn(2, 5, 4, generator=generator), torch.rand(2, 3, 5, generator=generator) < 0.3
+    targets = torch.tensor([[True, True, False], [True, False, False]])
+    losses = []
+    for b, i in targets.nonzero().tolist():
+        others = [states[b, i] @ rows[b, m] for m in range(5) if not collide[b, i, m]]
+        losses.append(-torch.stack([states[b, i] @ own[b, i], *others]).log_softmax(0)[0])
+    result = sampled_softmax_loss(states, own, rows, collide, targets)
+    torch.testing.assert_close(result, torch.stack(losses).mean())
+    assert sampled_softmax_loss(states, own, rows, collide, targets & False).item() == 0.0
+    assert full_softmax_loss(states, rows[0], targets.long() * 3, targets & False).item() == 0.0
+    assert combine({"a": (1.0, result), "b": (3.0, result * 0)}).item() == pytest.approx(result.item() / 4)
+
+
+@pytest.mark.parametrize("bad", [{"max_len": 1}, {"sample_sessions": -1}, {"skip_at_least": 4}])
+def test_bad_data_settings_are_refused(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        DataConfig(**bad)
