@@ -95,7 +95,7 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
 def _evaluated(row: Mapping[str, Any]) -> list[Any]:
     _, low, high = row["hr@10"]
     interval = None if low is None else f"{low:.3f} to {high:.3f}"
-    outcomes = [row.get(key, [None])[0] for key in ("listened", "skipped", "delta")]
+    outcomes = [row.get(key, [None])[0] for key in ("hr@10.listened", "hr@10.skipped", "delta")]
     return [row["name"], *(row[key][0] for key in EVALUATED), interval, *outcomes]
 
 
