@@ -17,7 +17,7 @@ def candidate_draws(keys: NDArray[np.uint64], seed: int, num: int, count: int) -
     Draw j = splitmix64(state + j * gamma) with state = splitmix64(key ^ splitmix64(seed)), its upper 32 bits times
     `count`, shifted right by 32.
     """
-    state = splitmix64(np.asarray(keys, np.uint64) ^ splitmix64(np.asarray(seed, np.uint64)))
+    state = splitmix64(np.asarray(keys, np.uint64) ^ splitmix64(np.asarray([seed], np.uint64)))
     with np.errstate(over="ignore"):
         draws = splitmix64(state[:, None] + np.arange(num, dtype=np.uint64) * GOLDEN_GAMMA)
     return (((draws >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)).astype(np.int64)
