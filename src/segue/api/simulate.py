@@ -31,16 +31,16 @@ def simulate(
     Raises:
         InputError: an unknown world, sizes out of range, or `out` exists and may not be replaced.
     """
-    from segue.simulation import SimulationConfig, write_store
+    from segue.simulation import config_of, write_store
     from segue.simulation import simulate as simulate_log
 
     path = Path(out)
     check_replaceable(path, overwrite=overwrite, marker=STORE_MARKER if store else LOG_MARKER)
-    log = simulate_log(SimulationConfig(sessions=sessions, tracks=tracks, seed=seed, world=world), progress)
+    log = simulate_log(config_of(sessions, tracks, seed, world), progress)
     if store:
         write_store(log, path, overwrite=overwrite)
     else:
         from segue.events.sinks.mssd import write_mssd  # Polars, which a bare machine lacks
 
         write_mssd(log, path, overwrite=overwrite, progress=progress)
-    return {"out": str(path)}
+    return {"out": str(path), "simulated": dict(log.summary)}

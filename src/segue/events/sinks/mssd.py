@@ -1,0 +1,151 @@
+"""Writing a log in the layout of the Music Streaming Sessions Dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from segue import columns
+from segue.files import replaced_folder
+from segue.progress import Progress, Step, silent
+
+MARKER: Final = "simulation.json"
+TRACKS_PER_FILE: Final = 1_000_000
+EPOCH: Final = date(1970, 1, 1)
+
+
+class _Catalogue(Protocol):
+    @property
+    def duration(self) -> NDArray[np.float32]: ...
+    @property
+    def year(self) -> NDArray[np.int64]: ...
+    @property
+    def weight(self) -> NDArray[np.float64]: ...
+    @property
+    def features(self) -> NDArray[np.float32]: ...
+
+
+class Log(Protocol):
+    """What is written: flat arrays, sessions one after the other, days ascending."""
+
+    @property
+    def session_ids(self) -> NDArray[np.bytes_]: ...
+    @property
+    def offsets(self) -> NDArray[np.int64]: ...
+    @property
+    def track(self) -> NDArray[np.int64]: ...
+    @property
+    def strength(self) -> NDArray[np.uint8]: ...
+    @property
+    def event(self) -> Mapping[str, NDArray[Any]]: ...
+    @property
+    def date(self) -> NDArray[np.int32]: ...
+    @property
+    def context_names(self) -> tuple[str, ...]: ...
+    @property
+    def track_ids(self) -> NDArray[np.bytes_]: ...
+    @property
+    def catalogue(self) -> _Catalogue: ...
+    @property
+    def summary(self) -> Mapping[str, Any]: ...
+    def titles(self, index: NDArray[np.int64]) -> list[str]: ...
+    def artists(self, index: NDArray[np.int64]) -> list[str]: ...
+
+
+def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
+    """Write `training_set/`, `track_features/`, `tracks.csv`, `oracle.parquet` and `simulation.json` into `path`.
+
+    One file a day, named log_0_<yyyymmdd>_000000000000.csv, with the 21 official columns. The folder appears whole.
+
+    Raises:
+        InputError: `path` exists and may not be replaced.
+    """
+    with replaced_folder(path, overwrite=overwrite, marker=MARKER) as folder:
+        (folder / "training_set").mkdir()
+        days, first = np.unique(log.date, return_index=True)
+        bounds = [*first.tolist(), len(log.date)]
+        truth = []
+        for place, day in enumerate(days.tolist()):
+            progress(Step("write log", place, len(days), "files"))
+            frame = _day(log, bounds[place], bounds[place + 1], EPOCH + timedelta(days=day))
+            name = f"log_0_{EPOCH + timedelta(days=day):%Y%m%d}_000000000000.csv"
+            frame.select(columns.MSSD_LOG).write_csv(folder / "training_set" / name)
+            truth.append(frame.select("session_id", "session_position", "p_listen", "p_listen_common"))
+        pl.concat(truth).write_parquet(folder / "oracle.parquet")
+        _write_tracks(log, folder)
+        (folder / MARKER).write_text(json.dumps({"schema_version": 1, **log.summary}, indent=1) + "\n", "utf-8")
+        progress(Step("write log", len(days), len(days), "files"))
+
+
+def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
+    """Return the rows of sessions first..last - 1, with the oracle's columns last."""
+    rows = slice(int(log.offsets[first]), int(log.offsets[last]))
+    lengths = np.diff(log.offsets[first : last + 1])
+    position = np.arange(rows.stop - rows.start) - np.repeat(log.offsets[first:last] - rows.start, lengths)
+    strength, known = log.strength[rows], log.strength[rows] <= 3
+    skip_2 = known & (strength >= 2)
+    started = np.where(np.concatenate(([False], skip_2[:-1])) & (position > 0), "fwdbtn", "trackdone")
+    names = pl.Series(list(log.context_names))
+    return pl.DataFrame(
+        {
+            "session_id": _text(np.repeat(log.session_ids[first:last], lengths)),
+            "session_position": position + 1,
+            "session_length": np.repeat(lengths, lengths),
+            "track_id_clean": _text(log.track_ids[log.track[rows]]),
+            "skip_1": known & (strength >= 3),
+            "skip_2": skip_2,
+            "skip_3": known & (strength >= 1),
+            "not_skipped": strength == 0,
+            "context_switch": np.zeros(len(strength), np.uint8),
+            "no_pause_before_play": np.ones(len(strength), np.uint8),
+            "short_pause_before_play": np.zeros(len(strength), np.uint8),
+            "long_pause_before_play": np.zeros(len(strength), np.uint8),
+            "hist_user_behavior_n_seekfwd": np.zeros(len(strength), np.uint8),
+            "hist_user_behavior_n_seekback": np.zeros(len(strength), np.uint8),
+            "hist_user_behavior_is_shuffle": log.event[columns.SHUFFLE][rows],
+            "hour_of_day": log.event[columns.HOUR][rows],
+            "date": np.full(len(strength), day.isoformat()),
+            "premium": log.event[columns.PREMIUM][rows],
+            "context_type": names.gather(log.event[columns.CONTEXT_TYPE][rows].astype(np.uint32)),
+            "hist_user_behavior_reason_start": started,
+            "hist_user_behavior_reason_end": np.where(skip_2, "fwdbtn", "trackdone"),
+            "p_listen": log.event[columns.ORACLE_P_LISTEN][rows],
+            "p_listen_common": log.event[columns.ORACLE_P_LISTEN_COMMON][rows],
+        }
+    )
+
+
+def _write_tracks(log: Log, folder: Path) -> None:
+    """Write the features and the titles of the whole catalogue."""
+    (folder / "track_features").mkdir()
+    catalogue, everything = log.catalogue, np.arange(len(log.track_ids))
+    features = {
+        "track_id": _text(log.track_ids),
+        "duration": catalogue.duration,
+        "release_year": catalogue.year,
+        "us_popularity_estimate": 90.0 + 10.0 * np.argsort(np.argsort(catalogue.weight)) / len(everything),
+    }
+    names = (*columns.MSSD_DESCRIPTORS, *columns.MSSD_ACOUSTIC)
+    features |= {name: catalogue.features[:, i] for i, name in enumerate(names)}
+    frame = pl.DataFrame(features).select(columns.MSSD_FEATURES)
+    for number, start in enumerate(range(0, len(everything), TRACKS_PER_FILE)):
+        frame.slice(start, TRACKS_PER_FILE).write_csv(folder / "track_features" / f"tf_{number:06d}.csv")
+    pl.DataFrame(
+        {
+            "track_id": _text(log.track_ids),
+            columns.TITLE: log.titles(everything),
+            columns.ARTIST: log.artists(everything),
+            columns.SIMULATED: np.ones(len(everything), np.bool_),
+        }
+    ).write_csv(folder / "tracks.csv")
+
+
+def _text(ids: NDArray[np.bytes_]) -> pl.Series:
+    return pl.Series(ids.astype(f"U{ids.dtype.itemsize}"))

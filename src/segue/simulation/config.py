@@ -1,0 +1,52 @@
+"""What to simulate, and the version of the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from segue.simulation import calibration
+
+SIMULATOR_VERSION: Final = 1
+"""Raised with every change of what is generated; stands in every result."""
+WORLDS: Final = {
+    "null": "skips at random",
+    "track": "each track has its own skip rate, nothing else counts",
+    "state": "session and context decide, the track does not",
+    "taste": "tracks far from the taste, in the genre tree or in tempo, are skipped, and skips move the session",
+    "no-reaction": "track, state and taste decide about skips, but what comes next ignores them",
+    "full": "track, state and taste decide, and skips move the session",
+}
+"""World to what makes listeners skip in it."""
+REACTS: Final = ("taste", "full")
+"""Worlds in which what comes next depends on skips."""
+FEWEST_TRACKS: Final = 1000
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """One simulated log; equal configs give equal bytes."""
+
+    sessions: int = 10_000
+    tracks: int = 50_704
+    """Size of the catalogue; the distinct tracks that are heard are an outcome."""
+    seed: int = 1
+    world: str = "full"
+
+    def __post_init__(self) -> None:
+        if self.sessions < 1:
+            raise ValueError("sessions must be at least 1")
+        if not FEWEST_TRACKS <= self.tracks < 2**24:
+            raise ValueError(f"tracks must lie in {FEWEST_TRACKS}..{2**24 - 1}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("seed must lie in 0..2**32 - 1")
+        if self.world not in WORLDS:
+            raise ValueError(f"world {self.world!r} is none of {', '.join(WORLDS)}")
+
+    def describe(self) -> dict[str, Any]:
+        """Return version, world, sizes, and a hash of all that decides the bytes."""
+        figures = {name: repr(value) for name, value in vars(calibration).items() if name.isupper()}
+        text = repr((SIMULATOR_VERSION, sorted(asdict(self).items()), sorted(figures.items())))
+        digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return {"version": SIMULATOR_VERSION, **asdict(self), "config_hash": digest}

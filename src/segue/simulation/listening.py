@@ -1,0 +1,205 @@
+"""Listening: sessions of tracks, and what was skipped, one position at a time for all sessions together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.simulation import calibration
+from segue.simulation.catalogue import TEMPO_BANDS, Catalogue
+from segue.simulation.config import REACTS, SimulationConfig
+
+LONGEST: Final = 20
+FOLLOW: Final = 0.45
+"""Most chance that the next track is the successor of the last one (an album, a playlist)."""
+INFLOW: Final = 0.7
+"""Largest share of a track's plays that may come to it as a successor: the rest keeps popularity as calibrated."""
+REPEAT: Final = 0.04
+"""Chance that the track before the last is played again."""
+DRIFT: Final = 0.06
+"""Chance that a session moves to another genre though nothing was skipped."""
+MOVE: Final = 0.5
+"""Chance that it moves after a skip, where skips move the session."""
+TYPES: Final = ((1.5, 1.5), (0.4, 0.4), (-1.3, -1.3), (1.2, -1.2), (-1.2, 1.2))
+"""Log-odds of listening at the start and at the end: patient, mixed, skipper, listen-then-skip, skip-then-listen."""
+TYPE_SHARES: Final = (0.25, 0.25, 0.25, 0.125, 0.125)
+CONTEXT_EFFECT: Final = {"radio": -0.25, "user_collection": 0.25, "personalized_playlist": -0.15, "charts": -0.1}
+TASTE_EFFECT: Final = (1.1, 0.1, -0.9)
+"""Log-odds by distance in the genre tree: same leaf, same root, elsewhere."""
+TEMPO_EFFECT: Final = (0.4, 0.1, -0.5)
+"""Log-odds by distance in tempo bands: same, next, farther."""
+PILOT: Final = 4000
+"""Sessions of the pilots that set the intercept."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """What is fixed for a session, [S]."""
+
+    kind: NDArray[np.int64]
+    """Index of TYPES."""
+    taste: NDArray[np.int64]
+    """Leaf that the listener likes."""
+    tempo: NDArray[np.int64]
+    """Tempo band that the listener likes."""
+    context: NDArray[np.int64]
+    """Index of `calibration.CONTEXT_TYPE_COUNTS`, in byte order of the names."""
+    length: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Tracks, P(listen) and feedback, [S, 20]; positions past a session's length are meaningless."""
+
+    track: NDArray[np.int64]
+    p_listen: NDArray[np.float32]
+    skipped: NDArray[np.bool_]
+
+
+def context_names() -> list[str]:
+    """Return the context types in UTF-8 byte order: code i is name i."""
+    return sorted(calibration.CONTEXT_TYPE_COUNTS)
+
+
+def make_listeners(num: int, catalogue: Catalogue, generator: np.random.Generator) -> Listeners:
+    """Return `num` sessions' fixed traits; lengths, context types and genres follow the aggregates."""
+    mass = np.add.reduceat(catalogue.weight[catalogue.by_leaf], catalogue.leaf_begin[:-1])
+    counts = np.array([calibration.CONTEXT_TYPE_COUNTS[name] for name in context_names()], dtype=np.float64)
+    lengths = np.array(list(calibration.SESSION_LENGTH_COUNTS.values()), dtype=np.float64)
+    return Listeners(
+        kind=generator.choice(len(TYPES), num, p=TYPE_SHARES),
+        taste=generator.choice(len(mass), num, p=mass / mass.sum()),
+        tempo=generator.integers(0, TEMPO_BANDS, num),
+        context=generator.choice(len(counts), num, p=counts / counts.sum()),
+        length=generator.choice(list(calibration.SESSION_LENGTH_COUNTS), num, p=lengths / lengths.sum()),
+    )
+
+
+def log_odds(
+    listeners: Listeners, catalogue: Catalogue, track: NDArray[np.int64], position: NDArray[np.int64], world: str
+) -> NDArray[np.float64]:
+    """Return the log-odds of listening to `track` [S] at `position` [S], before the intercept.
+
+    Taste is no inner product: a distance in a tree and one in bands, each through a table.
+    """
+    result = np.zeros(len(track))
+    if world in ("track", "full", "no-reaction"):
+        result += catalogue.effect[track]
+    if world in ("state", "full", "no-reaction"):
+        first, last = np.array(TYPES)[listeners.kind].T
+        effect = np.array([CONTEXT_EFFECT.get(name, 0.0) for name in context_names()])
+        result += first + (last - first) * position / (LONGEST - 1) + effect[listeners.context]
+    if world in ("taste", "full", "no-reaction"):
+        leaf = catalogue.leaf[track]
+        far = (leaf != listeners.taste).astype(np.int64) + (leaf // 8 != listeners.taste // 8)
+        apart = np.abs(catalogue.tempo[track] - listeners.tempo).clip(max=2)
+        result += np.array(TASTE_EFFECT)[far] + np.array(TEMPO_EFFECT)[apart]
+    return result
+
+
+class Player:
+    """Chooses tracks: the successor of the last one, a repeat, or a draw by popularity from the session's genre."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        weight, successor = catalogue.weight, catalogue.successor
+        self.follow = np.minimum(FOLLOW, INFLOW * weight[successor] / weight)
+        """Chance that each track is followed by its successor, [T]."""
+        rest = weight.copy()
+        rest[successor] -= self.follow * weight  # what comes to a track as a successor is not drawn as well
+        self.sums = _sums(weight[catalogue.by_leaf])
+        self.rest_sums = _sums(rest[catalogue.by_leaf])
+
+    def draw(
+        self, leaf: NDArray[np.int64], fresh: NDArray[np.bool_], generator: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return a track of each leaf: by popularity where the session is `fresh` there, else by what successors leave.
+
+        So the plays of a track keep their calibrated share, however often it is a successor.
+        """
+        low, high, point = (
+            self.catalogue.leaf_begin[leaf],
+            self.catalogue.leaf_begin[leaf + 1],
+            generator.random(len(leaf)),
+        )
+        places = [
+            np.searchsorted(sums, sums[low] + point * (sums[high] - sums[low]), side="right") - 1
+            for sums in (self.sums, self.rest_sums)
+        ]
+        return self.catalogue.by_leaf[np.clip(np.where(fresh, *places), low, high - 1)]
+
+    def any_leaf(self, num: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Return leaves by popularity."""
+        place = np.searchsorted(self.sums, generator.random(num) * self.sums[-1], side="right") - 1
+        return self.catalogue.leaf[self.catalogue.by_leaf[place.clip(max=len(self.catalogue.leaf) - 1)]]
+
+
+def listen(
+    listeners: Listeners, catalogue: Catalogue, intercept: float, world: str, seeds: tuple[int, ...]
+) -> Listening:
+    """Return what the sessions play and skip. Tracks and skips draw from generators of their own.
+
+    So where skips move nothing (`REACTS`), the tracks do not depend on the skips at all.
+    """
+    player, num = Player(catalogue), len(listeners.kind)
+    choosing, skipping = np.random.default_rng([*seeds, 1]), np.random.default_rng([*seeds, 2])
+    track = np.zeros((num, LONGEST), dtype=np.int64)
+    p_listen = np.zeros((num, LONGEST), dtype=np.float32)
+    skipped = np.zeros((num, LONGEST), dtype=np.bool_)
+    leaf = np.where(choosing.random(num) < 0.6, listeners.taste, player.any_leaf(num, choosing))
+    for position in range(LONGEST):
+        track[:, position] = _next(player, track, leaf, position, choosing)
+        odds = log_odds(listeners, catalogue, track[:, position], np.full(num, position), world) + intercept
+        p_listen[:, position] = 1.0 / (1.0 + np.exp(-odds))
+        skipped[:, position] = skipping.random(num) >= p_listen[:, position]
+        chance = np.where(skipped[:, position], MOVE, DRIFT) if world in REACTS else (MOVE + DRIFT) / 2
+        moves = choosing.random(num) < chance
+        towards = np.where(choosing.random(num) < 0.5, listeners.taste, player.any_leaf(num, choosing))
+        leaf = np.where(moves, towards, leaf)
+    return Listening(track, p_listen, skipped)
+
+
+def _next(
+    player: Player, track: NDArray[np.int64], leaf: NDArray[np.int64], position: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    last = track[:, max(position - 1, 0)]
+    stays = (player.catalogue.leaf[last] == leaf) & (position > 0)  # one that has moved leaves its album
+    drawn, kind = player.draw(leaf, ~stays, generator), generator.random(len(leaf))
+    following = np.where(stays & (kind < player.follow[last]), player.catalogue.successor[last], drawn)
+    if position < 2:
+        return following
+    return np.where(kind >= 1 - REPEAT, track[:, position - 2], following)
+
+
+def _sums(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate(([0.0], np.cumsum(weight)))
+
+
+def find_intercept(config: SimulationConfig, catalogue: Catalogue) -> float:
+    """Return the intercept at which a pilot skips as often as the aggregates say (bisection, equal seeds)."""
+    listeners = make_listeners(PILOT, catalogue, np.random.default_rng([config.seed, 3]))
+    inside = np.arange(LONGEST) < listeners.length[:, None]
+    low, high = -4.0, 4.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        pilot = listen(listeners, catalogue, middle, config.world, (config.seed, 4))
+        rate = 1 - float(pilot.p_listen[inside].mean())
+        low, high = (middle, high) if rate > calibration.SKIP_2_RATE else (low, middle)
+    return (low + high) / 2
+
+
+def common_context(
+    listeners: Listeners, catalogue: Catalogue, listening: Listening, intercept: float, world: str
+) -> NDArray[np.float32]:
+    """Return P(listen) [S, 20] of the two held-out rows as if each were played next after the rows before both."""
+    result = np.full(listening.p_listen.shape, np.nan, dtype=np.float32)
+    who = np.arange(len(listeners.length))
+    asked = listeners.length - 2
+    for back in (2, 1):
+        column = listeners.length - back
+        odds = log_odds(listeners, catalogue, listening.track[who, column], asked, world) + intercept
+        result[who, column] = 1.0 / (1.0 + np.exp(-odds))
+    return result

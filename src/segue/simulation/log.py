@@ -1,0 +1,159 @@
+"""A simulated log: flat arrays in the order of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue import columns
+from segue.errors import InputError
+from segue.hashing import splitmix64
+from segue.progress import Progress, Step, silent
+from segue.simulation import calibration
+from segue.simulation.catalogue import Catalogue, make_catalogue
+from segue.simulation.config import SimulationConfig
+from segue.simulation.listening import common_context, context_names, find_intercept, listen, make_listeners
+
+FIRST_DAY: Final = 17_727
+"""2018-07-15, the first day of MSSD, in days since 1970-01-01."""
+NUM_DAYS: Final = 66
+"""Until 2018-09-18."""
+CHUNK: Final = 50_000
+"""Sessions simulated at a time, so that memory stays flat."""
+
+
+@dataclass(frozen=True)
+class SimulatedLog:
+    """Rows of all sessions, session after session, days ascending."""
+
+    session_ids: NDArray[np.bytes_]
+    offsets: NDArray[np.int64]
+    track: NDArray[np.int64]
+    """Index into the catalogue, [rows]."""
+    strength: NDArray[np.uint8]
+    event: Mapping[str, NDArray[Any]]
+    """Columns by name, [rows]: context_type (codes), shuffle, hour, premium, and the oracle's."""
+    date: NDArray[np.int32]
+    """Days since 1970-01-01, [sessions], ascending."""
+    context_names: tuple[str, ...]
+    """Name of each context code."""
+    track_ids: NDArray[np.bytes_]
+    """Id of each track of the catalogue."""
+    catalogue: Catalogue
+    summary: Mapping[str, Any]
+    """Version, world, sizes, config_hash; what was seen; what the features explain. Stands in every result."""
+
+    def titles(self, index: NDArray[np.int64]) -> list[str]:
+        """Return invented titles, marked simulated."""
+        return [f"{_ADJECTIVES[i % 16]} {_NOUNS[i // 16 % 16]} {i // 256} (simulated)" for i in index.tolist()]
+
+    def artists(self, index: NDArray[np.int64]) -> list[str]:
+        """Return invented artists, marked simulated."""
+        names = self.catalogue.artist[index].tolist()
+        return [f"The {_ADJECTIVES[(a * 7) % 16]} {_NOUNS[a % 16]}s {a} (simulated)" for a in names]
+
+
+_ADJECTIVES: Final = (
+    "Quiet Amber Distant Silver Early Hollow Paper Northern Golden Slow Crooked Velvet Electric Lost Second Burning"
+).split()  # noqa: SIM905
+_NOUNS: Final = (
+    "River Window Signal Garden Winter Engine Mirror Harbour Shadow Letter Meadow Lantern Orbit Tide Street Echo"
+).split()  # noqa: SIM905
+
+
+def simulate(config: SimulationConfig, progress: Progress = silent) -> SimulatedLog:
+    """Return the simulated log of `config`; equal configs give equal logs."""
+    catalogue = make_catalogue(config.tracks, np.random.default_rng([config.seed, 0]))
+    intercept = find_intercept(config, catalogue)
+    parts = []
+    for chunk, start in enumerate(range(0, config.sessions, CHUNK)):
+        progress(Step("simulate", start, config.sessions, "sessions"))
+        parts.append(_sessions(config, catalogue, intercept, min(CHUNK, config.sessions - start), chunk))
+    progress(Step("simulate", config.sessions, config.sessions, "sessions"))
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    lengths = rows.pop("length")
+    # days ascend over all sessions, whatever chunk they were simulated in
+    days = np.random.default_rng([config.seed, 5]).integers(0, NUM_DAYS, config.sessions)
+    date = (FIRST_DAY + np.sort(days)).astype(np.int32)
+    track, strength = rows.pop("track"), rows.pop("strength")
+    summary = config.describe() | {
+        "tracks_seen": len(np.unique(track)),
+        "features_explain": round(catalogue.explained, 4),
+    }
+    return SimulatedLog(
+        session_ids=_ids(b"0_", config.seed * 2 + 1, config.sessions),
+        offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        track=track,
+        strength=strength,
+        event=rows,
+        date=date,
+        context_names=tuple(context_names()),
+        track_ids=_ids(b"t_", config.seed * 2, config.tracks),
+        catalogue=catalogue,
+        summary=summary,
+    )
+
+
+def config_of(sessions: int, tracks: int, seed: int, world: str) -> SimulationConfig:
+    """Return the config.
+
+    Raises:
+        InputError: sizes or world are out of range.
+    """
+    try:
+        return SimulationConfig(sessions=sessions, tracks=tracks, seed=seed, world=world)
+    except ValueError as error:
+        raise InputError(f"simulate: {error}") from error
+
+
+def _sessions(
+    config: SimulationConfig, catalogue: Catalogue, intercept: float, num: int, chunk: int
+) -> dict[str, NDArray[Any]]:
+    """Return the rows of `num` sessions, flat, and their lengths."""
+    listeners = make_listeners(num, catalogue, np.random.default_rng([config.seed, 6, chunk]))
+    played = listen(listeners, catalogue, intercept, config.world, (config.seed, 7, chunk))
+    common = common_context(listeners, catalogue, played, intercept, config.world)
+    inside = np.arange(played.track.shape[1]) < listeners.length[:, None]
+    generator = np.random.default_rng([config.seed, 8, chunk])
+    begin = generator.integers(0, 24, num)[:, None]
+    hour = (begin + np.arange(inside.shape[1]) // 17 + np.zeros_like(played.track)) % 24
+    per_session = {
+        columns.CONTEXT_TYPE: listeners.context.astype(np.uint8),
+        columns.SHUFFLE: generator.random(num) < 0.32,
+        columns.PREMIUM: generator.random(num) < calibration.PREMIUM_SHARE,
+    }
+    return {
+        "length": listeners.length,
+        "track": played.track[inside],
+        "strength": _strengths(played.skipped[inside], generator),
+        **{name: np.repeat(values, listeners.length) for name, values in per_session.items()},
+        columns.HOUR: hour[inside].astype(np.uint8),
+        columns.ORACLE_P_LISTEN: played.p_listen[inside],
+        columns.ORACLE_P_LISTEN_COMMON: common[inside],
+    }
+
+
+def _strengths(skipped: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Return strengths at the calibrated shares, given what was skipped."""
+    drawn = generator.random(len(skipped))
+    when_skipped = np.where(drawn < calibration.SKIP_1_OF_SKIP_2, 3, 2)
+    mostly, unknown = calibration.MOSTLY_OF_LISTENED, calibration.UNKNOWN_OF_LISTENED
+    when_listened = np.where(drawn < mostly, 1, np.where(drawn < mostly + unknown, 255, 0))
+    return np.where(skipped, when_skipped, when_listened).astype(np.uint8)
+
+
+def _ids(prefix: bytes, seed: int, num: int) -> NDArray[np.bytes_]:
+    """Return `num` distinct ids: the prefix and 32 hex digits, which read like the data set's."""
+    place = np.arange(num, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        state = splitmix64(np.full(num, seed, dtype=np.uint64)) + place
+    halves = np.stack([splitmix64(state), splitmix64(~state)], axis=1).astype(">u8").view(np.uint8).reshape(num, 16)
+    digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+    text = np.empty((num, len(prefix) + 32), dtype=np.uint8)
+    text[:, : len(prefix)] = np.frombuffer(prefix, dtype=np.uint8)
+    text[:, len(prefix) :: 2], text[:, len(prefix) + 1 :: 2] = digits[halves >> 4], digits[halves & 15]
+    return text.view(f"S{text.shape[1]}")[:, 0]
