@@ -52,7 +52,7 @@ def concordance(listened: NDArray[np.float64], skipped: NDArray[np.float64]) -> 
     >>> concordance(np.array([2.0, 1.0, 0.0]), np.array([1.0, 1.0, 1.0])).tolist()
     [1.0, 0.5, 0.0]
     """
-    return (listened > skipped) + 0.5 * (listened == skipped)
+    return np.asarray((listened > skipped) + 0.5 * (listened == skipped), dtype=np.float64)
 
 
 Ratio = tuple[NDArray[np.float64], NDArray[np.float64]]

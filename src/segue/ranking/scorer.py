@@ -14,7 +14,8 @@ from segue.session_batch import SessionBatch
 class Scorer(Protocol):
     """Scores tracks as the next one after each session of a batch (contexts, right-padded, true strengths)."""
 
-    name: str
+    @property
+    def name(self) -> str:
     """Name in tables: 'model', 'popularity', 'repeat-last', 'markov', 'v-sknn', 'listen-rate'."""
 
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:

@@ -50,7 +50,7 @@ class Catalogue:
 
 def covered(share_of_tracks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of plays that the top `share_of_tracks` of a catalogue covers, interpolated in log rank."""
-    points = [(calibration.NUM_TRACKS, 1.0)]
+    points: list[tuple[float, float]] = [(calibration.NUM_TRACKS, 1.0)]
     points += [(rank, share) for share, rank in calibration.PLAYS_COVERED_BY_TOP]
     points += [(0.02, 0.0)]
     rank, share = np.array(sorted(points)).T

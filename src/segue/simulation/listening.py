@@ -129,12 +129,14 @@ class Player:
             np.searchsorted(sums, sums[low] + point * (sums[high] - sums[low]), side="right") - 1
             for sums in (self.sums, self.rest_sums)
         ]
-        return self.catalogue.by_leaf[np.clip(np.where(fresh, *places), low, high - 1)]
+        drawn: NDArray[np.int64] = self.catalogue.by_leaf[np.clip(np.where(fresh, *places), low, high - 1)]
+        return drawn
 
     def any_leaf(self, num: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return leaves by popularity."""
         place = np.searchsorted(self.sums, generator.random(num) * self.sums[-1], side="right") - 1
-        return self.catalogue.leaf[self.catalogue.by_leaf[place.clip(max=len(self.catalogue.leaf) - 1)]]
+        leaf: NDArray[np.int64] = self.catalogue.leaf[self.catalogue.by_leaf[place.clip(max=len(self.sums) - 2)]]
+        return leaf
 
 
 def listen(

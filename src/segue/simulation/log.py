@@ -59,10 +59,10 @@ class SimulatedLog:
 
 _ADJECTIVES: Final = (
     "Quiet Amber Distant Silver Early Hollow Paper Northern Golden Slow Crooked Velvet Electric Lost Second Burning"
-).split()  # noqa: SIM905
+).split()
 _NOUNS: Final = (
     "River Window Signal Garden Winter Engine Mirror Harbour Shadow Letter Meadow Lantern Orbit Tide Street Echo"
-).split()  # noqa: SIM905
+).split()
 
 
 def simulate(config: SimulationConfig, progress: Progress = silent) -> SimulatedLog:
