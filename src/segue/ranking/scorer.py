@@ -16,7 +16,7 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-    """Name in tables: 'model', 'popularity', 'repeat-last', 'markov', 'v-sknn', 'listen-rate'."""
+        """Name in tables: 'model', 'popularity', 'repeat-last', 'markov', 'v-sknn', 'listen-rate'."""
 
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row (track rows >= 3) for its session; higher is better."""
