@@ -21,7 +21,7 @@ from segue.events.sources.table import TableColumns, read_frame
 from segue.events.table import EventTable
 from segue.files import check_replaceable
 from segue.progress import Progress, Step, silent
-from segue.sessions.assemble import write_store
+from segue.sessions.assemble import Questions, write_store
 from segue.sessions.tracks import join_tracks
 from segue.store.manifest import MANIFEST, Manifest, Source
 from segue.store.writer import TrackTable
@@ -100,9 +100,11 @@ class _Job:
                 self.store,
                 tally.watch(read(rejects)),
                 rejects,
-                lambda: self._source(rejects, tally),
-                self._tracks,
-                check=lambda: rejects.check(_rows_read(rejects, tally), self.max_rejected),
+                Questions(
+                    check=lambda: rejects.check(_rows_read(rejects, tally), self.max_rejected),
+                    source=lambda: self._source(rejects, tally),
+                    tracks=self._tracks,
+                ),
                 overwrite=self.overwrite,
             )
         finally:

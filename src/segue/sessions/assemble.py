@@ -97,20 +97,21 @@ class Assembly:
         )
 
 
+@dataclass(frozen=True)
+class Questions:
+    """What is asked when every row has been read."""
+
+    check: Callable[[], None]
+    """Asked first; raises where too much was rejected."""
+    source: Callable[[], Source]
+    tracks: Callable[[pl.Series], TrackTable]
+    """Asked with the vocabulary (texts by row - 3)."""
+
+
 def write_store(
-    store: Path,
-    tables: Iterable[EventTable],
-    rejects: Rejects,
-    source: Callable[[], Source],
-    tracks: Callable[[pl.Series], TrackTable],
-    *,
-    check: Callable[[], None],
-    overwrite: bool,
+    store: Path, tables: Iterable[EventTable], rejects: Rejects, questions: Questions, *, overwrite: bool
 ) -> Manifest:
     """Write the sessions of `tables` as one store, whole or not at all; return its manifest.
-
-    `check` runs when every row has been read and may refuse; `source` and `tracks` are asked after it, `tracks` with
-    the vocabulary (texts by row - 3).
 
     Raises:
         InputError: no session is left, or `store` may not be replaced.
@@ -121,14 +122,14 @@ def write_store(
         for table in tables:
             assembly.add(table)
         rejects.close()
-        check()
+        questions.check()
         vocabulary = assembly.vocabulary()
         if len(vocabulary) == 0:
             raise InputError(f"no usable row was read, so {store} is not written; see {rejects.path}")
-        with StoreWriter(store, source(), assembly.columns(), overwrite=overwrite) as writer:
+        with StoreWriter(store, questions.source(), assembly.columns(), overwrite=overwrite) as writer:
             for shard in assembly.shards(vocabulary):
                 writer.add_shard(shard)
-            return writer.finish(Vocabulary(*packed(vocabulary)), tracks(vocabulary))
+            return writer.finish(Vocabulary(*packed(vocabulary)), questions.tracks(vocabulary))
 
 
 def _declared(column: Side) -> Side:

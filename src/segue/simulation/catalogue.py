@@ -63,6 +63,7 @@ def make_catalogue(num_tracks: int, generator: np.random.Generator) -> Catalogue
     weight = np.diff(covered(np.arange(num_tracks + 1) / num_tracks))
     weight = np.sort(weight / weight.sum())[::-1].copy()
     leaf = generator.integers(0, LEAVES, num_tracks)
+    leaf[:LEAVES] = generator.permutation(LEAVES)  # no leaf is empty
     by_leaf = np.lexsort((np.arange(num_tracks), leaf))
     leaf_begin = np.searchsorted(leaf[by_leaf], np.arange(LEAVES + 1))
     tempo = (leaf * 5 // LEAVES + generator.integers(0, 4, num_tracks)) % TEMPO_BANDS

@@ -21,7 +21,7 @@ WORLDS: Final = {
 """World to what makes listeners skip in it."""
 REACTS: Final = ("taste", "full")
 """Worlds in which what comes next depends on skips."""
-FEWEST_TRACKS: Final = 1000
+FEWEST_TRACKS: Final = 200
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ CHUNK: Final = 50_000
 class SimulatedLog:
     """Rows of all sessions, session after session, days ascending."""
 
-    session_ids: NDArray[np.bytes_]
+    session_ids: NDArray[Any]
     offsets: NDArray[np.int64]
     track: NDArray[np.int64]
     """Index into the catalogue, [rows]."""
@@ -41,7 +41,7 @@ class SimulatedLog:
     """Days since 1970-01-01, [sessions], ascending."""
     context_names: tuple[str, ...]
     """Name of each context code."""
-    track_ids: NDArray[np.bytes_]
+    track_ids: NDArray[Any]
     """Id of each track of the catalogue."""
     catalogue: Catalogue
     summary: Mapping[str, Any]
@@ -146,7 +146,7 @@ def _strengths(skipped: NDArray[np.bool_], generator: np.random.Generator) -> ND
     return np.where(skipped, when_skipped, when_listened).astype(np.uint8)
 
 
-def _ids(prefix: bytes, seed: int, num: int) -> NDArray[np.bytes_]:
+def _ids(prefix: bytes, seed: int, num: int) -> NDArray[Any]:
     """Return `num` distinct ids: the prefix and 32 hex digits, which read like the data set's."""
     place = np.arange(num, dtype=np.uint64)
     with np.errstate(over="ignore"):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -21,42 +21,74 @@ TRACKS_PER_FILE: Final = 1_000_000
 EPOCH: Final = date(1970, 1, 1)
 
 
+@runtime_checkable
 class _Catalogue(Protocol):
     @property
-    def duration(self) -> NDArray[np.float32]: ...
+    def duration(self) -> NDArray[np.float32]:
+        """Seconds, [T]."""
+
     @property
-    def year(self) -> NDArray[np.int64]: ...
+    def year(self) -> NDArray[np.int64]:
+        """Year of release, [T]."""
+
     @property
-    def weight(self) -> NDArray[np.float64]: ...
+    def weight(self) -> NDArray[np.float64]:
+        """Share of plays, [T]."""
+
     @property
-    def features(self) -> NDArray[np.float32]: ...
+    def features(self) -> NDArray[np.float32]:
+        """[T, 26], descriptors then acoustic vector."""
 
 
+@runtime_checkable
 class Log(Protocol):
     """What is written: flat arrays, sessions one after the other, days ascending."""
 
     @property
-    def session_ids(self) -> NDArray[np.bytes_]: ...
+    def session_ids(self) -> NDArray[Any]:
+        """Id of each session."""
+
     @property
-    def offsets(self) -> NDArray[np.int64]: ...
+    def offsets(self) -> NDArray[np.int64]:
+        """First row of each session, and the number of rows last."""
+
     @property
-    def track(self) -> NDArray[np.int64]: ...
+    def track(self) -> NDArray[np.int64]:
+        """Index into the catalogue, [rows]."""
+
     @property
-    def strength(self) -> NDArray[np.uint8]: ...
+    def strength(self) -> NDArray[np.uint8]:
+        """Skip strength, [rows]."""
+
     @property
-    def event(self) -> Mapping[str, NDArray[Any]]: ...
+    def event(self) -> Mapping[str, NDArray[Any]]:
+        """Further columns by name, [rows]."""
+
     @property
-    def date(self) -> NDArray[np.int32]: ...
+    def date(self) -> NDArray[np.int32]:
+        """Day of each session, days since 1970-01-01, ascending."""
+
     @property
-    def context_names(self) -> tuple[str, ...]: ...
+    def context_names(self) -> tuple[str, ...]:
+        """Name of each context code."""
+
     @property
-    def track_ids(self) -> NDArray[np.bytes_]: ...
+    def track_ids(self) -> NDArray[Any]:
+        """Id of each track of the catalogue."""
+
     @property
-    def catalogue(self) -> _Catalogue: ...
+    def catalogue(self) -> _Catalogue:
+        """What is known of the tracks."""
+
     @property
-    def summary(self) -> Mapping[str, Any]: ...
-    def titles(self, index: NDArray[np.int64]) -> list[str]: ...
-    def artists(self, index: NDArray[np.int64]) -> list[str]: ...
+    def summary(self) -> Mapping[str, Any]:
+        """What stands in simulation.json."""
+
+    def titles(self, index: NDArray[np.int64]) -> list[str]:
+        """Return titles of catalogue indices."""
+
+    def artists(self, index: NDArray[np.int64]) -> list[str]:
+        """Return artists of catalogue indices."""
 
 
 def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
@@ -147,5 +179,5 @@ def _write_tracks(log: Log, folder: Path) -> None:
     ).write_csv(folder / "tracks.csv")
 
 
-def _text(ids: NDArray[np.bytes_]) -> pl.Series:
+def _text(ids: NDArray[Any]) -> pl.Series:
     return pl.Series(ids.astype(f"U{ids.dtype.itemsize}"))

@@ -1,0 +1,83 @@
+"""Every scorer, the model and the baselines alike: one behaviour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segue.batches.data import SessionData
+from segue.batches.split import DataConfig, Split, split_store
+from segue.encoders import build_encoder
+from segue.encoders.causal import CausalConfig
+from segue.ranking import ModelScorer, Scorer, fit_baselines, top_k
+from segue.session_batch import SessionBatch
+from segue.store import Store
+from stores import tiny_store
+
+NAMES = ("model", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, dict[str, Scorer], SessionBatch]:
+    store = tiny_store(Path(tmp_path_factory.mktemp("scorers")) / "store", sessions=60)
+    split = split_store(store, DataConfig(vocabulary="training"))
+    generator = torch.Generator().manual_seed(0)
+    encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
+    scorers = [ModelScorer(encoder, split.candidates), *fit_baselines(store, split)]
+    data = SessionData.load(store, split, "cpu")
+    batch = data.context_batch(split.cases["test"], np.arange(12), 20)
+    return store, split, {scorer.name: scorer for scorer in scorers}, batch
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_of_candidates_are_those_among_all(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
+    _, split, scorers, batch = scene
+    rows = torch.from_numpy(split.candidates.astype(np.int64))[None].expand(12, -1)
+    every = scorers[name].score_all(batch).gather(1, rows)
+    assert torch.allclose(scorers[name].score(batch, rows), every, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_candidate_is_never_ranked(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
+    store, split, scorers, batch = scene
+    refused = np.setdiff1d(np.arange(store.num_tracks + 3), split.candidates)
+    assert torch.isneginf(scorers[name].score_all(batch)[:, torch.from_numpy(refused)]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
+    _, _, scorers, batch = scene
+    whole = scorers[name].score_all(batch)
+    turned = SessionBatch(batch.tracks.flip(0), batch.feedback.flip(0), batch.valid.flip(0))
+    assert torch.allclose(scorers[name].score_all(turned).flip(0), whole, atol=1e-6)
+    wide = SessionBatch(
+        torch.nn.functional.pad(batch.tracks, (0, 3)),
+        torch.nn.functional.pad(batch.feedback, (0, 3), value=5),
+        torch.nn.functional.pad(batch.valid, (0, 3)),
+    )
+    assert torch.allclose(scorers[name].score_all(wide), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_an_empty_session_gets_finite_scores(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
+    _, split, scorers, _ = scene
+    zero = torch.zeros(1, 4, dtype=torch.int64)
+    nothing = SessionBatch(zero, zero + 5, zero > 0)
+    scores = scorers[name].score_all(nothing)[0, torch.from_numpy(split.candidates.astype(np.int64))]
+    assert torch.isfinite(scores).all()
+
+
+def test_markov_backs_off_to_popularity_lexicographically(scene: tuple) -> None:  # type: ignore[type-arg]
+    store, split, scorers, batch = scene
+    rows = np.concatenate([np.arange(b, e) for b, e in zip(split.train_begin, split.train_end, strict=True)])
+    tracks, same = store.tracks[rows], np.diff(rows) == 1
+    last = int(batch.tracks[0][batch.valid[0]][-1])
+    follows = np.bincount(tracks[1:][same & (tracks[:-1] == last)], minlength=store.num_tracks + 3)
+    boundary = np.isin(rows[1:], split.train_begin)
+    follows -= np.bincount(tracks[1:][same & boundary & (tracks[:-1] == last)], minlength=store.num_tracks + 3)
+    expected = sorted(split.candidates.tolist(), key=lambda r: (-follows[r], -split.training_counts[r], r))
+    ranking = top_k(scorers["markov"], batch, 10)
+    assert ranking.tracks[0].tolist() == expected[:10]
