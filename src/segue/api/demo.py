@@ -31,7 +31,7 @@ RUNS: Final = {
     WITH: ("run-s-plus-track", "paper-causal-s-plus-track"),
 }
 """Name in tables -> (folder, recipe)."""
-EPOCHS: Final = 5
+EPOCHS: Final = 3
 """What two cores train in about a minute and a half, both runs together."""
 BUDGET: Final = (
     f"For the demo's time both recipes were shortened: {EPOCHS} epochs at most instead of 30, and one draw of 1000 "
