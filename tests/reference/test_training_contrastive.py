@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segue.batches.split import split_store
-from segue.training.loss import loss_parts, make_example, part_names, total
+from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
@@ -41,8 +41,10 @@ def test_the_term_in_training_equals_the_naive_loop(tmp_path, kind, context):
         trainer.encoder.eval()
         index = torch.arange(trainer.data.num_training)
         window = trainer.data.training_window(index, recipe.data.max_len + (kind == "causal"))
-        states = trainer.encoder(make_example(trainer.encoder, recipe, window, _generator()).batch)
-        parts = loss_parts(trainer.encoder, recipe, window, trainer.candidates, _generator(), False)
+        example = make_example(trainer.encoder, recipe, window, _generator())
+        states = trainer.encoder(example.batch)
+        negatives = draw_negatives(recipe, window, trainer.candidates, _generator())
+        parts = loss_parts(trainer.encoder, recipe, window, example, negatives, False)
     table = trainer.encoder.table.weight.detach().double()
     expected = naive(states.detach().double(), table, window, 0.1, context)
     assert parts["skip_contrastive"][1].item() == pytest.approx(expected, rel=1e-4)

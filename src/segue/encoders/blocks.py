@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.axes import Bool, Float
+from segue.encoders.dropout import dropout
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,19 @@ class Block(nn.Module):
     def _attend(self, x: Float[Tensor, "B L D"], visible: Bool[Tensor, "B 1 L L"]) -> Float[Tensor, "B L D"]:
         batch, length, width = x.shape
         parts = self.project_in(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(
-            parts[0], parts[1], parts[2], attn_mask=visible, dropout_p=dropout
-        )
+        mixed = self._mix(parts[0], parts[1], parts[2], visible)
         joined: Tensor = self.project_out(mixed.transpose(1, 2).reshape(batch, length, width))
         return joined
+
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
+        """Return the values each query attends to, [B, H, L, D / H]."""
+        share = self.dropout if self.training else 0.0
+        if share == 0.0 or query.device.type != "cpu":
+            return functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=share)
+        # with dropout torch's own form is these lines with a slower mask
+        scores = (query @ key.transpose(2, 3)) * query.shape[3] ** -0.5
+        weights = scores.masked_fill(~visible, -torch.inf).softmax(dim=3)
+        return dropout(weights, share, True) @ value
 
     def _feed(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         hidden = self._drop(self.activation(self.widen(x)))
@@ -81,7 +89,7 @@ class Block(nn.Module):
         return narrowed
 
     def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 def visibility(valid: Bool[Tensor, "B L"], *, causal: bool) -> Bool[Tensor, "B 1 L L"]:

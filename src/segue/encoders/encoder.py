@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from segue.axes import Float, Int
 from segue.session_batch import SessionBatch
@@ -14,6 +18,16 @@ NUM_SPECIALS = 3
 """Table rows 0 PAD, 1 UNKNOWN, 2 MASK stand before the first track."""
 INIT_BOUND = 0.02
 """Bound of the truncated normal (mean 0, sigma 1) that every parameter starts from (the paper)."""
+
+
+@dataclass(frozen=True)
+class BatchRows:
+    """The rows of the track table that one training step touches, each once."""
+
+    ids: Int[Tensor, " U"]
+    """Table rows, ascending; PAD (0) first."""
+    values: Float[Tensor, "U D"]
+    """Their values: a leaf that collects gradients."""
 
 
 class Encoder(nn.Module, ABC):
@@ -28,6 +42,7 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.num_tracks, self.width, self.max_len = num_tracks, width, max_len
         self.table = nn.Embedding(num_tracks + NUM_SPECIALS, width, padding_idx=0, sparse=sparse)
+        self._batch_rows: BatchRows | None = None
 
     @abstractmethod
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
@@ -42,8 +57,26 @@ class Encoder(nn.Module, ABC):
         """
 
     def rows(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
-        """Return the table rows of `tracks`."""
-        return self.table(tracks)  # type: ignore[no-any-return]
+        """Return the table rows of `tracks`; inside `touching`, gathered from the rows of the step."""
+        touched = self._batch_rows
+        if touched is None:
+            return self.table(tracks)  # type: ignore[no-any-return]
+        return functional.embedding(torch.searchsorted(touched.ids, tracks.contiguous()), touched.values, padding_idx=0)
+
+    @contextmanager
+    def touching(self, tracks: Int[Tensor, " N"]) -> Iterator[BatchRows]:
+        """Look up the rows of `tracks` once; until the end, `rows` may be asked for these and the specials alone.
+
+        A step that reads a track in its input, as a target and as a negative then has one gradient for its row,
+        dense over the rows touched, instead of three sparse ones over the table that must be merged.
+        """
+        specials = torch.arange(NUM_SPECIALS, device=tracks.device)
+        ids = torch.unique(torch.cat([specials, tracks]))
+        self._batch_rows = BatchRows(ids, self.table.weight.detach()[ids].requires_grad_())
+        try:
+            yield self._batch_rows
+        finally:
+            self._batch_rows = None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0."""

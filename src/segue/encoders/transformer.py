@@ -11,6 +11,7 @@ from torch.nn import functional
 from segue.axes import Bool, Float, Int
 from segue.columns import POSITION_OFFSET
 from segue.encoders.blocks import Block, TransformerConfig, visibility
+from segue.encoders.dropout import dropout
 from segue.encoders.encoder import Encoder
 from segue.session_batch import SessionBatch
 
@@ -32,7 +33,7 @@ class TransformerEncoder(Encoder, ABC):
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
         rows = self.rows(batch.tracks) + self.positions(self._place(batch))
-        x = functional.dropout(rows, self.config.dropout, self.training)
+        x = dropout(rows, self.config.dropout, self.training)
         visible = visibility(batch.valid, causal=self.causal)
         for block in self.blocks:
             x = block(x, visible)

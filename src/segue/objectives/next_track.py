@@ -35,8 +35,10 @@ def sampled_softmax_loss(
     scores = wide @ negative_rows.transpose(-1, -2).to(wide.dtype)  # [B, L, M]
     if correction is not None:
         scores = scores + correction
-    scores = scores.masked_fill(collisions, -torch.inf)
-    losses = torch.logsumexp(torch.cat([own, scores], dim=2), dim=2) - own[:, :, 0]
+    # finite, not -inf: the gradient of a logsumexp over nothing but -inf is NaN
+    scores = scores.masked_fill(collisions, torch.finfo(scores.dtype).min / 2)
+    margins = torch.logsumexp(scores, dim=2) - own[:, :, 0]
+    losses = torch.nn.functional.softplus(margins)  # log(own + others) - log own
     return losses.masked_fill(~targets, 0.0).sum() / targets.sum().clamp(min=1)
 
 

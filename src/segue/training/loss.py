@@ -31,9 +31,8 @@ class Scene:
     example: Example
     states: Tensor
     """[B, L, D] float32."""
-    candidates: Tensor
-    """Sorted rows that may be drawn as negatives, int64 [C]."""
-    generator: torch.Generator
+    negatives: Tensor
+    """What `DRAWS` drew for it."""
 
 
 def part_names(recipe: Recipe) -> list[str]:
@@ -50,18 +49,25 @@ def make_example(encoder: Encoder, recipe: Recipe, window: Window, generator: to
     return causal_example(window, max_len, generator, config.position)
 
 
+def draw_negatives(recipe: Recipe, window: Window, candidates: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the negatives of one batch: [M] shared, [B, M] per session, [0] where all tracks are negatives.
+
+    `candidates`: sorted rows that may be drawn, int64 [C].
+    """
+    return DRAWS[type(recipe.next_track)](recipe.next_track, window, candidates, generator)
+
+
 def loss_parts(
-    encoder: Encoder, recipe: Recipe, window: Window, candidates: Tensor, generator: torch.Generator, bf16: bool
+    encoder: Encoder, recipe: Recipe, window: Window, example: Example, negatives: Tensor, bf16: bool
 ) -> dict[str, tuple[float, Tensor]]:
     """Return `(weight, loss)` of each part by name.
 
     The encoder runs under bf16 autocast where asked; rows of the table and all losses are float32.
     """
-    example = make_example(encoder, recipe, window, generator)
     with torch.autocast(window.tracks.device.type, dtype=torch.bfloat16, enabled=bf16):
         states = encoder(example.batch)
-    scene = Scene(encoder, window, example, states.float(), candidates, generator)
-    next_track = NEXT_TRACK_LOSS[type(recipe.next_track)](scene, recipe.next_track)
+    scene = Scene(encoder, window, example, states.float(), negatives)
+    next_track = NEXT_TRACK_LOSS[type(recipe.next_track)](scene)
     losses = [(recipe.next_track.weight, next_track)]
     losses += [(term.weight, contrastive(scene, term, recipe.data.skip_at_least)) for term in recipe.terms]
     return dict(zip(part_names(recipe), losses, strict=True))
@@ -89,34 +95,48 @@ def _as_long(states: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(states, (0, 0, 0, length - states.shape[1]))
 
 
-def _sampled(scene: Scene, negatives: Tensor, collisions: Tensor, correction: Tensor | None = None) -> Tensor:
-    return sampled_softmax_loss(
-        scene.states,
-        scene.encoder.rows(scene.example.target),
-        scene.encoder.rows(negatives),
-        collisions,
-        scene.example.targets,
-        correction,
-    )
+def _per_session(scene: Scene) -> Tensor:
+    nowhere = torch.zeros((1, 1, 1), dtype=torch.bool, device=scene.states.device)  # none is the session's own track
+    own = scene.encoder.rows(scene.example.target)
+    return sampled_softmax_loss(scene.states, own, scene.encoder.rows(scene.negatives), nowhere, scene.example.targets)
 
 
-def _per_session(scene: Scene, config: kinds.PerSession) -> Tensor:
-    negatives = kinds.draw_per_session(scene.window, scene.candidates, config.negatives, scene.generator)
-    nowhere = torch.zeros((1, 1, 1), dtype=torch.bool, device=negatives.device)
-    return _sampled(scene, negatives, nowhere)
+def _shared(scene: Scene) -> Tensor:
+    """Only real targets are scored: the logits of padding are a third of all at MSSD's lengths."""
+    example = scene.example
+    target = example.target[example.targets][None]  # [1, T]
+    states = scene.states[example.targets][None]
+    collisions = scene.negatives == target[:, :, None]
+    real = torch.ones_like(target, dtype=torch.bool)
+    rows = scene.encoder.rows
+    return sampled_softmax_loss(states, rows(target), rows(scene.negatives), collisions, real)
 
 
-def _shared(scene: Scene, config: kinds.Shared) -> Tensor:
-    negatives = kinds.draw_shared(scene.candidates, config.negatives, scene.generator)
-    return _sampled(scene, negatives, negatives == scene.example.target[:, :, None])
-
-
-def _full(scene: Scene, config: kinds.Full) -> Tensor:
+def _full(scene: Scene) -> Tensor:
     example = scene.example
     return full_softmax_loss(scene.states, scene.encoder.table.weight, example.target, example.targets)
 
 
-NEXT_TRACK_LOSS: Final[Mapping[type[Any], Callable[[Scene, Any], Tensor]]] = {
+def _draw_per_session(config: kinds.PerSession, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:
+    return kinds.draw_per_session(window, rows, config.negatives, generator)
+
+
+def _draw_shared(config: kinds.Shared, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:
+    return kinds.draw_shared(rows, config.negatives, generator)
+
+
+def _draw_none(config: kinds.Full, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:
+    return rows[:0]
+
+
+DRAWS: Final[Mapping[type[Any], Callable[..., Tensor]]] = {
+    kinds.PerSession: _draw_per_session,
+    kinds.Shared: _draw_shared,
+    kinds.Full: _draw_none,
+}
+"""The negatives of each kind of `[next_track]`, before the encoder runs: what a step touches is known first."""
+
+NEXT_TRACK_LOSS: Final[Mapping[type[Any], Callable[[Scene], Tensor]]] = {
     kinds.PerSession: _per_session,
     kinds.Shared: _shared,
     kinds.Full: _full,

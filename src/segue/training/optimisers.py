@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.encoders.encoder import Encoder
+from segue.encoders.encoder import BatchRows, Encoder
 
 
 class Optimisers:
@@ -19,7 +19,7 @@ class Optimisers:
     """
 
     def __init__(self, encoder: Encoder, learning_rate: float) -> None:
-        table = encoder.table.weight
+        table = self._table = encoder.table.weight
         self._parameters: list[nn.Parameter] = list(encoder.parameters())
         if encoder.table.sparse:
             rest = [parameter for parameter in self._parameters if parameter is not table]
@@ -29,11 +29,19 @@ class Optimisers:
         else:
             self._parts = [torch.optim.Adam(self._parameters, lr=learning_rate)]
 
-    def step(self, loss: Tensor, clip: float) -> None:
-        """Move the parameters down the gradient of `loss`, clipped to global norm `clip`."""
+    def step(self, loss: Tensor, clip: float, touched: BatchRows | None = None) -> None:
+        """Move the parameters down the gradient of `loss`, clipped to global norm `clip`.
+
+        `touched`: the rows of the table that `loss` was computed from, if not from the table itself.
+        """
         for part in self._parts:
             part.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if touched is not None and touched.values.grad is not None:
+            grad = touched.values.grad
+            self._table.grad = torch.sparse_coo_tensor(
+                touched.ids[None], grad, self._table.shape, is_coalesced=True, check_invariants=False
+            )
         clip_gradients(self._parameters, clip)
         for part in self._parts:
             part.step()

@@ -17,7 +17,7 @@ from segue.encoders.encoder import Encoder
 from segue.errors import FormatError
 from segue.recipes import Recipe
 from segue.store import Store
-from segue.training.loss import loss_parts, part_names, total
+from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
 from segue.training.optimisers import Optimisers
 
 STREAM: Final = 2**32
@@ -51,9 +51,16 @@ class Trainer:
         self.encoder.train()
         length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
         window = self.data.training_window(index.to(self.device), length)
-        parts = loss_parts(self.encoder, self.recipe, window, self.candidates, self.generator, self._bf16)
+        negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
+        example = make_example(self.encoder, self.recipe, window, self.generator)
+        batch = (self.encoder, self.recipe, window, example, negatives, self._bf16)
+        if self.encoder.table.sparse:
+            with self.encoder.touching(torch.cat([window.tracks.flatten(), negatives.flatten()])) as touched:
+                parts = loss_parts(*batch)
+        else:
+            touched, parts = None, loss_parts(*batch)
         loss = total(parts)
-        self.optimisers.step(loss, self.recipe.training.clip)
+        self.optimisers.step(loss, self.recipe.training.clip, touched)
         self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
 
     def finite(self) -> bool:
