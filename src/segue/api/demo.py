@@ -18,10 +18,12 @@ from segue.api.evaluate import evaluate
 from segue.api.prepare import prepare_mssd
 from segue.api.simulate import simulate
 from segue.api.train import train
+from segue.evaluation import Evaluation
 from segue.files import check_replaceable, replaced_folder, write_json
 from segue.progress import Progress, Step, silent
 from segue.reports.page import report_html
 from segue.store import Store
+from segue.training import FitResult
 
 MARKER: Final = "demo.json"
 WITHOUT: Final = "S- (no skips)"
@@ -81,10 +83,11 @@ def demo_overrides(seed: int) -> dict[str, Any]:
 def _trained(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
     """Return what both trainings gave: curves, rows, contrasts, recommendations, environment."""
     store = Store(folder / "store")
-    fits, evaluations = {}, {}
+    fits: dict[str, FitResult] = {}
+    evaluations: dict[str, Evaluation] = {}
     for name, (run, recipe) in RUNS.items():
         fits[name] = train(store, folder / run, recipe=recipe, overrides=demo_overrides(seed), progress=progress)
-        evaluations[name] = evaluate(folder / run, store, progress=progress)
+        evaluations[name] = evaluate(folder / run, store, baselines=not evaluations, progress=progress)
     return {
         "converged": all(fit.converged for fit in fits.values()),
         "curves": {name: curve(folder / run) for name, (run, _) in RUNS.items()},

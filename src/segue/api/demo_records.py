@@ -11,8 +11,7 @@ import numpy as np
 
 from segue.api.load import load
 from segue.checkpoint import RunFolder
-from segue.evaluation import PROTOCOLS, Evaluation
-from segue.evaluation.evaluate import contrast
+from segue.evaluation import PROTOCOLS, Evaluation, contrast
 from segue.store import NUM_SPECIALS, Store
 
 K: Final = 20

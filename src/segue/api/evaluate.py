@@ -23,9 +23,12 @@ def evaluate(
     protocol: Literal["sampled", "full", "both"] = "both",
     split: Literal["test", "validation"] = "test",
     device: str = "auto",
+    baselines: bool = True,
     progress: Progress = silent,
 ) -> Evaluation:
     """Measure a run on the held-out tracks of its store, beside every baseline; return metrics with intervals.
+
+    `baselines` False measures the model alone. A target whose score is NaN ranks last, and `num_nan` counts it.
 
     The document also goes to `run/evaluation/<split>.json`.
 
@@ -42,7 +45,7 @@ def evaluate(
     place = choose_device(device)
     scene = make_scene(opened, parts, recipe.data, recipe.evaluation, split, place)
     model = ModelScorer(loaded.encoder.to(place), parts.candidates)
-    scorers = [model, *fit_baselines(opened, parts)]
+    scorers = [model, *(fit_baselines(opened, parts) if baselines else [])]
     protocols = PROTOCOLS if protocol == "both" else (protocol,)
     result = evaluate_scorers(scene, scorers, protocols, progress)
     write_json(Path(run) / "evaluation" / f"{split}.json", result.to_json())

@@ -87,6 +87,11 @@ class Split:
     input_row: NDArray[np.int32]
     """Table row to the row that a model reads: itself, or UNKNOWN, [V + 3]."""
 
+    @property
+    def training_rows(self) -> NDArray[np.int64]:
+        """Global rows of the training parts, session after session."""
+        return ranges(self.train_begin, self.train_end)
+
 
 def split_store(store: Store, config: DataConfig) -> Split:
     """Return the split of `store` that `config` asks for; a pure function of both.

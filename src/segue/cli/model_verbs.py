@@ -12,7 +12,7 @@ from segue.cli.session_text import parse_session, read_session_json
 from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
 from segue.cli.terminal import Terminal, json_text, table_text
 from segue.config import dump_toml, parse_override
-from segue.errors import InputError
+from segue.errors import InputError, NonFiniteError
 
 Shown = Annotated[Terminal, Parameter(parse=False)]
 Flat = Parameter(name="*")
@@ -130,6 +130,7 @@ def evaluate(
     *,
     protocol: Literal["sampled", "full", "both"] = "both",
     split: Literal["test", "validation"] = "test",
+    model_only: bool = False,
     json: bool = False,
     terminal: Shown,
 ) -> None:
@@ -140,13 +141,19 @@ def evaluate(
         store: the store it was trained on.
         protocol: rank the target among 1000 sampled tracks, among all, or both.
         split: which held-out tracks.
+        model_only: leave the baselines out.
         json: print one JSON document.
     """
     from segue import api
 
-    document = api.evaluate(run, store, protocol=protocol, split=split, progress=terminal).to_json()
+    found = api.evaluate(run, store, protocol=protocol, split=split, baselines=not model_only, progress=terminal)
+    document = found.to_json()
     terminal.close()
     print(json_text(document) if json else evaluation_text(document))
+    if found.num_nan:
+        raise NonFiniteError(
+            f"{found.num_nan} targets have a score that is no number; they rank last: train {run} again"
+        )
 
 
 def recommend(

@@ -12,6 +12,19 @@ INLINE: Final = 12
 """A list of at most so many scalars prints on one line; a longer one as its first values."""
 EVALUATED: Final = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 """Metrics that the table of an evaluation shows."""
+FURTHER: Final = {
+    "hr@10.next-listened": "next listened HR@10",
+    "pair-auc": "pair AUC",
+    "log-rank.listened": "ln rank listened",
+    "log-rank.skipped": "ln rank skipped",
+    "feedback-utility": "utility",
+    "responsiveness": "responsiveness",
+    "coverage@20": "coverage@20",
+    "log-popularity@20": "ln popularity",
+    "repeats@20": "repeats",
+}
+"""Further metrics and their heads in the second table."""
+LISTENING: Final = {"log-loss": "log-loss", "brier": "Brier", "ece": "ECE", "auc": "AUC"}
 SHOWN_TRACKS: Final = 10
 """Recommended tracks that the demo prints of each list."""
 
@@ -84,11 +97,19 @@ def inspect_text(facts: Mapping[str, Any]) -> str:
 
 def evaluation_text(document: Mapping[str, Any]) -> str:
     """Return an evaluation as one table a protocol, HR@10 with its interval; simulated data is named first."""
-    parts = [_named(document) + facts_text(document["counts"])]
+    counts = {key: value for key, value in document["counts"].items() if key != "strata"}
+    parts = [_named(document) + facts_text(counts)]
     head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", "listened", "skipped", "delta"]
     for protocol in dict.fromkeys(row["protocol"] for row in document["rows"]):
         rows = [_evaluated(row) for row in document["rows"] if row["protocol"] == protocol]
         parts.append(f"{protocol}\n{table_text(head, rows, right=range(1, len(head)))}")
+        further = [row for row in document["rows"] if row["protocol"] == protocol]
+        keys = [key for key in FURTHER if any(key in row for row in further)]
+        cells = [[row["name"], *(row.get(key, [None])[0] for key in keys)] for row in further]
+        parts.append(table_text(["", *(FURTHER[key] for key in keys)], cells, right=range(1, len(keys) + 1)))
+    listening = [[row["name"], *(row[key][0] for key in LISTENING)] for row in document.get("listening", [])]
+    if listening:
+        parts.append(f"P(listen)\n{table_text(['', *LISTENING.values()], listening, right=range(1, 5))}")
     return "\n\n".join(parts)
 
 
@@ -100,7 +121,11 @@ def _evaluated(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _named(document: Mapping[str, Any]) -> str:
-    return "Data: simulated. These numbers say nothing about real listeners.\n" if document.get("simulated") else ""
+    simulated = document.get("simulated")
+    if not simulated:
+        return ""
+    world = f", world {simulated['world']}" if isinstance(simulated, Mapping) and "world" in simulated else ""
+    return f"Data: simulated{world}. These numbers say nothing about real listeners.\n"
 
 
 def demo_text(result: Mapping[str, Any]) -> str:

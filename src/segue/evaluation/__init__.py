@@ -1,23 +1,19 @@
 """Evaluation: ranks of held-out tracks, metrics of ranks, intervals of metrics."""
 
 from segue.evaluation.bootstrap import Estimate
-from segue.evaluation.evaluate import (
-    PROTOCOLS,
-    Evaluation,
-    Row,
-    contrast,
-    evaluate_scorers,
-    make_scene,
-    validation_metrics,
-)
+from segue.evaluation.evaluate import contrast, evaluate_scorers
+from segue.evaluation.records import PROTOCOLS, Evaluation, Protocol, Row
+from segue.evaluation.scene import make_scene
+from segue.evaluation.validation import Validation
 
 __all__ = [
     "PROTOCOLS",
     "Estimate",
     "Evaluation",
+    "Protocol",
     "Row",
+    "Validation",
     "contrast",
     "evaluate_scorers",
     "make_scene",
-    "validation_metrics",
 ]

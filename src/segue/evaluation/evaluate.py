@@ -4,93 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from segue import columns
-from segue.batches.data import SessionData
-from segue.batches.split import Cases, DataConfig, Split, SplitName
-from segue.encoders.encoder import Encoder
 from segue.evaluation.bootstrap import Bootstrap, Estimate, summarise
-from segue.evaluation.metrics import Ratio, concordance, hit, ratios
-from segue.evaluation.ranking_pass import Held, full_ranks, pair_scores, sampled_ranks
+from segue.evaluation.listening import listening_rows
+from segue.evaluation.lists import coverage, list_ratios
+from segue.evaluation.metrics import hit, ratios
+from segue.evaluation.pairs import Pairs, find_pairs, pair_ratios
+from segue.evaluation.ranking_pass import Change, Held, Ranked, full_ranks, sampled_ranks
+from segue.evaluation.reaction import flipped, responsiveness_ratio, utility_ratio
+from segue.evaluation.records import PROTOCOLS, Evaluation, Protocol, Row
+from segue.evaluation.scene import Scene, target_groups, units
 from segue.evaluation.session_candidates import Candidates, session_candidates
-from segue.events import skips
+from segue.evaluation.strata import strata
 from segue.progress import Progress, Step, silent
-from segue.ranking import ModelScorer, Scorer
-from segue.recipes import EvaluationConfig
-from segue.store import Store
-
-Protocol = Literal["sampled", "full"]
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
+from segue.ranking import Scorer
 
 
 @dataclass(frozen=True)
-class Row:
-    """One scorer under one protocol."""
+class _Table:
+    """What the rows of one evaluation share."""
 
-    name: str
-    kind: Literal["model", "baseline"]
-    protocol: Protocol
-    metrics: Mapping[str, Estimate]
-    ranks: NDArray[np.float64]
-    """Rank of each target, [N]; infinity is a miss."""
-    num_nan: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return name, kind, protocol, and each metric as [value, low, high]."""
-        head = {"name": self.name, "kind": self.kind, "protocol": self.protocol}
-        return head | {name: estimate.to_json() for name, estimate in self.metrics.items()}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one run and the baselines reach on one split."""
-
-    split: SplitName
-    rows: Sequence[Row]
-    unit: NDArray[np.int64]
-    """Unit of each target that the bootstrap draws: its session, or its listener where the store has them."""
-    counts: Mapping[str, Any]
-    """Targets, share of them unseen in training, sessions too short, sessions with fewer candidates, and the like."""
-    simulated: Mapping[str, Any]
-    config: EvaluationConfig
-
-    def row(self, name: str, protocol: Protocol) -> Row:
-        """Return the row of scorer `name` under `protocol`."""
-        return next(row for row in self.rows if row.name == name and row.protocol == protocol)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document that `--json` prints; simulated data is named."""
-        return {
-            "schema_version": 1,
-            "split": self.split,
-            "simulated": dict(self.simulated),
-            "counts": dict(self.counts),
-            "rows": [row.to_json() for row in self.rows],
-        }
-
-    def __str__(self) -> str:
-        head = "simulated data\n" if self.simulated else ""
-        shown = [(row, row.metrics["hr@1"].value, row.metrics["hr@10"].value) for row in self.rows]
-        lines = [f"{row.name:12s} {row.protocol:8s} HR@1 {one:.4f}  HR@10 {ten:.4f}" for row, one, ten in shown]
-        return head + "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What every scorer is measured on."""
-
-    store: Store
-    split: Split
-    data: SessionData
-    held: Held
-    which: SplitName
-    config: EvaluationConfig
-    skip_at_least: int
+    scene: Scene
+    bootstrap: Bootstrap
+    groups: Mapping[str, NDArray[np.bool_]]
+    strata: Mapping[str, NDArray[np.bool_]]
+    pairs: Pairs | None
+    candidates: Candidates | None
 
 
 def evaluate_scorers(
@@ -98,63 +41,29 @@ def evaluate_scorers(
 ) -> Evaluation:
     """Return the metrics of each scorer (the first is the model, the rest baselines) on the scene's targets.
 
-    Metrics: HR@1/5/10/20, NDCG@10, MRR over all targets and over listened, skipped, seen-in-training and untied
-    ones (`hr@10.listened`); `delta` = HR@10 listened - skipped; `pair-auc` of the score that ranks.
+    HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, seen-in-training and untied ones
+    (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped; `pair-auc`;
+    `feedback-utility`; in the full protocol `responsiveness` and what the lists are like; HR@10 by stratum.
     """
-    cases = scene.held.cases
-    unit = _unit(scene.store, cases)
+    unit = units(scene)
     bootstrap = Bootstrap(unit, scene.config.resamples, scene.config.seed)
-    groups = _groups(scene)
     candidates = _candidates(scene) if "sampled" in protocols else None
+    table = _Table(scene, bootstrap, target_groups(scene), strata(scene), find_pairs(scene), candidates)
     rows = []
     for protocol in protocols:
         for place, scorer in enumerate(scorers):
             progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
-            if protocol == "sampled" and candidates is not None:
-                ranks = sampled_ranks(scorer, scene.held, candidates)
-            else:
-                ranks = full_ranks(scorer, scene.held, scene.split.candidates)
-            measured = ratios(ranks, groups) | _pair_ratios(scene, scorer)
-            estimates, drawn = bootstrap.estimate(measured)
-            estimates |= _differences(drawn)
-            rows.append(Row(scorer.name, "model" if place == 0 else "baseline", protocol, estimates, ranks))
+            rows.append(_row(_Asked(table, scorer, protocol), is_model=place == 0))
         progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
     return Evaluation(
         scene.which,
         rows,
         unit,
-        _counts(scene, groups, candidates),
+        _counts(table),
         scene.store.manifest.source.simulated,
         scene.config,
+        listening_rows(scene, bootstrap, {}),
     )
-
-
-def make_scene(
-    store: Store, split: Split, data_config: DataConfig, config: EvaluationConfig, which: SplitName, device: Any
-) -> Scene:
-    """Return the scene of split `which` on `device`."""
-    data = SessionData.load(store, split, device)
-    held = Held(data, split.cases[which], data_config.max_len, split.candidates)
-    return Scene(store, split, data, held, which, config, data_config.skip_at_least)
-
-
-_VALIDATION: dict[tuple[str, int, int, int], Candidates] = {}
-"""Candidates of the split last validated, so that epochs do not draw them again (they are a pure function)."""
-
-
-def validation_metrics(
-    store: Store, split: Split, encoder: Encoder, config: EvaluationConfig, device: torch.device
-) -> dict[str, float]:
-    """Return sampled HR@1 and HR@10 on the validation targets: what early stopping looks at."""
-    data = SessionData.load(store, split, device)
-    held = Held(data, split.cases["validation"], encoder.max_len, split.candidates)
-    key = (store.manifest.fingerprint, len(split.candidates), int(split.kept.sum()), config.seed)
-    if key not in _VALIDATION:
-        _VALIDATION.clear()
-        session = split.cases["validation"].session
-        _VALIDATION[key] = session_candidates(store, session, split.candidates, config.candidates, config.seed)
-    ranks = sampled_ranks(ModelScorer(encoder, split.candidates), held, _VALIDATION[key])
-    return {"hr@1": float(hit(ranks, 1).mean()), "hr@10": float(hit(ranks, 10).mean())}
 
 
 def contrast(
@@ -174,24 +83,53 @@ def contrast(
     return bootstrap.estimate({"difference": (mean, np.ones(len(mean)))})[0]["difference"]
 
 
-def _unit(store: Store, cases: Cases) -> NDArray[np.int64]:
-    if store.side_column(columns.USER) is None:
-        return cases.session
-    return np.asarray(store.side(columns.USER))[cases.session].astype(np.int64)
+@dataclass(frozen=True)
+class _Asked:
+    """One scorer under one protocol."""
+
+    table: _Table
+    scorer: Scorer
+    protocol: Protocol
+
+    def rank(
+        self,
+        held: Held,
+        targets: NDArray[np.int64] | None = None,
+        chosen: NDArray[np.int64] | None = None,
+        change: Change | None = None,
+    ) -> Ranked:
+        """Return the ranks of `targets` after the contexts `held`, which belong to the scene's targets `chosen`."""
+        if self.protocol == "full":
+            return full_ranks(self.scorer, held, targets, change)
+        candidates = self.table.candidates
+        assert candidates is not None, "drawn where the sampled protocol is asked for"
+        return sampled_ranks(
+            self.scorer, held, candidates if chosen is None else candidates.of(chosen), targets, change
+        )
 
 
-def _groups(scene: Scene) -> dict[str, NDArray[np.bool_]]:
-    """Return the groups of targets that metrics are also given for."""
-    target = scene.held.cases.target
-    strength = np.asarray(scene.store.strength)[target]
-    groups = {
-        "listened": np.asarray(skips.listened(strength, scene.skip_at_least)),
-        "skipped": np.asarray(skips.skipped(strength, scene.skip_at_least)),
-        "seen": scene.split.training_counts[scene.held.target] > 0,
-    }
-    if scene.store.side_column(columns.TIED) is not None:
-        groups["untied"] = ~np.asarray(scene.store.side(columns.TIED))[target].astype(np.bool_)
-    return groups
+def _row(asked: _Asked, *, is_model: bool) -> Row:
+    table, scorer, scene = asked.table, asked.scorer, asked.table.scene
+    found = asked.rank(scene.held)
+    ranks, num_nan = found.ranks[:, 0], found.num_nan
+    measured = ratios(ranks, table.groups)
+    if table.pairs is not None:
+        more, nan_pairs = pair_ratios(scene, table.pairs, asked.rank)
+        measured, num_nan = measured | more, num_nan + nan_pairs
+    other = asked.rank(scene.held, change=flipped) if scorer.reads_feedback else None
+    measured["feedback-utility"] = utility_ratio(scene, ranks, other.ranks[:, 0] if other else None)
+    if asked.protocol == "full":
+        measured["responsiveness"] = responsiveness_ratio(scene, found.best, other.best if other else None)
+        measured |= list_ratios(scene, found.best)
+    hits = hit(ranks, 10)
+    layers = {name: (hits * member, member.astype(np.float64)) for name, member in table.strata.items()}
+    estimates, drawn = table.bootstrap.estimate({**measured, **layers})
+    by_stratum = {name: estimates.pop(name) for name in layers}
+    estimates |= _differences(drawn)
+    if asked.protocol == "full":
+        estimates["coverage@20"] = coverage(scene, found.best)
+    kind: Literal["model", "baseline"] = "model" if is_model else "baseline"
+    return Row(scorer.name, kind, asked.protocol, estimates, by_stratum, ranks, num_nan)
 
 
 def _differences(drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate]:
@@ -201,32 +139,14 @@ def _differences(drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate
     return result
 
 
-def _pair_ratios(scene: Scene, scorer: Scorer) -> dict[str, Ratio]:
-    """Return the concordance of listened-first and of skipped-first pairs: two held-out tracks, context before both."""
-    cases, store = scene.split.cases["validation"], scene.store
-    if scene.which != "test" or not np.array_equal(cases.session, scene.held.cases.session):
-        return {}
-    both = np.stack([cases.target, scene.held.cases.target], axis=1)
-    strength, tracks = np.asarray(store.strength)[both], np.asarray(store.tracks)[both].astype(np.int64)
-    listened = np.asarray(skips.listened(strength, scene.skip_at_least))
-    skipped = np.asarray(skips.skipped(strength, scene.skip_at_least))
-    held = Held(scene.data, cases, scene.held.max_len, scene.split.candidates)
-    scores = pair_scores(scorer, held, tracks)
-    reachable = np.isin(tracks, scene.split.candidates).all(axis=1)
-    result = {}
-    for name, first in (("listened-first", 0), ("skipped-first", 1)):
-        chosen = (listened[:, first] & skipped[:, 1 - first] & reachable).astype(np.float64)
-        result[name] = concordance(scores[:, first], scores[:, 1 - first]) * chosen, chosen
-    return result
-
-
 def _candidates(scene: Scene) -> Candidates:
     config = scene.config
     session = scene.held.cases.session
     return session_candidates(scene.store, session, scene.split.candidates, config.candidates, config.seed)
 
 
-def _counts(scene: Scene, groups: Mapping[str, NDArray[np.bool_]], candidates: Candidates | None) -> dict[str, Any]:
+def _counts(table: _Table) -> dict[str, Any]:
+    scene, groups = table.scene, table.groups
     num = len(scene.held.target)
     return {
         "targets": num,
@@ -234,5 +154,6 @@ def _counts(scene: Scene, groups: Mapping[str, NDArray[np.bool_]], candidates: C
         "unseen_share": float(1 - groups["seen"].mean()) if num else 0.0,
         "candidates": len(scene.split.candidates),
         "sessions_too_short": scene.split.num_short,
-        "sessions_with_fewer_candidates": candidates.num_fewer if candidates else 0,
+        "sessions_with_fewer_candidates": table.candidates.num_fewer if table.candidates else 0,
+        "strata": {name: int(member.sum()) for name, member in table.strata.items()},
     }

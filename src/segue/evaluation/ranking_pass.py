@@ -1,8 +1,9 @@
-"""One pass of a scorer over held-out targets: a rank each."""
+"""One pass of a scorer over held-out targets: ranks, scores, and the best of each list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,18 +22,18 @@ BATCH: Final = 256
 """Sessions scored at a time."""
 CELLS: Final = 32_000_000
 """Scores held at a time in the full protocol."""
+LIST: Final = 20
+"""Length of the lists that are looked at."""
 
 
 class Held:
-    """Held-out targets of one split on a device: contexts and target rows, in blocks."""
+    """Contexts of held-out targets of one split on a device, in blocks."""
 
     def __init__(self, data: SessionData, cases: Cases, max_len: int, candidate_rows: NDArray[np.int32]) -> None:
-        self.data, self.cases, self.max_len = data, cases, max_len
-        tracks = data.tracks.cpu().numpy()
-        self.target = tracks[cases.target].astype(np.int64)
+        self.data, self.cases, self.max_len, self.candidate_rows = data, cases, max_len, candidate_rows
+        self.device = data.tracks.device
+        self.target = data.tracks.cpu().numpy()[cases.target].astype(np.int64)
         """Table row of each target, [N]."""
-        self.reachable = np.isin(self.target, candidate_rows)
-        """False where the target is no candidate: a miss."""
 
     def blocks(self, size: int) -> Iterator[tuple[NDArray[np.int64], SessionBatch]]:
         """Yield indices and contexts, `size` targets at a time."""
@@ -41,50 +42,78 @@ class Held:
             yield index, self.data.context_batch(self.cases, index, self.max_len)
 
 
-def sampled_ranks(
-    scorer: Scorer, held: Held, candidates: Candidates, report: Callable[[int], None] | None = None
-) -> NDArray[np.float64]:
-    """Return the rank of each target among its own candidates, float64 [N]; a target that is no candidate has infinity.
+@dataclass(frozen=True)
+class Ranked:
+    """What a pass found of T targets a context."""
 
-    `ranks` of a NaN target lie behind every candidate; `np.isnan` never holds.
+    ranks: NDArray[np.float64]
+    """[N, T]; infinity where the target is no candidate: a miss."""
+    scores: NDArray[np.float64]
+    """Scores of the targets, [N, T]."""
+    best: NDArray[np.int32]
+    """The LIST best tracks of each context, [N, LIST], 0 past the last candidate; [N, 0] in the sampled protocol."""
+    num_nan: int
+    """Targets that are candidates and whose score is NaN: they rank behind every rival."""
+    behind_all: float
+    """One rank behind the last that a candidate can have: where a track that is no candidate is put in mean ranks."""
+
+
+Change = Callable[[SessionBatch], SessionBatch]
+
+
+def sampled_ranks(
+    scorer: Scorer,
+    held: Held,
+    candidates: Candidates,
+    targets: NDArray[np.int64] | None = None,
+    change: Change | None = None,
+) -> Ranked:
+    """Return the rank of each target (`targets` [N, T] table rows, or the held-out ones) among its own candidates.
+
+    `change` is applied to the contexts before they are scored.
     """
-    device = held.data.tracks.device
-    ranks = np.full(len(held.target), np.inf)
+    wanted = held.target[:, None] if targets is None else targets
+    ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
     for index, batch in held.blocks(BATCH):
-        rows = torch.from_numpy(candidates.rows[index].astype(np.int64)).to(device)
-        target = torch.from_numpy(held.target[index]).to(device)
-        present = rows >= 0
-        scores = scorer.score(batch, torch.cat([target[:, None], rows.clamp(min=0)], dim=1))
-        ranks[index] = target_rank(scores[:, 0], scores[:, 1:], present).cpu().numpy()
-        if report:
-            report(int(index[-1]) + 1)
-    return np.where(held.reachable, ranks, np.inf)
+        rivals = torch.from_numpy(candidates.rows[index].astype(np.int64)).to(held.device)
+        own = torch.from_numpy(wanted[index]).to(held.device)
+        asked = torch.cat([own, rivals.clamp(min=0)], dim=1)
+        found = scorer.score(change(batch) if change else batch, asked)
+        scores[index] = found[:, : own.shape[1]].double().cpu().numpy()
+        for t in range(own.shape[1]):
+            ranks[index, t] = target_rank(found[:, t], found[:, own.shape[1] :], rivals >= 0).cpu().numpy()
+    lists = np.zeros((len(wanted), 0), np.int32)
+    return _ranked(held, wanted, Ranked(ranks, scores, lists, 0, candidates.rows.shape[1] + 2.0))
 
 
 def full_ranks(
-    scorer: Scorer, held: Held, candidate_rows: NDArray[np.int32], report: Callable[[int], None] | None = None
-) -> NDArray[np.float64]:
-    """Return the rank of each target among all candidates, heard tracks kept, float64 [N]."""
-    device = held.data.tracks.device
-    ranks = np.full(len(held.target), np.inf)
-    allowed = torch.zeros(len(held.data.input_row), dtype=torch.bool, device=device)
-    allowed[torch.from_numpy(candidate_rows.astype(np.int64)).to(device)] = True
-    size = max(1, min(BATCH, CELLS // len(allowed)))
-    for index, batch in held.blocks(size):
-        scores = scorer.score_all(batch)
-        target = torch.from_numpy(held.target[index]).to(device)[:, None]
-        present = allowed.expand(len(index), -1).scatter(1, target, False)
-        ranks[index] = target_rank(scores.gather(1, target)[:, 0], scores, present).cpu().numpy()
-        if report:
-            report(int(index[-1]) + 1)
-    return np.where(held.reachable, ranks, np.inf)
+    scorer: Scorer, held: Held, targets: NDArray[np.int64] | None = None, change: Change | None = None
+) -> Ranked:
+    """Return the rank of each target among all candidates, heard tracks kept, and the best LIST of each context."""
+    wanted = held.target[:, None] if targets is None else targets
+    ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
+    best = np.zeros((len(wanted), LIST), np.int32)
+    allowed = torch.zeros(len(held.data.input_row), dtype=torch.bool, device=held.device)
+    allowed[torch.from_numpy(held.candidate_rows.astype(np.int64)).to(held.device)] = True
+    for index, batch in held.blocks(max(1, min(BATCH, CELLS // len(allowed)))):
+        found = scorer.score_all(change(batch) if change else batch)
+        own = torch.from_numpy(wanted[index]).to(held.device)
+        scores[index] = found.gather(1, own).double().cpu().numpy()
+        for t in range(own.shape[1]):
+            present = allowed.expand(len(index), -1).scatter(1, own[:, t : t + 1], False)
+            ranks[index, t] = target_rank(found.gather(1, own[:, t : t + 1])[:, 0], found, present).cpu().numpy()
+        best[index] = _best(found).cpu().numpy()
+    return _ranked(held, wanted, Ranked(ranks, scores, best, 0, len(held.candidate_rows) + 1.0))
 
 
-def pair_scores(scorer: Scorer, held: Held, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the scores [N, 2] of two tracks (table rows `pairs` [N, 2]) after each context."""
-    device = held.data.tracks.device
-    scores = np.empty(pairs.shape)
-    for index, batch in held.blocks(BATCH):
-        asked: Tensor = torch.from_numpy(pairs[index]).to(device)
-        scores[index] = scorer.score(batch, asked).double().cpu().numpy()
-    return scores
+def _best(scores: Tensor) -> Tensor:
+    found = scores.nan_to_num(nan=float("-inf"), posinf=None, neginf=None).topk(min(LIST, scores.shape[1]), dim=1)
+    rows = found.indices.masked_fill(found.values <= torch.finfo(scores.dtype).min, 0)
+    return torch.nn.functional.pad(rows, (0, LIST - rows.shape[1])).int()
+
+
+def _ranked(held: Held, wanted: NDArray[np.int64], found: Ranked) -> Ranked:
+    """Return `found` with misses marked and NaN scores counted."""
+    reachable = np.isin(wanted, held.candidate_rows)
+    num_nan = int((np.isnan(found.scores) & reachable).sum())
+    return replace(found, ranks=np.where(reachable, found.ranks, np.inf), num_nan=num_nan)

@@ -27,6 +27,11 @@ class Candidates:
     num_fewer: int
     """Sessions with fewer than K eligible tracks."""
 
+    def of(self, chosen: NDArray[np.int64]) -> Candidates:
+        """Return those of the sessions `chosen` (indices of rows)."""
+        rows = self.rows[chosen]
+        return Candidates(rows, int((rows[:, -1:] == NONE).sum()))
+
 
 def session_candidates(
     store: Store, session: NDArray[np.int64], candidates: NDArray[np.int32], num: int, seed: int

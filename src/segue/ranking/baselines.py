@@ -17,14 +17,20 @@ from scipy import sparse
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.batches.split import Split, ranges
+from segue.batches.split import Split
 from segue.events import skips
 from segue.ranking.scorer import Scorer
 from segue.session_batch import SessionBatch
 from segue.store import NUM_SPECIALS, Store
 
+DENSE: Final = 16
+"""Up to so many times the candidates, reading a dense row is faster than searching a sparse one."""
 QUANTUM: Final = 2**20
 """Steps of a quantised rate or similarity."""
+SIMILARITY_STEPS: Final = 2**14
+"""Steps of a similarity of two sessions in V-SKNN."""
+SHARED: Final = 2.0**20
+"""Weight of a common track beside its similarity: above any sum of similarities."""
 NEIGHBOURS: Final = 100
 """Sessions that V-SKNN listens to (Ludewig & Jannach 2018 use 100 to 500)."""
 
@@ -44,7 +50,7 @@ class TrainingRows:
     @classmethod
     def of(cls, store: Store, split: Split) -> TrainingRows:
         """Return the training rows of `split`."""
-        rows = ranges(split.train_begin, split.train_end)
+        rows = split.training_rows
         session = np.repeat(np.arange(len(split.train_begin)), split.train_end - split.train_begin)
         tracks, strength = np.asarray(store.tracks)[rows].astype(np.int64), np.asarray(store.strength)[rows]
         return cls(tracks, session, strength, split.training_counts, split.candidates)
@@ -54,6 +60,7 @@ class Baseline(ABC):
     """What baselines share: popularity below, and -inf at what may not be ranked."""
 
     name: ClassVar[str]
+    reads_feedback: ClassVar[bool] = False
 
     def __init__(self, data: TrainingRows) -> None:
         self._popularity = data.counts / (data.counts.max() + 1.0)
@@ -72,7 +79,9 @@ class Baseline(ABC):
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session, float64."""
         rows, known = candidates.cpu().numpy(), self._known(batch)
-        if sparse.issparse(known):
+        if sparse.issparse(known) and known.shape[1] <= DENSE * rows.shape[1]:
+            values = np.take_along_axis(known.toarray(), rows, axis=1)
+        elif sparse.issparse(known):
             first = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
             values = np.asarray(known[first.ravel(), rows.ravel()]).reshape(rows.shape)
         else:
@@ -143,16 +152,21 @@ class Vsknn(Baseline):
 
     def _known(self, batch: SessionBatch) -> Any:
         weights = self._decayed(batch)
-        similar = (weights @ self._holders).tocoo()
-        marks = weights.copy()
-        marks.data[:] = 1.0
-        shared = (marks @ self._holders).tocoo()
-        new = shared.data < self._sizes[shared.col]
-        row, col, value = similar.row[new], similar.col[new], similar.data[new]
-        order = np.lexsort((col, -value, row))
-        row, col, value = row[order], col[order], value[order]
-        near = np.arange(len(row)) - np.searchsorted(row, row) < NEIGHBOURS
-        nearest = sparse.csr_matrix((value[near], (row[near], col[near])), shape=similar.shape)
+        weights.data += SHARED  # one product gives the similarity and, above it, the number of common tracks
+        found = (weights @ self._holders).tocoo()
+        shared = np.floor(found.data / SHARED)
+        similar = np.round((found.data - SHARED * shared) * SIMILARITY_STEPS).astype(np.int64)
+        new = shared < self._sizes[found.col]
+        num, width = found.shape[0], max(found.shape[1] - 1, 1).bit_length()
+        # one integer a neighbour, [row | most similar first | column]: one sort orders all sessions' neighbours
+        most = 1 << (63 - width - num.bit_length())
+        key = found.row[new].astype(np.int64) * most + (most - 1 - similar[new])
+        key = np.sort((key << width) + found.col[new])
+        row, col = (key >> width) // most, key & ((1 << width) - 1)
+        value = (most - 1 - (key >> width) % most) / SIMILARITY_STEPS
+        begin = np.searchsorted(row, np.arange(num))
+        near = np.arange(len(row)) - begin[row] < NEIGHBOURS
+        nearest = sparse.csr_matrix((value[near], (row[near], col[near])), shape=found.shape)
         scores = (nearest @ self._held).tocsr()
         scores.data = np.round(scores.data * QUANTUM)
         return scores

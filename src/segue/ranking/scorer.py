@@ -18,6 +18,10 @@ class Scorer(Protocol):
     def name(self) -> str:
         """Name in tables: 'model', 'popularity', 'repeat-last', 'markov', 'v-sknn', 'listen-rate'."""
 
+    @property
+    def reads_feedback(self) -> bool:
+        """Whether the feedback of a context can change a score; where not, a skip moves nothing."""
+
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row (track rows >= 3) for its session; higher is better."""
 

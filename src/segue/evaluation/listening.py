@@ -1,0 +1,106 @@
+"""How well P(listen) of the held-out tracks is foretold: log-loss, Brier, ECE, AUC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from segue import columns
+from segue.evaluation.bootstrap import Bootstrap, Estimate
+from segue.evaluation.scene import Scene
+
+BINS: Final = 15
+"""Equal-width bins of the calibration error (Guo et al. 2017)."""
+PRIOR: Final = (2.5, 5.0)
+"""Listens and plays added to a rate (method, section 5: (skips + 2.5) / (plays + 5))."""
+FLOOR: Final = 1e-6
+"""Probabilities are kept this far from 0 and 1 in the log-loss."""
+Array = NDArray[np.float64]
+
+
+def log_losses(p: Array, listened: Array) -> Array:
+    """Return -log of the probability given to what happened, natural log.
+
+    >>> log_losses(np.array([0.5]), np.array([1.0])).round(4).tolist()
+    [0.6931]
+    """
+    kept = np.clip(p, FLOOR, 1 - FLOOR)
+    return np.asarray(-(listened * np.log(kept) + (1 - listened) * np.log1p(-kept)))
+
+
+def calibration_error(p: Array, listened: Array) -> float:
+    """Return the expected calibration error: mean over targets of |mean p - share listened| of their bin; NaN if none.
+
+    >>> round(calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([1.0, 1.0, 0.0, 1.0])), 4)
+    0.25
+    """
+    if len(p) == 0:
+        return float("nan")
+    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    gap = np.bincount(place, weights=p - listened, minlength=BINS)
+    return float(np.abs(gap).sum() / len(p))
+
+
+def area(p: Array, listened: Array) -> float:
+    """Return P(p of a listened target > p of a skipped one), ties 1/2; NaN where one kind is missing.
+
+    >>> area(np.array([0.9, 0.5, 0.5]), np.array([1.0, 1.0, 0.0]))
+    0.75
+    """
+    num = float(listened.sum())
+    other = len(listened) - num
+    if num == 0 or other == 0:
+        return float("nan")
+    return float((rankdata(p)[listened > 0].sum() - num * (num + 1) / 2) / (num * other))
+
+
+def listening_rows(scene: Scene, bootstrap: Bootstrap, models: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Return a record a predictor over the targets of known feedback.
+
+    `models` holds predictions [N] of heads. Beside them: the share listened to in training ('share'), the track's
+    smoothed rate ('track-rate'), the session's own ('session-rate'), and, of simulated data, the truth ('oracle').
+    """
+    target = scene.held.cases.target
+    listened, skipped = scene.listened(target), scene.skipped(target)
+    known = listened | skipped
+    rows = []
+    for name, p in {**models, **_baselines(scene)}.items():
+        wanted = known & ~np.isnan(p)
+        weight, truth = wanted.astype(np.float64), listened.astype(np.float64)
+        safe = np.where(wanted, p, 0.5)
+        means = {
+            "log-loss": (log_losses(safe, truth) * weight, weight),
+            "brier": ((safe - truth) ** 2 * weight, weight),
+        }
+        found = bootstrap.estimate(means)[0]
+        found["ece"] = Estimate(calibration_error(p[wanted], truth[wanted]), np.nan, np.nan)
+        found["auc"] = Estimate(area(p[wanted], truth[wanted]), np.nan, np.nan)
+        rows.append({"name": name, "targets": int(wanted.sum())} | {k: e.to_json() for k, e in found.items()})
+    return rows
+
+
+def _baselines(scene: Scene) -> dict[str, Array]:
+    rows, cases = scene.split.training_rows, scene.held.cases
+    tracks = np.asarray(scene.store.tracks)
+    heard, passed = scene.listened(rows), scene.skipped(rows)
+    size = len(scene.split.training_counts)
+    plays = np.bincount(tracks[rows][heard | passed], minlength=size)
+    listens = np.bincount(tracks[rows][heard], minlength=size)
+    share = heard.sum() / max(int((heard | passed).sum()), 1)
+    every = np.arange(scene.store.num_rows)
+    all_heard, all_passed = scene.listened(every), scene.skipped(every)
+    heard_sums, known_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (all_heard, all_heard | all_passed))
+    own = heard_sums[cases.target] - heard_sums[cases.begin]
+    known = known_sums[cases.target] - known_sums[cases.begin]
+    found = {
+        "share": np.full(len(cases), share),
+        "track-rate": ((listens + PRIOR[0]) / (plays + PRIOR[1]))[scene.held.target],
+        "session-rate": (own + PRIOR[1] * share) / (known + PRIOR[1]),
+    }
+    if scene.store.side_column(columns.ORACLE_P_LISTEN) is not None:
+        found["oracle"] = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN))[cases.target].astype(np.float64)
+    return found

@@ -1,0 +1,92 @@
+"""Strata of held-out targets: where a model is good and where it is not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue import columns
+from segue.evaluation.scene import Scene
+
+HOURS: Final = 6
+"""Hours in a stratum of the day."""
+POSITIONS: Final = (5, 10, 15, 20)
+"""Upper bounds of the strata of positions (tracks heard before the target)."""
+
+
+def strata(scene: Scene) -> dict[str, NDArray[np.bool_]]:
+    """Return the members of each stratum by name ('context_type=radio'), [N] each; empty strata are left out.
+
+    Side columns are those of the target's row. `popularity` = tenths of the training plays, 1 = the most played
+    tracks; `skip_share` = quartiles of the share of skips in the context; `session_type` = by the majority in either
+    half of the context (listener, skipper, listen-then-skip, skip-then-listen; Meggetto et al. 2021).
+    """
+    found = _from_columns(scene)
+    cases = scene.held.cases
+    found |= _named("position", np.searchsorted(POSITIONS, cases.target - cases.begin), _position_names())
+    found |= _named("popularity", _popularity(scene), [str(tenth) for tenth in range(1, 11)])
+    found |= _named("repeat", _repeats(scene).astype(np.int64), ["new", "repeat"])
+    first, second = _skip_shares(scene)
+    kind = (first >= 0.5).astype(np.int64) * 2 + (second >= 0.5)
+    found |= _named("session_type", kind, ["listener", "listen-then-skip", "skip-then-listen", "skipper"])
+    share = (first + second) / 2
+    quartile = np.searchsorted(np.quantile(share, (0.25, 0.5, 0.75)), share, side="left") if len(share) else share
+    found |= _named("skip_share", quartile.astype(np.int64), ["1st", "2nd", "3rd", "4th"])
+    return {name: member for name, member in found.items() if member.any()}
+
+
+def _named(name: str, code: NDArray[np.int64], values: list[str]) -> dict[str, NDArray[np.bool_]]:
+    return {f"{name}={value}": code == place for place, value in enumerate(values)}
+
+
+def _from_columns(scene: Scene) -> dict[str, NDArray[np.bool_]]:
+    found: dict[str, NDArray[np.bool_]] = {}
+    rows = scene.held.cases.target
+    context = scene.store.side_column(columns.CONTEXT_TYPE)
+    if context is not None:
+        code = np.asarray(scene.store.side(columns.CONTEXT_TYPE))[rows].astype(np.int64)
+        found |= _named(columns.CONTEXT_TYPE, code, list(context.categories))
+    for name in (columns.PREMIUM, columns.SHUFFLE):
+        if scene.store.side_column(name) is not None:
+            found |= _named(name, np.asarray(scene.store.side(name))[rows].astype(np.int64), ["no", "yes"])
+    if scene.store.side_column(columns.HOUR) is not None:
+        code = np.asarray(scene.store.side(columns.HOUR))[rows].astype(np.int64) // HOURS
+        found |= _named(columns.HOUR, code, [f"{h}-{h + HOURS - 1}" for h in range(0, 24, HOURS)])
+    return found
+
+
+def _position_names() -> list[str]:
+    lows = (1, *(bound + 1 for bound in POSITIONS[:-1]))
+    return [f"{low}-{high}" for low, high in zip(lows, POSITIONS, strict=True)] + [f"above {POSITIONS[-1]}"]
+
+
+def _popularity(scene: Scene) -> NDArray[np.int64]:
+    """Return the tenth of the training plays that each target's track lies in, 0 = the most played."""
+    counts = scene.split.training_counts
+    order = np.argsort(-counts, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]
+    tenth = np.empty(len(counts), np.int64)
+    tenth[order] = np.minimum(10 * before // max(int(counts.sum()), 1), 9)
+    return tenth[scene.held.target]
+
+
+def _repeats(scene: Scene) -> NDArray[np.bool_]:
+    """Return where the target stands in its own context, as far as a model reads."""
+    result = np.zeros(len(scene.held.target), np.bool_)
+    for index, batch in scene.held.blocks(4096):
+        result[index] = (batch.tracks.cpu().numpy() == scene.held.target[index][:, None]).any(axis=1)
+    return result
+
+
+def _skip_shares(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the share of skips in the first and in the second half of each context; 0 where a half is empty."""
+    cases = scene.held.cases
+    sums = np.concatenate(([0], np.cumsum(scene.skipped(np.arange(scene.store.num_rows)))))
+    middle = (cases.begin + cases.target) // 2
+
+    def share(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray((sums[end] - sums[begin]) / np.maximum(end - begin, 1))
+
+    return share(cases.begin, middle), share(middle, cases.target)

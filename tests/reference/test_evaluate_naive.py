@@ -1,0 +1,181 @@
+"""What an evaluation reports equals plain loops over a small store; a NaN score is never passed over in silence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from segue import api
+from segue.batches.split import DataConfig, split_store
+from segue.checkpoint import RunFolder, load_run
+from segue.cli.main import main
+from segue.evaluation import evaluate_scorers, make_scene
+from segue.evaluation.strata import strata
+from segue.ranking import fit_baselines
+from segue.ranking.baselines import NEIGHBOURS
+from segue.recipes import EvaluationConfig
+from segue.session_batch import SessionBatch
+from small_recipes import small_recipe
+from stores import tiny_store
+
+CONFIG = EvaluationConfig(candidates=15, resamples=10)
+
+
+class FeedbackReader:
+    """Scores the track one (after a listen) or seven (after a skip) rows above the last highest, others by row."""
+
+    name = "model"
+    reads_feedback = True
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+
+    def score_all(self, batch: SessionBatch) -> torch.Tensor:
+        last = batch.valid.sum(1, keepdim=True) - 1
+        step = torch.where(batch.feedback.gather(1, last) >= 2, 7, 1)
+        best = batch.tracks.gather(1, last) + step
+        rows = torch.arange(self.num_rows)
+        scores = -(rows[None] - best).abs().float() - rows * 1e-4
+        return scores.masked_fill(rows < 3, -torch.inf)
+
+    def score(self, batch: SessionBatch, candidates: torch.Tensor) -> torch.Tensor:
+        return self.score_all(batch).gather(1, candidates)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    store = tiny_store(tmp_path_factory.mktemp("naive") / "store", sessions=60)
+    data = DataConfig(vocabulary="transductive")
+    return make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu")
+
+
+def context(scene, session, end):
+    begin = int(scene.store.offsets[session])
+    tracks = torch.from_numpy(np.array(scene.store.tracks[begin:end])).long()[None]
+    feedback = torch.from_numpy(np.where(scene.store.strength[begin:end] > 3, 4, scene.store.strength[begin:end]))
+    return SessionBatch(tracks, feedback.long()[None], torch.ones_like(tracks, dtype=torch.bool))
+
+
+def rank_of(scorer, batch, track):
+    scores = scorer.score_all(batch)[0]
+    rivals = [s for row, s in enumerate(scores.tolist()) if row >= 3 and row != track]
+    own = float(scores[track])
+    return 1 + sum(s > own for s in rivals) + sum(s == own for s in rivals) / 2
+
+
+def naive_values(scene, scorer):
+    """Every value of every metric of the full protocol, by name."""
+    store, sums = scene.store, {}
+    strength, tracks = np.asarray(store.strength), np.asarray(store.tracks)
+
+    def note(name, value):
+        sums.setdefault(name, []).append(float(value))
+
+    for session in range(store.num_sessions):
+        last = int(store.offsets[session + 1]) - 1
+        rank = rank_of(scorer, context(scene, session, last), int(tracks[last]))
+        note("hr@1", rank <= 1)
+        note("mrr", 1 / rank)
+        if strength[last] < 2:
+            note("hr@10.listened", rank <= 10)
+        if strength[last - 1] < 4:
+            batch = context(scene, session, last)
+            batch.feedback[0, -1] = 0 if strength[last - 1] >= 2 else 3
+            note("feedback-utility", (rank <= 10) - float(rank_of(scorer, batch, int(tracks[last])) <= 10))
+        before, pair = context(scene, session, last - 1), (last - 1, last)
+        ranks = [rank_of(scorer, before, int(tracks[row])) for row in pair]
+        heard = [strength[row] < 2 for row in pair]
+        passed = [2 <= strength[row] <= 3 for row in pair]
+        if any(heard):
+            note("hr@5.next-listened", ranks[heard.index(True)] <= 5)
+        for name, i in (("listened-first", 0), ("skipped-first", 1)):
+            if heard[i] and passed[1 - i]:
+                scores = scorer.score_all(before)[0]
+                mine, other = float(scores[tracks[pair[i]]]), float(scores[tracks[pair[1 - i]]])
+                note(name, (mine > other) + (mine == other) / 2)
+                note("log-rank.listened", math.log(ranks[i]))
+                note("log-rank.skipped", math.log(ranks[1 - i]))
+    return sums
+
+
+def test_every_metric_of_the_full_protocol_equals_the_loop(scene):
+    scorer = FeedbackReader(43)
+    found = evaluate_scorers(scene, [scorer], ["full"]).rows[0].metrics
+    sums = naive_values(scene, scorer)
+    for name, values in sums.items():
+        assert found[name].value == pytest.approx(np.mean(values)), name
+    auc = (np.mean(sums["listened-first"]) + np.mean(sums["skipped-first"])) / 2
+    assert found["pair-auc"].value == pytest.approx(auc)
+    assert found["feedback-utility"].value != 0
+
+
+def test_responsiveness_equals_the_loop(scene):
+    store, split, scorer = scene.store, scene.split, FeedbackReader(43)
+    tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
+    sessions = [set(tracks[b:e].tolist()) for b, e in zip(split.train_begin, split.train_end, strict=True)]
+    changes = []
+    for session in range(store.num_sessions):
+        last = int(store.offsets[session + 1]) - 1
+        if strength[last - 1] > 3:
+            continue
+        track = int(tracks[last - 1])
+        near = {t for s in sessions if track in s for t in s} - {track}  # fewer than 100 tracks: all that meet it
+        shares = []
+        for feedback in (0, 3):
+            batch = context(scene, session, last)
+            batch.feedback[0, -1] = feedback
+            shares.append(len(set(scorer.score_all(batch)[0].topk(20).indices.tolist()) & near) / 20)
+        changes.append(shares[0] - shares[1])
+    found = evaluate_scorers(scene, [scorer], ["full"]).rows[0].metrics["responsiveness"].value
+    assert found == pytest.approx(np.mean(changes), abs=1e-9)
+    assert found != 0
+
+
+def test_a_scorer_blind_to_feedback_has_no_utility_and_no_responsiveness(scene):
+    rows = evaluate_scorers(scene, fit_baselines(scene.store, scene.split)).rows
+    assert {row.metrics["feedback-utility"].value for row in rows} == {0.0}
+    assert {row.metrics["responsiveness"].value for row in rows if row.protocol == "full"} == {0.0}
+
+
+def test_the_strata_of_one_kind_part_the_targets(scene):
+    members = strata(scene)
+    for kind in ("position", "popularity", "repeat", "session_type", "skip_share"):
+        whole = np.sum([member for name, member in members.items() if name.startswith(f"{kind}=")], axis=0)
+        assert (whole == 1).all(), kind
+
+
+def test_v_sknn_equals_the_loop(scene):
+    store, split = scene.store, scene.split
+    scorer = next(s for s in fit_baselines(store, split) if s.name == "v-sknn")
+    tracks = np.asarray(store.tracks)
+    others = [set(tracks[b:e].tolist()) for b, e in zip(split.train_begin, split.train_end, strict=True)]
+    for session in range(20):
+        last = int(store.offsets[session + 1]) - 1
+        own = tracks[int(store.offsets[session]) : last].tolist()
+        weight = {t: (i + 1) / len(own) for i, t in enumerate(own)}
+        near = sorted(
+            (-round(sum(weight[t] for t in other if t in weight), 6), i)
+            for i, other in enumerate(others)
+            if any(t in weight for t in other) and not other <= set(own)
+        )[:NEIGHBOURS]
+        expected = np.zeros(43)
+        for value, i in near:
+            expected[list(others[i])] -= value
+        found = scorer.score_all(context(scene, session, last))[0].numpy()[3:]
+        assert np.abs(np.floor(found) / 2**20 - expected[3:]).max() < 1e-3
+
+
+def test_scores_that_are_no_numbers_rank_last_and_the_command_fails(tmp_path, capsys):
+    store = tiny_store(tmp_path / "store")
+    api.train(store, tmp_path / "run", recipe=small_recipe(training__epochs=1))
+    asked = ["evaluate", str(tmp_path / "run"), str(tmp_path / "store"), "--model-only"]
+    assert main([*asked, "--json"]) == 0
+    weights = load_run(tmp_path / "run").encoder.state_dict()
+    weights["predict.bias"].fill_(float("nan"))
+    RunFolder.open(tmp_path / "run").save_weights("best", weights, {"epoch": 1})
+    assert main(asked) == 1
+    assert "no number" in capsys.readouterr().err
+    assert api.evaluate(tmp_path / "run", store, baselines=False).row("model", "full").metrics["hr@20"].value == 0
