@@ -95,7 +95,7 @@ def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any
 
 def contrasts(first: Evaluation, second: Evaluation) -> list[dict[str, Any]]:
     """Return HR@10 of `first` less that of `second` by protocol, with the paired bootstrap interval over sessions."""
-    found = {protocol: contrast([first], [second], protocol, 10) for protocol in PROTOCOLS}
+    found = {protocol: contrast([first], [second], protocol, 10).over_units for protocol in PROTOCOLS}
     return [
         {"protocol": protocol, "metric": "hr@10", "difference": part.value, "low": part.low, "high": part.high}
         for protocol, part in found.items()

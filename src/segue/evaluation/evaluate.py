@@ -63,24 +63,8 @@ def evaluate_scorers(
         scene.store.manifest.source.simulated,
         scene.config,
         listening_rows(scene, bootstrap, {}),
+        table.groups,
     )
-
-
-def contrast(
-    first: Sequence[Evaluation], second: Sequence[Evaluation], protocol: Protocol, cutoff: int, name: str = "model"
-) -> Estimate:
-    """Return the seed-mean difference of HR@cutoff, first less second, with its bootstrap interval over units.
-
-    The evaluations are of one store and split, one a seed, in the same order of seeds.
-    """
-    values = [
-        hit(a.row(name, protocol).ranks, cutoff) - hit(b.row(name, protocol).ranks, cutoff)
-        for a, b in zip(first, second, strict=True)
-    ]
-    mean = np.mean(values, axis=0)
-    one = first[0]
-    bootstrap = Bootstrap(one.unit, one.config.resamples, one.config.seed)
-    return bootstrap.estimate({"difference": (mean, np.ones(len(mean)))})[0]["difference"]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ class Evaluation:
     listening: Sequence[Mapping[str, Any]] = field(default=())
     """How well P(listen) of the held-out tracks is foretold: name, log-loss, brier, ece, auc."""
 
+    groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Members of each group of targets, [N]: listened, skipped, seen, untied."""
+
     @property
     def num_nan(self) -> int:
         """Number of targets whose score was NaN, over all rows."""
