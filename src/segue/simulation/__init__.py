@@ -1,5 +1,6 @@
 """The simulator: listening logs with known truth (NumPy only)."""
 
+from segue.simulation.comparison import compare
 from segue.simulation.config import SIMULATOR_VERSION, WORLDS, SimulationConfig
 from segue.simulation.log import SimulatedLog, config_of, simulate
 from segue.simulation.store_writer import write_store
@@ -9,6 +10,7 @@ __all__ = [
     "WORLDS",
     "SimulatedLog",
     "SimulationConfig",
+    "compare",
     "config_of",
     "simulate",
     "write_store",

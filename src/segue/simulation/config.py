@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from types import ModuleType
 from typing import Any, Final
 
-from segue.simulation import calibration
+SIMULATOR_VERSION: Final = 2
+"""Raised with every change of what is generated; stands in every result. Frozen: models are scored on 2.
 
-SIMULATOR_VERSION: Final = 1
-"""Raised with every change of what is generated; stands in every result."""
+2: skip rates of tracks fitted to the aggregates (track effects and intercept); in `no-reaction` the taste that skips
+tell of is another than the one that tracks are drawn from.
+"""
 WORLDS: Final = {
     "null": "skips at random",
     "track": "each track has its own skip rate, nothing else counts",
@@ -44,9 +47,9 @@ class SimulationConfig:
         if self.world not in WORLDS:
             raise ValueError(f"world {self.world!r} is none of {', '.join(WORLDS)}")
 
-    def describe(self) -> dict[str, Any]:
-        """Return version, world, sizes, and a hash of all that decides the bytes."""
-        figures = {name: repr(value) for name, value in vars(calibration).items() if name.isupper()}
-        text = repr((SIMULATOR_VERSION, sorted(asdict(self).items()), sorted(figures.items())))
+    def describe(self, *modules: ModuleType) -> dict[str, Any]:
+        """Return version, world, sizes, and a hash of them and of every constant of `modules`."""
+        figures = [(name, repr(value)) for module in modules for name, value in vars(module).items() if name.isupper()]
+        text = repr((SIMULATOR_VERSION, sorted(asdict(self).items()), sorted(figures)))
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         return {"version": SIMULATOR_VERSION, **asdict(self), "config_hash": digest}

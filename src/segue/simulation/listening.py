@@ -31,8 +31,8 @@ TASTE_EFFECT: Final = (1.1, 0.1, -0.9)
 """Log-odds by distance in the genre tree: same leaf, same root, elsewhere."""
 TEMPO_EFFECT: Final = (0.4, 0.1, -0.5)
 """Log-odds by distance in tempo bands: same, next, farther."""
-PILOT: Final = 4000
-"""Sessions of the pilots that set the intercept."""
+PILOTS: Final = (4000, 4000, 4000, 24_000, 24_000)
+"""Sessions of the pilots that set the intercept, one Newton step each."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,11 @@ class Listeners:
 
     kind: NDArray[np.int64]
     """Index of TYPES."""
+    home: NDArray[np.int64]
+    """Leaf that the session starts from and moves to."""
     taste: NDArray[np.int64]
-    """Leaf that the listener likes."""
+    """Leaf that the listener likes: `home`, but in the world `no-reaction` another draw, so that skips tell nothing
+    of what will be played (they would tell of `home` otherwise)."""
     tempo: NDArray[np.int64]
     """Tempo band that the listener likes."""
     context: NDArray[np.int64]
@@ -64,14 +67,20 @@ def context_names() -> list[str]:
     return sorted(calibration.CONTEXT_TYPE_COUNTS)
 
 
-def make_listeners(num: int, catalogue: Catalogue, generator: np.random.Generator) -> Listeners:
-    """Return `num` sessions' fixed traits; lengths, context types and genres follow the aggregates."""
+def make_listeners(num: int, catalogue: Catalogue, world: str, generator: np.random.Generator) -> Listeners:
+    """Return `num` sessions' fixed traits; lengths, context types and genres follow the aggregates.
+
+    Every world but for the taste of `no-reaction` draws the same.
+    """
     mass = np.add.reduceat(catalogue.weight[catalogue.by_leaf], catalogue.leaf_begin[:-1])
     counts = np.array([calibration.CONTEXT_TYPE_COUNTS[name] for name in context_names()], dtype=np.float64)
     lengths = np.array(list(calibration.SESSION_LENGTH_COUNTS.values()), dtype=np.float64)
+    kind = generator.choice(len(TYPES), num, p=TYPE_SHARES)
+    home, other = generator.choice(len(mass), (2, num), p=mass / mass.sum())
     return Listeners(
-        kind=generator.choice(len(TYPES), num, p=TYPE_SHARES),
-        taste=generator.choice(len(mass), num, p=mass / mass.sum()),
+        kind=kind,
+        home=home,
+        taste=other if world == "no-reaction" else home,
         tempo=generator.integers(0, TEMPO_BANDS, num),
         context=generator.choice(len(counts), num, p=counts / counts.sum()),
         length=generator.choice(list(calibration.SESSION_LENGTH_COUNTS), num, p=lengths / lengths.sum()),
@@ -151,7 +160,7 @@ def listen(
     track = np.zeros((num, LONGEST), dtype=np.int64)
     p_listen = np.zeros((num, LONGEST), dtype=np.float32)
     skipped = np.zeros((num, LONGEST), dtype=np.bool_)
-    leaf = np.where(choosing.random(num) < 0.6, listeners.taste, player.any_leaf(num, choosing))
+    leaf = np.where(choosing.random(num) < 0.6, listeners.home, player.any_leaf(num, choosing))
     for position in range(LONGEST):
         track[:, position] = _next(player, track, leaf, position, choosing)
         odds = log_odds(listeners, catalogue, track[:, position], np.full(num, position), world) + intercept
@@ -159,7 +168,7 @@ def listen(
         skipped[:, position] = skipping.random(num) >= p_listen[:, position]
         chance = np.where(skipped[:, position], MOVE, DRIFT) if world in REACTS else (MOVE + DRIFT) / 2
         moves = choosing.random(num) < chance
-        towards = np.where(choosing.random(num) < 0.5, listeners.taste, player.any_leaf(num, choosing))
+        towards = np.where(choosing.random(num) < 0.5, listeners.home, player.any_leaf(num, choosing))
         leaf = np.where(moves, towards, leaf)
     return Listening(track, p_listen, skipped)
 
@@ -181,16 +190,15 @@ def _sums(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def find_intercept(config: SimulationConfig, catalogue: Catalogue) -> float:
-    """Return the intercept at which a pilot skips as often as the aggregates say (bisection, equal seeds)."""
-    listeners = make_listeners(PILOT, catalogue, np.random.default_rng([config.seed, 3]))
-    inside = np.arange(LONGEST) < listeners.length[:, None]
-    low, high = -4.0, 4.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        pilot = listen(listeners, catalogue, middle, config.world, (config.seed, 4))
-        rate = 1 - float(pilot.p_listen[inside].mean())
-        low, high = (middle, high) if rate > calibration.SKIP_2_RATE else (low, middle)
-    return (low + high) / 2
+    """Return the intercept at which pilots skip as often as the aggregates say (Newton's steps)."""
+    intercept = 0.0
+    for place, num in enumerate(PILOTS):
+        listeners = make_listeners(num, catalogue, config.world, np.random.default_rng([config.seed, 3, place]))
+        played = listen(listeners, catalogue, intercept, config.world, (config.seed, 4, place))
+        p_listen = played.p_listen[np.arange(LONGEST) < listeners.length[:, None]].astype(np.float64)
+        excess = 1 - p_listen.mean() - calibration.SKIP_2_RATE
+        intercept += float(excess / (p_listen * (1 - p_listen)).mean())
+    return intercept
 
 
 def common_context(

@@ -14,6 +14,8 @@ from segue.errors import InputError
 from segue.hashing import splitmix64
 from segue.progress import Progress, Step, silent
 from segue.simulation import calibration
+from segue.simulation import catalogue as catalogue_module
+from segue.simulation import listening as listening_module
 from segue.simulation.catalogue import Catalogue, make_catalogue
 from segue.simulation.config import SimulationConfig
 from segue.simulation.listening import common_context, context_names, find_intercept, listen, make_listeners
@@ -80,7 +82,8 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
     days = np.random.default_rng([config.seed, 5]).integers(0, NUM_DAYS, config.sessions)
     date = (FIRST_DAY + np.sort(days)).astype(np.int32)
     track, strength = rows.pop("track"), rows.pop("strength")
-    summary = config.describe() | {
+    summary = config.describe(calibration, catalogue_module, listening_module) | {
+        "rows": len(track),
         "tracks_seen": len(np.unique(track)),
         "features_explain": round(catalogue.explained, 4),
     }
@@ -114,7 +117,7 @@ def _sessions(
     config: SimulationConfig, catalogue: Catalogue, intercept: float, num: int, chunk: int
 ) -> dict[str, NDArray[Any]]:
     """Return the rows of `num` sessions, flat, and their lengths."""
-    listeners = make_listeners(num, catalogue, np.random.default_rng([config.seed, 6, chunk]))
+    listeners = make_listeners(num, catalogue, config.world, np.random.default_rng([config.seed, 6, chunk]))
     played = listen(listeners, catalogue, intercept, config.world, (config.seed, 7, chunk))
     common = common_context(listeners, catalogue, played, intercept, config.world)
     inside = np.arange(played.track.shape[1]) < listeners.length[:, None]
