@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from segue.errors import InputError
@@ -66,9 +67,9 @@ class _Tally:
     def watch(self, tables: Iterable[EventTable]) -> Iterator[EventTable]:
         for table in tables:
             self.rows += len(table.track)
-            self.inferred += int(table.side["inferred"].values.sum())
+            self.inferred += int(np.count_nonzero(table.side["inferred"].values))
             if "tied" in table.side:
-                self.tied = (self.tied or 0) + int(table.side["tied"].values.sum())
+                self.tied = (self.tied or 0) + int(np.count_nonzero(table.side["tied"].values))
             yield table
 
 
@@ -169,9 +170,10 @@ def prepare_mssd(
     oracle = root / "oracle.parquet"
 
     def read(rejects: Rejects) -> Iterator[EventTable]:
+        tables = read_mssd(logs, rejects)
         for done, log in enumerate(logs):
             progress(Step("read", done, len(logs), "files", log.name))
-            table = read_mssd(log, rejects)
+            table = next(tables)
             yield join_oracle(table, oracle) if oracle.is_file() else table
         progress(Step("read", len(logs), len(logs), "files"))
 

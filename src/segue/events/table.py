@@ -60,19 +60,23 @@ class EventTable:
     name: str
     """File name, for messages."""
     session_ids: pl.Series
-    """String [S], text of the session codes; a text may stand twice where its rows are not contiguous."""
+    """String [S], text of the session codes, distinct."""
     session: NDArray[np.int32]
-    """Code of each row's session, int32 [rows]."""
-    position: NDArray[np.int64]
-    """Order within the session, int64 [rows]; only the order counts."""
+    """Code of each row's session, int32 [rows], in the order that the store shall have."""
+    position: NDArray[np.signedinteger[Any]]
+    """Order within the session, [rows]; only the order counts."""
     track_ids: pl.Series
     """String [T], text of the track codes, distinct."""
     track: NDArray[np.int32]
     """Code of each row's track, int32 [rows]."""
     strength: NDArray[np.uint8]
-    line: NDArray[np.int64]
-    """1-based line of the file (the header is line 1), int64 [rows]."""
+    line: NDArray[np.int64] | None
+    """1-based line of the file (the header is line 1), int64 [rows]; None where row i stands on line i + 2."""
     side: Mapping[str, Side]
+
+    def lines(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the lines of the given rows."""
+        return rows + 2 if self.line is None else self.line[rows]
 
 
 def known_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()) -> Side:
@@ -88,16 +92,7 @@ def ordered_side(side: Mapping[str, Side]) -> dict[str, Side]:
 
 
 def encode_text(texts: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
-    """Return `(codes int32 [rows], distinct texts)` of a String or Categorical column without nulls.
-
-    The codes of a String column follow first appearance; those of a Categorical have no order.
-    """
-    if isinstance(texts.dtype, pl.Categorical):
-        unique = texts.unique()
-        physical = unique.to_physical().to_numpy()
-        lookup = np.zeros(int(physical.max(initial=0)) + 1, np.int32)
-        lookup[physical] = np.arange(len(unique), dtype=np.int32)
-        return lookup[texts.to_physical().to_numpy()], unique.cast(pl.String)
+    """Return `(codes int32 [rows], distinct texts)` of a String column without nulls; codes follow first appearance."""
     unique = texts.unique(maintain_order=True)
     index = pl.DataFrame({"text": unique, "code": np.arange(len(unique), dtype=np.int32)})
     codes = pl.DataFrame({"text": texts}).join(index, on="text", how="left", maintain_order="left")["code"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segue.errors import InputError
 from segue.events.rejects import Rejects
 from segue.events.table import EventTable, Side, ordered_side
-from segue.sessions.order import Ordered, order_rows, packed
+from segue.sessions.order import Ordered, SeenKeys, order_rows, packed
 from segue.store.manifest import Manifest, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
 from segue.store.writer import SessionColumns, StoreWriter, TrackTable
@@ -37,7 +37,7 @@ class Assembly:
     def __init__(self, folder: Path, rejects: Rejects) -> None:
         self._folder = folder
         self._rejects = rejects
-        self._seen: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._seen = SeenKeys()
         self.parts: list[Part] = []
         self.side: dict[str, Side] = {}
 
@@ -53,7 +53,6 @@ class Assembly:
         elif list(side) != list(self.side):
             raise InputError(f"{table.name} has other columns than the first file; prepare them apart")
         ordered = order_rows(table, self._seen, self._rejects)
-        self._seen = np.concatenate([self._seen, ordered.session_key])
         folder = self._folder / f"{len(self.parts):05d}"
         folder.mkdir()
         self.parts.append(_spill(folder, table, ordered, side))

@@ -42,7 +42,9 @@ def join_oracle(table: EventTable, path: Path) -> EventTable:
         .join(ids, on="session_id", how="semi")
         .unique(_KEYS, keep="first")
     )
-    rows = pl.LazyFrame({"session_id": table.session_ids.gather(table.session), "session_position": table.position})
+    rows = pl.LazyFrame(
+        {"session_id": table.session_ids.gather(table.session), "session_position": table.position.astype(np.int64)}
+    )
     joined = rows.join(truth, on=_KEYS, how="left", maintain_order="left").collect()
     side = dict(table.side)
     for name in found:

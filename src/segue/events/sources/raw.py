@@ -4,31 +4,57 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from segue.errors import InputError
 
-BLOCK_BYTES: Final = 1 << 25
-"""Text parsed at once: 32 MiB keeps two cores busy and memory small."""
+BLOCK_BYTES: Final = 1 << 24
+"""Text parsed at once: 16 MiB."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 def first_line(path: Path) -> bytes:
     """Return the first line of `path`, without its newline."""
-    head = b""
-    for part in _stream(path, 1 << 16):
-        head += part
-        if b"\n" in part:
-            break
-    return head.partition(b"\n")[0]
+    with _opened(path) as handle:
+        if not _is_packed(handle):
+            return handle.readline().rstrip(b"\n")
+        head = b""
+        for part in _inflated(iter(lambda: handle.read(1 << 16), b""), path):
+            head += part
+            if b"\n" in part:
+                break
+        return head.partition(b"\n")[0]
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of `path` in blocks that end with a whole line; the last may lack its newline."""
+    """Yield the bytes of `path` below its first line in blocks that end with a whole line; the last may lack its
+    newline."""
+    with _opened(path) as handle:
+        if _is_packed(handle):
+            yield from _cut_at_lines(_inflated(iter(lambda: handle.read(1 << 20), b""), path))
+            return
+        handle.readline()
+        while data := _read_lines(handle):
+            yield data
+
+
+def _read_lines(handle: BinaryIO) -> bytes:
+    """Return the next block, read at once: its end is sought first, so that nothing is copied."""
+    start = handle.tell()
+    handle.seek(start + BLOCK_BYTES - 1)
+    handle.readline()
+    end = handle.tell()
+    handle.seek(start)
+    return handle.read(end - start)
+
+
+def _cut_at_lines(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what stands below the first line, in blocks of whole lines."""
     rest: list[bytes] = []
-    size = 0
-    for part in _stream(path):
+    size, headed = 0, False
+    for part in parts:
         rest.append(part)
         size += len(part)
         if size < BLOCK_BYTES:
@@ -36,29 +62,27 @@ def whole_lines(path: Path) -> Iterator[bytes]:
         data = b"".join(rest)
         cut = data.rfind(b"\n") + 1
         if cut:
-            yield data[:cut]
+            yield data[data.find(b"\n") + 1 : cut] if not headed else data[:cut]
+            headed = True
         rest, size = [data[cut:]], len(data) - cut
-    if size:
-        yield b"".join(rest)
+    last = b"".join(rest)
+    yield last if headed else last.partition(b"\n")[2]
 
 
-def _stream(path: Path, size: int | None = None) -> Iterator[bytes]:
-    """Yield the bytes of `path`, decompressed where it is gzip (told by its first bytes, not its name).
-
-    Raises:
-        InputError: unreadable, or a compressed file that is damaged or ends early (rows would be lost unseen).
-    """
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as handle:
-            packed = handle.read(2) == _GZIP_MAGIC
-            handle.seek(0)
-            if not packed:
-                while data := handle.read(size or BLOCK_BYTES):
-                    yield data
-                return
-            yield from _inflated(iter(lambda: handle.read(1 << 20), b""), path)
+            yield handle
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}); name a log file") from error
+
+
+def _is_packed(handle: BinaryIO) -> bool:
+    """Return whether the file is gzip (told by its first bytes, not its name)."""
+    packed = handle.read(2) == _GZIP_MAGIC
+    handle.seek(0)
+    return packed
 
 
 def _inflated(parts: Iterator[bytes], path: Path) -> Iterator[bytes]:

@@ -1,0 +1,36 @@
+"""Work done ahead of its use, in threads, its results in the order of its items."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+THREADS: Final = 2
+"""Blocks in work at once: one fills the cores while the other holds Python's lock (two cores, 2026-11: 1 thread takes
+1.3x the time, 3 take the same)."""
+WAITING: Final = 4
+"""Blocks begun and not yet used, at most; bounds the memory."""
+
+
+def worked_ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `work(item)` of each item, in order; the next items are in work while the caller uses a result.
+
+    `items` is drawn from the caller's thread alone.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= WAITING:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
