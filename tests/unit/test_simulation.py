@@ -27,6 +27,7 @@ from segue.simulation import (
     simulate,
     write_store,
 )
+from segue.simulation.behaviour import START_AFTER
 from segue.simulation.listening import make_listeners
 from segue.store import Store
 
@@ -167,7 +168,7 @@ def test_the_frozen_version_keeps_its_bytes() -> None:
     """Raise SIMULATOR_VERSION, and say what changed, where this fails: scores of models refer to these bytes."""
     log = simulate(SimulationConfig(sessions=300, tracks=2000))
     digest = hashlib.blake2b(log.track.tobytes() + log.strength.tobytes(), digest_size=8).hexdigest()
-    assert (SIMULATOR_VERSION, digest) == (2, "8e2e40f13f949566")
+    assert (SIMULATOR_VERSION, digest, log.summary["config_hash"]) == (2, "8e2e40f13f949566", "9500912c60de9edd")
 
 
 def test_the_store_of_a_log_equals_the_prepared_log(tmp_path: Path) -> None:
@@ -198,6 +199,28 @@ def test_the_log_has_the_official_columns_and_nested_flags(tmp_path: Path) -> No
     assert frame.select((pl.col("skip_3") & pl.col("not_skipped")).any()).item() is False
     features = pl.read_csv(next((tmp_path / "log" / "track_features").iterdir()))
     assert tuple(features.columns) == MSSD_FEATURES
+
+
+def test_plays_begin_and_end_as_their_skips_and_neighbours_say(full: SimulatedLog) -> None:
+    first = np.zeros(len(full.track), np.bool_)
+    first[full.offsets[:-1]] = True
+    done = full.behaviour(0, SIZE["sessions"])
+    start, end = done["hist_user_behavior_reason_start"], done["hist_user_behavior_reason_end"]
+    assert np.array_equal(end == "trackdone", np.isin(full.strength, (0, 255)))
+    assert all(start[1:][i] == START_AFTER[end[i]] for i in np.flatnonzero(~first[1:])[:5000].tolist())
+    for values, counts in ((start, calibration.REASON_START_COUNTS), (end, calibration.REASON_END_COUNTS)):
+        for name, count in counts.items():
+            assert abs((values == name).mean() - count / sum(counts.values())) < 0.02, name
+    pauses = sum(done[f"{name}_pause_before_play"] for name in ("no", "short", "long"))
+    assert (pauses == 1).all()
+    assert 0.01 < done["hist_user_behavior_n_seekfwd"].mean() < 0.1
+    assert 0 < done["context_switch"].mean() < 0.1
+
+
+def test_what_listeners_did_repeats(full: SimulatedLog) -> None:
+    one, two = full.behaviour(100, 200), full.behaviour(100, 200)
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert len(one["context_switch"]) == full.offsets[200] - full.offsets[100]
 
 
 @pytest.mark.parametrize("wrong", [{"world": "nowhere"}, {"sessions": 0}, {"tracks": 10}, {"seed": -1}])

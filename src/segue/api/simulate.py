@@ -20,18 +20,21 @@ def simulate(
     seed: int = 1,
     world: str = "full",
     store: bool = False,
+    compare: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write a simulated log in the layout of MSSD to the folder `out`, or a store of it where `store`; return facts.
 
     `sessions` sessions over a catalogue of `tracks` tracks; the same arguments give the same bytes.
-    `world` says why listeners skip (null, track, state, taste, no-reaction, full).
+    `world` says why listeners skip (null, track, state, taste, no-reaction, full); `why` tells it. `compare` adds
+    `comparison`: each statistic beside the aggregates of MSSD that the simulator is calibrated on.
 
     Raises:
         InputError: an unknown world, sizes out of range, or `out` exists and may not be replaced.
     """
-    from segue.simulation import config_of, write_store
+    from segue.simulation import WORLDS, config_of, write_store
+    from segue.simulation import compare as compare_log
     from segue.simulation import simulate as simulate_log
 
     path = Path(out)
@@ -43,4 +46,5 @@ def simulate(
         from segue.events.sinks.mssd import write_mssd  # Polars, which a bare machine lacks
 
         write_mssd(log, path, overwrite=overwrite, progress=progress)
-    return {"out": str(path), "simulated": dict(log.summary)}
+    facts = {"out": str(path), "why": WORLDS[world], "simulated": dict(log.summary)}
+    return facts | {"comparison": compare_log(log)["rows"]} if compare else facts

@@ -111,6 +111,7 @@ def simulate(
     *,
     what: Annotated[Simulated, Flat] = Simulated(),
     store: bool = False,
+    compare: bool = False,
     output: Annotated[Output, Flat] = Output(),
     terminal: Shown,
 ) -> None:
@@ -119,10 +120,13 @@ def simulate(
     Args:
         out: folder to write.
         store: write a store at once instead of a log.
+        compare: print each statistic beside the aggregates of the real data set.
     """
     from segue import api
 
-    facts = api.simulate(out, **asdict(what), store=store, overwrite=output.overwrite, progress=terminal)
+    facts = api.simulate(
+        out, **asdict(what), store=store, compare=compare, overwrite=output.overwrite, progress=terminal
+    )
     terminal.close()
     print(json_text(facts) if output.json else facts_text(facts))
 

@@ -83,6 +83,7 @@ tracks below 100 plays, one for the others) fits all but 1 % of its mass. This i
 `tests/unit/test_simulation.py` repeats the fit.
 """
 # fmt: on
+MINI_SESSIONS: Final = 10_000
 REASON_START_COUNTS: Final = {
     "trackdone": 55075,
     "fwdbtn": 79912,

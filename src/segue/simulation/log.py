@@ -14,8 +14,10 @@ from segue.errors import InputError
 from segue.hashing import splitmix64
 from segue.progress import Progress, Step, silent
 from segue.simulation import calibration
+from segue.simulation import behaviour as behaviour_module
 from segue.simulation import catalogue as catalogue_module
 from segue.simulation import listening as listening_module
+from segue.simulation.behaviour import behave
 from segue.simulation.catalogue import Catalogue, make_catalogue
 from segue.simulation.config import SimulationConfig
 from segue.simulation.listening import common_context, context_names, find_intercept, listen, make_listeners
@@ -26,6 +28,9 @@ NUM_DAYS: Final = 66
 """Until 2018-09-18."""
 CHUNK: Final = 50_000
 """Sessions simulated at a time, so that memory stays flat."""
+
+_DECIDING: Final = (calibration, catalogue_module, listening_module, behaviour_module)
+"""Modules whose constants decide the bytes: `config_hash` covers them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,16 @@ class SimulatedLog:
     catalogue: Catalogue
     summary: Mapping[str, Any]
     """Version, world, sizes, config_hash; what was seen; what the features explain. Stands in every result."""
+
+    def behaviour(self, first: int, last: int) -> dict[str, NDArray[Any]]:
+        """Return how the plays of sessions first..last - 1 began and ended, pauses and seeks, by official name.
+
+        They draw from a generator of their own, which only `first` and the config decide.
+        """
+        rows = slice(int(self.offsets[first]), int(self.offsets[last]))
+        begins = np.zeros(rows.stop - rows.start, dtype=np.bool_)
+        begins[self.offsets[first:last] - rows.start] = True
+        return behave(self.strength[rows], begins, np.random.default_rng([self.summary["seed"], 9, first]))
 
     def titles(self, index: NDArray[np.int64]) -> list[str]:
         """Return invented titles, marked simulated."""
@@ -82,7 +97,7 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
     days = np.random.default_rng([config.seed, 5]).integers(0, NUM_DAYS, config.sessions)
     date = (FIRST_DAY + np.sort(days)).astype(np.int32)
     track, strength = rows.pop("track"), rows.pop("strength")
-    summary = config.describe(calibration, catalogue_module, listening_module) | {
+    summary = config.describe(*_DECIDING) | {
         "rows": len(track),
         "tracks_seen": len(np.unique(track)),
         "features_explain": round(catalogue.explained, 4),

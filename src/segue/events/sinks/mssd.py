@@ -84,6 +84,9 @@ class Log(Protocol):
     def summary(self) -> Mapping[str, Any]:
         """What stands in simulation.json."""
 
+    def behaviour(self, first: int, last: int) -> Mapping[str, NDArray[Any]]:
+        """Return pauses, seeks, context switches and reasons of sessions first..last - 1, by official name."""
+
     def titles(self, index: NDArray[np.int64]) -> list[str]:
         """Return titles of catalogue indices."""
 
@@ -122,8 +125,6 @@ def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
     lengths = np.diff(log.offsets[first : last + 1])
     position = np.arange(rows.stop - rows.start) - np.repeat(log.offsets[first:last] - rows.start, lengths)
     strength, known = log.strength[rows], log.strength[rows] <= 3
-    skip_2 = known & (strength >= 2)
-    started = np.where(np.concatenate(([False], skip_2[:-1])) & (position > 0), "fwdbtn", "trackdone")
     names = pl.Series(list(log.context_names))
     return pl.DataFrame(
         {
@@ -132,22 +133,15 @@ def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
             "session_length": np.repeat(lengths, lengths),
             "track_id_clean": _text(log.track_ids[log.track[rows]]),
             "skip_1": known & (strength >= 3),
-            "skip_2": skip_2,
+            "skip_2": known & (strength >= 2),
             "skip_3": known & (strength >= 1),
             "not_skipped": strength == 0,
-            "context_switch": np.zeros(len(strength), np.uint8),
-            "no_pause_before_play": np.ones(len(strength), np.uint8),
-            "short_pause_before_play": np.zeros(len(strength), np.uint8),
-            "long_pause_before_play": np.zeros(len(strength), np.uint8),
-            "hist_user_behavior_n_seekfwd": np.zeros(len(strength), np.uint8),
-            "hist_user_behavior_n_seekback": np.zeros(len(strength), np.uint8),
+            **log.behaviour(first, last),
             "hist_user_behavior_is_shuffle": log.event[columns.SHUFFLE][rows],
             "hour_of_day": log.event[columns.HOUR][rows],
             "date": np.full(len(strength), day.isoformat()),
             "premium": log.event[columns.PREMIUM][rows],
             "context_type": names.gather(log.event[columns.CONTEXT_TYPE][rows].astype(np.uint32)),
-            "hist_user_behavior_reason_start": started,
-            "hist_user_behavior_reason_end": np.where(skip_2, "fwdbtn", "trackdone"),
             "p_listen": log.event[columns.ORACLE_P_LISTEN][rows],
             "p_listen_common": log.event[columns.ORACLE_P_LISTEN_COMMON][rows],
         }
