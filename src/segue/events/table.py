@@ -97,3 +97,11 @@ def encode_text(texts: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
     index = pl.DataFrame({"text": unique, "code": np.arange(len(unique), dtype=np.int32)})
     codes = pl.DataFrame({"text": texts}).join(index, on="text", how="left", maintain_order="left")["code"]
     return codes.to_numpy(), unique
+
+
+def shared_codes(name: str) -> pl.Series:
+    """Return an empty Categorical column: what is cast to its dtype while it lives gets one code a text, from 0 on.
+
+    (Polars forgets the codes of a dtype when its last column goes.)
+    """
+    return pl.Series(name, [], pl.Categorical(pl.Categories.random(name, pl.UInt32)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segue.errors import InputError
 from segue.events.rejects import Rejects
-from segue.events.table import EventTable, Side, ordered_side
+from segue.events.table import EventTable, Side, ordered_side, shared_codes
 from segue.sessions.order import Ordered, SeenKeys, order_rows, packed
 from segue.store.manifest import Manifest, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
@@ -23,11 +23,11 @@ from segue.store.writer import SessionColumns, StoreWriter, TrackTable
 
 @dataclass(frozen=True)
 class Part:
-    """One file's sessions, spilled to `folder` with its own track codes."""
+    """One file's sessions, spilled to `file`; tracks by the codes of the assembly."""
 
-    folder: Path
-    track_ids: pl.Series
-    """Distinct ids by code; only ids that a kept row names."""
+    file: Path
+    arrays: Mapping[str, tuple[str, int, int]]
+    """Dtype, first byte and length of each spilled array."""
     categories: Mapping[str, tuple[str, ...]]
 
 
@@ -38,6 +38,9 @@ class Assembly:
         self._folder = folder
         self._rejects = rejects
         self._seen = SeenKeys()
+        self._codes = shared_codes("tracks")
+        self._texts: list[pl.Series] = []
+        self._num_texts = 0
         self.parts: list[Part] = []
         self.side: dict[str, Side] = {}
 
@@ -53,13 +56,29 @@ class Assembly:
         elif list(side) != list(self.side):
             raise InputError(f"{table.name} has other columns than the first file; prepare them apart")
         ordered = order_rows(table, self._seen, self._rejects)
-        folder = self._folder / f"{len(self.parts):05d}"
-        folder.mkdir()
-        self.parts.append(_spill(folder, table, ordered, side))
+        arrays, categories = _session_arrays(table, ordered, side)
+        used = np.flatnonzero(np.bincount(arrays["tracks"], minlength=len(table.track_ids)))
+        codes = np.zeros(len(table.track_ids), np.int32)
+        codes[used] = self._coded(table.track_ids.gather(used))
+        arrays["tracks"] = codes[arrays["tracks"]]
+        self.parts.append(_spill(self._folder / f"{len(self.parts):05d}", arrays, categories))
 
-    def vocabulary(self) -> pl.Series:
-        """Return every track id once, in UTF-8 byte order."""
-        return pl.concat([part.track_ids for part in self.parts]).unique().sort()
+    def _coded(self, texts: pl.Series) -> NDArray[np.int32]:
+        """Return the code of each distinct text, the same for all files; new texts are kept in order of their codes."""
+        codes = texts.cast(self._codes.dtype).to_physical().to_numpy().astype(np.int32)
+        fresh = np.flatnonzero(codes >= self._num_texts)
+        self._texts.append(texts.gather(fresh[np.argsort(codes[fresh])]))
+        self._num_texts += len(fresh)
+        assert int(codes.max(initial=-1)) < self._num_texts, "codes are given one by one"
+        return codes
+
+    def vocabulary(self) -> tuple[pl.Series, NDArray[np.int32]]:
+        """Return every track id once, in UTF-8 byte order, and the table row of each code."""
+        texts = pl.concat(self._texts)
+        order = texts.arg_sort().to_numpy()
+        rows = np.zeros(len(texts), np.int32)
+        rows[order] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
+        return texts.gather(order), rows
 
     def columns(self) -> tuple[SideColumn, ...]:
         """Return the side columns of the store; categories are the values seen, in UTF-8 byte order."""
@@ -71,21 +90,19 @@ class Assembly:
         seen = {text for part in self.parts for text in part.categories.get(name, ())}
         return tuple(sorted(seen, key=lambda text: text.encode("utf-8")))
 
-    def shards(self, vocabulary: pl.Series) -> Iterable[SessionColumns]:
-        """Yield the sessions of each file with their final track rows."""
-        index = pl.DataFrame({"id": vocabulary, "row": np.arange(len(vocabulary), dtype=np.int32) + NUM_SPECIALS})
+    def shards(self, rows: NDArray[np.int32]) -> Iterable[SessionColumns]:
+        """Yield the sessions of each file with their final track rows, given the row of each code."""
         for part in self.parts:
-            joined = pl.DataFrame({"id": part.track_ids}).join(index, on="id", how="left", maintain_order="left")
-            yield self._shard(part, joined["row"].to_numpy())
+            yield self._shard(part, rows)
 
     def _shard(self, part: Part, rows: NDArray[np.int32]) -> SessionColumns:
         side: dict[str, NDArray[Any]] = {}
         for name in self.side:
             values = _load(part, name)
-            own = part.categories.get(name, ())
-            if own:
-                merged = {text: code for code, text in enumerate(self._categories(name))}
-                values = np.array([merged[text] for text in own], values.dtype)[values]
+            own, merged = part.categories.get(name, ()), self._categories(name)
+            if own != merged:
+                code = {text: number for number, text in enumerate(merged)}
+                values = np.array([code[text] for text in own], values.dtype)[values]
             side[name] = values
         return SessionColumns(
             tracks=rows[_load(part, "tracks")],
@@ -122,11 +139,11 @@ def write_store(
             assembly.add(table)
         rejects.close()
         questions.check()
-        vocabulary = assembly.vocabulary()
+        vocabulary, rows = assembly.vocabulary()
         if len(vocabulary) == 0:
             raise InputError(f"no usable row was read, so {store} is not written; see {rejects.path}")
         with StoreWriter(store, questions.source(), assembly.columns(), overwrite=overwrite) as writer:
-            for shard in assembly.shards(vocabulary):
+            for shard in assembly.shards(rows):
                 writer.add_shard(shard)
             return writer.finish(Vocabulary(*packed(vocabulary)), questions.tracks(vocabulary))
 
@@ -135,27 +152,40 @@ def _declared(column: Side) -> Side:
     return Side(column.values[:0], column.dtype, column.level, ())
 
 
-def _spill(folder: Path, table: EventTable, ordered: Ordered, side: Mapping[str, Side]) -> Part:
-    track = _taken(table.track, ordered.rows)
-    used = np.bincount(track, minlength=len(table.track_ids)) > 0
-    renumbered = (np.cumsum(used) - 1).astype(np.int32)
+def _session_arrays(
+    table: EventTable, ordered: Ordered, side: Mapping[str, Side]
+) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, ...]]]:
+    """Return a table's columns in store order, tracks still by its own codes, and the categories that rows name."""
     arrays = {
-        "tracks": renumbered[track],
+        "tracks": _taken(table.track, ordered.rows),
         "strength": _taken(table.strength, ordered.rows),
         "offsets": ordered.offsets,
         "session_key": ordered.session_key,
     }
     categories: dict[str, tuple[str, ...]] = {}
     for name, column in side.items():
-        values = _taken(column.values, ordered.rows)
+        values = column.values
+        if column.level == "session":
+            first = ordered.offsets[:-1]
+            values = values[first if ordered.rows is None else ordered.rows[first]]
+        else:
+            values = _taken(values, ordered.rows)
         if column.categories:
             kept = np.bincount(values, minlength=len(column.categories)) > 0
             categories[name] = tuple(c for c, seen in zip(column.categories, kept, strict=True) if seen)
             values = (np.cumsum(kept) - 1).astype(values.dtype)[values]
-        arrays[name] = values if column.level == "event" else values[ordered.offsets[:-1]]
-    for name, values in arrays.items():
-        np.save(folder / f"{name}.npy", values, allow_pickle=False)
-    return Part(folder, table.track_ids.filter(pl.Series(used)), categories)
+        arrays[name] = values
+    return arrays, categories
+
+
+def _spill(file: Path, arrays: Mapping[str, NDArray[Any]], categories: Mapping[str, tuple[str, ...]]) -> Part:
+    """Write arrays end to end."""
+    places: dict[str, tuple[str, int, int]] = {}
+    with file.open("wb") as handle:
+        for name, values in arrays.items():
+            places[name] = (values.dtype.str, handle.tell(), len(values))
+            np.ascontiguousarray(values).tofile(handle)
+    return Part(file, places, categories)
 
 
 def _taken(values: NDArray[Any], rows: NDArray[np.int64] | None) -> NDArray[Any]:
@@ -163,5 +193,5 @@ def _taken(values: NDArray[Any], rows: NDArray[np.int64] | None) -> NDArray[Any]
 
 
 def _load(part: Part, name: str) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(part.folder / f"{name}.npy", allow_pickle=False)
-    return array
+    dtype, first, length = part.arrays[name]
+    return np.fromfile(part.file, dtype, length, offset=first)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ from segue.files import replaced_folder, write_json
 from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary
 
+_SAVERS: Final = 4
+"""Arrays saved at once: a disk makes several small files durable in the time of one."""
 TEXT_COLUMNS = (columns.TITLE, columns.ARTIST)
 
 
@@ -62,11 +67,14 @@ class StoreWriter:
         self._shards: list[Shard] = []
         self._digest = hashlib.blake2b(digest_size=16)
         self._stack = ExitStack()
+        self._pool = ThreadPoolExecutor(_SAVERS)
+        self._saving: list[Future[None]] = []
         self._context = replaced_folder(path, overwrite=overwrite, marker=MANIFEST)
         self._finished = False
 
     def __enter__(self) -> StoreWriter:
         self._folder = self._stack.enter_context(self._context)
+        self._stack.enter_context(self._pool)  # left first: nothing is renamed or removed while it is being saved
         return self
 
     def __exit__(
@@ -79,6 +87,7 @@ class StoreWriter:
 
     def add_shard(self, sessions: SessionColumns) -> None:
         """Write one shard; lengths and dtypes are asserted."""
+        self._settle(4 + len(self._side))  # arrays stay in memory until they are saved: one shard's, at most
         num_rows, num_sessions = len(sessions.tracks), len(sessions.session_key)
         assert len(sessions.offsets) == num_sessions + 1, "one offset more than sessions"
         assert int(sessions.offsets[-1]) == num_rows, "the last offset closes the rows"
@@ -112,6 +121,7 @@ class StoreWriter:
             feature_names=table.feature_names,
         )
         manifest = Manifest(**{**vars(manifest), "fingerprint": self._digest.hexdigest()})
+        self._settle(0)
         write_json(self._folder / MANIFEST, manifest.to_json())
         self._finished = True
         return manifest
@@ -131,13 +141,25 @@ class StoreWriter:
                 self._save(folder, name, values, "<f4", num_tracks)
         return tuple(present)
 
+    def _settle(self, left: int) -> None:
+        """Wait until at most `left` arrays are still being saved; raise what a save raised."""
+        while len(self._saving) > left:
+            self._saving.pop(0).result()
+
     def _save(self, folder: Path, name: str, array: NDArray[np.generic], dtype: str, length: int) -> None:
         """Save one array as little-endian `dtype` and take it into the fingerprint."""
         assert len(array) == length, f"{name}: {len(array)} values for {length} rows"
         stored = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
-        np.save(folder / f"{name}.npy", stored, allow_pickle=False)
+        self._saving.append(self._pool.submit(_save_durably, folder / f"{name}.npy", stored))
         self._digest.update(f"{name}:{stored.dtype.str}:{stored.shape}".encode())
         self._digest.update(stored.reshape(-1).view(np.uint8).data)
+
+
+def _save_durably(path: Path, array: NDArray[np.generic]) -> None:
+    with path.open("wb") as handle:
+        np.save(handle, array, allow_pickle=False)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def assert_rows(tracks: NDArray[np.int32], num_tracks: int) -> None:

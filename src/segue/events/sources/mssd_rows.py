@@ -26,6 +26,7 @@ from segue.events.rejects import (
 )
 from segue.events.skips import BRIEFLY, MOSTLY, TO_ITS_END, UNKNOWN_STRENGTH, VERY_BRIEFLY
 from segue.events.sources.text import Block, Layout, count_bytes, num_lines, parse_block
+from segue.events.table import shared_codes
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = columns.MSSD_LOG[:8]
 _SHUFFLE: Final = "hist_user_behavior_is_shuffle"
@@ -47,16 +48,16 @@ _STRENGTH[[7, 6, 4, 8, 0]] = VERY_BRIEFLY, BRIEFLY, MOSTLY, TO_ITS_END, UNKNOWN_
 
 @dataclass(frozen=True)
 class Codes:
-    """Categorical types of one file: its blocks give the same code to the same text."""
+    """What keeps the codes of one file: its blocks give the same code to the same text."""
 
-    session: Any  # Polars dtypes: beartype refuses them
-    track: Any
-    context: Any
+    session: pl.Series
+    track: pl.Series
+    context: pl.Series
 
     @classmethod
     def fresh(cls) -> Codes:
         """Return codes of which none is given yet."""
-        return cls(*(pl.Categorical(pl.Categories.random(name, pl.UInt32)) for name in ("session", "track", "context")))
+        return cls(*map(shared_codes, ("session", "track", "context")))
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def _rows(frame: pl.DataFrame, line: NDArray[np.int64] | None, lines: int, codes
     values = {columns.POSITION: _POSITION, columns.STRENGTH: columns.STRENGTH, columns.SHUFFLE: _SHUFFLE}
     values |= {columns.HOUR: _HOUR, columns.PREMIUM: _PREMIUM, columns.DATE: _DATE}
     return Rows(
-        run_session=session.filter(start).cast(codes.session),
+        run_session=session.filter(start).cast(codes.session.dtype),
         run_length=np.diff(first, append=frame.height).astype(np.int32),
-        track=frame[_TRACK].cast(codes.track),
-        context=frame[_CONTEXT].cast(codes.context),
+        track=frame[_TRACK].cast(codes.track.dtype),
+        context=frame[_CONTEXT].cast(codes.context.dtype),
         values={name: frame[column].to_numpy() for name, column in values.items()},
         line=line,
         num_lines=lines,
