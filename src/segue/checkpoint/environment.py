@@ -71,12 +71,17 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the source tree that this file belongs to, or None where it is in none."""
+    """Return the commit of the source tree that this file belongs to, or None where it is in none.
+
+    '+changes' follows where a tracked file differs from that commit.
+    """
     here = Path(__file__)
     try:
         tracked = ["git", "-C", str(here.parent), "ls-files", "--error-unmatch", here.name]
         subprocess.run(tracked, check=True, capture_output=True, timeout=10)
         head = ["git", "-C", str(here.parent), "rev-parse", "HEAD"]
-        return subprocess.run(head, check=True, capture_output=True, timeout=10, text=True).stdout.strip()
+        commit = subprocess.run(head, check=True, capture_output=True, timeout=10, text=True).stdout.strip()
+        same = subprocess.run(["git", "-C", str(here.parent), "diff", "--quiet", "HEAD"], timeout=10).returncode == 0
+        return commit if same else f"{commit}+changes"
     except (OSError, subprocess.SubprocessError):
         return None
