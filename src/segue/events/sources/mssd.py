@@ -119,14 +119,15 @@ def _layout(path: Path) -> Layout:
 
 def _table(log: _Log) -> EventTable:
     """Return what has been read of a file as one table."""
-    context, contexts = _distinct([rows.context for rows in log.rows])
+    context, contexts = _distinct([rows.context for rows in log.rows])  # by run
     if len(contexts) > _MOST_CONTEXTS:
         raise InputError(
             f"{log.path.name}: {len(contexts)} context types, at most {_MOST_CONTEXTS} can be told apart; is this an "
             "MSSD log?"
         )
-    run, session_ids = _distinct([rows.run_session for rows in log.rows], in_order=True)
+    run, session_ids = _distinct([rows.session for rows in log.rows], in_order=True)
     track, track_ids = _distinct([rows.track for rows in log.rows])
+    context = np.repeat(context.astype(np.uint8), np.concatenate([rows.context_length for rows in log.rows]))
     strength = log.taken(columns.STRENGTH)
     side: dict[str, Side] = {
         columns.INFERRED: known_side(columns.INFERRED, np.zeros(len(strength), np.bool_)),
@@ -137,7 +138,7 @@ def _table(log: _Log) -> EventTable:
     return EventTable(
         name=log.path.name,
         session_ids=session_ids,
-        session=np.repeat(run, np.concatenate([rows.run_length for rows in log.rows])),
+        session=np.repeat(run, np.concatenate([rows.session_length for rows in log.rows])),
         position=log.taken(columns.POSITION),
         track_ids=track_ids,
         track=track,

@@ -62,14 +62,16 @@ class Codes:
 
 @dataclass(frozen=True)
 class Rows:
-    """The sound rows of one block, in file order; consecutive rows of one session are a run."""
+    """The sound rows of one block, in file order; session and context type by runs of consecutive rows."""
 
-    run_session: pl.Series
+    session: pl.Series
     """Categorical [runs]."""
-    run_length: NDArray[np.int32]
+    session_length: NDArray[np.int32]
+    """Rows of each run."""
+    context: pl.Series
+    context_length: NDArray[np.int32]
     track: pl.Series
     """Categorical [rows]."""
-    context: pl.Series
     values: dict[str, NDArray[Any]]
     """Position, strength, shuffle, hour, premium, date (days), by column of the store, [rows]."""
     line: NDArray[np.int64] | None
@@ -93,21 +95,28 @@ def block_rows(data: bytes, layout: Layout, codes: Codes, name: str) -> Rows:
 
 
 def _rows(frame: pl.DataFrame, line: NDArray[np.int64] | None, lines: int, codes: Codes, held: HeldRejects) -> Rows:
-    session = frame[_SESSION]
-    start = (session != session.shift(1)).fill_null(True)
-    first = np.flatnonzero(start.to_numpy())
+    sessions, session_length = _runs(frame[_SESSION])
+    contexts, context_length = _runs(frame[_CONTEXT])
     values = {columns.POSITION: _POSITION, columns.STRENGTH: columns.STRENGTH, columns.SHUFFLE: _SHUFFLE}
     values |= {columns.HOUR: _HOUR, columns.PREMIUM: _PREMIUM, columns.DATE: _DATE}
     return Rows(
-        run_session=session.filter(start).cast(codes.session.dtype),
-        run_length=np.diff(first, append=frame.height).astype(np.int32),
+        session=sessions.cast(codes.session.dtype),
+        session_length=session_length,
+        context=contexts.cast(codes.context.dtype),
+        context_length=context_length,
         track=frame[_TRACK].cast(codes.track.dtype),
-        context=frame[_CONTEXT].cast(codes.context.dtype),
         values={name: frame[column].to_numpy() for name, column in values.items()},
         line=line,
         num_lines=lines,
         held=held,
     )
+
+
+def _runs(texts: pl.Series) -> tuple[pl.Series, NDArray[np.int32]]:
+    """Return the text of each run of equal texts, and its length."""
+    start = (texts != texts.shift(1)).fill_null(True)
+    length = np.diff(np.flatnonzero(start.to_numpy()), append=len(texts))
+    return texts.filter(start), length.astype(np.int32)
 
 
 def _proven(data: bytes, layout: Layout) -> pl.DataFrame | None:
@@ -146,12 +155,16 @@ def _strength(frame: pl.DataFrame) -> NDArray[np.uint8]:
 
 def _days(dates: pl.Series) -> pl.Series:
     """Return days since 1970-01-01, Int32; null where a date is no yyyy-mm-dd."""
-    one = len(dates) > 0 and bool((dates == dates[0]).all(ignore_nulls=False))
-    texts = dates[:1] if one else dates.unique()
-    days = texts.str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32)
-    if one:
-        return days.new_from_index(0, len(dates))
-    return dates.replace_strict(texts, days, default=None, return_dtype=pl.Int32)
+    runs, length = _runs(dates)
+    if len(runs) > len(dates) // 2:
+        texts = dates.unique()
+        return dates.replace_strict(texts, _day_numbers(texts), default=None, return_dtype=pl.Int32)
+    rows = np.repeat(np.arange(len(runs), dtype=np.uint32), length)
+    return _day_numbers(runs)[rows].alias(dates.name)
+
+
+def _day_numbers(dates: pl.Series) -> pl.Series:
+    return dates.str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32)
 
 
 def _judged(block: Block, held: HeldRejects) -> tuple[pl.DataFrame, NDArray[np.int64]]:
