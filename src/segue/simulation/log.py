@@ -13,8 +13,8 @@ from segue import columns
 from segue.errors import InputError
 from segue.hashing import splitmix64
 from segue.progress import Progress, Step, silent
-from segue.simulation import calibration
 from segue.simulation import behaviour as behaviour_module
+from segue.simulation import calibration
 from segue.simulation import catalogue as catalogue_module
 from segue.simulation import listening as listening_module
 from segue.simulation.behaviour import behave
