@@ -6,11 +6,13 @@ Seeds are fixed, and every statement is over several. World `full` shows that th
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse, stats
 
 from segue import api
@@ -28,6 +30,15 @@ from small_recipes import small_recipe
 
 TRACKS = 20_000
 """Fewer would leave most plays to one track: what top tracks cover is calibrated."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tests beside this one have the other cores: threads that wait for each other made this file 20 times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 # --- null: skips at random ---------------------------------------------------------------------------------
