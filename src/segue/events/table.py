@@ -66,7 +66,7 @@ class EventTable:
     position: NDArray[np.signedinteger[Any]]
     """Order within the session, [rows]; only the order counts."""
     track_ids: pl.Series
-    """String [T], text of the track codes, distinct."""
+    """String [T], text of the track codes, distinct; or Categorical, of one dtype for all files."""
     track: NDArray[np.int32]
     """Code of each row's track, int32 [rows]."""
     strength: NDArray[np.uint8]

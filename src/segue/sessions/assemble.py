@@ -38,9 +38,9 @@ class Assembly:
         self._folder = folder
         self._rejects = rejects
         self._seen = SeenKeys()
-        self._codes = shared_codes("tracks")
+        self._codes: pl.Series | None = None
         self._texts: list[pl.Series] = []
-        self._num_texts = 0
+        self._known = np.zeros(0, np.bool_)
         self.parts: list[Part] = []
         self.side: dict[str, Side] = {}
 
@@ -64,20 +64,29 @@ class Assembly:
         self.parts.append(_spill(self._folder / f"{len(self.parts):05d}", arrays, categories))
 
     def _coded(self, texts: pl.Series) -> NDArray[np.int32]:
-        """Return the code of each distinct text, the same for all files; new texts are kept in order of their codes."""
-        codes = texts.cast(self._codes.dtype).to_physical().to_numpy().astype(np.int32)
-        fresh = np.flatnonzero(codes >= self._num_texts)
-        self._texts.append(texts.gather(fresh[np.argsort(codes[fresh])]))
-        self._num_texts += len(fresh)
-        assert int(codes.max(initial=-1)) < self._num_texts, "codes are given one by one"
+        """Return the code of each distinct text, the same for all files; texts met first are kept.
+
+        A Categorical column of one dtype for all files brings its codes along.
+        """
+        if self._codes is None:
+            self._codes = texts[:0] if isinstance(texts.dtype, pl.Categorical) else shared_codes("tracks")
+        coded = texts.cast(self._codes.dtype)
+        codes = coded.to_physical().to_numpy().astype(np.int32)
+        missing = int(codes.max(initial=-1)) + 1 - len(self._known)
+        if missing > 0:
+            self._known = np.append(self._known, np.zeros(missing, np.bool_))
+        fresh = np.flatnonzero(~self._known[codes])
+        self._known[codes[fresh]] = True
+        self._texts.append(coded.gather(fresh))
         return codes
 
     def vocabulary(self) -> tuple[pl.Series, NDArray[np.int32]]:
         """Return every track id once, in UTF-8 byte order, and the table row of each code."""
-        texts = pl.concat(self._texts)
+        coded = pl.concat(self._texts)
+        texts = coded.cast(pl.String)
         order = texts.arg_sort().to_numpy()
-        rows = np.zeros(len(texts), np.int32)
-        rows[order] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
+        rows = np.zeros(len(self._known), np.int32)
+        rows[coded.to_physical().to_numpy()[order]] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
         return texts.gather(order), rows
 
     def columns(self) -> tuple[SideColumn, ...]:

@@ -23,7 +23,7 @@ from segue.events.sources.ahead import worked_ahead
 from segue.events.sources.mssd_rows import WANTED, Codes, Rows, block_rows
 from segue.events.sources.raw import whole_lines
 from segue.events.sources.text import Layout, read_layout
-from segue.events.table import EventTable, Side, known_side
+from segue.events.table import EventTable, Side, known_side, shared_codes
 
 _LAST_VALUES: Final = frozenset(
     {
@@ -42,7 +42,7 @@ class _Log:
 
     path: Path
     layout: Layout
-    codes: Codes = field(default_factory=Codes.fresh)
+    codes: Codes
     rows: list[Rows] = field(default_factory=list)
     first_lines: list[int] = field(default_factory=lambda: [2])
 
@@ -97,8 +97,9 @@ def read_mssd(paths: Sequence[Path], rejects: Rejects) -> Iterator[EventTable]:
 
 def _blocks(paths: Sequence[Path]) -> Iterator[tuple[_Log, bytes | None]]:
     """Yield each file's blocks, and None at its end."""
+    tracks = shared_codes("track")
     for path in paths:
-        log = _Log(path, _layout(path))
+        log = _Log(path, _layout(path), Codes(tracks))
         for data in whole_lines(path):
             yield log, data
         yield log, None
@@ -137,7 +138,7 @@ def _table(log: _Log) -> EventTable:
         side[name] = known_side(name, log.taken(name))
     return EventTable(
         name=log.path.name,
-        session_ids=session_ids,
+        session_ids=session_ids.cast(pl.String),
         session=np.repeat(run, np.concatenate([rows.session_length for rows in log.rows])),
         position=log.taken(columns.POSITION),
         track_ids=track_ids,
@@ -149,7 +150,7 @@ def _table(log: _Log) -> EventTable:
 
 
 def _distinct(blocks: list[pl.Series], *, in_order: bool = False) -> tuple[NDArray[np.int32], pl.Series]:
-    """Return `(code of each row int32, text by code)` of Categorical blocks, no code unused.
+    """Return `(code of each row int32, Categorical text by code)` of Categorical blocks, no code unused.
 
     Codes are in order of first appearance where asked, else in no order (threads gave them).
     """
@@ -161,10 +162,10 @@ def _distinct(blocks: list[pl.Series], *, in_order: bool = False) -> tuple[NDArr
     if in_order:
         kept = kept[np.argsort(first[kept])]
     elif len(kept) == len(first):
-        return physical, texts.gather(first).cast(pl.String)
+        return physical, texts.gather(first)
     code = np.zeros(len(first), np.int32)
     code[kept] = np.arange(len(kept), dtype=np.int32)
-    return code[physical], texts.gather(first[kept]).cast(pl.String)
+    return code[physical], texts.gather(first[kept])
 
 
 def _lines(log: _Log) -> NDArray[np.int64] | None:

@@ -7,7 +7,7 @@ space, `columns - 1` separators a row, and no null. What fails any of it is read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -50,14 +50,10 @@ _STRENGTH[[7, 6, 4, 8, 0]] = VERY_BRIEFLY, BRIEFLY, MOSTLY, TO_ITS_END, UNKNOWN_
 class Codes:
     """What keeps the codes of one file: its blocks give the same code to the same text."""
 
-    session: pl.Series
     track: pl.Series
-    context: pl.Series
-
-    @classmethod
-    def fresh(cls) -> Codes:
-        """Return codes of which none is given yet."""
-        return cls(*map(shared_codes, ("session", "track", "context")))
+    """One for all files."""
+    session: pl.Series = field(default_factory=lambda: shared_codes("session"))
+    context: pl.Series = field(default_factory=lambda: shared_codes("context"))
 
 
 @dataclass(frozen=True)
