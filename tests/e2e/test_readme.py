@@ -1,0 +1,123 @@
+"""What the README shows runs: its Python as it stands, its shell lines through the command itself."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import segue
+from segue.cli.main import main, make_app
+from small_recipes import SMALL
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PUBLIC = {"prepare_table", "Store", "train", "evaluate", "load", "objectives"}
+"""Design, 'Public API'."""
+SHORT = SMALL | {"training.epochs": 1}
+USUAL = ("user", "timestamp", "track_id", "played", "duration")
+"""Usual column names, which `prepare_table` finds unasked."""
+NAMED = ("user", "started_at", "track_id", "seconds_played", "seconds")
+"""Column names that the README's shell lines name."""
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def python_block(mark: str) -> str:
+    """Return the one Python block that holds `mark`."""
+    (block,) = [block for block in blocks("python") if mark in block]
+    return block
+
+
+def command_lines() -> list[list[str]]:
+    """Return the words after `segue` of every shell line of the README that calls it, comments left out."""
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    calls = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in calls if words[:1] == ["segue"]]
+
+
+def write_plays(path: Path, head: tuple[str, ...]) -> None:
+    """Write a log of 30 listeners: 9 plays each, unequal gaps, shares from a skip to the whole track."""
+    generator = np.random.default_rng(0)
+    lines = [",".join(head)]
+    for user in range(30):
+        for place in range(9 if user % 3 else 4):
+            track, played = (user * 7 + place * generator.integers(1, 4)) % 120, generator.integers(5, 200)
+            at = 1_600_000_000 + user * 86_400 + place * 200
+            lines.append(f"listener {user},{at},track_{track},{played},200")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_the_public_names_are_those_of_the_design() -> None:
+    assert set(segue.__all__) == PUBLIC
+    assert all(getattr(segue, name) is not None for name in PUBLIC)
+    assert callable(segue.objectives.skip_contrastive_loss)
+
+
+def test_the_python_of_the_readme_runs_on_a_small_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_plays(tmp_path / "plays.csv", USUAL)
+    code = python_block("import segue\n")
+    shortened = code.replace('{"training.epochs": 10}', repr(SHORT))
+    assert shortened != code, "the README trains otherwise now: shorten it here too"
+    *rest, last = shortened.strip().splitlines()
+    assert last.startswith("segue.load("), "the README's last line recommends"
+    names: dict[str, object] = {}
+    exec("\n".join([*rest, f"found = {last}"]), names)  # noqa: S102 - our own README
+    found = names["found"]
+    assert isinstance(found, list)
+    assert len(found) == 20
+    assert all(math.isfinite(row["score"]) and row["track"].startswith("track_") for row in found)
+
+
+def test_the_foreign_model_trains_in_under_twenty_lines() -> None:
+    code = python_block("nn.GRU")
+    assert len([line for line in code.splitlines() if line.strip()]) < 20
+    names: dict[str, object] = {"__name__": "foreign"}
+    exec(code, names)  # noqa: S102 - our own README
+    torch.manual_seed(0)
+    model = names["Foreign"](50, 16)  # type: ignore[operator]
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    tracks = torch.randint(1, 51, (12, 9))
+    tracks[0, 4:] = 0
+    skipped = (torch.rand(12, 9) < 0.4) & (tracks > 0)
+    skipped[1], skipped[2] = False, True  # one session without skips, one all skips
+    losses = []
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss = model.loss(tracks, skipped, (tracks > 0) & ~skipped)
+        loss.backward()
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+        optimiser.step()
+        losses.append(loss.item())
+    assert all(map(math.isfinite, losses))
+    assert losses[-1] < losses[0]
+
+
+def test_every_shell_line_of_the_readme_parses() -> None:
+    calls = command_lines()
+    assert {words[0] for words in calls} >= {"demo", "prepare", "inspect", "train", "evaluate", "recommend"}
+    app = make_app()
+    for words in calls:
+        app.parse_args(words, print_error=False, exit_on_error=False)
+
+
+def test_the_shell_lines_on_ones_own_log_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_plays(tmp_path / "plays.csv", NAMED)
+    sets = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
+    for words in command_lines():
+        if words[0] != "demo":
+            assert main([*words, *(sets if words[0] == "train" else [])]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert "HR@10" in shown
+    assert "rank  track" in shown
