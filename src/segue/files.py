@@ -117,8 +117,23 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FormatError(f"{path} is missing; is {path.parent} the folder you meant?") from error
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is no readable JSON ({error}); the folder is damaged") from error
+
+
+def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
+    """Return the JSON object of `path`, which has at least `keys`.
+
+    Raises:
+        FormatError: the file is missing, is no JSON, or is no such object.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise FormatError(f"{path} holds no JSON object; the folder is damaged")
+    missing = [key for key in keys if key not in document]
+    if missing:
+        raise FormatError(f"{path} lacks {', '.join(missing)}; the folder is damaged")
+    return document
 
 
 def plain_name(name: str, where: str) -> str:

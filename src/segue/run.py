@@ -7,20 +7,22 @@ bad input, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import segue
 from segue import api
 from segue.config import parse_override
-from segue.errors import InputError, SegueError
-from segue.progress import Step
+from segue.errors import InputError, NonFiniteError, SegueError
+from segue.output import DONE, FAILED, failure, json_text, printable, printable_lines
+from segue.progress import Progress, Step, silent
 
 REPORT_EVERY_S: Final = 10.0
 """Seconds between two lines of progress."""
-SCHEMA_VERSION: Final = 1
 
 
 class Lines:
@@ -37,51 +39,67 @@ class Lines:
             return
         self._last, self._stage = now, step.stage
         of = "" if step.total is None else f" of {step.total}"
-        print(f"{step.stage}: {step.done}{of} {step.unit} {step.note}".rstrip(), file=sys.stderr, flush=True)
+        line = f"{step.stage}: {step.done}{of} {step.unit} {step.note}".rstrip()
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the three verbs."""
-    parser = argparse.ArgumentParser(prog="python -m segue.run", description=__doc__)
+    how = argparse.ArgumentParser(add_help=False)  # before the verb or after it
+    how.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress, only errors")
+    how.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help="an error shows its traceback")
+    parser = argparse.ArgumentParser(prog="python -m segue.run", description=__doc__, parents=[how])
+    parser.add_argument("--version", action="version", version=segue.__version__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    simulate = verbs.add_parser("simulate", help="write a simulated store")
-    simulate.add_argument("out")
-    simulate.add_argument("--sessions", type=int, default=10_000)
-    simulate.add_argument("--tracks", type=int, default=50_704)
-    simulate.add_argument("--seed", type=int, default=1)
-    simulate.add_argument("--world", default="full")
-    simulate.add_argument("--store", action="store_true", help="write a store (here the only form)")
-    simulate.add_argument("--overwrite", action="store_true")
-    train = verbs.add_parser("train", help="train a recipe on a store")
-    train.add_argument("store")
-    train.add_argument("run")
-    train.add_argument("--recipe")
-    train.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
-    train.add_argument("--seed", type=int)
-    train.add_argument("--device", default="auto")
-    train.add_argument("--precision", default="auto")
-    train.add_argument("--resume", action="store_true")
-    train.add_argument("--overwrite", action="store_true")
-    evaluate = verbs.add_parser("evaluate", help="measure a run on its held-out tracks")
-    evaluate.add_argument("run")
-    evaluate.add_argument("store")
-    evaluate.add_argument("--protocol", default="both", choices=["sampled", "full", "both"])
-    evaluate.add_argument("--split", default="test", choices=["test", "validation"])
-    for verb in (simulate, train, evaluate):
-        verb.add_argument("--quiet", action="store_true")
+    _add_simulate(verbs.add_parser("simulate", help="write a simulated store", parents=[how]))
+    _add_train(verbs.add_parser("train", help="train a recipe on a store", parents=[how]))
+    _add_evaluate(verbs.add_parser("evaluate", help="measure a run on its held-out tracks", parents=[how]))
     return parser
 
 
-def run_simulate(given: argparse.Namespace, progress: Any) -> dict[str, Any]:
+def _add_simulate(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("out")
+    verb.add_argument("--sessions", type=int, default=10_000)
+    verb.add_argument("--tracks", type=int, default=50_704)
+    verb.add_argument("--seed", type=int, default=1)
+    verb.add_argument("--world", default="full")
+    verb.add_argument("--store", action="store_true", help="write a store (here the only form)")
+    verb.add_argument("--overwrite", action="store_true")
+
+
+def _add_train(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("store")
+    verb.add_argument("run")
+    verb.add_argument("--recipe")
+    verb.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    verb.add_argument("--seed", type=int)
+    verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    verb.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    verb.add_argument("--resume", action="store_true")
+    verb.add_argument("--overwrite", action="store_true")
+
+
+def _add_evaluate(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("run")
+    verb.add_argument("store")
+    verb.add_argument("--protocol", default="both", choices=["sampled", "full", "both"])
+    verb.add_argument("--split", default="test", choices=["test", "validation"])
+    verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+
+
+Outcome = tuple[Mapping[str, Any], SegueError | None]
+"""The document of a verb, and what is wrong with it all the same."""
+
+
+def run_simulate(given: argparse.Namespace, progress: Progress) -> Outcome:
     """Return facts of the store written."""
     if not given.store:
         raise InputError("segue.run simulates stores only; add --store, or use the segue command for a log")
     values = {name: getattr(given, name) for name in ("sessions", "tracks", "seed", "world", "overwrite")}
-    facts = api.simulate(given.out, store=True, progress=progress, **values)
-    return dict(facts)
+    return api.simulate(given.out, store=True, progress=progress, **values), None
 
 
-def run_train(given: argparse.Namespace, progress: Any) -> dict[str, Any]:
+def run_train(given: argparse.Namespace, progress: Progress) -> Outcome:
     """Return how training ended."""
     overrides = dict(parse_override(text) for text in given.overrides)
     if given.seed is not None:
@@ -89,31 +107,45 @@ def run_train(given: argparse.Namespace, progress: Any) -> dict[str, Any]:
     names = ("recipe", "device", "precision", "resume", "overwrite")
     values = {name: getattr(given, name) for name in names}
     result = api.train(given.store, given.run, overrides=overrides, progress=progress, **values)
-    return {**vars(result), "path": str(result.path), "converged": result.converged}
+    return {**vars(result), "path": str(result.path), "converged": result.converged}, None
 
 
-def run_evaluate(given: argparse.Namespace, progress: Any) -> dict[str, Any]:
-    """Return the evaluation's document."""
-    evaluation = api.evaluate(given.run, given.store, protocol=given.protocol, split=given.split, progress=progress)
-    return dict(evaluation.to_json())
+def run_evaluate(given: argparse.Namespace, progress: Progress) -> Outcome:
+    """Return the evaluation's document; scores that are no numbers are a failure."""
+    values = {name: getattr(given, name) for name in ("protocol", "split", "device")}
+    found = api.evaluate(given.run, given.store, progress=progress, **values)
+    text = f"{found.num_nan} targets have a score that is no number; they rank last: train {given.run} again"
+    return found.to_json(), NonFiniteError(text) if found.num_nan else None
 
 
-VERBS: Final = {"simulate": run_simulate, "train": run_train, "evaluate": run_evaluate}
+VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Progress], Outcome]]] = {
+    "simulate": run_simulate,
+    "train": run_train,
+    "evaluate": run_evaluate,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of one verb; its document goes to stdout."""
     given = make_parser().parse_args(argv)
+    quiet, verbose = getattr(given, "quiet", False), getattr(given, "verbose", False)
     try:
-        document = VERBS[given.verb](given, (lambda step: None) if given.quiet else Lines())
-    except SegueError as error:
-        print(f"segue: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("segue: interrupted", file=sys.stderr)
-        return 130
-    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=1, ensure_ascii=False, allow_nan=False))
-    return 0
+        document, fault = VERBS[given.verb](given, silent if quiet else Lines())
+        print(json_text(document, indent=1), flush=True)
+        if fault is not None:
+            raise fault
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        found = failure(error)
+        if found is None:
+            raise
+        if verbose:
+            traceback.print_exception(error)
+        print(printable_lines(f"segue: {found[0]}"), file=sys.stderr)
+        return found[1]
+    return DONE
 
 
 if __name__ == "__main__":

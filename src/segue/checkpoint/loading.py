@@ -60,11 +60,15 @@ def load_run(path: str | Path) -> LoadedRun:
     counts = read_array(run.path / "training_counts.npy")
     if len(counts) != vocabulary.num_tracks + NUM_SPECIALS:
         raise FormatError(f"{run.path}/training_counts.npy does not fit the vocabulary; train again")
+    candidates = read_array(run.path / "candidates.npy")
+    inside = (candidates >= NUM_SPECIALS) & (candidates < len(counts))
+    if candidates.dtype.kind != "i" or not inside.all() or np.any(np.diff(candidates) <= 0):
+        raise FormatError(f"{run.path}/candidates.npy does not fit the vocabulary; train again")
     return LoadedRun(
         recipe=recipe,
         encoder=encoder.eval(),
         vocabulary=vocabulary,
-        candidates=read_array(run.path / "candidates.npy"),
+        candidates=candidates,
         training_counts=counts,
         titles=_text(run.path / "tracks" / "title"),
         artists=_text(run.path / "tracks" / "artist"),

@@ -28,7 +28,14 @@ from segue.batches.split import Split
 from segue.checkpoint.tensors import read_tensors, write_tensors
 from segue.config import dump_toml, read_toml
 from segue.errors import FormatError, InputError
-from segue.files import check_replaceable, read_json, replaced_file, replaced_folder, write_json
+from segue.files import (
+    check_replaceable,
+    read_json,
+    read_json_object,
+    replaced_file,
+    replaced_folder,
+    write_json,
+)
 from segue.recipes import Recipe, recipe_from_tables
 from segue.store import Store
 from segue.store.writer import TEXT_COLUMNS
@@ -105,14 +112,15 @@ class RunFolder:
         return recipe_from_tables(read_toml(self.path / "config.toml"), str(self.path / "config.toml"))
 
     def environment(self) -> dict[str, Any]:
-        """Return `environment.json`."""
-        document: dict[str, Any] = read_json(self.path / "environment.json")
+        """Return `environment.json`; `store` (name, fingerprint, counts) is an object where it stands."""
+        document = read_json_object(self.path / "environment.json", "store")
+        if not isinstance(document["store"], dict) or "fingerprint" not in document["store"]:
+            raise FormatError(f"{self.path / 'environment.json'}: store names no fingerprint; the folder is damaged")
         return document
 
     def state(self) -> dict[str, Any]:
         """Return `state.json`: at least status (started, running, interrupted, failed, finished) and epoch."""
-        document: dict[str, Any] = read_json(self.path / "state.json")
-        return document
+        return read_json_object(self.path / "state.json", "status", "epoch")
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace `state.json`."""
@@ -148,8 +156,12 @@ class RunFolder:
 
     def lines(self, name: Literal["metrics", "timings"] = "metrics") -> list[dict[str, Any]]:
         """Return the whole lines of `metrics.jsonl` or `timings.jsonl` (a torn last line is passed over)."""
-        text = (self.path / f"{name}.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        path = self.path / f"{name}.jsonl"
+        try:
+            whole = [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
+            return [json.loads(line) for line in whole]
+        except (OSError, ValueError, RecursionError) as error:
+            raise FormatError(f"{path} cannot be read as lines of JSON ({error}); the folder is damaged") from error
 
     def keep_epochs(self, epochs: int) -> None:
         """Cut `metrics.jsonl` and `timings.jsonl` to the first `epochs` epochs (before a resume)."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from segue.cli.tables import facts_text, inspect_text
-from segue.cli.terminal import Terminal, json_text
+from segue.cli.terminal import Terminal
+from segue.output import json_text
 
 if TYPE_CHECKING:
     from segue.api.prepare import PrepareReport

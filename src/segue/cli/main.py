@@ -7,19 +7,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 import segue
 from segue.cli import data_verbs, model_verbs
 from segue.cli.terminal import Terminal
-from segue.errors import SegueError
-
-DONE: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
-INTERRUPTED: Final = 130
+from segue.output import DONE, FAILED, USAGE, failure
 
 HELP = "Next-track music recommendation that learns from skips."
 EPILOGUE = (
@@ -57,24 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     except CycloptsError as error:
         return _failed(terminal, f"segue: {error}\nSee segue --help.", USAGE)
-    except SegueError as error:
-        return _failed(terminal, f"segue: {error}", error.exit_code, error)
-    except KeyboardInterrupt:
-        return _failed(terminal, "segue: interrupted", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except OSError as error:
-        return _failed(terminal, f"segue: {os_message(error)}", FAILED, error)
-    except MemoryError:
-        return _failed(terminal, "segue: out of memory; fewer sessions ([data] sample_sessions) need less", FAILED)
-
-
-def os_message(error: OSError) -> str:
-    """Return what the operating system refused, on which file, in one line."""
-    reason = error.strerror or str(error) or type(error).__name__
-    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    return f"{' -> '.join(names)}: {reason}" if names else reason
+    except (Exception, KeyboardInterrupt) as error:
+        found = failure(error)
+        if found is None:
+            raise
+        return _failed(terminal, f"segue: {found[0]}", found[1], error)
 
 
 def _launch(argv: list[str], terminal: Terminal) -> None:

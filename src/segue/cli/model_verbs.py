@@ -10,9 +10,10 @@ from cyclopts import App, Parameter
 
 from segue.cli.session_text import parse_session, read_session_json
 from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
-from segue.cli.terminal import Terminal, json_text, table_text
+from segue.cli.terminal import Terminal, table_text
 from segue.config import dump_toml, parse_override
 from segue.errors import InputError, NonFiniteError
+from segue.output import json_text
 
 Shown = Annotated[Terminal, Parameter(parse=False)]
 Flat = Parameter(name="*")

@@ -1,4 +1,4 @@
-"""Sessions as typed by hand or given as JSON (no cyclopts here: `segue.run` uses it too)."""
+"""Sessions as typed by hand or given as JSON (no cyclopts here)."""
 
 from __future__ import annotations
 

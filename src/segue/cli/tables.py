@@ -1,4 +1,4 @@
-"""Results as plain text for a person (no cyclopts here: `segue.run` uses it too)."""
+"""Results as plain text for a person (no cyclopts here)."""
 
 from __future__ import annotations
 

@@ -1,21 +1,19 @@
-"""What a person sees: progress and messages on stderr, results on stdout (`segue.run` uses it: no cyclopts here)."""
+"""What a person sees: progress and messages on stderr, tables on stdout (no cyclopts here)."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
+from segue.output import printable, printable_lines
 from segue.progress import Step
 
-SCHEMA_VERSION: Final = 1
-"""Version of every `--json` document."""
 LINE_S: Final = 10.0
 """Seconds between two progress lines where stderr is no terminal."""
 DRAW_S: Final = 0.1
@@ -83,7 +81,7 @@ class Terminal:
         """Print a message on a line of its own, control characters made visible."""
         if not self.quiet:
             self.close()
-            self._write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+            self._write(printable_lines(text) + "\n")
 
     def close(self) -> None:
         """Take a drawn bar away."""
@@ -116,15 +114,6 @@ def _bar(step: Step) -> str:
         return "[" + "." * BAR + "]"
     filled = round(BAR * min(max(step.done / step.total, 0.0), 1.0))
     return "[" + "#" * filled + "." * (BAR - filled) + "]"
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters (escape sequences among them) and direction marks made visible.
-
-    >>> printable("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
-    """
-    return "".join(c if unicodedata.category(c)[0] != "C" else ascii(c)[1:-1] for c in text)
 
 
 def clipped(text: str, columns: int) -> str:
@@ -183,19 +172,3 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> 
         space = " " * (width - display_width(cell))
         parts.append(space + cell if i in right else cell + space)
     return "  ".join(parts).rstrip()
-
-
-def json_text(document: Mapping[str, Any]) -> str:
-    """Return one JSON document with `schema_version`; NaN and infinities become null (JSON has neither)."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, **finite(document)}, ensure_ascii=False, allow_nan=False)
-
-
-def finite(value: Any) -> Any:
-    """Return `value` (nested mappings, sequences, scalars) with every non-finite float replaced by None."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -13,8 +13,9 @@ import pytest
 import segue
 from segue.cli import data_verbs
 from segue.cli import main as command
-from segue.cli.main import main, os_message
+from segue.cli.main import main
 from segue.errors import Interrupted, NonFiniteError, RejectedRowsError
+from segue.output import os_message
 from stores import tiny_store
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from demo_record import demo_record
 from segue.cli.tables import demo_text, facts_text, recommendation_text
-from segue.cli.terminal import Terminal, clipped, display_width, json_text, printable, table_text
+from segue.cli.terminal import Terminal, clipped, display_width, table_text
+from segue.output import json_text, printable
 from segue.progress import Step
 
 
