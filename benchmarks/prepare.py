@@ -1,10 +1,12 @@
 """Rate of `prepare mssd` against bare Polars and pandas, as ratios taken in one run.
 
-    python benchmarks/prepare.py LOG_FOLDER [--pandas] [--repeats 3]
+    python benchmarks/prepare.py LOG_FOLDER [--single] [--shuffled] [--beside] [--pandas] [--repeats 3]
 
 The log comes from `segue simulate` (300,000 sessions make 5 M rows). The bare baseline reads the same files twice: once
 for the distinct tracks, once for the columns that a store holds, as text, with nothing checked, sorted or written.
-Peak memory is that of a process of its own which only prepares.
+Ours and the baseline take turns, medians are compared; CPU seconds stand beside the wall's, for a shared machine.
+Peak memory is that of a process of its own which only prepares. `--beside` keeps the track tables and the oracle of a
+simulated log, which are joined then and which the baseline never reads.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from segue.api.prepare import prepare_mssd
@@ -58,14 +62,27 @@ def ours(folder: Path) -> int:
         return prepare_mssd(folder, Path(scratch) / "store").rows
 
 
-def timed(work: Callable[[], int], repeats: int) -> list[float]:
-    """Return the seconds of each repeat."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+def timed(work: Callable[[], int]) -> tuple[float, float]:
+    """Return the wall and CPU seconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def copied(log: Path, folder: Path, *, single: bool, shuffled: bool) -> Path:
+    """Write the rows of `log` into `folder` alone, in one file and in random order (within a file) where asked."""
+    (folder / "training_set").mkdir()
+    files = [file.read_bytes().splitlines(keepends=True) for file in find_logs(log)]
+    names = [file.name for file in find_logs(log)]
+    if single:
+        files = [[files[0][0], *(line for lines in files for line in lines[1:])]]
+    for place, (name, lines) in enumerate(zip(names, files, strict=False)):
+        order = np.arange(1, len(lines))
+        if shuffled:
+            order = np.random.default_rng(place).permutation(order)
+        text = b"".join([lines[0], *(lines[i] for i in order.tolist())])
+        (folder / "training_set" / name).write_bytes(text)
+    return folder
 
 
 def peak_of_ours(folder: Path) -> float:
@@ -74,27 +91,45 @@ def peak_of_ours(folder: Path) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
+def compared(folder: Path, repeats: int, *, pandas: bool) -> dict[str, Any]:
+    """Return rates and memory of one log."""
+    files = find_logs(folder)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        peak = pool.apply(peak_of_ours, (folder,))
+    pairs = [(timed(lambda: ours(folder)), timed(lambda: bare_polars(files))) for _ in range(repeats)]
+    mine, bare = zip(*pairs, strict=True)
+    wall, bare_wall = (statistics.median(wall for wall, _ in times) for times in (mine, bare))
+    cpu, bare_cpu = (statistics.median(cpu for _, cpu in times) for times in (mine, bare))
+    result: dict[str, Any] = {
+        "rows": ours(folder),
+        "files": len(files),
+        "prepare_s": [round(wall, 2) for wall, _ in mine],
+        "bare_polars_s": [round(wall, 2) for wall, _ in bare],
+        "rate_of_bare_polars": round(bare_wall / wall, 3),
+        "rate_of_bare_polars_by_cpu": round(bare_cpu / cpu, 3),
+        "peak_gb": round(peak, 3),
+    }
+    if pandas:
+        slow, _ = timed(lambda: pandas_group_by(files))
+        result |= {"pandas_s": round(slow, 2), "times_pandas": round(slow / wall, 2)}
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--single", action="store_true", help="lay all files end to end first")
+    parser.add_argument("--shuffled", action="store_true", help="shuffle the rows of each file first")
+    parser.add_argument("--beside", action="store_true", help="join what stands beside the log, too")
     parser.add_argument("--pandas", action="store_true", help="time a pandas group-by too")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    folder, files = arguments.folder, find_logs(arguments.folder)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        peak = pool.apply(peak_of_ours, (folder,))
-    mine = timed(lambda: ours(folder), arguments.repeats)
-    bare = timed(lambda: bare_polars(files), arguments.repeats)
-    result = {
-        "rows": ours(folder),
-        "prepare_s": mine,
-        "bare_polars_s": bare,
-        "rate_of_bare_polars": statistics.median(bare) / statistics.median(mine),
-        "peak_gb": peak,
-    }
-    if arguments.pandas:
-        slow = timed(lambda: pandas_group_by(files), 1)
-        result |= {"pandas_s": slow, "times_pandas": slow[0] / statistics.median(mine)}
+    if arguments.beside:
+        result = compared(arguments.folder, arguments.repeats, pandas=arguments.pandas)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = copied(arguments.folder, Path(scratch), single=arguments.single, shuffled=arguments.shuffled)
+            result = compared(folder, arguments.repeats, pandas=arguments.pandas)
     print(json.dumps(result, indent=1))
 
 

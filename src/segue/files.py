@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -74,8 +75,10 @@ def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:
     """Refuse early what `replaced_folder` would refuse at its end.
 
     Raises:
-        InputError: `path` is a file, or a folder that may not be replaced.
+        InputError: `path` is a file, lies below one, or is a folder that may not be replaced.
+        PermissionError: nothing may be written where `path` is to stand.
     """
+    check_parent(path)
     if not path.exists():
         return
     if not path.is_dir():
@@ -86,6 +89,19 @@ def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:
         raise InputError(f"{path} exists already; name another folder or add --overwrite")
     if not (path / marker).is_file():
         raise InputError(f"{path} holds no {marker}, so it is not ours to overwrite; remove it by hand")
+
+
+def check_parent(path: Path) -> None:
+    """Refuse a `path` that cannot be made: one below a file, or in a folder that may not be written.
+
+    Raises:
+        InputError, PermissionError: see there.
+    """
+    parent = next((folder for folder in path.absolute().parents if folder.exists()), path.absolute().parent)
+    if not parent.is_dir():
+        raise InputError(f"{path} cannot be written: {parent} is a file")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "no permission to write here", str(parent))
 
 
 def _swap(new: Path, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import sys
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,6 +18,13 @@ DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+
+
+def speak_utf8() -> None:
+    """Make stdout and stderr UTF-8 whatever the locale; file names that are no UTF-8 show as \\udcXX, valid in JSON."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:

@@ -18,7 +18,7 @@ import segue
 from segue import api
 from segue.config import parse_override
 from segue.errors import InputError, NonFiniteError, SegueError
-from segue.output import DONE, FAILED, failure, json_text, printable, printable_lines
+from segue.output import DONE, FAILED, failure, json_text, printable, printable_lines, speak_utf8
 from segue.progress import Progress, Step, silent
 
 REPORT_EVERY_S: Final = 10.0
@@ -127,6 +127,7 @@ VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Progress], Outcome]]] = 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of one verb; its document goes to stdout."""
+    speak_utf8()
     given = make_parser().parse_args(argv)
     quiet, verbose = getattr(given, "quiet", False), getattr(given, "verbose", False)
     try:

@@ -33,7 +33,7 @@ def test_both_models_and_every_baseline_stand_in_both_protocols(made: Path) -> N
 def test_the_page_names_simulated_data_and_what_was_shortened(made: Path) -> None:
     page = (made / "report.html").read_text()
     assert "simulated" in page
-    assert "next_track.kind=shared" in page
+    assert "next_track.negatives=100" in page
     assert "What was learnt" in page
 
 

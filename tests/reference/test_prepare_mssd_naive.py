@@ -10,7 +10,8 @@ import pytest
 
 from prepared_logs import csv_text, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
-from segue.events.sources import raw
+from segue.events.rejects import reject_path
+from segue.events.sources import ahead, raw
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
 
@@ -49,6 +50,50 @@ def test_rows_interleaved_give_the_bytes_of_the_contiguous_log(tmp_path: Path) -
     one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
     two = prepare_mssd(write_log(tmp_path / "b.csv", heads + tails), tmp_path / "two")
     assert one.fingerprint == two.fingerprint
+
+
+@pytest.mark.parametrize("file_sizes", [(60,), (25, 1, 40)])
+def test_shuffled_rows_over_many_blocks_and_files_equal_naive_grouping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_sizes: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 700)
+    everything = []
+    for number, sessions in enumerate(file_sizes):
+        rows = random_rows(number, sessions)
+        random.Random(number).shuffle(rows)
+        write_log(tmp_path / f"log_{number}.csv", rows)
+        everything += rows
+    prepare_mssd(tmp_path, tmp_path / "store")
+    assert plain(tmp_path / "store") == naive(everything)
+
+
+def test_positions_far_apart_are_sorted_too(tmp_path: Path) -> None:
+    rows = random_rows(5)
+    for row in rows:
+        row["session_position"] = str(int(row["session_position"]) * 3_000_000 - 7_000_000)
+    random.Random(5).shuffle(rows)
+    prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
+    assert plain(tmp_path / "store") == naive(rows)
+
+
+def test_threads_do_not_move_a_byte_nor_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = tmp_path / "training_set"
+    logs.mkdir()
+    for number in range(5):
+        rows = random_rows(number, 30)
+        rows[number * 7]["track_id_clean"] = ""
+        rows[number * 9 + 3]["hour_of_day"] = "soon"
+        random.Random(number).shuffle(rows)
+        write_log(logs / f"log_{number}.csv", rows)
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 900)
+    seen = set()
+    for threads, waiting in ((1, 1), (2, 4), (8, 20)):
+        monkeypatch.setattr(ahead, "THREADS", threads)
+        monkeypatch.setattr(ahead, "WAITING", waiting)
+        report = prepare_mssd(tmp_path, tmp_path / "store", max_rejected=1.0, overwrite=True)
+        seen.add((report.fingerprint, reject_path(tmp_path / "store").read_text()))
+    assert report.rejected == {"missing-track": 5, "wrong-column": 5}
+    assert len(seen) == 1
 
 
 def test_gzip_small_blocks_and_crlf_give_the_bytes_of_the_plain_file(

@@ -20,6 +20,7 @@ BAD = {
     "contradictory-flags": mssd_row("x", 9, "t", skip_1="true"),
     "wrong-column": mssd_row("x", 9, "t", hour_of_day="29"),
 }
+UNREADABLE = {"session_position": " 9", "hour_of_day": "1 ", "date": "15-07-2018", "context_type": "", "premium": "yes"}
 
 
 def rejected(store: Path) -> list[tuple[int, str]]:
@@ -36,6 +37,14 @@ def test_a_bad_row_is_counted_by_kind_and_line(tmp_path: Path, kind: str) -> Non
     assert rejected(tmp_path / "store") == [(6, kind)]
     prepare_mssd(write_log(tmp_path / "clean.csv", rows), tmp_path / "clean")
     assert plain(tmp_path / "store") == plain(tmp_path / "clean")
+
+
+@pytest.mark.parametrize("column", UNREADABLE)
+def test_what_polars_might_read_leniently_is_a_wrong_column(tmp_path: Path, column: str) -> None:
+    rows = random_rows(0)
+    bad = mssd_row("x", 9, "t") | {column: UNREADABLE[column]}
+    prepare_mssd(write_log(tmp_path / "log.csv", [*rows[:4], bad, *rows[4:]]), tmp_path / "store", max_rejected=1.0)
+    assert rejected(tmp_path / "store") == [(6, "wrong-column")]
 
 
 @pytest.mark.parametrize(

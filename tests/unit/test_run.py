@@ -112,7 +112,7 @@ def test_version_goes_to_stdout(capsys):
         (2, "train {0}/store {0}/new --device tpu"),
         (2, "train {0}/store {0}/run"),
         (2, "train {0}/store {0}/store --overwrite"),
-        (1, "train {0}/store {0}/file/new"),
+        (2, "train {0}/store {0}/file/new"),
         (2, "evaluate {0}/none {0}/store"),
         (2, "evaluate {0}/run {0}/none"),
         (2, "evaluate {0}/run {0}/file"),
@@ -121,7 +121,7 @@ def test_version_goes_to_stdout(capsys):
         (2, "simulate {0}/new --store --sessions 0"),
         (2, "simulate {0}/file --store"),
         (2, "simulate {0}/run --store --overwrite"),
-        (1, "simulate {0}/file/new --store --sessions 30 --tracks 300"),
+        (2, "simulate {0}/file/new --store --sessions 30 --tracks 300"),
         (2, "trian"),
     ],
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from segue.errors import InputError
-from segue.files import replaced_file
+from segue.files import check_parent, replaced_file
 from segue.sessions.summary import inspect_store
 from segue.store.reader import Store
+
+KINDS: Final = ("png", "svg", "pdf")
+"""Endings of a figure's name."""
 
 
 def inspect(store: str | Path) -> dict[str, Any]:
@@ -21,19 +24,31 @@ def inspect(store: str | Path) -> dict[str, Any]:
     return inspect_store(Store(store))
 
 
-def draw_inspection(summary: Mapping[str, Any], path: str | Path) -> None:
+def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Return `path` as a path that `draw_inspection` may write.
+
+    Raises:
+        InputError: its ending is none that Matplotlib writes (png, svg, pdf), or it exists and `overwrite` is not set.
+    """
+    path = Path(path)
+    if path.suffix.lstrip(".").lower() not in KINDS:
+        raise InputError(f"{path}: name a figure ending in .png, .svg or .pdf")
+    check_parent(path)
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path} exists already; name another file or add --overwrite")
+    return path
+
+
+def draw_inspection(summary: Mapping[str, Any], path: str | Path, *, overwrite: bool = False) -> None:
     """Draw lengths, popularity, strengths and skip rates by position of `inspect`'s document into `path`.
 
     Raises:
-        InputError: the file ending is none that Matplotlib writes (png, svg, pdf).
+        InputError: what `check_figure` refuses.
     """
+    path = check_figure(path, overwrite=overwrite)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    path = Path(path)
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"{path}: name a figure ending in .png, .svg or .pdf")
     figure = Figure(figsize=(10, 7), layout="constrained")
     FigureCanvasAgg(figure)
     mark = " (simulated)" if summary["simulated"] else ""
@@ -51,7 +66,7 @@ def draw_inspection(summary: Mapping[str, Any], path: str | Path) -> None:
     axes[1, 1].plot([part["position"] for part in rates], [part["skip_rate"] for part in rates], marker="o")
     axes[1, 1].set(ylim=(0, 1), xlabel="position", ylabel="skip rate")
     with replaced_file(path) as temporary:
-        figure.savefig(temporary, format=kind)
+        figure.savefig(temporary, format=path.suffix.lstrip(".").lower())
 
 
 def _bars(axis: Any, values: Mapping[Any, int | float], xlabel: str, ylabel: str) -> None:

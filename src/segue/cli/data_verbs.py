@@ -208,21 +208,25 @@ def prepare_ratings(
     _print_report(report, output, terminal)
 
 
-def inspect(store: Path, /, *, json: bool = False, figure: Path | None = None, terminal: Shown) -> None:
+def inspect(
+    store: Path, /, *, json: bool = False, figure: Path | None = None, overwrite: bool = False, terminal: Shown
+) -> None:
     """Show what a store holds: sessions, tracks, lengths, popularity, skip rates.
 
     Args:
         store: a store.
         json: print one JSON document.
         figure: also draw lengths, popularity and skip rates to this file (.svg, .png or .pdf).
+        overwrite: replace an existing figure.
     """
     from segue import api
+    from segue.api.inspect import check_figure, draw_inspection
 
+    if figure is not None:
+        check_figure(figure, overwrite=overwrite)
     facts = api.inspect(store)
     if figure is not None:
-        from segue.api.inspect import draw_inspection
-
-        draw_inspection(facts, figure)
+        draw_inspection(facts, figure, overwrite=overwrite)
         terminal.say(f"figure written to {figure}")
     terminal.close()
     print(json_text(facts) if json else inspect_text(facts))

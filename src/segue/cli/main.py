@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 import segue
 from segue.cli import data_verbs, model_verbs
 from segue.cli.terminal import Terminal
-from segue.output import DONE, FAILED, USAGE, failure
+from segue.output import DONE, FAILED, USAGE, failure, speak_utf8
 
 HELP = "Next-track music recommendation that learns from skips."
 EPILOGUE = (
@@ -44,6 +44,7 @@ def make_app() -> App:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of `segue ARGV`: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."""
+    speak_utf8()
     terminal = Terminal()
     warnings.showwarning = lambda message, *_rest, **_more: terminal.say(f"segue: warning: {message}")
     try:

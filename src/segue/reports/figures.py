@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from segue.reports.findings import known, measured
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -25,11 +27,13 @@ def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") ->
     protocols = [name for name in PROTOCOLS if any(row["protocol"] == name for row in rows)]
     figure = _figure(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2))
     for axes, protocol in zip(_panels(figure, len(protocols)), protocols, strict=True):
-        shown = sorted((r for r in rows if r["protocol"] == protocol and r.get(metric)), key=lambda r: r[metric][0])
+        found = [row for row in rows if row["protocol"] == protocol and measured(row, metric)]
+        shown = sorted(found, key=lambda row: float(row[metric][0]))
         for height, row in enumerate(shown):
             value, low, high = row[metric]
             axes.barh(height, value, color=COLOURS[row["kind"]], height=0.62)
-            axes.plot([low, high], [height, height], color=INK, linewidth=1.4)
+            if known(low) and known(high):
+                axes.plot([low, high], [height, height], color=INK, linewidth=1.4)
         axes.set_yticks(range(len(shown)), [row["name"] for row in shown])
         axes.set_title(f"{metric.upper()} {PROTOCOLS[protocol]}", loc="left", fontsize=10)
         axes.set_xlim(left=0)

@@ -27,6 +27,11 @@ def findings(result: Record) -> list[str]:
 def contrast_sentence(contrast: Record) -> str:
     """Return whether training with skips beat training without, as its interval says."""
     low, high, difference = contrast["low"], contrast["high"], contrast["difference"]
+    if not (known(low) and known(high) and known(difference)):
+        return (
+            f"Too few sessions to compare training with skips and without: {contrast['metric'].upper()} among "
+            f"{AMONG[contrast['protocol']]} has no interval."
+        )
     if low > 0:
         verdict = "Training with skips did better than training without"
     elif high < 0:
@@ -41,8 +46,8 @@ def contrast_sentence(contrast: Record) -> str:
 
 def baseline_sentence(rows: Sequence[Record], protocol: str, metric: str = "hr@10") -> str:
     """Return how the models stand against the best baseline; a model that loses to one says so."""
-    baselines = [row for row in rows if row["kind"] == "baseline" and row.get(metric)]
-    models = [row for row in rows if row["kind"] == "model" and row.get(metric)]
+    baselines = [row for row in rows if row["kind"] == "baseline" and measured(row, metric)]
+    models = [row for row in rows if row["kind"] == "model" and measured(row, metric)]
     if not baselines or not models:
         return ""
     best = max(baselines, key=lambda row: float(row[metric][0]))
@@ -66,7 +71,7 @@ def delta_sentence(rows: Sequence[Record]) -> str:
     parts = [
         f"{row['name']} {points(row['delta'][0])} points"
         for row in rows
-        if row["kind"] == "model" and row["protocol"] == "sampled" and row.get("delta")
+        if row["kind"] == "model" and row["protocol"] == "sampled" and measured(row, "delta")
     ]
     if not parts:
         return ""
@@ -100,6 +105,16 @@ def limits_sentence(result: Record) -> str:
     if not result.get("converged", True):
         parts.append("training stopped at a few epochs, before it converged")
     return f"This is a demonstration, not a result: {'; '.join(parts)}."
+
+
+def measured(row: Record, metric: str) -> bool:
+    """Return whether the row has a value of `metric` (None stands for an empty group)."""
+    return bool(row.get(metric)) and known(row[metric][0])
+
+
+def known(value: float | None) -> bool:
+    """Return whether a number is one: neither None nor NaN."""
+    return value is not None and value == value
 
 
 def points(share: float) -> str:

@@ -39,7 +39,7 @@ def _opening(result: Record) -> str:
     about = f"{result['sessions']:,} sessions, {result['tracks_seen']:,} tracks, {result['rows_read']:,} plays"
     return (
         f"<h1>{escape(result['title'])}</h1><p class='soft'>{_mark(result)}{escape(about)}</p>"
-        f"<section class='learnt'><h2 style='margin:.2rem 0'>What was learnt</h2><ul>{learnt}</ul></section>"
+        f"<section class='learnt'><h2>What was learnt</h2><ul>{learnt}</ul></section>"
     )
 
 
@@ -57,7 +57,7 @@ def _section(title: str, *parts: str) -> str:
 
 
 def _figure(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure><div class='wide'>{svg}</div><figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _bars_caption(result: Record) -> str:
@@ -72,7 +72,7 @@ def _numbers(result: Record, protocol: str) -> str:
     head = "".join(f"<th class='n'>{escape(OUTCOMES.get(key, key.upper()))}</th>" for key in keys)
     body = "".join(_row(row, keys) for row in rows)
     caption = f"The held-out last track of each session, ranked {PROTOCOLS[protocol]}. {_mark(result)}"
-    return f"<div class='wide'><table><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table></div><br>"
+    return f"<div class='wide'><table><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table></div>"
 
 
 def _row(row: Record, keys: Sequence[str]) -> str:
@@ -83,7 +83,7 @@ def _row(row: Record, keys: Sequence[str]) -> str:
 def _cell(value: Sequence[float | None] | None) -> str:
     if not value or value[0] is None:
         return "<td class='n'>-</td>"
-    interval = "" if value[1] is None else f"<small>{value[1]:.3f} to {value[2]:.3f}</small>"
+    interval = "" if value[1] is None or value[2] is None else f"<small>{value[1]:.3f} to {value[2]:.3f}</small>"
     return f"<td class='n'>{value[0]:.3f}{interval}</td>"
 
 
@@ -98,10 +98,7 @@ def _reading() -> str:
 
 def _recommended(result: Record) -> str:
     lists = result["recommended"]
-    heard = "".join(
-        f"<li>{_track(row)}{' <span class=skip>skipped</span>' if row['feedback'] == 'skip' else ''}</li>"
-        for row in lists["session"]
-    )
+    heard = "".join(f"<li>{_track(row, skipped=row['feedback'] == 'skip')}</li>" for row in lists["session"])
     columns = [f"<div><h3>The session</h3><ol>{heard}</ol></div>"]
     for key, title in (("listened", "Next, if the last track was listened to"), ("skipped", "Next, if it was skipped")):
         tracks = "".join(f"<li>{_track(row)}</li>" for row in lists[key])
@@ -110,9 +107,10 @@ def _recommended(result: Record) -> str:
     return f"<p>{_mark(result)}{escape(lists['model'])}</p><div class='lists'>{''.join(columns)}</div>{made}"
 
 
-def _track(row: Record) -> str:
+def _track(row: Record, *, skipped: bool = False) -> str:
     title, artist = row.get("title") or row["track"], row.get("artist")
-    return escape(str(title)) + (f" <span class='soft'>{escape(str(artist))}</span>" if artist else "")
+    mark = " <span class='skip'>skipped</span>" if skipped else ""
+    return escape(str(title)) + mark + (f"<span class='artist'>{escape(str(artist))}</span>" if artist else "")
 
 
 def _made(result: Record) -> str:
