@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,9 +166,13 @@ def _session_arrays(
     table: EventTable, ordered: Ordered, side: Mapping[str, Side]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, ...]]]:
     """Return a table's columns in store order, tracks still by its own codes, and the categories that rows name."""
-    arrays = {
-        "tracks": _taken(table.track, ordered.rows),
-        "strength": _taken(table.strength, ordered.rows),
+    events: dict[str, NDArray[Any]] = {"tracks": table.track, "strength": table.strength}
+    events |= {name: column.values for name, column in side.items() if column.level == "event"}
+    with ThreadPoolExecutor(2) as pool:  # gathers of random rows wait for memory
+        events = dict(zip(events, pool.map(lambda values: _taken(values, ordered.rows), events.values()), strict=True))
+    arrays: dict[str, NDArray[Any]] = {
+        "tracks": events["tracks"],
+        "strength": events["strength"],
         "offsets": ordered.offsets,
         "session_key": ordered.session_key,
     }
@@ -178,7 +183,7 @@ def _session_arrays(
             first = ordered.offsets[:-1]
             values = values[first if ordered.rows is None else ordered.rows[first]]
         else:
-            values = _taken(values, ordered.rows)
+            values = events[name]
         if column.categories:
             kept = np.bincount(values, minlength=len(column.categories)) > 0
             categories[name] = tuple(c for c, seen in zip(column.categories, kept, strict=True) if seen)

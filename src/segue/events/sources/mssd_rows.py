@@ -151,15 +151,6 @@ def _strength(frame: pl.DataFrame) -> NDArray[np.uint8]:
 
 def _days(dates: pl.Series) -> pl.Series:
     """Return days since 1970-01-01, Int32; null where a date is no yyyy-mm-dd."""
-    runs, length = _runs(dates)
-    if len(runs) > len(dates) // 2:
-        texts = dates.unique()
-        return dates.replace_strict(texts, _day_numbers(texts), default=None, return_dtype=pl.Int32)
-    rows = np.repeat(np.arange(len(runs), dtype=np.uint32), length)
-    return _day_numbers(runs)[rows].alias(dates.name)
-
-
-def _day_numbers(dates: pl.Series) -> pl.Series:
     return dates.str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32)
 
 
