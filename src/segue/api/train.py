@@ -38,10 +38,13 @@ def train(
     goes on with an interrupted run by its own recipe; a recipe that is named must be that one.
 
     Raises:
-        InputError: no such store or recipe, a refused key, an existing folder, or nothing to train on.
+        InputError: no such store or recipe, a refused key, an existing folder, nothing to train on, or both `resume`
+            and `overwrite`.
         NonFiniteError: a loss became NaN.
         Interrupted: Ctrl-C; the run is saved.
     """
+    if resume and overwrite:
+        raise InputError("--resume goes on with a run, --overwrite replaces it; leave one of them out")
     opened = store if isinstance(store, Store) else Store(store)
     resolved = _resolve(recipe, overrides, run if resume else None)
 

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from segue.cli.tables import facts_text, inspect_text
 from segue.cli.terminal import Terminal
+from segue.cli.whole import Whole
 from segue.output import json_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Cut:
 
     gap_minutes: float = 20.0
     """A pause this long ends a session."""
-    max_length: int = 20
+    max_length: Whole = 20
     """A session this long ends."""
 
 
@@ -86,11 +87,11 @@ class ColumnNames:
 class Simulated:
     """What is simulated."""
 
-    sessions: int = 10_000
+    sessions: Whole = 10_000
     """Number of sessions."""
-    tracks: int = 50_704
+    tracks: Whole = 50_704
     """Size of the catalogue."""
-    seed: int = 1
+    seed: Whole = 1
     """Seed of everything drawn."""
     world: World = "full"
     """Why listeners skip: null (at random), track, state, taste, no-reaction, full."""

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import segue
 from segue.cli import data_verbs, model_verbs
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return DONE
     except CycloptsError as error:
-        return _failed(terminal, f"segue: {error}\nSee segue --help.", USAGE)
+        return _failed(terminal, f"segue: {usage_text(error)}", USAGE)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -61,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if found is None:
             raise
         return _failed(terminal, f"segue: {found[0]}", found[1], error)
+
+
+def usage_text(error: CycloptsError) -> str:
+    """Return what is wrong with the words typed, and whose help to read."""
+    verb = " ".join(["segue", *(error.command_chain or ())])
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(map(repr, error.unused_tokens or ()))
+        return f"{verb} takes no further word, but got {words}\nSee {verb} --help."
+    return f"{error}\nSee {verb} --help."
 
 
 def _launch(argv: list[str], terminal: Terminal) -> None:

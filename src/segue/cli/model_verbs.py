@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from segue.cli.session_text import parse_session, read_session_json
+from segue.cli.session_text import check_suffixes, parse_session, read_session_json
 from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
 from segue.cli.terminal import Terminal, table_text
+from segue.cli.whole import Whole, WholeOrNone, whole_number
 from segue.config import dump_toml, parse_override
 from segue.errors import InputError, NonFiniteError
 from segue.output import json_text
@@ -27,7 +28,7 @@ class RecipeChoice:
     """Name of a recipe (see segue recipes), or a TOML file; by default paper-causal-s-plus-track."""
     set: tuple[str, ...] = ()
     """section.key=value in place of the recipe's; repeat the option."""
-    seed: int | None = None
+    seed: WholeOrNone = None
     """Seed of initialisation and order; short for --set training.seed=N."""
     print_config: bool = False
     """Print the resolved recipe as TOML and do nothing."""
@@ -162,7 +163,7 @@ def recommend(
     /,
     *,
     asked: Annotated[Asked, Flat] = Asked(),
-    k: Annotated[int, Parameter(name=["-k", "--k"])] = 20,
+    k: Annotated[int, Parameter(name=["-k", "--k"], converter=whole_number)] = 20,
     new_only: bool = False,
     json: bool = False,
     terminal: Shown,
@@ -187,8 +188,12 @@ def recommend(
 
     recommender = api.load(run)
     unknown = recommender.unknown(tracks)
+    if asked.session is not None:
+        check_suffixes(unknown, recommender.unknown)
     if unknown:
         terminal.say(f"passed over, not known to this run: {', '.join(unknown)}")
+    if len(unknown) == len(tracks):
+        terminal.say("no track of the session is known: what follows is the same for every such session")
     found = recommender.recommend(tracks, feedback, k=k, exclude_heard=new_only)
     terminal.close()
     document = {"run": str(run), "tracks": tracks, "feedback": feedback, "unknown": unknown, "recommended": found}
@@ -222,11 +227,11 @@ def show(name: str, /, *, terminal: Shown) -> None:
 class DemoSize:
     """How large the demo is."""
 
-    sessions: int = 10_000
+    sessions: Whole = 10_000
     """Number of simulated sessions."""
-    tracks: int = 50_704
+    tracks: Whole = 50_704
     """Size of the simulated catalogue."""
-    seed: int = 1
+    seed: Whole = 1
     """Seed of the simulation and of both trainings."""
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from segue.config import nearest
 from segue.errors import InputError
 
 SUFFIXES: Final = ("skip", "brief", "mostly", "unknown")
 """What may follow a track id after its last colon; no suffix means listened to the end."""
 LISTENED: Final = "listened"
 FEEDBACK: Final = (LISTENED, *SUFFIXES)
+KEYS: Final = ("track", "feedback", "title", "artist", "score")
+"""What an entry of a session file may hold; all but the first two are what `recommend --json` prints, and unread."""
 SESSION_BYTES: Final = 10_000_000
 """A session file larger than this is no session."""
 
@@ -34,6 +38,21 @@ def parse_session(text: str) -> tuple[list[str], list[str]]:
     if "" in tracks:
         raise InputError(f"--session {text!r} holds an empty track id; write t_a,t_b:skip,t_c")
     return tracks, feedback
+
+
+def check_suffixes(unknown: Sequence[str], still_unknown: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    """Refuse an unknown track that would be known without what follows its last colon: a misspelt suffix.
+
+    Raises:
+        InputError: with the nearest suffix.
+    """
+    for text in unknown:
+        track, colon, suffix = text.rpartition(":")
+        if colon and track and not still_unknown([track]):
+            raise InputError(
+                f"--session holds {text!r}: {track!r} is known, but {suffix!r} is none of {', '.join(SUFFIXES)} "
+                "(nothing after the id means listened to its end)"
+            )
 
 
 def read_session_json(name: str) -> tuple[list[str], list[str]]:
@@ -65,6 +84,9 @@ def _entry(entry: Any, where: str) -> tuple[str, str]:
         return entry, LISTENED
     if not isinstance(entry, dict) or not isinstance(entry.get("track"), str):
         raise InputError(f"{where} is {entry!r}: expected a track id or an object with one under 'track'")
+    for key in entry:
+        if key not in KEYS:
+            raise InputError(f"{where}: unknown key {key!r}{nearest(key, KEYS)}")
     word = entry.get("feedback", LISTENED)
     if word not in FEEDBACK:
         raise InputError(f"{where}: feedback is {word!r}; known: {', '.join(FEEDBACK)}")

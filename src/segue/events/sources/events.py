@@ -10,14 +10,19 @@ from segue import columns as names
 from segue.events.rejects import MISSING_POSITION, MISSING_SESSION, MISSING_TRACK, WRONG_COLUMN, WRONG_FLAG, Rejects
 from segue.events.sources.histories import cut_histories, tied_events
 from segue.events.sources.table import ROW, TableColumns
-from segue.events.sources.typed import seconds, side_column, strengths
+from segue.events.sources.typed import check_types, no_numbers, seconds, side_column, strengths
 from segue.events.table import EventTable, Side, encode_text, known_side
 
 _KINDS = (MISSING_SESSION, MISSING_TRACK, MISSING_POSITION, WRONG_COLUMN, WRONG_FLAG)
 
 
 def event_table(name: str, frame: pl.DataFrame, columns: TableColumns, rejects: Rejects) -> EventTable:
-    """Return the event table of `frame`; bad rows go to `rejects`."""
+    """Return the event table of `frame`; bad rows go to `rejects`.
+
+    Raises:
+        InputError: a column of a type that its role cannot have.
+    """
+    check_types(name, frame, columns)
     typed, inferred = _typed(frame, columns)
     frame, typed = _sound(name, frame, typed, columns, rejects)
     if columns.session is None:
@@ -49,13 +54,13 @@ def _chosen(frame: pl.DataFrame, columns: TableColumns) -> dict[str, Side]:
 
 
 def _typed(frame: pl.DataFrame, columns: TableColumns) -> tuple[pl.DataFrame, bool]:
-    """Return `(id, track, strength, line, place?, at?)`, null where a value is missing or wrong."""
+    """Return `(id, track, strength, odd, line, place?, at?)`, null where a value is missing or wrong."""
     strength, inferred = strengths(frame, columns)
     key = columns.session if columns.session is not None else columns.user
     assert key is not None, "columns are resolved"
     assert columns.track is not None, "columns are resolved"
     typed = [_text(frame[key]).alias("id"), _text(frame[columns.track]).alias("track")]
-    typed += [strength.alias("strength"), frame[ROW].alias("line")]
+    typed += [strength.alias("strength"), no_numbers(frame, columns).alias("odd"), frame[ROW].alias("line")]
     if columns.position is not None and columns.session is not None:
         typed.append(frame[columns.position].cast(pl.Int64, strict=False).alias("place"))
     if columns.time is not None:
@@ -73,7 +78,7 @@ def _sound(
     name: str, frame: pl.DataFrame, typed: pl.DataFrame, columns: TableColumns, rejects: Rejects
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows without fault; the others go to `rejects`, each once, by the first kind that fits."""
-    absent, wrong = np.zeros(frame.height, np.bool_), np.zeros(frame.height, np.bool_)
+    absent, wrong = np.zeros(frame.height, np.bool_), typed["odd"].to_numpy().copy()
     for key, column in (("place", columns.position), ("at", columns.time)):
         if key in typed.columns and column is not None:
             raw = frame[column].is_null().to_numpy()

@@ -38,8 +38,7 @@ def cut_histories(users: pl.Series, at: NDArray[np.int64], gap_minutes: float, m
     Raises:
         InputError: a gap or length that is not positive.
     """
-    if not gap_minutes > 0 or max_length < 1:
-        raise InputError(f"gap {gap_minutes} minutes, length {max_length}: both must be positive")
+    check_cut(gap_minutes, max_length)
     names = users.unique().sort()
     index = pl.DataFrame({"user": names, "code": np.arange(len(names), dtype=np.int32)})
     code = pl.DataFrame({"user": users}).join(index, on="user", how="left", maintain_order="left")["code"].to_numpy()
@@ -57,6 +56,16 @@ def cut_histories(users: pl.Series, at: NDArray[np.int64], gap_minutes: float, m
     numbers = np.arange(len(first)) - opening
     ids = pl.DataFrame({"user": names.gather(user[first]), "n": numbers}).select(pl.format("{}:{}", "user", "n"))
     return Histories(rows, session, ids.to_series(), user)
+
+
+def check_cut(gap_minutes: float, max_length: int) -> None:
+    """Refuse a gap or length that is not positive.
+
+    Raises:
+        InputError: see there.
+    """
+    if not gap_minutes > 0 or max_length < 1:
+        raise InputError(f"gap {gap_minutes} minutes, length {max_length}: both must be positive")
 
 
 def tied_events(session: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np.bool_]:

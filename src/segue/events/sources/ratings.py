@@ -1,7 +1,8 @@
 """Ratings read as feedback: MovieLens-like files of user, item, rating, timestamp.
 
 Rating 1 -> strength 3, 2 -> 2, 3 -> 1, 4 and 5 -> 0. Half ratings count as the next whole one (0.5 -> 1, 3.5 -> 4).
-A rating is observed feedback, so `inferred` is False. Histories are cut by time (20 minutes) and length (20).
+An empty cell is unknown. A rating is observed feedback, so `inferred` is False. Histories are cut by time (20 minutes)
+and length (20).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _ROLES: Final = {
     "timestamp": ("timestamp", "time", "at"),
 }
 _STRENGTH: Final = np.array([255, 3, 2, 1, 0, 0], np.uint8)
-"""Strength by rating 1..5."""
+"""Strength by rating 1..5; place 0 is a cell without a rating."""
 
 
 def read_ratings(
@@ -47,7 +48,7 @@ def read_ratings(
     frame = pl.concat([block.frame.with_columns(pl.Series(ROW, block.line)) for block in blocks])
     rating = frame[roles["rating"]].cast(pl.Float64, strict=False)
     value = rating.ceil().fill_null(0).fill_nan(0).to_numpy()
-    sound = (value >= 1) & (value <= 5)
+    sound = ((value >= 1) & (value <= 5)) | frame[roles["rating"]].is_null().to_numpy()
     if not sound.all():
         bad = frame.filter(pl.Series(~sound))
         text = bad.drop(ROW).select(pl.concat_str(pl.all().fill_null(""), separator=",")).to_series()

@@ -11,7 +11,7 @@ import polars as pl
 from segue.config import nearest
 from segue.errors import InputError
 from segue.events.rejects import Rejects
-from segue.events.sources.histories import GAP_MINUTES, MAX_LENGTH
+from segue.events.sources.histories import GAP_MINUTES, MAX_LENGTH, check_cut
 from segue.events.sources.text import read_blocks, read_layout
 
 ROW: Final = "__line__"
@@ -56,7 +56,8 @@ class TableColumns:
     played: str | None = None
     """Time played, in the unit of `duration`."""
     duration: str | None = None
-    """Length of the track. played/duration < .15 -> 3, < .5 -> 2, < .9 -> 1, else 0, marked inferred."""
+    """Length of the track. played/duration < .15 -> 3, < .5 -> 2, < .9 -> 1, else 0, marked inferred; empty, NaN or
+    negative -> unknown; text that is no number makes a bad row."""
     side: tuple[str, ...] = ()
     """Columns kept beside the events: numbers, flags, or text of at most 65,535 values."""
     gap_minutes: float = GAP_MINUTES
@@ -66,8 +67,10 @@ class TableColumns:
         """Return the columns with the usual names filled in from `known`.
 
         Raises:
-            InputError: a named column is missing, or there is no track, or neither session nor user with a time.
+            InputError: a named column is missing, or there is no track, or neither session nor user with a time, or
+                a gap or length is not positive.
         """
+        check_cut(self.gap_minutes, self.max_length)
         named = {role: getattr(self, role) for role in _USUAL if getattr(self, role) is not None}
         for role, name in [*named.items(), *(("side", name) for name in self.side)]:
             if name not in known:

@@ -15,9 +15,44 @@ from segue.events.table import Side, encode_text
 PLAYED_SHARES: Final = ((0.15, VERY_BRIEFLY), (0.5, BRIEFLY), (0.9, MOSTLY))
 """Played share below the bound -> strength; at or above the last: to its end. Ours: the words of the scale put to
 numbers ('very briefly', 'briefly', 'mostly')."""
+_NO_TEXT: Final = (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object)
+"""Types that are no id, flag or number."""
+_NO_TIME: Final = (pl.Boolean, pl.Duration, pl.Time)
+_NO_LENGTH: Final = (pl.Boolean, pl.Date, pl.Datetime, pl.Time)
 _TRUE: Final = ("true", "1", "yes", "t", "y", "1.0")
 _FALSE: Final = ("false", "0", "no", "f", "n", "0.0")
 _LARGE_CODE: Final = 255
+
+
+def check_types(name: str, frame: pl.DataFrame, columns: TableColumns) -> None:
+    """Refuse columns of a type that their role cannot have (text, as of a CSV, is judged row by row).
+
+    Raises:
+        InputError: names the role, the column and its type.
+    """
+    refused = {"time": _NO_TEXT + _NO_TIME, "played": _NO_TEXT + _NO_LENGTH, "duration": _NO_TEXT + _NO_LENGTH}
+    roles = ("session", "user", "track", "position", "time", "skipped", "listened", "strength", "played", "duration")
+    asked = [(role, getattr(columns, role)) for role in roles] + [("side", name) for name in columns.side]
+    for role, column in asked:
+        if column is not None and isinstance(frame[column].dtype, refused.get(role, _NO_TEXT)):
+            kind = frame[column].dtype
+            raise InputError(f"{name}: {role} column {column!r} is of type {kind}; write it as text or numbers")
+
+
+def no_numbers(frame: pl.DataFrame, columns: TableColumns) -> pl.Series:
+    """Return True where a strength is to be inferred and the time played or the length is text, but no number."""
+    wrong = pl.Series(np.zeros(frame.height, np.bool_))
+    for column in (columns.played, columns.duration) if infers(columns) else ():
+        assert column is not None, "infers"
+        raw = frame[column]
+        wrong = wrong | (raw.cast(pl.Float64, strict=False).is_null() & raw.is_not_null())
+    return wrong
+
+
+def infers(columns: TableColumns) -> bool:
+    """Return whether strengths are inferred from the time played."""
+    told = columns.strength or columns.skipped or columns.listened
+    return told is None and columns.played is not None and columns.duration is not None
 
 
 def seconds(values: pl.Series) -> pl.Series:
@@ -49,7 +84,9 @@ def strengths(frame: pl.DataFrame, columns: TableColumns) -> tuple[pl.Series, bo
         return _flags(frame[columns.skipped], VERY_BRIEFLY, TO_ITS_END), False
     if columns.listened is not None:
         return _flags(frame[columns.listened], TO_ITS_END, VERY_BRIEFLY), False
-    if columns.played is not None and columns.duration is not None:
+    if infers(columns):
+        assert columns.played is not None, "infers"
+        assert columns.duration is not None, "infers"
         return _played(frame[columns.played], frame[columns.duration]), True
     return pl.Series(np.full(frame.height, UNKNOWN_STRENGTH, np.uint8)), False
 
