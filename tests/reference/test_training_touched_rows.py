@@ -37,7 +37,7 @@ def test_loss_and_gradients_over_touched_rows_equal_those_over_the_table(tmp_pat
     plain.backward()
     expected = {n: p.grad.to_dense() if p.grad.is_sparse else p.grad for n, p in encoder.named_parameters()}
     encoder.zero_grad(set_to_none=True)
-    with encoder.touching(torch.cat([window.tracks.flatten(), negatives.flatten()])) as touched:
+    with trainer.optimisers.touching(torch.cat([window.tracks.flatten(), negatives.flatten()])) as touched:
         loss = total(loss_parts(encoder, recipe, window, example, negatives, False))
     loss.backward()
     torch.testing.assert_close(loss, plain)

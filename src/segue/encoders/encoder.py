@@ -63,18 +63,20 @@ class Encoder(nn.Module, ABC):
             return self.table(tracks)  # type: ignore[no-any-return]
         return functional.embedding(torch.searchsorted(touched.ids, tracks.contiguous()), touched.values, padding_idx=0)
 
+    def touched_ids(self, tracks: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
+        """Return the table rows of `tracks` and of the specials, ascending, each once."""
+        return torch.unique(torch.cat([torch.arange(NUM_SPECIALS, device=tracks.device), tracks]))
+
     @contextmanager
-    def touching(self, tracks: Int[Tensor, " N"]) -> Iterator[BatchRows]:
-        """Look up the rows of `tracks` once; until the end, `rows` may be asked for these and the specials alone.
+    def touching(self, ids: Int[Tensor, " U"], values: Float[Tensor, "U D"]) -> Iterator[None]:
+        """Let `rows` answer from `values`, the rows `ids` (as `touched_ids` gives them), and only from them.
 
         A step that reads a track in its input, as a target and as a negative then has one gradient for its row,
         dense over the rows touched, instead of three sparse ones over the table that must be merged.
         """
-        specials = torch.arange(NUM_SPECIALS, device=tracks.device)
-        ids = torch.unique(torch.cat([specials, tracks]))
-        self._batch_rows = BatchRows(ids, self.table.weight.detach()[ids].requires_grad_())
+        self._batch_rows = BatchRows(ids, values)
         try:
-            yield self._batch_rows
+            yield
         finally:
             self._batch_rows = None
 

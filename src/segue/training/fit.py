@@ -177,6 +177,7 @@ class _Fitting:
             self.progress(
                 Step("train", self.at.epoch * num_steps + step + 1, self.config.epochs * num_steps, "batches", note)
             )
+        self.trainer.settle()
 
     def _validated(self) -> dict[str, float]:
         if self.validate is None:

@@ -1,90 +1,98 @@
-"""Adam over dense and sparse gradients: stepping, clipping, and state as named tensors."""
+"""Adam over the encoder, the track table by the rows a step touches: stepping, clipping, state as named tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from segue.encoders.encoder import BatchRows, Encoder
+from segue.encoders.encoder import Encoder
+from segue.training.row_adam import LookedUp, RowAdam
+
+_TABLE: Final = "table"
+_REST: Final = "rest"
 
 
 class Optimisers:
-    """Adam for an encoder; a sparse track table gets SparseAdam, which touches only the rows of a batch.
-
-    SparseAdam (lazy Adam: Kingma & Ba 2015, moments of untouched rows do not decay) makes a step cost what the batch
-    costs, not what the vocabulary costs.
-    """
+    """Adam for an encoder; a sparse track table goes by `RowAdam`, which touches only the rows of a batch."""
 
     def __init__(self, encoder: Encoder, learning_rate: float) -> None:
-        table = self._table = encoder.table.weight
-        self._parameters: list[nn.Parameter] = list(encoder.parameters())
-        if encoder.table.sparse:
-            rest = [parameter for parameter in self._parameters if parameter is not table]
-            self._parts: list[torch.optim.Optimizer] = [torch.optim.SparseAdam([table], lr=learning_rate)]
-            if rest:
-                self._parts.append(torch.optim.Adam(rest, lr=learning_rate))
-        else:
-            self._parts = [torch.optim.Adam(self._parameters, lr=learning_rate)]
+        self._encoder = encoder
+        self._rows = RowAdam(encoder.table.weight, learning_rate) if encoder.table.sparse else None
+        table = encoder.table.weight if self._rows else None
+        self._parameters = [parameter for parameter in encoder.parameters() if parameter is not table]
+        self._rest = torch.optim.Adam(self._parameters, lr=learning_rate) if self._parameters else None
 
-    def step(self, loss: Tensor, clip: float, touched: BatchRows | None = None) -> None:
+    @contextmanager
+    def touching(self, tracks: Tensor) -> Iterator[LookedUp | None]:
+        """Look up the rows of `tracks` (int64 [N]) for one step; None where every step touches the whole table."""
+        if self._rows is None:
+            yield None
+            return
+        rows = self._rows.look_up(self._encoder.touched_ids(tracks))
+        with self._encoder.touching(rows.ids, rows.values.requires_grad_()):
+            yield rows
+
+    def step(self, loss: Tensor, clip: float, rows: LookedUp | None = None) -> None:
         """Move the parameters down the gradient of `loss`, clipped to global norm `clip`.
 
-        `touched`: the rows of the table that `loss` was computed from, if not from the table itself.
+        `rows`: what `touching` gave for it.
         """
-        for part in self._parts:
-            part.zero_grad(set_to_none=True)
+        if self._rest is not None:
+            self._rest.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if touched is not None and touched.values.grad is not None:
-            grad = touched.values.grad
-            self._table.grad = torch.sparse_coo_tensor(
-                touched.ids[None], grad, self._table.shape, is_coalesced=True, check_invariants=False
-            )
-        clip_gradients(self._parameters, clip)
-        for part in self._parts:
-            part.step()
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        of_rows = None if rows is None else rows.values.grad
+        clip_gradients(gradients if of_rows is None else [*gradients, of_rows], clip)
+        if self._rest is not None:
+            self._rest.step()
+        if self._rows is not None and rows is not None and of_rows is not None:
+            self._rows.step(rows, of_rows)
+
+    def settle(self) -> None:
+        """Finish what rows of the table have in hand: what reads the table itself comes after this."""
+        if self._rows is not None:
+            self._rows.flush()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the state as tensors and numbers by 'optimiser.parameter.name'."""
+        """Return the state as tensors and numbers by 'part.name' or 'part.parameter.name'."""
         tensors: dict[str, Tensor] = {}
         numbers: dict[str, Any] = {}
-        for i, part in enumerate(self._parts):
-            for index, values in part.state_dict()["state"].items():
+        if self._rows is not None:
+            tensors |= {f"{_TABLE}.{name}": value for name, value in self._rows.state().items()}
+        if self._rest is not None:
+            for index, values in self._rest.state_dict()["state"].items():
                 for name, value in values.items():
                     held: dict[str, Any] = tensors if isinstance(value, Tensor) else numbers
-                    held[f"{i}.{index}.{name}"] = value
+                    held[f"{_REST}.{index}.{name}"] = value
         return tensors, numbers
 
     def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""
-        states: list[dict[int, dict[str, Any]]] = [{} for _ in self._parts]
+        rows: dict[str, Tensor] = {}
+        rest: dict[int, dict[str, Any]] = {}
         for key, value in {**tensors, **numbers}.items():
-            i, index, name = key.split(".")
-            states[int(i)].setdefault(int(index), {})[name] = value
-        for part, state in zip(self._parts, states, strict=True):
-            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+            part, _, name = key.partition(".")
+            if part == _TABLE:
+                rows[name] = value
+            else:
+                index, _, name = name.partition(".")
+                rest.setdefault(int(index), {})[name] = value
+        if self._rows is not None:
+            self._rows.load(rows)
+        if self._rest is not None:
+            self._rest.load_state_dict({"state": rest, "param_groups": self._rest.state_dict()["param_groups"]})
 
 
 @torch.no_grad()
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
-    """Scale all gradients so that their global 2-norm is at most `limit`; return the norm before, scalar.
-
-    Sparse gradients are coalesced first: a track that stands in a batch often has one gradient, the sum.
-    """
-    values: list[Tensor] = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            continue
-        if parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()
-            values.append(parameter.grad.values())
-        else:
-            values.append(parameter.grad)
-    norms = [torch.linalg.vector_norm(value, dtype=torch.float32) for value in values]
+def clip_gradients(gradients: Sequence[Tensor], limit: float) -> Tensor:
+    """Scale `gradients` in place so that their global 2-norm is at most `limit`; return the norm before, scalar."""
+    norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     scale = (limit / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's own clipping: no division by 0
-    for value in values:
-        value.mul_(scale)
+    for gradient in gradients:
+        gradient.mul_(scale)
     return norm

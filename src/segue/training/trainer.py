@@ -53,15 +53,15 @@ class Trainer:
         window = self.data.training_window(index.to(self.device), length)
         negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
         example = make_example(self.encoder, self.recipe, window, self.generator)
-        batch = (self.encoder, self.recipe, window, example, negatives, self._bf16)
-        if self.encoder.table.sparse:
-            with self.encoder.touching(torch.cat([window.tracks.flatten(), negatives.flatten()])) as touched:
-                parts = loss_parts(*batch)
-        else:
-            touched, parts = None, loss_parts(*batch)
+        with self.optimisers.touching(torch.cat([window.tracks.flatten(), negatives.flatten()])) as rows:
+            parts = loss_parts(self.encoder, self.recipe, window, example, negatives, self._bf16)
         loss = total(parts)
-        self.optimisers.step(loss, self.recipe.training.clip, touched)
+        self.optimisers.step(loss, self.recipe.training.clip, rows)
         self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
+
+    def settle(self) -> None:
+        """Bring the whole encoder up to date: validation and saved weights come after this."""
+        self.optimisers.settle()
 
     def finite(self) -> bool:
         """Return whether every loss since the epoch began was finite (waits for the device)."""
