@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import math
-import re
-import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import segue
 from segue.cli.main import main, make_app
+from shown_code import NAMED, USUAL, blocks, command_lines, write_plays
 from small_recipes import SMALL
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PUBLIC = {"prepare_table", "Store", "train", "evaluate", "load", "objectives"}
 """Design, 'Public API'."""
 SHORT = SMALL | {"training.epochs": 1}
-USUAL = ("user", "timestamp", "track_id", "played", "duration")
-"""Usual column names, which `prepare_table` finds unasked."""
-NAMED = ("user", "started_at", "track_id", "seconds_played", "seconds")
-"""Column names that the README's shell lines name."""
-
-
-def blocks(language: str) -> list[str]:
-    """Return the README's fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 
 
 def python_block(mark: str) -> str:
     """Return the one Python block that holds `mark`."""
-    (block,) = [block for block in blocks("python") if mark in block]
+    (block,) = [block for block in blocks(README, "python") if mark in block]
     return block
 
 
-def command_lines() -> list[list[str]]:
-    """Return the words after `segue` of every shell line of the README that calls it, comments left out."""
-    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
-    calls = [shlex.split(line, comments=True) for line in lines]
-    return [words[1:] for words in calls if words[:1] == ["segue"]]
-
-
-def write_plays(path: Path, head: tuple[str, ...]) -> None:
-    """Write a log of 30 listeners: 9 plays each, unequal gaps, shares from a skip to the whole track."""
-    generator = np.random.default_rng(0)
-    lines = [",".join(head)]
-    for user in range(30):
-        for place in range(9 if user % 3 else 4):
-            track, played = (user * 7 + place * generator.integers(1, 4)) % 120, generator.integers(5, 200)
-            at = 1_600_000_000 + user * 86_400 + place * 200
-            lines.append(f"listener {user},{at},track_{track},{played},200")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def segue_lines() -> list[list[str]]:
+    """Return the words after `segue` of every shell line of the README that calls it."""
+    return [words[1:] for words in command_lines(README) if words[0] == "segue"]
 
 
 def test_the_public_names_are_those_of_the_design() -> None:
@@ -102,7 +77,7 @@ def test_the_foreign_model_trains_in_under_twenty_lines() -> None:
 
 
 def test_every_shell_line_of_the_readme_parses() -> None:
-    calls = command_lines()
+    calls = segue_lines()
     assert {words[0] for words in calls} >= {"demo", "prepare", "inspect", "train", "evaluate", "recommend"}
     app = make_app()
     for words in calls:
@@ -115,7 +90,7 @@ def test_the_shell_lines_on_ones_own_log_run(
     monkeypatch.chdir(tmp_path)
     write_plays(tmp_path / "plays.csv", NAMED)
     sets = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
-    for words in command_lines():
+    for words in segue_lines():
         if words[0] != "demo":
             assert main([*words, *(sets if words[0] == "train" else [])]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from segue.cli.session_text import check_suffixes, parse_session, read_session_json
+from segue.cli.session_text import LISTENED, check_suffixes, parse_session, read_session_json
 from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
 from segue.cli.terminal import Terminal, table_text
 from segue.cli.whole import Whole, WholeOrNone, whole_number
@@ -194,6 +194,8 @@ def recommend(
         terminal.say(f"passed over, not known to this run: {', '.join(unknown)}")
     if len(unknown) == len(tracks):
         terminal.say("no track of the session is known: what follows is the same for every such session")
+    if set(feedback) - {LISTENED} and "feedback" not in recommender.encoder.inputs:
+        terminal.say("this run's encoder reads tracks alone: what was skipped changes nothing in the list")
     found = recommender.recommend(tracks, feedback, k=k, exclude_heard=new_only)
     terminal.close()
     document = {"run": str(run), "tracks": tracks, "feedback": feedback, "unknown": unknown, "recommended": found}

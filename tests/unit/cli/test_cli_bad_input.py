@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,10 @@ def test_a_cut_that_cannot_be_is_refused_even_where_sessions_are_given(
         ("demo", "x", "--sessions", "20.5"),
     ],
 )
-def test_a_whole_number_is_not_rounded(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_number_is_not_rounded(
+    argv: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert "whole number" in refused(capsys, *argv)
 
 
@@ -127,6 +129,18 @@ def test_a_session_of_unknown_tracks_alone_says_so(made: Path, capsys: pytest.Ca
     assert "no track of the session is known" in shown.err
     assert main(["recommend", str(made / "run"), "--session", "t0001,nobody", "-k", "2"]) == 0
     assert "no track" not in capsys.readouterr().err
+
+
+def test_feedback_that_the_encoder_does_not_read_is_said_to_change_nothing(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = []
+    for session in ("t0001,t0002", "t0001,t0002:skip"):
+        assert main(["recommend", str(made / "run"), "--session", session, "-k", "5"]) == 0
+        shown = capsys.readouterr()
+        lists.append(shown.out)
+        assert ("changes nothing" in shown.err) == (":skip" in session)
+    assert lists[0] == lists[1]
 
 
 def test_a_misspelt_key_of_a_session_file_is_refused(
@@ -167,7 +181,6 @@ def test_a_damaged_oracle_is_refused_in_plain_words(tmp_path: Path, capsys: pyte
         {"session_id": ["x"], "session_position": [NESTED], "p_listen": [1], "p_listen_common": [1]}
     ).write_parquet(tmp_path / "log" / "oracle.parquet")
     assert "oracle.parquet" in refused(capsys, "prepare", "mssd", tmp_path / "log", tmp_path / "store")
-    shutil.rmtree(tmp_path / "log")
 
 
 def test_a_rating_that_is_not_there_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,59 @@
+"""What the pages under docs show runs: Python from top to bottom, shell lines through the commands themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segue import run
+from segue.cli.main import main, make_app
+from shown_code import NAMED, blocks, command_lines, write_plays, write_ratings
+from small_recipes import SMALL
+
+DOCS = Path(__file__).parents[2] / "docs"
+SETS = [word for key, value in (SMALL | {"training.epochs": 1}).items() for word in ("--set", f"{key}={value}")]
+
+
+def page(name: str) -> str:
+    """Return the text of a page."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def test_the_python_of_its_page_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_plays(tmp_path / "plays.csv")
+    names: dict[str, object] = {}
+    exec("\n".join(blocks(page("python.md"), "python")), names)  # noqa: S102 - our own page
+    assert "never heard of" in capsys.readouterr().out
+
+
+def test_every_shell_line_of_every_page_parses() -> None:
+    app = make_app()
+    for path in sorted(DOCS.glob("*.md")):
+        for words in command_lines(path.read_text(encoding="utf-8")):
+            if words[0] == "segue":
+                app.parse_args(words[1:], print_error=False, exit_on_error=False)
+
+
+def test_the_shell_lines_of_the_command_lines_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_plays(tmp_path / "plays.csv", NAMED)
+    write_ratings(tmp_path / "ratings.csv")
+    text = page("command-line.md")
+    (tmp_path / "session.json").write_text(blocks(text, "json")[0], encoding="utf-8")
+    verbs = set()
+    for words in command_lines(text):
+        bare = words[:3] == ["python", "-m", "segue.run"]
+        verb, *rest = words[3:] if bare else words[1:]
+        verbs.add(verb)
+        if verb == "demo":  # `tests/e2e/test_demo.py` runs it
+            continue
+        small = SETS if verb == "train" and "--resume" not in rest else []
+        code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
+        assert code == 0, (words, capsys.readouterr().err)
+    assert verbs == {"simulate", "prepare", "inspect", "train", "evaluate", "recommend", "recipes", "demo"}
