@@ -65,7 +65,9 @@ class Encoder(nn.Module, ABC):
 
     def touched_ids(self, tracks: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
         """Return the table rows of `tracks` and of the specials, ascending, each once."""
-        return torch.unique(torch.cat([torch.arange(NUM_SPECIALS, device=tracks.device), tracks]))
+        specials = torch.arange(NUM_SPECIALS, device=tracks.device)
+        ids: Tensor = torch.unique(torch.cat([specials, tracks]))
+        return ids
 
     @contextmanager
     def touching(self, ids: Int[Tensor, " U"], values: Float[Tensor, "U D"]) -> Iterator[None]:

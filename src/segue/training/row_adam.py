@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 BETA_1: Final = 0.9
 BETA_2: Final = 0.999
@@ -43,7 +43,7 @@ class RowAdam:
     is touched in a share p of the steps by p where Adam moves it by about sqrt(p): rare tracks learn too slowly.
     """
 
-    def __init__(self, table: nn.Parameter, learning_rate: float) -> None:
+    def __init__(self, table: Tensor, learning_rate: float) -> None:
         self._table, self._learning_rate = table, learning_rate
         self._exp_avg = torch.zeros_like(table, requires_grad=False)
         self._exp_avg_sq = torch.zeros_like(table, requires_grad=False)
