@@ -15,7 +15,10 @@ def findings(result: Record) -> list[str]:
     `result` holds `rows` (name, kind, protocol, metric = [value, low, high]), `contrasts` (protocol, metric,
     difference, low, high), `recommended` and `converged`.
     """
-    sentences = [contrast_sentence(contrast) for contrast in result["contrasts"]]
+    sentences = []
+    for contrast in result["contrasts"]:
+        rows = [row for row in result["rows"] if row["protocol"] == contrast["protocol"]]
+        sentences.append(f"{contrast_sentence(contrast)}{bar_sentence(rows, contrast['metric'])}")
     for protocol in AMONG:
         sentence = baseline_sentence([row for row in result["rows"] if row["protocol"] == protocol], protocol)
         sentences += [sentence] if sentence else []
@@ -42,6 +45,20 @@ def contrast_sentence(contrast: Record) -> str:
         f"{verdict}: {contrast['metric'].upper()} among {AMONG[contrast['protocol']]} changed by "
         f"{points(difference)} points (95 % interval {points(low)} to {points(high)})."
     )
+
+
+BAR: Final = ("popularity", "markov")
+"""A contrast of two models counts only where both beat these (method, section 5)."""
+
+
+def bar_sentence(rows: Sequence[Record], metric: str) -> str:
+    """Return why a contrast does not count where a model loses to popularity or first-order Markov, else ''."""
+    bar = [row for row in rows if row["name"] in BAR and measured(row, metric)]
+    models = [row for row in rows if row["kind"] == "model" and measured(row, metric)]
+    above = [b["name"] for b in bar if any(b[metric][0] >= model[metric][0] for model in models)]
+    if not above:
+        return ""
+    return f" This decides nothing about skips: not every model beats {' and '.join(above)}."
 
 
 def baseline_sentence(rows: Sequence[Record], protocol: str, metric: str = "hr@10") -> str:

@@ -95,3 +95,11 @@ def test_one_seed_and_few_epochs_are_admitted() -> None:
     assert "one seed" in last
     assert "simulated" in last
     assert "before it converged" in last
+
+
+def test_a_contrast_of_models_below_the_bar_decides_nothing() -> None:
+    record = demo_record()
+    first = findings(record)[0]
+    assert "decides nothing about skips: not every model beats markov" in first
+    above = [{**row, "hr@10": [0.0, 0.0, 0.0]} if row["kind"] == "baseline" else row for row in record["rows"]]
+    assert not any("decides nothing" in text for text in findings(record | {"rows": above}))
