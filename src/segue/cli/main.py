@@ -97,6 +97,7 @@ def _launch(argv: list[str], terminal: Terminal) -> None:
         finally:
             terminal.close()
 
+    app.meta.suppress_keyboard_interrupt = False
     app.meta(argv, print_error=False, exit_on_error=False, result_action="return_value")
 
 

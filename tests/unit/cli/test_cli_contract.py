@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,20 @@ def test_inspect_prints_text_or_one_document(tmp_path: Path, capsys: pytest.Capt
     assert main(["inspect", str(tmp_path / "store"), "--figure", str(tmp_path / "f.svg")]) == 0
     assert "sessions" in capsys.readouterr().out
     assert (tmp_path / "f.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_an_interrupted_verb_says_so_and_ends_with_130() -> None:
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from segue.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    argv = [sys.executable, "-c", program, "recommend", "run", "--session-json", "-"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(" " * 500_000)  # more than a pipe holds: this returns when the verb reads its session
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "segue: interrupted\n")
 
 
 def test_a_reader_that_leaves_early_sees_no_traceback(tmp_path: Path) -> None:
