@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segue.axes import Bool, Int
+from segue.axes import Bool, Float, Int
 from segue.session_batch import SessionBatch
 
 
@@ -29,7 +29,14 @@ def position_offset(
 
     Without the shift the last position rows would be used at inference but never trained (method, section 3).
     """
-    room = (max_len - valid.sum(dim=1)).clamp(min=0)
-    drawn = torch.rand(len(room), generator=generator, device=valid.device)
-    offset = (drawn * (room + 1)).long().minimum(room)
-    return torch.zeros_like(offset) if position == "literal" else offset
+    num_inputs = valid.sum(dim=1)
+    if position == "literal":
+        return torch.zeros_like(num_inputs)
+    drawn = torch.rand(len(num_inputs), generator=generator, device=valid.device)
+    return random_offset(drawn, num_inputs, max_len)
+
+
+def random_offset(drawn: Float[Tensor, " B"], num_inputs: Int[Tensor, " B"], max_len: int) -> Int[Tensor, " B"]:
+    """Return an offset in 0..max_len - n_input for each session, of numbers drawn uniformly from [0, 1)."""
+    room = (max_len - num_inputs).clamp(min=0)
+    return (drawn * (room + 1)).long().minimum(room)

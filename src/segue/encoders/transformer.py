@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
 from segue.columns import POSITION_OFFSET
-from segue.encoders.blocks import Block, TransformerConfig, visibility
+from segue.encoders.attention import PaddedAttention, visibility
+from segue.encoders.blocks import Attend, Block, TransformerConfig
 from segue.encoders.dropout import dropout
 from segue.encoders.encoder import Encoder
+from segue.encoders.positions import position_rows
 from segue.session_batch import SessionBatch
 
 
@@ -26,17 +28,28 @@ class TransformerEncoder(Encoder, ABC):
         super().__init__(num_tracks, config.width, max_len, sparse=sparse)
         self.config = config
         self.positions = nn.Embedding(max_len, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
         self.final_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
         self.predict = nn.Linear(config.width, config.width)
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
-        rows = self.rows(batch.tracks) + self.positions(self._place(batch))
-        x = dropout(rows, self.config.dropout, self.training)
         visible = visibility(batch.valid, causal=self.causal)
+        attend = PaddedAttention(visible, self.config.heads, self.share)
+        return self.states(self.rows(batch.tracks), self._place(batch), attend)
+
+    @property
+    def share(self) -> float:
+        """Share of values dropped now: none outside training."""
+        return self.config.dropout if self.training else 0.0
+
+    def states(
+        self, rows: Float[Tensor, "*shape D"], place: Int[Tensor, "*shape"], attend: Attend
+    ) -> Float[Tensor, "*shape D"]:
+        """Return y_hat of inputs of any leading shape: their table rows, their position rows, who sees whom."""
+        x = dropout(rows + position_rows(self.positions.weight, place), self.config.dropout, self.training)
         for block in self.blocks:
-            x = block(x, visible)
+            x = block(x, attend)
         return functional.gelu(self.predict(self.final_norm(x)))
 
     def _place(self, batch: SessionBatch) -> Int[Tensor, "B L"]:

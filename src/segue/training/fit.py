@@ -30,7 +30,9 @@ from segue.training.trainer import Trainer
 Validate = Callable[[Split, Encoder], Mapping[str, float]]
 """Validation metrics of an encoder (in eval mode); at least 'hr@10' where early stopping is wanted."""
 _LOOK_EVERY: Final = 20
-"""Steps between two looks at the loss: each look waits for the device."""
+"""Steps between two looks at the loss on a CPU."""
+_LOOK_EVERY_S: Final = 2.0
+"""Seconds between two looks at it elsewhere: each look waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class _Fitting:
         self.best: dict[str, Tensor] | None = None
         self.busy = False
         self.at = self._restored()
-        self.saved_at = time.monotonic()
+        self.saved_at = self.looked_at = time.monotonic()
 
     def run_all(self) -> FitResult:
         """Train until patience or the cap ends it."""
@@ -165,19 +167,30 @@ class _Fitting:
         """Train what is left of the running epoch."""
         num_steps, size = self._num_steps(), self.config.batch_size
         order = torch.as_tensor(epoch_order(self.num_sessions, self.config.seed, self.at.epoch))
+        order = self.trainer.begin(order, num_steps - self.at.step)
         for step in range(self.at.step, num_steps):
             self.interrupts.check()
             self.busy = True  # a second Ctrl-C may break a step: what it leaves behind is not saved
             self.trainer.step(order[step * size : (step + 1) * size])
             self.at.step, self.busy = step + 1, False
             note = f"epoch {self.at.epoch + 1}"
-            if self.at.step % _LOOK_EVERY == 0 or self.at.step == num_steps:
+            if self._looks(num_steps):
                 self._check_finite()
                 note = f"{note}, loss {float(self.trainer.sums[0]) / self.at.step:.4f}"
             self.progress(
                 Step("train", self.at.epoch * num_steps + step + 1, self.config.epochs * num_steps, "batches", note)
             )
         self.trainer.settle()
+
+    def _looks(self, num_steps: int) -> bool:
+        """Return whether to look at the loss now: a GPU is then waited for, so by the clock there."""
+        if self.at.step == num_steps:
+            return True
+        if self.trainer.device.type == "cpu":
+            return self.at.step % _LOOK_EVERY == 0
+        due = time.monotonic() - self.looked_at >= _LOOK_EVERY_S
+        self.looked_at = time.monotonic() if due else self.looked_at
+        return due
 
     def _validated(self) -> dict[str, float]:
         if self.validate is None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.encoders.encoder import Encoder
 from segue.training.row_adam import LookedUp, RowAdam
@@ -24,7 +24,8 @@ class Optimisers:
         self._rows = RowAdam(encoder.table.weight, learning_rate) if encoder.table.sparse else None
         table = encoder.table.weight if self._rows else None
         self._parameters = [parameter for parameter in encoder.parameters() if parameter is not table]
-        self._rest = torch.optim.Adam(self._parameters, lr=learning_rate) if self._parameters else None
+        on_cuda = encoder.table.weight.device.type == "cuda"  # one kernel, and no host in it: a graph can hold it
+        self._rest = torch.optim.Adam(self._parameters, lr=learning_rate, fused=on_cuda, capturable=on_cuda)
 
     @contextmanager
     def touching(self, tracks: Tensor) -> Iterator[LookedUp | None]:
@@ -41,16 +42,29 @@ class Optimisers:
 
         `rows`: what `touching` gave for it.
         """
-        if self._rest is not None:
-            self._rest.zero_grad(set_to_none=True)
+        self._rest.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         of_rows = None if rows is None else rows.values.grad
         clip_gradients(gradients if of_rows is None else [*gradients, of_rows], clip)
-        if self._rest is not None:
-            self._rest.step()
+        self._rest.step()
         if self._rows is not None and rows is not None and of_rows is not None:
             self._rows.step(rows, of_rows)
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """All parameters but a sparse table."""
+        return self._parameters
+
+    @property
+    def table_rows(self) -> RowAdam:
+        """What updates the rows of a sparse table."""
+        assert self._rows is not None, "the table is not updated by rows"
+        return self._rows
+
+    def step_rest(self) -> None:
+        """Move `parameters` by their gradients."""
+        self._rest.step()
 
     def settle(self) -> None:
         """Finish what rows of the table have in hand: what reads the table itself comes after this."""
@@ -63,11 +77,10 @@ class Optimisers:
         numbers: dict[str, Any] = {}
         if self._rows is not None:
             tensors |= {f"{_TABLE}.{name}": value for name, value in self._rows.state().items()}
-        if self._rest is not None:
-            for index, values in self._rest.state_dict()["state"].items():
-                for name, value in values.items():
-                    held: dict[str, Any] = tensors if isinstance(value, Tensor) else numbers
-                    held[f"{_REST}.{index}.{name}"] = value
+        for index, values in self._rest.state_dict()["state"].items():
+            for name, value in values.items():
+                held: dict[str, Any] = tensors if isinstance(value, Tensor) else numbers
+                held[f"{_REST}.{index}.{name}"] = value
         return tensors, numbers
 
     def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
@@ -83,8 +96,7 @@ class Optimisers:
                 rest.setdefault(int(index), {})[name] = value
         if self._rows is not None:
             self._rows.load(rows)
-        if self._rest is not None:
-            self._rest.load_state_dict({"state": rest, "param_groups": self._rest.state_dict()["param_groups"]})
+        self._rest.load_state_dict({"state": rest, "param_groups": self._rest.state_dict()["param_groups"]})
 
 
 @torch.no_grad()

@@ -90,6 +90,20 @@ class RowAdam:
             "momentum": self._momentum[: self._num_steps + 1],
         }
 
+    @property
+    def learning_rate(self) -> float:
+        """Of every step."""
+        return self._learning_rate
+
+    @property
+    def num_steps(self) -> int:
+        """Steps made."""
+        return self._num_steps
+
+    def advance_to(self, num_steps: int, momentum: Tensor) -> None:
+        """Take note of steps that another made on the tensors of `state`, and of the momentum they left."""
+        self._num_steps, self._momentum = num_steps, momentum
+
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
@@ -14,11 +15,15 @@ from segue.batches.negatives import Full
 from segue.batches.split import Split
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
+from segue.encoders.transformer import TransformerEncoder
 from segue.errors import FormatError
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
 from segue.training.optimisers import Optimisers
+
+if TYPE_CHECKING:  # it needs triton, which only CUDA machines have
+    from segue.training.graph_step import GraphStep
 
 STREAM: Final = 2**32
 """Seeds lie below this; initialisation, batches and dropout draw from seeds of their own range."""
@@ -29,7 +34,10 @@ _OPTIMISER: Final = "optimiser."
 class Trainer:
     """Encoder, optimisers, generators and running sums of one run."""
 
-    def __init__(self, store: Store, split: Split, recipe: Recipe, device: torch.device, *, bf16: bool) -> None:
+    def __init__(
+        self, store: Store, split: Split, recipe: Recipe, device: torch.device, *, bf16: bool, plain: bool = False
+    ) -> None:
+        """`plain`: take the reference path, which pads and goes step by step, where a fast one would do."""
         self.recipe, self.device, self._bf16 = recipe, device, bf16
         seed = recipe.training.seed
         sparse = not isinstance(recipe.next_track, Full)
@@ -45,10 +53,34 @@ class Trainer:
         self.candidates = torch.as_tensor(split.candidates.astype("int64"), device=device)
         self.names = ["loss", *part_names(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
+        self._graph = None if plain or device.type != "cuda" or not bf16 else self._graph_step()
+
+    def begin(self, order: Tensor, num_steps: int) -> Tensor:
+        """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it."""
+        self.encoder.train()
+        return order if self._graph is None else self._graph.prepare(order, num_steps)
 
     def step(self, index: Tensor) -> None:
-        """Train on sessions `index` (int64 [B]) and add the losses to `sums`."""
-        self.encoder.train()
+        """Train on sessions `index` (int64 [B], a piece of what `begin` returned) and add the losses to `sums`."""
+        if self._graph is not None:
+            self._graph.step(index)
+        else:
+            self._plain_step(index)
+
+    def _graph_step(self) -> GraphStep | None:
+        """Return the fast step of a CUDA device; None where it cannot train this recipe, or Triton is missing."""
+        if importlib.util.find_spec("triton") is None:
+            return None
+        from segue.training import graph_step
+
+        if not graph_step.fits(self.encoder, self.recipe):
+            return None
+        assert isinstance(self.encoder, TransformerEncoder)
+        return graph_step.GraphStep(
+            self.encoder, self.recipe, self.data, self.candidates, self.optimisers, self.generator, self.sums
+        )
+
+    def _plain_step(self, index: Tensor) -> None:
         length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
         window = self.data.training_window(index.to(self.device), length)
         negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
@@ -61,6 +93,8 @@ class Trainer:
 
     def settle(self) -> None:
         """Bring the whole encoder up to date: validation and saved weights come after this."""
+        if self._graph is not None:
+            self._graph.hand_back()
         self.optimisers.settle()
 
     def finite(self) -> bool:
@@ -78,6 +112,8 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that continuing needs: named tensors, and numbers that are no tensors."""
+        if self._graph is not None:
+            self._graph.hand_back()
         optimiser, numbers = self.optimisers.state()
         tensors = {f"{_MODEL}{name}": value for name, value in self.encoder.state_dict().items()}
         tensors |= {f"{_OPTIMISER}{name}": value for name, value in optimiser.items()}

@@ -1,0 +1,154 @@
+"""Self-attention within packed short sessions, forward and backward, one program a session and head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LONGEST = 128
+"""Most inputs of a session that a program holds."""
+
+
+@triton.jit
+def _weights(qkv, start, seeds, block, share, heads: tl.constexpr, width: tl.constexpr, length: tl.constexpr,
+             causal: tl.constexpr, drop: tl.constexpr):  # fmt: skip
+    """Return one head's queries, keys, values, its softmax, what of it is kept, the rows' places and which are real."""
+    session, head = tl.program_id(0), tl.program_id(1)
+    first = tl.load(start + session)
+    count = tl.load(start + session + 1) - first
+    i, c = tl.arange(0, length), tl.arange(0, width)
+    real = i < count
+    place = (first + i)[:, None].to(tl.int64) * (3 * heads * width) + head * width + c[None, :]
+    query = tl.load(qkv + place, mask=real[:, None], other=0.0)
+    key = tl.load(qkv + place + heads * width, mask=real[:, None], other=0.0)
+    value = tl.load(qkv + place + 2 * heads * width, mask=real[:, None], other=0.0)
+    scores = tl.dot(query, tl.trans(key), input_precision="ieee") * (width**-0.5)
+    seen = real[None, :] & (i[:, None] >= 0)
+    if causal:
+        seen = seen & (i[None, :] <= i[:, None])
+    seen = seen | (i[:, None] == i[None, :])  # a row past the session sees itself, so that its softmax is finite
+    scores = tl.where(seen, scores, -float("inf"))
+    scores = tl.exp(scores - tl.max(scores, 1)[:, None])
+    weights = scores / tl.sum(scores, 1)[:, None]
+    kept = tl.full((length, length), 1.0, tl.float32)
+    if drop:
+        seed = tl.load(seeds + block)
+        draw = ((session * heads + head) * length + i[:, None]) * length + i[None, :]
+        kept = tl.where(tl.rand(seed, draw, n_rounds=7) >= share, 1.0 / (1.0 - share), 0.0)
+    return query, key, value, weights, kept, place, real
+
+
+@triton.jit
+def _forward(qkv, start, seeds, block, share, out, heads: tl.constexpr, width: tl.constexpr, length: tl.constexpr,
+             causal: tl.constexpr, drop: tl.constexpr):  # fmt: skip
+    query, key, value, weights, kept, place, real = _weights(
+        qkv, start, seeds, block, share, heads, width, length, causal, drop
+    )
+    mixed = tl.dot((weights * kept).to(value.dtype), value, input_precision="ieee")
+    session, head = tl.program_id(0), tl.program_id(1)
+    row = (tl.load(start + session) + tl.arange(0, length))[:, None].to(tl.int64)
+    own = row * (heads * width) + head * width + tl.arange(0, width)[None, :]
+    tl.store(out + own, mixed.to(value.dtype), mask=real[:, None])
+
+
+@triton.jit
+def _backward(qkv, start, seeds, block, share, grad, out, heads: tl.constexpr, width: tl.constexpr,
+              length: tl.constexpr, causal: tl.constexpr, drop: tl.constexpr):  # fmt: skip
+    query, key, value, weights, kept, place, real = _weights(
+        qkv, start, seeds, block, share, heads, width, length, causal, drop
+    )
+    session, head = tl.program_id(0), tl.program_id(1)
+    row = (tl.load(start + session) + tl.arange(0, length))[:, None].to(tl.int64)
+    own = row * (heads * width) + head * width + tl.arange(0, width)[None, :]
+    above = tl.load(grad + own, mask=real[:, None], other=0.0).to(value.dtype)
+    dropped = (weights * kept).to(value.dtype)
+    of_value = tl.dot(tl.trans(dropped), above, input_precision="ieee")
+    of_weights = tl.dot(above, tl.trans(value), input_precision="ieee") * kept
+    of_scores = weights * (of_weights - tl.sum(of_weights * weights, 1)[:, None]) * (width**-0.5)
+    of_scores = of_scores.to(value.dtype)
+    of_query = tl.dot(of_scores, key, input_precision="ieee")
+    of_key = tl.dot(tl.trans(of_scores), query, input_precision="ieee")
+    tl.store(out + place, of_query.to(value.dtype), mask=real[:, None])
+    tl.store(out + place + heads * width, of_key.to(value.dtype), mask=real[:, None])
+    tl.store(out + place + 2 * heads * width, of_value.to(value.dtype), mask=real[:, None])
+
+
+def _shape(qkv: Tensor, heads: int, longest: int, share: float, causal: bool) -> dict[str, Any]:
+    length = max(16, triton.next_power_of_2(longest))
+    if length > LONGEST:
+        raise ValueError(f"a session of {longest} inputs is longer than {LONGEST}")
+    return {
+        "heads": heads,
+        "width": qkv.shape[1] // 3 // heads,
+        "length": length,
+        "causal": causal,
+        "drop": share > 0,
+        "num_warps": 1 if length <= 32 else 4,
+    }
+
+
+@torch.library.custom_op("segue::packed_attention", mutates_args=())
+def packed_attention(
+    qkv: Tensor, start: Tensor, seeds: Tensor, block: int, heads: int, longest: int, share: float, causal: bool
+) -> Tensor:
+    """Return what each packed input reads of its session, [T, D] in the type of `qkv`; 0 past the last session.
+
+    Args:
+        qkv: queries, keys and values [T, 3 D]; the width of a head is a power of two of at least 16.
+        start: int32 [B + 1], inputs of session b are start[b]..start[b + 1] - 1.
+        seeds: int64, one a block of the encoder; the same seed drops the same weights.
+        block: which of the seeds.
+        heads: H.
+        longest: inputs of the longest session, at most 128.
+        share: of attention weights dropped.
+        causal: whether an input sees only itself and those before it.
+    """
+    out = qkv.new_zeros(qkv.shape[0], qkv.shape[1] // 3)
+    shape = _shape(qkv, heads, longest, share, causal)
+    _forward[(len(start) - 1, heads)](qkv, start, seeds, block, share, out, **shape)
+    return out
+
+
+@torch.library.custom_op("segue::packed_attention_backward", mutates_args=())
+def _packed_attention_backward(
+    grad: Tensor,
+    qkv: Tensor,
+    start: Tensor,
+    seeds: Tensor,
+    block: int,
+    heads: int,
+    longest: int,
+    share: float,
+    causal: bool,
+) -> Tensor:
+    out = torch.zeros_like(qkv)
+    shape = _shape(qkv, heads, longest, share, causal)
+    _backward[(len(start) - 1, heads)](qkv, start, seeds, block, share, grad.contiguous(), out, **shape)
+    return out
+
+
+@packed_attention.register_fake
+def _(qkv, start, seeds, block, heads, longest, share, causal):  # type: ignore[no-untyped-def]
+    return qkv.new_empty(qkv.shape[0], qkv.shape[1] // 3)
+
+
+@_packed_attention_backward.register_fake
+def _(grad, qkv, start, seeds, block, heads, longest, share, causal):  # type: ignore[no-untyped-def]
+    return torch.empty_like(qkv)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    qkv, start, seeds, *ctx.numbers = inputs
+    ctx.save_for_backward(qkv, start, seeds)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    qkv, start, seeds = ctx.saved_tensors
+    return _packed_attention_backward(grad, qkv, start, seeds, *ctx.numbers), *[None] * 7
+
+
+packed_attention.register_autograd(_differentiate, setup_context=_keep)

@@ -1,0 +1,123 @@
+"""How a GPU step reads and moves the track table: by the rows it touches, or as a whole (full softmax)."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from segue.encoders.encoder import NUM_SPECIALS, Encoder
+from segue.kernels import rows as kernels
+from segue.kernels.softmax import Negatives
+from segue.training.optimisers import Optimisers
+
+_STEPS_AHEAD: Final = 1 << 16
+"""Steps for which the rows' momentum has room before the graph must be taken anew."""
+
+
+class TableStep(Protocol):
+    """One step's view of the track table."""
+
+    def prepare(self, num_steps: int) -> bool:
+        """Make ready for `num_steps` steps; return whether a graph taken before still holds."""
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the rows `ids` (int32 [P]) as they are before the step, float32 [P, D]."""
+
+    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
+        """Return what targets are compared with; `values`, `ids` are the rows drawn for it."""
+
+    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
+        """Take the gradients [P, D] of the rows looked up; return their squared norm, scalar.
+
+        0 where the table is one of the optimiser's `parameters`, whose norms are added up apart.
+        """
+
+    def update(self, scale: Tensor) -> None:
+        """Make the step with the gradients times `scale` (scalar); the other parameters were moved just before."""
+
+    def hand_back(self) -> None:
+        """Let the optimiser know the steps made."""
+
+
+class TouchedRows:
+    """The rows of a batch and its negatives, moved by Adam in place."""
+
+    def __init__(self, encoder: Encoder, optimisers: Optimisers) -> None:
+        self._encoder, self._adam = encoder, optimisers.table_rows
+        self._step = torch.zeros(1, dtype=torch.int32, device=encoder.table.weight.device)
+        self._momentum = torch.zeros(0, device=self._step.device)
+        self._state: kernels.RowState | None = None
+        self._summed: kernels.Summed | None = None
+
+    def prepare(self, num_steps: int) -> bool:
+        """Make ready for `num_steps` steps; return whether a graph taken before still holds."""
+        made, held = self._adam.num_steps, self._adam.state()
+        lasts = made + num_steps < len(self._momentum)
+        if not lasts:
+            self._momentum = self._momentum.new_zeros(made + num_steps + _STEPS_AHEAD)
+        self._momentum[: made + 1] = held["momentum"]
+        self._step.fill_(made)
+        table = self._encoder.table.weight.detach()
+        rest = (held["exp_avg"], held["exp_avg_sq"], held["at"], self._momentum, self._step, self._adam.learning_rate)
+        self._state = kernels.RowState(table, *rest)
+        return lasts
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the rows as dense Adam would hold them."""
+        assert self._state is not None, "prepare comes first"
+        return kernels.look_up(self._state, ids)
+
+    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
+        """Return the drawn rows."""
+        return Negatives(values, ids)
+
+    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
+        """Add up the gradients by row."""
+        self._summed = kernels.sum_grads(ids, gradient)
+        return self._summed.square
+
+    def update(self, scale: Tensor) -> None:
+        """Move the rows touched."""
+        assert self._state is not None and self._summed is not None, "prepare and take come first"
+        kernels.update(self._state, self._summed, scale)
+
+    def hand_back(self) -> None:
+        """Let the optimiser know the steps made."""
+        if self._state is not None:
+            made = int(self._step)
+            self._adam.advance_to(made, self._momentum[: made + 1].clone())
+
+
+class WholeTable:
+    """Every row: a gradient for each, moved with the other parameters."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._weight = encoder.table.weight
+        self._gradient = torch.zeros_like(self._weight, requires_grad=False)
+
+    def prepare(self, num_steps: int) -> bool:
+        """Nothing to make ready."""
+        return True
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the rows."""
+        return self._weight.detach()[ids.long()]
+
+    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
+        """Return all tracks; their gradient is written where that of the table is."""
+        return Negatives(self._weight.detach()[NUM_SPECIALS:], NUM_SPECIALS, None, self._gradient[NUM_SPECIALS:])
+
+    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
+        """Add the inputs' gradients to those that the softmax left."""
+        kernels.add_to(self._gradient, kernels.sum_grads(ids, gradient))
+        self._weight.grad = self._gradient
+        return gradient.new_zeros(())  # it is counted among the other parameters
+
+    def update(self, scale: Tensor) -> None:
+        """The table was moved with the other parameters; the softmax does not write over the specials' gradients."""
+        self._gradient[:NUM_SPECIALS].zero_()
+
+    def hand_back(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,196 @@
+"""The Triton kernels equal the plain functions, forward and backward.
+
+They run on a CUDA device, or anywhere with TRITON_INTERPRET=1; without triton they are skipped, saying so.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="triton is not installed: the GPU kernels were not tested here")
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+if not (INTERPRETED or torch.cuda.is_available()):
+    pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
+
+from segue.encoders.attention import PaddedAttention, visibility
+from segue.kernels import attention, rows, skip_contrastive, softmax
+from segue.objectives import full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
+from segue.training.row_adam import RowAdam
+
+DEVICE = "cpu" if INTERPRETED else "cuda"
+DTYPE = torch.float32 if INTERPRETED else torch.bfloat16  # the interpreter cannot multiply bf16
+
+WIDTH, HEADS = 32, 2
+LENGTHS = torch.tensor([3, 1, 0, 7, 2])
+"""Inputs of five sessions: unequal, one empty."""
+
+
+def _normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
+
+
+def _start() -> Tensor:
+    return torch.nn.functional.pad(LENGTHS.cumsum(0), (1, 0)).int().to(DEVICE)
+
+
+def _valid() -> Tensor:
+    return (torch.arange(int(LENGTHS.max())) < LENGTHS[:, None]).to(DEVICE)
+
+
+def _close(one: Tensor, other: Tensor, tolerance: float) -> None:
+    assert torch.isfinite(one).all()
+    assert float((one - other).norm()) <= tolerance * float(other.norm()) + 1e-7
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_packed_attention_is_padded_attention(causal: bool) -> None:
+    valid, seeds = _valid(), torch.zeros(2, dtype=torch.int64, device=DEVICE)
+    qkv = _normal(int(LENGTHS.sum()) + 4, 3 * WIDTH).requires_grad_()  # four rows past the last session
+    packed = attention.packed_attention(qkv, _start(), seeds, 1, HEADS, 7, 0.0, causal)
+    grad = _normal(*packed.shape, seed=1)
+    (mine,) = torch.autograd.grad(packed, qkv, grad)
+    padded = torch.zeros(*valid.shape, 3 * WIDTH, device=DEVICE)
+    padded = padded.masked_scatter(valid[:, :, None], qkv[: int(LENGTHS.sum())])
+    whole = PaddedAttention(visibility(valid, causal=causal), HEADS, 0.0)(padded, 0)
+    (naive,) = torch.autograd.grad(whole[valid], qkv, grad[: int(LENGTHS.sum())])
+    _close(packed[: int(LENGTHS.sum())], whole[valid], 1e-5)
+    assert (packed[int(LENGTHS.sum()) :] == 0).all()
+    _close(mine, naive, 1e-5)
+
+
+def test_attention_drops_the_share_and_the_same_in_both_directions() -> None:
+    seeds = torch.tensor([3, 5], device=DEVICE)
+    qkv = _normal(int(LENGTHS.sum()), 3 * WIDTH).requires_grad_()
+    value = qkv.detach()[:, 2 * WIDTH :]
+
+    def mixed(of: Tensor, block: int = 1) -> Tensor:
+        return attention.packed_attention(of, _start(), seeds, block, HEADS, 7, 0.5, False)
+
+    assert torch.equal(mixed(qkv), mixed(qkv))
+    assert not torch.equal(mixed(qkv), mixed(qkv, 0))
+    # the output is linear in the values: its derivative along them is the output itself, drops included
+    grad = _normal(int(LENGTHS.sum()), WIDTH, seed=1)
+    (of_qkv,) = torch.autograd.grad(mixed(qkv), qkv, grad)
+    _close((of_qkv[:, 2 * WIDTH :] * value).sum(), (mixed(qkv.detach()) * grad).sum(), 1e-4)
+
+
+def _sampled(states: Tensor, own: Tensor, negatives: Tensor, target: Tensor, ids: Tensor, correction: Tensor) -> Tensor:
+    collisions = (ids == target[:, None])[None]
+    return sampled_softmax_loss(states[None], own[None], negatives, collisions, (target > 0)[None], correction)
+
+
+TILES = softmax.Tiles(tokens=16, negatives=16, warps=1, stages=1, programs=6)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """Return what bf16 can hold, so that products of it are exact in float32."""
+    return x.bfloat16().float()
+
+
+def test_packed_softmax_is_the_sampled_softmax() -> None:
+    tokens, num = 37, 50
+    states, own, negatives = _rounded(_normal(tokens, WIDTH)), _normal(tokens, WIDTH, seed=1), _normal(num, WIDTH, seed=2)
+    negatives = _rounded(negatives)
+    target = (torch.arange(tokens) % 7).int().to(DEVICE)  # 0: no target
+    ids = (torch.arange(num) % 11 + 3).int().to(DEVICE)  # copies of targets 3..6 among them, repeated
+    correction = _normal(num, seed=3)
+    leaves = [part.clone().requires_grad_() for part in (states, own, negatives)]
+    naive = _sampled(*leaves, target, ids, correction)
+    grads = torch.autograd.grad(3 * naive, leaves)
+    into, place = torch.ones(tokens + 3, WIDTH, device=DEVICE), torch.randperm(tokens + 3)[:tokens].to(DEVICE)
+    lying = torch.zeros_like(into).index_copy(0, place, own)
+    targets = softmax.Targets(target, lying, place)
+    loss, of_states, of_rows = softmax.PackedSoftmax(TILES, dtype=DTYPE)(
+        states, targets, softmax.Negatives(negatives, ids, correction), into, 3.0
+    )
+    _close(loss, naive.detach(), 1e-5)
+    for mine, other in zip((of_states, into[place] - 1, of_rows), grads, strict=True):
+        _close(mine, other, 4e-3)
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-9])
+def test_packed_softmax_over_all_tracks_is_the_full_softmax(least: float) -> None:
+    tokens, num = 37, 50
+    states, table = _rounded(_normal(tokens, WIDTH)), _rounded(_normal(num + 3, WIDTH, seed=2))
+    target = (torch.arange(tokens) % 9 + 3).int().to(DEVICE)
+    target[5] = 0
+    leaves = [states.clone().requires_grad_(), table.clone().requires_grad_()]
+    naive = full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], (target > 0)[None])
+    grads = torch.autograd.grad(naive, leaves)
+    targets = softmax.Targets(target, table, target.long())
+    loss, of_states, of_rows = softmax.PackedSoftmax(TILES, least, DTYPE)(
+        states, targets, softmax.Negatives(table[3:], 3), table
+    )
+    _close(loss, naive.detach(), 1e-5)
+    _close(of_states, grads[0], 4e-3)
+    _close(of_rows, grads[1][3:], 4e-3)
+
+
+def test_no_target_costs_nothing() -> None:
+    nothing = torch.zeros(5, dtype=torch.int32, device=DEVICE)
+    ids = torch.arange(3, 9, dtype=torch.int32, device=DEVICE)
+    into = torch.zeros(5, WIDTH, device=DEVICE)
+    targets = softmax.Targets(nothing, _normal(5, WIDTH), nothing.long())
+    loss, of_states, of_rows = softmax.PackedSoftmax(TILES, dtype=DTYPE)(
+        _normal(5, WIDTH), targets, softmax.Negatives(_normal(6, WIDTH), ids), into
+    )
+    for part in (loss, of_states, of_rows, into):
+        assert (part == 0).all()
+
+
+@pytest.mark.parametrize("context", ["track", "session"])
+def test_packed_skip_contrastive_is_the_term(context: str) -> None:
+    tracks = torch.tensor([[3, 4, 5, 4, 6, 0], [3, 3, 7, 0, 0, 0], [9, 8, 7, 6, 5, 4], [3, 4, 0, 0, 0, 0]], device=DEVICE)
+    code = torch.tensor([[0, 3, 1, 2, 0, 5], [0, 3, 1, 5, 5, 5], [0, 0, 4, 3, 2, 1], [1, 0, 5, 5, 5, 5]], device=DEVICE)
+    valid = tracks > 0
+    spots = torch.randperm(40, generator=torch.Generator().manual_seed(4))[: tracks.numel()].view(tracks.shape).to(DEVICE)
+    place = spots.masked_fill(~valid, -1).int()
+    table, states = _normal(10, WIDTH), _normal(40, WIDTH, seed=1)
+    values = torch.zeros(40, WIDTH, device=DEVICE)
+    values[place[valid].long()] = table[tracks[valid]]
+    leaves = [values.clone().requires_grad_(), states.clone().requires_grad_()]
+    padded = [leaf[place.clamp(min=0).long()] for leaf in leaves]
+    naive = skip_contrastive_loss(
+        padded[0] if context == "track" else padded[1], padded[0], tracks, (code >= 2) & (code <= 3), code < 2, 0.2
+    )
+    grads = torch.autograd.grad(naive, leaves, allow_unused=True)
+    sessions = skip_contrastive.Sessions(place, tracks.int(), code.int(), 2)
+    into = skip_contrastive.Gradients(torch.ones_like(values), torch.ones_like(states))
+    loss = skip_contrastive.packed_skip_contrastive(
+        values, None if context == "track" else states, sessions, 0.2, into, 2.0
+    )
+    _close(loss, naive.detach(), 1e-5)
+    _close(into.rows - 1, 2 * grads[0], 1e-4)
+    _close(into.states - 1, torch.zeros_like(states) if context == "track" else 2 * grads[1], 1e-4)
+
+
+def test_rows_follow_the_adam_of_touched_rows() -> None:
+    table = _normal(30, WIDTH)
+    naive = RowAdam(table.clone(), 0.01)
+    state = rows.RowState(
+        table, torch.zeros_like(table), torch.zeros_like(table), torch.zeros(30, dtype=torch.int32, device=DEVICE),
+        torch.zeros(400, device=DEVICE), torch.zeros(1, dtype=torch.int32, device=DEVICE), 0.01,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(5)
+    for step in range(300):
+        ids = torch.randint(0, 6 if step % 3 else 30, (25,), generator=generator).to(DEVICE)
+        grads = _normal(25, WIDTH, seed=step) * (ids > 0)[:, None]
+        unique, back = torch.unique(ids, return_inverse=True)
+        looked = naive.look_up(unique)
+        total = torch.zeros_like(looked.values).index_add_(0, back, grads)
+        _close(rows.look_up(state, ids.int()), looked.values[back], 1e-5)
+        summed = rows.sum_grads(ids.int(), grads)
+        _close(summed.square, total.square().sum(), 1e-5)
+        naive.step(looked, total * 0.5)
+        rows.update(state, summed, torch.tensor(0.5, device=DEVICE))
+    assert int(state.step) == 300
+    naive.flush()
+    follower = RowAdam(table, 0.01)
+    follower.load({"exp_avg": state.exp_avg, "exp_avg_sq": state.exp_avg_sq, "at": state.at, "momentum": state.momentum[:301]})
+    follower.flush()
+    _close(follower.state()["exp_avg_sq"], naive.state()["exp_avg_sq"], 1e-4)
+    _close(follower._table, naive._table, 1e-4)
