@@ -22,4 +22,7 @@ SMALL: dict[str, Any] = {
 
 def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Recipe:
     """Return the recipe `name` with width 16 and small batches; `changes` name keys with __ for the dot."""
-    return load_recipe(name, SMALL | {key.replace("__", "."): value for key, value in changes.items()})
+    values = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
+    if values.get("next_track.kind") == "full":
+        del values["next_track.negatives"]  # every track is one
+    return load_recipe(name, values)

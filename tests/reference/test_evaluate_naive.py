@@ -14,7 +14,7 @@ from segue.checkpoint import RunFolder, load_run
 from segue.cli.main import main
 from segue.evaluation import evaluate_scorers, make_scene
 from segue.evaluation.strata import strata
-from segue.ranking import fit_baselines
+from segue.ranking import Standing, dense_standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
 from segue.session_batch import SessionBatch
@@ -43,6 +43,9 @@ class FeedbackReader:
 
     def score(self, batch: SessionBatch, candidates: torch.Tensor) -> torch.Tensor:
         return self.score_all(batch).gather(1, candidates)
+
+    def stand(self, batch: SessionBatch, tracks: torch.Tensor, k: int) -> Standing:
+        return dense_standing(self.score_all(batch), torch.arange(3, self.num_rows), tracks, k)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ if not (INTERPRETED or torch.cuda.is_available()):
 
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.kernels import attention, rows, skip_contrastive, softmax
+from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
 from segue.objectives import full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
 from segue.training.row_adam import RowAdam
 
@@ -103,9 +104,9 @@ def test_packed_softmax_is_the_sampled_softmax() -> None:
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH, device=DEVICE), torch.randperm(tokens + 3)[:tokens].to(DEVICE)
     lying = torch.zeros_like(into).index_copy(0, place, own)
-    targets = softmax.Targets(target, lying, place)
+    targets = Targets(target, lying, place)
     loss, of_states, of_rows = softmax.PackedSoftmax(TILES, dtype=DTYPE)(
-        states, targets, softmax.Negatives(negatives, ids, correction), into, 3.0
+        states, targets, Negatives(negatives, ids, correction), into, 3.0
     )
     _close(loss, naive.detach(), 1e-5)
     for mine, other in zip((of_states, into[place] - 1, of_rows), grads, strict=True):
@@ -121,9 +122,9 @@ def test_packed_softmax_over_all_tracks_is_the_full_softmax(least: float) -> Non
     leaves = [states.clone().requires_grad_(), table.clone().requires_grad_()]
     naive = full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], (target > 0)[None])
     grads = torch.autograd.grad(naive, leaves)
-    targets = softmax.Targets(target, table, target.long())
+    targets = Targets(target, table, target.long())
     loss, of_states, of_rows = softmax.PackedSoftmax(TILES, least, DTYPE)(
-        states, targets, softmax.Negatives(table[3:], 3), table
+        states, targets, Negatives(table[3:], 3), table
     )
     _close(loss, naive.detach(), 1e-5)
     _close(of_states, grads[0], 4e-3)
@@ -134,9 +135,9 @@ def test_no_target_costs_nothing() -> None:
     nothing = torch.zeros(5, dtype=torch.int32, device=DEVICE)
     ids = torch.arange(3, 9, dtype=torch.int32, device=DEVICE)
     into = torch.zeros(5, WIDTH, device=DEVICE)
-    targets = softmax.Targets(nothing, _normal(5, WIDTH), nothing.long())
+    targets = Targets(nothing, _normal(5, WIDTH), nothing.long())
     loss, of_states, of_rows = softmax.PackedSoftmax(TILES, dtype=DTYPE)(
-        _normal(5, WIDTH), targets, softmax.Negatives(_normal(6, WIDTH), ids), into
+        _normal(5, WIDTH), targets, Negatives(_normal(6, WIDTH), ids), into
     )
     for part in (loss, of_states, of_rows, into):
         assert (part == 0).all()
@@ -158,8 +159,8 @@ def test_packed_skip_contrastive_is_the_term(context: str) -> None:
         padded[0] if context == "track" else padded[1], padded[0], tracks, (code >= 2) & (code <= 3), code < 2, 0.2
     )
     grads = torch.autograd.grad(naive, leaves, allow_unused=True)
-    sessions = skip_contrastive.Sessions(place, tracks.int(), code.int(), 2)
-    into = skip_contrastive.Gradients(torch.ones_like(values), torch.ones_like(states))
+    sessions = Sessions(place, tracks.int(), code.int(), 2)
+    into = Gradients(torch.ones_like(values), torch.ones_like(states))
     loss = skip_contrastive.packed_skip_contrastive(
         values, None if context == "track" else states, sessions, 0.2, into, 2.0
     )

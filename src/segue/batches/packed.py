@@ -1,4 +1,4 @@
-"""Causal examples without padding: the inputs of a batch lie one after another."""
+"""Examples without padding: the inputs of a batch lie one after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segue.axes import Float, Int
+from segue.axes import Bool, Float, Int
 from segue.batches.data import SessionData
 from segue.batches.example import random_offset
 from segue.events import skips
@@ -28,20 +28,22 @@ class PackShape:
 
 @dataclass(frozen=True)
 class Packing:
-    """The training windows of B sessions (W positions each) as T inputs and, after them, B last tracks.
+    """The training windows of B sessions (W positions each) as T inputs, one after another.
 
     Rows of the table are looked up for `ids`, each place once; `place` says where the row of each window position
     lies among them. T may exceed the number of inputs: what is left over is PAD and has no target.
     """
 
     ids: Int[Tensor, " P"]
-    """Table rows of the T inputs, then of the last track of each session; 0 where there is none. P = T + B."""
+    """Original table rows of the T inputs, then (causal) of the last track of each session; 0 where there is none."""
     position: Int[Tensor, " T"]
     """Position row of each input, the session's offset included."""
     target: Int[Tensor, " T"]
     """Table row to predict at each input; 0 = none."""
     target_place: Int[Tensor, " T"]
     """Where among `ids` the target's row lies; 0 where there is none."""
+    masked: Bool[Tensor, " T"]
+    """Where the encoder reads MASK instead (cloze)."""
     start: Int[Tensor, " Bs"]
     """Inputs of session b are start[b]..start[b + 1] - 1; B + 1 numbers."""
     place: Int[Tensor, "B W"]
@@ -51,11 +53,21 @@ class Packing:
     """As in `Window`."""
 
 
-def num_inputs(data: SessionData, index: Int[Tensor, "*shape"], width: int) -> Int[Tensor, "*shape"]:
-    """Return how many inputs the windows (at most `width` tracks) of training sessions `index` have; 0 for -1."""
+@dataclass(frozen=True)
+class _Windows:
+    """The windows of a batch, padded: what is packed."""
+
+    length: Int[Tensor, " B"]
+    inside: Bool[Tensor, "B W"]
+    tracks: Int[Tensor, "B W"]
+    strength: Int[Tensor, "B W"]
+
+
+def window_lengths(data: SessionData, index: Int[Tensor, "*shape"], width: int) -> Int[Tensor, "*shape"]:
+    """Return how many tracks the windows (at most `width`) of training sessions `index` have; 0 for -1."""
     chosen = index.clamp(min=0)
     length = (data.train_end[chosen] - data.train_begin[chosen]).clamp(max=width)
-    return (length - 1).clamp(min=0) * (index >= 0)
+    return length * (index >= 0)
 
 
 def pack_causal(
@@ -69,34 +81,75 @@ def pack_causal(
         shape: W, T and the encoder's positions.
         drawn: uniform in [0, 1), which the positions' offsets are made of; None = no offsets.
     """
-    width, size = shape.width, shape.size
-    inputs = num_inputs(data, index, width)
+    windows = _windows(data, index, shape.width)
+    inputs = (windows.length - 1).clamp(min=0)
     start = functional.pad(inputs.cumsum(0), (1, 0))
-    end = data.train_end[index.clamp(min=0)]
-    length = torch.where(index >= 0, (end - data.train_begin[index.clamp(min=0)]).clamp(max=width), 0)
+    column = torch.arange(shape.width, device=index.device)
+    own = torch.arange(len(index), device=index.device)[:, None]
+    is_last = column == windows.length[:, None] - 1
+    place = torch.where(is_last, shape.size + own, start[:-1, None] + column)
+    spare = shape.size + len(index)  # where padding is written, then cut off
+    safe = place.masked_fill(~windows.inside, spare)
+    source = torch.where(windows.inside[:, 1:], safe[:, :-1], spare)
+    position = column + _offset(drawn, inputs, shape.max_len)
+    return Packing(
+        _scattered(windows.tracks, safe, spare),
+        _scattered(position.expand_as(safe), safe, spare)[: shape.size],
+        _scattered(windows.tracks[:, 1:], source, spare)[: shape.size],
+        _scattered(safe[:, 1:], source, spare)[: shape.size],
+        torch.zeros(shape.size, dtype=torch.bool, device=index.device),
+        start.int(),
+        place.masked_fill(~windows.inside, -1).int(),
+        windows.tracks,
+        windows.strength,
+    )
+
+
+def pack_cloze(
+    data: SessionData,
+    index: Int[Tensor, " B"],
+    shape: PackShape,
+    drawn: Float[Tensor, " B"] | None,
+    masked: Bool[Tensor, "B W"],
+) -> Packing:
+    """Return the packed examples of training sessions `index`: MASK at the last track and wherever `masked` says so.
+
+    Masked positions are the targets. For the rest see `pack_causal`.
+    """
+    windows = _windows(data, index, shape.width)
+    start = functional.pad(windows.length.cumsum(0), (1, 0))
+    column = torch.arange(shape.width, device=index.device)
+    place, spare = start[:-1, None] + column, shape.size
+    safe = place.masked_fill(~windows.inside, spare)
+    hidden = windows.inside & (masked | (column == windows.length[:, None] - 1))
+    position = column + _offset(drawn, windows.length, shape.max_len)
+    return Packing(
+        _scattered(windows.tracks, safe, spare),
+        _scattered(position.expand_as(safe), safe, spare),
+        _scattered(windows.tracks * hidden, safe, spare),
+        _scattered(safe * hidden, safe, spare),
+        _scattered(hidden, safe, spare),
+        start.int(),
+        place.masked_fill(~windows.inside, -1).int(),
+        windows.tracks,
+        windows.strength,
+    )
+
+
+def _windows(data: SessionData, index: Int[Tensor, " B"], width: int) -> _Windows:
+    length = window_lengths(data, index, width)
     column = torch.arange(width, device=index.device)
     inside = column < length[:, None]
-    row = ((end - length)[:, None] + column).clamp(max=len(data.tracks) - 1)
-    tracks = data.tracks[row] * inside
+    first = data.train_end[index.clamp(min=0)] - length
+    row = (first[:, None] + column).clamp(max=len(data.tracks) - 1)
     strength = data.feedback[row].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
-    is_last = column == length[:, None] - 1
-    own = torch.arange(len(index), device=index.device)[:, None]
-    place = torch.where(is_last, size + own, start[:-1, None] + column)
-    spare = size + len(index)  # where padding is written, then cut off
-    safe = place.masked_fill(~inside, spare)
-    source = torch.where(inside[:, 1:], safe[:, :-1], spare)
-    offset = 0 if drawn is None else random_offset(drawn, inputs, shape.max_len)[:, None]
-    ids = tracks.new_zeros(spare + 1).scatter_(0, safe.flatten(), tracks.flatten())
-    position = index.new_zeros(spare + 1).scatter_(0, safe.flatten(), (column + offset).expand_as(safe).flatten())
-    target = tracks.new_zeros(spare + 1).scatter_(0, source.flatten(), tracks[:, 1:].flatten())
-    target_place = index.new_zeros(spare + 1).scatter_(0, source.flatten(), safe[:, 1:].flatten())
-    return Packing(
-        ids[:spare],
-        position[:size],
-        target[:size],
-        target_place[:size],
-        start.int(),
-        place.masked_fill(~inside, -1).int(),
-        tracks,
-        strength,
-    )
+    return _Windows(length, inside, data.tracks[row] * inside, strength)
+
+
+def _offset(drawn: Tensor | None, inputs: Int[Tensor, " B"], max_len: int) -> Int[Tensor, "B one"]:
+    return (torch.zeros_like(inputs) if drawn is None else random_offset(drawn, inputs, max_len))[:, None]
+
+
+def _scattered(values: Tensor, place: Int[Tensor, "B W"], size: int) -> Tensor:
+    """Return [size] values by place, 0 where there is none; `size` itself is the place of what is not wanted."""
+    return values.new_zeros(size + 1).scatter_(0, place.flatten(), values.flatten())[:size]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from segue.objectives.packed import Gradients, Sessions
 
 PRECISION = "tf32x3"
 """Three TF32 products for one: as good as float32 here, at the matrix units' rate."""
@@ -80,30 +80,6 @@ def _term(rows, states, place, tracks, strength, skip_at_least, inverse_temperat
     gradient = (of_unit - unit * tl.sum(of_unit * unit, 1)[:, None]) / norm[:, None]
     held = tl.load(of_rows + cell, mask=present[:, None], other=0.0)
     tl.store(of_rows + cell, held + gradient, mask=present[:, None])
-
-
-@dataclass(frozen=True)
-class Sessions:
-    """Which rows belong to which session, and how they were heard; W positions a session."""
-
-    place: Tensor
-    """int32 [B, W], where each position's row lies; -1 on padding."""
-    tracks: Tensor
-    """int32 [B, W], equal ids are the same track; 0 on padding."""
-    strength: Tensor
-    """int32 [B, W], feedback codes."""
-    skip_at_least: int
-    """Smallest strength that counts as a skip."""
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """Where the gradients of a loss are added."""
-
-    rows: Tensor
-    """float32, as the rows."""
-    states: Tensor
-    """float32, as the states."""
 
 
 def packed_skip_contrastive(

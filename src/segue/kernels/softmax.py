@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from segue.objectives.packed import Negatives, Targets
+
 LOG2_E = tl.constexpr(1.4426950408889634)
 NOTHING = tl.constexpr(-1e30)
 """Stands for the score of what is left out: finite, so that a row without negatives stays a number."""
@@ -174,33 +176,6 @@ class Tiles:
     stages: int = 3
     programs: int = 528
     """Programs wanted at least: four a multiprocessor of an H100."""
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What each of T states should predict."""
-
-    ids: Tensor
-    """int32 [T]; 0 = nothing, which costs nothing."""
-    rows: Tensor
-    """float32 [P, D], among which their rows lie."""
-    place: Tensor
-    """int64 [T], where; distinct but for those that predict nothing."""
-
-
-@dataclass(frozen=True)
-class Negatives:
-    """What targets are compared with."""
-
-    rows: Tensor
-    """bfloat16 or float32 [M, D]."""
-    ids: Tensor | int
-    """int32 [M]; or the id of the first where they are consecutive, and then the targets' own rows are among them:
-    the full softmax."""
-    correction: Tensor | None = None
-    """float32 [M], added to the scores (logQ)."""
-    gradient: Tensor | None = None
-    """float32 [M, D], where theirs is written; None = a new tensor."""
 
 
 class PackedSoftmax:

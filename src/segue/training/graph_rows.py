@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from segue.encoders.encoder import NUM_SPECIALS, Encoder
 from segue.kernels import rows as kernels
-from segue.kernels.softmax import Negatives
+from segue.objectives.packed import Negatives
 from segue.training.optimisers import Optimisers
 
 _STEPS_AHEAD: Final = 1 << 16
 """Steps for which the rows' momentum has room before the graph must be taken anew."""
-
-
-class TableStep(Protocol):
-    """One step's view of the track table."""
-
-    def prepare(self, num_steps: int) -> bool:
-        """Make ready for `num_steps` steps; return whether a graph taken before still holds."""
-
-    def look_up(self, ids: Tensor) -> Tensor:
-        """Return the rows `ids` (int32 [P]) as they are before the step, float32 [P, D]."""
-
-    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
-        """Return what targets are compared with; `values`, `ids` are the rows drawn for it."""
-
-    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
-        """Take the gradients [P, D] of the rows looked up; return their squared norm, scalar.
-
-        0 where the table is one of the optimiser's `parameters`, whose norms are added up apart.
-        """
-
-    def update(self, scale: Tensor) -> None:
-        """Make the step with the gradients times `scale` (scalar); the other parameters were moved just before."""
-
-    def hand_back(self) -> None:
-        """Let the optimiser know the steps made."""
 
 
 class TouchedRows:

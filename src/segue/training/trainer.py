@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -15,15 +15,13 @@ from segue.batches.negatives import Full
 from segue.batches.split import Split
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
-from segue.encoders.transformer import TransformerEncoder
 from segue.errors import FormatError
 from segue.recipes import Recipe
 from segue.store import Store
+from segue.training import cpu_step, packed_step
 from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
 from segue.training.optimisers import Optimisers
-
-if TYPE_CHECKING:  # it needs triton, which only CUDA machines have
-    from segue.training.graph_step import GraphStep
+from segue.training.packed_step import PackedStep, Training
 
 STREAM: Final = 2**32
 """Seeds lie below this; initialisation, batches and dropout draw from seeds of their own range."""
@@ -53,32 +51,32 @@ class Trainer:
         self.candidates = torch.as_tensor(split.candidates.astype("int64"), device=device)
         self.names = ["loss", *part_names(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
-        self._graph = None if plain or device.type != "cuda" or not bf16 else self._graph_step()
+        self._fast = None if plain else self._packed_step()
 
     def begin(self, order: Tensor, num_steps: int) -> Tensor:
         """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it."""
         self.encoder.train()
-        return order if self._graph is None else self._graph.prepare(order, num_steps)
+        return order if self._fast is None else self._fast.prepare(order, num_steps)
 
     def step(self, index: Tensor) -> None:
         """Train on sessions `index` (int64 [B], a piece of what `begin` returned) and add the losses to `sums`."""
-        if self._graph is not None:
-            self._graph.step(index)
+        if self._fast is not None:
+            self._fast.step(index)
         else:
             self._plain_step(index)
 
-    def _graph_step(self) -> GraphStep | None:
-        """Return the fast step of a CUDA device; None where it cannot train this recipe, or Triton is missing."""
-        if importlib.util.find_spec("triton") is None:
+    def _packed_step(self) -> PackedStep | None:
+        """Return the fast step of the device; None where there is none for this recipe, or Triton is missing."""
+        training = Training(
+            self.encoder, self.recipe, self.data, self.candidates, self.optimisers, self.generator, self.sums
+        )
+        if self.device.type == "cpu":
+            return cpu_step.CpuStep(training, bf16=self._bf16) if packed_step.fits(self.encoder, self.recipe) else None
+        if not self._bf16 or importlib.util.find_spec("triton") is None:
             return None
         from segue.training import graph_step
 
-        if not graph_step.fits(self.encoder, self.recipe):
-            return None
-        assert isinstance(self.encoder, TransformerEncoder)
-        return graph_step.GraphStep(
-            self.encoder, self.recipe, self.data, self.candidates, self.optimisers, self.generator, self.sums
-        )
+        return graph_step.GraphStep(training) if graph_step.fits(self.encoder, self.recipe) else None
 
     def _plain_step(self, index: Tensor) -> None:
         length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
@@ -93,8 +91,8 @@ class Trainer:
 
     def settle(self) -> None:
         """Bring the whole encoder up to date: validation and saved weights come after this."""
-        if self._graph is not None:
-            self._graph.hand_back()
+        if self._fast is not None:
+            self._fast.hand_back()
         self.optimisers.settle()
 
     def finite(self) -> bool:
@@ -112,8 +110,8 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that continuing needs: named tensors, and numbers that are no tensors."""
-        if self._graph is not None:
-            self._graph.hand_back()
+        if self._fast is not None:
+            self._fast.hand_back()
         optimiser, numbers = self.optimisers.state()
         tensors = {f"{_MODEL}{name}": value for name, value in self.encoder.state_dict().items()}
         tensors |= {f"{_OPTIMISER}{name}": value for name, value in optimiser.items()}

@@ -1,0 +1,146 @@
+"""Objectives over packed sessions with their gradients, a block of scores at a time: memory stays flat."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.objectives.skip_contrastive import skip_contrastive_loss
+
+_CELLS: Final = 1 << 19
+"""Scores held at a time where they are few a target: 2 MB stay in a core's cache."""
+_WIDE: Final = 1 << 14
+"""Negatives taken at a time where they are more."""
+
+
+class BlockedSoftmax:
+    """-log softmax of each target against M rows, copies of the target left out."""
+
+    def __init__(self, *, bf16: bool) -> None:
+        """`bf16`: round states and rows to bfloat16 for the products; sums are float32."""
+        self._dtype = torch.bfloat16 if bf16 else torch.float32
+
+    def __call__(
+        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean loss over the targets (0 without any), and its gradients in states and negatives.
+
+        Args:
+            states: y_hat, float32 [T, D].
+            targets: what they should predict.
+            negatives: what with.
+            into: float32 [P, D]; the gradients in the targets' rows are added to it. The full softmax leaves it
+                alone: they are in the gradient of the negatives.
+            scale: of the gradients.
+        """
+        real = torch.nonzero(targets.ids)[:, 0]
+        chosen, ids, place = states[real], targets.ids[real], targets.place[real]
+        rows = targets.rows[place]
+        own = (chosen * rows).sum(1)
+        x, w = chosen.to(self._dtype), negatives.rows.to(self._dtype)
+        share = scale / max(len(real), 1)
+        gradient = negatives.gradient
+        gradient = torch.zeros(w.shape) if gradient is None else gradient.zero_()
+        blocks = _Blocks(x, w, ids, negatives, share)
+        others = blocks.log_sums()
+        losses = torch.nn.functional.softplus(others - own)
+        whole, missing = own + losses, torch.sigmoid(others - own)
+        of_chosen = blocks.gradients(whole, gradient)
+        pull = missing[:, None] * share
+        of_states = torch.zeros_like(states)
+        of_states[real] = of_chosen.sub_(pull * rows)
+        of_targets = -pull * chosen
+        if isinstance(negatives.ids, int):
+            gradient.index_add_(0, ids.long() - negatives.ids, of_targets)
+        else:
+            into.index_add_(0, place, of_targets)
+        return losses.sum() / max(len(real), 1), of_states, gradient
+
+
+class _Blocks:
+    """The scores of one call, made block by block, twice."""
+
+    def __init__(self, x: Tensor, w: Tensor, ids: Tensor, negatives: Negatives, share: float) -> None:
+        self._x, self._w, self._ids, self._negatives, self._share = x, w, ids, negatives, share
+        self._wide = min(len(w), _WIDE)
+        self._tall = max(1, _CELLS // max(self._wide, 1))
+        self._own = _Copies(ids, negatives.ids)
+
+    def log_sums(self) -> Tensor:
+        """Return the log of the sum over negatives of exp(score), float32 [T]."""
+        whole = torch.full((len(self._x),), -torch.inf)
+        for rows, columns in self._places():
+            whole[rows] = torch.logaddexp(whole[rows], torch.logsumexp(self._scores(rows, columns), 1))
+        return whole
+
+    def gradients(self, whole: Tensor, into: Tensor) -> Tensor:
+        """Return the gradients in the states, and add those in the rows of the negatives to `into`."""
+        result = torch.zeros(self._x.shape)
+        for rows, columns in self._places():
+            shares = self._scores(rows, columns).sub_(whole[rows, None]).exp_().mul_(self._share).to(self._x.dtype)
+            result[rows] += shares @ self._w[columns]
+            into[columns] += shares.T @ self._x[rows]
+        return result
+
+    def _places(self) -> list[tuple[slice, slice]]:
+        return [
+            (slice(t, t + self._tall), slice(n, n + self._wide))
+            for n in range(0, len(self._w), self._wide)
+            for t in range(0, len(self._x), self._tall)
+        ]
+
+    def _scores(self, rows: slice, columns: slice) -> Tensor:
+        scores = (self._x[rows] @ self._w[columns].T).float()
+        if self._negatives.correction is not None:
+            scores += self._negatives.correction[columns]
+        self._own.leave_out(scores, rows, columns)
+        return scores
+
+
+class _Copies:
+    """Which negatives are copies of a target."""
+
+    def __init__(self, target: Tensor, ids: Tensor | int) -> None:
+        self._target, self._ids = target, ids
+        if isinstance(ids, Tensor):
+            ordered, order = ids.sort()
+            first, last = torch.searchsorted(ordered, target), torch.searchsorted(ordered, target, right=True)
+            count = last - first
+            self._row = torch.repeat_interleave(torch.arange(len(target)), count)
+            nth = torch.arange(len(self._row)) - (count.cumsum(0) - count)[self._row]
+            self._column = order[first[self._row] + nth]
+        else:
+            self._row, self._column = torch.arange(len(target)), target.long() - ids
+
+    def leave_out(self, scores: Tensor, rows: slice, columns: slice) -> None:
+        """Set the scores of copies within a block to -inf."""
+        row, column = self._row - rows.start, self._column - columns.start
+        inside = (row >= 0) & (row < len(scores)) & (column >= 0) & (column < scores.shape[1])
+        scores[row[inside], column[inside]] = -torch.inf
+
+
+def skip_term(
+    rows: Tensor, states: Tensor | None, sessions: Sessions, temperature: float, into: Gradients, scale: float = 1.0
+) -> Tensor:
+    """Return `skip_contrastive_loss` of sessions whose rows lie anywhere, and add its gradients times `scale`.
+
+    See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row.
+    """
+    inside = sessions.place >= 0
+    place = sessions.place.clamp(min=0).long()
+    skipped = (sessions.strength >= sessions.skip_at_least) & (sessions.strength <= 3)
+    listened = sessions.strength < sessions.skip_at_least
+    with torch.enable_grad():
+        own = rows.detach()[place].requires_grad_()
+        context = own if states is None else states.detach()[place.clamp(max=len(states) - 1)].requires_grad_()
+        loss = skip_contrastive_loss(context, own, sessions.tracks, skipped & inside, listened & inside, temperature)
+        wanted = [own] if states is None else [own, context]
+        gradients = torch.autograd.grad(loss * scale, wanted)
+    into.rows.index_add_(0, place[inside], gradients[0][inside])
+    if states is not None:
+        mine = inside & (place < len(states))
+        into.states.index_add_(0, place[mine], gradients[1][mine])
+    return loss.detach()

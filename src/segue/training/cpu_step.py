@@ -1,0 +1,113 @@
+"""The training step of a CPU: packed sessions, gradients of the touched rows alone, logits a block at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segue.batches.negatives import Full
+from segue.batches.packed import Packing, window_lengths
+from segue.encoders.attention import PackedAttention, visibility
+from segue.encoders.encoder import NUM_SPECIALS, Encoder
+from segue.objectives.blocked import BlockedSoftmax, skip_term
+from segue.objectives.packed import Negatives
+from segue.training.optimisers import Optimisers
+from segue.training.packed_step import PackedStep, Parts, Training
+from segue.training.row_adam import LookedUp
+
+
+class CpuStep(PackedStep):
+    """One training step after another on the CPU."""
+
+    def __init__(self, training: Training, *, bf16: bool) -> None:
+        full = isinstance(training.recipe.next_track, Full)
+        rows = WholeTable(training.encoder) if full else TouchedRows(training.optimisers)
+        super().__init__(training, Parts(rows, BlockedSoftmax(bf16=bf16), skip_term))
+        self._bf16 = bf16
+
+    def prepare(self, order: Tensor, num_steps: int) -> Tensor:
+        """Return `order`."""
+        return order
+
+    def step(self, index: Tensor) -> None:
+        """Train on sessions `index`, and add the losses to the sums."""
+        lengths = window_lengths(self.training.data, index, self.width)
+        size = int(lengths.sum()) - (0 if self.encoder.masked else len(index))
+        self.train(index, size)
+
+    def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
+        """Return y_hat [T, D] float32."""
+        start = packing.start.long()
+        column = torch.arange(self.longest)
+        valid = column < (start[1:] - start[:-1])[:, None]
+        slot = torch.nonzero(valid.flatten())[:, 0]
+        visible = visibility(valid, causal=self.encoder.causal)
+        attend = PackedAttention(slot, visible, self.encoder.config.heads, self.encoder.share)
+        if self.encoder.masked:
+            rows = torch.where(packing.masked[:, None], mask, rows)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bf16):
+            return self.encoder.states(rows, packing.position, attend).float()
+
+
+class TouchedRows:
+    """The rows of a batch and its negatives, each once, moved by Adam."""
+
+    def __init__(self, optimisers: Optimisers) -> None:
+        self._adam = optimisers.table_rows
+        self._looked_up: LookedUp | None = None
+        self._back = self._gradient = torch.zeros(0)
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the rows as dense Adam would hold them."""
+        unique, self._back = torch.unique(ids, return_inverse=True)
+        self._looked_up = self._adam.look_up(unique)
+        return self._looked_up.values[self._back]
+
+    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
+        """Return the drawn rows."""
+        return Negatives(values, ids)
+
+    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
+        """Add up the gradients by row; PAD has none."""
+        assert self._looked_up is not None, "look_up comes first"
+        self._gradient = torch.zeros_like(self._looked_up.values).index_add_(0, self._back, gradient)
+        self._gradient[self._looked_up.ids == 0] = 0.0
+        return torch.linalg.vector_norm(self._gradient).square()
+
+    def update(self, scale: Tensor) -> None:
+        """Move the rows touched."""
+        assert self._looked_up is not None, "look_up comes first"
+        self._adam.step(self._looked_up, self._gradient.mul_(scale))
+
+    def hand_back(self) -> None:
+        """Nothing is held."""
+
+
+class WholeTable:
+    """Every row: a gradient for each, moved with the other parameters."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._weight = encoder.table.weight
+        self._gradient = torch.zeros_like(self._weight, requires_grad=False)
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the rows."""
+        return self._weight.detach()[ids.long()]
+
+    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
+        """Return all tracks; their gradient is written where that of the table is."""
+        return Negatives(self._weight.detach()[NUM_SPECIALS:], NUM_SPECIALS, None, self._gradient[NUM_SPECIALS:])
+
+    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
+        """Add the inputs' gradients to those that the softmax left."""
+        self._gradient.index_add_(0, ids.long(), gradient)
+        self._gradient[0] = 0.0
+        self._weight.grad = self._gradient
+        return gradient.new_zeros(())
+
+    def update(self, scale: Tensor) -> None:
+        """The table was moved with the other parameters; the softmax does not write over the specials' gradients."""
+        self._gradient[:NUM_SPECIALS].zero_()
+
+    def hand_back(self) -> None:
+        """Nothing is held."""

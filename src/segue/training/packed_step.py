@@ -1,0 +1,193 @@
+"""One training step over packed sessions, whatever the machine: draw, look up, encode, compare, move."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from segue.batches.data import SessionData
+from segue.batches.negatives import Full, Shared
+from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze
+from segue.encoders.encoder import Encoder
+from segue.encoders.transformer import TransformerEncoder
+from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.recipes import Recipe
+from segue.store import MASK
+from segue.training.optimisers import Optimisers
+
+
+@runtime_checkable
+class TableStep(Protocol):
+    """One step's view of the track table: by the rows it touches, or (full softmax) as a whole."""
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the rows `ids` (int32 [P]) as they are before the step, float32 [P, D]."""
+
+    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
+        """Return what targets are compared with; `values`, `ids` are the rows drawn for it."""
+
+    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
+        """Take the gradients [P, D] of the rows looked up; return their squared norm, scalar.
+
+        0 where the table is one of the optimiser's `parameters`, whose norms are added up apart.
+        """
+
+    def update(self, scale: Tensor) -> None:
+        """Make the step with the gradients times `scale` (scalar); the other parameters were moved just before."""
+
+    def hand_back(self) -> None:
+        """Let the optimiser know the steps made."""
+
+
+@runtime_checkable
+class Softmax(Protocol):
+    """The next-track softmax and its gradients."""
+
+    def __call__(
+        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean loss, and its gradients in states and negatives; those of the targets go `into`."""
+
+
+@runtime_checkable
+class SkipTerm(Protocol):
+    """The skip-contrastive term and its gradients."""
+
+    def __call__(
+        self, rows: Tensor, states: Tensor | None, sessions: Sessions, temperature: float, into: Gradients,
+        scale: float = 1.0,
+    ) -> Tensor:  # fmt: skip
+        """Return the loss; its gradients are added `into`."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What differs from machine to machine."""
+
+    table: TableStep
+    softmax: Softmax
+    skip_term: SkipTerm
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every step works on."""
+
+    encoder: Encoder
+    recipe: Recipe
+    data: SessionData
+    candidates: Tensor
+    """Rows that may be drawn as negatives, int64 [C]."""
+    optimisers: Optimisers
+    generator: torch.Generator
+    sums: Tensor
+    """Where losses are added: the whole, then each part."""
+
+
+def fits(encoder: Encoder, recipe: Recipe) -> bool:
+    """Return whether a packed step can train this encoder and recipe; the plain step trains any."""
+    return isinstance(encoder, TransformerEncoder) and isinstance(recipe.next_track, Full | Shared)
+
+
+class PackedStep(ABC):
+    """One training step after another."""
+
+    def __init__(self, training: Training, parts: Parts) -> None:
+        assert isinstance(training.encoder, TransformerEncoder), "see fits"
+        self.training, self.parts, self.encoder = training, parts, training.encoder
+        recipe, data = training.recipe, training.data
+        longest = int((data.train_end - data.train_begin).max())
+        self.width = min(longest, recipe.data.max_len + (not self.encoder.masked))
+        """Most tracks of a window; a causal one ends with a track that is a target only."""
+        self.longest = self.width - (not self.encoder.masked)
+        """Most inputs of a session."""
+        self._num_negatives = 0 if isinstance(recipe.next_track, Full) else recipe.next_track.negatives
+        weights = [recipe.next_track.weight, *(term.weight for term in recipe.terms)]
+        self._shares = [weight / sum(weights) for weight in weights]
+        self._share = torch.tensor(self._shares, device=data.tracks.device)
+        self.pack = pack_cloze if self.encoder.masked else pack_causal
+
+    @abstractmethod
+    def prepare(self, order: Tensor, num_steps: int) -> Tensor:
+        """Return `order` (int64, on the CPU) where `step` wants it; `num_steps` steps of it follow."""
+
+    @abstractmethod
+    def step(self, index: Tensor) -> None:
+        """Train on sessions `index`, a piece of what `prepare` returned, and add the losses to the sums."""
+
+    @abstractmethod
+    def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
+        """Return y_hat [T, D] float32 of table rows [T, D], `mask` [1, D] standing where the packing says so."""
+
+    def hand_back(self) -> None:
+        """Let the optimiser know the steps made: what reads the table or its state comes after this."""
+        self.parts.table.hand_back()
+
+    def train(self, index: Tensor, size: int) -> None:
+        """Train on sessions `index` (int64 [B], -1 = none), of at most `size` inputs."""
+        packing, ids = self._drawn(index, size)
+        inputs = len(packing.ids)
+        values = self.parts.table.look_up(ids)
+        rows, mask = values[:size].requires_grad_(), values[inputs : inputs + 1].requires_grad_()
+        states = self.encode(rows, mask, packing)
+        losses, of_states, of_values = self._objectives(states.detach(), values, packing, ids[inputs + 1 :])
+        for parameter in self.training.optimisers.parameters:
+            parameter.grad = None
+        states.backward(of_states)  # type: ignore[no-untyped-call]
+        assert rows.grad is not None, "every state depends on its row"
+        of_values[:size] += rows.grad
+        if mask.grad is not None:
+            of_values[inputs : inputs + 1] += mask.grad
+        self._update(ids, of_values)
+        self.training.sums.add_(torch.stack(losses))
+
+    def _drawn(self, index: Tensor, size: int) -> tuple[Packing, Tensor]:
+        """Return the packed batch, and the rows it looks up: its own, MASK, negatives.
+
+        Numbers are drawn in the order of the plain step, so that both see the same batch.
+        """
+        training, config = self.training, self.training.recipe
+        generator, device = training.generator, index.device
+        chosen = torch.randint(len(training.candidates), (self._num_negatives,), generator=generator, device=device)
+        shape = PackShape(self.width, size, config.data.max_len)
+        hidden: list[Tensor] = []
+        if self.encoder.masked:
+            drawn = torch.rand((len(index), self.width), generator=generator, device=device)
+            hidden = [drawn < config.encoder.mask_share]
+        literal = config.encoder.position == "literal"
+        offsets = None if literal else torch.rand(len(index), generator=generator, device=device)
+        packing = self.pack(training.data, index, shape, offsets, *hidden)
+        mask = torch.full((1,), MASK, dtype=torch.int32, device=device)
+        return packing, torch.cat([packing.ids, mask, training.candidates[chosen].int()])
+
+    def _objectives(
+        self, states: Tensor, values: Tensor, packing: Packing, negatives: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return the losses (the whole first), and the gradients of the whole in states and looked-up rows."""
+        config, inputs = self.training.recipe, len(packing.ids)
+        of_values = torch.zeros_like(values)
+        targets = Targets(packing.target, values, packing.target_place)
+        compared = self.parts.table.negatives(values[inputs + 1 :], negatives)
+        if compared.gradient is None:
+            compared = replace(compared, gradient=of_values[inputs + 1 :])
+        loss, of_states, _ = self.parts.softmax(states, targets, compared, of_values, self._shares[0])
+        sessions = Sessions(packing.place, packing.tracks, packing.strength, config.data.skip_at_least)
+        losses, into = [loss], Gradients(of_values, of_states)
+        for part, term in zip(self._shares[1:], config.terms, strict=True):
+            context = None if term.context == "track" else states
+            losses.append(self.parts.skip_term(values, context, sessions, term.temperature, into, part))
+        return [torch.stack(losses) @ self._share, *losses], of_states, of_values
+
+    def _update(self, ids: Tensor, of_values: Tensor) -> None:
+        square = self.parts.table.take(ids, of_values)
+        grads = [parameter.grad for parameter in self.training.optimisers.parameters if parameter.grad is not None]
+        norms = torch.stack(torch._foreach_norm(grads))
+        norm = (norms.square().sum() + square).sqrt()
+        scale = (self.training.recipe.training.clip / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(grads, scale)
+        self.training.optimisers.step_rest()
+        self.parts.table.update(scale)

@@ -1,0 +1,50 @@
+"""The packed step of a device trains as the plain, padded step does: same draws, same losses, same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segue.batches.split import split_store
+from segue.training.cpu_step import CpuStep
+from segue.training.trainer import Trainer
+from small_recipes import small_recipe
+from stores import tiny_store
+
+PRESETS = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
+CASES = [(name, kind, "shifted", "post") for name in PRESETS for kind in ("shared", "full")]
+CASES += [("paper-causal-s-plus-track", "shared", "literal", "pre"), ("paper-cloze-s-plus-track", "shared", "literal", "pre")]
+
+
+def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps: int = 6) -> Trainer:
+    name, kind, position, norm = case
+
+    changes = {"encoder__dropout": 0.0, "encoder__position": position, "encoder__norm": norm, "next_track__kind": kind}
+    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
+    store = tiny_store(path, tracks=200)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=plain)
+        order = trainer.begin(torch.arange(19).repeat(3), steps)
+        for step in range(steps):
+            trainer.step(order[step * 7 : (step + 1) * 7])
+        trainer.settle()
+    return trainer
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_the_fast_path_trains_as_the_plain_one(tmp_path: Path, case: tuple[str, str, str, str]) -> None:
+    plain, fast = (_trained(tmp_path / str(is_plain), case, plain=is_plain) for is_plain in (True, False))
+    assert isinstance(fast._fast, CpuStep) and plain._fast is None
+    torch.testing.assert_close(fast.sums, plain.sums, rtol=1e-5, atol=1e-6)
+    for key, value in plain.weights().items():
+        torch.testing.assert_close(fast.weights()[key], value, rtol=1e-3, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+    assert torch.equal(fast.generator.get_state(), plain.generator.get_state())
+
+
+def test_sessions_too_few_for_a_batch_train(tmp_path: Path) -> None:
+    trainer = _trained(tmp_path / "store", CASES[0], plain=False, steps=1)
+    before = trainer.sums.clone()
+    trainer.step(torch.tensor([2]))  # the shortest
+    assert trainer.finite() and trainer.sums[0] > before[0]
