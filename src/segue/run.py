@@ -75,6 +75,7 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=int)
     verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     verb.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    verb.add_argument("--plain", action="store_true", help="take the slow path that the fast ones are tested against")
     verb.add_argument("--resume", action="store_true")
     verb.add_argument("--overwrite", action="store_true")
 
@@ -104,7 +105,7 @@ def run_train(given: argparse.Namespace, progress: Progress) -> Outcome:
     overrides = dict(parse_override(text) for text in given.overrides)
     if given.seed is not None:
         overrides["training.seed"] = given.seed
-    names = ("recipe", "device", "precision", "resume", "overwrite")
+    names = ("recipe", "device", "precision", "plain", "resume", "overwrite")
     values = {name: getattr(given, name) for name in names}
     result = api.train(given.store, given.run, overrides=overrides, progress=progress, **values)
     return {**vars(result), "path": str(result.path), "converged": result.converged}, None

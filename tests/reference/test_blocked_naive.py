@@ -32,7 +32,9 @@ def test_blocked_softmax_is_the_sampled_softmax(bf16: bool) -> None:
     correction = _normal(num, seed=3)
     leaves = [part.clone().requires_grad_() for part in (states, own, negatives)]
     collisions = (ids == target[:, None])[None]
-    naive = sampled_softmax_loss(leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction)
+    naive = sampled_softmax_loss(
+        leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction
+    )
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH), torch.randperm(tokens + 3, generator=torch.Generator())[:tokens]
     targets = Targets(target, torch.zeros_like(into).index_copy(0, place, own), place)
@@ -67,7 +69,10 @@ def test_no_target_costs_nothing() -> None:
     nothing, into = torch.zeros(5, dtype=torch.int32), torch.zeros(5, WIDTH)
     targets = Targets(nothing, _normal(5, WIDTH), nothing.long())
     ids = torch.arange(3, 9, dtype=torch.int32)
-    for part in (*blocked.BlockedSoftmax(bf16=False)(_normal(5, WIDTH), targets, Negatives(_normal(6, WIDTH), ids), into), into):
+    for part in (
+        *blocked.BlockedSoftmax(bf16=False)(_normal(5, WIDTH), targets, Negatives(_normal(6, WIDTH), ids), into),
+        into,
+    ):
         assert (part == 0).all()
 
 

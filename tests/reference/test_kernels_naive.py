@@ -6,6 +6,7 @@ They run on a CUDA device, or anywhere with TRITON_INTERPRET=1; without triton t
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,11 +17,15 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
+from segue.batches.split import split_store
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.kernels import attention, rows, skip_contrastive, softmax
-from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
 from segue.objectives import full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
+from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
 from segue.training.row_adam import RowAdam
+from segue.training.trainer import Trainer
+from small_recipes import small_recipe
+from stores import tiny_store
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
 DTYPE = torch.float32 if INTERPRETED else torch.bfloat16  # the interpreter cannot multiply bf16
@@ -94,7 +99,11 @@ def _rounded(x: Tensor) -> Tensor:
 
 def test_packed_softmax_is_the_sampled_softmax() -> None:
     tokens, num = 37, 50
-    states, own, negatives = _rounded(_normal(tokens, WIDTH)), _normal(tokens, WIDTH, seed=1), _normal(num, WIDTH, seed=2)
+    states, own, negatives = (
+        _rounded(_normal(tokens, WIDTH)),
+        _normal(tokens, WIDTH, seed=1),
+        _normal(num, WIDTH, seed=2),
+    )
     negatives = _rounded(negatives)
     target = (torch.arange(tokens) % 7).int().to(DEVICE)  # 0: no target
     ids = (torch.arange(num) % 11 + 3).int().to(DEVICE)  # copies of targets 3..6 among them, repeated
@@ -145,10 +154,14 @@ def test_no_target_costs_nothing() -> None:
 
 @pytest.mark.parametrize("context", ["track", "session"])
 def test_packed_skip_contrastive_is_the_term(context: str) -> None:
-    tracks = torch.tensor([[3, 4, 5, 4, 6, 0], [3, 3, 7, 0, 0, 0], [9, 8, 7, 6, 5, 4], [3, 4, 0, 0, 0, 0]], device=DEVICE)
+    tracks = torch.tensor(
+        [[3, 4, 5, 4, 6, 0], [3, 3, 7, 0, 0, 0], [9, 8, 7, 6, 5, 4], [3, 4, 0, 0, 0, 0]], device=DEVICE
+    )
     code = torch.tensor([[0, 3, 1, 2, 0, 5], [0, 3, 1, 5, 5, 5], [0, 0, 4, 3, 2, 1], [1, 0, 5, 5, 5, 5]], device=DEVICE)
     valid = tracks > 0
-    spots = torch.randperm(40, generator=torch.Generator().manual_seed(4))[: tracks.numel()].view(tracks.shape).to(DEVICE)
+    spots = (
+        torch.randperm(40, generator=torch.Generator().manual_seed(4))[: tracks.numel()].view(tracks.shape).to(DEVICE)
+    )
     place = spots.masked_fill(~valid, -1).int()
     table, states = _normal(10, WIDTH), _normal(40, WIDTH, seed=1)
     values = torch.zeros(40, WIDTH, device=DEVICE)
@@ -191,7 +204,39 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
     assert int(state.step) == 300
     naive.flush()
     follower = RowAdam(table, 0.01)
-    follower.load({"exp_avg": state.exp_avg, "exp_avg_sq": state.exp_avg_sq, "at": state.at, "momentum": state.momentum[:301]})
+    follower.load(
+        {"exp_avg": state.exp_avg, "exp_avg_sq": state.exp_avg_sq, "at": state.at, "momentum": state.momentum[:301]}
+    )
     follower.flush()
     _close(follower.state()["exp_avg_sq"], naive.state()["exp_avg_sq"], 1e-4)
     _close(follower._table, naive._table, 1e-4)
+
+
+CASES = [
+    (f"paper-{kind}-{arm}", softmax)
+    for kind in ("causal", "cloze")
+    for arm in ("s-minus", "s-plus-session", "s-plus-track")
+    for softmax in ("shared", "full")
+]
+
+
+@pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str) -> None:
+    changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
+    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
+    store = tiny_store(tmp_path / "store", tracks=200)
+    sums, weights = [], []
+    for plain in (True, False):
+        split, device = split_store(store, recipe.data), torch.device("cuda", 0)
+        trainer = Trainer(store, split, recipe, device, bf16=True, plain=plain)
+        assert (trainer._fast is None) == plain
+        order = trainer.begin(torch.arange(19).repeat(5), 11)  # the last batch is short
+        for step in range(11):
+            trainer.step(order[step * 8 : (step + 1) * 8])
+        trainer.settle()
+        sums.append(trainer.sums)
+        weights.append(trainer.weights()["table.weight"])
+    torch.testing.assert_close(sums[1], sums[0], rtol=2e-2, atol=1e-2)
+    assert float((weights[1] - weights[0]).norm()) < 0.05 * float((weights[0]).norm())
+    assert trainer.optimisers.table_rows.num_steps == 11 if kind == "shared" else True

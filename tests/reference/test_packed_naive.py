@@ -9,7 +9,7 @@ from torch import Tensor
 from segue.batches.causal import causal_example
 from segue.batches.cloze import cloze_example
 from segue.batches.data import SessionData
-from segue.batches.packed import PackShape, Packing, pack_causal, pack_cloze, window_lengths
+from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze, window_lengths
 from segue.columns import POSITION_OFFSET
 from segue.encoders import build_encoder
 from segue.encoders.attention import PackedAttention, visibility
@@ -99,7 +99,9 @@ def test_packed_states_are_padded_states(config: CausalConfig | ClozeConfig) -> 
     place = torch.arange(MAX_LEN).expand_as(valid)
     grad = torch.randn(int(valid.sum()), 16, generator=torch.Generator().manual_seed(5))
     slot = torch.nonzero(valid.flatten())[:, 0]
-    packed = encoder.states(encoder.table(tracks[valid]), place[valid], PackedAttention(slot, visible, config.heads, 0.0))
+    packed = encoder.states(
+        encoder.table(tracks[valid]), place[valid], PackedAttention(slot, visible, config.heads, 0.0)
+    )
     parameters = [value for name, value in encoder.named_parameters() if name != "table.weight"]
     mine = torch.autograd.grad(packed, parameters, grad)
 

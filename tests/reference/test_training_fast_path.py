@@ -13,9 +13,14 @@ from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
-PRESETS = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
+PRESETS = [
+    f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")
+]
 CASES = [(name, kind, "shifted", "post") for name in PRESETS for kind in ("shared", "full")]
-CASES += [("paper-causal-s-plus-track", "shared", "literal", "pre"), ("paper-cloze-s-plus-track", "shared", "literal", "pre")]
+CASES += [
+    ("paper-causal-s-plus-track", "shared", "literal", "pre"),
+    ("paper-cloze-s-plus-track", "shared", "literal", "pre"),
+]
 
 
 def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps: int = 6) -> Trainer:
@@ -39,7 +44,9 @@ def test_the_fast_path_trains_as_the_plain_one(tmp_path: Path, case: tuple[str, 
     assert isinstance(fast._fast, CpuStep) and plain._fast is None
     torch.testing.assert_close(fast.sums, plain.sums, rtol=1e-5, atol=1e-6)
     for key, value in plain.weights().items():
-        torch.testing.assert_close(fast.weights()[key], value, rtol=1e-3, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            fast.weights()[key], value, rtol=1e-3, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )
     assert torch.equal(fast.generator.get_state(), plain.generator.get_state())
 
 

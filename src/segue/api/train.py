@@ -27,6 +27,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    plain: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -35,7 +36,8 @@ def train(
 
     `recipe` is a name (`segue recipes`), a TOML file or a `Recipe`; `overrides` maps dotted keys to values, e.g.
     `{"training.epochs": 3}`. Validation HR@10 (sampled) is measured each epoch and decides when to stop. `resume`
-    goes on with an interrupted run by its own recipe; a recipe that is named must be that one.
+    goes on with an interrupted run by its own recipe; a recipe that is named must be that one. `plain` takes the slow
+    path that the fast ones of each device are tested against.
 
     Raises:
         InputError: no such store or recipe, a refused key, an existing folder, nothing to train on, or both `resume`
@@ -56,7 +58,7 @@ def train(
             validation.append(Validation(opened, split, resolved.data, resolved.evaluation, device))
         return validation[0].measure(encoder)
 
-    options = FitOptions(device=device, precision=precision, resume=resume, overwrite=overwrite)
+    options = FitOptions(device=device, precision=precision, plain=plain, resume=resume, overwrite=overwrite)
     return fit(opened, run, resolved, options, validate, progress)
 
 

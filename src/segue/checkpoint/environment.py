@@ -17,12 +17,14 @@ import torch
 
 from segue.store import Store
 
-DECIDES_BYTES: Final = ("torch", "numpy", "processor", "device", "device_name", "precision", "threads")
+DECIDES_BYTES: Final = ("torch", "numpy", "processor", "device", "device_name", "precision", "plain", "threads")
 """What must be equal for a resumed run to reach the same bytes."""
 
 
-def describe_environment(store: Store, device: torch.device, precision: str, seed: int) -> dict[str, Any]:
-    """Return the JSON document of `environment.json`."""
+def describe_environment(
+    store: Store, device: torch.device, precision: str, seed: int, *, plain: bool
+) -> dict[str, Any]:
+    """Return the JSON document of `environment.json`; `plain`: trained by the reference path."""
     return {
         "segue": _installed("segue"),
         "commit": _commit(),
@@ -34,6 +36,7 @@ def describe_environment(store: Store, device: torch.device, precision: str, see
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "precision": precision,
+        "plain": plain,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "seed": seed,

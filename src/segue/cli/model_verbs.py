@@ -46,7 +46,9 @@ class Machine:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto is bf16 on a GPU, else fp32."""
+    """auto is bf16 where the machine multiplies it fast, else fp32."""
+    plain: bool = False
+    """Take the slow path that the fast ones are tested against."""
     resume: bool = False
     """Continue an interrupted run."""
     overwrite: bool = False
@@ -109,6 +111,7 @@ def train(
         overrides=choice.overrides(),
         device=machine.device,
         precision=machine.precision,
+        plain=machine.plain,
         resume=machine.resume,
         overwrite=machine.overwrite,
         progress=terminal,

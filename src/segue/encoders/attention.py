@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
-from segue.encoders.dropout import dropout
+from segue.encoders.dropout import dropout, keep_mask
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,62 @@ class PackedAttention:
 
     def __call__(self, qkv: Float[Tensor, "T E"], block: int) -> Float[Tensor, "T D"]:
         """Return what each position reads of the others of its session."""
-        batch, length = self.visible.shape[0], self.visible.shape[2]
-        padded = qkv.new_zeros(batch * length, qkv.shape[1]).index_copy(0, self.slot, qkv)
-        mixed = PaddedAttention(self.visible, self.heads, self.dropout)(padded.view(batch, length, -1), block)
-        return mixed.reshape(batch * length, -1)[self.slot]
+        kept = None
+        if self.dropout > 0.0:
+            sessions, _, length, _ = self.visible.shape
+            kept = keep_mask(torch.Size((sessions, self.heads, length, length)), self.dropout)
+        mixed: Tensor = _Mix.apply(qkv, self.slot, self.visible, self.heads, kept, self.dropout)  # type: ignore[no-untyped-call]
+        return mixed
+
+
+class _Mix(torch.autograd.Function):
+    """`PaddedAttention` over packed sessions, its gradient written out.
+
+    Autograd would fill and add whole tensors for each of queries, keys and values, and its softmax gradient goes row by
+    row; rows are sessions of some twenty tracks, so that costs more than the products.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, qkv: Tensor, slot: Tensor, visible: Tensor, heads: int, kept: Tensor | None, share: float
+    ) -> Tensor:
+        sessions, length, width = visible.shape[0], visible.shape[2], qkv.shape[1] // 3
+        padded = qkv.new_zeros(sessions * length, 3 * width).index_copy_(0, slot, qkv)
+        split = padded.view(sessions, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4).contiguous()
+        query, key, value = split.view(3, sessions * heads, length, width // heads)
+        scores = torch.bmm(query, key.transpose(1, 2)).view(sessions, heads, length, length).float()
+        scores.mul_((width // heads) ** -0.5).masked_fill_(~visible, -torch.inf)
+        weights = scores.softmax(3)
+        dropped = weights if kept is None else weights * kept
+        if kept is not None:
+            dropped.mul_(1.0 / (1.0 - share))
+        dropped = dropped.to(qkv.dtype).view(sessions * heads, length, length)
+        context.save_for_backward(query, key, value, weights, dropped, kept, slot)
+        context.share = share
+        mixed = torch.bmm(dropped, value).view(sessions, heads, length, -1).transpose(1, 2)
+        return mixed.reshape(sessions * length, width).index_select(0, slot)
+
+    @staticmethod
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # type: ignore[override]
+        query, key, value, weights, dropped, kept, slot = context.saved_tensors
+        sessions, heads, length, _ = weights.shape
+        width = grad.shape[1]
+        padded = grad.new_zeros(sessions * length, width).index_copy_(0, slot, grad)
+        above = padded.view(sessions, length, heads, width // heads).transpose(1, 2).reshape(query.shape)
+        of_split = torch.empty((3, *query.shape), dtype=grad.dtype)
+        torch.bmm(dropped.transpose(1, 2), above, out=of_split[2])
+        of_weights = torch.bmm(above, value.transpose(1, 2)).view(weights.shape).float()
+        if kept is not None:
+            of_weights.mul_(kept).mul_(1.0 / (1.0 - context.share))
+        of_weights.mul_(weights)
+        # a product with ones adds up short rows faster than a sum does
+        total = of_weights.view(-1, length) @ torch.ones(length, 1)
+        of_scores = of_weights.addcmul_(weights, total.view(sessions, heads, length, 1), value=-1.0)
+        of_scores = of_scores.mul_((width // heads) ** -0.5).to(grad.dtype).view(dropped.shape)
+        torch.bmm(of_scores, key, out=of_split[0])
+        torch.bmm(of_scores.transpose(1, 2), query, out=of_split[1])
+        joined = of_split.view(3, sessions, heads, length, -1).permute(1, 3, 0, 2, 4).reshape(sessions * length, -1)
+        return joined.index_select(0, slot), None, None, None, None, None
 
 
 def _mix(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, share: float) -> Tensor:

@@ -22,7 +22,12 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
         return x
     if x.device.type != "cpu":
         return functional.dropout(x, share)
-    drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return x * keep_mask(x.shape, share).to(x.dtype).mul_(1.0 / (1.0 - share))
+
+
+def keep_mask(shape: torch.Size, share: float) -> Tensor:
+    """Return a boolean tensor on the CPU, False at a random `share` of its places."""
+    size = shape.numel()
+    drawn = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     # 16 random bits a value, as a signed number: the lowest `share` of its range is dropped
-    kept = drawn.view(torch.int16)[: x.numel()].view(x.shape) >= round(share * STEPS) - STEPS // 2
-    return x * kept.to(x.dtype).mul_(1.0 / (1.0 - share))
+    return drawn.view(torch.int16)[:size].view(shape) >= round(share * STEPS) - STEPS // 2

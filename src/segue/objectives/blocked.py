@@ -45,10 +45,13 @@ class BlockedSoftmax:
         gradient = negatives.gradient
         gradient = torch.zeros(w.shape) if gradient is None else gradient.zero_()
         blocks = _Blocks(x, w, ids, negatives, share)
-        others = blocks.log_sums()
+        if len(w) <= _WIDE:
+            others, of_chosen = blocks.at_once(own, gradient)
+        else:
+            others = blocks.log_sums()
+            of_chosen = blocks.gradients(torch.logaddexp(others, own), gradient)
         losses = torch.nn.functional.softplus(others - own)
-        whole, missing = own + losses, torch.sigmoid(others - own)
-        of_chosen = blocks.gradients(whole, gradient)
+        missing = torch.sigmoid(others - own)
         pull = missing[:, None] * share
         of_states = torch.zeros_like(states)
         of_states[real] = of_chosen.sub_(pull * rows)
@@ -61,10 +64,10 @@ class BlockedSoftmax:
 
 
 class _Blocks:
-    """The scores of one call, made block by block, twice."""
+    """The scores of one call, block by block."""
 
     def __init__(self, x: Tensor, w: Tensor, ids: Tensor, negatives: Negatives, share: float) -> None:
-        self._x, self._w, self._ids, self._negatives, self._share = x, w, ids, negatives, share
+        self._x, self._w, self._negatives, self._share = x, w, negatives, share
         self._wide = min(len(w), _WIDE)
         self._tall = max(1, _CELLS // max(self._wide, 1))
         self._own = _Copies(ids, negatives.ids)
@@ -73,17 +76,34 @@ class _Blocks:
         """Return the log of the sum over negatives of exp(score), float32 [T]."""
         whole = torch.full((len(self._x),), -torch.inf)
         for rows, columns in self._places():
-            whole[rows] = torch.logaddexp(whole[rows], torch.logsumexp(self._scores(rows, columns), 1))
+            whole[rows] = torch.logaddexp(whole[rows], torch.logsumexp(self._scores(rows, columns).float(), 1))
         return whole
 
     def gradients(self, whole: Tensor, into: Tensor) -> Tensor:
         """Return the gradients in the states, and add those in the rows of the negatives to `into`."""
         result = torch.zeros(self._x.shape)
         for rows, columns in self._places():
-            shares = self._scores(rows, columns).sub_(whole[rows, None]).exp_().mul_(self._share).to(self._x.dtype)
+            shares = self._scores(rows, columns).float().sub_(whole[rows, None]).exp_().mul_(self._share)
+            shares = shares.to(self._x.dtype)
             result[rows] += shares @ self._w[columns]
             into[columns] += shares.T @ self._x[rows]
         return result
+
+    def at_once(self, own: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log sums and gradients in the states of few negatives, whose scores are made only once."""
+        others, result = torch.empty(len(self._x)), torch.empty(self._x.shape)
+        columns = slice(0, len(self._w))
+        for begin in range(0, len(self._x), self._tall):
+            rows = slice(begin, begin + self._tall)
+            scores = self._scores(rows, columns)
+            shares = scores.softmax(1)  # among the negatives alone
+            best, place = scores.max(1)
+            log_sum = best.float() - shares.gather(1, place[:, None])[:, 0].float().log()
+            others[rows] = log_sum
+            scale = torch.sigmoid(log_sum - own[rows]).mul_(self._share)[:, None]
+            result[rows] = (shares @ self._w).float().mul_(scale)
+            into += (shares.T @ (self._x[rows] * scale).to(self._x.dtype)).float()
+        return others, result
 
     def _places(self) -> list[tuple[slice, slice]]:
         return [
@@ -93,9 +113,9 @@ class _Blocks:
         ]
 
     def _scores(self, rows: slice, columns: slice) -> Tensor:
-        scores = (self._x[rows] @ self._w[columns].T).float()
+        scores = self._x[rows] @ self._w[columns].T
         if self._negatives.correction is not None:
-            scores += self._negatives.correction[columns]
+            scores = scores + self._negatives.correction[columns].to(scores.dtype)
         self._own.leave_out(scores, rows, columns)
         return scores
 
@@ -116,10 +136,10 @@ class _Copies:
             self._row, self._column = torch.arange(len(target)), target.long() - ids
 
     def leave_out(self, scores: Tensor, rows: slice, columns: slice) -> None:
-        """Set the scores of copies within a block to -inf."""
+        """Set the scores of copies within a block as low as nothing else; all left out is as good as none."""
         row, column = self._row - rows.start, self._column - columns.start
         inside = (row >= 0) & (row < len(scores)) & (column >= 0) & (column < scores.shape[1])
-        scores[row[inside], column[inside]] = -torch.inf
+        scores[row[inside], column[inside]] = -1e30
 
 
 def skip_term(

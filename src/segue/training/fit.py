@@ -41,6 +41,8 @@ class FitOptions:
 
     device: str = "auto"
     precision: str = "auto"
+    plain: bool = False
+    """Take the reference path, which every fast one equals: slow."""
     resume: bool = False
     overwrite: bool = False
 
@@ -84,7 +86,7 @@ def fit(
     options = options or FitOptions()
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
-    environment = describe_environment(store, device, precision, recipe.training.seed)
+    environment = describe_environment(store, device, precision, recipe.training.seed, plain=options.plain)
     if options.resume:
         run = _reopen(path, recipe, environment)
         if run.state()["status"] == "finished":
@@ -97,7 +99,7 @@ def fit(
         _check_sessions(store, split)
         run = RunFolder.create(path, recipe, split, store, environment=environment, overwrite=options.overwrite)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), Interrupts() as interrupts:
-        trainer = Trainer(store, split, recipe, device, bf16=precision == "bf16")
+        trainer = Trainer(store, split, recipe, device, bf16=precision == "bf16", plain=options.plain)
         run.check_disk(trainer.weight_bytes())
         return _Fitting(run, trainer, split, validate, progress, interrupts).run_all()
 
