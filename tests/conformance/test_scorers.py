@@ -12,7 +12,7 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.encoders import build_encoder
 from segue.encoders.causal import CausalConfig
-from segue.ranking import ModelScorer, Scorer, fit_baselines, top_k
+from segue.ranking import ModelScorer, Scorer, dense_standing, fit_baselines, top_k
 from segue.session_batch import SessionBatch
 from segue.store import Store
 from stores import tiny_store
@@ -45,6 +45,38 @@ def test_what_is_no_candidate_is_never_ranked(name: str, scene: tuple) -> None: 
     store, split, scorers, batch = scene
     refused = np.setdiff1d(np.arange(store.num_tracks + 3), split.candidates)
     assert torch.isneginf(scorers[name].score_all(batch)[:, torch.from_numpy(refused)]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_tracks_stand_follows_from_all_scores(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
+    _, split, scorers, batch = scene
+    candidates = torch.from_numpy(split.candidates.astype(np.int64))
+    tracks = torch.stack([batch.tracks[:, 0], candidates[:12], torch.ones(12, dtype=torch.int64)], 1)
+    wanted = dense_standing(scorers[name].score_all(batch), candidates, tracks, 7)
+    found = scorers[name].stand(batch, tracks, 7)
+    asked = torch.tensor([True, True, False]).expand(12, 3)  # row 1 is no candidate
+    assert torch.equal(found.scores[asked], wanted.scores[asked])
+    assert torch.equal(found.above[asked], wanted.above[asked])
+    assert torch.equal(found.equal[asked], wanted.equal[asked])
+    assert torch.equal(found.best.tracks, wanted.best.tracks)
+    assert torch.equal(found.best.scores, wanted.best.scores)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k", [1, 5, 60])
+def test_the_k_best_are_those_of_a_full_sort(name: str, k: int, scene: tuple) -> None:  # type: ignore[type-arg]
+    _, split, scorers, batch = scene
+    scores = scorers[name].score_all(batch)
+    for exclude_heard in (False, True):
+        ranking = top_k(scorers[name], batch, k, exclude_heard=exclude_heard)
+        assert ranking.tracks.shape == ranking.scores.shape == (12, k)
+        for i in range(12):
+            heard = set(batch.tracks[i].tolist()) if exclude_heard else set()
+            rows = [row for row in split.candidates.tolist() if row not in heard]
+            best = sorted(rows, key=lambda row: (-float(scores[i, row]), row))[:k]
+            missing = k - len(best)
+            assert ranking.tracks[i].tolist() == best + [0] * missing
+            assert ranking.scores[i].tolist() == scores[i, best].tolist() + [-torch.inf] * missing
 
 
 @pytest.mark.parametrize("name", NAMES)

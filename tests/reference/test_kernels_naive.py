@@ -213,30 +213,46 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
 
 
 CASES = [
-    (f"paper-{kind}-{arm}", softmax)
-    for kind in ("causal", "cloze")
-    for arm in ("s-minus", "s-plus-session", "s-plus-track")
-    for softmax in ("shared", "full")
+    ("paper-causal-s-plus-track", "shared"),
+    ("paper-cloze-s-plus-session", "shared"),
+    ("paper-causal-s-plus-session", "full"),
+    ("paper-cloze-s-minus", "full"),
 ]
+
+
+def _trained(path: Path, name: str, kind: str, *, plain: bool, bf16: bool = True) -> Trainer:
+    changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
+    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
+    store = tiny_store(path, tracks=200)
+    split, device = split_store(store, recipe.data), torch.device("cuda", 0)
+    trainer = Trainer(store, split, recipe, device, bf16=bf16, plain=plain)
+    order = trainer.begin(torch.arange(19).repeat(5), 11)  # the last batch is short
+    for step in range(11):
+        trainer.step(order[step * 8 : (step + 1) * 8])
+    trainer.settle()
+    return trainer
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str) -> None:
-    changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
-    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(tmp_path / "store", tracks=200)
-    sums, weights = [], []
-    for plain in (True, False):
-        split, device = split_store(store, recipe.data), torch.device("cuda", 0)
-        trainer = Trainer(store, split, recipe, device, bf16=True, plain=plain)
-        assert (trainer._fast is None) == plain
-        order = trainer.begin(torch.arange(19).repeat(5), 11)  # the last batch is short
-        for step in range(11):
-            trainer.step(order[step * 8 : (step + 1) * 8])
-        trainer.settle()
-        sums.append(trainer.sums)
-        weights.append(trainer.weights()["table.weight"])
-    torch.testing.assert_close(sums[1], sums[0], rtol=2e-2, atol=1e-2)
-    assert float((weights[1] - weights[0]).norm()) < 0.05 * float((weights[0]).norm())
-    assert trainer.optimisers.table_rows.num_steps == 11 if kind == "shared" else True
+    """It is no further from float32 than twice what the plain path is in bf16."""
+    exact = _trained(tmp_path / "exact", name, kind, plain=True, bf16=False)
+    plain = _trained(tmp_path / "plain", name, kind, plain=True)
+    graph = _trained(tmp_path / "graph", name, kind, plain=False)
+    assert plain._fast is None
+    assert graph._fast is not None
+    assert torch.equal(graph.generator.get_state(), plain.generator.get_state())
+    torch.testing.assert_close(graph.sums, exact.sums, rtol=2e-3, atol=2e-3)
+    for key, value in exact.weights().items():
+        rounding = float((plain.weights()[key] - value).norm())
+        assert float((graph.weights()[key] - value).norm()) <= 2 * rounding + 1e-4 * float(value.norm()), key
+    if kind == "shared":
+        assert graph.optimisers.table_rows.num_steps == 11
+
+
+@pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
+def test_the_graph_step_gives_the_same_bytes_twice(tmp_path: Path) -> None:
+    one, other = (_trained(tmp_path / str(turn), *CASES[0], plain=False).weights() for turn in range(2))
+    for key, value in one.items():
+        assert torch.equal(other[key], value), key

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from prepared_logs import csv_text, plain, random_rows, write_log
+from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
 from segue.events.rejects import reject_path
-from segue.events.sources import ahead, raw
+from segue.events.sources import ahead, mssd_large, raw
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
 
@@ -123,3 +123,59 @@ def test_files_are_laid_end_to_end_with_one_vocabulary(tmp_path: Path) -> None:
     column = store.side_column("context_type")
     assert column is not None
     assert list(column.categories) == sorted(column.categories)
+
+
+def _small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file of more than 40 rows be large, blocks hold some 4 rows, stretches some 20."""
+    monkeypatch.setattr(mssd_large, "MOST_ROWS", 40)
+    monkeypatch.setattr(mssd_large, "STRETCH_ROWS", 20)
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 700)
+
+
+@pytest.mark.parametrize("order", ["as written", "shuffled", "one row at the end"])
+def test_a_file_too_large_for_memory_gives_the_bytes_of_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    everything = []
+    for number, sessions in enumerate((70, 3, 90)):
+        rows = random_rows(number, sessions)
+        if order == "shuffled":
+            random.Random(number).shuffle(rows)
+        if order == "one row at the end":
+            rows.append(rows.pop(4))
+        write_log(tmp_path / f"log_{number}.csv", rows)
+        everything += rows
+    whole = prepare_mssd(tmp_path, tmp_path / "whole")
+    _small_memory(monkeypatch)
+    spilled = prepare_mssd(tmp_path, tmp_path / "spilled")
+    assert spilled.fingerprint == whole.fingerprint
+    assert plain(tmp_path / "spilled") == naive(everything)
+    files = {p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*.npy")}
+    for file in files:
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "spilled" / file).read_bytes(), file
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("log_")) == ["spilled", "whole"]
+
+
+def test_a_session_longer_than_a_stretch_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [mssd_row("long", position, "t", 3) for position in range(1, 150)] + random_rows(1)
+    _small_memory(monkeypatch)
+    prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
+    assert plain(tmp_path / "store") == naive(rows)
+
+
+def test_rejects_of_a_file_too_large_for_memory_name_line_session_and_track(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = random_rows(2, 60)
+    rows.insert(9, mssd_row("", 1, "t"))
+    rows += [dict(rows[30]), mssd_row(rows[0]["session_id"], 1, "again")]
+    write_log(tmp_path / "log_0.csv", rows)
+    write_log(tmp_path / "log_1.csv", [rows[50], *random_rows(3, 60)])
+    whole = prepare_mssd(tmp_path, tmp_path / "whole", max_rejected=1.0)
+    _small_memory(monkeypatch)
+    spilled = prepare_mssd(tmp_path, tmp_path / "spilled", max_rejected=1.0)
+    assert whole.rejected == {"missing-session": 1, "duplicate-position": 2, "session-in-two-files": 1}
+    assert (spilled.rejected, spilled.fingerprint) == (whole.rejected, whole.fingerprint)
+    one, other = (reject_path(tmp_path / name).read_text().splitlines() for name in ("whole", "spilled"))
+    assert sorted(one) == sorted(other)
+    assert f'log_0.csv,{len(rows) + 1},duplicate-position,"{rows[0]["session_id"]},1,again"' in one

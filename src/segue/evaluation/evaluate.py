@@ -126,7 +126,8 @@ def _differences(drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate
 def _candidates(scene: Scene) -> Candidates:
     config = scene.config
     session = scene.held.cases.session
-    return session_candidates(scene.store, session, scene.split.candidates, config.candidates, config.seed)
+    allowed, device = scene.split.candidates, scene.held.device
+    return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device)
 
 
 def _counts(table: _Table) -> dict[str, Any]:

@@ -62,8 +62,9 @@ Ratio = tuple[NDArray[np.float64], NDArray[np.float64]]
 def ratios(ranks: Ranks, groups: Mapping[str, NDArray[np.bool_]]) -> dict[str, Ratio]:
     """Return the ratio of each metric, over all targets and over each group ('hr@10.listened')."""
     result: dict[str, Ratio] = {}
+    everyone, members = np.ones(len(ranks)), {group: member.astype(np.float64) for group, member in groups.items()}
     for name, values in target_values(ranks).items():
-        result[name] = values, np.ones(len(values))
-        for group, member in groups.items():
-            result[f"{name}.{group}"] = values * member, member.astype(np.float64)
+        result[name] = values, everyone
+        for group, member in members.items():
+            result[f"{name}.{group}"] = values * member, member
     return result

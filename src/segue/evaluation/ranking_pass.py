@@ -9,19 +9,18 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segue.batches.data import SessionData
 from segue.batches.split import Cases
-from segue.evaluation.ranks import target_rank
+from segue.evaluation.ranks import rank_of, target_rank
 from segue.evaluation.session_candidates import Candidates
 from segue.ranking.scorer import Scorer
 from segue.session_batch import SessionBatch
 
 BATCH: Final = 256
 """Sessions scored at a time."""
-CELLS: Final = 32_000_000
-"""Scores held at a time in the full protocol."""
+FULL_BATCH: Final = 512
+"""Sessions ranked among all candidates at a time: one pass over the track table each."""
 LIST: Final = 20
 """Length of the lists that are looked at."""
 
@@ -75,15 +74,16 @@ def sampled_ranks(
     wanted = held.target[:, None] if targets is None else targets
     ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
     for index, batch in held.blocks(BATCH):
-        rivals = torch.from_numpy(candidates.rows[index].astype(np.int64)).to(held.device)
+        rivals = candidates.rows(index)
         own = torch.from_numpy(wanted[index]).to(held.device)
         asked = torch.cat([own, rivals.clamp(min=0)], dim=1)
         found = scorer.score(change(batch) if change else batch, asked)
         scores[index] = found[:, : own.shape[1]].double().cpu().numpy()
+        present = rivals >= 0
         for t in range(own.shape[1]):
-            ranks[index, t] = target_rank(found[:, t], found[:, own.shape[1] :], rivals >= 0).cpu().numpy()
+            ranks[index, t] = target_rank(found[:, t], found[:, own.shape[1] :], present).cpu().numpy()
     lists = np.zeros((len(wanted), 0), np.int32)
-    return _ranked(held, wanted, Ranked(ranks, scores, lists, 0, candidates.rows.shape[1] + 2.0))
+    return _ranked(held, wanted, Ranked(ranks, scores, lists, 0, candidates.num + 2.0))
 
 
 def full_ranks(
@@ -93,23 +93,13 @@ def full_ranks(
     wanted = held.target[:, None] if targets is None else targets
     ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
     best = np.zeros((len(wanted), LIST), np.int32)
-    allowed = torch.zeros(len(held.data.input_row), dtype=torch.bool, device=held.device)
-    allowed[torch.from_numpy(held.candidate_rows.astype(np.int64)).to(held.device)] = True
-    for index, batch in held.blocks(max(1, min(BATCH, CELLS // len(allowed)))):
-        found = scorer.score_all(change(batch) if change else batch)
+    for index, batch in held.blocks(FULL_BATCH):
         own = torch.from_numpy(wanted[index]).to(held.device)
-        scores[index] = found.gather(1, own).double().cpu().numpy()
-        for t in range(own.shape[1]):
-            present = allowed.expand(len(index), -1).scatter(1, own[:, t : t + 1], False)
-            ranks[index, t] = target_rank(found.gather(1, own[:, t : t + 1])[:, 0], found, present).cpu().numpy()
-        best[index] = _best(found).cpu().numpy()
+        found = scorer.stand(change(batch) if change else batch, own, LIST)
+        scores[index] = found.scores.double().cpu().numpy()
+        ranks[index] = rank_of(found.above, found.equal).cpu().numpy()
+        best[index] = found.best.tracks.int().cpu().numpy()
     return _ranked(held, wanted, Ranked(ranks, scores, best, 0, len(held.candidate_rows) + 1.0))
-
-
-def _best(scores: Tensor) -> Tensor:
-    found = scores.nan_to_num(nan=float("-inf"), posinf=None, neginf=None).topk(min(LIST, scores.shape[1]), dim=1)
-    rows = found.indices.masked_fill(found.values <= torch.finfo(scores.dtype).min, 0)
-    return torch.nn.functional.pad(rows, (0, LIST - rows.shape[1])).int()
 
 
 def _ranked(held: Held, wanted: NDArray[np.int64], found: Ranked) -> Ranked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from segue.axes import Bool, Float
+from segue.axes import Bool, Float, Int
 
 
 def target_rank(
@@ -22,4 +22,9 @@ def target_rank(
     own = target[:, None]
     above = (~(rivals <= own) & present).sum(dim=1)
     equal = ((rivals == own) & present).sum(dim=1)
+    return rank_of(above, equal)
+
+
+def rank_of(above: Int[Tensor, "*shape"], equal: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return the rank of targets with so many rivals above and equal: ties count half, float64."""
     return 1.0 + above.double() + equal.double() / 2

@@ -52,23 +52,27 @@ def responsiveness_ratio(scene: Scene, best: NDArray[np.int32], other: NDArray[n
     if other is None:
         return np.zeros(len(best)), known
     rows = scene.held.cases.target - 1
-    near = _near(scene, np.asarray(scene.store.tracks)[rows].astype(np.int64))
-    shares = [_share(near, lists) for lists in (best, other)]
+    near, place = _near(scene, np.asarray(scene.store.tracks)[rows].astype(np.int64))
+    shares = [_share(near, place, lists) for lists in (best, other)]
     change = np.where(scene.listened(rows), shares[0] - shares[1], shares[1] - shares[0])
     return change * known, known
 
 
-def _share(near: NDArray[np.int64], lists: NDArray[np.int32]) -> NDArray[np.float64]:
+def _share(near: NDArray[np.int32], place: NDArray[np.int64], lists: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the share of each list [N, K] among the rows `near[place]` [N, NEAREST]."""
     size = 512
     parts = [
-        (lists[i : i + size, :, None] == near[i : i + size, None, :]).any(axis=2).mean(axis=1)
+        (lists[i : i + size, :, None] == near[place[i : i + size], None, :]).any(axis=2).mean(axis=1)
         for i in range(0, len(lists), size)
     ]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _near(scene: Scene, tracks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the NEAREST rows of each track by training co-occurrence, -1 where there are fewer, [N, NEAREST]."""
+def _near(scene: Scene, tracks: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the NEAREST rows of each distinct track by training co-occurrence, and which of these each track is.
+
+    -1 stands where a track met fewer.
+    """
     split, store = scene.split, scene.store
     length = split.train_end - split.train_begin
     session = np.repeat(np.arange(len(length)), length)
@@ -77,7 +81,7 @@ def _near(scene: Scene, tracks: NDArray[np.int64]) -> NDArray[np.int64]:
     held = sparse.csr_matrix((np.ones(len(rows)), (session, rows)), shape=shape)
     held.data[:] = 1.0
     asked, place = np.unique(tracks, return_inverse=True)
-    near = np.full((len(asked), NEAREST), -1, np.int64)
+    near = np.full((len(asked), NEAREST), -1, np.int32)
     by_track = held.T.tocsr()
     for begin in range(0, len(asked), 256):
         some = asked[begin : begin + 256]
@@ -89,4 +93,4 @@ def _near(scene: Scene, tracks: NDArray[np.int64]) -> NDArray[np.int64]:
         rank = np.arange(len(row)) - np.searchsorted(row, row)
         kept = rank < NEAREST
         near[begin + row[kept], rank[kept]] = col[kept]
-    return near[place]
+    return near, place

@@ -1,54 +1,67 @@
-"""The sampled candidates of many sessions of a store, drawn in blocks."""
+"""The sampled candidates of many sessions of a store, drawn when they are asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.evaluation.candidates import sampled_candidates
+from segue.axes import Int
+from segue.evaluation.candidates import num_eligible, sampled_candidates
 from segue.store import Store
 
-BLOCK: Final = 512
-"""Sessions drawn at a time, so that memory stays flat."""
+BLOCK: Final = 4096
+"""Sessions whose eligible tracks are counted at a time."""
 NONE: Final = -1
 """Stands where a session has fewer eligible tracks than asked for."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Distinct tracks per session, in the order drawn."""
+    """K = `num` distinct tracks for each of N sessions, none of them a track of that session, held-out ones included.
 
-    rows: NDArray[np.int32]
-    """[N, K] table rows, NONE where fewer are eligible."""
-    num_fewer: int
-    """Sessions with fewer than K eligible tracks."""
+    A function of (seed, session key) and the tracks allowed alone; see `sampled_candidates`. They are drawn anew each
+    time: that costs a tenth of scoring them, and 450,000 sessions x 1,000 would take 1.8 GB to keep.
+    """
+
+    store: Store
+    session: NDArray[np.int64]
+    """Sessions of the store, [N]."""
+    allowed: Int[torch.Tensor, " C"]
+    """Table rows that may be drawn, ascending, int32, on the device that draws."""
+    num: int
+    seed: int
 
     def of(self, chosen: NDArray[np.int64]) -> Candidates:
-        """Return those of the sessions `chosen` (indices of rows)."""
-        rows = self.rows[chosen]
-        return Candidates(rows, int((rows[:, -1:] == NONE).sum()))
+        """Return those of the sessions `chosen` (indices of `session`)."""
+        return replace(self, session=self.session[chosen])
+
+    def rows(self, index: NDArray[np.int64]) -> Int[torch.Tensor, "B K"]:
+        """Return table rows of the sessions `index` in the order drawn, NONE where fewer are eligible, int64."""
+        block, device = self.session[index], self.allowed.device
+        keys = torch.from_numpy(np.asarray(self.store.session_key[block]).view(np.int64)).to(device)
+        heard = torch.from_numpy(_heard(self.store, block)).to(device)
+        drawn, real = sampled_candidates(keys, heard, self.allowed, seed=self.seed, num=self.num)
+        return drawn.masked_fill_(~real, NONE)
+
+    @property
+    def num_fewer(self) -> int:
+        """Number of sessions with fewer than K eligible tracks."""
+        starts = range(0, len(self.session), BLOCK)
+        heard = (torch.from_numpy(_heard(self.store, self.session[i : i + BLOCK])) for i in starts)
+        allowed = self.allowed.cpu()
+        return sum(int((num_eligible(tracks, allowed) < self.num).sum()) for tracks in heard)
 
 
 def session_candidates(
-    store: Store, session: NDArray[np.int64], candidates: NDArray[np.int32], num: int, seed: int
+    store: Store, session: NDArray[np.int64], candidates: NDArray[np.int32], num: int, seed: int, device: object = "cpu"
 ) -> Candidates:
-    """Return `num` distinct candidates for each session, none of them a track of that session, held-out ones included.
-
-    A function of (seed, session key) and the candidates alone; see `sampled_candidates`.
-    """
-    rows = np.full((len(session), num), NONE, dtype=np.int32)
-    allowed = torch.from_numpy(candidates.astype(np.int64))
-    keys = np.asarray(store.session_key).view(np.int64)
-    for start in range(0, len(session), BLOCK):
-        block = session[start : start + BLOCK]
-        heard = torch.from_numpy(_heard(store, block))
-        drawn, real = sampled_candidates(torch.from_numpy(keys[block]), heard, allowed, seed=seed, num=num)
-        rows[start : start + BLOCK] = drawn.masked_fill(~real, NONE).numpy()
-    return Candidates(rows, int((rows[:, -1:] == NONE).sum()))
+    """Return `num` distinct `candidates` (ascending) for each session of `store`, to be drawn on `device`."""
+    allowed = torch.from_numpy(np.ascontiguousarray(candidates, dtype=np.int32)).to(device)  # type: ignore[call-overload]
+    return Candidates(store, session, allowed, num, seed)
 
 
 def _heard(store: Store, block: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,12 +14,12 @@ from segue.store import Store
 
 
 class Validation:
-    """The validation targets of one split and their candidates, drawn once for all epochs."""
+    """The validation targets of one split and their candidates, the same in all epochs."""
 
     def __init__(self, store: Store, split: Split, data: DataConfig, config: EvaluationConfig, device: object) -> None:
         self._scene = make_scene(store, split, data, config, "validation", device)
         session = split.cases["validation"].session
-        self._candidates = session_candidates(store, session, split.candidates, config.candidates, config.seed)
+        self._candidates = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
         """Return HR@1 and HR@10 of `encoder` (in eval mode); NaN where there are no targets."""

@@ -3,6 +3,7 @@
 from segue.ranking.baselines import fit_baselines
 from segue.ranking.model import ModelScorer
 from segue.ranking.scorer import Scorer
-from segue.ranking.top_k import Ranking, top_k
+from segue.ranking.standing import Ranking, Standing, dense_standing
+from segue.ranking.top_k import top_k
 
-__all__ = ["ModelScorer", "Ranking", "Scorer", "fit_baselines", "top_k"]
+__all__ = ["ModelScorer", "Ranking", "Scorer", "Standing", "dense_standing", "fit_baselines", "top_k"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -20,11 +21,11 @@ from segue.axes import Float, Int
 from segue.batches.split import Split
 from segue.events import skips
 from segue.ranking.scorer import Scorer
+from segue.ranking.shared_order import SharedOrder, known_at
+from segue.ranking.standing import Ranking, Standing
 from segue.session_batch import SessionBatch
 from segue.store import NUM_SPECIALS, Store
 
-DENSE: Final = 16
-"""Up to so many times the candidates, reading a dense row is faster than searching a sparse one."""
 QUANTUM: Final = 2**20
 """Steps of a quantised rate or similarity."""
 SIMILARITY_STEPS: Final = 2**14
@@ -57,15 +58,15 @@ class TrainingRows:
 
 
 class Baseline(ABC):
-    """What baselines share: popularity below, and -inf at what may not be ranked."""
+    """What baselines share: a score of each row that all sessions see, and what a session's own tracks add to it."""
 
     name: ClassVar[str]
     reads_feedback: ClassVar[bool] = False
 
     def __init__(self, data: TrainingRows) -> None:
-        self._popularity = data.counts / (data.counts.max() + 1.0)
-        self._refused = np.ones(len(data.counts), np.bool_)
-        self._refused[data.candidates] = False
+        self._shared = data.counts / (data.counts.max() + 1.0)
+        """Popularity below 1, and above it integers that hold for all sessions, float64 [R]."""
+        self._candidates = data.candidates
 
     @classmethod
     def from_training(cls, data: TrainingRows) -> Baseline:
@@ -74,27 +75,32 @@ class Baseline(ABC):
 
     @abstractmethod
     def _known(self, batch: SessionBatch) -> Any:
-        """Return what the baseline knows: integers, a dense [R], or a sparse CSR [B, R]."""
+        """Return what the baseline knows of each session: integers >= 0, sparse CSR [B, R]; None for nothing."""
 
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session, float64."""
         rows, known = candidates.cpu().numpy(), self._known(batch)
-        if sparse.issparse(known) and known.shape[1] <= DENSE * rows.shape[1]:
-            values = np.take_along_axis(known.toarray(), rows, axis=1)
-        elif sparse.issparse(known):
-            first = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
-            values = np.asarray(known[first.ravel(), rows.ravel()]).reshape(rows.shape)
-        else:
-            values = known[rows]
-        return torch.from_numpy(values + self._popularity[rows]).to(candidates.device)
+        scores = self._shared[rows] if known is None else known_at(known, rows) + self._shared[rows]
+        return torch.from_numpy(scores).to(candidates.device)
 
     def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
         """Return scores of all table rows, float64, -inf at rows that are no candidates."""
         known = self._known(batch)
-        dense = known.toarray() if sparse.issparse(known) else np.broadcast_to(known, (len(batch.tracks), len(known)))
-        scores = dense + self._popularity
-        scores[:, self._refused] = -np.inf
+        own = np.zeros((len(batch.tracks), 1)) if known is None else known.toarray()
+        scores = np.full((len(batch.tracks), len(self._shared)), -np.inf)
+        scores[:, self._candidates] = (own + self._shared)[:, self._candidates]
         return torch.from_numpy(scores).to(batch.tracks.device)
+
+    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+        """Return where `tracks` stand among all candidates, and the `k` best."""
+        found = self._order.stand(self._known(batch), tracks.cpu().numpy(), k)
+        device = batch.tracks.device
+        best = Ranking(found.best.tracks.to(device), found.best.scores.to(device))
+        return Standing(found.scores.to(device), found.above.to(device), found.equal.to(device), best)
+
+    @cached_property
+    def _order(self) -> SharedOrder:
+        return SharedOrder(self._shared, self._candidates)
 
 
 class Popularity(Baseline):
@@ -103,7 +109,7 @@ class Popularity(Baseline):
     name = "popularity"
 
     def _known(self, batch: SessionBatch) -> Any:
-        return np.zeros(len(self._popularity))
+        return None
 
 
 class RepeatLast(Baseline):
@@ -113,7 +119,7 @@ class RepeatLast(Baseline):
 
     def _known(self, batch: SessionBatch) -> Any:
         last = last_track(batch)
-        shape = (len(last), len(self._popularity))
+        shape = (len(last), len(self._shared))
         return sparse.csr_matrix((np.ones(len(last)), (np.arange(len(last)), last)), shape=shape)
 
 
@@ -181,7 +187,7 @@ class Vsknn(Baseline):
         later = np.triu(np.ones((tracks.shape[1],) * 2, np.bool_), 1)
         again = ((tracks[:, :, None] == tracks[:, None, :]) & valid[:, None, :] & later).any(2)
         row, column = np.nonzero(valid & ~again)
-        shape = (len(tracks), len(self._popularity))
+        shape = (len(tracks), len(self._shared))
         return sparse.csr_matrix(((place / length)[row, column], (row, tracks[row, column])), shape=shape)
 
 
@@ -197,10 +203,10 @@ class ListenRate(Baseline):
         size = len(data.counts)
         plays = np.bincount(data.tracks[judged], minlength=size)
         self.rate = (plays - np.bincount(data.tracks[skipped], minlength=size) + 2.5) / (plays + 5.0)
-        self._rate = np.round(self.rate * QUANTUM)
+        self._shared = np.round(self.rate * QUANTUM) + self._shared
 
     def _known(self, batch: SessionBatch) -> Any:
-        return self._rate
+        return None
 
 
 BASELINES: Final[tuple[type[Baseline], ...]] = (Popularity, RepeatLast, Markov, Vsknn, ListenRate)

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from segue.axes import Float, Int
+from segue.ranking.standing import Standing
 from segue.session_batch import SessionBatch
 
 
@@ -27,3 +28,9 @@ class Scorer(Protocol):
 
     def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
         """Return scores of all R = V + 3 table rows; -inf at specials and at rows that are no candidates."""
+
+    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+        """Return where `tracks` stand among all candidates after each session, and the `k` best candidates.
+
+        What `dense_standing` finds in `score_all`, at a cost that does not hold all scores.
+        """

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-
-from segue.axes import Float, Int
 from segue.ranking.scorer import Scorer
+from segue.ranking.standing import NOTHING, Ranking, listed
 from segue.session_batch import SessionBatch
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Ranked tracks of N sessions; places past the last candidate hold row 0 and -inf."""
-
-    tracks: Int[Tensor, "N K"]
-    scores: Float[Tensor, "N K"]
 
 
 def top_k(scorer: Scorer, batch: SessionBatch, k: int, *, exclude_heard: bool = False) -> Ranking:
     """Return the `k` best candidates after each session; `exclude_heard` leaves out the tracks of the session."""
-    scores = scorer.score_all(batch)
-    if exclude_heard:
-        scores = scores.scatter(1, batch.tracks, float("-inf"))
-    ordered, tracks = scores.sort(dim=1, descending=True, stable=True)
-    ordered, tracks = ordered[:, :k], tracks[:, :k]
-    return Ranking(tracks.masked_fill(torch.isneginf(ordered), 0), ordered)
+    nothing = batch.tracks[:, :0]
+    if not exclude_heard:
+        return scorer.stand(batch, nothing, k).best
+    # at most L of the k + L best are heard; the rest keep their order
+    best = scorer.stand(batch, nothing, k + batch.tracks.shape[1]).best
+    heard = (best.tracks[:, :, None] == batch.tracks[:, None, :]).any(2)
+    order = heard.long().sort(dim=1, stable=True).indices
+    scores = best.scores.masked_fill(heard, NOTHING)
+    return listed(best.tracks.gather(1, order), scores.gather(1, order), k)

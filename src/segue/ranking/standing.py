@@ -1,0 +1,65 @@
+"""Where tracks stand among all candidates, and the best of all: what every scorer answers without [B, V] scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from segue.axes import Bool, Float, Int
+
+NOTHING: Final = float("-inf")
+"""Score of a place past the last candidate."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranked tracks of N sessions; places past the last candidate hold row 0 and -inf."""
+
+    tracks: Int[Tensor, "N K"]
+    scores: Float[Tensor, "N K"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where T asked tracks stand among the candidates after each of B sessions, and the K best candidates."""
+
+    scores: Float[Tensor, "B T"]
+    """Score of each asked track."""
+    above: Int[Tensor, "B T"]
+    """Other candidates whose score is not <= that of the asked track (a NaN on either side counts above)."""
+    equal: Int[Tensor, "B T"]
+    """Other candidates whose score equals it."""
+    best: Ranking
+    """The K best candidates, equal scores by lower row; NaN is never listed."""
+
+
+def dense_standing(
+    scores: Float[Tensor, "B R"], candidates: Int[Tensor, " C"], tracks: Int[Tensor, "B T"], k: int
+) -> Standing:
+    """Return the standing of `tracks` where all scores are at hand; the plain form that faster ones must equal.
+
+    `candidates` are the rows that count, ascending.
+    """
+    own, rivals = scores.gather(1, tracks), scores[:, candidates]
+    itself = candidates == tracks[:, :, None]
+    above = ~(rivals[:, None] <= own[:, :, None]) & ~itself
+    equal = (rivals[:, None] == own[:, :, None]) & ~itself
+    ordered, place = rivals.masked_fill(rivals.isnan(), NOTHING).sort(dim=1, descending=True, stable=True)
+    return Standing(own, above.sum(2), equal.sum(2), listed(candidates[place], ordered, k))
+
+
+def listed(tracks: Int[Tensor, "B n"], scores: Float[Tensor, "B n"], k: int) -> Ranking:
+    """Return the first `k` of ordered tracks, with row 0 and -inf past the last real one."""
+    missing = max(0, k - tracks.shape[1])
+    kept = torch.nn.functional.pad(scores[:, :k], (0, missing), value=NOTHING)
+    rows = torch.nn.functional.pad(tracks[:, :k], (0, missing))
+    return Ranking(rows.masked_fill(torch.isneginf(kept), 0), kept)
+
+
+def member(candidates: Int[Tensor, " C"], tracks: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+    """Return where `tracks` are among `candidates` (ascending)."""
+    place = torch.searchsorted(candidates, tracks).clamp(max=len(candidates) - 1)
+    return candidates[place] == tracks
