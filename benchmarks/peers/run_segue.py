@@ -1,0 +1,86 @@
+"""Segue's own training step; run by the project's own Python."""
+
+from __future__ import annotations
+
+from measured import NEGATIVES, Log, Stamps, begin, report, runner_parser
+
+PARSER = runner_parser(__doc__ or "")
+PARSER.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+GIVEN = PARSER.parse_args()
+begin(GIVEN)
+
+import dataclasses  # noqa: E402  (after the number of threads is set)
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from segue.batches.order import epoch_order  # noqa: E402
+from segue.batches.split import split_store  # noqa: E402
+from segue.recipes import load_recipe  # noqa: E402
+from segue.store import NUM_SPECIALS, Store, StoreWriter, Vocabulary  # noqa: E402
+from segue.store.manifest import Source  # noqa: E402
+from segue.store.writer import SessionColumns  # noqa: E402
+from segue.training.device import choose_precision  # noqa: E402
+from segue.training.trainer import Trainer  # noqa: E402
+
+RECIPE = "paper-causal-s-plus-track"
+DIGITS = 8
+
+
+def store_of(log: Log, path: Path) -> Store:
+    """Write and return the store of `log` whose vocabulary has all V tracks, heard or not."""
+    powers = 10 ** np.arange(DIGITS - 1, -1, -1)
+    ids = (np.arange(GIVEN.tracks)[:, None] // powers % 10 + ord("0")).astype(np.uint8)
+    vocabulary = Vocabulary(ids.reshape(-1), np.arange(GIVEN.tracks + 1, dtype=np.int64) * DIGITS)
+    keys = np.arange(len(log), dtype=np.uint64)
+    with StoreWriter(path, Source("table", path.name)) as writer:
+        writer.add_shard(SessionColumns(log.tracks + np.int32(NUM_SPECIALS), log.strength, log.offsets, keys, {}))
+        writer.finish(vocabulary)
+    return Store(path)
+
+
+def trainer_of(store: Store, bf16: bool) -> Trainer:
+    """Return the trainer of the recipe with shared negatives, drawn from all V tracks."""
+    changes = {
+        "next_track.kind": "shared",
+        "next_track.negatives": NEGATIVES,
+        "training.batch_size": GIVEN.batch,
+    }
+    recipe = load_recipe(RECIPE, changes)
+    every = np.arange(store.num_tracks + NUM_SPECIALS, dtype=np.int32)
+    split = dataclasses.replace(split_store(store, recipe.data), candidates=every[NUM_SPECIALS:], input_row=every)
+    return Trainer(store, split, recipe, torch.device("cpu"), bf16=bf16)
+
+
+def main() -> None:
+    torch.set_num_threads(GIVEN.threads)
+    precision = choose_precision(GIVEN.precision, torch.device("cpu"))
+    log = Log.read(GIVEN)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = trainer_of(store_of(log, Path(scratch) / "store"), precision == "bf16")
+    trainer.settle()  # touch every row once: the memory of a table trained for long is all there
+    stamps, epoch, going = Stamps(GIVEN), 0, True
+    while going:
+        order = torch.as_tensor(epoch_order(len(log), 0, epoch))
+        for index in trainer.begin(order, len(order) // GIVEN.batch).split(GIVEN.batch):
+            trainer.step(index)
+            if not (going := stamps.mark()):
+                break
+        epoch += 1
+    begun = time.perf_counter()
+    trainer.settle()
+    settle_s = time.perf_counter() - begun
+    computes = (
+        f"causal encoder of {RECIPE}: softmax of every next track against 1000 uniform negatives shared by the batch, "
+        "and the skip-contrastive term; exact Adam with decaying moments for every row, rows brought up to date when "
+        f"met (and all once an epoch: settle_s, not in the rate); {precision} where it multiplies, float32 table; "
+        "sessions right-padded to 20, batches gathered from memory"
+    )
+    report(stamps, computes, ("segue", "torch", "numpy"), precision=precision, settle_s=round(settle_s, 3))
+
+
+if __name__ == "__main__":
+    main()
