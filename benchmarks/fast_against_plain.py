@@ -1,6 +1,6 @@
 """Whether the fast training path finds models as good as the plain one: HR of both, seed by seed.
 
-    python benchmarks/fast_against_plain.py [--sessions 100000] [--tracks 200000] [--seeds 3] [--epochs 5] > paths.json
+    python benchmarks/fast_against_plain.py [--sessions 100000] [--tracks 200000] [--seeds 3] [--epochs 5] [--jobs 1]
 
 Trains each recipe with shared negatives by both paths of the device, from the same seeds, for the same epochs, and
 ranks the validation targets among 1000 sampled tracks and among all. The paths draw dropout differently and round
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import shutil
 import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,51 +26,73 @@ import torch
 
 from segue import api
 from segue.recipes import load_recipe
-from segue.store import Store
+from segue.training import trainer
 
 METRICS = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@10"), ("full", "hr@20"))
+PATHS = ("plain", "fast", "dense")
+"""dense: the plain path with torch's dense Adam over the whole table, which the touched rows' Adam stands for."""
 
 
-def trained(
-    store: Store, folder: Path, name: str, given: argparse.Namespace, seed: int, *, plain: bool
-) -> dict[str, float]:
-    """Return the metrics of one run, and its seconds of training."""
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    store: Path
+    folder: Path
+    recipe: str
+    path: str
+    seed: int
+    epochs: int
+    batch: int
+    device: str
+
+
+def measured(run: Run) -> dict[str, float]:
+    """Return the metrics of one run, and its seconds of training; meant for a process of its own."""
     overrides = {
         "next_track.kind": "shared",
-        "training.epochs": given.epochs,
-        "training.patience": given.epochs,
-        "training.batch_size": given.batch,
+        "training.epochs": run.epochs,
+        "training.patience": run.epochs,
+        "training.batch_size": run.batch,
         "training.learning_rate": 0.001,
-        "training.seed": seed,
+        "training.seed": run.seed,
         "evaluation.resamples": 0,
     }
-    recipe = load_recipe(name, overrides)
-    run = folder / f"{name}-{'plain' if plain else 'fast'}-{seed}"
+    if run.path == "dense":
+        make = trainer.build_encoder
+        trainer.build_encoder = lambda *parts, **named: make(*parts, **{**named, "sparse": False})
+    torch.set_num_threads(1 if run.device == "cuda" else torch.get_num_threads())
+    recipe = load_recipe(run.recipe, overrides)
+    out = run.folder / f"{run.recipe}-{run.path}-{run.seed}"
     begun = time.perf_counter()
-    api.train(store, run, recipe=recipe, device=given.device, plain=plain)
+    api.train(run.store, out, recipe=recipe, device=run.device, plain=run.path != "fast")
     seconds = time.perf_counter() - begun
-    result = api.evaluate(run, store, split="validation", device=given.device, baselines=False)
+    result = api.evaluate(out, run.store, split="validation", device=run.device, baselines=False)
     found = {
         f"{protocol} {metric}": result.row("model", protocol).metrics[metric].value for protocol, metric in METRICS
     }
+    shutil.rmtree(out)
     return {**found, "seconds": round(seconds, 1)}
 
 
-def compared(plain: list[dict[str, float]], fast: list[dict[str, float]]) -> dict[str, Any]:
-    """Return mean and spread over seeds of both paths, and of the seed-paired difference (in points)."""
-    table: dict[str, Any] = {}
+def compared(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Return each path's values by seed, and mean and spread of their seed-paired difference from plain (points)."""
+    table: dict[str, Any] = {"seconds": {path: [run["seconds"] for run in found] for path, found in runs.items()}}
     for protocol, metric in METRICS:
         name = f"{protocol} {metric}"
-        pairs = [(one[name], other[name]) for one, other in zip(plain, fast, strict=True)]
-        differences = [100 * (other - one) for one, other in pairs]
-        table[name] = {
-            "plain": [round(one, 4) for one, _ in pairs],
-            "fast": [round(other, 4) for _, other in pairs],
-            "difference_points": round(statistics.mean(differences), 3),
-            "sd_of_plain_points": round(100 * statistics.stdev(one for one, _ in pairs), 3) if len(pairs) > 1 else None,
-            "sd_of_difference_points": round(statistics.stdev(differences), 3) if len(pairs) > 1 else None,
-        }
-    table["seconds"] = {"plain": [run["seconds"] for run in plain], "fast": [run["seconds"] for run in fast]}
+        values = {path: [run[name] for run in found] for path, found in runs.items()}
+        table[name] = {path: [round(value, 4) for value in found] for path, found in values.items()}
+        for path, found in values.items():
+            differences = [100 * (mine - its) for mine, its in zip(found, values["plain"], strict=True)]
+            if path != "plain" and len(differences) > 1:
+                spread = statistics.stdev(differences)
+                table[name][f"{path} - plain"] = {
+                    "points": round(statistics.mean(differences), 3),
+                    "sd": round(spread, 3),
+                    "standard_errors": round(
+                        statistics.mean(differences) / (spread / len(differences) ** 0.5 or 1.0), 2
+                    ),
+                }
     return table
 
 
@@ -75,15 +100,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--tracks", type=int, default=200_000)
-    parser.add_argument("--recipes", nargs="+", default=["paper-causal-s-plus-track", "paper-cloze-s-plus-session"])
+    parser.add_argument("--recipes", nargs="+", default=["paper-causal-s-plus-track"])
+    parser.add_argument("--paths", nargs="+", default=["plain", "fast"], choices=PATHS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     given = parser.parse_args()
-    cuda = given.device != "cpu" and torch.cuda.is_available()
     result: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "device": torch.cuda.get_device_name() if given.device == "cuda" else "cpu",
         "torch": torch.__version__,
         "setting": vars(given),
     }
@@ -91,14 +117,23 @@ def main() -> None:
         folder = Path(scratch)
         facts = api.simulate(folder / "store", sessions=given.sessions, tracks=given.tracks, store=True)
         result["simulated"] = facts["simulated"]
-        store = Store(folder / "store")
-        for name in given.recipes:
-            runs: dict[bool, list[dict[str, float]]] = {False: [], True: []}
-            for seed in range(given.seeds):
-                for plain in (True, False):
-                    runs[plain].append(trained(store, folder, name, given, seed, plain=plain))
-                    print(name, "plain" if plain else "fast", seed, runs[plain][-1], file=sys.stderr, flush=True)
-            result[name] = compared(runs[True], runs[False])
+        more = given.epochs, given.batch, given.device
+        asked = [
+            Run(folder / "store", folder, recipe, path, seed, *more)
+            for seed in range(given.seeds)
+            for recipe in given.recipes
+            for path in given.paths
+        ]
+        with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=1) as pool:
+            found = []
+            for run, metrics in zip(asked, pool.imap(measured, asked), strict=True):
+                print(run.recipe, run.path, run.seed, metrics, file=sys.stderr, flush=True)
+                found.append(metrics)
+        for recipe in given.recipes:
+            pairs = [(run.path, metrics) for run, metrics in zip(asked, found, strict=True) if run.recipe == recipe]
+            result[recipe] = compared(
+                {path: [metrics for its, metrics in pairs if its == path] for path in given.paths}
+            )
     print(json.dumps(result, indent=1))
 
 

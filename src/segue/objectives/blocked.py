@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
-from segue.objectives.skip_contrastive import skip_contrastive_loss
+from segue.objectives.skip_contrastive import NORM_FLOOR, negatives_of, next_listened
 
 _CELLS: Final = 1 << 19
 """Scores held at a time where they are few a target: 2 MB stay in a core's cache."""
@@ -147,20 +147,55 @@ def skip_term(
 ) -> Tensor:
     """Return `skip_contrastive_loss` of sessions whose rows lie anywhere, and add its gradients times `scale`.
 
-    See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row.
+    See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row. Cosines are of
+    rows made unit once each; the gradients are written out, and only sessions that have an anchor are looked at.
     """
-    inside = sessions.place >= 0
-    place = sessions.place.clamp(min=0).long()
-    skipped = (sessions.strength >= sessions.skip_at_least) & (sessions.strength <= 3)
-    listened = sessions.strength < sessions.skip_at_least
-    with torch.enable_grad():
-        own = rows.detach()[place].requires_grad_()
-        context = own if states is None else states.detach()[place.clamp(max=len(states) - 1)].requires_grad_()
-        loss = skip_contrastive_loss(context, own, sessions.tracks, skipped & inside, listened & inside, temperature)
-        wanted = [own] if states is None else [own, context]
-        gradients = torch.autograd.grad(loss * scale, wanted)
-    into.rows.index_add_(0, place[inside], gradients[0][inside])
-    if states is not None:
-        mine = inside & (place < len(states))
-        into.states.index_add_(0, place[mine], gradients[1][mine])
-    return loss.detach()
+    negative, positive, anchor = _roles(sessions)
+    kept = torch.nonzero(anchor.any(1))[:, 0]
+    negative, positive, anchor, place = negative[kept], positive[kept], anchor[kept], sessions.place[kept]
+    inside, count = place >= 0, anchor.sum().clamp(min=1)
+    place = place.clamp(min=0).long()
+    unit, norm = _units(rows, place)
+    context, context_norm = (unit, norm) if states is None else _units(states, place.clamp(max=len(states) - 1))
+    cosine = torch.bmm(context, unit.transpose(1, 2)).div_(temperature)  # [B, W (anchor), W (other)]
+    cosine -= cosine.gather(2, positive[:, :, None])
+    margins = cosine.masked_fill_(~negative[:, None, :], -torch.inf)
+    peak = margins.amax(2, keepdim=True).clamp_(min=0.0)
+    shares = margins.sub_(peak).exp_()
+    # -log(f(p) / (f(p) + sum f(n))) = log(1 + sum exp(n - p)); `whole` is that sum over exp(peak)
+    whole = shares.sum(2, keepdim=True) + torch.exp(-peak)
+    losses = (peak + whole.log())[:, :, 0].masked_fill(~anchor, 0.0)
+    shares.mul_(anchor[:, :, None] / whole).mul_(scale / (temperature * count))
+    of_scores = shares.scatter_add_(2, positive[:, :, None], -shares.sum(2, keepdim=True))
+    of_unit = torch.bmm(of_scores.transpose(1, 2), context)
+    of_context = torch.bmm(of_scores, unit)
+    if states is None:
+        of_unit += of_context
+    else:
+        mine = anchor & (place < len(states))
+        into.states.index_add_(0, place[mine], _through_norm(of_context, context, context_norm)[mine])
+    into.rows.index_add_(0, place[inside], _through_norm(of_unit, unit, norm)[inside])
+    return losses.sum() / count
+
+
+def _roles(sessions: Sessions) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which positions are negatives, the next listened position of each, and which are anchors, [B, W]."""
+    present = (sessions.place >= 0) & (sessions.tracks != 0)
+    skipped = (sessions.strength >= sessions.skip_at_least) & (sessions.strength <= 3) & present
+    listened = (sessions.strength < sessions.skip_at_least) & present
+    negative = negatives_of(sessions.tracks, skipped, listened)
+    positive, exists = next_listened(listened)
+    return negative, positive, listened & exists & negative.any(1, keepdim=True)
+
+
+def _units(rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows at `place` made unit, and their norms [B, W, 1], clamped from below."""
+    chosen = rows[place]
+    norm = torch.linalg.vector_norm(chosen, dim=2, keepdim=True).clamp_(min=NORM_FLOOR)
+    return chosen.div_(norm), norm
+
+
+def _through_norm(gradient: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
+    """Return the gradient in rows of that in their units."""
+    along = (gradient * unit).sum(2, keepdim=True)
+    return gradient.addcmul_(unit, along, value=-1.0).div_(norm)

@@ -55,8 +55,8 @@ def skip_contrastive_loss(
         raise ValueError("temperature must be positive: it divides the cosines")
     present = tracks != 0
     skipped, listened = skipped & present, listened & present
-    negative = _negatives(tracks, skipped, listened)
-    positive, has_positive = _next_listened(listened)
+    negative = negatives_of(tracks, skipped, listened)
+    positive, has_positive = next_listened(listened)
     anchor = listened & has_positive & negative.any(dim=1, keepdim=True)
 
     with torch.autocast(context.device.type, enabled=False):  # autocast would round the products to bf16
@@ -69,7 +69,7 @@ def skip_contrastive_loss(
     return losses.masked_fill(~anchor, 0.0).sum() / anchor.sum().clamp(min=1)
 
 
-def _negatives(
+def negatives_of(
     tracks: Int[Tensor, "B L"], skipped: Bool[Tensor, "B L"], listened: Bool[Tensor, "B L"]
 ) -> Bool[Tensor, "B L"]:
     """Return the skipped positions whose track is listened to nowhere in the session."""
@@ -78,7 +78,7 @@ def _negatives(
     return skipped & ~also_listened
 
 
-def _next_listened(listened: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+def next_listened(listened: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
     """Return the next listened position after each position (0 where there is none), and whether there is one."""
     length = listened.shape[1]
     places = torch.arange(length, device=listened.device).masked_fill(~listened, length)

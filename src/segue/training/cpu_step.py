@@ -11,6 +11,7 @@ from segue.encoders.attention import PackedAttention, visibility
 from segue.encoders.encoder import NUM_SPECIALS, Encoder
 from segue.objectives.blocked import BlockedSoftmax, skip_term
 from segue.objectives.packed import Negatives
+from segue.training.memory import keep_freed_memory
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Parts, Training
 from segue.training.row_adam import LookedUp
@@ -24,6 +25,7 @@ class CpuStep(PackedStep):
         rows = WholeTable(training.encoder) if full else TouchedRows(training.optimisers)
         super().__init__(training, Parts(rows, BlockedSoftmax(bf16=bf16), skip_term))
         self._bf16 = bf16
+        keep_freed_memory()
 
     def prepare(self, order: Tensor, num_steps: int) -> Tensor:
         """Return `order`."""

@@ -96,8 +96,8 @@ class GraphStep(PackedStep):
 
     def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
         """Return y_hat [T, D] float32, from the compiled encoder in bf16."""
-        blocks, generator = len(self.encoder.blocks), self.training.generator
-        seeds = torch.randint(2**31, (blocks,), generator=generator, device=rows.device)
+        # from torch's global generator, as all dropout: the batches' own generator goes as in the plain step
+        seeds = torch.randint(2**31, (len(self.encoder.blocks),), device=rows.device)
         states: Tensor = self._encode(rows, mask, packing, seeds)
         return states
 
