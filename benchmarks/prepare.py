@@ -110,6 +110,9 @@ def compared(folder: Path, repeats: int, *, pandas: bool) -> dict[str, Any]:
         "prepare_s": [round(wall, 2) for wall, _ in mine],
         "bare_polars_s": [round(wall, 2) for wall, _ in bare],
         "rate_of_bare_polars": round(bare_wall / wall, 3),
+        "rate_of_bare_polars_by_pair": round(
+            statistics.median(b / m for (m, _), (b, _) in zip(mine, bare, strict=True)), 3
+        ),
         "rate_of_bare_polars_by_cpu": round(bare_cpu / cpu, 3),
         "peak_gb": round(peak, 3),
     }

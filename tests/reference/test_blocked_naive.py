@@ -62,7 +62,8 @@ def test_blocked_softmax_over_all_tracks_is_the_full_softmax() -> None:
     torch.testing.assert_close(loss, naive.detach())
     torch.testing.assert_close(of_states, grads[0])
     torch.testing.assert_close(of_rows, grads[1][3:])
-    assert of_rows is gradient and not untouched.any()
+    assert of_rows is gradient
+    assert not untouched.any()
 
 
 def test_no_target_costs_nothing() -> None:

@@ -72,8 +72,10 @@ def test_a_packing_holds_what_the_padded_example_holds(masked: bool) -> None:
     assert torch.equal(packing.target[:num], target.int())
     has = packing.target > 0
     assert torch.equal(packing.ids[packing.target_place][has], packing.target[has])
-    assert not packing.target[num:].any() and not packing.ids[num : len(packing.target)].any()
-    assert int(packing.start[-1]) == num and packing.start[2] == packing.start[3]
+    assert not packing.target[num:].any()
+    assert not packing.ids[num : len(packing.target)].any()
+    assert int(packing.start[-1]) == num
+    assert packing.start[2] == packing.start[3]
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -83,7 +85,8 @@ def test_every_window_position_has_a_place_of_its_own_with_its_row(masked: bool)
     assert torch.equal(inside.sum(1), window_lengths(_data(), torch.tensor([1, 3, -1, 2]), MAX_LEN + (not masked)))
     assert len(packing.place[inside].unique()) == int(inside.sum())
     assert torch.equal(packing.ids[packing.place[inside].long()], packing.tracks[inside])
-    assert (packing.strength[~inside] == 5).all() and (packing.strength[inside] < 5).all()
+    assert (packing.strength[~inside] == 5).all()
+    assert (packing.strength[inside] < 5).all()
 
 
 @pytest.mark.parametrize("config", [CausalConfig(width=16, heads=2, ffn_width=16), ClozeConfig(width=16, heads=2)])

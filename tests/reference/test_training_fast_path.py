@@ -41,7 +41,8 @@ def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps:
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_the_fast_path_trains_as_the_plain_one(tmp_path: Path, case: tuple[str, str, str, str]) -> None:
     plain, fast = (_trained(tmp_path / str(is_plain), case, plain=is_plain) for is_plain in (True, False))
-    assert isinstance(fast._fast, CpuStep) and plain._fast is None
+    assert isinstance(fast._fast, CpuStep)
+    assert plain._fast is None
     torch.testing.assert_close(fast.sums, plain.sums, rtol=1e-5, atol=1e-6)
     for key, value in plain.weights().items():
         torch.testing.assert_close(
@@ -54,4 +55,5 @@ def test_sessions_too_few_for_a_batch_train(tmp_path: Path) -> None:
     trainer = _trained(tmp_path / "store", CASES[0], plain=False, steps=1)
     before = trainer.sums.clone()
     trainer.step(torch.tensor([2]))  # the shortest
-    assert trainer.finite() and trainer.sums[0] > before[0]
+    assert trainer.finite()
+    assert trainer.sums[0] > before[0]

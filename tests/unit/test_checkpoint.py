@@ -103,7 +103,7 @@ def test_the_environment_names_data_machine_and_seed(trained):
 
 
 def test_differences_name_what_decides_bytes():
-    now = dict.fromkeys(("torch", "numpy", "processor", "device", "device_name", "precision", "threads"), 1)
+    now = dict.fromkeys(("torch", "numpy", "processor", "device", "device_name", "precision", "plain", "threads"), 1)
     assert differences({**now, "cores": 3}, {**now, "cores": 4}) == []
     assert differences({**now, "threads": 2}, now) == ["threads: 2 -> 1"]
 

@@ -12,7 +12,7 @@ from segue.errors import FormatError, InputError
 from segue.hashing import fnv1a64, pack_text, session_keys, splitmix64
 from segue.store import UNKNOWN, Store, StoreWriter, Vocabulary
 from segue.store.manifest import SideColumn, Source
-from segue.store.writer import SessionColumns
+from segue.store.writer import SessionColumns, ShardPieces
 
 SOURCE = Source("table", "test")
 SIDE = (SideColumn("tempo", "float32"), SideColumn("date", "int32", "session"))
@@ -44,6 +44,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert store.side("date").tolist() == [0, 1, 2] * 2
     assert store.vocabulary.rows(["007", "7", "é", "07"]) == [3, 4, 5, UNKNOWN]
     assert [store.vocabulary.track_id(row) for row in (3, 4, 5)] == ["007", "7", "é"]
+
+
+def test_a_shard_in_pieces_has_the_bytes_of_the_whole(tmp_path: Path) -> None:
+    write(tmp_path / "whole")
+    with StoreWriter(tmp_path / "pieces", SOURCE, SIDE) as writer:
+        for seed in (0, 9):
+            whole = shard(seed)
+            arrays = {**vars(whole), **whole.side}
+            pieces = {name: np.array_split(arrays[name], (0, 2)) for name in arrays if name != "side"}
+            writer.add_pieces(ShardPieces(3, 6, pieces.__getitem__))
+        writer.finish(Vocabulary(*pack_text(["007", "7", "é"])))
+    for file in (tmp_path / "whole").rglob("*.*"):
+        assert file.read_bytes() == (tmp_path / "pieces" / file.relative_to(tmp_path / "whole")).read_bytes(), file
 
 
 @pytest.mark.parametrize("name", ["shard-00000/tracks.npy", "shard-00001/strength.npy", "vocabulary/bytes.npy"])

@@ -16,7 +16,7 @@ from segue.events.rejects import Rejects, reject_path
 from segue.events.sources.events import event_table
 from segue.events.sources.histories import GAP_MINUTES, MAX_LENGTH
 from segue.events.sources.mssd import find_logs, read_mssd
-from segue.events.sources.oracle import join_oracle
+from segue.events.sources.oracle import Oracle
 from segue.events.sources.ratings import read_ratings
 from segue.events.sources.table import TableColumns, read_frame
 from segue.events.table import EventTable
@@ -85,7 +85,7 @@ class _Job:
     simulated: dict[str, Any] = field(default_factory=dict)
     track_files: tuple[Path, ...] = ()
 
-    def run(self, read: Callable[[Rejects], Iterator[EventTable]]) -> PrepareReport:
+    def run(self, read: Callable[[Rejects, Path], Iterator[EventTable]]) -> PrepareReport:
         """Return the report of reading, checking and writing.
 
         Raises:
@@ -99,7 +99,7 @@ class _Job:
         try:
             manifest = write_store(
                 self.store,
-                tally.watch(read(rejects)),
+                lambda scratch: tally.watch(read(rejects, scratch)),
                 rejects,
                 Questions(
                     check=lambda: rejects.check(_rows_read(rejects, tally), self.max_rejected),
@@ -158,7 +158,8 @@ def prepare_mssd(
     `training_set` is joined: `tracks.csv` and `track_features/` as the track table, `oracle.parquet` as event columns,
     `simulation.json` as the mark of simulated data. Sessions are in file name order, within a file in order of first
     appearance; rows may be in any order. A session belongs to one file: rows of an id that an earlier file holds are
-    rejected as `session-in-two-files`.
+    rejected as `session-in-two-files`. A file of more than 6 million rows is spilled beside `store` while it is read,
+    some 60 bytes a row.
 
     Raises:
         InputError: bad input, or an existing store without `overwrite`.
@@ -169,13 +170,14 @@ def prepare_mssd(
     root = logs[0].parent.parent if logs[0].parent.name == "training_set" else logs[0].parent
     oracle = root / "oracle.parquet"
 
-    def read(rejects: Rejects) -> Iterator[EventTable]:
-        tables = read_mssd(logs, rejects)
-        for done, log in enumerate(logs):
-            progress(Step("read", done, len(logs), "files", log.name))
-            table = next(tables)
-            yield join_oracle(table, oracle) if oracle.is_file() else table
-        progress(Step("read", len(logs), len(logs), "files"))
+    def read(rejects: Rejects, scratch: Path) -> Iterator[EventTable]:
+        done, truth = 0, Oracle(oracle) if oracle.is_file() else None
+        progress(Step("read", done, len(logs), "files", logs[0].name))
+        for table in read_mssd(logs, rejects, scratch):
+            yield truth.join(table) if truth is not None else table
+            if table.last:
+                done += 1
+                progress(Step("read", done, len(logs), "files", *(log.name for log in logs[done : done + 1])))
 
     beside = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
     job = _Job(
@@ -226,13 +228,14 @@ def prepare_table(
 
     `source` is a CSV or Parquet file, or a Polars or pandas frame; `columns` says what is what (see `TableColumns`;
     usual names are found unasked). Sessions without a session column are histories of users cut by gap and length.
+    The whole table is held in memory meanwhile: some 450 bytes a row (2.1 to 2.5 GB for 5 million rows).
 
     Raises:
         InputError: bad input, or an existing store without `overwrite`.
         RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
     """
 
-    def read(rejects: Rejects) -> Iterator[EventTable]:
+    def read(rejects: Rejects, _: Path) -> Iterator[EventTable]:
         progress(Step("read", 0, 1, "files"))
         yield event_table(*read_frame(source, columns or TableColumns(), rejects), rejects)
         progress(Step("read", 1, 1, "files"))
@@ -256,7 +259,8 @@ def prepare_ratings(
     """Return the report of reading a ratings file (user, item, rating, timestamp) into a store.
 
     Rating 1 -> strength 3, 2 -> 2, 3 -> 1, 4-5 -> 0; per user by time and file row, cut by gap and length. Many such
-    files hold tied times: `tied_share` of the report says how many, and column `tied` says which.
+    files hold tied times: `tied_share` of the report says how many, and column `tied` says which. The whole file is
+    held in memory meanwhile: some 380 bytes a row.
 
     Raises:
         InputError: bad input, or an existing store without `overwrite`.
@@ -264,7 +268,7 @@ def prepare_ratings(
     """
     path = Path(path)
 
-    def read(rejects: Rejects) -> Iterator[EventTable]:
+    def read(rejects: Rejects, _: Path) -> Iterator[EventTable]:
         progress(Step("read", 0, 1, "files"))
         yield read_ratings(path, rejects, gap_minutes, max_length)
         progress(Step("read", 1, 1, "files"))

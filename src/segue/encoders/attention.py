@@ -79,7 +79,7 @@ class _Mix(torch.autograd.Function):
         return mixed.reshape(sessions * length, width).index_select(0, slot)
 
     @staticmethod
-    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # type: ignore[override]
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         query, key, value, weights, dropped, kept, slot = context.saved_tensors
         sessions, heads, length, _ = weights.shape
         width = grad.shape[1]

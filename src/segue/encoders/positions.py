@@ -27,7 +27,7 @@ class _PositionRows(torch.autograd.Function):
         return table[place]
 
     @staticmethod
-    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None]:
         (place,) = context.saved_tensors
         row = torch.arange(context.num_rows, device=place.device)[:, None]
         chosen = (place.flatten() == row).to(grad.dtype)  # [P, inputs]

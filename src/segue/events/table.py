@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -55,28 +55,41 @@ class Side:
 
 @dataclass(frozen=True)
 class EventTable:
-    """The events of one file, in file order; bad rows are already out of it."""
+    """The events of one file, or of some of its sessions, in file order; bad rows are already out of it.
+
+    Rows of one session may stand apart, but are in file order.
+    """
 
     name: str
     """File name, for messages."""
-    session_ids: pl.Series
-    """String [S], text of the session codes, distinct."""
+    session_key: NDArray[np.uint64]
+    """Key of each session code [S], distinct."""
     session: NDArray[np.int32]
     """Code of each row's session, int32 [rows], in the order that the store shall have."""
     position: NDArray[np.signedinteger[Any]]
     """Order within the session, [rows]; only the order counts."""
     track_ids: pl.Series
-    """String [T], text of the track codes, distinct; or Categorical, of one dtype for all files."""
+    """String [T], text of the track codes, distinct; or any Categorical column whose dtype has given the codes."""
     track: NDArray[np.int32]
     """Code of each row's track, int32 [rows]."""
     strength: NDArray[np.uint8]
     line: NDArray[np.int64] | None
     """1-based line of the file (the header is line 1), int64 [rows]; None where row i stands on line i + 2."""
     side: Mapping[str, Side]
+    session_ids: Callable[[NDArray[np.int64]], list[str]]
+    """Returns the text of the sessions of the given rows; for messages, so it may be slow."""
+    last: bool = True
+    """False where the next table goes on with the sessions of this file."""
 
     def lines(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the lines of the given rows."""
         return rows + 2 if self.line is None else self.line[rows]
+
+    def track_texts(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the text of the tracks of the given rows."""
+        if isinstance(self.track_ids.dtype, pl.Categorical):
+            return coded_texts(self.track[rows], self.track_ids).to_list()
+        return self.track_ids.gather(self.track[rows]).to_list()
 
 
 def known_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()) -> Side:
@@ -105,3 +118,8 @@ def shared_codes(name: str) -> pl.Series:
     (Polars forgets the codes of a dtype when its last column goes.)
     """
     return pl.Series(name, [], pl.Categorical(pl.Categories.random(name, pl.UInt32)))
+
+
+def coded_texts(codes: NDArray[np.int32], column: pl.Series) -> pl.Series:
+    """Return the text of codes that the dtype of the Categorical `column` has given, String."""
+    return pl.Series(codes.view(np.uint32)).cat.to(column.dtype).cast(pl.String)

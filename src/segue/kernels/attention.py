@@ -132,12 +132,12 @@ def _packed_attention_backward(
 
 
 @packed_attention.register_fake
-def _(qkv, start, seeds, block, heads, longest, share, causal):  # type: ignore[no-untyped-def]
+def _(qkv, start, seeds, block, heads, longest, share, causal):
     return qkv.new_empty(qkv.shape[0], qkv.shape[1] // 3)
 
 
 @_packed_attention_backward.register_fake
-def _(grad, qkv, start, seeds, block, heads, longest, share, causal):  # type: ignore[no-untyped-def]
+def _(grad, qkv, start, seeds, block, heads, longest, share, causal):
     return torch.empty_like(qkv)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.errors import InputError
+from segue.events.keys import SeenKeys, packed
 from segue.events.rejects import Rejects
-from segue.events.table import EventTable, Side, ordered_side, shared_codes
-from segue.sessions.order import Ordered, SeenKeys, order_rows, packed
+from segue.events.spilled import Spilled
+from segue.events.table import EventTable, Side, coded_texts, ordered_side, shared_codes
+from segue.sessions.order import Ordered, order_rows
 from segue.store.manifest import Manifest, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
-from segue.store.writer import SessionColumns, StoreWriter, TrackTable
+from segue.store.writer import ShardPieces, StoreWriter, TrackTable
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file's sessions, spilled to `file`; tracks by the codes of the assembly."""
+    """Some sessions of one file, spilled; tracks by the codes of the assembly."""
 
-    file: Path
-    arrays: Mapping[str, tuple[str, int, int]]
-    """Dtype, first byte and length of each spilled array."""
+    arrays: Spilled
     categories: Mapping[str, tuple[str, ...]]
 
 
@@ -39,55 +40,58 @@ class Assembly:
         self._folder = folder
         self._rejects = rejects
         self._seen = SeenKeys()
-        self._codes: pl.Series | None = None
-        self._texts: list[pl.Series] = []
+        self._tracks: pl.Series | None = None
         self._known = np.zeros(0, np.bool_)
-        self.parts: list[Part] = []
+        self._parts: list[list[Part]] = []
+        self._whole = True
         self.side: dict[str, Side] = {}
 
     def add(self, table: EventTable) -> None:
-        """Order and spill the sessions of one file.
+        """Order and spill the sessions of one table; those of one file make one shard.
 
         Raises:
             InputError: the file has other side columns than the first.
         """
         side = ordered_side(table.side)
-        if not self.parts:
+        if not self._parts:
             self.side = {name: _declared(column) for name, column in side.items()}
         elif list(side) != list(self.side):
             raise InputError(f"{table.name} has other columns than the first file; prepare them apart")
         ordered = order_rows(table, self._seen, self._rejects)
         arrays, categories = _session_arrays(table, ordered, side)
-        used = np.flatnonzero(np.bincount(arrays["tracks"], minlength=len(table.track_ids)))
-        codes = np.zeros(len(table.track_ids), np.int32)
-        codes[used] = self._coded(table.track_ids.gather(used))
-        arrays["tracks"] = codes[arrays["tracks"]]
-        self.parts.append(_spill(self._folder / f"{len(self.parts):05d}", arrays, categories))
+        arrays["tracks"] = self._coded(arrays["tracks"], table.track_ids)
+        if self._whole:
+            self._parts.append([])
+        file = self._folder / f"{len(self._parts) - 1:05d}-{len(self._parts[-1]):05d}"
+        self._parts[-1].append(Part(Spilled.write(file, arrays), categories))
+        self._whole = table.last
 
-    def _coded(self, texts: pl.Series) -> NDArray[np.int32]:
-        """Return the code of each distinct text, the same for all files; texts met first are kept.
+    def _coded(self, track: NDArray[np.int32], texts: pl.Series) -> NDArray[np.int32]:
+        """Return the code of each row's track, the same for all files, and note which codes have rows.
 
-        A Categorical column of one dtype for all files brings its codes along.
+        A Categorical column of one dtype for all files has given such codes already.
         """
-        if self._codes is None:
-            self._codes = texts[:0] if isinstance(texts.dtype, pl.Categorical) else shared_codes("tracks")
-        coded = texts.cast(self._codes.dtype)
-        codes = coded.to_physical().to_numpy().astype(np.int32)
-        missing = int(codes.max(initial=-1)) + 1 - len(self._known)
-        if missing > 0:
-            self._known = np.append(self._known, np.zeros(missing, np.bool_))
-        fresh = np.flatnonzero(~self._known[codes])
-        self._known[codes[fresh]] = True
-        self._texts.append(coded.gather(fresh))
-        return codes
+        if self._tracks is None:
+            self._tracks = texts[:0] if isinstance(texts.dtype, pl.Categorical) else shared_codes("tracks")
+        if not isinstance(texts.dtype, pl.Categorical):
+            used = np.flatnonzero(np.bincount(track, minlength=len(texts)))
+            codes = np.zeros(len(texts), np.int32)
+            codes[used] = texts.gather(used).cast(self._tracks.dtype).to_physical().to_numpy().view(np.int32)
+            track = codes[track]
+        fresh = int(track.max(initial=-1)) + 1 - len(self._known)
+        if fresh > 0:
+            self._known = np.append(self._known, np.zeros(fresh, np.bool_))
+        self._known[track] = True
+        return track
 
     def vocabulary(self) -> tuple[pl.Series, NDArray[np.int32]]:
         """Return every track id once, in UTF-8 byte order, and the table row of each code."""
-        coded = pl.concat(self._texts)
-        texts = coded.cast(pl.String)
+        assert self._tracks is not None, "a table was added"
+        codes = np.flatnonzero(self._known).astype(np.int32)
+        texts = coded_texts(codes, self._tracks)
         order = texts.arg_sort().to_numpy()
         rows = np.zeros(len(self._known), np.int32)
-        rows[coded.to_physical().to_numpy()[order]] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
+        rows[codes[order]] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
         return texts.gather(order), rows
 
     def columns(self) -> tuple[SideColumn, ...]:
@@ -97,30 +101,32 @@ class Assembly:
         )
 
     def _categories(self, name: str) -> tuple[str, ...]:
-        seen = {text for part in self.parts for text in part.categories.get(name, ())}
+        seen = {text for parts in self._parts for part in parts for text in part.categories.get(name, ())}
         return tuple(sorted(seen, key=lambda text: text.encode("utf-8")))
 
-    def shards(self, rows: NDArray[np.int32]) -> Iterable[SessionColumns]:
+    def shards(self, rows: NDArray[np.int32]) -> Iterator[ShardPieces]:
         """Yield the sessions of each file with their final track rows, given the row of each code."""
-        for part in self.parts:
-            yield self._shard(part, rows)
+        merged = {name: self._categories(name) for name in self.side}
+        for parts in self._parts:
+            num_sessions, num_rows = (sum(p.arrays.length(name) for p in parts) for name in ("session_key", "tracks"))
+            yield ShardPieces(num_sessions, num_rows, partial(_pieces, parts, rows, merged))
 
-    def _shard(self, part: Part, rows: NDArray[np.int32]) -> SessionColumns:
-        side: dict[str, NDArray[Any]] = {}
-        for name in self.side:
-            values = _load(part, name)
-            own, merged = part.categories.get(name, ()), self._categories(name)
-            if own != merged:
-                code = {text: number for number, text in enumerate(merged)}
-                values = np.array([code[text] for text in own], values.dtype)[values]
-            side[name] = values
-        return SessionColumns(
-            tracks=rows[_load(part, "tracks")],
-            strength=_load(part, "strength"),
-            offsets=_load(part, "offsets"),
-            session_key=_load(part, "session_key"),
-            side=side,
-        )
+
+def _pieces(
+    parts: list[Part], rows: NDArray[np.int32], merged: Mapping[str, tuple[str, ...]], name: str
+) -> Iterator[NDArray[Any]]:
+    """Yield one column of a shard, part by part."""
+    first = 0
+    for number, part in enumerate(parts):
+        values = part.arrays.load(name)
+        if name == "tracks":
+            values = rows[values]
+        elif name == "offsets":
+            values, first = values[min(number, 1) :] + first, first + int(values[-1])
+        elif (own := part.categories.get(name, ())) != merged.get(name, ()):
+            code = {text: place for place, text in enumerate(merged[name])}
+            values = np.array([code[text] for text in own], values.dtype)[values]
+        yield values
 
 
 @dataclass(frozen=True)
@@ -135,9 +141,16 @@ class Questions:
 
 
 def write_store(
-    store: Path, tables: Iterable[EventTable], rejects: Rejects, questions: Questions, *, overwrite: bool
+    store: Path,
+    tables: Callable[[Path], Iterable[EventTable]],
+    rejects: Rejects,
+    questions: Questions,
+    *,
+    overwrite: bool,
 ) -> Manifest:
     """Write the sessions of `tables` as one store, whole or not at all; return its manifest.
+
+    `tables` is given a scratch folder, which is removed at the end.
 
     Raises:
         InputError: no session is left, or `store` may not be replaced.
@@ -145,7 +158,7 @@ def write_store(
     store.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{store.name}.", suffix=".part", dir=store.parent) as folder:
         assembly = Assembly(Path(folder), rejects)
-        for table in tables:
+        for table in tables(Path(folder)):
             assembly.add(table)
         rejects.close()
         questions.check()
@@ -154,7 +167,7 @@ def write_store(
             raise InputError(f"no usable row was read, so {store} is not written; see {rejects.path}")
         with StoreWriter(store, questions.source(), assembly.columns(), overwrite=overwrite) as writer:
             for shard in assembly.shards(rows):
-                writer.add_shard(shard)
+                writer.add_pieces(shard)
             return writer.finish(Vocabulary(*packed(vocabulary)), questions.tracks(vocabulary))
 
 
@@ -168,8 +181,10 @@ def _session_arrays(
     """Return a table's columns in store order, tracks still by its own codes, and the categories that rows name."""
     events: dict[str, NDArray[Any]] = {"tracks": table.track, "strength": table.strength}
     events |= {name: column.values for name, column in side.items() if column.level == "event"}
-    with ThreadPoolExecutor(2) as pool:  # gathers of random rows wait for memory
-        events = dict(zip(events, pool.map(lambda values: _taken(values, ordered.rows), events.values()), strict=True))
+    if ordered.rows is not None:
+        rows = ordered.rows
+        with ThreadPoolExecutor(2) as pool:  # gathers of random rows wait for memory
+            events = dict(zip(events, pool.map(lambda values: values[rows], events.values()), strict=True))
     arrays: dict[str, NDArray[Any]] = {
         "tracks": events["tracks"],
         "strength": events["strength"],
@@ -190,22 +205,3 @@ def _session_arrays(
             values = (np.cumsum(kept) - 1).astype(values.dtype)[values]
         arrays[name] = values
     return arrays, categories
-
-
-def _spill(file: Path, arrays: Mapping[str, NDArray[Any]], categories: Mapping[str, tuple[str, ...]]) -> Part:
-    """Write arrays end to end."""
-    places: dict[str, tuple[str, int, int]] = {}
-    with file.open("wb") as handle:
-        for name, values in arrays.items():
-            places[name] = (values.dtype.str, handle.tell(), len(values))
-            np.ascontiguousarray(values).tofile(handle)
-    return Part(file, places, categories)
-
-
-def _taken(values: NDArray[Any], rows: NDArray[np.int64] | None) -> NDArray[Any]:
-    return values if rows is None else values[rows]
-
-
-def _load(part: Part, name: str) -> NDArray[Any]:
-    dtype, first, length = part.arrays[name]
-    return np.fromfile(part.file, dtype, length, offset=first)

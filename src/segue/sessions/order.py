@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
+from segue.events.keys import SeenKeys
 from segue.events.rejects import DUPLICATE_POSITION, SESSION_IN_TWO_FILES, Rejects
 from segue.events.table import EventTable
-from segue.hashing import session_keys
 
 _MOST_PLACES: Final = 4
 """Places a row that a counting sort may take (4 bytes each); beyond it a comparison sort costs less."""
@@ -25,39 +24,6 @@ class Ordered:
     """Row of the event table at each place of the store; None: every row as it stands."""
     offsets: NDArray[np.int64]
     session_key: NDArray[np.uint64]
-
-
-def packed(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return `(bytes, offsets)` of a String column, its UTF-8 laid end to end."""
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(texts.str.len_bytes().to_numpy(), out=offsets[1:])
-    joined = texts.str.join("").item() if len(texts) else ""
-    return np.frombuffer(joined.encode("utf-8"), np.uint8), offsets
-
-
-class SeenKeys:
-    """The session keys of the files so far: sorted runs, each at least twice as long as the next.
-
-    A look-up costs a binary search in every run, and a key is merged log2(files) times, whatever the number of files.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[NDArray[np.uint64]] = []
-
-    def known(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return which of `keys` were added before."""
-        known = np.zeros(len(keys), np.bool_)
-        for run in self._runs:
-            known |= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
-        return known
-
-    def add(self, keys: NDArray[np.uint64]) -> None:
-        """Take the keys of one file."""
-        fresh = np.sort(keys)
-        while self._runs and len(self._runs[-1]) < 2 * len(fresh):
-            fresh = np.sort(np.concatenate([self._runs.pop(), fresh]), kind="stable")  # merges two sorted runs
-        if len(fresh):
-            self._runs.append(fresh)
 
 
 def order_rows(table: EventTable, seen: SeenKeys, rejects: Rejects) -> Ordered:
@@ -76,9 +42,9 @@ def order_rows(table: EventTable, seen: SeenKeys, rejects: Rejects) -> Ordered:
         if rows is None:
             rows = _without_duplicates(table, session, np.lexsort((table.position, session)), rejects)
         session = session[rows]
-    keys = session_keys(*packed(table.session_ids))
-    known = seen.known(keys)
-    if known.any():
+    keys = table.session_key
+    if seen.known(np.sort(keys)).any():  # sorted keys are looked up several times as fast
+        known = seen.known(keys)
         rows = np.arange(len(session)) if rows is None else rows
         old = known[session]
         rejects.add(SESSION_IN_TWO_FILES, table.name, _texts(table, rows[old]))
@@ -96,7 +62,7 @@ def _placed(table: EventTable) -> NDArray[np.int64] | None:
     """
     low = int(table.position.min())
     width = int(table.position.max()) - low + 1
-    places = len(table.session_ids) * width
+    places = len(table.session_key) * width
     if places > _MOST_PLACES * len(table.session) or len(table.session) >= 2**31:
         return None
     place = table.session * np.int64(width)
@@ -117,13 +83,17 @@ def _without_duplicates(
     again[1:] = (ordered[1:] == ordered[:-1]) & (position[1:] == position[:-1])
     if not again.any():
         return rows
-    rejects.add(DUPLICATE_POSITION, table.name, _texts(table, np.sort(rows[again])))
+    again_rows = rows[again]
+    rejects.add(DUPLICATE_POSITION, table.name, _texts(table, again_rows[np.argsort(table.lines(again_rows))]))
     return rows[~again]
 
 
 def _texts(table: EventTable, rows: NDArray[np.int64]) -> list[tuple[int, str]]:
     """Return `(line, session,position,track)` of the given rows."""
-    sessions = table.session_ids.gather(table.session[rows]).to_list()
-    tracks = table.track_ids.gather(table.track[rows]).to_list()
-    places = zip(table.lines(rows).tolist(), sessions, table.position[rows].tolist(), tracks, strict=True)
-    return [(line, f"{session},{position},{track}") for line, session, position, track in places]
+    places = (
+        table.lines(rows).tolist(),
+        table.session_ids(rows),
+        table.position[rows].tolist(),
+        table.track_texts(rows),
+    )
+    return [(line, f"{session},{position},{track}") for line, session, position, track in zip(*places, strict=True)]

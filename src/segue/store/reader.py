@@ -75,12 +75,13 @@ class Store:
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """First row of each session over all shards, and the number of rows last, int64 [sessions + 1]."""
+        shards = self.manifest.shards
+        if len(shards) == 1:
+            return self._array(f"{shards[0].name}/offsets.npy")
         parts, rows = [np.zeros(1, np.int64)], 0
-        for shard in self.manifest.shards:
+        for shard in shards:
             parts.append(np.asarray(self._array(f"{shard.name}/offsets.npy"))[1:] + rows)
             rows += shard.num_rows
-        if len(parts) == 2:
-            return self._array(f"{self.manifest.shards[0].name}/offsets.npy")
         return np.concatenate(parts)
 
     @cached_property

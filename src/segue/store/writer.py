@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +21,11 @@ from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary
 
 _SAVERS: Final = 4
-"""Arrays saved at once: a disk makes several small files durable in the time of one."""
+"""Files made durable at once: a disk does several small ones in the time of one."""
+_IN_WORK: Final = 16
+"""Pieces in memory until they are hashed and written, at most; more than the columns of a shard."""
+_MANY_BYTES: Final = 1 << 20
+"""Hashed in a thread of its own; handing over fewer costs as much as hashing them."""
 TEXT_COLUMNS = (columns.TITLE, columns.ARTIST)
 
 
@@ -50,6 +54,16 @@ class SessionColumns:
     side: Mapping[str, NDArray[np.generic]]
 
 
+@dataclass(frozen=True)
+class ShardPieces:
+    """The sessions of one shard, each column in pieces to be laid end to end: no column need be in memory at once."""
+
+    num_sessions: int
+    num_rows: int
+    column: Callable[[str], Iterable[NDArray[np.generic]]]
+    """Returns the pieces of a column by name: those of `SessionColumns`, or of a side column."""
+
+
 class StoreWriter:
     """Writes one store; used as a context manager, it leaves a whole store or none.
 
@@ -68,12 +82,16 @@ class StoreWriter:
         self._digest = hashlib.blake2b(digest_size=16)
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(_SAVERS)
-        self._saving: list[Future[None]] = []
+        self._hasher = ThreadPoolExecutor(1)
+        self._working: list[Future[None]] = []
+        self._hashing: Future[None] = Future()
+        self._hashing.set_result(None)
         self._context = replaced_folder(path, overwrite=overwrite, marker=MANIFEST)
         self._finished = False
 
     def __enter__(self) -> StoreWriter:
         self._folder = self._stack.enter_context(self._context)
+        self._stack.enter_context(self._hasher)
         self._stack.enter_context(self._pool)  # left first: nothing is renamed or removed while it is being saved
         return self
 
@@ -87,27 +105,31 @@ class StoreWriter:
 
     def add_shard(self, sessions: SessionColumns) -> None:
         """Write one shard; lengths and dtypes are asserted."""
-        self._settle(4 + len(self._side))  # arrays stay in memory until they are saved: one shard's, at most
-        num_rows, num_sessions = len(sessions.tracks), len(sessions.session_key)
-        assert len(sessions.offsets) == num_sessions + 1, "one offset more than sessions"
-        assert int(sessions.offsets[-1]) == num_rows, "the last offset closes the rows"
         assert set(sessions.side) == {column.name for column in self._side}, "side columns as declared"
+        arrays = {name: getattr(sessions, name) for name in ("tracks", "strength", "offsets", "session_key")}
+        arrays |= sessions.side
+        assert int(sessions.offsets[-1]) == len(sessions.tracks), "the last offset closes the rows"
+        self.add_pieces(ShardPieces(len(sessions.session_key), len(sessions.tracks), lambda name: [arrays[name]]))
+
+    def add_pieces(self, sessions: ShardPieces) -> None:
+        """Write one shard column by column, piece by piece; lengths are asserted."""
+        num_rows, num_sessions = sessions.num_rows, sessions.num_sessions
         shard = Shard(f"shard-{len(self._shards):05d}", num_sessions, num_rows)
         folder = self._folder / shard.name
         folder.mkdir()
-        self._save(folder, "tracks", sessions.tracks, "<i4", num_rows)
-        self._save(folder, "strength", sessions.strength, "|u1", num_rows)
-        self._save(folder, "offsets", sessions.offsets, "<i8", num_sessions + 1)
-        self._save(folder, "session_key", sessions.session_key, "<u8", num_sessions)
+        dtypes = {"tracks": "<i4", "strength": "|u1", "offsets": "<i8", "session_key": "<u8"}
+        lengths = {"tracks": num_rows, "strength": num_rows, "offsets": num_sessions + 1, "session_key": num_sessions}
         for column in self._side:
-            length = num_rows if column.level == "event" else num_sessions
-            self._save(folder, column.name, sessions.side[column.name], column.dtype, length)
+            dtypes[column.name] = column.dtype
+            lengths[column.name] = num_rows if column.level == "event" else num_sessions
+        for name, dtype in dtypes.items():
+            self._save(folder / f"{name}.npy", sessions.column(name), dtype, (lengths[name],))
         self._shards.append(shard)
 
     def finish(self, vocabulary: Vocabulary, table: TrackTable | None = None) -> Manifest:
         """Write vocabulary, track table and manifest; return the manifest."""
         vocabulary.write(self._folder / "vocabulary")
-        self._digest.update(vocabulary.data.tobytes() + vocabulary.offsets.tobytes())
+        self._take_text(vocabulary)
         table = table or TrackTable()
         manifest = Manifest(
             num_sessions=sum(shard.num_sessions for shard in self._shards),
@@ -120,8 +142,8 @@ class StoreWriter:
             track_columns=self._write_tracks(table, vocabulary.num_tracks),
             feature_names=table.feature_names,
         )
-        manifest = Manifest(**{**vars(manifest), "fingerprint": self._digest.hexdigest()})
         self._settle(0)
+        manifest = Manifest(**{**vars(manifest), "fingerprint": self._digest.hexdigest()})
         write_json(self._folder / MANIFEST, manifest.to_json())
         self._finished = True
         return manifest
@@ -136,30 +158,67 @@ class StoreWriter:
             if name in TEXT_COLUMNS:
                 column = TextColumn.from_texts(values)
                 column.write(folder / name)
-                self._digest.update(column.data.tobytes() + column.offsets.tobytes())
+                self._take_text(column)
             else:
-                self._save(folder, name, values, "<f4", num_tracks)
+                self._save(folder / f"{name}.npy", [values], "<f4", np.shape(values))
         return tuple(present)
 
+    def _take_text(self, column: TextColumn) -> None:
+        for values in (column.data, column.offsets):
+            self._take(np.ascontiguousarray(values).view(np.uint8).data)
+
     def _settle(self, left: int) -> None:
-        """Wait until at most `left` arrays are still being saved; raise what a save raised."""
-        while len(self._saving) > left:
-            self._saving.pop(0).result()
+        """Wait until at most `left` pieces and files are in work; raise what the work raised."""
+        while len(self._working) > left:
+            self._working.pop(0).result()
 
-    def _save(self, folder: Path, name: str, array: NDArray[np.generic], dtype: str, length: int) -> None:
-        """Save one array as little-endian `dtype` and take it into the fingerprint."""
-        assert len(array) == length, f"{name}: {len(array)} values for {length} rows"
-        stored = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
-        self._saving.append(self._pool.submit(_save_durably, folder / f"{name}.npy", stored))
-        self._digest.update(f"{name}:{stored.dtype.str}:{stored.shape}".encode())
-        self._digest.update(stored.reshape(-1).view(np.uint8).data)
+    def _save(self, path: Path, pieces: Iterable[NDArray[np.generic]], dtype: str, shape: tuple[int, ...]) -> None:
+        """Save one array, its pieces laid end to end, as little-endian `dtype` and take it into the fingerprint."""
+        stored = np.dtype(dtype).newbyteorder("<")
+        self._take(f"{path.stem}:{stored.str}:{shape}".encode())
+        file, length = _ArrayFile(path, stored, shape), 0
+        for number, piece in enumerate(pieces):
+            values = np.ascontiguousarray(piece, dtype=stored)
+            if number:
+                self._settle(0)  # pieces are written in their order
+            self._working.append(self._pool.submit(file.write, values))
+            self._take(values.reshape(-1).view(np.uint8).data)
+            length += len(values)
+        assert length == shape[0], f"{path.stem}: {length} values for {shape[0]} rows"
+
+    def _take(self, data: bytes | memoryview) -> None:
+        """Take bytes into the fingerprint; many of them in a thread of its own."""
+        if len(data) >= _MANY_BYTES:
+            self._working.append(self._hasher.submit(self._digest.update, data))
+            self._hashing = self._working[-1]
+        else:
+            self._hashing.result()
+            self._digest.update(data)
+        self._settle(_IN_WORK)
 
 
-def _save_durably(path: Path, array: NDArray[np.generic]) -> None:
-    with path.open("wb") as handle:
-        np.save(handle, array, allow_pickle=False)
-        handle.flush()
-        os.fsync(handle.fileno())
+@dataclass
+class _ArrayFile:
+    """An .npy file that is written piece by piece, and is durable with its last."""
+
+    path: Path
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    rows: int = -1
+    """Rows written; -1 before the header."""
+
+    def write(self, values: NDArray[np.generic]) -> None:
+        """Write the next piece."""
+        with self.path.open("ab") as handle:
+            if self.rows < 0:
+                self.rows = 0
+                header = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+                np.lib.format.write_array_header_1_0(handle, header)
+            handle.write(values.reshape(-1).view(np.uint8).data)
+            self.rows += len(values)
+            if self.rows == self.shape[0]:
+                handle.flush()
+                os.fsync(handle.fileno())
 
 
 def assert_rows(tracks: NDArray[np.int32], num_tracks: int) -> None:

@@ -74,7 +74,8 @@ class TouchedRows:
         assert self._looked_up is not None, "look_up comes first"
         self._gradient = torch.zeros_like(self._looked_up.values).index_add_(0, self._back, gradient)
         self._gradient[self._looked_up.ids == 0] = 0.0
-        return torch.linalg.vector_norm(self._gradient).square()
+        norm: Tensor = torch.linalg.vector_norm(self._gradient)
+        return norm.square()
 
     def update(self, scale: Tensor) -> None:
         """Move the rows touched."""

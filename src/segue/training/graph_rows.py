@@ -55,7 +55,8 @@ class TouchedRows:
 
     def update(self, scale: Tensor) -> None:
         """Move the rows touched."""
-        assert self._state is not None and self._summed is not None, "prepare and take come first"
+        assert self._state is not None, "prepare comes first"
+        assert self._summed is not None, "take comes first"
         kernels.update(self._state, self._summed, scale)
 
     def hand_back(self) -> None:

@@ -56,7 +56,7 @@ class GraphStep(PackedStep):
         self._graph: torch.cuda.CUDAGraph | None = None
         self._encode = torch.compile(self._states, dynamic=False)
         self.pack = torch.compile(self.pack, dynamic=False)
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def prepare(self, order: Tensor, num_steps: int) -> Tensor:
         """Return `order` (int64, on the CPU) on the device, with room made for `num_steps` batches of it."""

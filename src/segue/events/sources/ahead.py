@@ -17,17 +17,19 @@ WAITING: Final = 8
 """Blocks begun and not yet used, at most; bounds the memory."""
 
 
-def worked_ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def worked_ahead(work: Callable[[Item], Result], items: Iterable[Item], *, most: int | None = None) -> Iterator[Result]:
     """Yield `work(item)` of each item, in order; the next items are in work while the caller uses a result.
 
-    `items` is drawn from the caller's thread alone.
+    `most` items are begun and not yet used, at most (`WAITING` where not told). `items` is drawn from the caller's
+    thread alone.
     """
+    most = most or WAITING
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= WAITING:
+                if len(waiting) >= most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

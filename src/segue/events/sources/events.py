@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns as names
+from segue.events.keys import text_keys
 from segue.events.rejects import MISSING_POSITION, MISSING_SESSION, MISSING_TRACK, WRONG_COLUMN, WRONG_FLAG, Rejects
 from segue.events.sources.histories import cut_histories, tied_events
 from segue.events.sources.table import ROW, TableColumns
@@ -45,8 +46,18 @@ def event_table(name: str, frame: pl.DataFrame, columns: TableColumns, rejects: 
     if user is not None:
         side[names.USER] = known_side(names.USER, user)
     side.update(_chosen(frame, columns))
-    strength = typed["strength"].to_numpy()
-    return EventTable(name, ids, session, position, track_ids, track, strength, typed["line"].to_numpy(), side)
+    return EventTable(
+        name=name,
+        session_key=text_keys(ids),
+        session=session,
+        position=position,
+        track_ids=track_ids,
+        track=track,
+        strength=typed["strength"].to_numpy(),
+        line=typed["line"].to_numpy(),
+        side=side,
+        session_ids=lambda rows: ids.gather(session[rows]).to_list(),
+    )
 
 
 def _chosen(frame: pl.DataFrame, columns: TableColumns) -> dict[str, Side]:

@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns
 from segue.config import nearest
 from segue.errors import InputError
+from segue.events.keys import grouped
 from segue.events.rejects import Rejects
+from segue.events.sources import mssd_large
 from segue.events.sources.ahead import worked_ahead
-from segue.events.sources.mssd_rows import WANTED, Codes, Rows, block_rows
-from segue.events.sources.raw import whole_lines
+from segue.events.sources.mssd_large import LINE, LargeFile, Sessions, Stretch, joined
+from segue.events.sources.mssd_rows import MOST_CONTEXTS, WANTED, Codes, Rows, block_rows
+from segue.events.sources.raw import lines_at, whole_lines
 from segue.events.sources.text import Layout, read_layout
-from segue.events.table import EventTable, Side, known_side, shared_codes
+from segue.events.table import EventTable, Side, coded_texts, known_side, shared_codes
 
 _LAST_VALUES: Final = frozenset(
     {
@@ -33,7 +35,6 @@ _LAST_VALUES: Final = frozenset(
     }
 )
 """hist_user_behavior_reason_end as published: a last line without newline must end in one of them."""
-_MOST_CONTEXTS: Final = 255
 
 
 @dataclass
@@ -43,18 +44,53 @@ class _Log:
     path: Path
     layout: Layout
     codes: Codes
+    large: LargeFile
     rows: list[Rows] = field(default_factory=list)
+    """Blocks read and not yet spilled."""
     first_lines: list[int] = field(default_factory=lambda: [2])
+    """First line of each of `rows`, and the line after the last."""
+    rest: Stretch | None = None
+    """Rows before `rows` that are not spilled; None where nothing was."""
+    _num_rows: int = 0
+    """Rows of `rows`."""
 
     def take(self, rows: Rows, rejects: Rejects) -> None:
         """Add the rows of the next block; its bad rows go to `rejects`."""
         rows.held.release(rejects, self.path.name, self.first_lines[-1])
         self.rows.append(rows)
         self.first_lines.append(self.first_lines[-1] + rows.num_lines)
+        self._num_rows += len(rows.values[columns.POSITION])
+        if self._num_rows >= (mssd_large.MOST_ROWS if self.rest is None else mssd_large.STRETCH_ROWS):
+            self._num_rows = 0
+            while self.rows:
+                whole, self.rest = self._gathered(self._blocks_of_a_stretch(), lined=True).cut()
+                self.large.add(whole)
 
-    def taken(self, name: str) -> NDArray[Any]:
-        """Return one column of values, blocks end to end; it is given once."""
-        return np.concatenate([rows.values.pop(name) for rows in self.rows])
+    def sessions(self) -> Iterator[Sessions]:
+        """Yield what was read, by whole sessions."""
+        if self.rest is None:
+            stretch = self._gathered(len(self.rows), lined=any(rows.line is not None for rows in self.rows))
+            code, key = grouped(stretch.key)
+            yield Sessions(key, np.repeat(code, stretch.length), stretch.values)
+            return
+        self.large.add(self._gathered(len(self.rows), lined=True))
+        yield from self.large.sessions()
+        self.large.remove()
+
+    def _blocks_of_a_stretch(self) -> int:
+        sizes = np.cumsum([len(rows.values[columns.POSITION]) for rows in self.rows])
+        return min(int(np.searchsorted(sizes, mssd_large.STRETCH_ROWS)) + 1, len(self.rows))
+
+    def _gathered(self, count: int, *, lined: bool) -> Stretch:
+        """Return the first `count` blocks not yet spilled, and forget them; with their lines where asked."""
+        blocks, self.rows = self.rows[:count], self.rows[count:]
+        firsts, self.first_lines = self.first_lines[:count], self.first_lines[count:]
+        if lined:
+            for rows, first in zip(blocks, firsts, strict=True):
+                line = np.arange(rows.num_lines) if rows.line is None else rows.line
+                rows.values[LINE] = line + first
+        rest = [] if self.rest is None else [self.rest]
+        return joined([*rest, *(Stretch(rows.key, rows.length, rows.values) for rows in blocks)])
 
 
 def find_logs(path: Path) -> list[Path]:
@@ -77,29 +113,30 @@ def _is_log(path: Path) -> bool:
     return path.is_file() and path.name.endswith((".csv", ".csv.gz"))
 
 
-def read_mssd(paths: Sequence[Path], rejects: Rejects) -> Iterator[EventTable]:
-    """Yield the event table of each log file in turn; bad rows go to `rejects`, in order of file and line.
+def read_mssd(paths: Sequence[Path], rejects: Rejects, scratch: Path) -> Iterator[EventTable]:
+    """Yield the event tables of each log file in turn; bad rows go to `rejects`, in order of file and line.
 
+    A file is one table, or several where it has more rows than memory should hold; it is spilled to `scratch` then.
     Blocks of lines are parsed in threads ahead of their use, across the ends of files; what comes out does not depend
     on the threads.
 
     Raises:
         InputError: a file cannot be read, lacks one of the official columns, or holds no row.
     """
-    for log, rows in worked_ahead(_block, _blocks(paths)):
+    for log, rows in worked_ahead(_block, _blocks(paths, scratch)):
         if rows is not None:
             log.take(rows, rejects)
         elif log.first_lines[-1] == 2:
             raise InputError(f"{log.path} holds no rows below its header; name a log with events")
         else:
-            yield _table(log)
+            yield from _tables(log)
 
 
-def _blocks(paths: Sequence[Path]) -> Iterator[tuple[_Log, bytes | None]]:
+def _blocks(paths: Sequence[Path], scratch: Path) -> Iterator[tuple[_Log, bytes | None]]:
     """Yield each file's blocks, and None at its end."""
     tracks = shared_codes("track")
     for path in paths:
-        log = _Log(path, _layout(path), Codes(tracks))
+        log = _Log(path, _layout(path), Codes(tracks), LargeFile(scratch / "large"))
         for data in whole_lines(path):
             yield log, data
         yield log, None
@@ -118,59 +155,53 @@ def _layout(path: Path) -> Layout:
     return layout
 
 
-def _table(log: _Log) -> EventTable:
-    """Return what has been read of a file as one table."""
-    context, contexts = _distinct([rows.context for rows in log.rows])  # by run
-    if len(contexts) > _MOST_CONTEXTS:
-        raise InputError(
-            f"{log.path.name}: {len(contexts)} context types, at most {_MOST_CONTEXTS} can be told apart; is this an "
-            "MSSD log?"
-        )
-    run, session_ids = _distinct([rows.session for rows in log.rows], in_order=True)
-    track, track_ids = _distinct([rows.track for rows in log.rows])
-    context = np.repeat(context.astype(np.uint8), np.concatenate([rows.context_length for rows in log.rows]))
-    strength = log.taken(columns.STRENGTH)
+def _tables(log: _Log) -> Iterator[EventTable]:
+    """Yield what has been read of a file."""
+    waiting: EventTable | None = None
+    for sessions in log.sessions():
+        if waiting is not None:
+            yield replace(waiting, last=False)
+        waiting = _table(log, sessions)
+    if waiting is not None:
+        yield waiting
+
+
+def _table(log: _Log, sessions: Sessions) -> EventTable:
+    values = sessions.values
+    strength, context, line = values[columns.STRENGTH], values[columns.CONTEXT_TYPE], values.get(LINE)
     side: dict[str, Side] = {
         columns.INFERRED: known_side(columns.INFERRED, np.zeros(len(strength), np.bool_)),
-        columns.CONTEXT_TYPE: known_side(columns.CONTEXT_TYPE, context, tuple(contexts.to_list())),
+        columns.CONTEXT_TYPE: known_side(columns.CONTEXT_TYPE, context, _contexts(log, context)),
     }
     for name in (columns.SHUFFLE, columns.HOUR, columns.PREMIUM, columns.DATE):
-        side[name] = known_side(name, log.taken(name))
+        side[name] = known_side(name, values[name])
     return EventTable(
         name=log.path.name,
-        session_ids=session_ids.cast(pl.String),
-        session=np.repeat(run, np.concatenate([rows.session_length for rows in log.rows])),
-        position=log.taken(columns.POSITION),
-        track_ids=track_ids,
-        track=track,
+        session_key=sessions.key,
+        session=sessions.session,
+        position=values[columns.POSITION],
+        track_ids=log.codes.track,
+        track=values[columns.TRACK],
         strength=strength,
-        line=_lines(log),
+        line=line,
         side=side,
+        session_ids=lambda rows: _session_ids(log, rows + 2 if line is None else line[rows]),
     )
 
 
-def _distinct(blocks: list[pl.Series], *, in_order: bool = False) -> tuple[NDArray[np.int32], pl.Series]:
-    """Return `(code of each row int32, Categorical text by code)` of Categorical blocks, no code unused.
-
-    Codes are in order of first appearance where asked, else in no order (threads gave them).
-    """
-    texts = pl.concat(blocks)
-    physical = texts.to_physical().to_numpy().view(np.int32)
-    first = np.full(int(physical.max(initial=-1)) + 1, -1, np.int64)
-    first[physical[::-1]] = np.arange(len(physical) - 1, -1, -1)  # of equal codes the last write, the first row, stays
-    kept = np.flatnonzero(first >= 0)
-    if in_order:
-        kept = kept[np.argsort(first[kept])]
-    elif len(kept) == len(first):
-        return physical, texts.gather(first)
-    code = np.zeros(len(first), np.int32)
-    code[kept] = np.arange(len(kept), dtype=np.int32)
-    return code[physical], texts.gather(first[kept])
+def _contexts(log: _Log, context: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Return the text of each context code."""
+    last = int(context.max(initial=0))
+    if last == MOST_CONTEXTS:
+        raise InputError(
+            f"{log.path.name}: more context types than the {MOST_CONTEXTS} that can be told apart; is this an MSSD log?"
+        )
+    codes = np.arange(last + 1 if len(context) else 0, dtype=np.int32)
+    return tuple(coded_texts(codes, log.codes.context).to_list())
 
 
-def _lines(log: _Log) -> NDArray[np.int64] | None:
-    """Return each row's line, or None where every line below the header is a row."""
-    if all(rows.line is None for rows in log.rows):
-        return None
-    lines = [np.arange(rows.num_lines) if rows.line is None else rows.line for rows in log.rows]
-    return np.concatenate([line + first for line, first in zip(lines, log.first_lines, strict=False)])
+def _session_ids(log: _Log, lines: NDArray[np.int64]) -> list[str]:
+    """Return the session id on each line, read again."""
+    column = log.layout.header.index(columns.MSSD_LOG[0])
+    texts = lines_at(log.path, lines)
+    return [texts[line].decode("utf-8").split(log.layout.separator)[column] for line in lines.tolist()]

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.events.keys import text_keys
 from segue.events.rejects import (
     CONTRADICTORY_FLAGS,
     MISSING_POSITION,
@@ -38,6 +39,8 @@ WANTED: Final = (_SESSION, _POSITION, _TRACK, *_FLAGS, _SHUFFLE, _HOUR, _DATE, _
 """The columns read; the last column of the file is read too, to see that it is there."""
 _NUMBERS: Final = {_POSITION: pl.Int16, _HOUR: pl.UInt8, **dict.fromkeys((*_FLAGS, _SHUFFLE, _PREMIUM), pl.Boolean)}
 _LAST_HOUR: Final = 23
+MOST_CONTEXTS: Final = 255
+"""Context types of a file; the code after the last stands for all that are too many."""
 _SPACE: Final = 32
 _BAD_KINDS: Final = (MISSING_SESSION, MISSING_TRACK, MISSING_POSITION, WRONG_FLAG, CONTRADICTORY_FLAGS, WRONG_COLUMN)
 _CONTRADICTORY: Final = 254
@@ -52,24 +55,19 @@ class Codes:
 
     track: pl.Series
     """One for all files."""
-    session: pl.Series = field(default_factory=lambda: shared_codes("session"))
     context: pl.Series = field(default_factory=lambda: shared_codes("context"))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The sound rows of one block, in file order; session and context type by runs of consecutive rows."""
+    """The sound rows of one block, in file order; sessions by runs of consecutive rows."""
 
-    session: pl.Series
-    """Categorical [runs]."""
-    session_length: NDArray[np.int32]
+    key: NDArray[np.uint64]
+    """Key of the session of each run."""
+    length: NDArray[np.int32]
     """Rows of each run."""
-    context: pl.Series
-    context_length: NDArray[np.int32]
-    track: pl.Series
-    """Categorical [rows]."""
     values: dict[str, NDArray[Any]]
-    """Position, strength, shuffle, hour, premium, date (days), by column of the store, [rows]."""
+    """Track code, context code, position, strength, shuffle, hour, premium, date (days), by column of the store."""
     line: NDArray[np.int64] | None
     """Line of each row, the block's first is 0; None where every line is a row."""
     num_lines: int
@@ -91,17 +89,19 @@ def block_rows(data: bytes, layout: Layout, codes: Codes, name: str) -> Rows:
 
 
 def _rows(frame: pl.DataFrame, line: NDArray[np.int64] | None, lines: int, codes: Codes, held: HeldRejects) -> Rows:
-    sessions, session_length = _runs(frame[_SESSION])
+    sessions, length = _runs(frame[_SESSION])
     contexts, context_length = _runs(frame[_CONTEXT])
-    values = {columns.POSITION: _POSITION, columns.STRENGTH: columns.STRENGTH, columns.SHUFFLE: _SHUFFLE}
-    values |= {columns.HOUR: _HOUR, columns.PREMIUM: _PREMIUM, columns.DATE: _DATE}
+    context = contexts.cast(codes.context.dtype).to_physical().to_numpy()
+    values = {columns.STRENGTH: columns.STRENGTH, columns.SHUFFLE: _SHUFFLE, columns.HOUR: _HOUR}
+    values |= {columns.POSITION: _POSITION, columns.PREMIUM: _PREMIUM, columns.DATE: _DATE}
     return Rows(
-        session=sessions.cast(codes.session.dtype),
-        session_length=session_length,
-        context=contexts.cast(codes.context.dtype),
-        context_length=context_length,
-        track=frame[_TRACK].cast(codes.track.dtype),
-        values={name: frame[column].to_numpy() for name, column in values.items()},
+        key=text_keys(sessions),
+        length=length,
+        values={
+            columns.TRACK: frame[_TRACK].cast(codes.track.dtype).to_physical().to_numpy().view(np.int32),
+            columns.CONTEXT_TYPE: np.repeat(np.minimum(context, MOST_CONTEXTS).astype(np.uint8), context_length),
+            **{name: frame[column].to_numpy() for name, column in values.items()},
+        },
         line=line,
         num_lines=lines,
         held=held,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,51 +12,86 @@ import polars as pl
 
 from segue import columns
 from segue.errors import InputError
+from segue.events.keys import text_keys
 from segue.events.table import EventTable, known_side
 
-_KEYS: Final = ("session_id", "session_position")
+_KEYS: Final = ("session", "position")
+_SESSION, _POSITION = "session_id", "session_position"
 _VALUES: Final = {
     columns.ORACLE_P_LISTEN: ("oracle_p_listen", "p_listen"),
     columns.ORACLE_P_LISTEN_COMMON: ("oracle_p_listen_common", "p_listen_common"),
 }
+_BATCH_ROWS: Final = 1 << 20
 
 
-def join_oracle(table: EventTable, path: Path) -> EventTable:
-    """Return `table` with the event columns oracle_p_listen and oracle_p_listen_common, NaN where unknown.
+class Oracle:
+    """Reads the truth of one simulated log as its files are read.
 
-    Raises:
-        InputError: the file cannot be read, or lacks a column.
+    A simulation writes both in one order, so that few rows wait for their log; in another order all of them may
+    (26 bytes a row).
     """
-    try:
-        truth = _truth(path, table)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({error}); simulate the log again") from error
-    rows = pl.DataFrame(
-        {"session_id": table.session_ids.gather(table.session), "session_position": table.position.astype(np.int64)}
-    )
-    joined = rows.join(truth, on=_KEYS, how="left", maintain_order="left")
-    side = dict(table.side)
-    for name in _VALUES:
-        side[name] = known_side(name, joined[name].fill_null(float("nan")).to_numpy().astype(np.float32))
-    return replace(table, side=side)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._batches = self._read()
+        self._waiting = pl.DataFrame()
+
+    def join(self, table: EventTable) -> EventTable:
+        """Return `table` with the event columns oracle_p_listen and oracle_p_listen_common, NaN where unknown.
+
+        Raises:
+            InputError: the file cannot be read, or lacks a column.
+        """
+        session = pl.Series(table.session_key).gather(table.session)
+        rows = pl.DataFrame({"session": session, "position": table.position.astype(np.int64)})
+        joined = self._joined(rows)
+        while joined["found"].null_count() and (batch := next(self._batches, None)) is not None:
+            self._waiting = pl.concat([self._waiting, batch]) if self._waiting.height else batch
+            joined = self._joined(rows)
+        sessions = pl.DataFrame({"session": table.session_key})
+        if self._waiting.height:
+            self._waiting = self._waiting.join(sessions, on="session", how="anti", maintain_order="left")
+        side = dict(table.side)
+        for name in _VALUES:
+            side[name] = known_side(name, joined[name].fill_null(float("nan")).to_numpy().astype(np.float32))
+        return replace(table, side=side)
+
+    def _joined(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the truth of each row, null where none waits; of several the first counts."""
+        if not self._waiting.height:
+            return pl.DataFrame([pl.Series(name, [None] * rows.height, pl.Float32) for name in (*_VALUES, "found")])
+        known = self._waiting.join(rows.select("session").unique(), on="session", how="semi", maintain_order="left")
+        known = known.unique(_KEYS, keep="first").with_columns(found=pl.lit(1.0, pl.Float32))
+        return rows.join(known, on=_KEYS, how="left", maintain_order="left")
+
+    def _read(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows in file order, sessions by their key."""
+        try:
+            lazy = pl.scan_parquet(self._path)
+            names = lazy.collect_schema().names()
+            found = {new: next((old for old in olds if old in names), None) for new, olds in _VALUES.items()}
+            missing = [name for name in (_SESSION, _POSITION) if name not in names]
+            missing += [new for new, old in found.items() if old is None]
+            if missing:
+                listed = f"{', '.join(missing)} (it has {', '.join(names)})"
+                raise InputError(f"{self._path} lacks {listed}; simulate the log again")
+            chosen = lazy.select(
+                pl.col(_SESSION).cast(pl.String),
+                pl.col(_POSITION).cast(pl.Int64).alias("position"),
+                *(pl.col(str(old)).cast(pl.Float32).alias(new) for new, old in found.items()),
+            )
+            height = int(lazy.select(pl.len()).collect().item())
+            for first in range(0, height, _BATCH_ROWS):
+                yield _keyed(chosen.slice(first, _BATCH_ROWS).collect())
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise InputError(f"{self._path} cannot be read as Parquet ({error}); simulate the log again") from error
 
 
-def _truth(path: Path, table: EventTable) -> pl.DataFrame:
-    """Return the rows of `path` on the table's sessions."""
-    lazy = pl.scan_parquet(path)
-    names = lazy.collect_schema().names()
-    found = {new: next((old for old in olds if old in names), None) for new, olds in _VALUES.items()}
-    missing = [name for name in _KEYS if name not in names] + [new for new, old in found.items() if old is None]
-    if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)} (it has {', '.join(names)}); simulate the log again")
-    ids = pl.LazyFrame({"session_id": table.session_ids.unique()})
-    return (
-        lazy.select(
-            pl.col("session_id").cast(pl.String),
-            pl.col("session_position").cast(pl.Int64),
-            *(pl.col(str(old)).cast(pl.Float32).alias(new) for new, old in found.items()),
-        )
-        .join(ids, on="session_id", how="semi")
-        .unique(_KEYS, keep="first")
-        .collect()
-    )
+def _keyed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return `frame` with sessions by their key, rows without a session left out."""
+    frame = frame.drop_nulls(_SESSION)
+    texts = frame[_SESSION]
+    start = (texts != texts.shift(1)).fill_null(True)
+    length = np.diff(np.flatnonzero(start.to_numpy()), append=len(texts))
+    keys = np.repeat(text_keys(texts.filter(start)), length)
+    return frame.drop(_SESSION).with_columns(pl.Series("session", keys))

@@ -1,0 +1,101 @@
+"""64-bit keys of session ids, and rows grouped by them without a hash table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from segue.hashing import FNV_OFFSET, FNV_PRIME, session_keys, splitmix64
+
+_WIDEST: Final = 64
+"""Ids of one length up to this are hashed as a matrix of bytes."""
+
+
+def packed(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return `(bytes, offsets)` of a String column, its UTF-8 laid end to end."""
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(texts.str.len_bytes().to_numpy(), out=offsets[1:])
+    joined = texts.str.join("").item() if len(texts) else ""
+    return np.frombuffer(joined.encode("utf-8"), np.uint8), offsets
+
+
+def text_keys(texts: pl.Series) -> NDArray[np.uint64]:
+    """Return the session key of each id of a String column without nulls; equal to `segue.hashing.session_keys`."""
+    lengths = texts.str.len_bytes()
+    width = lengths.max()
+    if not isinstance(width, int) or width != lengths.min() or not 0 < width <= _WIDEST:
+        return session_keys(*packed(texts))
+    letters = texts.cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, width)).to_numpy()
+    keys = np.full(len(letters), FNV_OFFSET, np.uint64)
+    for letter in np.ascontiguousarray(letters.T):  # few long calls: in short ones, threads wait for one another
+        np.bitwise_xor(keys, letter, out=keys)
+        np.multiply(keys, FNV_PRIME, out=keys)
+    return splitmix64(keys)
+
+
+def grouped(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+    """Return `(code of each place int32, key of each code)`, codes in order of first appearance.
+
+    The keys are sorted with their places in the low bits: a hash table of many sessions misses the cache at every row
+    (5 M rows of 300,000 sessions: .15 s, against .7 s).
+    """
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.arange(len(keys), dtype=np.int32), keys
+    places, ordered = _sorted_places(keys)
+    starts = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), ordered[1:] != ordered[:-1]]))
+    first = places[starts]
+    in_order = np.argsort(first)
+    rank = np.empty(len(first), np.int32)
+    rank[in_order] = np.arange(len(first), dtype=np.int32)
+    code = np.empty(len(keys), np.int32)
+    code[places] = np.repeat(rank, np.diff(starts, append=len(keys)))
+    return code, ordered[starts[in_order]]
+
+
+def _sorted_places(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return the stable order of `keys`, and the keys in it."""
+    low = np.uint64((1 << len(keys).bit_length()) - 1)
+    both = (keys & ~low) | np.arange(len(keys), dtype=np.uint64)
+    both.sort()
+    places = (both & low).view(np.int64)
+    ordered = keys[places]
+    if (ordered[1:] < ordered[:-1]).any():  # keys that differ in their low bits alone
+        places = np.argsort(keys, kind="stable")
+        ordered = keys[places]
+    return places, ordered
+
+
+def stable_order(codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the stable order of `codes` (>= 0), at most 2^32 of them."""
+    both = (codes.astype(np.uint64) << np.uint64(32)) | np.arange(len(codes), dtype=np.uint64)
+    both.sort()
+    return (both & np.uint64(2**32 - 1)).view(np.int64)
+
+
+class SeenKeys:
+    """The session keys so far: sorted runs, each at least twice as long as the next.
+
+    A look-up costs a binary search in every run, and a key is merged log2(files) times, whatever the number of files.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[NDArray[np.uint64]] = []
+
+    def known(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which of `keys` were added before; sorted keys are looked up several times as fast."""
+        known = np.zeros(len(keys), np.bool_)
+        for run in self._runs:
+            known |= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
+        return known
+
+    def add(self, keys: NDArray[np.uint64]) -> None:
+        """Take keys, none of which was added before."""
+        fresh = np.sort(keys)
+        while self._runs and len(self._runs[-1]) < 2 * len(fresh):
+            fresh = np.sort(np.concatenate([self._runs.pop(), fresh]), kind="stable")  # merges two sorted runs
+        if len(fresh):
+            self._runs.append(fresh)
