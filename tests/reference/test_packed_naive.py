@@ -12,7 +12,7 @@ from segue.batches.data import SessionData
 from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze, window_lengths
 from segue.columns import POSITION_OFFSET
 from segue.encoders import build_encoder
-from segue.encoders.attention import PackedAttention, visibility
+from segue.encoders.attention import PackedAttention, padded_layout
 from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
 from segue.encoders.transformer import TransformerEncoder
@@ -98,12 +98,12 @@ def test_packed_states_are_padded_states(config: CausalConfig | ClozeConfig) -> 
     encoder.eval()
     valid = torch.arange(MAX_LEN) < torch.tensor([[3], [1], [6]])
     tracks = torch.randint(3, 20, valid.shape, generator=torch.Generator().manual_seed(4)) * valid
-    visible = visibility(valid, causal=encoder.causal)
     place = torch.arange(MAX_LEN).expand_as(valid)
     grad = torch.randn(int(valid.sum()), 16, generator=torch.Generator().manual_seed(5))
-    slot = torch.nonzero(valid.flatten())[:, 0]
+    start = torch.nn.functional.pad(valid.sum(1).cumsum(0), (1, 0))
+    layout = padded_layout(start, MAX_LEN, causal=encoder.causal)
     packed = encoder.states(
-        encoder.table(tracks[valid]), place[valid], PackedAttention(slot, visible, config.heads, 0.0)
+        encoder.table(tracks[valid]), place[valid], PackedAttention(layout, config.heads, 0.0)
     )
     parameters = [value for name, value in encoder.named_parameters() if name != "table.weight"]
     mine = torch.autograd.grad(packed, parameters, grad)

@@ -32,22 +32,45 @@ class PaddedAttention:
 
 
 @dataclass(frozen=True)
-class PackedAttention:
-    """Attention over sessions that lie one after another: they are padded for the products alone."""
+class PaddedLayout:
+    """Where T packed inputs lie among B sessions of L places."""
 
     slot: Int[Tensor, " T"]
     """b * L + i of the i-th input of session b."""
-    visible: Bool[Tensor, "B 1 L L"]
+    source: Int[Tensor, " S"]
+    """The input of each of the B * L places; any input where there is none."""
+    real: Bool[Tensor, "B L"]
+    """Where there is one."""
+    hidden: Float[Tensor, "B one L L"]
+    """What is added to scores: 0 where a query sees a key, else -inf."""
+
+
+def padded_layout(start: Int[Tensor, " Bs"], longest: int, *, causal: bool) -> PaddedLayout:
+    """Return the layout of sessions whose inputs are start[b]..start[b + 1] - 1, at most `longest` each."""
+    column = torch.arange(longest, device=start.device)
+    real = column < (start[1:] - start[:-1])[:, None]
+    source = (start[:-1, None] + column).masked_fill(~real, 0).flatten()
+    unseen = torch.zeros((), device=start.device).masked_fill(~visibility(real, causal=causal), -torch.inf)
+    return PaddedLayout(torch.nonzero(real.flatten())[:, 0], source, real, unseen)
+
+
+@dataclass(frozen=True)
+class PackedAttention:
+    """Attention over sessions that lie one after another: they are padded for the products alone."""
+
+    layout: PaddedLayout
     heads: int
     dropout: float
 
     def __call__(self, qkv: Float[Tensor, "T E"], block: int) -> Float[Tensor, "T D"]:
         """Return what each position reads of the others of its session."""
-        kept = None
+        real = self.layout.real
+        sessions, length = real.shape
+        kept = real.float()[:, None, :, None]  # a query that is none gives and gets nothing
         if self.dropout > 0.0:
-            sessions, _, length, _ = self.visible.shape
-            kept = keep_mask(torch.Size((sessions, self.heads, length, length)), self.dropout)
-        mixed: Tensor = _Mix.apply(qkv, self.slot, self.visible, self.heads, kept, self.dropout)  # type: ignore[no-untyped-call]
+            drawn = keep_mask(torch.Size((sessions, self.heads, length, length)), self.dropout)
+            kept = drawn.float().mul_(kept / (1.0 - self.dropout))
+        mixed: Tensor = _Mix.apply(qkv, self.layout, self.heads, kept)  # type: ignore[no-untyped-call]
         return mixed
 
 
@@ -59,38 +82,30 @@ class _Mix(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        context: Any, qkv: Tensor, slot: Tensor, visible: Tensor, heads: int, kept: Tensor | None, share: float
-    ) -> Tensor:
-        sessions, length, width = visible.shape[0], visible.shape[2], qkv.shape[1] // 3
-        padded = qkv.new_zeros(sessions * length, 3 * width).index_copy_(0, slot, qkv)
-        split = padded.view(sessions, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4).contiguous()
-        query, key, value = split.view(3, sessions * heads, length, width // heads)
+    def forward(context: Any, qkv: Tensor, layout: PaddedLayout, heads: int, kept: Tensor) -> Tensor:
+        sessions, length = layout.real.shape
+        width = qkv.shape[1] // 3
+        padded = qkv.index_select(0, layout.source).view(sessions, length, 3, heads, width // heads)
+        query, key, value = padded.permute(2, 0, 3, 1, 4).reshape(3, sessions * heads, length, width // heads)
         scores = torch.bmm(query, key.transpose(1, 2)).view(sessions, heads, length, length).float()
-        scores.mul_((width // heads) ** -0.5).masked_fill_(~visible, -torch.inf)
-        weights = scores.softmax(3)
-        dropped = weights if kept is None else weights * kept
-        if kept is not None:
-            dropped.mul_(1.0 / (1.0 - share))
-        dropped = dropped.to(qkv.dtype).view(sessions * heads, length, length)
-        context.save_for_backward(query, key, value, weights, dropped, kept, slot)
-        context.share = share
+        weights = scores.mul_((width // heads) ** -0.5).add_(layout.hidden).softmax(3)
+        dropped = (weights * kept).to(qkv.dtype).view(sessions * heads, length, length)
+        context.save_for_backward(query, key, value, weights, dropped, kept)
+        context.layout = layout
         mixed = torch.bmm(dropped, value).view(sessions, heads, length, -1).transpose(1, 2)
-        return mixed.reshape(sessions * length, width).index_select(0, slot)
+        return mixed.reshape(sessions * length, width).index_select(0, layout.slot)
 
     @staticmethod
-    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        query, key, value, weights, dropped, kept, slot = context.saved_tensors
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        query, key, value, weights, dropped, kept = context.saved_tensors
         sessions, heads, length, _ = weights.shape
         width = grad.shape[1]
-        padded = grad.new_zeros(sessions * length, width).index_copy_(0, slot, grad)
-        above = padded.view(sessions, length, heads, width // heads).transpose(1, 2).reshape(query.shape)
+        padded = grad.index_select(0, context.layout.source).view(sessions, length, heads, width // heads)
+        above = padded.transpose(1, 2).reshape(query.shape)
         of_split = torch.empty((3, *query.shape), dtype=grad.dtype)
         torch.bmm(dropped.transpose(1, 2), above, out=of_split[2])
         of_weights = torch.bmm(above, value.transpose(1, 2)).view(weights.shape).float()
-        if kept is not None:
-            of_weights.mul_(kept).mul_(1.0 / (1.0 - context.share))
-        of_weights.mul_(weights)
+        of_weights.mul_(kept).mul_(weights)
         # a product with ones adds up short rows faster than a sum does
         total = of_weights.view(-1, length) @ torch.ones(length, 1)
         of_scores = of_weights.addcmul_(weights, total.view(sessions, heads, length, 1), value=-1.0)
@@ -98,7 +113,7 @@ class _Mix(torch.autograd.Function):
         torch.bmm(of_scores, key, out=of_split[0])
         torch.bmm(of_scores.transpose(1, 2), query, out=of_split[1])
         joined = of_split.view(3, sessions, heads, length, -1).permute(1, 3, 0, 2, 4).reshape(sessions * length, -1)
-        return joined.index_select(0, slot), None, None, None, None, None
+        return joined.index_select(0, context.layout.slot), None, None, None
 
 
 def _mix(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, share: float) -> Tensor:

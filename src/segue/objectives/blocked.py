@@ -37,8 +37,8 @@ class BlockedSoftmax:
             scale: of the gradients.
         """
         real = torch.nonzero(targets.ids)[:, 0]
-        chosen, ids, place = states[real], targets.ids[real], targets.place[real]
-        rows = targets.rows[place]
+        ids, place = targets.ids[real], targets.place[real]
+        chosen, rows = states.index_select(0, real), targets.rows.index_select(0, place)
         own = (chosen * rows).sum(1)
         x, w = chosen.to(self._dtype), negatives.rows.to(self._dtype)
         share = scale / max(len(real), 1)
@@ -53,8 +53,7 @@ class BlockedSoftmax:
         losses = torch.nn.functional.softplus(others - own)
         missing = torch.sigmoid(others - own)
         pull = missing[:, None] * share
-        of_states = torch.zeros_like(states)
-        of_states[real] = of_chosen.sub_(pull * rows)
+        of_states = torch.zeros_like(states).index_copy_(0, real, of_chosen.sub_(pull * rows))
         of_targets = -pull * chosen
         if isinstance(negatives.ids, int):
             gradient.index_add_(0, ids.long() - negatives.ids, of_targets)
@@ -190,7 +189,7 @@ def _roles(sessions: Sessions) -> tuple[Tensor, Tensor, Tensor]:
 
 def _units(rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     """Return the rows at `place` made unit, and their norms [B, W, 1], clamped from below."""
-    chosen = rows[place]
+    chosen = rows.index_select(0, place.flatten()).view(*place.shape, -1)
     norm = torch.linalg.vector_norm(chosen, dim=2, keepdim=True).clamp_(min=NORM_FLOOR)
     return chosen.div_(norm), norm
 

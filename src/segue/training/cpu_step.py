@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segue.batches.negatives import Full
 from segue.batches.packed import Packing, window_lengths
-from segue.encoders.attention import PackedAttention, visibility
+from segue.encoders.attention import PackedAttention, padded_layout
 from segue.encoders.encoder import NUM_SPECIALS, Encoder
 from segue.objectives.blocked import BlockedSoftmax, skip_term
 from segue.objectives.packed import Negatives
@@ -39,12 +39,8 @@ class CpuStep(PackedStep):
 
     def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
         """Return y_hat [T, D] float32."""
-        start = packing.start.long()
-        column = torch.arange(self.longest)
-        valid = column < (start[1:] - start[:-1])[:, None]
-        slot = torch.nonzero(valid.flatten())[:, 0]
-        visible = visibility(valid, causal=self.encoder.causal)
-        attend = PackedAttention(slot, visible, self.encoder.config.heads, self.encoder.share)
+        layout = padded_layout(packing.start.long(), self.longest, causal=self.encoder.causal)
+        attend = PackedAttention(layout, self.encoder.config.heads, self.encoder.share)
         if self.encoder.masked:
             rows = torch.where(packing.masked[:, None], mask, rows)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bf16):
@@ -61,9 +57,9 @@ class TouchedRows:
 
     def look_up(self, ids: Tensor) -> Tensor:
         """Return the rows as dense Adam would hold them."""
-        unique, self._back = torch.unique(ids, return_inverse=True)
+        unique, self._back = torch.unique(ids.long(), return_inverse=True)
         self._looked_up = self._adam.look_up(unique)
-        return self._looked_up.values[self._back]
+        return self._looked_up.values.index_select(0, self._back)
 
     def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
         """Return the drawn rows."""

@@ -24,8 +24,8 @@ class Optimisers:
         self._rows = RowAdam(encoder.table.weight, learning_rate) if encoder.table.sparse else None
         table = encoder.table.weight if self._rows else None
         self._parameters = [parameter for parameter in encoder.parameters() if parameter is not table]
-        on_cuda = encoder.table.weight.device.type == "cuda"  # one kernel, and no host in it: a graph can hold it
-        self._rest = torch.optim.Adam(self._parameters, lr=learning_rate, fused=on_cuda, capturable=on_cuda)
+        on_cuda = encoder.table.weight.device.type == "cuda"  # capturable: no host in it, so a graph can hold it
+        self._rest = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True, capturable=on_cuda)
 
     @contextmanager
     def touching(self, tracks: Tensor) -> Iterator[LookedUp | None]:

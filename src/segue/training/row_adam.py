@@ -54,7 +54,8 @@ class RowAdam:
     @torch.no_grad()
     def look_up(self, ids: Tensor) -> LookedUp:
         """Return the rows `ids` (int64 [U], distinct) brought up to date; nothing is written until `step`."""
-        values, exp_avg, exp_avg_sq = self._table[ids], self._exp_avg[ids], self._exp_avg_sq[ids]
+        held = (self._table, self._exp_avg, self._exp_avg_sq)
+        values, exp_avg, exp_avg_sq = (part.index_select(0, ids) for part in held)
         self._bring_up(values, exp_avg, exp_avg_sq, self._at[ids])
         return LookedUp(ids, values, exp_avg, exp_avg_sq)
 
@@ -67,9 +68,9 @@ class RowAdam:
         rows.exp_avg_sq.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
         size = (rows.exp_avg_sq / correction_2).sqrt_().add_(EPSILON)
         moved = rows.values.detach().addcdiv(rows.exp_avg, size, value=-self._learning_rate / correction_1)
-        self._table[rows.ids] = moved
-        self._exp_avg[rows.ids] = rows.exp_avg
-        self._exp_avg_sq[rows.ids] = rows.exp_avg_sq
+        self._table.index_copy_(0, rows.ids, moved)
+        self._exp_avg.index_copy_(0, rows.ids, rows.exp_avg)
+        self._exp_avg_sq.index_copy_(0, rows.ids, rows.exp_avg_sq)
         self._at[rows.ids] = self._num_steps
         self._extend_momentum(correction_2**0.5 / correction_1)
 
