@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
-from segue.encoders.dropout import dropout, keep_mask
+from segue.encoders.dropout import dropout, keep_bits
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class PackedAttention:
         sessions, length = real.shape
         kept = real.float()[:, None, :, None]  # a query that is none gives and gets nothing
         if self.dropout > 0.0:
-            drawn = keep_mask(torch.Size((sessions, self.heads, length, length)), self.dropout)
-            kept = drawn.float().mul_(kept / (1.0 - self.dropout))
+            bits = keep_bits(torch.Size((sessions, self.heads, length, length)), self.dropout)
+            kept = bits.float().mul_(kept / (self.dropout - 1.0))  # -1 where kept
         mixed: Tensor = _Mix.apply(qkv, self.layout, self.heads, kept)  # type: ignore[no-untyped-call]
         return mixed
 

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-STEPS: Final = 2**16
+STEPS: Final = 2**15
 """Shares are rounded to 1 / STEPS on a CPU."""
+_BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Integers as wide as a value, by its bytes."""
 
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     """Return `x` with a random `share` of its values 0 and the others divided by 1 - share; `x` where not training.
 
-    As `torch.nn.functional.dropout`, which CUDA tensors get. On a CPU that one draws a number a value (a fifth of a
-    training step); here a 64-bit draw serves four values. Draws come from torch's global generator.
+    As `torch.nn.functional.dropout`, which CUDA tensors get. On a CPU that one draws a number a value and multiplies
+    by a mask of values; here a 64-bit draw serves four values, and what is dropped is cut off bit by bit.
     """
     if not training or share == 0.0:
         return x
     if x.device.type != "cpu":
         return functional.dropout(x, share)
-    return x * keep_mask(x.shape, share).to(x.dtype).mul_(1.0 / (1.0 - share))
+    dropped: Tensor = _Dropout.apply(x, share)  # type: ignore[no-untyped-call]
+    return dropped
 
 
-def keep_mask(shape: torch.Size, share: float) -> Tensor:
-    """Return a boolean tensor on the CPU, False at a random `share` of its places."""
+def keep_bits(shape: torch.Size, share: float) -> Tensor:
+    """Return an int16 tensor on the CPU: 0 at a random `share` of its places, -1 (all bits) elsewhere.
+
+    The draws are those of a generator seeded from torch's global one.
+    """
     size = shape.numel()
-    drawn = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    # 16 random bits a value, as a signed number: the lowest `share` of its range is dropped
-    return drawn.view(torch.int16)[:size].view(shape) >= round(share * STEPS) - STEPS // 2
+    seed = int(torch.randint(2**62, ()))
+    words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64 - 1, (size + 3) // 4, np.uint64, endpoint=True)
+    drawn = torch.from_numpy(words.view(np.int16)[:size]).view(shape)
+    # 15 random bits a value, taken from the lowest number that is kept: what is negative then has its sign spread
+    return drawn.bitwise_and_(STEPS - 1).neg_().add_(round(share * STEPS) - 1).bitwise_right_shift_(STEPS.bit_length() - 1)
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, share: float) -> Tensor:
+        bits = keep_bits(x.shape, share)
+        context.save_for_backward(bits)
+        context.share = share
+        return _cut(x, bits, share)
+
+    @staticmethod
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (bits,) = context.saved_tensors
+        return _cut(grad.contiguous(), bits, context.share), None
+
+
+def _cut(x: Tensor, bits: Tensor, share: float) -> Tensor:
+    kind = _BITS[x.element_size()]
+    return (x.view(kind) & bits.to(kind)).view(x.dtype).mul_(1.0 / (1.0 - share))
