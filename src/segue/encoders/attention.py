@@ -36,7 +36,9 @@ class PaddedLayout:
     """Where T packed inputs lie among B sessions of L places."""
 
     slot: Int[Tensor, " T"]
-    """b * L + i of the i-th input of session b."""
+    """b * L + i of the i-th input of session b; 0 for inputs past the last session."""
+    num_inputs: int
+    """Inputs that belong to a session."""
     source: Int[Tensor, " S"]
     """The input of each of the B * L places; any input where there is none."""
     real: Bool[Tensor, "B L"]
@@ -45,13 +47,18 @@ class PaddedLayout:
     """What is added to scores: 0 where a query sees a key, else -inf."""
 
 
-def padded_layout(start: Int[Tensor, " Bs"], longest: int, *, causal: bool) -> PaddedLayout:
-    """Return the layout of sessions whose inputs are start[b]..start[b + 1] - 1, at most `longest` each."""
+def padded_layout(start: Int[Tensor, " Bs"], longest: int, size: int, *, causal: bool) -> PaddedLayout:
+    """Return the layout of sessions whose inputs are start[b]..start[b + 1] - 1, at most `longest` each.
+
+    `size`: T, at least start[-1].
+    """
     column = torch.arange(longest, device=start.device)
     real = column < (start[1:] - start[:-1])[:, None]
     source = (start[:-1, None] + column).masked_fill(~real, 0).flatten()
     unseen = torch.zeros((), device=start.device).masked_fill(~visibility(real, causal=causal), -torch.inf)
-    return PaddedLayout(torch.nonzero(real.flatten())[:, 0], source, real, unseen)
+    slot = torch.nonzero(real.flatten())[:, 0]
+    spare = functional.pad(slot, (0, size - len(slot)))
+    return PaddedLayout(spare, len(slot), source, real, unseen)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,9 @@ class _Mix(torch.autograd.Function):
         torch.bmm(of_scores, key, out=of_split[0])
         torch.bmm(of_scores.transpose(1, 2), query, out=of_split[1])
         joined = of_split.view(3, sessions, heads, length, -1).permute(1, 3, 0, 2, 4).reshape(sessions * length, -1)
-        return joined.index_select(0, context.layout.slot), None, None, None
+        of_qkv = joined.index_select(0, context.layout.slot)
+        of_qkv[context.layout.num_inputs :] = 0.0
+        return of_qkv, None, None, None
 
 
 def _mix(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, share: float) -> Tensor:

@@ -12,6 +12,12 @@ from segue.objectives.skip_contrastive import NORM_FLOOR, negatives_of, next_lis
 
 _CELLS: Final = 1 << 20
 """Scores held at a time where they are few a target: 2 MB in bf16 stay near the cores."""
+_ROUNDING: Final = 128
+"""Targets are taken in multiples of this: a matrix product of a new shape is compiled first."""
+_MOSTLY: Final = 0.8
+"""Share of positions with a target above which all are taken."""
+_EVERYTHING: Final = 1e30
+"""A score beside which nothing else counts."""
 _FEW: Final = 16
 """Columns of a block looked at for its sum."""
 _WIDE: Final = 1 << 14
@@ -39,29 +45,36 @@ class BlockedSoftmax:
             scale: of the gradients.
         """
         real = torch.nonzero(targets.ids)[:, 0]
-        ids, place = targets.ids[real], targets.place[real]
-        chosen, rows = states.index_select(0, real), targets.rows.index_select(0, place)
-        own = (chosen * rows).sum(1)
-        x, w = chosen.to(self._dtype), negatives.rows.to(self._dtype)
-        share = scale / max(len(real), 1)
+        count = max(len(real), 1)
+        few = len(real) < _MOSTLY * len(states)
+        place, x, ids = targets.place, states, targets.ids
+        if few:  # cloze: most positions predict nothing
+            real = torch.nn.functional.pad(real, (0, -len(real) % _ROUNDING))  # copies of the first are no targets
+            place, x, ids = place[real], states.index_select(0, real), ids[real].clone()
+            ids[int((targets.ids > 0).sum()) :] = 0
+        rows = targets.rows.index_select(0, place)
+        # nothing is lost to the others where a target has all there is, and so where there is no target
+        own = torch.where(ids > 0, (x * rows).sum(1), _EVERYTHING)
+        w, share = negatives.rows.to(self._dtype), scale / count
         gradient = negatives.gradient
         gradient = torch.zeros(w.shape) if gradient is None else gradient.zero_()
-        blocks = _Blocks(x, w, ids, negatives, share)
+        blocks = _Blocks(x.to(self._dtype), w, ids, negatives, share)
         if len(w) <= _WIDE:
-            others, of_chosen = blocks.at_once(own, gradient)
+            others, of_x = blocks.at_once(own, gradient)
         else:
             others = blocks.log_sums()
-            of_chosen = blocks.gradients(torch.logaddexp(others, own), gradient)
+            of_x = blocks.gradients(torch.logaddexp(others, own), gradient)
         losses = torch.nn.functional.softplus(others - own)
-        missing = torch.sigmoid(others - own)
-        pull = missing[:, None] * share
-        of_states = torch.zeros_like(states).index_copy_(0, real, of_chosen.sub_(pull * rows))
-        of_targets = -pull * chosen
+        pull = torch.sigmoid(others - own)[:, None] * share
+        of_x.addcmul_(pull, rows, value=-1.0)
+        of_targets = (pull * x).neg_()
         if isinstance(negatives.ids, int):
-            gradient.index_add_(0, ids.long() - negatives.ids, of_targets)
+            own_row = (ids.long() - negatives.ids).clamp(min=0)
+            gradient.index_add_(0, own_row, of_targets)
         else:
             into.index_add_(0, place, of_targets)
-        return losses.sum() / max(len(real), 1), of_states, gradient
+        of_states = torch.zeros_like(states).index_add_(0, real, of_x) if few else of_x
+        return losses.sum() / count, of_states, gradient
 
 
 class _Blocks:
@@ -159,14 +172,12 @@ def skip_term(
 ) -> Tensor:
     """Return `skip_contrastive_loss` of sessions whose rows lie anywhere, and add its gradients times `scale`.
 
-    See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row. Cosines are of
-    rows made unit once each; the gradients are written out, and only sessions that have an anchor are looked at.
+    See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row. The
+    gradients are written out.
     """
     negative, positive, anchor = _roles(sessions)
-    kept = torch.nonzero(anchor.any(1))[:, 0]
-    negative, positive, anchor, place = negative[kept], positive[kept], anchor[kept], sessions.place[kept]
-    inside, count = place >= 0, anchor.sum().clamp(min=1)
-    place = place.clamp(min=0).long()
+    inside, count = sessions.place >= 0, anchor.sum().clamp(min=1)
+    place = sessions.place.clamp(min=0).long()
     unit, norm = _units(rows, place)
     context, context_norm = (unit, norm) if states is None else _units(states, place.clamp(max=len(states) - 1))
     cosine = torch.bmm(context, unit.transpose(1, 2)).div_(temperature)  # [B, W (anchor), W (other)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,10 @@ from segue.training.memory import keep_freed_memory
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Parts, Training
 from segue.training.row_adam import LookedUp
+
+_ROUNDING: Final = 128
+"""Inputs are given room in multiples of this: a matrix product of a new shape is compiled first, which costs more than
+the product itself."""
 
 
 class CpuStep(PackedStep):
@@ -35,11 +41,12 @@ class CpuStep(PackedStep):
         """Train on sessions `index`, and add the losses to the sums."""
         lengths = window_lengths(self.training.data, index, self.width)
         size = int(lengths.sum()) - (0 if self.encoder.masked else len(index))
-        self.train(index, size)
+        self.train(index, -(-size // _ROUNDING) * _ROUNDING)
 
     def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
         """Return y_hat [T, D] float32."""
-        layout = padded_layout(packing.start.long(), self.longest, causal=self.encoder.causal)
+        start, size = packing.start.long(), len(packing.position)
+        layout = padded_layout(start, self.longest, size, causal=self.encoder.causal)
         attend = PackedAttention(layout, self.encoder.config.heads, self.encoder.share)
         if self.encoder.masked:
             rows = torch.where(packing.masked[:, None], mask, rows)
