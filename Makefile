@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -16,6 +16,18 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q tests
+
+bench: $(VENV)/.test
+	mkdir -p scratch/bench
+	$(BIN)/python benchmarks/against_peers.py --tracks 50000 1000000 > scratch/bench/peers.json
+	$(BIN)/python benchmarks/growth.py > scratch/bench/growth.json
+	$(BIN)/python benchmarks/full_softmax.py > scratch/bench/full_softmax.json
+	$(BIN)/python benchmarks/fast_against_plain.py --sessions 20000 --tracks 20000 > scratch/bench/paths.json
+	$(BIN)/python benchmarks/evaluate.py > scratch/bench/evaluate.json
+	$(BIN)/python benchmarks/store_open.py --sessions 3000 300000 > scratch/bench/store_open.json
+	$(BIN)/segue simulate scratch/bench/log --sessions 300000 --tracks 1000000 --overwrite
+	$(BIN)/python benchmarks/prepare.py scratch/bench/log --single > scratch/bench/prepare.json
+	$(BIN)/python benchmarks/prepare.py scratch/bench/log --single --shuffled > scratch/bench/prepare_shuffled.json
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Segue needs Python 3.11 or newer; set PYTHON=python3.12, say"; exit 1; }

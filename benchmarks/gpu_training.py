@@ -1,6 +1,6 @@
 """Seconds of an epoch on one GPU at the paper's scale, how far that is from the floor, and the exact full softmax.
 
-    python benchmarks/gpu_training.py [--sessions 450000] [--tracks 1000000] [--negatives 1000 8192] [--plain] > gpu.json
+    python benchmarks/gpu_training.py [--sessions 450000] [--tracks 1000000] [--negatives 1000 8192] [--full] [--plain]
     python benchmarks/gpu_training.py --softmax-only
 
 Needs a CUDA device, torch and Triton; nothing else is fetched, the log is simulated in place. Trains
@@ -140,7 +140,7 @@ def epochs(store: Store, negatives: int, count: int, rates: dict[str, float], *,
 
 
 def full_softmax(positions: int, tracks: int, rates: dict[str, float]) -> dict[str, Any]:
-    """Return milliseconds of loss and gradients over all tracks, ours and cut-cross-entropy's, and the errors of ours."""
+    """Return milliseconds of loss and gradients over all tracks, ours and cut-cross-entropy's, and our errors."""
     generator = torch.Generator("cuda").manual_seed(0)
     states = torch.randn(positions, 128, device="cuda", generator=generator)
     table = torch.randn(tracks + 3, 128, device="cuda", generator=generator) * 0.2

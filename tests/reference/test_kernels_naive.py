@@ -17,11 +17,15 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
+from segue.batches.negatives import Full
+from segue.batches.packed import Packing, window_lengths
 from segue.batches.split import split_store
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.kernels import attention, rows, skip_contrastive, softmax
 from segue.objectives import full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
 from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.training.graph_rows import TouchedRows, WholeTable
+from segue.training.packed_step import PackedStep, Parts, Training
 from segue.training.row_adam import RowAdam
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
@@ -231,6 +235,69 @@ def _trained(path: Path, name: str, kind: str, *, plain: bool, bf16: bool = True
         trainer.step(order[step * 8 : (step + 1) * 8])
     trainer.settle()
     return trainer
+
+
+class _KernelStep(PackedStep):
+    """The graph step's kernels, step by step and in float32: what is left of it where there is no CUDA device."""
+
+    def __init__(self, training: Training) -> None:
+        full = isinstance(training.recipe.next_track, Full)
+        self.rows = WholeTable(training.encoder) if full else TouchedRows(training.encoder, training.optimisers)
+        softmax_ = softmax.PackedSoftmax(TILES, dtype=torch.float32)
+        super().__init__(training, Parts(self.rows, softmax_, skip_contrastive.packed_skip_contrastive))
+
+    def prepare(self, order: Tensor, num_steps: int) -> Tensor:
+        self.rows.prepare(num_steps)
+        return order
+
+    def step(self, index: Tensor) -> None:
+        none = 0 if self.encoder.masked else 2  # masks are drawn for each session of a batch, there or not
+        padded = torch.nn.functional.pad(index, (0, none), value=-1)
+        lengths = window_lengths(self.training.data, padded, self.width)
+        self.train(padded, int((lengths if self.encoder.masked else (lengths - 1).clamp(min=0)).sum()) + 3)
+
+    def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
+        def attend(qkv: Tensor, block: int) -> Tensor:
+            seeds = torch.zeros(len(self.encoder.blocks), dtype=torch.int64, device=qkv.device)
+            heads, causal = self.encoder.config.heads, self.encoder.causal
+            mixed: Tensor = attention.packed_attention(
+                qkv, packing.start, seeds, block, heads, self.longest, 0.0, causal
+            )
+            return mixed
+
+        if self.encoder.masked:
+            rows = torch.where(packing.masked[:, None], mask, rows)
+        return self.encoder.states(rows, packing.position, attend)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_step_of_the_kernels_trains_as_the_plain_one(
+    tmp_path: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skip_contrastive, "PRECISION", "ieee")
+    changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
+    changes |= {"encoder__position": "literal"}  # a session more in the batch would draw another offset
+    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
+    store = tiny_store(tmp_path / "store", tracks=200)
+    found = []
+    for plain in (True, False):
+        split, device = split_store(store, recipe.data), torch.device(DEVICE)
+        trainer = Trainer(store, split, recipe, device, bf16=False, plain=True)
+        if not plain:
+            trainer._fast = _KernelStep(
+                Training(trainer.encoder, recipe, trainer.data, trainer.candidates, trainer.optimisers,
+                         trainer.generator, trainer.sums)
+            )  # fmt: skip
+        order = trainer.begin(torch.arange(19).repeat(2), 4)
+        for step in range(4):
+            trainer.step(order[step * 8 : (step + 1) * 8])
+        trainer.settle()
+        found.append(trainer)
+    torch.testing.assert_close(found[1].sums, found[0].sums, rtol=1e-4, atol=1e-5)
+    for key, value in found[0].weights().items():
+        torch.testing.assert_close(
+            found[1].weights()[key], value, rtol=1e-3, atol=5e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
