@@ -25,9 +25,9 @@ RECIPES = {"S-": "paper-causal-s-minus", "S+ track": "paper-causal-s-plus-track"
 KINDS = {
     "per_session": {"next_track.kind": "per_session"},
     "shared": {"next_track.kind": "shared"},
-    "shared, double rate": {"next_track.kind": "shared", "training.learning_rate": 0.001},
+    "shared, rate .001": {"next_track.kind": "shared", "training.learning_rate": 0.001},
 }
-"""The paper's (learning rate .0005), the fast one as it stands, and with twice the rate."""
+"""The paper's (learning rate .005), the fast one as it stands, and with a fifth of the rate."""
 METRICS = ("hr@1", "hr@10", "hr@20", "hr@10.listened", "hr@10.skipped", "delta", "pair-auc")
 
 
