@@ -77,7 +77,7 @@ def main() -> None:
         f"causal encoder of {RECIPE}: softmax of every next track against 1000 uniform negatives shared by the batch, "
         "and the skip-contrastive term; exact Adam with decaying moments for every row, rows brought up to date when "
         f"met (and all once an epoch: settle_s, not in the rate); {precision} where it multiplies, float32 table; "
-        "sessions right-padded to 20, batches gathered from memory"
+        "no padding but to a multiple of 128 inputs a batch, batches gathered from memory"
     )
     report(stamps, computes, ("segue", "torch", "numpy"), precision=precision, settle_s=round(settle_s, 3))
 

@@ -24,10 +24,11 @@ from segue.encoders.attention import PaddedAttention, visibility
 from segue.kernels import attention, rows, skip_contrastive, softmax
 from segue.objectives import full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
 from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
-from segue.training.graph_rows import TouchedRows, WholeTable
+from segue.training.graph_rows import TouchedRows, add_to
 from segue.training.packed_step import PackedStep, Parts, Training
 from segue.training.row_adam import RowAdam
 from segue.training.trainer import Trainer
+from segue.training.whole_table import WholeTable
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -242,7 +243,7 @@ class _KernelStep(PackedStep):
 
     def __init__(self, training: Training) -> None:
         full = isinstance(training.recipe.next_track, Full)
-        self.rows = WholeTable(training.encoder) if full else TouchedRows(training.encoder, training.optimisers)
+        self.rows = WholeTable(training.encoder, add_to) if full else TouchedRows(training.encoder, training.optimisers)
         softmax_ = softmax.PackedSoftmax(TILES, dtype=torch.float32)
         super().__init__(training, Parts(self.rows, softmax_, skip_contrastive.packed_skip_contrastive))
 

@@ -49,9 +49,10 @@ class BlockedSoftmax:
         few = len(real) < _MOSTLY * len(states)
         place, x, ids = targets.place, states, targets.ids
         if few:  # cloze: most positions predict nothing
-            real = torch.nn.functional.pad(real, (0, -len(real) % _ROUNDING))  # copies of the first are no targets
-            place, x, ids = place[real], states.index_select(0, real), ids[real].clone()
-            ids[int((targets.ids > 0).sum()) :] = 0
+            num_real = len(real)
+            real = torch.nn.functional.pad(real, (0, -num_real % _ROUNDING))
+            place, x, ids = place[real], states.index_select(0, real), ids[real]
+            ids[num_real:] = 0  # what fills up is no target
         rows = targets.rows.index_select(0, place)
         # nothing is lost to the others where a target has all there is, and so where there is no target
         own = torch.where(ids > 0, (x * rows).sum(1), _EVERYTHING)
@@ -137,7 +138,6 @@ class _Copies:
     """Which negatives are copies of a target."""
 
     def __init__(self, target: Tensor, ids: Tensor | int) -> None:
-        self._target, self._ids = target, ids
         if isinstance(ids, Tensor):
             ordered, order = ids.sort()
             first, last = torch.searchsorted(ordered, target), torch.searchsorted(ordered, target, right=True)

@@ -10,13 +10,13 @@ from torch import Tensor
 from segue.batches.negatives import Full
 from segue.batches.packed import Packing, window_lengths
 from segue.encoders.attention import PackedAttention, padded_layout
-from segue.encoders.encoder import NUM_SPECIALS, Encoder
 from segue.objectives.blocked import BlockedSoftmax, skip_term
 from segue.objectives.packed import Negatives
 from segue.training.memory import keep_freed_memory
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Parts, Training
 from segue.training.row_adam import LookedUp
+from segue.training.whole_table import WholeTable
 
 _ROUNDING: Final = 128
 """Inputs are given room in multiples of this: a matrix product of a new shape is compiled first, which costs more than
@@ -28,7 +28,7 @@ class CpuStep(PackedStep):
 
     def __init__(self, training: Training, *, bf16: bool) -> None:
         full = isinstance(training.recipe.next_track, Full)
-        rows = WholeTable(training.encoder) if full else TouchedRows(training.optimisers)
+        rows = WholeTable(training.encoder, _add_to) if full else TouchedRows(training.optimisers)
         super().__init__(training, Parts(rows, BlockedSoftmax(bf16=bf16), skip_term))
         self._bf16 = bf16
         keep_freed_memory()
@@ -52,6 +52,11 @@ class CpuStep(PackedStep):
             rows = torch.where(packing.masked[:, None], mask, rows)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bf16):
             return self.encoder.states(rows, packing.position, attend).float()
+
+
+def _add_to(table: Tensor, ids: Tensor, gradient: Tensor) -> None:
+    """Add gradients [P, D] to `table` by row."""
+    table.index_add_(0, ids.long(), gradient)
 
 
 class TouchedRows:
@@ -84,36 +89,6 @@ class TouchedRows:
         """Move the rows touched."""
         assert self._looked_up is not None, "look_up comes first"
         self._adam.step(self._looked_up, self._gradient.mul_(scale))
-
-    def hand_back(self) -> None:
-        """Nothing is held."""
-
-
-class WholeTable:
-    """Every row: a gradient for each, moved with the other parameters."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._weight = encoder.table.weight
-        self._gradient = torch.zeros_like(self._weight, requires_grad=False)
-
-    def look_up(self, ids: Tensor) -> Tensor:
-        """Return the rows."""
-        return self._weight.detach()[ids.long()]
-
-    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
-        """Return all tracks; their gradient is written where that of the table is."""
-        return Negatives(self._weight.detach()[NUM_SPECIALS:], NUM_SPECIALS, None, self._gradient[NUM_SPECIALS:])
-
-    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
-        """Add the inputs' gradients to those that the softmax left."""
-        self._gradient.index_add_(0, ids.long(), gradient)
-        self._gradient[0] = 0.0
-        self._weight.grad = self._gradient
-        return gradient.new_zeros(())
-
-    def update(self, scale: Tensor) -> None:
-        """The table was moved with the other parameters; the softmax does not write over the specials' gradients."""
-        self._gradient[:NUM_SPECIALS].zero_()
 
     def hand_back(self) -> None:
         """Nothing is held."""

@@ -1,4 +1,4 @@
-"""How a GPU step reads and moves the track table: by the rows it touches, or as a whole (full softmax)."""
+"""How a GPU step reads and moves the track table by the rows it touches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from segue.encoders.encoder import NUM_SPECIALS, Encoder
+from segue.encoders.encoder import Encoder
 from segue.kernels import rows as kernels
 from segue.objectives.packed import Negatives
 from segue.training.optimisers import Optimisers
@@ -66,34 +66,6 @@ class TouchedRows:
             self._adam.advance_to(made, self._momentum[: made + 1].clone())
 
 
-class WholeTable:
-    """Every row: a gradient for each, moved with the other parameters."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._weight = encoder.table.weight
-        self._gradient = torch.zeros_like(self._weight, requires_grad=False)
-
-    def prepare(self, num_steps: int) -> bool:
-        """Nothing to make ready."""
-        return True
-
-    def look_up(self, ids: Tensor) -> Tensor:
-        """Return the rows."""
-        return self._weight.detach()[ids.long()]
-
-    def negatives(self, values: Tensor, ids: Tensor) -> Negatives:
-        """Return all tracks; their gradient is written where that of the table is."""
-        return Negatives(self._weight.detach()[NUM_SPECIALS:], NUM_SPECIALS, None, self._gradient[NUM_SPECIALS:])
-
-    def take(self, ids: Tensor, gradient: Tensor) -> Tensor:
-        """Add the inputs' gradients to those that the softmax left."""
-        kernels.add_to(self._gradient, kernels.sum_grads(ids, gradient))
-        self._weight.grad = self._gradient
-        return gradient.new_zeros(())  # it is counted among the other parameters
-
-    def update(self, scale: Tensor) -> None:
-        """The table was moved with the other parameters; the softmax does not write over the specials' gradients."""
-        self._gradient[:NUM_SPECIALS].zero_()
-
-    def hand_back(self) -> None:
-        """Nothing is held."""
+def add_to(table: Tensor, ids: Tensor, gradient: Tensor) -> None:
+    """Add gradients [P, D] to `table` by row, always in the order of places."""
+    kernels.add_to(table, kernels.sum_grads(ids, gradient))

@@ -21,8 +21,9 @@ from segue.kernels.skip_contrastive import packed_skip_contrastive
 from segue.kernels.softmax import PackedSoftmax
 from segue.recipes import Recipe
 from segue.training import packed_step
-from segue.training.graph_rows import TouchedRows, WholeTable
+from segue.training.graph_rows import TouchedRows, add_to
 from segue.training.packed_step import PackedStep, Parts, Training
+from segue.training.whole_table import WholeTable
 
 WARM_UP: Final = 3
 """Steps made before the graph is taken: kernels are compiled and memory found in them. They train as any other."""
@@ -47,7 +48,7 @@ class GraphStep(PackedStep):
 
     def __init__(self, training: Training) -> None:
         full = isinstance(training.recipe.next_track, Full)
-        rows = WholeTable(training.encoder) if full else TouchedRows(training.encoder, training.optimisers)
+        rows = WholeTable(training.encoder, add_to) if full else TouchedRows(training.encoder, training.optimisers)
         super().__init__(training, Parts(rows, PackedSoftmax(), packed_skip_contrastive))
         self._table: TouchedRows | WholeTable = rows
         device = training.data.tracks.device
