@@ -16,9 +16,9 @@ from segue.training import FitOptions, fit
 from small_recipes import small_recipe
 
 
-def recipe(name: str = "paper-cloze-s-plus-session") -> Recipe:
-    """Return a recipe of five epochs."""
-    return small_recipe(name, training__epochs=5, training__patience=9)
+def recipe(name: str = "paper-cloze-s-plus-session", kind: str = "per_session") -> Recipe:
+    """Return a recipe of five epochs; `kind` of next_track decides whether the plain or the packed step trains it."""
+    return small_recipe(name, training__epochs=5, training__patience=9, next_track__kind=kind)
 
 
 def table_norm(split, encoder) -> dict[str, float]:

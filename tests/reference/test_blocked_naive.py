@@ -99,3 +99,29 @@ def test_skip_term_is_the_padded_term(context: str) -> None:
     torch.testing.assert_close(into.rows - 1, 2 * grads[0], rtol=1e-4, atol=1e-6)
     of_states = torch.zeros_like(states) if context == "track" else 2 * grads[1]
     torch.testing.assert_close(into.states - 1, of_states, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("code", [0, 3, 4])
+def test_without_anchors_the_term_is_nothing(code: int) -> None:
+    """All listened, all skipped, nothing known: no anchor, exactly 0, and no gradient."""
+    place = torch.arange(8, dtype=torch.int32).view(2, 4)
+    values, states = torch.zeros(8, WIDTH), _normal(8, WIDTH)  # zero rows have no direction
+    into = Gradients(torch.zeros_like(values), torch.zeros_like(states))
+    sessions = Sessions(place, place + 3, torch.full_like(place, code), 2)
+    assert float(blocked.skip_term(values, states, sessions, 0.1, into)) == 0.0
+    assert not into.rows.any()
+    assert not into.states.any()
+
+
+def test_the_term_holds_at_a_small_temperature() -> None:
+    """Margins of hundreds do not overflow."""
+    place = torch.arange(3, dtype=torch.int32)[None]
+    values = torch.eye(3, WIDTH) + torch.tensor([[0.0], [-1.0], [1.0]]) * torch.eye(1, WIDTH)
+    into = Gradients(torch.zeros_like(values), torch.zeros_like(values))
+    code = torch.tensor([[0, 0, 3]], dtype=torch.int32)
+    loss = blocked.skip_term(values, None, Sessions(place, place + 3, code, 2), 0.005, into)
+    leaf = values[None].clone().requires_grad_()
+    naive = skip_contrastive_loss(leaf, leaf, place + 3, code == 3, code == 0, 0.005)
+    naive.backward()
+    torch.testing.assert_close(loss, naive.detach())
+    torch.testing.assert_close(into.rows, leaf.grad[0], rtol=1e-3, atol=1e-4)

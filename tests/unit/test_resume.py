@@ -45,16 +45,25 @@ class Stop:
             raise self.error("stop")
 
 
-@pytest.mark.parametrize("name", ["paper-cloze-s-plus-session", "paper-causal-s-plus-track"])
+TRAINED = [
+    ("paper-cloze-s-plus-session", "per_session"),
+    ("paper-causal-s-plus-track", "per_session"),
+    ("paper-causal-s-plus-session", "shared"),
+    ("paper-cloze-s-plus-track", "shared"),
+    ("paper-causal-s-plus-track", "full"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), TRAINED)
 @pytest.mark.parametrize(("stage", "at"), [("epoch", 1), ("epoch", 3), ("train", 2), ("train", 7), ("train", 3)])
-def test_ctrl_c_saves_and_resuming_reaches_the_same_bytes(store, tmp_path, name, stage, at):
-    fit(store, tmp_path / "whole", recipe(name), CPU, table_norm)
+def test_ctrl_c_saves_and_resuming_reaches_the_same_bytes(store, tmp_path, name, kind, stage, at):
+    fit(store, tmp_path / "whole", recipe(name, kind), CPU, table_norm)
     with pytest.raises(Interrupted, match="resume") as caught:
-        fit(store, tmp_path / "cut", recipe(name), CPU, table_norm, Stop(stage, at, KeyboardInterrupt))
+        fit(store, tmp_path / "cut", recipe(name, kind), CPU, table_norm, Stop(stage, at, KeyboardInterrupt))
     assert caught.value.exit_code == 130
     assert RunFolder.open(tmp_path / "cut").state()["status"] == "interrupted"
     torch.manual_seed(99)
-    fit(store, tmp_path / "cut", recipe(name), RESUME, table_norm)
+    fit(store, tmp_path / "cut", recipe(name, kind), RESUME, table_norm)
     same_bytes(tmp_path / "whole", tmp_path / "cut")
 
 
