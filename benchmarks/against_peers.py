@@ -21,6 +21,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -127,6 +128,8 @@ def _memory_gb() -> float:
 
 
 def _git(*command: str) -> str:
+    if shutil.which("git") is None:
+        return ""
     done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -165,6 +168,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=240.0, help="most seconds of a process")
     parser.add_argument("--retries", type=int, default=2, help="repeats of a run that others disturbed")
     parser.add_argument("--lock", type=Path, help="file to lock around each process")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: Segue and RePlay only")
+    parser.add_argument("--here", action="store_true", help="run the peers by this Python, which must have them")
     parser.add_argument("--quick", action="store_true", help="one short round")
     given = parser.parse_args()
     if given.quick:
@@ -176,8 +181,8 @@ def main() -> None:
     given = parse()
     names = ["segue", *given.peers]
     for name in names:
-        python_of(SYSTEMS[name].environment)
-    setting = ("rounds", "sessions", "steps", "seconds", "warmup", "batch", "threads", "memory_gb")
+        python_of(None if given.here else SYSTEMS[name].environment)
+    setting = ("rounds", "sessions", "steps", "seconds", "warmup", "batch", "threads", "memory_gb", "device", "here")
     document: dict[str, Any] = {
         "schema_version": 1,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from segue import api
+from segue.config import parse_override
 from segue.recipes import load_recipe
 from segue.training import row_adam, trainer
 
@@ -47,6 +48,7 @@ class Run:
     batch: int
     device: str
     rate: float
+    changes: tuple[str, ...]
 
 
 def measured(run: Run) -> dict[str, float]:
@@ -60,6 +62,7 @@ def measured(run: Run) -> dict[str, float]:
         "training.seed": run.seed,
         "evaluation.resamples": 0,
     }
+    overrides |= dict(parse_override(text) for text in run.changes)
     if run.path == "dense":
         make = trainer.build_encoder
         trainer.build_encoder = lambda *parts, **named: make(*parts, **{**named, "sparse": False})
@@ -111,6 +114,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=0.001, help="of learning")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the recipe, for all paths")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     given = parser.parse_args()
@@ -123,7 +127,7 @@ def main() -> None:
         folder = Path(scratch)
         facts = api.simulate(folder / "store", sessions=given.sessions, tracks=given.tracks, store=True)
         result["simulated"] = facts["simulated"]
-        more = given.epochs, given.batch, given.device, given.rate
+        more = given.epochs, given.batch, given.device, given.rate, tuple(given.set)
         asked = [
             Run(folder / "store", folder, recipe, path, seed, *more)
             for seed in range(given.seeds)

@@ -15,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import resource
+import shutil
 import statistics
 import tempfile
 import time
@@ -72,6 +73,9 @@ def timed(work: Callable[[], int]) -> tuple[float, float]:
 def copied(log: Path, folder: Path, *, single: bool, shuffled: bool) -> None:
     """Write the rows of `log` into `folder` alone, in one file and in random order (within a file) where asked."""
     (folder / "training_set").mkdir()
+    if single and not shuffled:
+        laid_end_to_end(find_logs(log), folder / "training_set" / find_logs(log)[0].name)
+        return
     files = [file.read_bytes().splitlines(keepends=True) for file in find_logs(log)]
     names = [file.name for file in find_logs(log)]
     if single:
@@ -82,6 +86,16 @@ def copied(log: Path, folder: Path, *, single: bool, shuffled: bool) -> None:
             order = np.random.default_rng(place).permutation(order)
         text = b"".join([lines[0], *(lines[i] for i in order.tolist())])
         (folder / "training_set" / name).write_bytes(text)
+
+
+def laid_end_to_end(files: list[Path], out: Path) -> None:
+    """Write the rows of `files` into one file, under the first one's header."""
+    with out.open("wb") as target:
+        for place, file in enumerate(files):
+            with file.open("rb") as source:
+                if place:
+                    source.readline()
+                shutil.copyfileobj(source, target, 1 << 22)
 
 
 def copied_apart(log: Path, folder: Path, single: bool, shuffled: bool) -> None:

@@ -12,7 +12,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,8 @@ CHUNKS: Final = 5
 """Parts of the timed steps whose rates are reported one by one."""
 FEWEST: Final = 3
 """Timed steps of the slowest."""
+LOOK_EVERY: Final = 20
+"""Timed steps between two looks at a device."""
 
 
 def runner_parser(description: str) -> argparse.ArgumentParser:
@@ -46,6 +48,7 @@ def runner_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=int, default=5, help="steps before the timed ones")
     parser.add_argument("--batch", type=int, default=256, help="sessions in a batch")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--memory-gb", type=float, default=0.0, help="fail instead of using more; 0 = no limit")
     return parser
 
@@ -104,11 +107,13 @@ class Stamps:
     """When each training step ended; warm-up steps are not timed.
 
     Warm-up is `--warmup` steps or half of `--seconds`, whichever ends first; timing is `--steps` or `--seconds`, and
-    never fewer than 3 steps.
+    never fewer than 3 steps. Where work is queued on a device, `wait` waits for it: when timing begins and then every
+    `LOOK_EVERY` steps, which are the only steps that may end it.
     """
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        self._given = given
+    def __init__(self, given: argparse.Namespace, wait: Callable[[], object] | None = None) -> None:
+        self._given, self._wait = given, wait
+        self._every = 1 if wait is None else LOOK_EVERY
         self._ends: list[float] = []
         self._cpu: list[float] = []
         self._begun = time.perf_counter()
@@ -121,6 +126,10 @@ class Stamps:
 
     def mark(self) -> bool:
         """Note the end of a step and return whether another is wanted."""
+        timed = len(self._ends) - (self._first or 0)
+        looks = self._first is None or timed % self._every == 0
+        if self._wait is not None and looks:
+            self._wait()
         self._ends.append(time.perf_counter())
         self._cpu.append(time.process_time())
         if self._first is None:
@@ -128,20 +137,20 @@ class Stamps:
             if warm or self._ends[-1] - self._begun > self._given.seconds / 2:
                 self._first = len(self._ends) - 1
             return True
-        timed = len(self._ends) - 1 - self._first
         spent = self._ends[-1] - self._ends[self._first]
-        return timed < FEWEST or (timed < self._given.steps and spent < self._given.seconds)
+        return not looks or timed < FEWEST or (timed < self._given.steps and spent < self._given.seconds)
 
     def facts(self) -> dict[str, Any]:
         """Return the rates of the chunks, the median step, and the CPU time (of all threads) of a mean step."""
-        ends, cpu = self._ends[self._first :], self._cpu[self._first :]
-        timed = len(ends) - 1
-        cuts = np.linspace(0, timed, min(CHUNKS, timed) + 1).astype(int).tolist()
+        ends, cpu = self._ends[self._first :: self._every], self._cpu[self._first :: self._every]
+        looks = len(ends) - 1
+        timed = looks * self._every
+        cuts = np.linspace(0, looks, min(CHUNKS, looks) + 1).astype(int).tolist()
         pairs = list(itertools.pairwise(cuts))
-        rates = [self._given.batch * (b - a) / (ends[b] - ends[a]) for a, b in pairs]
+        rates = [self._given.batch * self._every * (b - a) / (ends[b] - ends[a]) for a, b in pairs]
         return {
             "sessions_per_s": [round(rate, 2) for rate in rates],
-            "step_ms": round(1e3 * statistics.median(np.diff(ends).tolist()), 3),
+            "step_ms": round(1e3 * statistics.median(np.diff(ends).tolist()) / self._every, 3),
             "step_cpu_ms": round(1e3 * (cpu[-1] - cpu[0]) / timed, 3),
             "timed_steps": timed,
         }

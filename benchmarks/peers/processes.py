@@ -21,7 +21,7 @@ QUIET: Final = 0.1
 """Share of the machine's CPU time that others may use before a run is repeated.
 
 Two threads that wait for each other in a spinning barrier slow down twentyfold when a third wants their core."""
-_PASSED_ON: Final = ("steps", "seconds", "warmup", "batch", "threads", "memory_gb")
+_PASSED_ON: Final = ("steps", "seconds", "warmup", "batch", "threads", "memory_gb", "device")
 _FULL: Final = ("allocate memory", "MemoryError", "bad_alloc")
 
 
@@ -38,7 +38,13 @@ def run_quietly(system: System, log: Path, tracks: int, given: argparse.Namespac
 def _run_once(system: System, log: Path, tracks: int, given: argparse.Namespace) -> dict[str, Any]:
     """Return what one process of `system` reports, or why it did not: `{"not_run": ...}`."""
     script = str(ROOT / "benchmarks" / "peers" / system.script)
-    command = [str(python_of(system.environment)), script, *system.arguments, "--data", str(log)]
+    command = [
+        str(python_of(None if given.here else system.environment)),
+        script,
+        *system.arguments,
+        "--data",
+        str(log),
+    ]
     for name in _PASSED_ON:
         command += [f"--{name.replace('_', '-')}", str(getattr(given, name))]
     try:

@@ -98,9 +98,11 @@ def model_of(schema: TensorSchema) -> LightningModule:
 def main() -> None:
     torch.set_num_threads(GIVEN.threads)
     warnings.simplefilter("ignore")
-    stamps, schema = Stamps(GIVEN), schema_of(GIVEN.tracks)
+    wait = torch.cuda.synchronize if GIVEN.device == "cuda" else None
+    stamps, schema = Stamps(GIVEN, wait), schema_of(GIVEN.tracks)
     trainer = lightning.Trainer(
-        accelerator="cpu",
+        accelerator="gpu" if GIVEN.device == "cuda" else "cpu",
+        devices=1,
         precision=GIVEN.precision,
         max_steps=stamps.wanted,
         callbacks=[Marking(stamps)],

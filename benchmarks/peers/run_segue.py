@@ -52,17 +52,18 @@ def trainer_of(store: Store, bf16: bool) -> Trainer:
     recipe = load_recipe(RECIPE, changes)
     every = np.arange(store.num_tracks + NUM_SPECIALS, dtype=np.int32)
     split = dataclasses.replace(split_store(store, recipe.data), candidates=every[NUM_SPECIALS:], input_row=every)
-    return Trainer(store, split, recipe, torch.device("cpu"), bf16=bf16)
+    return Trainer(store, split, recipe, torch.device(GIVEN.device), bf16=bf16)
 
 
 def main() -> None:
     torch.set_num_threads(GIVEN.threads)
-    precision = choose_precision(GIVEN.precision, torch.device("cpu"))
+    precision = choose_precision(GIVEN.precision, torch.device(GIVEN.device))
     log = Log.read(GIVEN)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_of(store_of(log, Path(scratch) / "store"), precision == "bf16")
     trainer.settle()  # touch every row once: the memory of a table trained for long is all there
-    stamps, epoch, going = Stamps(GIVEN), 0, True
+    wait = torch.cuda.synchronize if GIVEN.device == "cuda" else None
+    stamps, epoch, going = Stamps(GIVEN, wait), 0, True
     while going:
         order = torch.as_tensor(epoch_order(len(log), 0, epoch))
         for index in trainer.begin(order, len(order) // GIVEN.batch).split(GIVEN.batch):
@@ -72,12 +73,17 @@ def main() -> None:
         epoch += 1
     begun = time.perf_counter()
     trainer.settle()
+    if wait is not None:
+        wait()
     settle_s = time.perf_counter() - begun
+    padding = "no padding but to a multiple of 128 inputs a batch, batches gathered from memory"
+    if wait is not None:
+        padding = "no padding, sessions on the device, the whole step one CUDA graph"
     computes = (
         f"causal encoder of {RECIPE}: softmax of every next track against 1000 uniform negatives shared by the batch, "
         "and the skip-contrastive term; exact Adam with decaying moments for every row, rows brought up to date when "
         f"met (and all once an epoch: settle_s, not in the rate); {precision} where it multiplies, float32 table; "
-        "no padding but to a multiple of 128 inputs a batch, batches gathered from memory"
+        f"{padding}"
     )
     report(stamps, computes, ("segue", "torch", "numpy"), precision=precision, settle_s=round(settle_s, 3))
 

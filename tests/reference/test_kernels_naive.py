@@ -53,6 +53,7 @@ def _valid() -> Tensor:
 
 
 def _close(one: Tensor, other: Tensor, tolerance: float) -> None:
+    one, other = one.detach(), other.detach()
     assert torch.isfinite(one).all()
     assert float((one - other).norm()) <= tolerance * float(other.norm()) + 1e-7
 
@@ -225,14 +226,14 @@ CASES = [
 ]
 
 
-def _trained(path: Path, name: str, kind: str, *, plain: bool, bf16: bool = True) -> Trainer:
+def _trained(path: Path, name: str, kind: str, *, plain: bool, bf16: bool = True, steps: int = 11) -> Trainer:
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
     recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
     store = tiny_store(path, tracks=200)
     split, device = split_store(store, recipe.data), torch.device("cuda", 0)
     trainer = Trainer(store, split, recipe, device, bf16=bf16, plain=plain)
-    order = trainer.begin(torch.arange(19).repeat(5), 11)  # the last batch is short
-    for step in range(11):
+    order = trainer.begin(torch.arange(19).repeat(5), steps)[: 8 * steps - 1]  # the last batch is short
+    for step in range(steps):
         trainer.step(order[step * 8 : (step + 1) * 8])
     trainer.settle()
     return trainer
@@ -253,7 +254,7 @@ class _KernelStep(PackedStep):
 
     def step(self, index: Tensor) -> None:
         none = 0 if self.encoder.masked else 2  # masks are drawn for each session of a batch, there or not
-        padded = torch.nn.functional.pad(index, (0, none), value=-1)
+        padded = torch.nn.functional.pad(index.to(DEVICE), (0, none), value=-1)
         lengths = window_lengths(self.training.data, padded, self.width)
         self.train(padded, int((lengths if self.encoder.masked else (lengths - 1).clamp(min=0)).sum()) + 3)
 
@@ -291,6 +292,8 @@ def test_a_step_of_the_kernels_trains_as_the_plain_one(
             )  # fmt: skip
         order = trainer.begin(torch.arange(19).repeat(2), 4)
         for step in range(4):
+            if step == 2:  # nothing was settled: the steps made before still count
+                order = trainer.begin(torch.arange(19).repeat(2), 2)
             trainer.step(order[step * 8 : (step + 1) * 8])
         trainer.settle()
         found.append(trainer)
@@ -304,17 +307,21 @@ def test_a_step_of_the_kernels_trains_as_the_plain_one(
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str) -> None:
-    """It is no further from float32 than twice what the plain path is in bf16."""
+    """It is no further from float32 than twice what the plain path is in bf16, and a fiftieth of the way made.
+
+    (Adam makes a whole step of a gradient that is nothing but rounding.)
+    """
     exact = _trained(tmp_path / "exact", name, kind, plain=True, bf16=False)
     plain = _trained(tmp_path / "plain", name, kind, plain=True)
     graph = _trained(tmp_path / "graph", name, kind, plain=False)
     assert plain._fast is None
     assert graph._fast is not None
     assert torch.equal(graph.generator.get_state(), plain.generator.get_state())
-    torch.testing.assert_close(graph.sums, exact.sums, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(graph.sums, exact.sums, rtol=5e-3, atol=2e-3)
+    begun = _trained(tmp_path / "begun", name, kind, plain=True, steps=0).weights()
     for key, value in exact.weights().items():
-        rounding = float((plain.weights()[key] - value).norm())
-        assert float((graph.weights()[key] - value).norm()) <= 2 * rounding + 1e-4 * float(value.norm()), key
+        rounding, way = (float((other[key] - value).norm()) for other in (plain.weights(), begun))
+        assert float((graph.weights()[key] - value).norm()) <= 2 * rounding + 0.02 * way, key
     if kind == "shared":
         assert graph.optimisers.table_rows.num_steps == 11
 

@@ -28,6 +28,7 @@ class TouchedRows:
 
     def prepare(self, num_steps: int) -> bool:
         """Make ready for `num_steps` steps; return whether a graph taken before still holds."""
+        self.hand_back()
         made, held = self._adam.num_steps, self._adam.state()
         lasts = made + num_steps < len(self._momentum)
         if not lasts:
