@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import itertools
 import json
@@ -158,7 +159,15 @@ class Stamps:
 
 def report(stamps: Stamps, computes: str, packages: Sequence[str], **more: Any) -> None:
     """Print the one JSON line of a run."""
-    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(json.dumps({**stamps.facts(), "peak_gb": round(peak, 3), "versions": versions, "computes": computes, **more}))
     sys.stdout.flush()
+
+
+def _version(package: str) -> str:
+    """Return a package's version; one run from its source tree tells it itself."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return str(importlib.import_module(package).__version__)
