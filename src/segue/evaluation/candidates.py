@@ -48,7 +48,7 @@ class Pool(Protocol):
         """Most draws a session; what is lacking then follows from `last`."""
 
     def width(self, num: int, num_excluded: int) -> int:
-        """Return so many draws that `num` distinct ones that are not excluded are almost always among them."""
+        """Return so many draws, `num` or more, that `num` new ones are almost always among them."""
 
     def drawn(self, keys: Int[Tensor, " B"], seed: int, width: int) -> Int[Tensor, "B W"]:
         """Return draws 0..width - 1 of each session, table rows, int64: a function of (seed, key, j) alone."""

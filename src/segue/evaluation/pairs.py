@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segue import columns
 from segue.evaluation.answers import PairAnswers
 from segue.evaluation.metrics import concordance
 from segue.evaluation.ranking_pass import Held, Ranked
@@ -47,8 +48,22 @@ def find_pairs(scene: Scene) -> Pairs | None:
     return Pairs(targets, scene.part(earlier, chosen), tracks, both)
 
 
+def pair_truth(scene: Scene, pairs: Pairs) -> PairAnswers | None:
+    """Return what the true P(listen) of simulated data answers about pairs, from before both; None for other data.
+
+    It ranks nothing (ranks are NaN). Its pair AUC is what no model can be expected to surpass.
+    """
+    if scene.store.side_column(columns.ORACLE_P_LISTEN_COMMON) is None:
+        return None
+    truth = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN_COMMON))[pairs.rows].astype(np.float64)
+    return PairAnswers(np.full(truth.shape, np.nan), _better(pairs.targets, truth))
+
+
 def pair_answers(pairs: PairTargets, found: Ranked) -> PairAnswers:
     """Return what is kept of a pass over pairs: both ranks, and whether the listened track scores above the other."""
-    listened_first = concordance(found.scores[:, 0], found.scores[:, 1]) * pairs.mixed(0)
-    skipped_first = concordance(found.scores[:, 1], found.scores[:, 0]) * pairs.mixed(1)
-    return PairAnswers(found.ranks, listened_first + skipped_first)
+    return PairAnswers(found.ranks, _better(pairs, found.scores))
+
+
+def _better(pairs: PairTargets, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    listened_first = concordance(scores[:, 0], scores[:, 1]) * pairs.mixed(0)
+    return listened_first + concordance(scores[:, 1], scores[:, 0]) * pairs.mixed(1)

@@ -41,7 +41,7 @@ def coded(ranks: Ranks) -> NDArray[np.uint32]:
     >>> coded(np.array([1.0, 2.5, np.inf])).tolist()
     [2, 5, 4294967295]
     """
-    doubled = np.where(np.isfinite(ranks), 2 * ranks, 0.0)
+    doubled = np.where(np.isnan(ranks) | np.isposinf(ranks), 0.0, 2 * ranks)
     if (doubled != np.rint(doubled)).any() or (doubled < 0).any() or (doubled >= NO_NUMBER).any():
         raise ValueError("a rank is neither whole nor half, or too large to be kept")
     codes = np.where(np.isnan(ranks), NO_NUMBER, np.where(np.isposinf(ranks), MISS, doubled))

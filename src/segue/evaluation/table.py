@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from segue.evaluation.bootstrap import Bootstrap
+import numpy as np
+
+from segue.evaluation.answers import COMBINED, Answers, metric_ratio
+from segue.evaluation.bootstrap import Bootstrap, summarise
 from segue.evaluation.listening import Array, baseline_predictions, listening_rows
-from segue.evaluation.pairs import Pairs, find_pairs
+from segue.evaluation.pairs import Pairs, find_pairs, pair_truth
 from segue.evaluation.popular import PopularPool
 from segue.evaluation.reaction import Near, find_near, known_last
 from segue.evaluation.records import Protocol
@@ -94,4 +97,12 @@ class Table:
 
     @cached_property
     def _listening(self) -> list[dict[str, Any]]:
-        return listening_rows(self.scene, self.bootstrap, baseline_predictions(self.scene))
+        rows = listening_rows(self.scene, self.bootstrap, baseline_predictions(self.scene))
+        truth = pair_truth(self.scene, self.pairs) if self.pairs is not None else None
+        if truth is None:
+            return rows
+        answers = Answers(np.full(len(self.targets), np.nan), np.nan, pairs=truth)
+        ratios = {part: metric_ratio(self.targets, answers, part) for part in COMBINED["pair-auc"]}
+        drawn = self.bootstrap.estimate(ratios)[1]
+        found = summarise(np.mean([drawn[part] for part in ratios], axis=0))
+        return [row | {"pair-auc": found.to_json()} if row["name"] == "oracle" else row for row in rows]
