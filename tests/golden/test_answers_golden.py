@@ -28,13 +28,13 @@ def flags(text: str) -> np.ndarray:
 
 
 # Sessions of the pairs below, earlier track first (L listened, S skipped, ? unknown):
-# 0 L S, 1 S L, 2 L L, 3 L S, 4 S L (one track no candidate), 5 ? L; target 6 has no listened track.
+# 0 L S, 1 S L, 2 L L, 3 L S and 4 S L (one track no candidate), 5 ? L; target 6 has no listened track.
 CHOSEN = np.array([0, 1, 2, 3, 4, 5])
 PAIRS = PairTargets(
     CHOSEN,
     listened=np.stack([flags("x.xx.."), flags(".xx.xx")], axis=1),
     skipped=np.stack([flags(".x..x."), flags("x..x..")], axis=1),
-    reachable=flags("xxxx.x"),
+    reachable=flags("xxx..x"),
 )
 TARGETS = Targets(
     unit=np.arange(7),
@@ -45,7 +45,7 @@ TARGETS = Targets(
 )
 RANKS = np.array([1.0, 10.0, 10.5, 2.5, inf, 20.0, 4.0])
 FLIPPED = np.array([11.0, 10.0, 1.0, 2.5, 1.0, 20.0, 10.5])
-PAIR_RANKS = np.array([[2.0, 8.0], [4.0, 4.0], [1.0, 1.0], [16.0, 2.0], [1.0, inf], [3.0, 7.0]])
+PAIR_RANKS = np.array([[2.0, 8.0], [4.0, 4.0], [1.0, 1.0], [inf, 2.0], [1.0, inf], [3.0, 7.0]])
 SCORES = np.array([[5.0, 1.0], [3.0, 3.0], [9.0, 8.0], [0.0, 4.0], [7.0, -1.0], [2.0, 1.0]])
 LISTS = ListAnswers(
     log_plays=np.array([2.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
@@ -85,17 +85,17 @@ HAND = {
     "hr@10.skipped": 1.0,
     "delta": 1 / 4 - 1,
     "mrr.skipped": (1 + 0.4 + 0.25) / 3,
-    # next listened: ranks 2, 4, 1, 16, miss, 7
+    # next listened: ranks 2, 4, 1, miss, miss, 7
     "hr@1.next-listened": 1 / 6,
     "hr@10.next-listened": 4 / 6,
-    "mrr.next-listened": (1 / 2 + 1 / 4 + 1 + 1 / 16 + 0 + 1 / 7) / 6,
+    "mrr.next-listened": (1 / 2 + 1 / 4 + 1 + 0 + 0 + 1 / 7) / 6,
     "ndcg@10.next-listened": (1 / log2(3) + 1 / log2(5) + 1 + 1 / 3) / 6,
-    # session 0: 5 > 1; session 3: 0 < 4; session 1 ties; session 4 has a track that is no candidate
-    "listened-first": (1 + 0) / 2,
+    # session 0: 5 > 1; session 1 ties; sessions 3 and 4 have a track that is no candidate
+    "listened-first": 1.0,
     "skipped-first": 0.5,
-    "pair-auc": 0.5,
-    # sessions 0, 1, 3, 4: p_m at 2, 4, 16 and behind all; the skipped at 8, 4, 2, 1
-    "log-rank.listened": (log(2) + log(4) + log(16) + log(1002)) / 4,
+    "pair-auc": (1 + 0.5) / 2,
+    # sessions 0, 1, 3, 4: p_m at 2, 4 and twice behind all; the skipped at 8, 4, 2, 1
+    "log-rank.listened": (log(2) + log(4) + 2 * log(1002)) / 4,
     "log-rank.skipped": (log(8) + log(4) + log(2) + log(1)) / 4,
     # known last: targets 0, 1, 2, 3, 6; hits 1 1 0 1 1, flipped 0 1 1 1 0
     "feedback-utility": (1 + 0 - 1 + 0 + 1) / 5,

@@ -145,8 +145,10 @@ def test_a_scorer_blind_to_feedback_has_no_utility_and_no_responsiveness(scene):
     assert {row.metrics["responsiveness"].value for row in rows if row.protocol == "full"} == {0.0}
 
 
-def test_the_strata_of_sessions_equal_the_loop(scene):
-    store, found = scene.store, strata(scene)
+def test_the_strata_of_sessions_equal_the_loop(tmp_path):
+    """Of 200 sessions, so that shares of a context and means of its halves fall into other quartiles."""
+    store, data = tiny_store(tmp_path / "store", sessions=200), DataConfig(vocabulary="transductive")
+    found = strata(make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu"))
     skipped = [2 <= s <= 3 for s in np.asarray(store.strength).tolist()]
     parts = [skipped[int(b) : int(e) - 1] for b, e in itertools.pairwise(store.offsets)]  # contexts
     shares = [sum(part) / len(part) for part in parts]
