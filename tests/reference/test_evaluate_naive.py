@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from segue.batches.split import DataConfig, split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.cli.main import main
 from segue.evaluation import evaluate_scorers, make_scene
+from segue.evaluation.reaction import flipped
 from segue.evaluation.strata import strata
 from segue.ranking import Standing, dense_standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
@@ -141,6 +143,57 @@ def test_a_scorer_blind_to_feedback_has_no_utility_and_no_responsiveness(scene):
     rows = evaluate_scorers(scene, fit_baselines(scene.store, scene.split)).rows
     assert {row.metrics["feedback-utility"].value for row in rows} == {0.0}
     assert {row.metrics["responsiveness"].value for row in rows if row.protocol == "full"} == {0.0}
+
+
+def test_the_strata_of_sessions_equal_the_loop(tmp_path):
+    """Of 200 sessions, so that shares of a context and means of its halves fall into other quartiles."""
+    store, data = tiny_store(tmp_path / "store", sessions=200), DataConfig(vocabulary="transductive")
+    found = strata(make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu"))
+    skipped = [2 <= s <= 3 for s in np.asarray(store.strength).tolist()]
+    parts = [skipped[int(b) : int(e) - 1] for b, e in itertools.pairwise(store.offsets)]  # contexts
+    shares = [sum(part) / len(part) for part in parts]
+    bounds = np.quantile(shares, (0.25, 0.5, 0.75))
+    kinds = ["listener", "listen-then-skip", "skip-then-listen", "skipper"]
+    for i, part in enumerate(parts):
+        middle = len(part) // 2
+        halves = [sum(half) / max(len(half), 1) >= 0.5 for half in (part[:middle], part[middle:])]
+        quartile = ("1st", "2nd", "3rd", "4th")[sum(shares[i] > bound for bound in bounds)]
+        position = next((b for b in (5, 10, 15, 20) if len(part) <= b), None)
+        assert found[f"session_type={kinds[2 * halves[0] + halves[1]]}"][i]
+        assert found[f"skip_share={quartile}"][i]
+        assert found[f"position={position - 4}-{position}"][i]
+
+
+@pytest.mark.parametrize("skip_at_least", [1, 2, 3])
+def test_a_flip_turns_every_listened_track_into_a_skipped_one_and_back(skip_at_least):
+    """Strengths 0..3, unknown (4), hidden (5) as the last valid feedback; what stands before it stays."""
+    feedback = torch.tensor([[3, last, 5] for last in range(5)] + [[1, 1, 2], [5, 5, 5]])
+    valid = torch.tensor([[True, True, False]] * 5 + [[True] * 3, [False] * 3])
+    found = flipped(SessionBatch(feedback, feedback, valid), skip_at_least).feedback
+    expected = [3 if last < skip_at_least else 0 for last in range(4)] + [4]
+    assert found[:5, 1].tolist() == expected
+    assert found[5].tolist() == [1, 1, 0 if skip_at_least <= 2 else 3]
+    changed = found != feedback
+    assert changed[:5, [0, 2]].sum() == changed[5, :2].sum() == changed[6].sum() == 0
+
+
+def test_the_flip_of_an_evaluation_follows_what_counts_as_a_skip(tmp_path):
+    """With skips from 3 on, strength 2 was listened to: flipping it must make it a skip."""
+    store = tiny_store(tmp_path / "store", sessions=60)
+    data = DataConfig(vocabulary="transductive", skip_at_least=3)
+    scene = make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu")
+    seen = []
+
+    class Watcher(FeedbackReader):
+        def stand(self, batch, tracks, k):
+            last = batch.valid.sum(1, keepdim=True) - 1
+            seen.append(batch.feedback.gather(1, last)[:, 0].numpy())
+            return super().stand(batch, tracks, k)
+
+    evaluate_scorers(scene, [Watcher(43)], ["full"])
+    before, after = seen[0], seen[-1]  # held-out targets, and again with their feedback flipped
+    assert {2, 3} <= set(before.tolist())
+    assert after.tolist() == [{0: 3, 1: 3, 2: 3, 3: 0, 4: 4}[code] for code in before.tolist()]
 
 
 def test_the_strata_of_one_kind_part_the_targets(scene):
