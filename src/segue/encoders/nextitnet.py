@@ -30,30 +30,27 @@ class NextItNetConfig(LookbackConfig):
 
 
 class NextItNetEncoder(LookbackEncoder):
-    """Track rows -> residual blocks -> Linear(D, D) = y_hat (Yuan, Karatzoglou, Arapakis, Jose & He 2019).
+    """Track rows -> residual blocks = y_hat (Yuan, Karatzoglou, Arapakis, Jose & He 2019).
 
     Blocks are the paper's second variant (its figure 3b):
 
         x + relu(norm(conv_2d(relu(norm(conv_d(x)))))),  conv_d(x)_i = b + sum over k of W_k x_(i - k d).
 
-    We differ: the softmax is tied to the track table, so what was the paper's output matrix is a linear layer and that
-    table; it is sampled; and values are dropped where the transformers drop theirs, of the input rows and before each
-    residual sum (the paper drops none).
+    We differ: the output matrix is the track table; the softmax is sampled; and values are dropped where the
+    transformers drop theirs, of the input rows and before each residual sum (the paper drops none).
     """
 
     def __init__(self, config: NextItNetConfig, num_tracks: int, max_len: int, *, sparse: bool) -> None:
         super().__init__(num_tracks, config.width, max_len, sparse=sparse)
         self.config = config
         self.blocks = nn.ModuleList(ResidualBlock(config, dilation) for dilation in config.dilations)
-        self.predict = nn.Linear(config.width, config.width)
 
     def states(self, rows: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Return y_hat of sessions that begin at position 0, their rows followed by zeros."""
         x = dropout(rows, self.config.dropout, self.training)
         for block in self.blocks:
             x = block(x)
-        predicted: Tensor = self.predict(x)
-        return predicted
+        return x
 
 
 class ResidualBlock(nn.Module):
