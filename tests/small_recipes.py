@@ -21,25 +21,23 @@ SMALL: dict[str, Any] = {
     "evaluation.resamples": 20,
 }
 
-
 SMALL_LOOKBACK: dict[str, Any] = {
-    "encoder.width": 16,
     "encoder.hidden": 12,
     "encoder.dilations": [1, 2],
     "encoder.window": 3,
     "encoder.horizontal": 4,
     "encoder.vertical": 2,
 }
-"""What makes the encoders without attention small; each takes the keys that it knows."""
+"""What makes the encoders without attention small."""
 
 
 def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Recipe:
     """Return the recipe `name` with width 16 and small batches; `changes` name keys with __ for the dot."""
     given = {key.replace("__", "."): value for key, value in changes.items()}
     kind = given.get("encoder.kind") or load_recipe(name).to_tables()["encoder"]["kind"]
-    known = {f"encoder.{part.name}" for part in fields(ENCODERS[kind])}
-    small = {key: value for key, value in (SMALL_LOOKBACK | SMALL).items() if key in known or "encoder." not in key}
-    values = small | given
+    lacking = {key for key in SMALL | SMALL_LOOKBACK if key.startswith("encoder.")}
+    lacking -= {f"encoder.{part.name}" for part in fields(ENCODERS[kind])}
+    values = {key: value for key, value in (SMALL | SMALL_LOOKBACK).items() if key not in lacking} | given
     if values.get("next_track.kind") == "full":
         del values["next_track.negatives"]  # every track is one
     return load_recipe(name, values)

@@ -131,6 +131,13 @@ def example_of(encoder, window, generator, position="shifted"):
     return causal_example(window, MAX_LEN, generator, position)
 
 
+def test_values_are_dropped_in_training_alone(encoder):
+    batch = sessions()
+    assert torch.equal(encoder(batch), encoder(batch))
+    encoder.train()
+    assert not torch.equal(encoder(batch), encoder(batch))
+
+
 @pytest.mark.parametrize("kind", ["causal", "cloze"])
 def test_every_position_row_used_at_inference_gets_gradient(kind):
     encoder = make(kind, dropout=0.0)

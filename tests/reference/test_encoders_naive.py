@@ -1,4 +1,4 @@
-"""GRU4Rec, NextItNet and Caser equal loops written from their papers' equations, forward and backward; and their sizes."""
+"""GRU4Rec, NextItNet and Caser equal loops written from their papers' equations, forward and backward; sizes too."""
 
 from __future__ import annotations
 

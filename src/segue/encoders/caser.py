@@ -60,15 +60,15 @@ class CaserEncoder(LookbackEncoder):
     def states(self, rows: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Return y_hat of sessions that begin at position 0, their rows followed by zeros."""
         padded = functional.pad(rows.transpose(1, 2), (self.config.window - 1, 0))  # [B, D, window - 1 + L]
-        pooled = torch.cat([self._pooled(layer, padded) for layer in self.horizontal], dim=1).transpose(1, 2)
+        pooled = [self._pooled(layer(padded), height) for height, layer in enumerate(self.horizontal, start=1)]
         weighed = self.vertical(padded.unfold(2, self.config.window, 1))  # [B, D, L, vertical]
-        features = torch.cat([pooled, weighed.permute(0, 2, 3, 1).flatten(2)], dim=2)
+        features = torch.cat([*pooled, weighed.permute(0, 2, 3, 1).flatten(2)], dim=2)
         return torch.tanh(self.predict(dropout(features, self.config.dropout, self.training)))
 
-    def _pooled(self, layer: nn.Conv1d, padded: Float[Tensor, "B D P"]) -> Float[Tensor, "B F L"]:
-        """Return the largest answer of each filter within each position's window.
+    def _pooled(self, answers: Float[Tensor, "B F P"], height: int) -> Float[Tensor, "B L F"]:
+        """Return the largest answer of each of F filters within each position's window.
 
-        Windows overlap: each filter is laid once on each place of the session, and the maximum slides over its answers.
+        Windows overlap: a filter is laid once on each place of the session, and the maximum slides over its answers.
         """
-        answers = functional.relu(layer(padded))
-        return functional.max_pool1d(answers, self.config.window - layer.kernel_size[0] + 1, stride=1)
+        largest = functional.max_pool1d(functional.relu(answers), self.config.window - height + 1, stride=1)
+        return largest.transpose(1, 2)
