@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
+from segue.encoders import ENCODERS
 from segue.recipes import Recipe, load_recipe
 
 SMALL: dict[str, Any] = {
@@ -19,10 +21,23 @@ SMALL: dict[str, Any] = {
     "evaluation.resamples": 20,
 }
 
+SMALL_LOOKBACK: dict[str, Any] = {
+    "encoder.hidden": 12,
+    "encoder.dilations": [1, 2],
+    "encoder.window": 3,
+    "encoder.horizontal": 4,
+    "encoder.vertical": 2,
+}
+"""What makes the encoders without attention small."""
+
 
 def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Recipe:
     """Return the recipe `name` with width 16 and small batches; `changes` name keys with __ for the dot."""
-    values = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
+    given = {key.replace("__", "."): value for key, value in changes.items()}
+    kind = given.get("encoder.kind") or load_recipe(name).to_tables()["encoder"]["kind"]
+    lacking = {key for key in SMALL | SMALL_LOOKBACK if key.startswith("encoder.")}
+    lacking -= {f"encoder.{part.name}" for part in fields(ENCODERS[kind])}
+    values = {key: value for key, value in (SMALL | SMALL_LOOKBACK).items() if key not in lacking} | given
     if values.get("next_track.kind") == "full":
         del values["next_track.negatives"]  # every track is one
     return load_recipe(name, values)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import pytest
 
 from segue.config import dump_toml, parse_toml
+from segue.encoders import ENCODERS
 from segue.errors import InputError
 from segue.recipes import list_recipes, load_recipe, recipe_from_tables
 
 PAPER = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
 
 
-def test_the_six_recipes_of_the_paper_are_shipped():
-    assert set(PAPER) <= set(list_recipes())
+OTHERS = [
+    f"{kind}-{arm}"
+    for kind in ("gru4rec", "nextitnet", "caser")
+    for arm in ("s-minus", "s-plus-session", "s-plus-track")
+]
 
 
-@pytest.mark.parametrize("name", PAPER)
+def test_the_six_recipes_of_the_paper_and_nine_of_other_encoders_are_shipped():
+    assert set(PAPER + OTHERS) <= set(list_recipes())
+
+
+@pytest.mark.parametrize("name", PAPER + OTHERS)
 def test_a_shipped_recipe_survives_its_own_toml(name):
     recipe = load_recipe(name)
     assert recipe.name == name
@@ -36,9 +44,20 @@ def test_a_shipped_recipe_is_the_papers(name):
     assert (encoder["norm"], encoder["ffn_width"], encoder["activation"]) == ("post", 128, "relu")
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_encoder_differs_from_the_papers_causal_one_in_the_encoder_alone(name):
+    kind, arm = name.split("-", 1)
+    recipe, paper = load_recipe(name).to_tables(), load_recipe(f"paper-causal-{arm}").to_tables()
+    assert (recipe["name"], recipe["encoder"]["kind"]) == (name, kind)
+    assert (recipe["encoder"]["width"], recipe["encoder"]["dropout"]) == (128, 0.2)
+    for table in (recipe, paper):
+        del table["name"], table["encoder"]
+    assert recipe == paper
+
+
 def test_arms_differ_in_their_terms_alone():
-    for kind in ("causal", "cloze"):
-        arms = [load_recipe(name).to_tables() for name in PAPER if kind in name]
+    for kind in ("causal", "cloze", "gru4rec", "nextitnet", "caser"):
+        arms = [load_recipe(name).to_tables() for name in PAPER + OTHERS if kind in name]
         assert len({str({k: v for k, v in arm.items() if k not in ("name", "terms")}) for arm in arms}) == 1
 
 
@@ -61,6 +80,38 @@ def test_another_kind_drops_the_keys_it_lacks_but_not_those_that_are_given():
     assert load_recipe("paper-causal-s-minus", {"next_track.kind": "full"}).to_tables()["next_track"]["kind"] == "full"
     with pytest.raises(InputError, match="negatives"):
         load_recipe("paper-causal-s-minus", {"next_track.kind": "full", "next_track.negatives": 3})
+
+
+@pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
+def test_another_encoder_drops_the_keys_it_lacks_in_both_directions(kind):
+    to = load_recipe("paper-causal-s-minus", {"encoder.kind": kind, "encoder.width": 32})
+    assert to.encoder == ENCODERS[kind](width=32)
+    back = load_recipe(f"{kind}-s-minus", {"encoder.kind": "causal"})
+    assert back.encoder == ENCODERS["causal"]()
+    for key in ("heads", "position", "ffn_width"):
+        with pytest.raises(InputError, match=f"unknown key '{key}'"):
+            load_recipe("paper-causal-s-minus", {"encoder.kind": kind, f"encoder.{key}": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("gru4rec", "hidden", 0),
+        ("gru4rec", "layers", 0),
+        ("gru4rec", "dropout", 1.0),
+        ("nextitnet", "kernel", 1),
+        ("nextitnet", "dilations", []),
+        ("nextitnet", "dilations", [1, 0]),
+        ("nextitnet", "dilations", ["1"]),
+        ("caser", "window", 0),
+        ("caser", "horizontal", 0),
+        ("caser", "vertical", 0),
+        ("caser", "width", 0),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused_and_named(kind, key, value):
+    with pytest.raises(InputError, match=key):
+        load_recipe(f"{kind}-s-minus", {f"encoder.{key}": value})
 
 
 @pytest.mark.parametrize(

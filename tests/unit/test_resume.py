@@ -67,6 +67,18 @@ def test_ctrl_c_saves_and_resuming_reaches_the_same_bytes(store, tmp_path, name,
     same_bytes(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
+@pytest.mark.parametrize("next_track", ["shared", "full"])
+def test_other_encoders_resume_to_the_same_bytes(store, tmp_path, kind, next_track):
+    wanted = recipe(f"{kind}-s-plus-session", next_track)
+    fit(store, tmp_path / "whole", wanted, CPU, table_norm)
+    with pytest.raises(Interrupted):
+        fit(store, tmp_path / "cut", wanted, CPU, table_norm, Stop("train", 7, KeyboardInterrupt))
+    torch.manual_seed(99)
+    fit(store, tmp_path / "cut", wanted, RESUME, table_norm)
+    same_bytes(tmp_path / "whole", tmp_path / "cut")
+
+
 @pytest.mark.parametrize(("stage", "at"), [("epoch", 2), ("train", 8), ("train", 1)])
 def test_a_crash_goes_back_to_the_last_checkpoint_and_reaches_the_same_bytes(store, tmp_path, stage, at):
     fit(store, tmp_path / "whole", recipe(), CPU, table_norm)

@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from segue import api
+from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.errors import InputError, NonFiniteError
 from segue.recipes import load_recipe
 from segue.store import StoreWriter
 from segue.store.writer import SessionColumns
-from segue.training import FitOptions, fit
+from segue.training import FitOptions, fit, packed_step
 from segue.training.device import choose_device, choose_precision
+from segue.training.trainer import Trainer
 from small_recipes import SMALL, small_recipe
 from stores import tiny_store
 
 CPU = FitOptions(device="cpu", precision="fp32")
-ARMS = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
+KINDS = ("paper-causal", "paper-cloze", "gru4rec", "nextitnet", "caser")
+ARMS = [f"{kind}-{arm}" for kind in KINDS for arm in ("s-minus", "s-plus-session", "s-plus-track")]
 
 
 @pytest.fixture
@@ -34,13 +38,41 @@ def scripted(values):
 
 
 @pytest.mark.parametrize("name", ARMS)
-def test_every_recipe_of_the_paper_trains_and_its_loss_falls(store, tmp_path, name):
+def test_every_recipe_trains_and_its_loss_falls(store, tmp_path, name):
     result = fit(store, tmp_path / "run", small_recipe(name, training__epochs=12), CPU)
     lines = RunFolder.open(tmp_path / "run").lines()
     assert [line["epoch"] for line in lines] == list(range(1, 13))
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert (result.epochs, result.stopped, result.converged) == (12, "cap", False)
     assert ("skip_contrastive" in lines[0]) == ("plus" in name)
+    if "plus" in name:
+        assert lines[-1]["skip_contrastive"] < lines[0]["skip_contrastive"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("next_track", ["per_session", "shared", "full"])
+def test_only_transformers_take_the_packed_step(store, kind, next_track):
+    recipe = small_recipe(f"{kind}-s-plus-track", next_track__kind=next_track)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
+    assert packed_step.fits(trainer.encoder, recipe) == (kind.startswith("paper") and next_track != "per_session")
+    assert (trainer._fast is not None) == packed_step.fits(trainer.encoder, recipe)
+
+
+@pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
+def test_other_encoders_go_from_training_to_recommending(store, tmp_path, kind):
+    recipe = small_recipe(f"{kind}-s-plus-session", next_track__kind="shared", training__epochs=2)
+    result = api.train(store.path, tmp_path / "run", recipe=recipe)
+    assert result.epochs == 2
+    evaluation = api.evaluate(tmp_path / "run", store.path, baselines=False)
+    assert evaluation.num_nan == 0
+    assert evaluation.row("model", "full").metrics["hr@20"].value > 0
+    names = [f"t{i:04d}" for i in range(15)]  # more than max_len
+    recommender = api.load(tmp_path / "run")
+    assert len(recommender.recommend(names, k=5)) == 5
+    long, recent = recommender.recommend(names), recommender.recommend(names[-8:])
+    assert [entry["track"] for entry in long] == [entry["track"] for entry in recent]
+    assert len(recommender.recommend([], k=5)) == 5
 
 
 @pytest.mark.parametrize("kind", ["shared", "full"])
@@ -118,8 +150,12 @@ def test_training_leaves_the_callers_random_state_alone(store, tmp_path):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_bf16_trains_with_float32_weights(store, tmp_path):
-    fit(store, tmp_path / "run", small_recipe(), FitOptions(device="cpu", precision="bf16"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_trains_with_float32_weights(store, tmp_path, kind):
+    recipe = small_recipe(f"{kind}-s-plus-session")
+    fit(store, tmp_path / "run", recipe, FitOptions(device="cpu", precision="bf16"))
+    losses = [line["loss"] for line in RunFolder.open(tmp_path / "run").lines()]
+    assert losses[-1] < losses[0]
     run = load_run(tmp_path / "run")
     assert all(value.dtype == torch.float32 for value in run.encoder.parameters())
     assert run.environment["precision"] == "bf16"

@@ -1,0 +1,203 @@
+"""GRU4Rec, NextItNet and Caser equal loops written from their papers' equations, forward and backward; sizes too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segue.encoders import ENCODERS, Encoder, build_encoder
+from segue.session_batch import SessionBatch
+
+MAX_LEN = 9
+TRACKS = 11
+WIDTH = 4
+LENGTHS = (3, 9, 1, 6)
+
+Rows = list[Tensor]
+Loop = Callable[[Any, Rows], Rows]
+"""An encoder and the rows of one session to a state for each."""
+
+
+def built(kind: str, **settings: Any) -> Encoder:
+    """Return a small encoder in float64 whose parameters are far enough from 0 to show."""
+    config = ENCODERS[kind](**({"width": WIDTH} | settings))
+    generator = torch.Generator().manual_seed(7)
+    encoder = build_encoder(config, TRACKS, MAX_LEN, sparse=False, generator=generator).double().eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        encoder.table.weight[:2] = 0
+    return encoder
+
+
+def batch_of(left: bool = False) -> SessionBatch:
+    """Return sessions of unequal length, tracks repeated in them, padded on the right or the left."""
+    tracks = torch.randint(3, TRACKS + 3, (len(LENGTHS), MAX_LEN), generator=torch.Generator().manual_seed(2))
+    column = torch.arange(MAX_LEN).flip(0) if left else torch.arange(MAX_LEN)
+    valid = column < torch.tensor(LENGTHS)[:, None]
+    return SessionBatch(tracks * valid, torch.full_like(tracks, 5), valid)
+
+
+def dot(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Return matrix times vector, entry by entry."""
+    return torch.stack([(row * vector).sum() for row in matrix])
+
+
+# --- the papers' equations, a position after another --------------------------------------------------------
+
+
+def gru4rec(encoder: Any, rows: Rows) -> Rows:
+    """Hidasi et al. 2016, equations 1 to 4, the reset gate outside the product; torch keeps 1 - z."""
+    outputs = rows
+    for layer in encoder.layers:
+        w, u = layer.weight_ih_l0.chunk(3), layer.weight_hh_l0.chunk(3)
+        b, c = layer.bias_ih_l0.chunk(3), layer.bias_hh_l0.chunk(3)
+        h, states = torch.zeros(layer.hidden_size, dtype=torch.float64), []
+        for x in outputs:
+            r = 1 / (1 + torch.exp(-(dot(w[0], x) + b[0] + dot(u[0], h) + c[0])))
+            z = 1 - 1 / (1 + torch.exp(-(dot(w[1], x) + b[1] + dot(u[1], h) + c[1])))
+            candidate = torch.tanh(dot(w[2], x) + b[2] + r * (dot(u[2], h) + c[2]))
+            h = (1 - z) * h + z * candidate
+            states.append(h)
+        outputs = states
+    if encoder.config.hidden == encoder.config.width:
+        return outputs
+    return [dot(encoder.predict.weight, state) + encoder.predict.bias for state in outputs]
+
+
+def nextitnet(encoder: Any, rows: Rows) -> Rows:
+    """Yuan et al. 2019, section 3.4 and figure 3b: dilations d and 2 d, norm, ReLU, the sum with the input."""
+    x = rows
+    for dilation, block in zip(encoder.config.dilations, encoder.blocks, strict=True):
+        hidden = convolved(block.near, block.near_norm, x, dilation)
+        hidden = convolved(block.far, block.far_norm, hidden, 2 * dilation)
+        x = [a + b for a, b in zip(x, hidden, strict=True)]
+    return x
+
+
+def convolved(layer: nn.Conv1d, norm: nn.LayerNorm, x: Rows, dilation: int) -> Rows:
+    """Return relu(norm(b + the sum of W_k x_(i - k d))); the last tap lies on i itself."""
+    taps = layer.weight.shape[2]
+    outputs = []
+    for i in range(len(x)):
+        total = layer.bias
+        for back in range(taps):
+            if i - back * dilation >= 0:
+                total = total + dot(layer.weight[:, :, taps - 1 - back], x[i - back * dilation])
+        centred = total - total.mean()
+        normed = centred / torch.sqrt((centred**2).mean() + norm.eps) * norm.weight + norm.bias
+        outputs.append(normed * (normed > 0))
+    return outputs
+
+
+def caser(encoder: Any, rows: Rows) -> Rows:
+    """Tang & Wang 2018, equations 3 to 9, without the user."""
+    window, outputs = encoder.config.window, []
+    for i in range(len(rows)):
+        nothing = torch.zeros_like(rows[0])
+        seen = [rows[j] if j >= 0 else nothing for j in range(i - window + 1, i + 1)]
+        features = []
+        for height, layer in enumerate(encoder.horizontal, start=1):
+            for f in layer.weight:  # [D, height]
+                places = range(window - height + 1)
+                answers = [sum((f[:, k] * seen[at + k]).sum() for k in range(height)) for at in places]
+                features.append(torch.stack([torch.relu(answer) for answer in answers]).max())
+        for g in encoder.vertical.weight:
+            features += list(sum(share * row for share, row in zip(g, seen, strict=True)))
+        z = dot(encoder.predict.weight, torch.stack(features)) + encoder.predict.bias
+        outputs.append((torch.exp(2 * z) - 1) / (torch.exp(2 * z) + 1))
+    return outputs
+
+
+CASES: list[tuple[str, Loop, dict[str, Any]]] = [
+    ("gru4rec", gru4rec, {"hidden": WIDTH}),
+    ("gru4rec", gru4rec, {"hidden": 3, "layers": 2}),
+    ("nextitnet", nextitnet, {"dilations": (1, 2, 1)}),
+    ("nextitnet", nextitnet, {"dilations": (2,), "kernel": 2}),
+    ("caser", caser, {"window": 4, "horizontal": 3, "vertical": 2}),
+    ("caser", caser, {"window": 1, "horizontal": 2, "vertical": 1}),
+    ("caser", caser, {"window": 12, "horizontal": 2, "vertical": 1}),  # longer than any session
+]
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
+@pytest.mark.parametrize(("kind", "loop", "settings"), CASES)
+def test_an_encoder_equals_its_papers_equations(kind, loop, settings, left):
+    encoder, batch = built(kind, **settings), batch_of(left)
+    weight = torch.randn((MAX_LEN, WIDTH), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    states = encoder(batch)
+    fast = [states[b][batch.valid[b]] for b in range(len(LENGTHS))]
+    slow = [
+        torch.stack(loop(encoder, list(encoder.table.weight[batch.tracks[b][batch.valid[b]]])))
+        for b in range(len(LENGTHS))
+    ]
+    gradients = []
+    for sides in (fast, slow):
+        total = sum((state * weight[: len(state)]).sum() for state in sides)
+        gradients.append(torch.autograd.grad(total, list(encoder.parameters())))
+    for one, other in zip(fast, slow, strict=True):
+        torch.testing.assert_close(one, other)
+    for (name, _), one, other in zip(encoder.named_parameters(), *gradients, strict=True):
+        torch.testing.assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize(("kind", "loop", "settings"), CASES)
+def test_the_next_state_is_that_of_the_last_track(kind, loop, settings):
+    encoder, batch = built(kind, **settings), batch_of()
+    last = encoder(batch)[torch.arange(len(LENGTHS)), torch.tensor(LENGTHS) - 1]
+    assert torch.equal(encoder.next_state(batch), last)
+
+
+def test_gru4rec_is_the_papers_letter_where_its_recurrence_mixes_no_units():
+    """r * (U h) = U (r * h) for a diagonal U: there, and without biases, the forms of the paper and of cuDNN agree."""
+    encoder, batch = built("gru4rec", hidden=WIDTH), batch_of()
+    layer = encoder.layers[0]
+    with torch.no_grad():
+        layer.weight_hh_l0[2 * WIDTH :] = torch.diag(torch.tensor([0.7, -1.2, 0.4, 2.0], dtype=torch.float64))
+        layer.bias_ih_l0.zero_()
+        layer.bias_hh_l0.zero_()
+    (w_r, w_z, w), (u_r, u_z, u) = layer.weight_ih_l0.chunk(3), layer.weight_hh_l0.chunk(3)
+    states = encoder(batch)
+    for b, length in enumerate(LENGTHS):
+        h = torch.zeros(WIDTH, dtype=torch.float64)
+        for i in range(length):
+            x = encoder.table.weight[batch.tracks[b, i]]
+            r = torch.sigmoid(w_r @ x + u_r @ h)
+            z = torch.sigmoid(-(w_z @ x + u_z @ h))  # the paper's z weighs the candidate, torch's the state kept
+            h = (1 - z) * h + z * torch.tanh(w @ x + u @ (r * h))
+            torch.testing.assert_close(states[b, i], h)
+
+
+# --- sizes ---------------------------------------------------------------------------------------------------
+
+
+def size(encoder: Encoder) -> int:
+    """Return the number of parameters beside the track table."""
+    return sum(p.numel() for name, p in encoder.named_parameters() if name != "table.weight")
+
+
+@pytest.mark.parametrize(("width", "hidden", "layers"), [(4, 4, 1), (4, 7, 1), (4, 7, 3)])
+def test_the_size_of_gru4rec_is_its_papers(width, hidden, layers):
+    """W [H, D] and U [H, H] for each of three parts and two biases, then a layer to D where H is another."""
+    expected = sum(3 * (hidden * read + hidden * hidden + 2 * hidden) for read in [width] + (layers - 1) * [hidden])
+    expected += (width * hidden + width) * (hidden != width)
+    assert size(built("gru4rec", width=width, hidden=hidden, layers=layers)) == expected
+
+
+@pytest.mark.parametrize(("width", "kernel", "dilations"), [(4, 3, (1, 4, 1, 4)), (6, 2, (1,))])
+def test_the_size_of_nextitnet_is_its_papers(width, kernel, dilations):
+    """Two convolutions a block (k D D + D) with a norm each (2 D), whatever the dilation; no output matrix."""
+    expected = len(dilations) * 2 * (kernel * width * width + width + 2 * width)
+    assert size(built("nextitnet", width=width, kernel=kernel, dilations=dilations)) == expected
+
+
+@pytest.mark.parametrize(("width", "window", "horizontal", "vertical"), [(4, 5, 16, 4), (6, 3, 2, 1)])
+def test_the_size_of_caser_is_its_papers(width, window, horizontal, vertical):
+    """n filters [h, D] of each height, n~ filters [L], then W [D, n L + D n~] and b."""
+    expected = sum(horizontal * height * width for height in range(1, window + 1)) + vertical * window
+    expected += width * (horizontal * window + vertical * width) + width
+    assert size(built("caser", width=width, window=window, horizontal=horizontal, vertical=vertical)) == expected
