@@ -124,9 +124,7 @@ class _Watch:
 class _Fitting:
     """One call of `fit`, epoch after epoch."""
 
-    def __init__(
-        self, run: RunFolder, trainer: Trainer, split: Split, watch: _Watch, interrupts: Interrupts
-    ) -> None:
+    def __init__(self, run: RunFolder, trainer: Trainer, split: Split, watch: _Watch, interrupts: Interrupts) -> None:
         self.run, self.trainer, self.split = run, trainer, split
         self.watch, self.progress, self.interrupts = watch, watch.progress, interrupts
         self.config = trainer.recipe.training
