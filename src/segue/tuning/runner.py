@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from segue.checkpoint import RunFolder
 from segue.errors import NonFiniteError
@@ -14,16 +14,11 @@ from segue.tuning.trial import WATCHED, Task, Trial
 _SECONDS: Final = ("train_s", "validate_s")
 
 
-class Train(Protocol):
-    """Trains `task.recipe` into the run folder `task.run`, going on where one is there; `segue.api` gives it.
+Train = Callable[[Task, Stop, Progress], FitResult]
+"""Trains `task.recipe` into the run folder `task.run`, going on where one is there; `segue.api` gives it.
 
-    Its errors are those of `segue.training.fit`. A search over several processes pickles it, into their pipes only.
-    """
-
-    def __call__(self, task: Task, stop: Stop, progress: Progress) -> FitResult:
-        """Return how training ended."""
-
-
+Its errors are those of `segue.training.fit`. A search over several processes pickles it, into their pipes only.
+"""
 Report = Callable[[int, int, float], bool]
 """(trial, epoch, value) -> whether to end the trial there."""
 Keep = Callable[[Trial], None]
@@ -61,7 +56,7 @@ def train_trial(train: Train, task: Task, report: Report, progress: Progress) ->
 def train_in_turn(train: Train, tasks: Iterator[Task], report: Report, keep: Keep, progress: Progress) -> None:
     """Train each of `tasks`, asking for the next when one has been kept."""
     for task in tasks:
-        keep(train_trial(train, task, report, named(progress, f"trial {task.number + 1}")))
+        keep(train_trial(train, task, report, named(progress, f"trial {task.number}")))
 
 
 def named(progress: Progress, stage: str) -> Progress:

@@ -1,4 +1,4 @@
-"""Trials side by side, a process each: one process proposes, judges and keeps, the others train."""
+"""Trials side by side in processes of their own: one process proposes, judges and keeps, the others train."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
+
+import torch
 
 from segue.errors import InputError, SegueError
 from segue.progress import Progress, Step
@@ -39,11 +41,10 @@ class Places:
 
 @dataclass
 class _Worker:
-    """A process at work."""
+    """A process, and what it is at; it trains one trial after another, so that torch is imported once."""
 
     process: BaseProcess
-    task: Task
-    place: int
+    task: Task | None = None
     note: str = ""
 
 
@@ -77,15 +78,14 @@ class _Desk:
         self.context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
 
     def fill(self, tasks: Iterator[Task]) -> bool:
-        """Start processes while places are free and tasks are left; return whether any is at work."""
-        while len(self.workers) < self.places.jobs and (task := next(tasks, None)) is not None:
-            place = min(set(range(self.places.jobs)) - {worker.place for worker in self.workers.values()})
-            here, there = self.context.Pipe()
-            process = self.context.Process(target=_work, args=(there, self.train, task, self.places, place))
-            process.start()
-            there.close()
-            self.workers[here] = _Worker(process, task, place)
-        return bool(self.workers)
+        """Hand out tasks while places are free and tasks are left; return whether any process is at work."""
+        busy = sum(worker.task is not None for worker in self.workers.values())
+        while busy < self.places.jobs and (task := next(tasks, None)) is not None:
+            connection = self._free()
+            self.workers[connection].task = task
+            connection.send(task)
+            busy += 1
+        return busy > 0
 
     def hear(self, connection: Connection) -> None:
         """Answer one message of a process."""
@@ -93,25 +93,24 @@ class _Desk:
         try:
             message = connection.recv()
         except EOFError:
-            worker.process.join()
             self._drop(connection)
             raise SegueError(
-                f"the process of trial {worker.task.number} died (exit code {worker.process.exitcode}); with too "
-                "little memory, lower --jobs; add --resume to go on"
+                f"the process of {_title(worker)} died (exit code {worker.process.exitcode}); with too little memory, "
+                "lower --jobs; add --resume to go on"
             ) from None
-        if isinstance(message, Step):
-            worker.note = f"trial {worker.task.number + 1}: {message.note}"
-            self._show()
-        elif isinstance(message, Trial):
-            self._drop(connection)
-            self.keep(message)
-            self.kept += 1
-            self._show()
-        elif isinstance(message, BaseException):
+        if isinstance(message, BaseException):
             self._drop(connection)
             raise message
+        if isinstance(message, Step):
+            worker.note = f"{_title(worker)}: {message.note}"
+        elif isinstance(message, Trial):
+            worker.task, worker.note = None, ""
+            self.keep(message)
+            self.kept += 1
         else:
-            connection.send(self.report(worker.task.number, *message))
+            connection.send(self.report(*message))
+        notes = "; ".join(worker.note for worker in self.workers.values() if worker.note)
+        self.progress(Step("trials", self.kept, None, "kept", notes))
 
     def stop_all(self) -> None:
         """Tell every process to save and end; wait until it has."""
@@ -132,32 +131,44 @@ class _Desk:
         except (EOFError, OSError):
             return
 
+    def _free(self) -> Connection:
+        """Return the connection to a process that is at nothing, a new one if need be."""
+        for connection, worker in self.workers.items():
+            if worker.task is None:
+                return connection
+        here, there = self.context.Pipe()
+        given = (there, self.train, self.places, len(self.workers))
+        process = self.context.Process(target=_work, args=given)
+        process.start()
+        there.close()
+        self.workers[here] = _Worker(process)
+        return here
+
     def _drop(self, connection: Connection) -> None:
         worker = self.workers.pop(connection)
         worker.process.join()
         connection.close()
 
-    def _show(self) -> None:
-        notes = "; ".join(worker.note for worker in self.workers.values() if worker.note)
-        self.progress(Step("trials", self.kept, None, "kept", notes))
+
+def _title(worker: _Worker) -> str:
+    return "no trial" if worker.task is None else f"trial {worker.task.number}"
 
 
-def _work(connection: Connection, train: Train, task: Task, places: Places, place: int) -> None:
-    """Train one trial and say what came of it; the body of a process."""
+def _work(connection: Connection, train: Train, places: Places, place: int) -> None:
+    """Train one task after another and say what came of each; the body of a process."""
     if places.devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(place % places.devices)
     else:
-        import torch
-
         torch.set_num_threads(max(1, places.threads // places.jobs))
     try:
-        connection.send(train_trial(train, task, _asking(connection), _showing(connection)))
+        while isinstance(task := connection.recv(), Task):
+            connection.send(train_trial(train, task, _asking(connection), _showing(connection)))
     except (KeyboardInterrupt, SegueError) as error:
         connection.send(error)
-    except BrokenPipeError:
+    except (BrokenPipeError, EOFError):
         return  # nobody listens any more: what is on disk is gone on with later
     except BaseException:
-        connection.send(RuntimeError(f"trial {task.number}:\n{traceback.format_exc()}"))
+        connection.send(RuntimeError(traceback.format_exc()))
     finally:
         connection.close()
 
@@ -170,7 +181,7 @@ def _visible(device: int) -> str:
 
 def _asking(connection: Connection) -> Report:
     def report(number: int, epoch: int, value: float) -> bool:
-        connection.send((epoch, value))
+        connection.send((number, epoch, value))
         answer: Any = connection.recv()
         if answer == _STOP:
             raise KeyboardInterrupt
