@@ -142,7 +142,9 @@ def test_no_test_target_is_read(tmp_path, monkeypatch):
         folder.mkdir()
         monkeypatch.chdir(folder)  # so that the paths in the result are the same
         poisoned(Path("store"), tmp_path / "source", place)
-        result = api.tune("store", "out", trials=2, overrides=CHANGES, device="cpu", precision="fp32")
+        given = {"overrides": CHANGES, "device": "cpu", "precision": "fp32", "keep_weights": True}
+        result = api.tune("store", "out", trials=2, **given)
+        assert sorted(path.name for path in Path("out/runs").iterdir()) == ["00000", "00001"]
         kept = read_json(Path("out/result.json"))
         assert all(trial.pop("seconds") > 0 for trial in kept["trials"])
         files = [Path("out", name).read_bytes() for name in ("best.toml", "history.svg", "importance.svg")]

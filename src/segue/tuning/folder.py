@@ -100,15 +100,16 @@ class TuneFolder:
         """Write a trial that has ended; from here on it is never trained again."""
         write_json(self.path / "trials" / f"{trial.number:05d}.json", trial.to_json())
 
-    def clean(self, *, keep_weights: bool) -> None:
-        """Remove what kills leave behind and the runs of trials that have ended, but the best one's.
+    def sweep(self) -> None:
+        """Remove the half-made folders that a kill leaves behind; only while no trial trains."""
+        for path in (self.path / "runs").iterdir():
+            if not path.name.isdigit():
+                shutil.rmtree(path, ignore_errors=True)
 
-        `keep_weights` leaves the runs of all trials that have ended.
-        """
+    def drop_runs(self) -> None:
+        """Remove the runs of the trials that have ended, but the best one's."""
         ended = self.trials()
         best = best_of(ended.values())
-        for path in (self.path / "runs").iterdir():
-            number = int(path.name) if path.name.isdigit() else None
-            over = number in ended and not keep_weights and (best is None or number != best.number)
-            if number is None or over:
-                shutil.rmtree(path, ignore_errors=True)
+        for number in ended:
+            if best is None or number != best.number:
+                shutil.rmtree(self.run(number), ignore_errors=True)

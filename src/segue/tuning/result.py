@@ -104,9 +104,7 @@ def _recipe_text(plan: Plan, best: Trial, simulated: bool) -> str:
 
 def _notes(plan: Plan, best: Trial) -> list[str]:
     """Return what a reader of the best trial should bear in mind."""
-    notes = [
-        "Chosen as the highest of many, so its validation HR@10 is too high by chance; the test targets are unread."
-    ]
+    notes = ["Chosen as the highest of many, so this HR@10 tends to be too high; the test targets are unread."]
     if not best.converged:
         notes.append("The best trial met its epoch cap, not converged: it might have gone on rising (--epochs).")
     for dimension in plan.space:

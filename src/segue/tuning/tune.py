@@ -34,14 +34,15 @@ def tune(
         Interrupted: Ctrl-C; what has ended is kept, what trains is saved.
         NonFiniteError: every trial failed.
     """
-    folder.clean(keep_weights=keep_weights)
+    folder.sweep()
     for trial in folder.trials().values():  # what a kill kept from the search
         plan.search.end(trial)
 
     def keep(trial: Trial) -> None:
         folder.keep(trial)
         plan.search.end(trial)
-        folder.clean(keep_weights=keep_weights)
+        if not keep_weights:
+            folder.drop_runs()
 
     tasks = _tasks(folder, plan)
     try:
@@ -56,6 +57,8 @@ def tune(
         ) from None
     trials = folder.trials()
     _check_any(trials)
+    if not keep_weights:
+        folder.drop_runs()
     return write_result(folder, plan, trials)
 
 

@@ -107,6 +107,21 @@ def test_ctrl_c_says_how_to_go_on_a_crash_repeats_and_a_finished_search_stays_as
     assert (out / "result.json").read_bytes() == before
 
 
+def test_runs_of_ended_trials_go_but_the_best_and_those_at_work_stay(store, tmp_path):
+    folder = grid_folder(store, tmp_path / "out")
+    for number, value in enumerate((0.2, 0.4, 0.3)):
+        folder.run(number).mkdir()
+        folder.keep(told(number, value, {}))
+    folder.run(3).mkdir()
+    begun = tmp_path / "out" / "runs" / ".00004.x.part"  # another process makes it, and will rename it
+    begun.mkdir()
+    folder.drop_runs()
+    left = {path.name for path in begun.parent.iterdir()}
+    assert left == {"00001", "00003", begun.name}
+    folder.sweep()
+    assert {path.name for path in begun.parent.iterdir()} == left - {begun.name}
+
+
 def test_one_process_at_a_time(store, tmp_path):
     folder = grid_folder(store, tmp_path / "out")
     with folder.locked(), pytest.raises(InputError, match="at work"), TuneFolder.open(tmp_path / "out").locked():
