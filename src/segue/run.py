@@ -1,4 +1,4 @@
-"""`python -m segue.run`: simulate, train and evaluate with argparse, for machines without Polars or cyclopts.
+"""`python -m segue.run`: simulate, train, tune and evaluate with argparse, for machines without Polars or cyclopts.
 
 stdout is the result (one JSON document), stderr progress and messages. Exit codes: 0 done, 1 failed, 2 usage or
 bad input, 130 interrupted.
@@ -44,7 +44,7 @@ class Lines:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the three verbs."""
+    """Return the parser of the verbs."""
     how = argparse.ArgumentParser(add_help=False)  # before the verb or after it
     how.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress, only errors")
     how.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help="an error shows its traceback")
@@ -53,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     _add_simulate(verbs.add_parser("simulate", help="write a simulated store", parents=[how]))
     _add_train(verbs.add_parser("train", help="train a recipe on a store", parents=[how]))
+    _add_tune(verbs.add_parser("tune", help="search a recipe's numbers on the validation tracks", parents=[how]))
     _add_evaluate(verbs.add_parser("evaluate", help="measure a run on its held-out tracks", parents=[how]))
     return parser
 
@@ -80,6 +81,23 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--overwrite", action="store_true")
 
 
+def _add_tune(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("store")
+    verb.add_argument("out")
+    verb.add_argument("--recipe")
+    verb.add_argument("--grid", choices=["paper"], help="44 trainings; needs no Optuna")
+    verb.add_argument("--trials", type=int, help="so many points proposed by Optuna")
+    verb.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    verb.add_argument("--epochs", type=int)
+    verb.add_argument("--seed", type=int)
+    verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    verb.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    verb.add_argument("--jobs", type=int, help="trials that train at a time; by default one a GPU, one on a CPU")
+    verb.add_argument("--keep-weights", action="store_true", help="keep the run of every trial")
+    verb.add_argument("--resume", action="store_true")
+    verb.add_argument("--overwrite", action="store_true")
+
+
 def _add_evaluate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("run")
     verb.add_argument("store")
@@ -102,13 +120,26 @@ def run_simulate(given: argparse.Namespace, progress: Progress) -> Outcome:
 
 def run_train(given: argparse.Namespace, progress: Progress) -> Outcome:
     """Return how training ended."""
-    overrides = dict(parse_override(text) for text in given.overrides)
-    if given.seed is not None:
-        overrides["training.seed"] = given.seed
+    overrides = _overrides(given, "seed")
     names = ("recipe", "device", "precision", "plain", "resume", "overwrite")
     values = {name: getattr(given, name) for name in names}
     result = api.train(given.store, given.run, overrides=overrides, progress=progress, **values)
     return {**vars(result), "path": str(result.path), "converged": result.converged}, None
+
+
+def run_tune(given: argparse.Namespace, progress: Progress) -> Outcome:
+    """Return what the search found."""
+    names = ("recipe", "grid", "trials", "device", "precision", "jobs", "keep_weights", "resume", "overwrite")
+    values = {name: getattr(given, name) for name in names}
+    overrides = _overrides(given, "epochs", "seed")
+    return api.tune(given.store, given.out, overrides=overrides, progress=progress, **values), None
+
+
+def _overrides(given: argparse.Namespace, *short: str) -> dict[str, Any]:
+    """Return the dotted keys that are replaced; the options `short` stand for keys of [training]."""
+    values = {f"training.{name}": getattr(given, name) for name in short}
+    replaced = {key: value for key, value in values.items() if value is not None}
+    return dict(parse_override(text) for text in given.overrides) | replaced
 
 
 def run_evaluate(given: argparse.Namespace, progress: Progress) -> Outcome:
@@ -122,6 +153,7 @@ def run_evaluate(given: argparse.Namespace, progress: Progress) -> Outcome:
 VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Progress], Outcome]]] = {
     "simulate": run_simulate,
     "train": run_train,
+    "tune": run_tune,
     "evaluate": run_evaluate,
 }
 

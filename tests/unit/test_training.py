@@ -11,7 +11,7 @@ import torch
 from segue import api
 from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
-from segue.errors import InputError, NonFiniteError
+from segue.errors import InputError, Interrupted, NonFiniteError
 from segue.recipes import load_recipe
 from segue.store import StoreWriter
 from segue.store.writer import SessionColumns
@@ -90,6 +90,29 @@ def test_training_stops_when_validation_has_not_risen_for_patience_epochs(store,
     assert (result.stopped, result.converged, result.epochs, result.best_epoch) == ("patience", True, 4, 2)
     assert result.metrics == {"hr@10": 0.3}
     assert load_run(tmp_path / "run").best["epoch"] == 2
+
+
+def test_stop_is_asked_after_each_epoch_and_its_answer_outlives_an_interrupt(store, tmp_path):
+    recipe, asked = small_recipe(training__epochs=5, training__patience=9), []
+
+    def stop(epoch, metrics):
+        asked.append((epoch, metrics["hr@10"]))
+        return epoch == 2
+
+    def interrupt(step):
+        if step.stage == "epoch" and step.done == 2:
+            raise KeyboardInterrupt
+
+    result = fit(store, tmp_path / "whole", recipe, CPU, scripted([0.3, 0.2, 0.9]), stop=stop)
+    assert (result.stopped, result.converged, result.epochs, result.best_epoch) == ("pruned", False, 2, 1)
+    assert asked == [(1, 0.3), (2, 0.2)]
+    with pytest.raises(Interrupted):
+        fit(store, tmp_path / "cut", recipe, CPU, scripted([0.3, 0.2, 0.9]), interrupt, stop)
+    resumed = FitOptions("cpu", "fp32", resume=True)
+    assert fit(store, tmp_path / "cut", recipe, resumed, scripted([0.9]), stop=stop).stopped == "pruned"
+    assert len(asked) == 4
+    for name in ("best/weights.safetensors", "last/weights.safetensors", "metrics.jsonl", "state.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
 
 def test_best_weights_are_those_of_the_best_epoch(store, tmp_path):

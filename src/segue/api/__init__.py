@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segue.api.prepare import prepare_mssd, prepare_ratings, prepare_table
     from segue.api.simulate import simulate
     from segue.api.train import train
+    from segue.api.tune import tune
 
 _HOMES: Final = {
     "Recommender": "segue.api.load",
@@ -27,6 +28,7 @@ _HOMES: Final = {
     "prepare_table": "segue.api.prepare",
     "simulate": "segue.api.simulate",
     "train": "segue.api.train",
+    "tune": "segue.api.tune",
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "prepare_table",
     "simulate",
     "train",
+    "tune",
 ]
 
 

@@ -14,7 +14,7 @@ from segue.evaluation import Validation
 from segue.progress import Progress, silent
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
-from segue.training import FitOptions, FitResult, fit
+from segue.training import FitOptions, FitResult, Stop, fit
 
 DEFAULT_RECIPE: Final = "paper-causal-s-plus-track"
 
@@ -31,13 +31,15 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
+    stop: Stop | None = None,
 ) -> FitResult:
     """Train a recipe on a store into the folder `run`; return epochs, best epoch, why it stopped, and metrics.
 
     `recipe` is a name (`segue recipes`), a TOML file or a `Recipe`; `overrides` maps dotted keys to values, e.g.
     `{"training.epochs": 3}`. Validation HR@10 (sampled) is measured each epoch and decides when to stop. `resume`
     goes on with an interrupted run by its own recipe; a recipe that is named must be that one. `plain` takes the slow
-    path that the fast ones of each device are tested against.
+    path that the fast ones of each device are tested against. `stop(epoch, metrics)` is asked after each epoch's
+    validation: True ends training there.
 
     Raises:
         InputError: no such store or recipe, a refused key, an existing folder, nothing to train on, or both `resume`
@@ -48,7 +50,7 @@ def train(
     if resume and overwrite:
         raise InputError("--resume goes on with a run, --overwrite replaces it; leave one of them out")
     opened = store if isinstance(store, Store) else Store(store)
-    resolved = _resolve(recipe, overrides, run if resume else None)
+    resolved = resolve_recipe(recipe, overrides, run if resume else None)
 
     validation: list[Validation] = []  # made when first asked for: `fit` knows the split and the device
 
@@ -59,10 +61,10 @@ def train(
         return validation[0].measure(encoder)
 
     options = FitOptions(device=device, precision=precision, plain=plain, resume=resume, overwrite=overwrite)
-    return fit(opened, run, resolved, options, validate, progress)
+    return fit(opened, run, resolved, options, validate, progress, stop)
 
 
-def _resolve(
+def resolve_recipe(
     recipe: str | Path | Recipe | None, overrides: Mapping[str, Any] | None, resumed: str | Path | None
 ) -> Recipe:
     """Return the recipe to train: the one named, else that of the run to resume, else the default."""

@@ -29,6 +29,8 @@ from segue.training.trainer import Trainer
 
 Validate = Callable[[Split, Encoder], Mapping[str, float]]
 """Validation metrics of an encoder (in eval mode); at least 'hr@10' where early stopping is wanted."""
+Stop = Callable[[int, Mapping[str, float]], bool]
+"""Told the epoch just closed (from 1) and its validation metrics; True ends training there."""
 _LOOK_EVERY: Final = 20
 """Steps between two looks at the loss on a CPU."""
 _LOOK_EVERY_S: Final = 2.0
@@ -55,13 +57,14 @@ class FitResult:
     epochs: int
     """Epochs trained."""
     best_epoch: int
-    stopped: Literal["patience", "cap"]
+    stopped: Literal["patience", "cap", "pruned"]
+    """No better epoch for long enough, the epoch cap, or `stop` said so."""
     metrics: dict[str, float | None]
     """Validation metrics of the best epoch."""
 
     @property
     def converged(self) -> bool:
-        """False where the epoch cap ended it: such a run carries no verdict (method, section 5)."""
+        """False where the epoch cap or `stop` ended it: such a run carries no verdict (method, section 5)."""
         return self.stopped == "patience"
 
 
@@ -72,8 +75,12 @@ def fit(
     options: FitOptions | None = None,
     validate: Validate | None = None,
     progress: Progress = silent,
+    stop: Stop | None = None,
 ) -> FitResult:
     """Train `recipe` on `store` into the run folder `path` and return how it ended.
+
+    `stop` is asked after each epoch, before its checkpoint, which keeps the answer: a resumed run asks again only about
+    epochs that it trains again.
 
     With `resume` a killed run goes on and reaches the bytes of an uninterrupted one (one machine, torch version and
     thread count); a finished one is left as it is. The global random state is as before afterwards.
@@ -101,23 +108,25 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), Interrupts() as interrupts:
         trainer = Trainer(store, split, recipe, device, bf16=precision == "bf16", plain=options.plain)
         run.check_disk(trainer.weight_bytes())
-        return _Fitting(run, trainer, split, validate, progress, interrupts).run_all()
+        watch = _Watch(validate, stop, progress)
+        return _Fitting(run, trainer, split, watch, interrupts).run_all()
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """What the caller of `fit` wants to be asked and told."""
+
+    validate: Validate | None
+    stop: Stop | None
+    progress: Progress
 
 
 class _Fitting:
     """One call of `fit`, epoch after epoch."""
 
-    def __init__(
-        self,
-        run: RunFolder,
-        trainer: Trainer,
-        split: Split,
-        validate: Validate | None,
-        progress: Progress,
-        interrupts: Interrupts,
-    ) -> None:
+    def __init__(self, run: RunFolder, trainer: Trainer, split: Split, watch: _Watch, interrupts: Interrupts) -> None:
         self.run, self.trainer, self.split = run, trainer, split
-        self.validate, self.progress, self.interrupts = validate, progress, interrupts
+        self.watch, self.progress, self.interrupts = watch, watch.progress, interrupts
         self.config = trainer.recipe.training
         self.num_sessions = len(split.train_begin)
         self.best: dict[str, Tensor] | None = None
@@ -161,6 +170,7 @@ class _Fitting:
         times = {"train_s": trained - begun, "validate_s": time.monotonic() - trained}
         self.run.append("timings", {"epoch": epoch, **{name: round(value, 3) for name, value in times.items()}})
         board.add({**numbers, **times}, epoch)
+        self.at.pruned = self.watch.stop is not None and self.watch.stop(epoch, validation)
         if time.monotonic() - self.saved_at >= 60.0 * self.config.checkpoint_minutes:
             self._checkpoint("running")
         self._report(f"loss {named['loss']:.4f}, " + ", ".join(f"{k} {v:.4f}" for k, v in validation.items()))
@@ -195,11 +205,11 @@ class _Fitting:
         return due
 
     def _validated(self) -> dict[str, float]:
-        if self.validate is None:
+        if self.watch.validate is None:
             return {}
         encoder = self.trainer.encoder.eval()
         with torch.no_grad():
-            return dict(self.validate(self.split, encoder))
+            return dict(self.watch.validate(self.split, encoder))
 
     def _check_finite(self) -> None:
         if not self.trainer.finite():

@@ -24,6 +24,8 @@ class Progressed:
     best_epoch: int = 0
     """Epoch with the highest HR@10, the earliest of equals; 0 before the first."""
     best_metrics: dict[str, float | None] = field(default_factory=dict)
+    pruned: bool = False
+    """Whether the caller's `stop` ended it."""
 
     def close_epoch(self, validation: Mapping[str, float]) -> bool:
         """Count one epoch with its validation metrics; return whether it is the best so far.
@@ -46,11 +48,16 @@ class Progressed:
             self.best_epoch, self.best_metrics = self.epoch, plain_numbers(validation)
         return better
 
-    def stopped(self, epochs: int, patience: int) -> Literal["patience", "cap"] | None:
-        """Return why training ends here: no better epoch for `patience`, or `epochs` reached; None: it goes on."""
+    def stopped(self, epochs: int, patience: int) -> Literal["patience", "cap", "pruned"] | None:
+        """Return why training ends here; None: it goes on.
+
+        No better epoch for `patience`, `epochs` reached, or else the caller's word.
+        """
         if self.epoch - self.best_epoch >= patience:
             return "patience"
-        return "cap" if self.epoch >= epochs else None
+        if self.epoch >= epochs:
+            return "cap"
+        return "pruned" if self.pruned else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the document from which `Progressed(**document)` is equal."""

@@ -1,0 +1,157 @@
+"""A search by Optuna: TPE proposes, the median of earlier trials prunes, a journal remembers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final, final
+
+from segue.errors import FormatError, InputError
+from segue.tuning.search import Search
+from segue.tuning.space import Dimension
+from segue.tuning.trial import Trial
+
+NAME: Final = "segue"
+"""Of the study in the journal."""
+RANDOM_TRIALS: Final = 10
+"""Random points before TPE models what was found (Optuna's default); the recipe's own point counts among them."""
+JUDGES: Final = 5
+"""Trials that must have finished before one is pruned."""
+PATIENT_EPOCHS: Final = 3
+"""Epochs of a trial that are never pruned: a low learning rate rises late."""
+FEWEST: Final = 3
+"""Finished trials that must have come as far as an epoch for their median to prune there."""
+TOP: Final = 0.25
+"""PED-ANOVA tells what sets this share of the finished trials, the best, apart from all."""
+
+
+def require_optuna() -> Any:
+    """Return the package.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise InputError(
+            "--trials needs Optuna: install the extra 'tune' (pip install 'segue[tune]'); --grid paper needs none"
+        ) from None
+    return optuna
+
+
+@final
+class OptunaSearch(Search):
+    """Points by the tree-structured Parzen estimator (Bergstra et al. 2011), one stream of random numbers a trial.
+
+    The study lies in a journal of JSON lines (Optuna's own snapshots are pickled, but belong to another storage). Trial
+    0 is the recipe's own point. The proposal of trial n is a function of the seed, n and the trials that have ended,
+    so that a killed search, one trial at a time, goes on as it would have.
+    """
+
+    def __init__(self, journal: Path, space: Sequence[Dimension], seed: int, jobs: int = 1) -> None:
+        """`jobs`: trials that train at a time; above 1, TPE takes running ones for bad, so that they differ.
+
+        Raises:
+            InputError: Optuna is not installed.
+            FormatError: the journal is damaged.
+        """
+        self._optuna = require_optuna()
+        self._space, self._seed, self._jobs = space, seed, jobs
+        self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
+        _mend(journal)
+        self._study = self._opened(journal)
+
+    def propose(self, number: int) -> dict[str, float]:
+        """Return the point of trial `number`: the one it had when it was killed, or a new one."""
+        self._study.sampler = self._sampler(number)
+        known = self._known()
+        begun = number < len(known) and known[number].state != self._optuna.trial.TrialState.WAITING
+        trial = self._trial(number) if begun else self._study.ask()
+        assert trial.number == number
+        return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self._space}
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Return whether the trial's best so far is below the median of the finished trials at that epoch.
+
+        An epoch trained again after a kill that was not the last one reported was not pruned before, and is not now.
+        """
+        known = self._known()[number]
+        if known.state.is_finished() or (known.last_step is not None and epoch < known.last_step):
+            return False
+        trial = self._trial(number)
+        if epoch not in known.intermediate_values:
+            trial.report(value, epoch)
+        return bool(trial.should_prune())
+
+    def end(self, trial: Trial) -> None:
+        """Tell the study, unless it knows."""
+        states = self._optuna.trial.TrialState
+        state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
+        if not self._known()[trial.number].state.is_finished():
+            self._study.tell(trial.number, trial.value if trial.state == "finished" else None, state)
+
+    def importance(self, trials: Collection[Trial]) -> dict[str, Any]:
+        """Return PED-ANOVA of the finished trials (Watanabe et al. 2023), scaled to add up to 1.
+
+        No values for fewer than two finished trials, or where all reach the same.
+        """
+        method = f"PED-ANOVA: what sets the best {TOP:.0%} of finished trials apart"
+        values = {trial.value for trial in trials if trial.state == "finished"}
+        if len(values) < 2:
+            return {"method": method, "values": {}}
+        evaluator = self._optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few trials: the table says how many
+            found = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return {"method": method, "values": {name: float(value) for name, value in found.items()}}
+
+    def _opened(self, journal: Path) -> Any:
+        """Return the study of the journal; a new one begins with the recipe's own point, where the ranges hold it."""
+        optuna = self._optuna
+        pruner = optuna.pruners.MedianPruner(JUDGES, PATIENT_EPOCHS, n_min_trials=FEWEST)
+        sampler = self._sampler(0)
+        try:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+            study = optuna.create_study(
+                storage=storage,
+                study_name=NAME,
+                direction="maximize",
+                sampler=sampler,
+                pruner=pruner,
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError) as error:
+            raise FormatError(
+                f"{journal} is no journal of Optuna's ({error}); search anew in another folder"
+            ) from error
+        if not study.trials:
+            own = {d.name: d.own for d in self._space if d.holds(d.own)}
+            study.enqueue_trial(own)
+        return study
+
+    def _sampler(self, number: int) -> Any:
+        seed = (self._seed * 1_000_003 + number) % 2**32
+        return self._optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed, constant_liar=self._jobs > 1)
+
+    def _trial(self, number: int) -> Any:
+        return self._optuna.trial.Trial(self._study, self._known()[number]._trial_id)
+
+    def _known(self) -> list[Any]:
+        return list(self._study.get_trials(deepcopy=False))
+
+
+def _mend(journal: Path) -> None:
+    """Take from a journal what a kill left: the lock, and a last line that is not whole.
+
+    Only the process that holds the search's folder may do this.
+    """
+    for lock in journal.parent.glob(f"{journal.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if journal.is_file():
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with journal.open("rb+") as file:
+                file.truncate(whole)

@@ -1,0 +1,132 @@
+"""What may be tuned in a recipe, and how a point of that space becomes a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+
+from segue.config import override
+from segue.errors import InputError
+from segue.recipes import Recipe, SkipContrastive, recipe_from_tables
+
+Parameters = Mapping[str, float]
+"""A point of a search space: the value of each of its dimensions by name."""
+
+RATE: Final = "learning_rate"
+RATIO: Final = "ratio"
+TAU: Final = "tau"
+DROPOUT: Final = "dropout"
+TITLES: Final = {RATE: "learning rate", RATIO: "alpha / beta", TAU: "tau", DROPOUT: "dropout"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One number of a recipe that may be tuned."""
+
+    name: str
+    key: str
+    """Dotted key of the recipe, as `--set` takes it."""
+    low: float
+    high: float
+    log: bool
+    """Whether ratios of values count, rather than differences."""
+    own: float
+    """What the recipe itself says."""
+
+    def holds(self, value: float) -> bool:
+        """Return whether `value` lies in the range, its ends included."""
+        return self.low <= value <= self.high
+
+
+def search_space(recipe: Recipe, fixed: Collection[str] = ()) -> tuple[Dimension, ...]:
+    """Return the dimensions that `recipe` has, without those whose key is in `fixed`.
+
+    Learning rate, 1e-4 to 1e-2: the paper's grid ends at .005, the value it names, so the range goes past it. Ratio of
+    alpha and beta, 1/4 to 4: that of the paper's grid. tau, .05 to .5: the range of the method's ablations. Dropout, 0
+    to .5. Ratio and tau belong to the skip_contrastive term: a recipe without it has neither, and where other terms
+    stand beside it, they keep their weights.
+
+    Raises:
+        InputError: nothing is left to tune.
+    """
+    found = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, True, recipe.training.learning_rate)]
+    place = next((i for i, term in enumerate(recipe.terms) if isinstance(term, SkipContrastive)), None)
+    if place is not None:
+        term = recipe.terms[place]
+        ratio = term.weight / recipe.next_track.weight
+        found.append(Dimension(RATIO, f"terms.{place}.weight", 0.25, 4.0, True, ratio))
+        found.append(Dimension(TAU, f"terms.{place}.temperature", 0.05, 0.5, True, term.temperature))
+    if any(part.name == "dropout" for part in fields(recipe.encoder)):
+        found.append(Dimension(DROPOUT, "encoder.dropout", 0.0, 0.5, False, recipe.encoder.dropout))
+    space = tuple(dimension for dimension in found if dimension.key not in fixed)
+    if not space:
+        raise InputError(f"--set names all that can be tuned ({', '.join(d.key for d in found)}); leave one out")
+    return space
+
+
+def changes(recipe: Recipe, space: Collection[Dimension], parameters: Parameters) -> dict[str, float]:
+    """Return the dotted keys that make `recipe` the one of `parameters`.
+
+    A ratio becomes alpha = ratio x beta with the recipe's own beta: the total divides by alpha + beta, so that alpha
+    and beta matter by their ratio alone (method, section 4).
+    """
+    keys = {dimension.name: dimension.key for dimension in space}
+    scale = {RATIO: recipe.next_track.weight}
+    return {keys[name]: value * scale.get(name, 1.0) for name, value in parameters.items()}
+
+
+def tuned(recipe: Recipe, space: Collection[Dimension], parameters: Parameters, name: str | None = None) -> Recipe:
+    """Return `recipe` with the values of `parameters`, under a new `name` if given."""
+    tables: dict[str, Any] = override(recipe.to_tables(), changes(recipe, space, parameters))
+    return recipe_from_tables(tables | {"name": name or recipe.name}, f"recipe {recipe.name}")
+
+
+PAPER_RATES: Final = (1e-4, 5e-4, 1e-3, 5e-3)
+PAPER_WEIGHTS: Final = (0.25, 0.5, 0.75, 1.0)
+"""Of alpha and of beta: 16 pairs, 11 ratios."""
+
+
+def paper_ratios() -> list[float]:
+    """Return the distinct alpha / beta of the paper's weights, ascending.
+
+    >>> [round(ratio, 3) for ratio in paper_ratios()]
+    [0.25, 0.333, 0.5, 0.667, 0.75, 1.0, 1.333, 1.5, 2.0, 3.0, 4.0]
+    """
+    return sorted({alpha / beta for alpha in PAPER_WEIGHTS for beta in PAPER_WEIGHTS})
+
+
+def paper_grid(recipe: Recipe, space: Collection[Dimension]) -> list[dict[str, float]]:
+    """Return the paper's grid: 4 learning rates x 11 ratios (method, section 4), 44 points.
+
+    S- has no ratio. The same budget is the same number of trainings: 44 learning rates instead, the paper's four and,
+    between neighbours of them, values evenly spaced in the logarithm. (Eleven seeds a rate would cost as much, but
+    choose a lucky seed rather than a rate.)
+
+    Raises:
+        InputError: `space` lacks what the grid varies, since `--set` holds it fixed.
+    """
+    varied = [d for d in search_space(recipe) if d.name in (RATE, RATIO)]
+    for dimension in varied:
+        if dimension.name not in {d.name for d in space}:
+            raise InputError(f"--grid paper varies {dimension.key}; leave its --set out, or use --trials N")
+    ratios = paper_ratios()
+    if len(varied) > 1:
+        return [{RATE: rate, RATIO: ratio} for rate in PAPER_RATES for ratio in ratios]
+    return [{RATE: rate} for rate in _finer_rates(len(PAPER_RATES) * len(ratios))]
+
+
+def _finer_rates(count: int) -> list[float]:
+    """Return `count` rates from the lowest to the highest of the paper's, those among them."""
+    logs = np.log(PAPER_RATES)
+    places = np.rint((count - 1) * (logs - logs[0]) / (logs[-1] - logs[0]))
+    rates = np.exp(np.interp(np.arange(count), places, logs))
+    rounded = [float(f"{rate:.3g}") for rate in rates]
+    assert set(PAPER_RATES) <= set(rounded)
+    return rounded
+
+
+GRIDS: Final = {"paper": paper_grid}
+"""Grids of `--grid NAME`."""
