@@ -12,9 +12,12 @@ import torch
 from segue.batches.data import SessionData, Window
 from segue.batches.negatives import draw_per_session, draw_shared
 from segue.batches.order import epoch_order
+from segue.batches.popularity import TrainingRows
 from segue.batches.split import DataConfig, split_store
 from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
 from segue.store import UNKNOWN, Store
+from segue.training.trainer import Trainer
+from small_recipes import small_recipe
 from stores import tiny_store
 
 
@@ -37,9 +40,10 @@ def test_changed_held_out_rows_leave_training_bytes(tmp_path):
         data = SessionData.load(each, split, "cpu")
         window = data.training_window(torch.arange(data.num_training), 9)
         negatives = draw_per_session(window, torch.from_numpy(split.candidates).long(), 30, torch.Generator())
+        popular = TrainingRows.of(data).draw((7, 9), torch.Generator())
         arrays = (split.training_counts, split.candidates, split.input_row, split.train_begin, split.train_end)
         seen.append([x.tobytes() for x in arrays])
-        seen[-1] += [x.numpy().tobytes() for x in (window.tracks, window.strength, window.valid, negatives)]
+        seen[-1] += [x.numpy().tobytes() for x in (window.tracks, window.strength, window.valid, negatives, popular)]
     assert seen[0] == seen[1]
 
 
@@ -66,6 +70,39 @@ def test_per_session_negatives_are_uniform_outside_the_window():
         assert values.tolist() == free
         assert counts.tolist() == pytest.approx([20_000 / len(free)] * len(free), rel=0.06)
     assert set(draw_shared(candidates, 500, torch.Generator()).tolist()) == set(candidates.tolist())
+
+
+def test_popularity_draws_are_uniform_over_training_rows_and_no_others(tmp_path):
+    store = tiny_store(tmp_path / "store", tracks=200)
+    split = split_store(store, DataConfig(max_len=8))
+    rows = TrainingRows.of(SessionData.load(store, split, "cpu"))
+    expected = np.bincount(np.asarray(store.tracks)[split.training_rows], minlength=store.num_tracks + 3)
+    assert rows.total == expected.sum()
+    drawn = rows.draw((300, 400), torch.Generator().manual_seed(0))
+    found = np.bincount(drawn.flatten().numpy(), minlength=len(expected))
+    assert ((found > 0) == (expected > 0)).all(), "a held-out track that never trains is never drawn, all others are"
+    share = expected / expected.sum()
+    assert np.abs(found / found.sum() - share).max() < 5 * np.sqrt(share.max() / found.sum())
+    alone = dataclasses.replace(rows, tracks=torch.arange(len(rows.tracks)))
+    assert set(alone.draw((20_000,), torch.Generator()).tolist()) == set(split.training_rows.tolist())
+
+
+@pytest.mark.parametrize("ablation", ["cross_session", "random_negatives", "random_positive"])
+def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
+    """Weights after two steps keep their bytes."""
+    store = tiny_store(tmp_path / "store")
+    weights = []
+    for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
+        recipe = small_recipe("paper-causal-s-plus-session", terms__0__ablation=ablation, data__vocabulary="training")
+        split = split_store(each, recipe.data)
+        with torch.random.fork_rng():
+            trainer = Trainer(each, split, recipe, torch.device("cpu"), bf16=False)
+            for index in trainer.begin(torch.arange(16), 2).split(8):
+                trainer.step(index)
+            trainer.settle()
+        weights.append(trainer.weights().values())
+    for one, other in zip(*weights, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_processes_share_an_epoch_out():

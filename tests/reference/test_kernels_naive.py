@@ -218,17 +218,24 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
     _close(follower._table, naive._table, 1e-4)
 
 
-CASES = [
-    ("paper-causal-s-plus-track", "shared"),
-    ("paper-cloze-s-plus-session", "shared"),
-    ("paper-causal-s-plus-session", "full"),
-    ("paper-cloze-s-minus", "full"),
+CASES: list[tuple[str, str, dict[str, str]]] = [
+    ("paper-causal-s-plus-track", "shared", {}),
+    ("paper-cloze-s-plus-session", "shared", {}),
+    ("paper-causal-s-plus-session", "full", {}),
+    ("paper-cloze-s-minus", "full", {}),
+    ("paper-causal-s-plus-session", "shared", {"terms__0__ablation": "random_negatives"}),
+    ("paper-causal-s-plus-track", "shared", {"terms__0__ablation": "cross_session"}),
+    ("paper-cloze-s-plus-session", "full", {"terms__0__ablation": "cross_session"}),
 ]
+WHOLE_BATCHES = [case for case in CASES if not case[2] or "cloze" in case[0]]
+"""Numbers are drawn for each session of a batch, there or not: the causal kernel step has sessions that are not."""
 
 
-def _trained(path: Path, name: str, kind: str, *, plain: bool, bf16: bool = True, steps: int = 11) -> Trainer:
+def _trained(
+    path: Path, name: str, kind: str, term: dict[str, str], *, plain: bool, bf16: bool = True, steps: int = 11
+) -> Trainer:
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
-    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
+    recipe = small_recipe(name, **changes, **term, training__clip=0.5, training__learning_rate=1e-3)
     store = tiny_store(path, tracks=200)
     split, device = split_store(store, recipe.data), torch.device("cuda", 0)
     trainer = Trainer(store, split, recipe, device, bf16=bf16, plain=plain)
@@ -272,14 +279,14 @@ class _KernelStep(PackedStep):
         return self.encoder.states(rows, packing.position, attend)
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES)
+@pytest.mark.parametrize(("name", "kind", "term"), WHOLE_BATCHES)
 def test_a_step_of_the_kernels_trains_as_the_plain_one(
-    tmp_path: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, kind: str, term: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(skip_contrastive, "PRECISION", "ieee")
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
     changes |= {"encoder__position": "literal"}  # a session more in the batch would draw another offset
-    recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
+    recipe = small_recipe(name, **changes, **term, training__clip=0.5, training__learning_rate=1e-3)
     store = tiny_store(tmp_path / "store", tracks=200)
     found = []
     for plain in (True, False):
@@ -305,20 +312,20 @@ def test_a_step_of_the_kernels_trains_as_the_plain_one(
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
-@pytest.mark.parametrize(("name", "kind"), CASES)
-def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize(("name", "kind", "term"), CASES)
+def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str, term: dict[str, str]) -> None:
     """It is no further from float32 than twice what the plain path is in bf16, and a fiftieth of the way made.
 
     (Adam makes a whole step of a gradient that is nothing but rounding.)
     """
-    exact = _trained(tmp_path / "exact", name, kind, plain=True, bf16=False)
-    plain = _trained(tmp_path / "plain", name, kind, plain=True)
-    graph = _trained(tmp_path / "graph", name, kind, plain=False)
+    exact = _trained(tmp_path / "exact", name, kind, term, plain=True, bf16=False)
+    plain = _trained(tmp_path / "plain", name, kind, term, plain=True)
+    graph = _trained(tmp_path / "graph", name, kind, term, plain=False)
     assert plain._fast is None
     assert graph._fast is not None
     assert torch.equal(graph.generator.get_state(), plain.generator.get_state())
     torch.testing.assert_close(graph.sums, exact.sums, rtol=5e-3, atol=2e-3)
-    begun = _trained(tmp_path / "begun", name, kind, plain=True, steps=0).weights()
+    begun = _trained(tmp_path / "begun", name, kind, term, plain=True, steps=0).weights()
     for key, value in exact.weights().items():
         rounding, way = (float((other[key] - value).norm()) for other in (plain.weights(), begun))
         assert float((graph.weights()[key] - value).norm()) <= 2 * rounding + 0.02 * way, key
@@ -327,7 +334,8 @@ def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind:
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
-def test_the_graph_step_gives_the_same_bytes_twice(tmp_path: Path) -> None:
-    one, other = (_trained(tmp_path / str(turn), *CASES[0], plain=False).weights() for turn in range(2))
+@pytest.mark.parametrize("case", [CASES[0], *CASES[4:6]], ids=str)
+def test_the_graph_step_gives_the_same_bytes_twice(tmp_path: Path, case: tuple[str, str, dict[str, str]]) -> None:
+    one, other = (_trained(tmp_path / str(turn), *case, plain=False).weights() for turn in range(2))
     for key, value in one.items():
         assert torch.equal(other[key], value), key

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import typing
+
 import pytest
 
 from segue.config import dump_toml, parse_toml
 from segue.encoders import ENCODERS
 from segue.errors import InputError
+from segue.objectives.variants import ABLATIONS
 from segue.recipes import list_recipes, load_recipe, recipe_from_tables
+from segue.recipes.terms import Ablation
 
 PAPER = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
 
@@ -135,6 +139,57 @@ def test_a_shape_that_cannot_be_is_refused_and_named(kind, key, value):
 def test_a_wrong_key_or_value_is_refused_and_named(overrides, said):
     with pytest.raises(InputError, match=said):
         load_recipe("paper-causal-s-plus-track", overrides)
+
+
+VARIED = [
+    *[{"ablation": name} for name in typing.get_args(Ablation)],
+    {"anchors_of": "cross_session"},
+    {"anchors": "all", "listened_negatives": True, "positive_in_denominator": False},
+    {"drop_repeats": True, "prefix_context": True, "similarity": "exp_cosine"},
+]
+
+
+@pytest.mark.parametrize("options", VARIED, ids=str)
+def test_a_variant_of_the_term_survives_its_own_toml(options):
+    overrides = {f"terms.0.{key}": value for key, value in options.items()}
+    recipe = load_recipe("paper-cloze-s-plus-session", overrides)
+    term = recipe.terms[0]
+    assert {key: getattr(term, key) for key in options} == options
+    assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
+    assert term.is_correct == (options == {"ablation": "none"})
+
+
+def test_every_ablation_of_a_recipe_has_an_objective():
+    assert set(typing.get_args(Ablation)) == set(ABLATIONS)
+    assert load_recipe("paper-causal-s-plus-track", {"terms.0.weight": 2, "terms.0.temperature": 1}).terms[0].is_correct
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"similarity": "raw_cosine"}, "negative"),
+        ({"similarity": "exp_cosin"}, "exp_cosine"),
+        ({"ablation": "cross_sesion"}, "cross_session"),
+        ({"ablation": "cross_session", "anchors_of": "cross_session"}, "control"),
+        ({"ablation": "inverted", "anchors_of": "cross_session"}, "control"),
+        ({"ablation": "all_anchors", "anchors": "all"}, "anchors"),
+        ({"ablation": "random_negatives", "anchors": "all"}, "anchors"),
+        ({"anchors_of": "cross_session", "anchors": "all"}, "anchors"),
+        ({"ablation": "align_only", "positive_in_denominator": False}, "denominator"),
+        ({"ablation": "positive_not_in_denominator", "positive_in_denominator": False}, "denominator"),
+        ({"prefix_context": True, "context": "track"}, "session"),
+        ({"listened_negatives": 1}, "expected bool"),
+    ],
+)
+def test_terms_that_contradict_themselves_are_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        load_recipe("paper-cloze-s-plus-session", {f"terms.0.{key}": value for key, value in options.items()})
+
+
+def test_a_context_that_saw_neither_wants_a_masked_encoder():
+    with pytest.raises(InputError, match=r"terms\.0\.prefix_context.*cloze"):
+        load_recipe("paper-causal-s-plus-session", {"terms.0.prefix_context": True})
+    assert load_recipe("paper-cloze-s-plus-session", {"terms.0.prefix_context": True}).terms[0].prefix_context
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():

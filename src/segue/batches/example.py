@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class Example:
     target: Int[Tensor, "B L"]
     """Table row to predict; anything where `targets` is False."""
     targets: Bool[Tensor, "B L"]
+    drawn: Mapping[int, Tensor] = field(default_factory=dict)
+    """What the recipe's terms drew, by their place in it, where they draw."""
 
 
 def position_offset(

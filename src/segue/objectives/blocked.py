@@ -7,8 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from segue.objectives.contrast import NORM_FLOOR
 from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
-from segue.objectives.skip_contrastive import NORM_FLOOR, negatives_of, next_listened
+from segue.objectives.roles import roles
 
 _CELLS: Final = 1 << 20
 """Scores held at a time where they are few a target: 2 MB in bf16 stay near the cores."""
@@ -175,14 +176,15 @@ def skip_term(
     See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row. The
     gradients are written out.
     """
-    negative, positive, anchor = _roles(sessions)
+    chosen = roles(sessions.heard)
+    negative, positive, anchor = chosen.negative, chosen.positive, chosen.anchor
     inside, count = sessions.place >= 0, anchor.sum().clamp(min=1)
     place = sessions.place.clamp(min=0).long()
     unit, norm = _units(rows, place)
     context, context_norm = (unit, norm) if states is None else _units(states, place.clamp(max=len(states) - 1))
     cosine = torch.bmm(context, unit.transpose(1, 2)).div_(temperature)  # [B, W (anchor), W (other)]
     cosine -= cosine.gather(2, positive[:, :, None])
-    margins = cosine.masked_fill_(~negative[:, None, :], -torch.inf)
+    margins = cosine.masked_fill_(~negative, -torch.inf)
     peak = margins.amax(2, keepdim=True).clamp_(min=0.0)
     shares = margins.sub_(peak).exp_()
     # -log(f(p) / (f(p) + sum f(n))) = log(1 + sum exp(n - p)); `whole` is that sum over exp(peak)
@@ -199,16 +201,6 @@ def skip_term(
         into.states.index_add_(0, place[mine], _through_norm(of_context, context, context_norm)[mine])
     into.rows.index_add_(0, place[inside], _through_norm(of_unit, unit, norm)[inside])
     return losses.sum() / count
-
-
-def _roles(sessions: Sessions) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which positions are negatives, the next listened position of each, and which are anchors, [B, W]."""
-    present = (sessions.place >= 0) & (sessions.tracks != 0)
-    skipped = (sessions.strength >= sessions.skip_at_least) & (sessions.strength <= 3) & present
-    listened = (sessions.strength < sessions.skip_at_least) & present
-    negative = negatives_of(sessions.tracks, skipped, listened)
-    positive, exists = next_listened(listened)
-    return negative, positive, listened & exists & negative.any(1, keepdim=True)
 
 
 def _units(rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+from segue.objectives.roles import Heard
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,19 @@ class Sessions:
     """int32 [B, W], feedback codes."""
     skip_at_least: int
     """Smallest strength that counts as a skip."""
+    hidden: Tensor | None = None
+    """bool [B, W], as `Heard.hidden`."""
+    keys: Tensor | None = None
+    """float [B], uniform in [0, 1), where a variant of the term wants them."""
+    drawn: Tensor | None = None
+    """int64 [B, W], where the rows of drawn tracks lie, where a variant wants them; a place of its own each."""
+
+    @property
+    def heard(self) -> Heard:
+        """How the positions were heard."""
+        present = (self.place >= 0) & (self.tracks != 0)
+        skipped = (self.strength >= self.skip_at_least) & (self.strength <= 3) & present
+        return Heard(self.tracks, skipped, (self.strength < self.skip_at_least) & present, self.hidden)
 
 
 @dataclass(frozen=True)
@@ -56,3 +72,14 @@ class Gradients:
     """float32, as the rows."""
     states: Tensor
     """float32, as the states."""
+
+
+@runtime_checkable
+class SkipTerm(Protocol):
+    """The skip-contrastive term and its gradients."""
+
+    def __call__(
+        self, rows: Tensor, states: Tensor | None, sessions: Sessions, temperature: float, into: Gradients,
+        scale: float = 1.0,
+    ) -> Tensor:  # fmt: skip
+        """Return the loss; its gradients are added `into`."""

@@ -1,10 +1,9 @@
-"""The parts of a recipe that belong to no component: how long to train, how to judge, which terms to add."""
+"""The parts of a recipe that belong to no component: how long to train, how to judge."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 MAX_SEED: Final = 2**32 - 1
 """Seeds lie below 2**32, so that each stream of random numbers gets its own range of generator seeds."""
@@ -54,26 +53,6 @@ class EvaluationConfig:
         _require(0 <= self.seed <= MAX_SEED, "seed", f"in 0..{MAX_SEED}")
         _require(self.candidates >= 1, "candidates", "at least 1")
         _require(self.resamples >= 0, "resamples", "at least 0")
-
-
-@dataclass(frozen=True)
-class SkipContrastive:
-    """The skip-informed contrastive term (method, section 4)."""
-
-    weight: float = 0.5
-    """alpha, its share beside next_track's weight."""
-    context: Literal["track", "session"] = "track"
-    """What skips are pushed away from: the anchor's table row, or the state at the anchor."""
-    temperature: float = 0.1
-    """tau, what cosines are divided by."""
-
-    def __post_init__(self) -> None:
-        _require(self.weight > 0, "weight", "above 0 (leave the term out instead)")
-        _require(self.temperature > 0, "temperature", "above 0")
-
-
-TERMS: Final[Mapping[str, type[SkipContrastive]]] = {"skip_contrastive": SkipContrastive}
-"""Terms of `[[terms]] kind = ...`, in the order of their making."""
 
 
 def _require(holds: bool, name: str, wanted: str) -> None:

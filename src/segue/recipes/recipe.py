@@ -10,8 +10,10 @@ from segue.batches.negatives import NEXT_TRACK
 from segue.batches.split import DataConfig
 from segue.config import build, build_kind, nearest
 from segue.encoders import ENCODERS
+from segue.encoders.cloze import ClozeConfig
 from segue.errors import InputError
-from segue.recipes.configs import TERMS, EvaluationConfig, SkipContrastive, TrainingConfig
+from segue.recipes.configs import EvaluationConfig, TrainingConfig
+from segue.recipes.terms import TERMS, SkipContrastive
 
 RECIPE_VERSION: Final = 1
 
@@ -51,7 +53,8 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     """Return the recipe of TOML `tables`; what they leave out takes its default. `where` names them in errors.
 
     Raises:
-        InputError: another recipe_version, an unknown key (with the nearest name), a wrong value.
+        InputError: another recipe_version, an unknown key (with the nearest name), a wrong value, a term that the
+            encoder cannot have.
     """
     known = {part.name for part in fields(Recipe)}
     for key in tables:
@@ -69,7 +72,7 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     terms = tables.get("terms", ())
     if not isinstance(terms, list | tuple):
         raise InputError(f"{where}.terms is {terms!r}, expected [[terms]] tables")
-    return Recipe(
+    recipe = Recipe(
         name=name,
         data=build(DataConfig, _table(tables, "data", where), f"{where}: data"),
         encoder=build_kind(ENCODERS, _table(tables, "encoder", where), f"{where}: encoder"),
@@ -80,6 +83,17 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
         training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
         evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
     )
+    _check_terms(recipe, where)
+    return recipe
+
+
+def _check_terms(recipe: Recipe, where: str) -> None:
+    for i, term in enumerate(recipe.terms):
+        if term.prefix_context and not isinstance(recipe.encoder, ClozeConfig):
+            raise InputError(
+                f"{where}: terms.{i}.prefix_context keeps anchors that are masked, and only encoder.kind = 'cloze' "
+                "masks any; the states of other encoders see nothing after the anchor: leave it out"
+            )
 
 
 def _table(tables: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:

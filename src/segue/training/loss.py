@@ -16,8 +16,11 @@ from segue.batches.data import Window
 from segue.batches.example import Example
 from segue.encoders.encoder import Encoder
 from segue.events import skips
-from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
+from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
+from segue.objectives.roles import Heard
+from segue.objectives.variants import Drawn, varied_skip_loss
 from segue.recipes import Recipe, SkipContrastive
+from segue.training.terms import variant_of
 
 NEXT_TRACK_PART: Final = "next_track"
 
@@ -69,7 +72,8 @@ def loss_parts(
     scene = Scene(encoder, window, example, states.float(), negatives)
     next_track = NEXT_TRACK_LOSS[type(recipe.next_track)](scene)
     losses = [(recipe.next_track.weight, next_track)]
-    losses += [(term.weight, contrastive(scene, term, recipe.data.skip_at_least)) for term in recipe.terms]
+    for i, term in enumerate(recipe.terms):
+        losses.append((term.weight, contrastive(scene, term, recipe.data.skip_at_least, example.drawn.get(i))))
     return dict(zip(part_names(recipe), losses, strict=True))
 
 
@@ -78,15 +82,22 @@ def total(parts: Mapping[str, tuple[float, Tensor]]) -> Tensor:
     return combine(parts)
 
 
-def contrastive(scene: Scene, term: SkipContrastive, skip_at_least: int) -> Tensor:
-    """Return the skip-contrastive loss of a batch over the original tracks of its training windows, scalar."""
-    window = scene.window
+def contrastive(scene: Scene, term: SkipContrastive, skip_at_least: int, drawn: Tensor | None = None) -> Tensor:
+    """Return the skip-contrastive loss of a batch over the original tracks of its training windows, scalar.
+
+    `drawn`: what the term drew, where it draws.
+    """
+    window, encoder = scene.window, scene.encoder
     skipped = skips.skipped(window.strength, skip_at_least) & window.valid
     listened = skips.listened(window.strength, skip_at_least) & window.valid
-    rows = scene.encoder.rows(window.tracks)
+    hidden = scene.example.targets if term.prefix_context else None  # cloze: its windows are its inputs
+    rows = encoder.rows(window.tracks)
     context = rows if term.context == "track" else _as_long(scene.states, window.tracks.shape[1])
-    tracks = window.tracks * window.valid
-    return skip_contrastive_loss(context, rows, tracks, skipped, listened, temperature=term.temperature)
+    heard = Heard(window.tracks * window.valid, skipped, listened, hidden)
+    random = Drawn()
+    if drawn is not None:
+        random = Drawn(keys=drawn) if drawn.is_floating_point() else Drawn(rows=encoder.rows(drawn))
+    return varied_skip_loss(context, rows, heard, variant_of(term), random, term.temperature)
 
 
 def _as_long(states: Tensor, length: int) -> Tensor:

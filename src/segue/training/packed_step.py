@@ -14,10 +14,11 @@ from segue.batches.negatives import Full, Shared
 from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze
 from segue.encoders.encoder import Encoder
 from segue.encoders.transformer import TransformerEncoder
-from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.objectives.packed import Gradients, Negatives, Sessions, SkipTerm, Targets
 from segue.recipes import Recipe
 from segue.store import MASK
 from segue.training.optimisers import Optimisers
+from segue.training.terms import TermDrawing, objective_of, packed_terms
 
 
 @runtime_checkable
@@ -51,17 +52,6 @@ class Softmax(Protocol):
         self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean loss, and its gradients in states and negatives; those of the targets go `into`."""
-
-
-@runtime_checkable
-class SkipTerm(Protocol):
-    """The skip-contrastive term and its gradients."""
-
-    def __call__(
-        self, rows: Tensor, states: Tensor | None, sessions: Sessions, temperature: float, into: Gradients,
-        scale: float = 1.0,
-    ) -> Tensor:  # fmt: skip
-        """Return the loss; its gradients are added `into`."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +99,8 @@ class PackedStep(ABC):
         weights = [recipe.next_track.weight, *(term.weight for term in recipe.terms)]
         self._shares = [weight / sum(weights) for weight in weights]
         self._share = torch.tensor(self._shares, device=data.tracks.device)
+        self._drawing = TermDrawing(recipe, data, masked=self.encoder.masked)
+        self._terms = [objective_of(term, parts.skip_term) for term in recipe.terms]
         self.pack = pack_cloze if self.encoder.masked else pack_causal
 
     @abstractmethod
@@ -129,12 +121,12 @@ class PackedStep(ABC):
 
     def train(self, index: Tensor, size: int) -> None:
         """Train on sessions `index` (int64 [B], -1 = none), of at most `size` inputs."""
-        packing, ids = self._drawn(index, size)
+        packing, ids, sessions = self._drawn(index, size)
         inputs = len(packing.ids)
         values = self.parts.table.look_up(ids)
         rows, mask = values[:size].requires_grad_(), values[inputs : inputs + 1].requires_grad_()
         states = self.encode(rows, mask, packing)
-        losses, of_states, of_values = self._objectives(states.detach(), values, packing, ids[inputs + 1 :])
+        losses, of_states, of_values = self._objectives(states.detach(), values, packing, ids[inputs + 1 :], sessions)
         for parameter in self.training.optimisers.parameters:
             parameter.grad = None
         states.backward(of_states)  # type: ignore[no-untyped-call]
@@ -145,8 +137,9 @@ class PackedStep(ABC):
         self._update(ids, of_values)
         self.training.sums.add_(torch.stack(losses))
 
-    def _drawn(self, index: Tensor, size: int) -> tuple[Packing, Tensor]:
-        """Return the packed batch, and the rows it looks up: its own, MASK, negatives.
+    def _drawn(self, index: Tensor, size: int) -> tuple[Packing, Tensor, list[Sessions]]:
+        """Return the packed batch, the rows it looks up (its own, those of its terms, MASK, negatives), and what each
+        term is told of it.
 
         Numbers are drawn in the order of the plain step, so that both see the same batch.
         """
@@ -161,11 +154,12 @@ class PackedStep(ABC):
         literal = config.encoder.position == "literal"
         offsets = None if literal else torch.rand(len(index), generator=generator, device=device)
         packing = self.pack(training.data, index, shape, offsets, *hidden)
+        packing, sessions = packed_terms(config, packing, self._drawing.draw(len(index), generator))
         mask = torch.full((1,), MASK, dtype=torch.int32, device=device)
-        return packing, torch.cat([packing.ids, mask, training.candidates[chosen].int()])
+        return packing, torch.cat([packing.ids, mask, training.candidates[chosen].int()]), sessions
 
     def _objectives(
-        self, states: Tensor, values: Tensor, packing: Packing, negatives: Tensor
+        self, states: Tensor, values: Tensor, packing: Packing, negatives: Tensor, sessions: list[Sessions]
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return the losses (the whole first), and the gradients of the whole in states and looked-up rows."""
         config, inputs = self.training.recipe, len(packing.ids)
@@ -175,11 +169,10 @@ class PackedStep(ABC):
         if compared.gradient is None:
             compared = replace(compared, gradient=of_values[inputs + 1 :])
         loss, of_states, _ = self.parts.softmax(states, targets, compared, of_values, self._shares[0])
-        sessions = Sessions(packing.place, packing.tracks, packing.strength, config.data.skip_at_least)
         losses, into = [loss], Gradients(of_values, of_states)
-        for part, term in zip(self._shares[1:], config.terms, strict=True):
+        for part, term, make, told in zip(self._shares[1:], config.terms, self._terms, sessions, strict=True):
             context = None if term.context == "track" else states
-            losses.append(self.parts.skip_term(values, context, sessions, term.temperature, into, part))
+            losses.append(make(values, context, told, term.temperature, into, part))
         return [torch.stack(losses) @ self._share, *losses], of_states, of_values
 
     def _update(self, ids: Tensor, of_values: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -22,6 +23,7 @@ from segue.training import cpu_step, packed_step
 from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Training
+from segue.training.terms import TermDrawing, drawn_tracks
 
 STREAM: Final = 2**32
 """Seeds lie below this; initialisation, batches and dropout draw from seeds of their own range."""
@@ -51,6 +53,7 @@ class Trainer:
         self.candidates = torch.as_tensor(split.candidates.astype("int64"), device=device)
         self.names = ["loss", *part_names(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
+        self._drawing = TermDrawing(recipe, self.data, masked=self.encoder.masked)
         self._fast = None if plain else self._packed_step()
 
     def begin(self, order: Tensor, num_steps: int) -> Tensor:
@@ -83,7 +86,9 @@ class Trainer:
         window = self.data.training_window(index.to(self.device), length)
         negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
         example = make_example(self.encoder, self.recipe, window, self.generator)
-        with self.optimisers.touching(torch.cat([window.tracks.flatten(), negatives.flatten()])) as rows:
+        example = replace(example, drawn=self._drawing.draw(len(index), self.generator))
+        touched = [window.tracks.flatten(), negatives.flatten(), *drawn_tracks(example.drawn)]
+        with self.optimisers.touching(torch.cat(touched)) as rows:
             parts = loss_parts(self.encoder, self.recipe, window, example, negatives, self._bf16)
         loss = total(parts)
         self.optimisers.step(loss, self.recipe.training.clip, rows)

@@ -1,0 +1,96 @@
+"""The terms that a recipe adds to next_track: the correct one, its ablations, and the paper's letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Ablation = Literal[
+    "none",
+    "cross_session",
+    "random_negatives",
+    "inverted",
+    "align_only",
+    "random_positive",
+    "all_anchors",
+    "positive_not_in_denominator",
+]
+_WITHOUT_DENOMINATOR: Final = ("align_only", "positive_not_in_denominator")
+
+
+@dataclass(frozen=True)
+class SkipContrastive:
+    """The skip-informed contrastive term (method, section 4).
+
+    All that follows `temperature` makes it otherwise, to tell what its gain comes from; the defaults are the correct
+    term. Ablations take exactly the anchors of the correct term (`inverted` and `all_anchors` apart).
+    """
+
+    weight: float = 0.5
+    """alpha, its share beside next_track's weight."""
+    context: Literal["track", "session"] = "track"
+    """What skips are pushed away from: the anchor's table row, or the state at the anchor."""
+    temperature: float = 0.1
+    """tau, what cosines are divided by."""
+    ablation: Ablation = "none"
+    """cross_session: negatives of another session of the batch, less what is listened to in one's own; anchors left
+    without any are dropped. random_negatives: as many tracks, drawn from the training rows. inverted: listened and
+    skipped swapped. align_only: -cos(positive, context) / tau. random_positive: a track drawn from the training rows.
+    all_anchors: skipped positions too, their own track none of their negatives. positive_not_in_denominator."""
+    anchors_of: Literal["none", "cross_session"] = "none"
+    """cross_session: the correct term on the anchors that the ablation would keep, from the same draws: its control."""
+    listened_negatives: bool = False
+    """Skipped tracks that are listened to in the session as well stay negatives (the paper's letter)."""
+    anchors: Literal["listened", "all"] = "listened"
+    """all: skipped positions too (the paper's letter), as the ablation all_anchors."""
+    positive_in_denominator: bool = True
+    """false: the sum over the negatives alone (the paper's letter), as positive_not_in_denominator."""
+    similarity: Literal["exp_cosine", "raw_cosine"] = "exp_cosine"
+    """f; raw_cosine (the paper's letter) is refused: it takes logs of negative numbers."""
+    drop_repeats: bool = False
+    """Positions whose positive (the next listened track) is their own track are no anchors."""
+    prefix_context: bool = False
+    """cloze with session context: anchors are masked positions, and their positives are masked too, so that no
+    context saw either."""
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError("weight must be above 0 (leave the term out instead)")
+        if not self.temperature > 0:
+            raise ValueError("temperature must be above 0")
+        if self.similarity == "raw_cosine":
+            raise ValueError(
+                "similarity 'raw_cosine' cannot be trained: a cosine may be negative, and so may the ratio of cosines "
+                "that the loss takes the log of; the term is exp(cosine / temperature) (set temperature = 1.0 for the "
+                "nearest thing to the paper's letter)"
+            )
+        if self.prefix_context and self.context != "session":
+            raise ValueError("prefix_context needs context = 'session': a track's own row sees no other track")
+        self._check_combination()
+
+    def _check_combination(self) -> None:
+        if self.anchors_of != "none" and self.ablation != "none":
+            raise ValueError(
+                f"anchors_of is for the correct term, the control of an ablation: ablation must be 'none', not "
+                f"{self.ablation!r}"
+            )
+        if self.anchors == "all" and (self.ablation != "none" or self.anchors_of != "none"):
+            raise ValueError(
+                "anchors = 'all' goes with ablation = 'none' and anchors_of = 'none': the arms of an ablation share "
+                "the anchors of the correct term"
+            )
+        if not self.positive_in_denominator and self.ablation in _WITHOUT_DENOMINATOR:
+            raise ValueError(
+                f"positive_in_denominator = false and ablation = {self.ablation!r} both decide the denominator: "
+                "name one of them"
+            )
+
+    @property
+    def is_correct(self) -> bool:
+        """Whether nothing is made otherwise."""
+        return self == SkipContrastive(self.weight, self.context, self.temperature)
+
+
+TERMS: Final[Mapping[str, type[SkipContrastive]]] = {"skip_contrastive": SkipContrastive}
+"""Terms of `[[terms]] kind = ...`, in the order of their making."""

@@ -1,0 +1,200 @@
+"""Every ablation and departure of the contrastive term equals a naive loop, padded and packed; wrong ones do not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from segue.objectives import skip_contrastive_loss
+from segue.objectives.packed import Gradients, Sessions
+from segue.objectives.roles import Heard, Roles, Rules, roles
+from segue.objectives.variants import ABLATIONS, CONTROLS, Drawn, VariedSkipTerm, derangement, varied_skip_loss
+from segue.training.terms import variant_of
+from skip_variants import OPTIONS, TAU, Batch, Naive, made, named, random_batch
+
+SAME_ANCHORS = [name for name in ABLATIONS if name not in ("inverted", "all_anchors")]
+
+
+def with_gradients(batch: Batch) -> tuple[Batch, list[Tensor]]:
+    leaves = [x.clone().requires_grad_() for x in (batch.context, batch.rows, batch.drawn.rows) if x is not None]
+    return Batch(leaves[0], leaves[1], batch.heard, Drawn(batch.drawn.keys, leaves[2])), leaves
+
+
+def gradients(loss: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+    found = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
+
+
+def fast(batch: Batch, options: dict[str, Any]) -> Tensor:
+    heard, drawn = batch.given(options)
+    return varied_skip_loss(batch.context, batch.rows, heard, variant_of(made(options)), drawn, TAU)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=named)
+def test_a_variant_equals_the_naive_loop_forward_and_backward(options: dict[str, Any]) -> None:
+    counted = 0
+    for seed in range(4):
+        batch, leaves = with_gradients(random_batch(seed))
+        loss, slow = fast(batch, options), Naive(batch, options).loss()
+        torch.testing.assert_close(loss, slow, rtol=1e-9, atol=1e-9)
+        for mine, other in zip(gradients(loss, leaves), gradients(slow, leaves), strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
+        counted += bool(slow)
+    assert counted > 1, "the batches have anchors"
+
+
+MUTANTS = [
+    *[("cross_session", mutant) for mutant in ("tile", "own session", "own listened kept", "empty anchors kept")],
+    ("random_negatives", "one draw"),
+    ("random_positive", "one draw"),
+    ("random_positive", "dropped mask"),
+    ("inverted", "dropped mask"),
+    ("align_only", "no temperature"),
+    ("all_anchors", "own track stays"),
+    ("positive_not_in_denominator", "target in or out"),
+    ("positive_not_in_denominator", "dropped mask"),
+    *[({"listened_negatives": True}, "listened negatives dropped"), ({"drop_repeats": True}, "repeats stay")],
+    *[({"prefix_context": True}, "positive may be seen"), ({"anchors": "all"}, "own track stays")],
+    *[({"positive_in_denominator": False}, "target in or out"), ({"anchors_of": "cross_session"}, "own session")],
+    ({"anchors_of": "cross_session"}, "own listened kept"),
+]
+
+
+@pytest.mark.parametrize(("options", "mutant"), MUTANTS)
+def test_the_comparison_rejects_the_mutant(options: str | dict[str, Any], mutant: str) -> None:
+    options = {"ablation": options} if isinstance(options, str) else options
+    batches = [random_batch(seed) for seed in range(20)]
+    assert any(abs(float(Naive(b, options, mutant).loss() - fast(b, options))) > 1e-4 for b in batches)
+
+
+@pytest.mark.parametrize("context", ["track", "session"])
+@pytest.mark.parametrize("options", OPTIONS, ids=named)
+def test_a_packed_variant_is_the_padded_one(options: dict[str, Any], context: str) -> None:
+    """Rows, states and draws lie anywhere; what stood in the gradients stays; the gradient is scaled."""
+    batch = random_batch(5)
+    heard, drawn = batch.given(options)
+    own, size = heard.tracks != 0, heard.tracks.numel()
+    spots = torch.randperm(3 * size, generator=torch.Generator().manual_seed(6))
+    place, drawn_place = spots[:size].view(own.shape), spots[size : 2 * size].view(own.shape)
+    values = torch.full((3 * size, batch.rows.shape[2]), 7.0, dtype=torch.float64)
+    states = torch.full_like(values, 7.0)
+    values[place[own]], states[place[own]] = batch.rows[own], batch.context[own]
+    assert batch.drawn.rows is not None
+    values[drawn_place] = batch.drawn.rows
+    strength = torch.full_like(place, 4).masked_fill(heard.skipped, 3).masked_fill(heard.listened, 1)
+    sessions = Sessions(
+        place.masked_fill(~own, -1).int(), heard.tracks.int(), strength.int(), 2, heard.hidden, drawn.keys,
+        None if drawn.rows is None else drawn_place,
+    )  # fmt: skip
+    leaves = [values.clone().requires_grad_(), states.clone().requires_grad_()]
+    rows = leaves[0][place]
+    padded_drawn = Drawn(drawn.keys, None if drawn.rows is None else leaves[0][drawn_place])
+    of = rows if context == "track" else leaves[1][place]
+    padded = varied_skip_loss(of, rows, heard, variant_of(made(options)), padded_drawn, TAU)
+    expected = gradients(2 * padded, leaves)
+    into = Gradients(torch.ones_like(values), torch.ones_like(states))
+    told = None if context == "track" else states
+    loss = VariedSkipTerm(variant_of(made(options)))(values, told, sessions, TAU, into, 2.0)
+    assert not loss.requires_grad
+    torch.testing.assert_close(loss, padded.detach())
+    torch.testing.assert_close(into.rows - 1, expected[0])
+    torch.testing.assert_close(into.states - 1, expected[1])
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=named)
+@pytest.mark.parametrize("case", ["no skips", "all skips", "nothing known", "no tracks"])
+def test_without_anchors_a_variant_is_exactly_zero_with_zero_gradients(options: dict[str, Any], case: str) -> None:
+    batch, leaves = with_gradients(random_batch(1))
+    everything = torch.ones_like(batch.heard.listened)
+    tracks = batch.heard.tracks * (case != "no tracks")
+    heard = Heard(tracks, everything & (case == "all skips"), everything & (case == "no skips"), batch.heard.hidden)
+    loss = fast(dataclasses.replace(batch, heard=heard), options)
+    assert loss.item() == 0.0
+    assert not any(gradient.any() for gradient in gradients(loss, leaves))
+
+
+def test_the_defaults_are_the_term_to_the_bit() -> None:
+    for seed in range(5):
+        batch, leaves = with_gradients(random_batch(seed))
+        heard = batch.heard
+        term = skip_contrastive_loss(batch.context, batch.rows, heard.tracks, heard.skipped, heard.listened, TAU)
+        mine = fast(batch, {})
+        assert torch.equal(mine, term)
+        for one, other in zip(gradients(mine, leaves), gradients(term, leaves), strict=True):
+            assert torch.equal(one, other)
+
+
+def changed(batch: Batch, name: str) -> Roles:
+    variant, chosen = ABLATIONS[name], roles(dataclasses.replace(batch.heard, hidden=None))
+    return chosen if variant.change is None else variant.change(chosen, batch.heard, batch.drawn)
+
+
+@pytest.mark.parametrize("name", SAME_ANCHORS)
+def test_an_ablation_has_the_anchors_of_its_control(name: str) -> None:
+    for seed in range(20):
+        batch = random_batch(seed)
+        correct = roles(dataclasses.replace(batch.heard, hidden=None))
+        assert (ABLATIONS[name].rules, ABLATIONS[name].inverted) == (Rules(), False)
+        found = changed(batch, name).anchor
+        if name != "cross_session":
+            assert torch.equal(found, correct.anchor)
+            continue
+        control = CONTROLS[name].change
+        assert control is not None
+        assert torch.equal(found, control(correct, batch.heard, batch.drawn).anchor)
+        assert not (found & ~correct.anchor).any()
+
+
+def test_cross_session_takes_no_skip_of_its_own_session_and_nothing_listened_to_there() -> None:
+    for seed in range(20):
+        batch = random_batch(seed)
+        found, tracks = changed(batch, "cross_session"), batch.heard.tracks
+        width = tracks.shape[1]
+        assert found.beside is not None
+        assert not found.negative[:, :, :width].any()
+        for b, other in enumerate(found.beside.tolist()):
+            theirs = found.negative[b, 0, width:]
+            own = set(tracks[b][batch.heard.listened[b]].tolist())
+            assert not theirs.any() or other != b
+            assert not own & set(tracks[other][theirs].tolist())
+            assert batch.heard.skipped[other][theirs].all()
+
+
+@pytest.mark.parametrize("taking", [0, 1, 2, 3, 7])
+def test_a_derangement_leaves_none_with_itself_and_takes_each_once(taking: int) -> None:
+    generator, size = torch.Generator().manual_seed(taking), 9
+    seen = set()
+    for _ in range(60):
+        mask = torch.zeros(size, dtype=torch.bool)
+        mask[torch.arange(taking) + 1] = True
+        partner, exists = derangement(torch.rand(size, generator=generator), mask)
+        assert sorted(partner.tolist()) == list(range(size))
+        assert torch.equal(exists, mask & (taking > 1))
+        assert (partner[exists] != torch.arange(size)[exists]).all()
+        assert exists[partner[exists]].all()
+        seen.add(tuple(partner.tolist()))
+    assert len(seen) == {0: 1, 1: 1, 2: 1, 3: 2, 7: len(seen)}[taking]
+    assert taking < 7 or len(seen) > 50
+    tied, exists = derangement(torch.zeros(size), torch.ones(size, dtype=torch.bool))
+    assert (tied != torch.arange(size)).all()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=named)
+def test_no_variant_asks_the_host_for_a_value(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device there is none: a shape or a branch that hangs on data fails, as it would in a CUDA graph."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it knows no meta device
+    batch = random_batch(0)
+    heard, drawn = batch.given(options)
+    hidden = None if heard.hidden is None else heard.hidden.to("meta")
+    place = torch.zeros(heard.tracks.shape, dtype=torch.int32, device="meta")
+    keys = None if drawn.keys is None else drawn.keys.to("meta")
+    sessions = Sessions(place, place, place, 2, hidden, keys, None if drawn.rows is None else place.long())
+    values = torch.zeros(99, 6, device="meta")
+    into = Gradients(torch.zeros_like(values), torch.zeros_like(values))
+    loss = VariedSkipTerm(variant_of(made(options)))(values, values, sessions, TAU, into)
+    assert (loss.device.type, loss.shape) == ("meta", ())

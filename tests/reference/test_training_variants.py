@@ -1,0 +1,124 @@
+"""The packed step trains every variant of the term as the plain step does; what they draw leaves other draws alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from segue.batches.split import split_store
+from segue.objectives.blocked import skip_term
+from segue.objectives.variants import VariedSkipTerm
+from segue.training.cpu_step import CpuStep
+from segue.training.trainer import Trainer
+from small_recipes import small_recipe
+from stores import tiny_store
+
+TRACK, SESSION = "paper-causal-s-plus-track", "paper-causal-s-plus-session"
+CLOZE_TRACK, CLOZE_SESSION = "paper-cloze-s-plus-track", "paper-cloze-s-plus-session"
+CASES: list[tuple[str, dict[str, Any]]] = [
+    (TRACK, {"ablation": "cross_session"}),
+    (CLOZE_SESSION, {"ablation": "cross_session"}),
+    (SESSION, {"anchors_of": "cross_session"}),
+    (TRACK, {"ablation": "random_negatives"}),
+    (CLOZE_SESSION, {"ablation": "random_negatives"}),
+    (SESSION, {"ablation": "random_positive"}),
+    (CLOZE_TRACK, {"ablation": "random_positive"}),
+    (CLOZE_TRACK, {"ablation": "inverted"}),
+    (SESSION, {"ablation": "inverted"}),
+    (CLOZE_SESSION, {"ablation": "align_only"}),
+    (SESSION, {"ablation": "all_anchors"}),
+    (TRACK, {"ablation": "positive_not_in_denominator"}),
+    (SESSION, {"listened_negatives": True, "anchors": "all", "positive_in_denominator": False}),
+    (TRACK, {"drop_repeats": True}),
+    (CLOZE_SESSION, {"prefix_context": True}),
+]
+IDS = [f"{name}-{'-'.join(map(str, options.values()))}" for name, options in CASES]
+
+
+def _trained(path: Path, name: str, options: dict[str, Any], *, plain: bool, steps: int = 3, **changes: Any) -> Trainer:
+    overrides = {"encoder__dropout": 0.0, "next_track__kind": "shared", **changes}
+    overrides |= {f"terms__0__{key}": value for key, value in options.items()}
+    recipe = small_recipe(name, **overrides, training__clip=0.5, training__learning_rate=1e-3)
+    store = tiny_store(path, tracks=200)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=plain)
+        order = trainer.begin(torch.arange(19).repeat(3), steps)
+        for step in range(steps):
+            trainer.step(order[step * 7 : (step + 1) * 7])
+        trainer.settle()
+    return trainer
+
+
+def _same(fast: Trainer, plain: Trainer) -> None:
+    assert isinstance(fast._fast, CpuStep)
+    assert plain._fast is None
+    assert plain.sums[2] != 0
+    torch.testing.assert_close(fast.sums, plain.sums, rtol=1e-5, atol=1e-6)
+    for key, value in plain.weights().items():
+        torch.testing.assert_close(
+            fast.weights()[key], value, rtol=1e-3, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    assert torch.equal(fast.generator.get_state(), plain.generator.get_state())
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_the_fast_path_trains_a_variant_as_the_plain_one(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    plain, fast = (_trained(tmp_path / str(turn), name, options, plain=turn) for turn in (True, False))
+    _same(fast, plain)
+    assert fast._fast is not None
+    assert isinstance(fast._fast._terms[0], VariedSkipTerm)
+
+
+@pytest.mark.parametrize("ablation", ["random_negatives", "cross_session"])
+def test_so_it_does_with_the_full_softmax_and_windows_shorter_than_the_encoder(tmp_path: Path, ablation: str) -> None:
+    changes = {"next_track__kind": "full", "data__max_len": 20}
+    options = {"ablation": ablation}
+    plain, fast = (_trained(tmp_path / str(turn), SESSION, options, plain=turn, **changes) for turn in (True, False))
+    _same(fast, plain)
+
+
+def test_several_terms_draw_in_their_order(tmp_path: Path) -> None:
+    terms = [
+        {"kind": "skip_contrastive", "ablation": ablation, "context": context, "weight": 0.2}
+        for context in ("track", "session")
+        for ablation in ("random_positive", "none", "cross_session")
+    ]
+    plain, fast = (_trained(tmp_path / str(turn), TRACK, {}, plain=turn, terms=terms) for turn in (True, False))
+    _same(fast, plain)
+    assert fast._fast is not None
+    assert [term is skip_term for term in fast._fast._terms] == [False, True, False] * 2
+
+
+@pytest.mark.parametrize("name", [TRACK, CLOZE_SESSION])
+def test_what_a_variant_draws_leaves_the_batch_as_it_was(tmp_path: Path, name: str) -> None:
+    """The first step of both arms has the same negatives, masks and offsets, and so the same next_track loss."""
+    correct, *others = (
+        _trained(tmp_path / ablation, name, {"ablation": ablation}, plain=False, steps=1)
+        for ablation in ("none", "random_negatives", "random_positive", "cross_session")
+    )
+    for other in others:
+        assert torch.equal(other.sums[1], correct.sums[1])
+        assert other.sums[2] != correct.sums[2]
+
+
+def test_an_ablation_and_its_control_draw_alike(tmp_path: Path) -> None:
+    arms = [
+        _trained(tmp_path / key, TRACK, {key: "cross_session"}, plain=False, steps=2)
+        for key in ("ablation", "anchors_of")
+    ]
+    assert torch.equal(arms[0].generator.get_state(), arms[1].generator.get_state())
+
+
+def test_rows_drawn_from_elsewhere_are_moved(tmp_path: Path) -> None:
+    for plain in (True, False):
+        with torch.random.fork_rng():
+            begun = _trained(tmp_path / f"{plain}-0", TRACK, {"ablation": "random_positive"}, plain=plain, steps=0)
+            trained = _trained(tmp_path / f"{plain}-1", TRACK, {"ablation": "random_positive"}, plain=plain, steps=1)
+        moved = (begun.weights()["table.weight"] != trained.weights()["table.weight"]).any(1)
+        own = trained.data.training_window(torch.arange(7), trained.recipe.data.max_len + 1)
+        negatives = trained.recipe.next_track.negatives
+        assert moved.sum() > len(own.tracks[own.valid].unique()) + negatives
+        assert not moved[:2].any()

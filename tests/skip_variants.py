@@ -1,0 +1,166 @@
+"""The variants of the contrastive term by the words of the method, as loops, and batches to try them on."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.objectives.roles import Heard
+from segue.objectives.variants import ABLATIONS, Drawn
+from segue.recipes import SkipContrastive
+from segue.training.terms import variant_of
+
+TAU = 0.3
+OPTIONS: list[dict[str, Any]] = [{"ablation": name} for name in ABLATIONS]
+OPTIONS += [
+    {"anchors_of": "cross_session"},
+    {"listened_negatives": True},
+    {"anchors": "all"},
+    {"positive_in_denominator": False},
+    {"drop_repeats": True},
+    {"prefix_context": True},
+    {"listened_negatives": True, "anchors": "all", "positive_in_denominator": False},
+    {"ablation": "cross_session", "listened_negatives": True, "drop_repeats": True},
+    {"ablation": "random_positive", "drop_repeats": True, "prefix_context": True},
+    {"ablation": "inverted", "positive_in_denominator": False},
+]
+
+
+def named(options: dict[str, Any]) -> str:
+    return "-".join(f"{key}={value}" for key, value in options.items())
+
+
+def made(options: dict[str, Any]) -> SkipContrastive:
+    return SkipContrastive(context="session", temperature=TAU, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    context: Tensor
+    rows: Tensor
+    heard: Heard
+    drawn: Drawn
+
+    def given(self, options: dict[str, Any]) -> tuple[Heard, Drawn]:
+        """Return what a term with `options` is told, and no more."""
+        term = made(options)
+        heard = self.heard if term.prefix_context else dataclasses.replace(self.heard, hidden=None)
+        wants = variant_of(term).wants
+        keys, rows = self.drawn.keys, self.drawn.rows
+        return heard, Drawn(keys if wants == "keys" else None, rows if wants == "tracks" else None)
+
+
+def random_batch(seed: int, sessions: int = 6, length: int = 9, num_tracks: int = 9, width: int = 6) -> Batch:
+    """Unequal lengths; session 0 without skips, session 1 all skips; few tracks, so that they repeat."""
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randn(num_tracks + 1, width, generator=generator, dtype=torch.float64)
+    table[0], table[1] = 0, 0  # padding, and one track whose row is zero
+    tracks = torch.randint(1, num_tracks + 1, (sessions, length), generator=generator)
+    valid = torch.arange(length) < torch.randint(3, length + 1, (sessions,), generator=generator)[:, None]
+    feedback = torch.randint(0, 5, (sessions, length), generator=generator)  # 0, 1 listened, 2, 3 skipped, 4 unknown
+    feedback[0], feedback[1] = 0, 3
+    tracks = tracks * valid
+    rows = table[tracks].clone()
+    context = torch.randn(rows.shape, generator=generator, dtype=torch.float64)
+    skipped, listened = (feedback > 1) & (feedback < 4) & valid, (feedback < 2) & valid
+    hidden = valid & (torch.rand(tracks.shape, generator=generator) < 0.7)
+    drawn = Drawn(
+        torch.rand(sessions, generator=generator),
+        table[torch.randint(1, num_tracks + 1, tracks.shape, generator=generator)],
+    )
+    return Batch(context, rows, Heard(tracks, skipped, listened, hidden), drawn)
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b) / (a.norm().clamp(min=1e-8) * b.norm().clamp(min=1e-8)) / TAU
+
+
+class Naive:
+    """The words of the method, session by session and anchor by anchor."""
+
+    def __init__(self, batch: Batch, options: dict[str, Any], mutant: str = "") -> None:
+        self.batch, self.term, self.mutant = batch, made(options), mutant
+        heard = batch.heard
+        flags = heard.skipped, heard.listened
+        self.skipped, self.listened = flags[::-1] if self.term.ablation == "inverted" else flags
+        self.tracks = heard.tracks.tolist()
+        takes = [b for b in range(len(self.tracks)) if self.unwanted(b)]
+        assert batch.drawn.keys is not None
+        takes.sort(key=batch.drawn.keys.tolist().__getitem__)
+        self.partner = dict(zip(takes, takes[1:] + takes[:1], strict=True)) if len(takes) > 1 else {}
+
+    def heard_in(self, b: int) -> set[int]:
+        return {t for t, heard in zip(self.tracks[b], self.listened[b].tolist(), strict=True) if heard}
+
+    def unwanted(self, b: int) -> list[int]:
+        places = [i for i, skipped in enumerate(self.skipped[b].tolist()) if skipped]
+        if self.term.listened_negatives and self.mutant != "listened negatives dropped":
+            return places
+        return [i for i in places if self.tracks[b][i] not in self.heard_in(b)]
+
+    def anchors(self, b: int) -> list[tuple[int, int]]:
+        listened = [i for i, heard in enumerate(self.listened[b].tolist()) if heard]
+        pairs = list(itertools.pairwise(listened))
+        if "all" in (self.term.anchors, self.term.ablation.partition("_")[0]):
+            both = [i for i, s in enumerate((self.skipped[b] | self.listened[b]).tolist()) if s]
+            pairs = [(i, min(j for j in listened if j > i)) for i in both if listened and i < listened[-1]]
+        if self.term.drop_repeats and self.mutant != "repeats stay":
+            pairs = [(i, p) for i, p in pairs if self.tracks[b][i] != self.tracks[b][p]]
+        hidden = self.batch.heard.hidden
+        if self.term.prefix_context and hidden is not None:
+            seen = self.mutant == "positive may be seen"
+            pairs = [(i, p) for i, p in pairs if hidden[b, i] and (seen or hidden[b, p])]
+        return pairs
+
+    def crossed(self, b: int) -> list[Tensor]:
+        other = b if self.mutant == "own session" else self.partner.get(b)
+        if self.mutant == "tile":  # queries are session-major, so a tiled negative comes from any session
+            other = (b * 7 + 3) % len(self.tracks)
+        if other is None:
+            return []
+        places = self.unwanted(other)
+        if self.mutant != "own listened kept":
+            places = [n for n in places if self.tracks[other][n] not in self.heard_in(b)]
+        return [self.batch.rows[other, n] for n in places]
+
+    def negatives(self, b: int, i: int) -> list[Tensor]:
+        places = self.unwanted(b)
+        if self.term.ablation == "cross_session":
+            return self.crossed(b)
+        if self.term.ablation == "random_negatives":
+            assert self.batch.drawn.rows is not None
+            return [self.batch.drawn.rows[b, places[0] if self.mutant == "one draw" else n] for n in places]
+        if "all" in (self.term.anchors, self.term.ablation.partition("_")[0]) and self.mutant != "own track stays":
+            places = [n for n in places if self.tracks[b][n] != self.tracks[b][i]]
+        if self.mutant == "dropped mask":
+            places = list(range(len(self.tracks[b])))
+        return [self.batch.rows[b, n] for n in places]
+
+    def loss(self) -> Tensor:
+        losses = []
+        for b in range(len(self.tracks)):
+            if not self.unwanted(b) or (self.term.anchors_of == "cross_session" and not self.crossed(b)):
+                continue
+            for i, p in self.anchors(b):
+                negatives = self.negatives(b, i)
+                if negatives or self.mutant == "empty anchors kept":
+                    losses.append(self.anchor_loss(b, i, p, negatives))
+        nothing = (self.batch.context * 0).sum() + (self.batch.rows * 0).sum()
+        return torch.stack(losses).mean() if losses else nothing
+
+    def anchor_loss(self, b: int, i: int, p: int, negatives: list[Tensor]) -> Tensor:
+        context, positive = self.batch.context[b, i], self.batch.rows[b, p]
+        if self.term.ablation == "random_positive":
+            assert self.batch.drawn.rows is not None
+            positive = self.batch.drawn.rows[b, 0 if self.mutant == "one draw" else i]
+        near = cosine(context, positive)
+        if self.term.ablation == "align_only":
+            return -near * (TAU if self.mutant == "no temperature" else 1)
+        alone = not self.term.positive_in_denominator or self.term.ablation == "positive_not_in_denominator"
+        alone = alone != (self.mutant == "target in or out")
+        sums = [cosine(context, n).exp() for n in negatives] + ([] if alone else [near.exp()])
+        return torch.stack(sums).sum().log() - near
