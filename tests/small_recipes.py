@@ -23,6 +23,9 @@ SMALL: dict[str, Any] = {
 def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Recipe:
     """Return the recipe `name` with width 16 and small batches; `changes` name keys with __ for the dot."""
     values = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    if values.get("next_track.kind") == "full":
-        del values["next_track.negatives"]  # every track is one
+    kind = values.get("next_track.kind")
+    if kind in ("full", "mixed"):
+        del values["next_track.negatives"]  # every track is one; or they are counted by where they come from
+    if kind == "mixed":
+        values = {"next_track.uniform": 6, "next_track.batch": 5} | values
     return load_recipe(name, values)

@@ -51,6 +51,7 @@ TRAINED = [
     ("paper-causal-s-plus-session", "shared"),
     ("paper-cloze-s-plus-track", "shared"),
     ("paper-causal-s-plus-track", "full"),
+    ("paper-cloze-s-plus-session", "mixed"),
 ]
 
 
