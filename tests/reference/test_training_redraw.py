@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from segue.batches.order import epoch_order
 from segue.batches.split import split_store
-from segue.training import cpu_step, packed_step
+from segue.checkpoint import load_run
+from segue.training import FitOptions, cpu_step, fit, packed_step
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
@@ -49,3 +51,21 @@ def test_only_masked_padding_is_trained_packed(tmp_path, kind):
         assert isinstance(trainer._fast, cpu_step.CpuStep) == fast
         trainer.step(trainer.begin(torch.arange(5), 1))
         assert trainer.finite()
+
+
+def test_a_run_draws_each_epoch_by_its_own_number(tmp_path):
+    """`fit` counts epochs as one does by hand: the same bytes after two epochs, other ones after epoch 0 twice."""
+    recipe = small_recipe("paper-causal-s-minus", next_track__redraw="epoch", training__epochs=2)
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, recipe.data)
+    fit(store, tmp_path / "run", recipe, FitOptions(device="cpu", precision="fp32"))
+    found = load_run(tmp_path / "run").encoder.state_dict()
+    for epochs, same in (((0, 1), True), ((0, 0), False)):
+        with torch.random.fork_rng():
+            trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False)
+            for turn, epoch in enumerate(epochs):
+                order = torch.as_tensor(epoch_order(trainer.data.num_training, recipe.training.seed, turn))
+                for index in trainer.begin(order, 3, epoch).split(recipe.training.batch_size):
+                    trainer.step(index)
+                trainer.settle()
+        assert all(torch.equal(found[name], value) for name, value in trainer.weights().items()) == same
