@@ -38,6 +38,9 @@ def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Rec
     lacking = {key for key in SMALL | SMALL_LOOKBACK if key.startswith("encoder.")}
     lacking -= {f"encoder.{part.name}" for part in fields(ENCODERS[kind])}
     values = {key: value for key, value in (SMALL | SMALL_LOOKBACK).items() if key not in lacking} | given
-    if values.get("next_track.kind") == "full":
-        del values["next_track.negatives"]  # every track is one
+    next_track = values.get("next_track.kind")
+    if next_track in ("full", "mixed"):
+        del values["next_track.negatives"]  # every track is one; or they are counted by where they come from
+    if next_track == "mixed":
+        values = {"next_track.uniform": 6, "next_track.batch": 5} | values
     return load_recipe(name, values)

@@ -10,6 +10,7 @@ from segue.batches.cloze import cloze_example
 from segue.batches.data import Window
 from segue.columns import POSITION_OFFSET
 from segue.encoders import ENCODERS, build_encoder
+from segue.encoders.attention import PaddedAttention
 from segue.objectives import full_softmax_loss
 from segue.session_batch import SessionBatch
 
@@ -29,6 +30,7 @@ SMALL = {
 """Each encoder, small."""
 SHAPES = [
     *((kind, {"norm": norm}) for kind in ("causal", "cloze") for norm in ("post", "pre")),
+    *((kind, {"padding": "visible"}) for kind in ("causal", "cloze")),
     ("gru4rec", {}),
     ("gru4rec", {"hidden": 12, "layers": 2}),
     ("nextitnet", {}),
@@ -187,3 +189,44 @@ def test_eight_sessions_are_learnt_by_heart(kind):
     state = encoder.eval().next_state(SessionBatch(batch.tracks, batch.feedback, before))
     best = (state @ encoder.table.weight[3:].T).argmax(dim=1) + 3
     assert (best == batch.tracks.gather(1, last)[:, 0]).sum() >= 7
+
+
+def amid_padding(encoder, tracks):
+    """Return y_hat of one session by the letter: MAX_LEN rows, zeros before the tracks, all seen, positions from 0."""
+    laid = torch.cat([torch.zeros(MAX_LEN - len(tracks), encoder.width), encoder.table.weight[tracks]])
+    x = (laid + encoder.positions.weight)[None]
+    visible = torch.ones(MAX_LEN, MAX_LEN, dtype=torch.bool)
+    visible = (visible.tril() if encoder.causal else visible)[None, None]
+    for block in encoder.blocks:
+        x = block(x, PaddedAttention(visible, encoder.config.heads, 0.0))
+    return torch.nn.functional.gelu(encoder.predict(encoder.final_norm(x)))[0, MAX_LEN - len(tracks) :]
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("left", [True, False])
+def test_visible_padding_is_the_letter_of_the_paper(kind, left):
+    """Forward and backward, sessions of unequal length, an offset making no difference."""
+    encoder = make(kind, padding="visible")
+    batch, plain = sessions(width=MAX_LEN + 2, left=left), sessions()
+    offset = {POSITION_OFFSET: torch.arange(len(LENGTHS))}
+    weights = torch.randn(sum(LENGTHS), encoder.width, generator=torch.Generator().manual_seed(2))
+    found = []
+    for states in (
+        encoder(SessionBatch(batch.tracks, batch.feedback, batch.valid, offset))[batch.valid],
+        torch.cat([amid_padding(encoder, plain.tracks[b, :n]) for b, n in enumerate(LENGTHS)]),
+    ):
+        encoder.zero_grad(set_to_none=True)
+        (states * weights).sum().backward()
+        grads = {name: p.grad.clone() for name, p in encoder.named_parameters()}
+        grads["table.weight"][0] = 0.0  # PAD has no gradient
+        found.append({"states": states.detach(), **grads})
+    for name, value in found[1].items():
+        torch.testing.assert_close(found[0][name], value, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+    assert not torch.allclose(make(kind)(batch)[batch.valid], found[1]["states"], atol=1e-3), "and not what masks give"
+
+
+def test_visible_padding_reads_no_further_back_than_its_places():
+    encoder = make("causal", padding="visible")
+    batch = sessions((20, 20), width=MAX_LEN)
+    longer = SessionBatch(*(torch.cat([x[:, :3], x], dim=1) for x in (batch.tracks, batch.feedback, batch.valid)))
+    torch.testing.assert_close(encoder(longer)[:, 3:], encoder(batch))

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from segue.batches.causal import causal_example
 from segue.batches.data import SessionData, Window
-from segue.batches.negatives import draw_per_session, draw_shared
+from segue.batches.log_q import causal_target_counts, cloze_target_counts, expected_draws, log_q
+from segue.batches.negatives import draw_per_session, draw_shared, draw_targets, epoch_numbers, rows_outside
 from segue.batches.order import epoch_order
 from segue.batches.popularity import TrainingRows
 from segue.batches.split import DataConfig, split_store
@@ -45,6 +47,33 @@ def test_changed_held_out_rows_leave_training_bytes(tmp_path):
         seen.append([x.tobytes() for x in arrays])
         seen[-1] += [x.numpy().tobytes() for x in (window.tracks, window.strength, window.valid, negatives, popular)]
     assert seen[0] == seen[1]
+
+
+def law_counts(store, split):
+    """Return what logQ reads, of both encoders: targets of the training parts, and nothing of the rows behind them."""
+    tracks = np.asarray(store.tracks)
+    return causal_target_counts(tracks, split, 8), cloze_target_counts(tracks, split, 8, 0.2)
+
+
+def counts_with_validation_rows(store, split):
+    """Return a mutant: the validation target counted as one more training track."""
+    return law_counts(store, dataclasses.replace(split, train_end=split.train_end + 1))
+
+
+@pytest.mark.parametrize(("counts", "lawful"), [(law_counts, True), (counts_with_validation_rows, False)])
+def test_changed_held_out_rows_leave_corrections_and_batch_draws(tmp_path, counts, lawful):
+    store = tiny_store(tmp_path / "store")
+    seen = []
+    for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
+        split = split_store(each, DataConfig(max_len=8))
+        data = SessionData.load(each, split, "cpu")
+        target = causal_example(
+            data.training_window(torch.arange(data.num_training), 9), 8, torch.Generator(), "literal"
+        )
+        drawn = draw_targets((target.target * target.targets).flatten(), 40, torch.Generator().manual_seed(1))
+        arrays = [log_q(expected_draws((6, 9), len(split.candidates), found)) for found in counts(each, split)]
+        seen.append([x.tobytes() for x in (*arrays, drawn.numpy())])
+    assert (seen[0] == seen[1]) == lawful
 
 
 def test_inputs_end_before_the_target_and_unseen_tracks_read_unknown(tmp_path):
@@ -103,6 +132,29 @@ def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
         weights.append(trainer.weights().values())
     for one, other in zip(*weights, strict=True):
         assert torch.equal(one, other)
+
+
+def test_numbers_of_an_epoch_are_uniform_and_belong_to_seed_epoch_and_session_alone():
+    sessions = np.arange(50)
+    numbers = epoch_numbers(sessions, 400, 7, 3)
+    assert 0.0 <= numbers.min() <= numbers.max() < 1.0
+    counts = np.histogram(numbers, 20, (0.0, 1.0))[0]
+    assert np.abs(counts - 1000).max() < 5 * 1000**0.5
+    assert len(np.unique(numbers)) == numbers.size, "sessions share no numbers"
+    order = np.random.default_rng(0).permutation(50)
+    np.testing.assert_array_equal(epoch_numbers(order, 400, 7, 3), numbers[order])
+    np.testing.assert_array_equal(epoch_numbers(sessions[4:5], 9, 7, 3), numbers[4:5, :9])
+    for seed, epoch in ((7, 4), (8, 3), (3, 7)):
+        assert not np.isin(epoch_numbers(sessions, 400, seed, epoch), numbers).any()
+
+
+def test_numbers_of_an_epoch_draw_outside_the_window():
+    window = Window(torch.tensor([[3, 9, 3, 5], [4, 12, 0, 0]]), torch.zeros(2, 4).long(), torch.zeros(2, 4).bool())
+    window = dataclasses.replace(window, valid=window.tracks > 0)
+    drawn = rows_outside(
+        window, torch.tensor([3, 4, 5, 6, 9]), torch.from_numpy(epoch_numbers(np.arange(2), 500, 0, 0))
+    )
+    assert [sorted(set(row.tolist())) for row in drawn] == [[4, 6], [3, 5, 6, 9]]
 
 
 def test_processes_share_an_epoch_out():

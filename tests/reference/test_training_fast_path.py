@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,17 +17,24 @@ from stores import tiny_store
 PRESETS = [
     f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")
 ]
-CASES = [(name, kind, "shifted", "post") for name in PRESETS for kind in ("shared", "full")]
+CASES = [(name, kind, "shifted", "post") for name in PRESETS for kind in ("shared", "mixed", "full")]
 CASES += [
+    ("paper-causal-s-minus", "shared+log_q", "shifted", "post"),
+    ("paper-causal-s-minus", "mixed-log_q", "shifted", "post"),
     ("paper-causal-s-plus-track", "shared", "literal", "pre"),
     ("paper-cloze-s-plus-track", "shared", "literal", "pre"),
 ]
 
+KINDS: dict[str, dict[str, Any]] = {
+    "shared+log_q": {"next_track__kind": "shared", "next_track__log_q": True},
+    "mixed-log_q": {"next_track__kind": "mixed", "next_track__log_q": False},
+}
+
 
 def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps: int = 6) -> Trainer:
     name, kind, position, norm = case
-
-    changes = {"encoder__dropout": 0.0, "encoder__position": position, "encoder__norm": norm, "next_track__kind": kind}
+    changes = {"encoder__dropout": 0.0, "encoder__position": position, "encoder__norm": norm}
+    changes |= KINDS.get(kind, {"next_track__kind": kind})
     recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
     store = tiny_store(path, tracks=200)
     with torch.random.fork_rng():

@@ -38,7 +38,12 @@ def test_a_shipped_recipe_survives_its_own_toml(name):
 def test_a_shipped_recipe_is_the_papers(name):
     recipe = load_recipe(name)
     assert (recipe.data.split, recipe.data.vocabulary) == ("leave-last-two-out", "transductive")
-    assert recipe.to_tables()["next_track"] == {"kind": "per_session", "negatives": 1000, "weight": 0.5}
+    assert recipe.to_tables()["next_track"] == {
+        "kind": "per_session",
+        "negatives": 1000,
+        "weight": 0.5,
+        "redraw": "step",
+    }
     assert recipe.training.epochs == (30 if "causal" in name else 200)
     assert (recipe.training.learning_rate, recipe.training.clip, recipe.training.patience) == (0.005, 5.0, 3)
     contexts = [term.context for term in recipe.terms]
@@ -82,8 +87,21 @@ def test_a_term_can_be_overridden_by_its_place():
 
 def test_another_kind_drops_the_keys_it_lacks_but_not_those_that_are_given():
     assert load_recipe("paper-causal-s-minus", {"next_track.kind": "full"}).to_tables()["next_track"]["kind"] == "full"
-    with pytest.raises(InputError, match="negatives"):
-        load_recipe("paper-causal-s-minus", {"next_track.kind": "full", "next_track.negatives": 3})
+    for kind in ("full", "mixed"):
+        with pytest.raises(InputError, match="negatives"):
+            load_recipe("paper-causal-s-minus", {"next_track.kind": kind, "next_track.negatives": 3})
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_preset_takes_mixed_negatives_and_the_letters_options(name):
+    mixed = load_recipe(name, {"next_track.kind": "mixed", "next_track.batch": 7}).to_tables()["next_track"]
+    assert mixed == {"kind": "mixed", "uniform": 4096, "batch": 7, "log_q": True, "weight": 0.5}
+    shared = {"next_track.kind": "shared", "next_track.log_q": True}
+    letter = {"next_track.redraw": "epoch", "encoder.padding": "visible"}
+    for overrides in ({"next_track.kind": "mixed"}, shared, letter):
+        recipe = load_recipe(name, overrides)
+        assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
+        assert recipe != load_recipe(name)
 
 
 @pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
@@ -131,6 +149,16 @@ def test_a_shape_that_cannot_be_is_refused_and_named(kind, key, value):
         ({"training.epochs": "many"}, "expected int"),
         ({"training.seed": -1}, "seed"),
         ({"terms.0.temperature": 0.0}, "temperature"),
+        ({"next_track.kind": "mixd"}, "mixed"),
+        ({"next_track.kind": "mixed", "next_track.uniform": 0}, "uniform must be at least 1"),
+        ({"next_track.kind": "mixed", "next_track.batch": 0}, "batch must be at least 1"),
+        ({"next_track.kind": "mixed", "next_track.weight": 0.0}, "weight"),
+        ({"next_track.kind": "mixed", "next_track.logq": True}, "log_q"),
+        ({"next_track.kind": "shared", "next_track.log_q": 1}, "expected bool"),
+        ({"next_track.kind": "shared", "next_track.redraw": "epoch"}, "redraw"),
+        ({"next_track.log_q": True}, "log_q"),
+        ({"next_track.redraw": "epochs"}, "epoch"),
+        ({"encoder.padding": "seen"}, "padding"),
         ({"terms": 3}, "terms"),
         ({"training": 3}, "training"),
         ({"name": 3}, "name"),

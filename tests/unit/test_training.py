@@ -12,13 +12,12 @@ from segue import api
 from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.errors import InputError, Interrupted, NonFiniteError
-from segue.recipes import load_recipe
 from segue.store import StoreWriter
 from segue.store.writer import SessionColumns
 from segue.training import FitOptions, fit, packed_step
 from segue.training.device import choose_device, choose_precision
 from segue.training.trainer import Trainer
-from small_recipes import SMALL, small_recipe
+from small_recipes import small_recipe
 from stores import tiny_store
 
 CPU = FitOptions(device="cpu", precision="fp32")
@@ -75,11 +74,9 @@ def test_other_encoders_go_from_training_to_recommending(store, tmp_path, kind):
     assert len(recommender.recommend([], k=5)) == 5
 
 
-@pytest.mark.parametrize("kind", ["shared", "full"])
+@pytest.mark.parametrize("kind", ["shared", "mixed", "full"])
 def test_every_kind_of_next_track_trains(store, tmp_path, kind):
-    given = {key: value for key, value in SMALL.items() if kind != "full" or key != "next_track.negatives"}
-    recipe = load_recipe("paper-causal-s-minus", given | {"next_track.kind": kind})
-    fit(store, tmp_path / "run", recipe, CPU)
+    fit(store, tmp_path / "run", small_recipe("paper-causal-s-minus", next_track__kind=kind), CPU)
     losses = [line["loss"] for line in RunFolder.open(tmp_path / "run").lines()]
     assert losses[-1] < losses[0]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from segue.axes import Int
+from segue.axes import Float, Int
 from segue.batches.data import Window
+from segue.hashing import GOLDEN_GAMMA, splitmix64
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,19 @@ class PerSession:
     """For each session its own draw among the tracks not in its training part (the paper)."""
 
     negatives: int = 1000
-    """M, drawn afresh each step."""
+    """M."""
     weight: float = 0.5
     """beta, its share beside the terms."""
+    redraw: Literal["step", "epoch"] = "step"
+    """From the run's stream of random numbers at each step, or (the paper's letter) by seed, epoch and session alone.
+
+    A session is met once an epoch, so both draw it new negatives just as often.
+    """
 
     def __post_init__(self) -> None:
-        _check(self.negatives, self.weight)
+        _check(self.weight, negatives=self.negatives)
+        if self.redraw not in ("step", "epoch"):
+            raise ValueError("redraw must be step or epoch")
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,33 @@ class Shared:
     """M, drawn afresh each step."""
     weight: float = 0.5
     """beta, its share beside the terms."""
+    log_q: bool = False
+    """Add -log(M / V), V candidates, to each negative's score: what it is expected to be drawn."""
 
     def __post_init__(self) -> None:
-        _check(self.negatives, self.weight)
+        _check(self.weight, negatives=self.negatives)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Uniform draws beside draws from the batch's own targets, shared by the batch, copies of the target masked.
+
+    Tracks that are often a target are often drawn, which alone would push popular tracks down: logQ undoes it (Bengio &
+    Senecal 2008; the mixture of Yang et al. 2020). We correct negatives only: to correct the target's own score too
+    would starve it again.
+    """
+
+    uniform: int = 4096
+    """U, drawn from the candidates with replacement, afresh each step."""
+    batch: int = 4096
+    """R, drawn from the real targets of the batch with replacement; a track that is several targets counts as many."""
+    log_q: bool = True
+    """Add -log(U / V + R c / sum c) to each negative's score: V candidates, c = how often its track is a target."""
+    weight: float = 0.5
+    """beta, its share beside the terms."""
+
+    def __post_init__(self) -> None:
+        _check(self.weight, uniform=self.uniform, batch=self.batch)
 
 
 @dataclass(frozen=True)
@@ -47,11 +81,33 @@ class Full:
     """beta, its share beside the terms."""
 
     def __post_init__(self) -> None:
-        _check(1, self.weight)
+        _check(self.weight)
 
 
-NEXT_TRACK: Final[Mapping[str, type[Any]]] = {"per_session": PerSession, "shared": Shared, "full": Full}
+NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
+    "per_session": PerSession,
+    "shared": Shared,
+    "mixed": Mixed,
+    "full": Full,
+}
 """`[next_track] kind` to the config that its other keys make."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The negatives of one batch."""
+
+    ids: Int[Tensor, "*batch M"]
+    """Table rows: [M] shared by the batch, or [B, M]."""
+    correction: Float[Tensor, " M"] | None = None
+    """What is added to their scores (logQ); None = nothing."""
+
+
+def num_shared(config: Shared | Mixed | Full) -> tuple[int, int]:
+    """Return how many negatives a batch draws and shares: uniformly from the candidates, and from its own targets."""
+    if isinstance(config, Mixed):
+        return config.uniform, config.batch
+    return (config.negatives if isinstance(config, Shared) else 0), 0
 
 
 def draw_shared(candidates: Int[Tensor, " C"], num: int, generator: torch.Generator) -> Int[Tensor, " M"]:
@@ -62,7 +118,14 @@ def draw_shared(candidates: Int[Tensor, " C"], num: int, generator: torch.Genera
 def draw_per_session(
     window: Window, candidates: Int[Tensor, " C"], num: int, generator: torch.Generator
 ) -> Int[Tensor, "B M"]:
-    """Return `num` rows a session, uniform (with replacement) over the candidates outside its training window.
+    """Return `num` rows a session, uniform (with replacement) over the candidates outside its training window."""
+    shape = (len(window.tracks), num)
+    drawn = torch.rand(shape, generator=generator, device=window.tracks.device, dtype=torch.float64)
+    return rows_outside(window, candidates, drawn)
+
+
+def rows_outside(window: Window, candidates: Int[Tensor, " C"], drawn: Float[Tensor, "B M"]) -> Int[Tensor, "B M"]:
+    """Return the candidates outside each training window that numbers `drawn` uniformly from [0, 1) stand for.
 
     Exact without rejection: the k-th candidate that is not in the window is found by shifting k past the window's
     own candidates, so every row of `candidates` outside it is equally likely. A session that has heard every
@@ -70,12 +133,39 @@ def draw_per_session(
     """
     own = _own_places(window, candidates)  # [B, W] ascending, distinct; C where there is none
     free = (len(candidates) - (own < len(candidates)).sum(dim=1)).clamp(min=1)
-    drawn = torch.rand((len(own), num), generator=generator, device=own.device, dtype=torch.float64)
     k = (drawn * free[:, None]).long().minimum(free[:, None] - 1)
     # own[j] - j candidates that are free stand before the j-th own one: k passes it where own[j] - j <= k
     free_before = own - torch.arange(own.shape[1], device=own.device)
     passed = torch.searchsorted(free_before, k, right=True)
     return candidates[(k + passed).clamp(max=len(candidates) - 1)]
+
+
+def epoch_numbers(session: NDArray[np.int64], num: int, seed: int, epoch: int) -> NDArray[np.float64]:
+    """Return `num` numbers in [0, 1) for each of B sessions, [B, num]: a function of seed, epoch and session alone.
+
+    Each session has a SplitMix64 stream of its own, begun at a hash of the three; the upper 53 bits make the number.
+    """
+    run = splitmix64(np.array([seed], dtype=np.uint64))
+    begun = splitmix64(splitmix64(run ^ np.uint64(epoch)) ^ session.astype(np.uint64))
+    bits = splitmix64(begun[:, None] + np.arange(num, dtype=np.uint64) * GOLDEN_GAMMA)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def draw_targets(target: Int[Tensor, " T"], num: int, generator: torch.Generator) -> Int[Tensor, " M"]:
+    """Return `num` rows drawn uniformly, with replacement, from the real targets of a batch, repeated ones repeated.
+
+    Args:
+        target: table rows, session after session, in listening order; 0 = no target. Where between them the zeros
+            stand changes nothing, so that packed and padded batches draw the same.
+        num: R.
+        generator: gives R numbers.
+
+    Shapes hang on no value and the host waits for none: a CUDA graph can hold it. Without a real target: zeros.
+    """
+    nth = (target > 0).cumsum(0)  # at the k-th real target it reaches k + 1
+    drawn = torch.rand((num,), generator=generator, device=target.device, dtype=torch.float64)
+    k = (drawn * nth[-1]).long().minimum(nth[-1] - 1)
+    return target[torch.searchsorted(nth, k, right=True)]
 
 
 def _own_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B W"]:
@@ -90,8 +180,9 @@ def _own_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B
     return torch.where(distinct < absent, distinct, absent + torch.arange(distinct.shape[1], device=distinct.device))
 
 
-def _check(negatives: int, weight: float) -> None:
-    if negatives < 1:
-        raise ValueError("negatives must be at least 1")
+def _check(weight: float, **counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1")
     if not weight > 0:
         raise ValueError("weight must be above 0")

@@ -33,6 +33,14 @@ class TransformerConfig:
     """Of the feed-forward layer."""
     position: Literal["shifted", "literal"] = "shifted"
     """Positions in training: shifted by a uniform offset, so that every row is trained, or literally from 0."""
+    padding: Literal["masked", "visible"] = "masked"
+    """Padding is nothing to anybody, or (the paper's letter) a track among others.
+
+    visible: a session stands at the end of max_len places, and PAD in each place before it. A PAD is a row of zeros and
+    its position's row; tracks attend to it, it attends to what a track in its place would, and it counts as a position.
+    So the last track always stands in the last place, in training as later, and there is no room for an offset:
+    `position` then changes nothing. The losses still skip padding: it has no target.
+    """
 
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.heads, self.ffn_width) < 1:
@@ -41,6 +49,8 @@ class TransformerConfig:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout must lie in [0, 1)")
+        if self.padding not in ("masked", "visible"):
+            raise ValueError("padding must be masked or visible")
 
 
 Attend = Callable[[Tensor, int], Tensor]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,6 +35,8 @@ class TransformerEncoder(Encoder, ABC):
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
+        if self.config.padding == "visible":
+            return self._amid_padding(batch)
         visible = visibility(batch.valid, causal=self.causal)
         attend = PaddedAttention(visible, self.config.heads, self.share)
         return self.states(self.rows(batch.tracks), self._place(batch), attend)
@@ -51,6 +54,20 @@ class TransformerEncoder(Encoder, ABC):
         for block in self.blocks:
             x = block(x, attend)
         return functional.gelu(self.predict(self.final_norm(x)))
+
+    def _amid_padding(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
+        """Return y_hat of sessions laid at the end of `max_len` places, PAD before them and seen as a track is.
+
+        Tracks before a session's last `max_len` have no place, and states without meaning.
+        """
+        behind = batch.valid.flip(1).long().cumsum(dim=1).flip(1)  # 1 at the last valid track
+        place = (self.max_len - behind).masked_fill(~batch.valid | (behind > self.max_len), self.max_len)
+        laid = batch.tracks.new_zeros((len(place), self.max_len + 1)).scatter(1, place, batch.tracks)[:, :-1]
+        everything = visibility(torch.ones_like(laid, dtype=torch.bool), causal=self.causal)
+        column = torch.arange(self.max_len, device=laid.device).expand_as(laid)
+        states = self.states(self.rows(laid), column, PaddedAttention(everything, self.config.heads, self.share))
+        back = place.clamp(max=self.max_len - 1)[:, :, None]
+        return states.gather(1, back.expand(-1, -1, states.shape[2]))
 
     def _place(self, batch: SessionBatch) -> Int[Tensor, "B L"]:
         """Return the position row of each track: 0 at the first valid one, plus the session's offset."""

@@ -130,7 +130,7 @@ class _Blocks:
     def _scores(self, rows: slice, columns: slice) -> Tensor:
         scores = self._x[rows] @ self._w[columns].T
         if self._negatives.correction is not None:
-            scores = scores + self._negatives.correction[columns].to(scores.dtype)
+            scores.add_(self._negatives.correction[columns])  # the sum is rounded, not the correction itself
         self._own.leave_out(scores, rows, columns)
         return scores
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -34,7 +34,7 @@ class Scene:
     example: Example
     states: Tensor
     """[B, L, D] float32."""
-    negatives: Tensor
+    negatives: kinds.Drawn
     """What `DRAWS` drew for it."""
 
 
@@ -52,16 +52,25 @@ def make_example(encoder: Encoder, recipe: Recipe, window: Window, generator: to
     return causal_example(window, max_len, generator, config.position)
 
 
-def draw_negatives(recipe: Recipe, window: Window, candidates: Tensor, generator: torch.Generator) -> Tensor:
+def draw_negatives(recipe: Recipe, window: Window, candidates: Tensor, generator: torch.Generator) -> kinds.Drawn:
     """Return the negatives of one batch: [M] shared, [B, M] per session, [0] where all tracks are negatives.
 
-    `candidates`: sorted rows that may be drawn, int64 [C].
+    `candidates`: sorted rows that may be drawn, int64 [C]. Of `mixed` these are the uniform ones: see `with_targets`.
     """
-    return DRAWS[type(recipe.next_track)](recipe.next_track, window, candidates, generator)
+    return kinds.Drawn(DRAWS[type(recipe.next_track)](recipe.next_track, window, candidates, generator))
+
+
+def with_targets(recipe: Recipe, drawn: kinds.Drawn, example: Example, generator: torch.Generator) -> kinds.Drawn:
+    """Return `drawn` with what `mixed` draws from the batch's targets behind it; other kinds draw nothing more."""
+    if not isinstance(recipe.next_track, kinds.Mixed):
+        return drawn
+    target = (example.target * example.targets).flatten()
+    more = kinds.draw_targets(target, recipe.next_track.batch, generator)
+    return replace(drawn, ids=torch.cat([drawn.ids, more]))
 
 
 def loss_parts(
-    encoder: Encoder, recipe: Recipe, window: Window, example: Example, negatives: Tensor, bf16: bool
+    encoder: Encoder, recipe: Recipe, window: Window, example: Example, negatives: kinds.Drawn, bf16: bool
 ) -> dict[str, tuple[float, Tensor]]:
     """Return `(weight, loss)` of each part by name.
 
@@ -109,7 +118,9 @@ def _as_long(states: Tensor, length: int) -> Tensor:
 def _per_session(scene: Scene) -> Tensor:
     nowhere = torch.zeros((1, 1, 1), dtype=torch.bool, device=scene.states.device)  # none is the session's own track
     own = scene.encoder.rows(scene.example.target)
-    return sampled_softmax_loss(scene.states, own, scene.encoder.rows(scene.negatives), nowhere, scene.example.targets)
+    return sampled_softmax_loss(
+        scene.states, own, scene.encoder.rows(scene.negatives.ids), nowhere, scene.example.targets
+    )
 
 
 def _shared(scene: Scene) -> Tensor:
@@ -117,10 +128,10 @@ def _shared(scene: Scene) -> Tensor:
     example = scene.example
     target = example.target[example.targets][None]  # [1, T]
     states = scene.states[example.targets][None]
-    collisions = scene.negatives == target[:, :, None]
+    ids, rows = scene.negatives.ids, scene.encoder.rows
+    collisions = ids == target[:, :, None]
     real = torch.ones_like(target, dtype=torch.bool)
-    rows = scene.encoder.rows
-    return sampled_softmax_loss(states, rows(target), rows(scene.negatives), collisions, real)
+    return sampled_softmax_loss(states, rows(target), rows(ids), collisions, real, scene.negatives.correction)
 
 
 def _full(scene: Scene) -> Tensor:
@@ -132,8 +143,10 @@ def _draw_per_session(config: kinds.PerSession, window: Window, rows: Tensor, ge
     return kinds.draw_per_session(window, rows, config.negatives, generator)
 
 
-def _draw_shared(config: kinds.Shared, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:
-    return kinds.draw_shared(rows, config.negatives, generator)
+def _draw_shared(
+    config: kinds.Shared | kinds.Mixed, window: Window, rows: Tensor, generator: torch.Generator
+) -> Tensor:
+    return kinds.draw_shared(rows, kinds.num_shared(config)[0], generator)
 
 
 def _draw_none(config: kinds.Full, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -143,6 +156,7 @@ def _draw_none(config: kinds.Full, window: Window, rows: Tensor, generator: torc
 DRAWS: Final[Mapping[type[Any], Callable[..., Tensor]]] = {
     kinds.PerSession: _draw_per_session,
     kinds.Shared: _draw_shared,
+    kinds.Mixed: _draw_shared,
     kinds.Full: _draw_none,
 }
 """The negatives of each kind of `[next_track]`, before the encoder runs: what a step touches is known first."""
@@ -150,6 +164,7 @@ DRAWS: Final[Mapping[type[Any], Callable[..., Tensor]]] = {
 NEXT_TRACK_LOSS: Final[Mapping[type[Any], Callable[[Scene], Tensor]]] = {
     kinds.PerSession: _per_session,
     kinds.Shared: _shared,
+    kinds.Mixed: _shared,
     kinds.Full: _full,
 }
 """The loss of each kind of `[next_track]`."""

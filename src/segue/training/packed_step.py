@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segue.batches.data import SessionData
-from segue.batches.negatives import Full, Shared
+from segue.batches.negatives import Full, Mixed, Shared, draw_targets, num_shared
 from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze
 from segue.encoders.encoder import Encoder
 from segue.encoders.transformer import TransformerEncoder
@@ -76,11 +76,15 @@ class Training:
     generator: torch.Generator
     sums: Tensor
     """Where losses are added: the whole, then each part."""
+    log_q: Tensor | None = None
+    """What is added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
 
 
 def fits(encoder: Encoder, recipe: Recipe) -> bool:
     """Return whether a packed step can train this encoder and recipe; the plain step trains any."""
-    return isinstance(encoder, TransformerEncoder) and isinstance(recipe.next_track, Full | Shared)
+    if not isinstance(encoder, TransformerEncoder) or encoder.config.padding == "visible":
+        return False
+    return isinstance(recipe.next_track, Full | Shared | Mixed)
 
 
 class PackedStep(ABC):
@@ -95,7 +99,7 @@ class PackedStep(ABC):
         """Most tracks of a window; a causal one ends with a track that is a target only."""
         self.longest = self.width - (not self.encoder.masked)
         """Most inputs of a session."""
-        self._num_negatives = 0 if isinstance(recipe.next_track, Full) else recipe.next_track.negatives
+        self._num_uniform, self._num_batch = num_shared(recipe.next_track)
         weights = [recipe.next_track.weight, *(term.weight for term in recipe.terms)]
         self._shares = [weight / sum(weights) for weight in weights]
         self._share = torch.tensor(self._shares, device=data.tracks.device)
@@ -145,7 +149,7 @@ class PackedStep(ABC):
         """
         training, config = self.training, self.training.recipe
         generator, device = training.generator, index.device
-        chosen = torch.randint(len(training.candidates), (self._num_negatives,), generator=generator, device=device)
+        chosen = torch.randint(len(training.candidates), (self._num_uniform,), generator=generator, device=device)
         shape = PackShape(self.width, size, config.data.max_len)
         hidden: list[Tensor] = []
         if self.encoder.masked:
@@ -156,7 +160,10 @@ class PackedStep(ABC):
         packing = self.pack(training.data, index, shape, offsets, *hidden)
         packing, sessions = packed_terms(config, packing, self._drawing.draw(len(index), generator))
         mask = torch.full((1,), MASK, dtype=torch.int32, device=device)
-        return packing, torch.cat([packing.ids, mask, training.candidates[chosen].int()]), sessions
+        ids = [packing.ids, mask, training.candidates[chosen].int()]
+        if self._num_batch > 0:
+            ids.append(draw_targets(packing.target, self._num_batch, generator))
+        return packing, torch.cat(ids), sessions
 
     def _objectives(
         self, states: Tensor, values: Tensor, packing: Packing, negatives: Tensor, sessions: list[Sessions]
@@ -167,7 +174,9 @@ class PackedStep(ABC):
         targets = Targets(packing.target, values, packing.target_place)
         compared = self.parts.table.negatives(values[inputs + 1 :], negatives)
         if compared.gradient is None:
-            compared = replace(compared, gradient=of_values[inputs + 1 :])
+            log_q = self.training.log_q
+            correction = None if log_q is None else log_q.index_select(0, negatives)
+            compared = replace(compared, gradient=of_values[inputs + 1 :], correction=correction)
         loss, of_states, _ = self.parts.softmax(states, targets, compared, of_values, self._shares[0])
         losses, into = [loss], Gradients(of_values, of_states)
         for part, term, make, told in zip(self._shares[1:], config.terms, self._terms, sessions, strict=True):

@@ -11,8 +11,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from segue.batches.data import SessionData
-from segue.batches.negatives import Full
+from segue.batches.data import SessionData, Window
+from segue.batches.negatives import Drawn, Full, PerSession, epoch_numbers, rows_outside
 from segue.batches.split import Split
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
@@ -20,7 +20,8 @@ from segue.errors import FormatError
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.training import cpu_step, packed_step
-from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
+from segue.training.correction import corrections
+from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total, with_targets
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Training
 from segue.training.terms import TermDrawing, drawn_tracks
@@ -51,14 +52,21 @@ class Trainer:
         torch.manual_seed(seed + 2 * STREAM)  # dropout has no generator of its own; `fit` forks the global ones
         self.data = SessionData.load(store, split, device)
         self.candidates = torch.as_tensor(split.candidates.astype("int64"), device=device)
+        self.log_q = corrections(self.encoder, recipe, store, split)
+        """Added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
+        self._epoch = 0
         self.names = ["loss", *part_names(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
         self._drawing = TermDrawing(recipe, self.data, masked=self.encoder.masked)
         self._fast = None if plain else self._packed_step()
 
-    def begin(self, order: Tensor, num_steps: int) -> Tensor:
-        """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it."""
+    def begin(self, order: Tensor, num_steps: int, epoch: int = 0) -> Tensor:
+        """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it.
+
+        `epoch`: the epoch they belong to, counted from 0.
+        """
         self.encoder.train()
+        self._epoch = epoch
         return order if self._fast is None else self._fast.prepare(order, num_steps)
 
     def step(self, index: Tensor) -> None:
@@ -71,8 +79,9 @@ class Trainer:
     def _packed_step(self) -> PackedStep | None:
         """Return the fast step of the device; None where there is none for this recipe, or Triton is missing."""
         training = Training(
-            self.encoder, self.recipe, self.data, self.candidates, self.optimisers, self.generator, self.sums
-        )
+            self.encoder, self.recipe, self.data, self.candidates, self.optimisers, self.generator, self.sums,
+            self.log_q,
+        )  # fmt: skip
         if self.device.type == "cpu":
             return cpu_step.CpuStep(training, bf16=self._bf16) if packed_step.fits(self.encoder, self.recipe) else None
         if not self._bf16 or importlib.util.find_spec("triton") is None:
@@ -84,15 +93,26 @@ class Trainer:
     def _plain_step(self, index: Tensor) -> None:
         length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
         window = self.data.training_window(index.to(self.device), length)
-        negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
+        negatives = self._negatives(window, index)
         example = make_example(self.encoder, self.recipe, window, self.generator)
         example = replace(example, drawn=self._drawing.draw(len(index), self.generator))
-        touched = [window.tracks.flatten(), negatives.flatten(), *drawn_tracks(example.drawn)]
+        negatives = with_targets(self.recipe, negatives, example, self.generator)
+        if self.log_q is not None:
+            negatives = Drawn(negatives.ids, self.log_q[negatives.ids])
+        touched = [window.tracks.flatten(), negatives.ids.flatten(), *drawn_tracks(example.drawn)]
         with self.optimisers.touching(torch.cat(touched)) as rows:
             parts = loss_parts(self.encoder, self.recipe, window, example, negatives, self._bf16)
         loss = total(parts)
         self.optimisers.step(loss, self.recipe.training.clip, rows)
         self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
+
+    def _negatives(self, window: Window, index: Tensor) -> Drawn:
+        """Return the negatives of a batch as far as they are known before its targets."""
+        config, training = self.recipe.next_track, self.recipe.training
+        if not isinstance(config, PerSession) or config.redraw == "step":
+            return draw_negatives(self.recipe, window, self.candidates, self.generator)
+        drawn = epoch_numbers(index.cpu().numpy(), config.negatives, training.seed, self._epoch)
+        return Drawn(rows_outside(window, self.candidates, torch.from_numpy(drawn).to(self.device)))
 
     def settle(self) -> None:
         """Bring the whole encoder up to date: validation and saved weights come after this."""
