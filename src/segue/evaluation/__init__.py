@@ -5,7 +5,7 @@ from segue.evaluation.contrast import Contrast, contrast, t_estimate
 from segue.evaluation.evaluate import evaluate_scorers
 from segue.evaluation.records import PROTOCOLS, Evaluation, Protocol, Row
 from segue.evaluation.scene import make_scene
-from segue.evaluation.validation import Validation
+from segue.evaluation.validation import Validation, validating
 
 __all__ = [
     "PROTOCOLS",
@@ -19,4 +19,6 @@ __all__ = [
     "evaluate_scorers",
     "make_scene",
     "t_estimate",
+    "validating",
 ]
+from segue.evaluation.shim import holm, load_evaluation, save_evaluation, target_ratio  # noqa

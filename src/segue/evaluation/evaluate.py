@@ -37,7 +37,11 @@ class _Table:
 
 
 def evaluate_scorers(
-    scene: Scene, scorers: Sequence[Scorer], protocols: Sequence[Protocol] = PROTOCOLS, progress: Progress = silent
+    scene: Scene,
+    scorers: Sequence[Scorer],
+    protocols: Sequence[Protocol] = PROTOCOLS,
+    progress: Progress = silent,
+    kinds=None,
 ) -> Evaluation:
     """Return the metrics of each scorer (the first is the model, the rest baselines) on the scene's targets.
 
@@ -53,7 +57,11 @@ def evaluate_scorers(
     for protocol in protocols:
         for place, scorer in enumerate(scorers):
             progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
-            rows.append(_row(_Asked(table, scorer, protocol), is_model=place == 0))
+            rows.append(
+                _row(
+                    _Asked(table, scorer, protocol), is_model=(place == 0) if kinds is None else kinds[place] == "model"
+                )
+            )
         progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
     return Evaluation(
         scene.which,

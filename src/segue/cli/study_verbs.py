@@ -1,0 +1,100 @@
+"""Verbs about many trainings: study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from segue.cli.study_tables import study_text
+from segue.cli.terminal import Terminal
+from segue.cli.whole import Whole
+from segue.config import parse_override
+from segue.output import json_text
+
+Shown = Annotated[Terminal, Parameter(parse=False)]
+Flat = Parameter(name="*")
+
+
+@dataclass(frozen=True)
+class StudyChoice:
+    """Which study, and what is changed in it."""
+
+    recipe: str = "table1"
+    """Name of the study."""
+    seeds: Whole = 5
+    """Trainings of each arm that are reported."""
+    set: tuple[str, ...] = ()
+    """section.key=value over every arm; repeat the option."""
+    arm: tuple[str, ...] = ()
+    """Run only this arm; repeat the option."""
+    baseline: tuple[str, ...] = ()
+    """Measure only this baseline; repeat the option. V-SKNN takes long on large stores."""
+    no_tune: bool = False
+    """Take the recipes' own settings instead of choosing each arm's on validation targets."""
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the dotted keys that are replaced."""
+        return dict(parse_override(text) for text in self.set)
+
+
+@dataclass(frozen=True)
+class StudyMachine:
+    """Where and how the trainings compute."""
+
+    jobs: Whole = 0
+    """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes all GPUs where there are any."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto is bf16 where the machine multiplies it fast, else fp32."""
+    keep_weights: bool = False
+    """Keep the run folder of every cell."""
+    overwrite: bool = False
+    """Begin anew where OUT holds a study; without it the study goes on."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+def add_to(app: App) -> None:
+    """Add the verbs of this module to the command."""
+    app.command(study)
+
+
+def study(
+    store: Path,
+    out: Path,
+    /,
+    *,
+    choice: Annotated[StudyChoice, Flat] = StudyChoice(),
+    machine: Annotated[StudyMachine, Flat] = StudyMachine(),
+    terminal: Shown,
+) -> None:
+    """Train, measure and compare all arms of a study; what is finished in OUT is not run again.
+
+    Args:
+        store: a store made by segue prepare or segue simulate --store.
+        out: folder of result.json, report.md and report.html.
+    """
+    from segue import api
+
+    result = api.study(
+        store,
+        out,
+        recipe=choice.recipe,
+        seeds=choice.seeds,
+        overrides=choice.overrides(),
+        arms=choice.arm,
+        tune=not choice.no_tune,
+        jobs=machine.jobs,
+        device=machine.device,
+        precision=machine.precision,
+        baselines=choice.baseline,
+        keep_weights=machine.keep_weights,
+        overwrite=machine.overwrite,
+        progress=terminal,
+    )
+    terminal.close()
+    print(json_text(result) if machine.json else study_text(result, out / "report.html"))
