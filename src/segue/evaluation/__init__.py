@@ -21,4 +21,3 @@ __all__ = [
     "t_estimate",
     "validating",
 ]
-from segue.evaluation.shim import holm, load_evaluation, save_evaluation, target_ratio  # noqa

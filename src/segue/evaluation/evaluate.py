@@ -37,11 +37,7 @@ class _Table:
 
 
 def evaluate_scorers(
-    scene: Scene,
-    scorers: Sequence[Scorer],
-    protocols: Sequence[Protocol] = PROTOCOLS,
-    progress: Progress = silent,
-    kinds=None,
+    scene: Scene, scorers: Sequence[Scorer], protocols: Sequence[Protocol] = PROTOCOLS, progress: Progress = silent
 ) -> Evaluation:
     """Return the metrics of each scorer (the first is the model, the rest baselines) on the scene's targets.
 
@@ -57,11 +53,7 @@ def evaluate_scorers(
     for protocol in protocols:
         for place, scorer in enumerate(scorers):
             progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
-            rows.append(
-                _row(
-                    _Asked(table, scorer, protocol), is_model=(place == 0) if kinds is None else kinds[place] == "model"
-                )
-            )
+            rows.append(_row(_Asked(table, scorer, protocol), is_model=place == 0))
         progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
     return Evaluation(
         scene.which,

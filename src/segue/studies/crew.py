@@ -51,8 +51,15 @@ class Crew:
         command = [sys.executable, "-m", "segue.studies.worker"]
         self._workers = []
         for place in range(jobs):
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            process = subprocess.Popen(command, **pipes, text=True, encoding="utf-8", env=environment, pass_fds=(held,))
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                pass_fds=(held,),
+            )
             worker = _Worker(place % max(devices, 1), process)
             worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
             worker.listener.start()

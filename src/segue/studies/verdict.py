@@ -16,9 +16,26 @@ LEVEL: Final = 0.05
 NO_VERDICT: Final = "no verdict"
 
 
+MEASURES: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
+"""What questions without a family of their own are asked of."""
+QUESTIONS: Final[Mapping[str, str]] = {
+    "skips": "Do skips help: S+ > S-?",
+    "ablation": "Does the term still gain over S- with one thing of it changed?",
+    "term": "Is the term better than its ablations?",
+    "softmax": "Do other negatives of the softmax bring something by themselves?",
+    "mask share": "Is another share of masked tracks better than p = .2?",
+    "departure": "Does the paper's letter do better than our reading?",
+}
+REGULARISATION: Final = "In world null skips say nothing about what is heard next: a gain there is regularisation."
+
+
 def verdicts(result: Record) -> list[Answer]:
-    """Return the answer to each of the paper's observations that the study's arms let one ask."""
+    """Return the answer to each of the paper's observations, and of the study's own, that its arms let one ask."""
     asked = [_skips(result), _causal(result), _closing(result), _context(result), _waning(result), _ranks(result)]
+    family = any(record["primary"] for record in result["contrasts"])
+    for about, question in QUESTIONS.items():
+        pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
+        asked.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
     return [answer for answer in asked if answer is not None]
 
 
@@ -57,12 +74,12 @@ def _survives(record: Record) -> bool:
 
 def _causal(result: Record) -> Answer | None:
     """causal > cloze?"""
-    return _from_pairs(result, "Is causal better than cloze?", "encoder")
+    return _from_pairs(result, "Is causal better than cloze?", _sampled_hit_rates(result, "encoder"))
 
 
 def _context(result: Record) -> Answer | None:
     """track >= session?"""
-    return _from_pairs(result, "Is the track a better context than the session?", "context")
+    return _from_pairs(result, "Is the track a better context than the session?", _sampled_hit_rates(result, "context"))
 
 
 def _closing(result: Record) -> Answer | None:
@@ -108,10 +125,13 @@ def _ranks(result: Record) -> Answer | None:
     return _answer("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
 
 
-def _from_pairs(result: Record, question: str, about: str) -> Answer | None:
-    """Return the answer that sampled hit rates of two arms give: yes where all gain, no where all lose."""
+def _sampled_hit_rates(result: Record, about: str) -> list[Record]:
     wanted = {f"hr@{cutoff}" for cutoff in CUTOFFS}
-    pairs = [r for r in _about(result, about) if r["protocol"] == "sampled" and r["metric"] in wanted]
+    return [r for r in _about(result, about) if r["protocol"] == "sampled" and r["metric"] in wanted]
+
+
+def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answer | None:
+    """Return the answer that differences give: yes where all are gains, no where all are losses."""
     if not pairs:
         return None
     gains, losses = (sum(pair["verdict"] == verdict for pair in pairs) for verdict in ("gain", "loss"))
@@ -161,10 +181,11 @@ def _why_not(result: Record, records: Sequence[Record]) -> str:
     for record in records:
         for reason in record["reasons"]:
             arms.setdefault(reason["why"], {})[_title(result, reason["arm"])] = None
+    null = f" {REGULARISATION}" if result["simulated"].get("world") == "null" else ""
     if not arms:
-        return ""
+        return null
     told_apart = "; ".join(f"{', '.join(names)} {why}" for why, names in arms.items())
-    return f" A contrast does not count where an arm is below the bar or did not converge: {told_apart}."
+    return f" A contrast does not count where an arm is below the bar or did not converge: {told_apart}.{null}"
 
 
 def _answer(question: str, answer: str, why: str, details: Sequence[str]) -> Answer:

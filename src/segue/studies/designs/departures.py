@@ -22,7 +22,7 @@ OURS: Final = "causal-s-plus-track"
 DEPARTURES: Final = Design(
     name="departures",
     title="The paper's letter against our reading",
-    question="Does it matter where we depart from the paper's letter? (Causal, S+ track, one departure undone at a time.)",
+    question="Does it matter where we depart from the paper's letter? (Causal S+ track, one departure undone a time)",
     arms=(
         arm("causal", "s-minus"),
         arm("causal", "s-plus-track"),
