@@ -84,7 +84,7 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
 def _add_evaluate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("run")
     verb.add_argument("store")
-    verb.add_argument("--protocol", default="both", choices=["sampled", "full", "both"])
+    verb.add_argument("--protocol", default="both", choices=["sampled", "full", "both", "popularity"])
     verb.add_argument("--split", default="test", choices=["test", "validation"])
     verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
 

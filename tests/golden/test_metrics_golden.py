@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from segue.evaluation.answers import Answers, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap
-from segue.evaluation.metrics import concordance, gain, hit, ratios, reciprocal
+from segue.evaluation.metrics import concordance, gain, hit, reciprocal
 from segue.evaluation.ranks import target_rank
+from segue.evaluation.targets import Targets
 
 RIVALS = torch.tensor([[5.0, 4.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [1.0, float("nan"), 0.0, 0.0]])
 ALL = torch.ones(3, 4, dtype=torch.bool)
@@ -44,7 +46,8 @@ def test_hit_gain_and_reciprocal_by_hand() -> None:
 
 def test_groups_are_means_over_their_own_targets() -> None:
     ranks = np.array([1.0, 30.0, 2.0, 40.0])
-    value, weight = ratios(ranks, {"listened": np.array([True, True, False, False])})["hr@10.listened"]
+    targets = Targets(np.arange(4), {"listened": np.array([True, True, False, False])})
+    value, weight = metric_ratio(targets, Answers(ranks, 1001.0), "hr@10.listened")
     assert value.sum() / weight.sum() == 0.5
 
 

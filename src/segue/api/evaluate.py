@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from segue.batches.split import split_store
+from segue.batches.split import DataConfig, Split, split_store
 from segue.checkpoint import load_run
+from segue.checkpoint.loading import LoadedRun
+from segue.config import nearest
 from segue.errors import InputError
-from segue.evaluation import PROTOCOLS, Evaluation, evaluate_scorers, make_scene
+from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Row, Table, assembled, make_scene, scorer_rows
 from segue.files import write_json
 from segue.progress import Progress, silent
-from segue.ranking import ModelScorer, fit_baselines
+from segue.ranking import ModelScorer, Scorer, fit_baselines
+from segue.recipes import EvaluationConfig
 from segue.store import Store
 from segue.training.device import choose_device
+
+Asked = Literal["sampled", "full", "both", "popularity"]
+ASKED: Final[Mapping[str, tuple[Protocol, ...]]] = {
+    "both": PROTOCOLS,
+    "sampled": ("sampled",),
+    "full": ("full",),
+    "popularity": ("popularity",),
+}
+"""Protocols by the name that asks for them: popularity is a third, and no part of both."""
 
 
 def evaluate(
     run: str | Path,
     store: str | Path | Store,
     *,
-    protocol: Literal["sampled", "full", "both"] = "both",
+    protocol: Asked = "both",
     split: Literal["test", "validation"] = "test",
     device: str = "auto",
     baselines: bool = True,
@@ -29,24 +42,81 @@ def evaluate(
     """Measure a run on the held-out tracks of its store, beside every baseline; return metrics with intervals.
 
     `baselines` False measures the model alone. A target whose score is NaN ranks last, and `num_nan` counts it.
+    `protocol` 'popularity' ranks among candidates sampled by their plays in training.
 
-    The document also goes to `run/evaluation/<split>.json`.
+    The document also goes to `run/evaluation/<split>.json` (of 'popularity': `<split>-popularity.json`).
 
     Raises:
         InputError: no such run or store, or a store that the run was not trained on.
     """
-    loaded = load_run(run)
-    opened = store if isinstance(store, Store) else Store(store)
-    trained_on = loaded.environment.get("store", {}).get("fingerprint")
-    if trained_on is not None and trained_on != opened.manifest.fingerprint:
-        raise InputError(f"{run} was trained on another store than {opened.path}; evaluate it on its own")
-    recipe = loaded.recipe
-    parts = split_store(opened, recipe.data)
-    place = choose_device(device)
-    scene = make_scene(opened, parts, recipe.data, recipe.evaluation, split, place)
-    model = ModelScorer(loaded.encoder.to(place), parts.candidates)
-    scorers = [model, *(fit_baselines(opened, parts) if baselines else [])]
-    protocols = PROTOCOLS if protocol == "both" else (protocol,)
-    result = evaluate_scorers(scene, scorers, protocols, progress)
-    write_json(Path(run) / "evaluation" / f"{split}.json", result.to_json())
-    return result
+    found = Evaluator(store, split=split, device=device).evaluate(run, protocol, baselines=baselines, progress=progress)
+    name = f"{split}-popularity" if protocol == "popularity" else split
+    write_json(Path(run) / "evaluation" / f"{name}.json", found.to_json())
+    return found
+
+
+class Evaluator:
+    """Judges many runs of one store on the same targets: what hangs on no model is made once, not for each run.
+
+    Shared by runs of equal [data] and [evaluation]: the split, groups, strata, candidates, what is near a track, the
+    bootstrap's weights, and the baselines' rows.
+
+    Args:
+        store: the store that the runs were trained on.
+        split: which held-out tracks.
+        device: auto, cpu or cuda.
+    """
+
+    def __init__(
+        self, store: str | Path | Store, *, split: Literal["test", "validation"] = "test", device: str = "auto"
+    ) -> None:
+        self._store = store if isinstance(store, Store) else Store(store)
+        self._which: Final = split
+        self._device = choose_device(device)
+        self._grounds: dict[tuple[DataConfig, EvaluationConfig], _Ground] = {}
+
+    def evaluate(
+        self, run: str | Path, protocol: Asked = "both", *, baselines: bool = True, progress: Progress = silent
+    ) -> Evaluation:
+        """Return the metrics of `run`, beside every baseline unless `baselines` is False; nothing is written.
+
+        Raises:
+            InputError: no such run, one trained on another store, or an unknown protocol.
+        """
+        if protocol not in ASKED:
+            raise InputError(f"there is no protocol {protocol!r}{nearest(protocol, ASKED)}")
+        loaded = load_run(run)
+        trained_on = loaded.environment.get("store", {}).get("fingerprint")
+        if trained_on is not None and trained_on != self._store.manifest.fingerprint:
+            raise InputError(f"{run} was trained on another store than {self._store.path}; evaluate it on its own")
+        ground = self._ground(loaded)
+        model = ModelScorer(loaded.encoder.to(self._device), ground.split.candidates)
+        rows = list[Row]()
+        for each in ASKED[protocol]:
+            rows += scorer_rows(ground.table, [model], "model", each, progress)
+            rows += ground.baseline_rows(each, progress) if baselines else []
+        return assembled(ground.table, rows, {})
+
+    def _ground(self, loaded: LoadedRun) -> _Ground:
+        key = loaded.recipe.data, loaded.recipe.evaluation
+        if key not in self._grounds:
+            parts = split_store(self._store, key[0])
+            scene = make_scene(self._store, parts, *key, self._which, self._device)
+            self._grounds[key] = _Ground(self._store, parts, Table(scene))
+        return self._grounds[key]
+
+
+class _Ground:
+    """What runs of equal [data] and [evaluation] are judged on."""
+
+    def __init__(self, store: Store, split: Split, table: Table) -> None:
+        self._store, self.split, self.table = store, split, table
+        self._baselines: list[Scorer] = []
+        self._rows: dict[Protocol, list[Row]] = {}
+
+    def baseline_rows(self, protocol: Protocol, progress: Progress) -> Sequence[Row]:
+        """Return the rows of every baseline under `protocol`, ranked when first asked for."""
+        if protocol not in self._rows:
+            self._baselines = self._baselines or fit_baselines(self._store, self.split)
+            self._rows[protocol] = scorer_rows(self.table, self._baselines, "baseline", protocol, progress)
+        return self._rows[protocol]

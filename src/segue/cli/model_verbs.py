@@ -133,7 +133,7 @@ def evaluate(
     store: Path,
     /,
     *,
-    protocol: Literal["sampled", "full", "both"] = "both",
+    protocol: Literal["sampled", "full", "both", "popularity"] = "both",
     split: Literal["test", "validation"] = "test",
     model_only: bool = False,
     json: bool = False,
@@ -144,7 +144,7 @@ def evaluate(
     Args:
         run: a trained run.
         store: the store it was trained on.
-        protocol: rank the target among 1000 sampled tracks, among all, or both.
+        protocol: rank the target among 1000 sampled tracks, among all, both, or among 1000 sampled by popularity.
         split: which held-out tracks.
         model_only: leave the baselines out.
         json: print one JSON document.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from segue.cli.terminal import cell_text, table_text
@@ -12,6 +12,9 @@ INLINE: Final = 12
 """A list of at most so many scalars prints on one line; a longer one as its first values."""
 EVALUATED: Final = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 """Metrics that the table of an evaluation shows."""
+GROUPS: Final = {"hr@10.listened": "listened", "hr@10.skipped": "skipped", "delta": "delta"}
+SEEN: Final = {"hr@10.seen": "seen in training"}
+"""HR@10 of groups of targets and their heads; the second where some tracks have no row in training."""
 FURTHER: Final = {
     "hr@10.next-listened": "next listened HR@10",
     "pair-auc": "pair AUC",
@@ -99,11 +102,13 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     """Return an evaluation as one table a protocol, HR@10 with its interval; simulated data is named first."""
     counts = {key: value for key, value in document["counts"].items() if key != "strata"}
     parts = [_named(document) + facts_text(counts)]
-    head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", "listened", "skipped", "delta"]
+    groups = {**GROUPS, **SEEN} if counts.get("unseen_share") else GROUPS
+    head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", *groups.values()]
     for protocol in dict.fromkeys(row["protocol"] for row in document["rows"]):
-        rows = [_evaluated(row) for row in document["rows"] if row["protocol"] == protocol]
-        parts.append(f"{protocol}\n{table_text(head, rows, right=range(1, len(head)))}")
         further = [row for row in document["rows"] if row["protocol"] == protocol]
+        rows = [_evaluated(row, groups) for row in further]
+        losses = "".join(f"\n{_loss(row)}" for row in further if row.get("beaten_by", {}).get("hr@10"))
+        parts.append(f"{protocol}\n{table_text(head, rows, right=range(1, len(head)))}{losses}")
         keys = [key for key in FURTHER if any(key in row for row in further)]
         cells = [[row["name"], *(row.get(key, [None])[0] for key in keys)] for row in further]
         parts.append(table_text(["", *(FURTHER[key] for key in keys)], cells, right=range(1, len(keys) + 1)))
@@ -113,11 +118,14 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _evaluated(row: Mapping[str, Any]) -> list[Any]:
+def _evaluated(row: Mapping[str, Any], groups: Iterable[str]) -> list[Any]:
     _, low, high = row["hr@10"]
     interval = None if low is None else f"{low:.3f} to {high:.3f}"
-    outcomes = [row.get(key, [None])[0] for key in ("hr@10.listened", "hr@10.skipped", "delta")]
-    return [row["name"], *(row[key][0] for key in EVALUATED), interval, *outcomes]
+    return [row["name"], *(row[key][0] for key in EVALUATED), interval, *(row.get(key, [None])[0] for key in groups)]
+
+
+def _loss(row: Mapping[str, Any]) -> str:
+    return f"{row['name']} loses to {', '.join(row['beaten_by']['hr@10'])} in HR@10."
 
 
 def _named(document: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
-"""Candidates of the sampled protocol: a function of (seed, session key) alone, equal on every machine."""
+"""Candidates of the sampled protocols: a function of (seed, session key) alone, equal on every machine."""
 
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,27 +35,93 @@ def candidate_draws_torch(keys: Int[Tensor, " B"], seed: int, num: int, count: i
     return _shifted(draws, 32).mul_(count).bitwise_right_shift_(32)
 
 
+@runtime_checkable
+class Pool(Protocol):
+    """The rows that may be drawn, and an endless sequence of draws of them for each session."""
+
+    @property
+    def rows(self) -> Int[Tensor, " C"]:
+        """All rows that may be drawn, ascending, on the device that draws."""
+
+    @property
+    def longest(self) -> int:
+        """Most draws a session; what is lacking then follows from `last`."""
+
+    def width(self, num: int, num_excluded: int) -> int:
+        """Return so many draws that `num` distinct ones that are not excluded are almost always among them."""
+
+    def drawn(self, keys: Int[Tensor, " B"], seed: int, width: int) -> Int[Tensor, "B W"]:
+        """Return draws 0..width - 1 of each session, table rows, int64: a function of (seed, key, j) alone."""
+
+    def last(self, size: int) -> Int[Tensor, " S"]:
+        """Return the rows that follow after `longest` draws, at most `size`, int64."""
+
+
+class UniformPool:
+    """Every row is drawn with the same probability (method, section 5: the sampled protocol).
+
+    Args:
+        rows: rows that may be drawn, ascending.
+    """
+
+    longest = 2**62
+    """There is always a further draw, and each eligible row comes soon."""
+
+    def __init__(self, rows: Int[Tensor, " C"]) -> None:
+        self.rows = rows
+
+    def width(self, num: int, num_excluded: int) -> int:
+        """Return so many draws that `num` are almost always new: the expected number and six deviations.
+
+        n draws of C rows hold C (1 - e^(-n / C)) distinct ones. More draws change no candidate, fewer ask for a
+        second try.
+        """
+        count, wanted = len(self.rows), num + num_excluded
+        if 2 * wanted > count:
+            return 2 * num + 16
+        expected = -count * math.log1p(-wanted / count)
+        return num + 16 + math.ceil(expected - num + 6 * math.sqrt(expected - num))
+
+    def drawn(self, keys: Int[Tensor, " B"], seed: int, width: int) -> Int[Tensor, "B W"]:
+        """Return draws 0..width - 1 of each session (see `candidate_draws`)."""
+        draws = candidate_draws_torch(keys, seed, width, len(self.rows))
+        return self.rows.index_select(0, draws.view(-1)).view(draws.shape).long()
+
+    def last(self, size: int) -> Int[Tensor, " S"]:
+        """Return no rows: the draws never end."""
+        return self.rows[:0].long()
+
+
 def sampled_candidates(
     keys: Int[Tensor, " B"], excluded: Int[Tensor, "B L"], candidates: Int[Tensor, " C"], *, seed: int, num: int
 ) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
-    """Return K = `num` distinct candidate rows of each session, and where they are real.
+    """Return K = `num` distinct candidate rows of each session drawn uniformly, and where they are real."""
+    return pool_candidates(keys, excluded, UniformPool(candidates), seed=seed, num=num)
+
+
+def pool_candidates(
+    keys: Int[Tensor, " B"], excluded: Int[Tensor, "B L"], pool: Pool, *, seed: int, num: int
+) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
+    """Return K = `num` distinct rows of `pool` for each session, and where they are real.
 
     Draws that hit a row of `excluded` (0 = padding) or one drawn before are passed over, and the next j is taken.
     Where no more than `num` rows are eligible, all of them are returned, ascending, then padding (0, False).
     """
-    eligible = num_eligible(excluded, candidates)
+    eligible = num_eligible(excluded, pool.rows)
     rows = torch.zeros(len(keys), num, dtype=torch.int64, device=keys.device)
     valid = torch.arange(num, device=keys.device) < eligible[:, None]
     few = torch.nonzero(eligible <= num)[:, 0]
     if len(few):
-        rows[few] = _all_eligible(excluded[few], candidates, num)
+        rows[few] = _all_eligible(excluded[few], pool.rows, num)
     open_ = torch.nonzero(eligible > num)[:, 0]
-    width = _enough_draws(num, excluded.shape[1], len(candidates))
+    width = pool.width(num, excluded.shape[1])
     while len(open_):
-        draws = candidate_draws_torch(keys[open_], seed, width, len(candidates))
-        drawn = candidates.index_select(0, draws.view(-1)).view(draws.shape).long()
+        drawn = pool.drawn(keys[open_], seed, min(width, pool.longest))
+        if width >= pool.longest:  # of so many rows at least `num` are eligible: no session stays open
+            last = pool.last(num + excluded.shape[1])
+            drawn = torch.cat([drawn, last.expand(len(drawn), -1)], dim=1)
         session, place = _passed_over(excluded[open_], drawn)
-        done = torch.bincount(session, minlength=len(open_)) <= width - num
+        done = torch.bincount(session, minlength=len(open_)) <= drawn.shape[1] - num
         rows[open_[done]] = _taken(drawn, session, place, num)[done]
         open_, width = open_[~done], 2 * width
     return rows, valid
@@ -68,18 +135,6 @@ def num_eligible(excluded: Int[Tensor, "B L"], candidates: Int[Tensor, " C"]) ->
     distinct = (ordered >= 0) & (ordered != ordered.roll(1, 1))
     distinct[:, :1] = ordered[:, :1] >= 0
     return len(candidates) - distinct.sum(1)
-
-
-def _enough_draws(num: int, num_excluded: int, count: int) -> int:
-    """Return so many draws that `num` of them are almost always new: the expected number and six deviations.
-
-    n draws of C rows hold C (1 - e^(-n / C)) distinct ones. More draws change no candidate, fewer ask for a second try.
-    """
-    wanted = num + num_excluded
-    if 2 * wanted > count:
-        return 2 * num + 16
-    expected = -count * math.log1p(-wanted / count)
-    return num + 16 + math.ceil(expected - num + 6 * math.sqrt(expected - num))
 
 
 def _passed_over(

@@ -10,11 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from segue.evaluation.bootstrap import Bootstrap, Estimate
-from segue.evaluation.metrics import hit
+from segue.errors import InputError
+from segue.evaluation.answers import metric_ratio, parts
+from segue.evaluation.bootstrap import Bootstrap, Estimate, summarise
+from segue.evaluation.metrics import Column, Ratio
 from segue.evaluation.records import Evaluation, Protocol
 
 LEVEL: Final = 0.95
+BATCH: Final = 32
+"""Questions whose sums are taken together. No number hangs on it."""
+NON_INFERIOR: Final = -0.005
+"""A loss smaller than this does not count (method, section 5)."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What two arms are compared in."""
+
+    protocol: Protocol
+    metric: str
+    """Any name that `metric_ratio` knows ('hr@20.listened', 'log-rank.skipped'), or 'delta', or 'pair-auc'."""
+    stratum: str = ""
+    """A group or stratum whose members alone count, e.g. 'popularity=1'; '' = all."""
+    name: str = "model"
+    """Which row of the evaluations."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +47,43 @@ class Contrast:
     """The same mean with the bootstrap interval over sessions or listeners: what other sessions would give."""
 
     @property
+    def p_value(self) -> float:
+        """Return the two-sided p-value of the t statistic over seeds; NaN for fewer than two."""
+        return t_p_value(self.per_seed)
+
+    @property
+    def direction(self) -> str:
+        """Return 'rise' or 'fall' where both intervals exclude 0 on the same side, else 'none shown'."""
+        if all(part.low > 0 for part in (self.over_seeds, self.over_units)):
+            return "rise"
+        fallen = all(part.high < 0 for part in (self.over_seeds, self.over_units))
+        return "fall" if fallen else "none shown"
+
+    @property
     def verdict(self) -> str:
-        """Return 'gain' or 'loss' where both intervals exclude 0 on the same side, else 'none shown'."""
-        lows = (self.over_seeds.low, self.over_units.low)
-        highs = (self.over_seeds.high, self.over_units.high)
-        if min(lows) > 0:
-            return "gain"
-        return "loss" if max(highs) < 0 else "none shown"
+        """Return 'gain' or 'loss' where both intervals exclude 0 on the same side, else 'none shown'.
+
+        Of a metric where more is better; of a log-rank read `direction`.
+        """
+        return {"rise": "gain", "fall": "loss"}.get(self.direction, "none shown")
+
+    @property
+    def non_inferior(self) -> bool:
+        """Return whether both intervals lie above NON_INFERIOR (False with one seed: there is no t interval)."""
+        return all(part.low > NON_INFERIOR for part in (self.over_seeds, self.over_units))
 
     def to_json(self) -> dict[str, Any]:
-        """Return differences by seed, both intervals, and the verdict."""
+        """Return differences by seed, both intervals, the p-value, and the verdict."""
+        p_value = self.p_value
         return {
-            "difference": self.over_seeds.value,
-            "per_seed": list(self.per_seed),
+            "difference": self.over_seeds.to_json()[0],
+            "per_seed": [None if np.isnan(value) else value for value in self.per_seed],
             "t_interval": self.over_seeds.to_json()[1:],
             "bootstrap_interval": self.over_units.to_json()[1:],
+            "p_value": None if np.isnan(p_value) else p_value,
+            "direction": self.direction,
             "verdict": self.verdict,
+            "non_inferior": self.non_inferior,
         }
 
 
@@ -61,6 +101,43 @@ def t_estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def t_p_value(values: Sequence[float]) -> float:
+    """Return the two-sided p-value of t = mean / (s / sqrt(n)) on n - 1 degrees of freedom; NaN for fewer than two.
+
+    Where all values are equal, s = 0: the p-value is 0, or 1 where they are all 0. It is below .05 exactly where the
+    interval of `t_estimate` excludes 0.
+
+    >>> round(t_p_value([1.0, 2.0, 3.0]), 4)
+    0.0742
+    """
+    mean, num = float(np.mean(values)), len(values)
+    if num < 2 or np.isnan(mean):
+        return float("nan")
+    error = float(np.std(values, ddof=1) / np.sqrt(num))
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * stats.t.sf(abs(mean) / error, num - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted over their family by Holm (1979), in the order given.
+
+    With p(1) <= ... <= p(m) sorted, the adjusted p(i) = max over j <= i of min(1, (m - j + 1) p(j)): a hypothesis is
+    rejected at level a where its adjusted value is <= a, and the chance of any false rejection stays <= a, however the
+    tests depend on one another. A NaN (a contrast that could not be tested) counts in m, as the last, and stays NaN.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p_values, np.float64)
+    order = np.argsort(values, kind="stable")  # NaN last
+    steps = len(values) - np.arange(len(values))
+    adjusted = np.maximum.accumulate(np.minimum(1.0, steps * values[order]))
+    result = np.empty(len(values))
+    result[order] = adjusted
+    return [float(value) for value in result]
+
+
 def contrast(
     first: Sequence[Evaluation],
     second: Sequence[Evaluation],
@@ -72,16 +149,79 @@ def contrast(
 
     The evaluations are of one store and split, one a seed, in the same order of seeds.
     """
-    one = first[0]
-    weight = np.ones(len(one.unit)) if member is None else member.astype(np.float64)
-    values = np.array(
-        [
-            hit(a.row("model", protocol).ranks, cutoff) - hit(b.row("model", protocol).ranks, cutoff)
-            for a, b in zip(first, second, strict=True)
-        ]
-    )
-    per_seed = (values @ weight) / max(weight.sum(), 1.0)
-    bootstrap = Bootstrap(one.unit, one.config.resamples, one.config.seed)
-    ratio = values.mean(axis=0) * weight, weight
-    over_units = bootstrap.estimate({"difference": ratio})[0]["difference"]
-    return Contrast(tuple(per_seed.tolist()), t_estimate(per_seed.tolist()), over_units)
+    weight = np.ones(len(first[0].unit), np.bool_) if member is None else member
+    question = Question(protocol, f"hr@{cutoff}")
+    return _contrasts(_paired(first, second), [question], weight, first[0].bootstrap())[0]
+
+
+def contrasts(
+    first: Sequence[Evaluation],
+    second: Sequence[Evaluation],
+    questions: Sequence[Question],
+    bootstrap: Bootstrap | None = None,
+) -> list[Contrast]:
+    """Return one contrast a question, first arm less second.
+
+    The evaluations are of the same targets, one a seed, in the same order of seeds. One bootstrap serves all
+    questions; pass `first[0].bootstrap()` to several calls and its weights are drawn once for all of them.
+
+    Raises:
+        InputError: the evaluations are not of the same targets, or lack what is asked for.
+    """
+    paired, drawer = _paired(first, second), bootstrap or first[0].bootstrap()
+    everyone = np.ones(len(first[0].unit), np.bool_)
+    batches = (questions[i : i + BATCH] for i in range(0, len(questions), BATCH))
+    return [found for batch in batches for found in _contrasts(paired, batch, everyone, drawer)]
+
+
+_Paired = list[tuple[Evaluation, Evaluation]]
+
+
+def _paired(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> _Paired:
+    if not first or len(first) != len(second):
+        raise InputError(f"a contrast pairs seeds: {len(first)} evaluations stand against {len(second)}")
+    for other in (*first[1:], *second):
+        if not np.array_equal(other.unit, first[0].unit):
+            raise InputError("these evaluations are not of the same targets; compare runs of one store and split")
+    return list(zip(first, second, strict=True))
+
+
+def _contrasts(
+    paired: _Paired, questions: Sequence[Question], member: NDArray[np.bool_], bootstrap: Bootstrap
+) -> list[Contrast]:
+    """Return the contrast of each question over the targets where `member` holds; their sums are taken together."""
+    ratios, by_seed = dict[str, Ratio](), dict[str, NDArray[np.float64]]()
+    for place, question in enumerate(questions):
+        for part in parts(question.metric):
+            numerators, under = _differences(paired, question, part, member)
+            ratios[f"{place} {part}"] = np.mean(numerators, axis=0), under
+            with np.errstate(invalid="ignore", divide="ignore"):
+                by_seed[f"{place} {part}"] = np.sum(numerators, axis=1) / np.float64(under.sum())
+    drawn = bootstrap.estimate(ratios)[1]
+    found = []
+    for place, question in enumerate(questions):
+        weights = {f"{place} {part}": weight for part, weight in parts(question.metric).items()}
+        seeds = np.sum([weight * by_seed[part] for part, weight in weights.items()], axis=0)
+        units = summarise(np.sum([weight * drawn[part] for part, weight in weights.items()], axis=0))
+        found.append(Contrast(tuple(seeds.tolist()), t_estimate(seeds.tolist()), units))
+    return found
+
+
+def _differences(
+    paired: _Paired, question: Question, part: str, member: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.float64]], Column]:
+    """Return the difference of the two arms' numerators by seed, and the denominator that they share."""
+    numerators, shared = [], None
+    for pair in paired:
+        (over, under), (other, other_under) = (_ratio(evaluation, question, part) for evaluation in pair)
+        shared = under if shared is None else shared
+        if not (np.array_equal(shared, under) and np.array_equal(shared, other_under)):
+            raise InputError(f"{part} is not defined on the same targets in all of these evaluations")
+        numerators.append(np.asarray(over - other, np.float64) * member)
+    assert shared is not None
+    return numerators, shared * member
+
+
+def _ratio(evaluation: Evaluation, question: Question, part: str) -> Ratio:
+    answers = evaluation.row(question.name, question.protocol).answers
+    return metric_ratio(evaluation.targets, answers, part, question.stratum)

@@ -1,39 +1,35 @@
-"""Held-out targets, every scorer, both protocols, with intervals."""
+"""Held-out targets, every scorer, each protocol, with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.evaluation.bootstrap import Bootstrap, Estimate, summarise
-from segue.evaluation.listening import listening_rows
-from segue.evaluation.lists import coverage, list_ratios
-from segue.evaluation.metrics import hit, ratios
-from segue.evaluation.pairs import Pairs, find_pairs, pair_ratios
+from segue.evaluation.answers import (
+    COMBINED,
+    Answers,
+    ListAnswers,
+    combined_names,
+    metric_names,
+    metric_ratio,
+)
+from segue.evaluation.bootstrap import Estimate, summarise
+from segue.evaluation.listening import Array
+from segue.evaluation.lists import coverage, list_answers
+from segue.evaluation.pairs import pair_answers
 from segue.evaluation.ranking_pass import Change, Held, Ranked, full_ranks, sampled_ranks
-from segue.evaluation.reaction import flipped, responsiveness_ratio, utility_ratio
-from segue.evaluation.records import PROTOCOLS, Evaluation, Protocol, Row
-from segue.evaluation.scene import Scene, target_groups, units
-from segue.evaluation.session_candidates import Candidates, session_candidates
-from segue.evaluation.strata import strata
+from segue.evaluation.reaction import flipped, nearer
+from segue.evaluation.records import PROTOCOLS, Evaluation, Kind, Protocol, Row
+from segue.evaluation.scene import Scene
+from segue.evaluation.table import Table
 from segue.progress import Progress, Step, silent
 from segue.ranking import Scorer
 
-
-@dataclass(frozen=True)
-class _Table:
-    """What the rows of one evaluation share."""
-
-    scene: Scene
-    bootstrap: Bootstrap
-    groups: Mapping[str, NDArray[np.bool_]]
-    strata: Mapping[str, NDArray[np.bool_]]
-    pairs: Pairs | None
-    candidates: Candidates | None
+STRATA_METRIC = "hr@10"
 
 
 def evaluate_scorers(
@@ -45,25 +41,37 @@ def evaluate_scorers(
     (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped; `pair-auc`;
     `feedback-utility`; in the full protocol `responsiveness` and what the lists are like; HR@10 by stratum.
     """
-    unit = units(scene)
-    bootstrap = Bootstrap(unit, scene.config.resamples, scene.config.seed)
-    candidates = _candidates(scene) if "sampled" in protocols else None
-    table = _Table(scene, bootstrap, target_groups(scene), strata(scene), find_pairs(scene), candidates)
-    rows = []
+    table, rows = Table(scene), list[Row]()
     for protocol in protocols:
-        for place, scorer in enumerate(scorers):
-            progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
-            rows.append(_row(_Asked(table, scorer, protocol), is_model=place == 0))
+        rows += scorer_rows(table, scorers[:1], "model", protocol, progress)
+        rows += scorer_rows(table, scorers[1:], "baseline", protocol, progress)
+    return assembled(table, rows, {})
+
+
+def scorer_rows(
+    table: Table, scorers: Sequence[Scorer], kind: Kind, protocol: Protocol, progress: Progress = silent
+) -> list[Row]:
+    """Return the row of each scorer under `protocol`: rows of one table stand together in one evaluation."""
+    rows = []
+    for place, scorer in enumerate(scorers):
+        progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
+        rows.append(_row(_Asked(table, scorer, protocol), kind))
+    if scorers:
         progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
+    return rows
+
+
+def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array]) -> Evaluation:
+    """Return the evaluation of `rows`, and of `predictions` [N] of P(listen) by name, beside those of no model."""
+    scene, protocols = table.scene, [row.protocol for row in rows]
     return Evaluation(
         scene.which,
         rows,
-        unit,
-        _counts(table),
+        table.targets,
+        table.counts(protocols),
         scene.store.manifest.source.simulated,
         scene.config,
-        listening_rows(scene, bootstrap, {}),
-        table.groups,
+        table.listening(predictions),
     )
 
 
@@ -71,7 +79,7 @@ def evaluate_scorers(
 class _Asked:
     """One scorer under one protocol."""
 
-    table: _Table
+    table: Table
     scorer: Scorer
     protocol: Protocol
 
@@ -83,62 +91,47 @@ class _Asked:
         change: Change | None = None,
     ) -> Ranked:
         """Return the ranks of `targets` after the contexts `held`, which belong to the scene's targets `chosen`."""
-        if self.protocol == "full":
+        candidates = self.table.rivals(self.protocol)
+        if candidates is None:
             return full_ranks(self.scorer, held, targets, change)
-        candidates = self.table.candidates
-        assert candidates is not None, "drawn where the sampled protocol is asked for"
         return sampled_ranks(
             self.scorer, held, candidates if chosen is None else candidates.of(chosen), targets, change
         )
 
 
-def _row(asked: _Asked, *, is_model: bool) -> Row:
-    table, scorer, scene = asked.table, asked.scorer, asked.table.scene
-    found = asked.rank(scene.held)
-    ranks, num_nan = found.ranks[:, 0], found.num_nan
-    measured = ratios(ranks, table.groups)
+def _row(asked: _Asked, kind: Kind) -> Row:
+    table, scene = asked.table, asked.table.scene
+    found, num_nan, pairs = asked.rank(scene.held), 0, None
     if table.pairs is not None:
-        more, nan_pairs = pair_ratios(scene, table.pairs, asked.rank)
-        measured, num_nan = measured | more, num_nan + nan_pairs
-    other = asked.rank(scene.held, change=flipped) if scorer.reads_feedback else None
-    measured["feedback-utility"] = utility_ratio(scene, ranks, other.ranks[:, 0] if other else None)
-    if asked.protocol == "full":
-        measured["responsiveness"] = responsiveness_ratio(scene, found.best, other.best if other else None)
-        measured |= list_ratios(scene, found.best)
-    hits = hit(ranks, 10)
-    layers = {name: (hits * member, member.astype(np.float64)) for name, member in table.strata.items()}
-    estimates, drawn = table.bootstrap.estimate({**measured, **layers})
+        pair = asked.rank(table.pairs.held, table.pairs.tracks, table.pairs.targets.chosen)
+        pairs, num_nan = pair_answers(table.pairs.targets, pair), pair.num_nan
+    # a scorer blind to feedback answers a flip as it answered before: no second pass
+    change = partial(flipped, skip_at_least=scene.skip_at_least)
+    other = asked.rank(scene.held, change=change) if asked.scorer.reads_feedback else None
+    lists = _lists(table, found, other) if asked.protocol == "full" else None
+    turned = other.ranks[:, 0] if other is not None else None
+    answers = Answers(found.ranks[:, 0], found.behind_all, turned, pairs, lists)
+    metrics, by_stratum = _estimates(table, answers)
+    if lists is not None:
+        metrics["coverage@20"] = coverage(scene, found.best)
+    return Row(asked.scorer.name, kind, asked.protocol, metrics, by_stratum, answers, found.num_nan + num_nan)
+
+
+def _lists(table: Table, found: Ranked, other: Ranked | None) -> ListAnswers:
+    change = np.zeros(len(found.best))
+    if other is not None:
+        change = nearer(table.scene, table.near, found.best, other.best)
+    return list_answers(table.scene, found.best, change)
+
+
+def _estimates(table: Table, answers: Answers) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Return every metric, and HR@10 by stratum, each with its interval."""
+    targets = table.targets
+    ratios = {name: metric_ratio(targets, answers, name) for name in metric_names(targets, answers)}
+    layers = {name: metric_ratio(targets, answers, STRATA_METRIC, name) for name in targets.strata}
+    estimates, drawn = table.bootstrap.estimate({**ratios, **layers})
     by_stratum = {name: estimates.pop(name) for name in layers}
-    estimates |= _differences(drawn)
-    if asked.protocol == "full":
-        estimates["coverage@20"] = coverage(scene, found.best)
-    kind: Literal["model", "baseline"] = "model" if is_model else "baseline"
-    return Row(scorer.name, kind, asked.protocol, estimates, by_stratum, ranks, num_nan)
-
-
-def _differences(drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Estimate]:
-    result = {"delta": summarise(drawn["hr@10.listened"] - drawn["hr@10.skipped"])}
-    if "listened-first" in drawn:
-        result["pair-auc"] = summarise((drawn["listened-first"] + drawn["skipped-first"]) / 2)
-    return result
-
-
-def _candidates(scene: Scene) -> Candidates:
-    config = scene.config
-    session = scene.held.cases.session
-    allowed, device = scene.split.candidates, scene.held.device
-    return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device)
-
-
-def _counts(table: _Table) -> dict[str, Any]:
-    scene, groups = table.scene, table.groups
-    num = len(scene.held.target)
-    return {
-        "targets": num,
-        **{group: int(member.sum()) for group, member in groups.items()},
-        "unseen_share": float(1 - groups["seen"].mean()) if num else 0.0,
-        "candidates": len(scene.split.candidates),
-        "sessions_too_short": scene.split.num_short,
-        "sessions_with_fewer_candidates": table.candidates.num_fewer if table.candidates else 0,
-        "strata": {name: int(member.sum()) for name, member in table.strata.items()},
-    }
+    for name in combined_names(targets, answers):
+        weighted = [weight * drawn[part] for part, weight in COMBINED[name].items()]
+        estimates[name] = summarise(np.sum(weighted, axis=0))
+    return estimates, by_stratum

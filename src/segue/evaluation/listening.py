@@ -11,7 +11,9 @@ from scipy.stats import rankdata
 
 from segue import columns
 from segue.evaluation.bootstrap import Bootstrap, Estimate
+from segue.evaluation.metrics import Ratio
 from segue.evaluation.scene import Scene
+from segue.evaluation.strata import position_strata
 
 BINS: Final = 15
 """Equal-width bins of the calibration error (Guo et al. 2017)."""
@@ -58,32 +60,37 @@ def area(p: Array, listened: Array) -> float:
     return float((rankdata(p)[listened > 0].sum() - num * (num + 1) / 2) / (num * other))
 
 
-def listening_rows(scene: Scene, bootstrap: Bootstrap, models: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Return a record a predictor over the targets of known feedback.
+def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Return a record a predictor over the targets of known feedback, of `predictions` [N] by name (NaN: none).
 
-    `models` holds predictions [N] of heads. Beside them: the share listened to in training ('share'), the track's
-    smoothed rate ('track-rate'), the session's own ('session-rate'), and, of simulated data, the truth ('oracle').
+    `log-loss`, `brier`, `ece` and `auc` as [value, low, high], and `positions`: the log-loss by position of the target.
+    A head that has no prediction for a target is measured on the others; `targets` counts them.
     """
     target = scene.held.cases.target
     listened, skipped = scene.listened(target), scene.skipped(target)
-    known = listened | skipped
-    rows = []
-    for name, p in {**models, **_baselines(scene)}.items():
-        wanted = known & ~np.isnan(p)
-        weight, truth = wanted.astype(np.float64), listened.astype(np.float64)
+    positions = position_strata(scene)
+    truth, rows = listened.astype(np.float64), []
+    for name, p in predictions.items():
+        wanted = (listened | skipped) & ~np.isnan(p)
         safe = np.where(wanted, p, 0.5)
-        means = {
-            "log-loss": (log_losses(safe, truth) * weight, weight),
-            "brier": ((safe - truth) ** 2 * weight, weight),
-        }
+        losses = log_losses(safe, truth) * wanted
+        means: dict[str, Ratio] = {"log-loss": (losses, wanted), "brier": ((safe - truth) ** 2 * wanted, wanted)}
+        means |= {place: (losses * member, wanted & member) for place, member in positions.items()}
         found = bootstrap.estimate(means)[0]
+        by_position = {place: found.pop(place).to_json() for place in positions}
         found["ece"] = Estimate(calibration_error(p[wanted], truth[wanted]), np.nan, np.nan)
         found["auc"] = Estimate(area(p[wanted], truth[wanted]), np.nan, np.nan)
-        rows.append({"name": name, "targets": int(wanted.sum())} | {k: e.to_json() for k, e in found.items()})
+        head = {"name": name, "targets": int(wanted.sum())}
+        rows.append(head | {k: e.to_json() for k, e in found.items()} | {"positions": by_position})
     return rows
 
 
-def _baselines(scene: Scene) -> dict[str, Array]:
+def baseline_predictions(scene: Scene) -> dict[str, Array]:
+    """Return P(listen) of each target without a model, [N] by name.
+
+    The share listened to in training ('share'), the track's smoothed rate ('track-rate'), the session's own so far
+    ('session-rate', shrunk towards the share), and, of simulated data, the truth ('oracle').
+    """
     rows, cases = scene.split.training_rows, scene.held.cases
     tracks = np.asarray(scene.store.tracks)
     heard, passed = scene.listened(rows), scene.skipped(rows)

@@ -5,29 +5,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.evaluation.answers import ListAnswers
 from segue.evaluation.bootstrap import Estimate
-from segue.evaluation.metrics import Ratio
 from segue.evaluation.scene import Scene
 
 
-def list_ratios(scene: Scene, best: NDArray[np.int32]) -> dict[str, Ratio]:
-    """Return per-target ratios of the lists [N, 20].
+def list_answers(scene: Scene, best: NDArray[np.int32], nearer: NDArray[np.float64]) -> ListAnswers:
+    """Return what is kept of the lists `best` [N, 20] and of what a flip of the last feedback changes in them.
 
     - `log-popularity@20`: mean of ln(1 + training plays) of the listed tracks.
     - `repeats@20`: share of the listed tracks that the session's context (as far as a model reads) holds.
     """
     real = best > 0
     plays = np.log1p(scene.split.training_counts)[best] * real
-    repeated = np.zeros(len(best))
+    repeated = np.zeros(len(best), np.int64)
     for index, batch in scene.held.blocks(4096):
         tracks = batch.tracks.cpu().numpy()
         heard = (best[index][:, :, None] == tracks[:, None, :]).any(axis=2)
         repeated[index] = (heard & real[index]).sum(axis=1)
-    num = real.sum(axis=1).astype(np.float64)
-    return {"log-popularity@20": (plays.sum(axis=1), num), "repeats@20": (repeated, num)}
+    return ListAnswers(plays.sum(axis=1), repeated, real.sum(axis=1), nearer)
 
 
 def coverage(scene: Scene, best: NDArray[np.int32]) -> Estimate:
     """Return the share of the candidates that stand in at least one list (it has no interval: it grows with N)."""
-    listed = len(np.unique(best[best > 0]))
-    return Estimate(listed / max(len(scene.split.candidates), 1), np.nan, np.nan)
+    shown = np.zeros(len(scene.split.training_counts), np.bool_)
+    shown[best] = True
+    shown[0] = False  # row 0 stands past the last candidate
+    return Estimate(int(shown.sum()) / max(len(scene.split.candidates), 1), np.nan, np.nan)

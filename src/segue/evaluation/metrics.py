@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 CUTOFFS: Final = (1, 5, 10, 20)
 NDCG_AT: Final = 10
 Ranks = NDArray[np.float64]
+Column = NDArray[np.float64] | NDArray[np.bool_]
+Ratio = tuple[Column, Column]
+"""Numerator and denominator of each target: a metric is the sum of the one over the sum of the other."""
 
 
 def hit(ranks: Ranks, cutoff: int) -> NDArray[np.float64]:
@@ -40,10 +43,23 @@ def reciprocal(ranks: Ranks) -> NDArray[np.float64]:
     return 1.0 / ranks
 
 
-def target_values(ranks: Ranks) -> dict[str, NDArray[np.float64]]:
-    """Return the per-target values of every rank metric by name."""
-    values = {f"hr@{cutoff}": hit(ranks, cutoff) for cutoff in CUTOFFS}
-    return values | {f"ndcg@{NDCG_AT}": gain(ranks), "mrr": reciprocal(ranks)}
+AT_CUTOFF: Final[Mapping[str, Callable[[Ranks, int], NDArray[np.float64]]]] = {"hr": hit, "ndcg": gain}
+RANK_METRICS: Final = (*(f"hr@{cutoff}" for cutoff in CUTOFFS), f"ndcg@{NDCG_AT}", "mrr")
+"""Rank metrics of every table; `rank_values` knows any other cutoff as well."""
+
+
+def rank_values(name: str, ranks: Ranks) -> NDArray[np.float64] | None:
+    """Return the per-target values of rank metric `name`: 'mrr', 'hr@K' or 'ndcg@K' for any K >= 1; None for no such.
+
+    >>> rank_values("hr@3", np.array([1.0, 3.5])).tolist()
+    [1.0, 0.0]
+    """
+    if name == "mrr":
+        return reciprocal(ranks)
+    kind, _, cutoff = name.partition("@")
+    if kind not in AT_CUTOFF or not (cutoff.isascii() and cutoff.isdigit()) or int(cutoff) < 1:
+        return None
+    return AT_CUTOFF[kind](ranks, int(cutoff))
 
 
 def concordance(listened: NDArray[np.float64], skipped: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,18 +69,3 @@ def concordance(listened: NDArray[np.float64], skipped: NDArray[np.float64]) -> 
     [1.0, 0.5, 0.0]
     """
     return np.asarray((listened > skipped) + 0.5 * (listened == skipped), dtype=np.float64)
-
-
-Ratio = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Numerator and denominator of each target: a metric is sum of the one over sum of the other."""
-
-
-def ratios(ranks: Ranks, groups: Mapping[str, NDArray[np.bool_]]) -> dict[str, Ratio]:
-    """Return the ratio of each metric, over all targets and over each group ('hr@10.listened')."""
-    result: dict[str, Ratio] = {}
-    everyone, members = np.ones(len(ranks)), {group: member.astype(np.float64) for group, member in groups.items()}
-    for name, values in target_values(ranks).items():
-        result[name] = values, everyone
-        for group, member in members.items():
-            result[f"{name}.{group}"] = values * member, member
-    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from segue.evaluation.metrics import Ratio, hit
 from segue.evaluation.scene import Scene
 from segue.events import skips
 from segue.session_batch import SessionBatch
@@ -18,14 +18,15 @@ NEAREST: Final = 100
 """Tracks that are near the last one: those that share most training sessions with it."""
 
 
-def flipped(batch: SessionBatch) -> SessionBatch:
-    """Return the batch with the feedback of each session's last track turned round: 0, 1 -> 3 and 2, 3 -> 0.
+def flipped(batch: SessionBatch, skip_at_least: int = skips.SKIP_AT_LEAST) -> SessionBatch:
+    """Return the batch with the feedback of each session's last track turned round: listened -> 3, skipped -> 0.
 
-    Unknown feedback stays as it is.
+    What counts as skipped is strength `skip_at_least` and more. Unknown feedback stays as it is.
     """
     place = batch.valid.long().cumsum(dim=1)
     last = batch.valid & (place == place[:, -1:])
-    turned = torch.where(batch.feedback < skips.SKIP_AT_LEAST, skips.VERY_BRIEFLY, skips.TO_ITS_END)
+    heard = skips.listened(batch.feedback, skip_at_least)
+    turned = torch.where(heard, skips.VERY_BRIEFLY, skips.TO_ITS_END)
     known = last & (batch.feedback <= skips.VERY_BRIEFLY)
     return SessionBatch(batch.tracks, torch.where(known, turned, batch.feedback), batch.valid, batch.side)
 
@@ -36,40 +37,45 @@ def known_last(scene: Scene) -> NDArray[np.bool_]:
     return scene.listened(last) | scene.skipped(last)
 
 
-def utility_ratio(scene: Scene, ranks: NDArray[np.float64], other: NDArray[np.float64] | None) -> Ratio:
-    """Return HR@10 with the true feedback of the last input minus HR@10 with it flipped, per target.
+@dataclass(frozen=True)
+class Near:
+    """What is near the last track of each context, the same for all models."""
 
-    `other` None: the scorer does not read feedback, so the difference is exactly 0.
+    rows: NDArray[np.int32]
+    """The NEAREST rows of each distinct last track by training co-occurrence, -1 where it met fewer, [U, NEAREST]."""
+    place: NDArray[np.int64]
+    """Which of these the last track of each context is, [N]."""
+
+
+def find_near(scene: Scene) -> Near:
+    """Return what is near the last track of each context of the scene."""
+    last = np.asarray(scene.store.tracks)[scene.held.cases.target - 1].astype(np.int64)
+    asked, place = np.unique(last, return_inverse=True)
+    return Near(_near(scene, asked), place)
+
+
+def nearer(scene: Scene, near: Near, best: NDArray[np.int32], other: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the share of the list near the last track if it was listened to, less if it was skipped, [N].
+
+    `best` [N, 20] are the lists with the true feedback of the last input, `other` those with it flipped.
     """
-    known = known_last(scene).astype(np.float64)
-    difference = np.zeros(len(ranks)) if other is None else hit(ranks, 10) - hit(other, 10)
-    return difference * known, known
+    shares = [_share(near, lists) for lists in (best, other)]
+    listened = scene.listened(scene.held.cases.target - 1)
+    return np.where(listened, shares[0] - shares[1], shares[1] - shares[0])
 
 
-def responsiveness_ratio(scene: Scene, best: NDArray[np.int32], other: NDArray[np.int32] | None) -> Ratio:
-    """Return the share of the top 20 near the last track if it was listened to, less if it was skipped, per target."""
-    known = known_last(scene).astype(np.float64)
-    if other is None:
-        return np.zeros(len(best)), known
-    rows = scene.held.cases.target - 1
-    near, place = _near(scene, np.asarray(scene.store.tracks)[rows].astype(np.int64))
-    shares = [_share(near, place, lists) for lists in (best, other)]
-    change = np.where(scene.listened(rows), shares[0] - shares[1], shares[1] - shares[0])
-    return change * known, known
-
-
-def _share(near: NDArray[np.int32], place: NDArray[np.int64], lists: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the share of each list [N, K] among the rows `near[place]` [N, NEAREST]."""
+def _share(near: Near, lists: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the share of each list [N, K] among the rows near its context's last track."""
     size = 512
     parts = [
-        (lists[i : i + size, :, None] == near[place[i : i + size], None, :]).any(axis=2).mean(axis=1)
+        (lists[i : i + size, :, None] == near.rows[near.place[i : i + size], None, :]).any(axis=2).mean(axis=1)
         for i in range(0, len(lists), size)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _near(scene: Scene, tracks: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the NEAREST rows of each distinct track by training co-occurrence, and which of these each track is.
+def _near(scene: Scene, asked: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the NEAREST rows of each track of `asked` by training co-occurrence, equal counts by lower row.
 
     -1 stands where a track met fewer.
     """
@@ -80,7 +86,6 @@ def _near(scene: Scene, tracks: NDArray[np.int64]) -> tuple[NDArray[np.int32], N
     shape = (len(length), len(split.training_counts))
     held = sparse.csr_matrix((np.ones(len(rows)), (session, rows)), shape=shape)
     held.data[:] = 1.0
-    asked, place = np.unique(tracks, return_inverse=True)
     near = np.full((len(asked), NEAREST), -1, np.int32)
     by_track = held.T.tocsr()
     for begin in range(0, len(asked), 256):
@@ -93,4 +98,4 @@ def _near(scene: Scene, tracks: NDArray[np.int64]) -> tuple[NDArray[np.int32], N
         rank = np.arange(len(row)) - np.searchsorted(row, row)
         kept = rank < NEAREST
         near[begin + row[kept], rank[kept]] = col[kept]
-    return near, place
+    return near

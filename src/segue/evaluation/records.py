@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.batches.split import SplitName
-from segue.evaluation.bootstrap import Estimate
+from segue.config import nearest
+from segue.errors import InputError
+from segue.evaluation.answers import Answers, metric_ratio
+from segue.evaluation.bootstrap import Bootstrap, Estimate
+from segue.evaluation.metrics import RANK_METRICS, Ratio
+from segue.evaluation.targets import Member, Targets
 from segue.recipes import EvaluationConfig
 
-Protocol = Literal["sampled", "full"]
+Protocol = Literal["sampled", "full", "popularity"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
+"""What every table gives; candidates sampled by popularity are given where they are asked for by name."""
+Kind = Literal["model", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -22,15 +29,20 @@ class Row:
     """One scorer under one protocol."""
 
     name: str
-    kind: Literal["model", "baseline"]
+    kind: Kind
     protocol: Protocol
     metrics: Mapping[str, Estimate]
     strata: Mapping[str, Estimate]
     """HR@10 by stratum, e.g. 'context_type=radio'."""
-    ranks: NDArray[np.float64]
-    """Rank of each target, [N]; infinity is a miss."""
+    answers: Answers
+    """What the scorer answered about each target: any further metric is a function of it (`Evaluation.ratio`)."""
     num_nan: int = 0
     """Targets whose score is NaN; they rank last, and the command fails."""
+
+    @property
+    def ranks(self) -> NDArray[np.float64]:
+        """Return the rank of each target, [N]; infinity is a miss."""
+        return self.answers.ranks
 
     def to_json(self) -> dict[str, Any]:
         """Return name, kind, protocol, each metric as [value, low, high], and the strata."""
@@ -45,8 +57,8 @@ class Evaluation:
 
     split: SplitName
     rows: Sequence[Row]
-    unit: NDArray[np.int64]
-    """Unit of each target that the bootstrap draws: its session, or its listener where the store has them."""
+    targets: Targets
+    """The targets, their units, groups, strata and pairs: the same for every run that may be compared."""
     counts: Mapping[str, Any]
     """Targets, share of them unseen in training, sessions too short, sessions with fewer candidates, and the like."""
     simulated: Mapping[str, Any]
@@ -54,8 +66,20 @@ class Evaluation:
     listening: Sequence[Mapping[str, Any]] = field(default=())
     """How well P(listen) of the held-out tracks is foretold: name, log-loss, brier, ece, auc."""
 
-    groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Members of each group of targets, [N]: listened, skipped, seen, untied."""
+    @property
+    def unit(self) -> NDArray[np.int64]:
+        """Return the unit of each target that the bootstrap draws: its session, or its listener, [N]."""
+        return self.targets.unit
+
+    @property
+    def groups(self) -> Mapping[str, Member]:
+        """Return the members of each group of targets, [N]: listened, skipped, seen, untied."""
+        return self.targets.groups
+
+    @property
+    def strata(self) -> Mapping[str, Member]:
+        """Return the members of each stratum, [N]."""
+        return self.targets.strata
 
     @property
     def num_nan(self) -> int:
@@ -63,8 +87,28 @@ class Evaluation:
         return sum(row.num_nan for row in self.rows)
 
     def row(self, name: str, protocol: Protocol) -> Row:
-        """Return the row of scorer `name` under `protocol`."""
-        return next(row for row in self.rows if row.name == name and row.protocol == protocol)
+        """Return the row of scorer `name` under `protocol`.
+
+        Raises:
+            InputError: there is none.
+        """
+        for row in self.rows:
+            if row.name == name and row.protocol == protocol:
+                return row
+        known = {f"{row.name} {row.protocol}" for row in self.rows}
+        raise InputError(f"the evaluation has no row '{name} {protocol}'{nearest(f'{name} {protocol}', known)}")
+
+    def ratio(self, name: str, protocol: Protocol, metric: str, stratum: str = "") -> Ratio:
+        """Return numerator and denominator of `metric` for each target, as `metric_ratio` does, of one row."""
+        return metric_ratio(self.targets, self.row(name, protocol).answers, metric, stratum)
+
+    def of_kind(self, kind: Kind) -> Evaluation:
+        """Return the evaluation with the rows of one kind alone: a study keeps the baselines once, not in each cell."""
+        return replace(self, rows=[row for row in self.rows if row.kind == kind])
+
+    def bootstrap(self) -> Bootstrap:
+        """Return the resamples behind its intervals: equal for all evaluations of the same targets."""
+        return Bootstrap(self.unit, self.config.resamples, self.config.seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints; simulated data is named."""
@@ -73,12 +117,44 @@ class Evaluation:
             "split": self.split,
             "simulated": dict(self.simulated),
             "counts": dict(self.counts),
-            "rows": [row.to_json() for row in self.rows],
+            "rows": [self._row_json(row) for row in self.rows],
             "listening": [dict(row) for row in self.listening],
         }
+
+    def _row_json(self, row: Row) -> dict[str, Any]:
+        measured = any(other.kind == "baseline" and other.protocol == row.protocol for other in self.rows)
+        if row.kind == "baseline" or not measured:
+            return row.to_json()
+        losses = {metric: list(beaten_by(self, row.protocol, metric, row.name)) for metric in RANK_METRICS}
+        return row.to_json() | {"beaten_by": losses}
 
     def __str__(self) -> str:
         head = f"simulated data, world {self.simulated.get('world', '?')}\n" if self.simulated else ""
         shown = [(row, row.metrics["hr@1"].value, row.metrics["hr@10"].value) for row in self.rows]
         lines = [f"{row.name:12s} {row.protocol:8s} HR@1 {one:.4f}  HR@10 {ten:.4f}" for row, one, ten in shown]
         return head + "\n".join(lines)
+
+
+def beaten_by(evaluation: Evaluation, protocol: Protocol, metric: str, name: str = "model") -> tuple[str, ...]:
+    """Return the baselines whose `metric` (one where more is better) is larger than that of row `name`, best first.
+
+    An equal one does not beat. A value of NaN (no target defines it) neither beats nor is beaten.
+    """
+    own = evaluation.row(name, protocol).metrics[metric].value
+    rivals = [row for row in evaluation.rows if row.kind == "baseline" and row.protocol == protocol]
+    better = [(row.metrics[metric].value, row.name) for row in rivals if row.metrics[metric].value > own]
+    return tuple(rival for _, rival in sorted(better, key=lambda pair: -pair[0]))
+
+
+BAR: Final = ("popularity", "markov")
+"""A contrast counts only where both arms beat these (method, section 5)."""
+
+
+def clears_bar(evaluation: Evaluation, protocol: Protocol, metric: str, name: str = "model") -> bool:
+    """Return whether row `name` lies above popularity and first-order Markov in `metric`; equal or NaN is not above.
+
+    Raises:
+        InputError: the evaluation lacks one of the rows.
+    """
+    own = evaluation.row(name, protocol).metrics[metric].value
+    return all(own > evaluation.row(bar, protocol).metrics[metric].value for bar in BAR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from segue.axes import Int
-from segue.evaluation.candidates import num_eligible, sampled_candidates
+from segue.evaluation.candidates import Pool, UniformPool, num_eligible, pool_candidates
 from segue.store import Store
 
 BLOCK: Final = 4096
@@ -23,15 +24,15 @@ NONE: Final = -1
 class Candidates:
     """K = `num` distinct tracks for each of N sessions, none of them a track of that session, held-out ones included.
 
-    A function of (seed, session key) and the tracks allowed alone; see `sampled_candidates`. They are drawn anew each
+    A function of (seed, session key) and the pool alone; see `pool_candidates`. They are drawn anew each
     time: that costs a tenth of scoring them, and 450,000 sessions x 1,000 would take 1.8 GB to keep.
     """
 
     store: Store
     session: NDArray[np.int64]
     """Sessions of the store, [N]."""
-    allowed: Int[torch.Tensor, " C"]
-    """Table rows that may be drawn, ascending, int32, on the device that draws."""
+    pool: Pool
+    """What is drawn, and how; on the device that draws."""
     num: int
     seed: int
 
@@ -41,27 +42,27 @@ class Candidates:
 
     def rows(self, index: NDArray[np.int64]) -> Int[torch.Tensor, "B K"]:
         """Return table rows of the sessions `index` in the order drawn, NONE where fewer are eligible, int64."""
-        block, device = self.session[index], self.allowed.device
+        block, device = self.session[index], self.pool.rows.device
         keys = torch.from_numpy(np.asarray(self.store.session_key[block]).view(np.int64)).to(device)
         heard = torch.from_numpy(_heard(self.store, block)).to(device)
-        drawn, real = sampled_candidates(keys, heard, self.allowed, seed=self.seed, num=self.num)
+        drawn, real = pool_candidates(keys, heard, self.pool, seed=self.seed, num=self.num)
         return drawn.masked_fill_(~real, NONE)
 
-    @property
+    @cached_property
     def num_fewer(self) -> int:
-        """Number of sessions with fewer than K eligible tracks."""
+        """Sessions with fewer than K eligible tracks."""
         starts = range(0, len(self.session), BLOCK)
         heard = (torch.from_numpy(_heard(self.store, self.session[i : i + BLOCK])) for i in starts)
-        allowed = self.allowed.cpu()
+        allowed = self.pool.rows.cpu()
         return sum(int((num_eligible(tracks, allowed) < self.num).sum()) for tracks in heard)
 
 
 def session_candidates(
     store: Store, session: NDArray[np.int64], candidates: NDArray[np.int32], num: int, seed: int, device: object = "cpu"
 ) -> Candidates:
-    """Return `num` distinct `candidates` (ascending) for each session of `store`, to be drawn on `device`."""
+    """Return `num` distinct `candidates` (ascending) for each session, drawn uniformly on `device`."""
     allowed = torch.from_numpy(np.ascontiguousarray(candidates, dtype=np.int32)).to(device)  # type: ignore[call-overload]
-    return Candidates(store, session, allowed, num, seed)
+    return Candidates(store, session, UniformPool(allowed), num, seed)
 
 
 def _heard(store: Store, block: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,19 +20,18 @@ def strata(scene: Scene) -> dict[str, NDArray[np.bool_]]:
     """Return the members of each stratum by name ('context_type=radio'), [N] each; empty strata are left out.
 
     Side columns are those of the target's row. `popularity` = tenths of the training plays, 1 = the most played
-    tracks; `skip_share` = quartiles of the share of skips in the context; `session_type` = by the majority in either
-    half of the context (listener, skipper, listen-then-skip, skip-then-listen; Meggetto et al. 2021).
+    tracks; `skip_share` = quartiles of the share of skips in the context; `session_type` = whether at least half of
+    the first and of the second half of the context were skips (listener, skipper, listen-then-skip, skip-then-listen;
+    Meggetto et al. 2021 find these four by clustering).
     """
     found = _from_columns(scene)
-    cases = scene.held.cases
-    found |= _named("position", np.searchsorted(POSITIONS, cases.target - cases.begin), _position_names())
+    found |= {f"position={name}": member for name, member in position_strata(scene).items()}
     found |= _named("popularity", _popularity(scene), [str(tenth) for tenth in range(1, 11)])
     found |= _named("repeat", _repeats(scene).astype(np.int64), ["new", "repeat"])
-    first, second = _skip_shares(scene)
+    whole, first, second = _skip_shares(scene)
     kind = (first >= 0.5).astype(np.int64) * 2 + (second >= 0.5)
     found |= _named("session_type", kind, ["listener", "listen-then-skip", "skip-then-listen", "skipper"])
-    share = (first + second) / 2
-    quartile = np.searchsorted(np.quantile(share, (0.25, 0.5, 0.75)), share, side="left") if len(share) else share
+    quartile = np.searchsorted(np.quantile(whole, (0.25, 0.5, 0.75)), whole, side="left") if len(whole) else whole
     found |= _named("skip_share", quartile.astype(np.int64), ["1st", "2nd", "3rd", "4th"])
     return {name: member for name, member in found.items() if member.any()}
 
@@ -57,9 +56,12 @@ def _from_columns(scene: Scene) -> dict[str, NDArray[np.bool_]]:
     return found
 
 
-def _position_names() -> list[str]:
+def position_strata(scene: Scene) -> dict[str, NDArray[np.bool_]]:
+    """Return the members of each stratum of positions by name ('6-10' tracks heard before the target), [N] each."""
     lows = (1, *(bound + 1 for bound in POSITIONS[:-1]))
-    return [f"{low}-{high}" for low, high in zip(lows, POSITIONS, strict=True)] + [f"above {POSITIONS[-1]}"]
+    names = [f"{low}-{high}" for low, high in zip(lows, POSITIONS, strict=True)] + [f"above {POSITIONS[-1]}"]
+    code = np.searchsorted(POSITIONS, scene.held.cases.target - scene.held.cases.begin)
+    return {name: code == place for place, name in enumerate(names)}
 
 
 def _popularity(scene: Scene) -> NDArray[np.int64]:
@@ -80,8 +82,8 @@ def _repeats(scene: Scene) -> NDArray[np.bool_]:
     return result
 
 
-def _skip_shares(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the share of skips in the first and in the second half of each context; 0 where a half is empty."""
+def _skip_shares(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the share of skips in each context, in its first and in its second half; 0 where there is nothing."""
     cases = scene.held.cases
     sums = np.concatenate(([0], np.cumsum(scene.skipped(np.arange(scene.store.num_rows)))))
     middle = (cases.begin + cases.target) // 2
@@ -89,4 +91,4 @@ def _skip_shares(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]
     def share(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray((sums[end] - sums[begin]) / np.maximum(end - begin, 1))
 
-    return share(cases.begin, middle), share(middle, cases.target)
+    return share(cases.begin, cases.target), share(cases.begin, middle), share(middle, cases.target)

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from segue.evaluation import PROTOCOLS, Evaluation, Protocol, t_estimate
+from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estimate
 from segue.output import finite
 from segue.store import Store
-from segue.studies.contrasts import Question, Reason, contrast_records
+from segue.studies.contrasts import Reason, Wanted, contrast_records
 from segue.studies.design import Arm, Design, Plan
 from segue.studies.folder import StudyFolder
 from segue.studies.verdict import verdicts
@@ -52,10 +52,10 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
     found = {arm.name: _found(folder, plan, arm) for arm in design.arms}
     baselines = folder.baselines()
     arms = {arm.name: _arm_record(arm.title, found[arm.name]) for arm in design.arms}
-    questions = _questions(design, found, baselines)
-    config = design.arms[0].resolved(plan.overrides).evaluation
-    records = contrast_records(questions, {name: each.evaluations for name, each in found.items()}, config)
     first = next(iter(found.values()))
+    wanted = [*_wanted(design, found, baselines), *_by_stratum(design, first.evaluations[0])]
+    config = design.arms[0].resolved(plan.overrides).evaluation
+    records = contrast_records(wanted, {name: each.evaluations for name, each in found.items()}, config)
     document = baselines.to_json()
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -80,8 +80,8 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
         "arms": arms,
         "baselines": [row for row in document["rows"] if row["kind"] == "baseline"],
         "listening": document["listening"],
-        "contrasts": records,
-        "strata": _strata(design, found),
+        "contrasts": [record for record in records if not record["stratum"]],
+        "strata": [record for record in records if record["stratum"]],
         "curves": {name: each.records[0]["curve"] for name, each in found.items()},
     }
     whole: dict[str, Any] = finite(result)  # JSON has no NaN
@@ -116,33 +116,28 @@ def _arm_record(title: str, found: Found) -> dict[str, Any]:
     return record
 
 
-def _strata(design: Design, found: Mapping[str, Found]) -> list[dict[str, Any]]:
-    """Return the seed-paired difference of HR@10 in each stratum of targets, for the pairs that ask about skips."""
-    records = []
-    for pair in design.compared:
-        for protocol in PROTOCOLS if pair.about == "skips" else ():
-            first, second = (
-                [evaluation.row("model", protocol).strata for evaluation in found[name].evaluations]
-                for name in (pair.arm, pair.less)
-            )
-            for stratum in first[0]:
-                gains = [a[stratum].value - b[stratum].value for a, b in zip(first, second, strict=True)]
-                gain = t_estimate(gains)
-                head = {"arm": pair.arm, "less": pair.less, "protocol": protocol, "stratum": stratum}
-                records.append(head | {"difference": gain.value, "t_interval": gain.to_json()[1:]})
-    return records
+def _by_stratum(design: Design, one: Evaluation) -> list[Wanted]:
+    """Return the contrast of HR@10 in each stratum of targets, for the pairs that ask about skips; exploratory."""
+    return [
+        Wanted(pair.arm, pair.less, pair.about, Question(protocol, "hr@10", stratum), False, ())
+        for pair in design.compared
+        if pair.about == "skips"
+        for protocol in PROTOCOLS
+        for stratum in one.strata
+    ]
 
 
-def _questions(design: Design, found: Mapping[str, Found], baselines: Evaluation) -> list[Question]:
+def _wanted(design: Design, found: Mapping[str, Found], baselines: Evaluation) -> list[Wanted]:
     """Return every contrast that the design asks for, and why it would not count."""
-    questions = []
+    wanted = []
     for pair in design.compared:
         for protocol, metrics in CONTRASTED.items():
             for metric in metrics:
                 reasons = _reasons(found, (pair.arm, pair.less), baselines, protocol, metric)
                 primary = pair.primary and (protocol, metric) in PRIMARY
-                questions.append(Question(pair.arm, pair.less, pair.about, protocol, metric, primary, reasons))
-    return questions
+                question = Question(protocol, metric)
+                wanted.append(Wanted(pair.arm, pair.less, pair.about, question, primary, reasons))
+    return wanted
 
 
 def _reasons(

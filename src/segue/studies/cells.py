@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import torch
 from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.errors import NonFiniteError
-from segue.evaluation import Evaluation, evaluate_scorers, make_scene, validating
+from segue.evaluation import PROTOCOLS, Evaluation, Kind, Table, assembled, make_scene, scorer_rows, validating
 from segue.progress import Progress
-from segue.ranking import ModelScorer, fit_baselines
+from segue.ranking import ModelScorer, Scorer, fit_baselines
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.studies.design import Cell
@@ -50,23 +50,33 @@ class Task:
         return "baselines" if self.cell is None else Cell(**self.cell).name
 
 
-@dataclass
 class Desk:
-    """What a worker keeps from task to task: the store, opened once."""
+    """What a worker keeps from task to task: the store opened, and what all scorers on its targets share."""
 
-    stores: dict[str, Store] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._stores: dict[str, Store] = {}
+        self._table: tuple[tuple[Any, ...], Table] | None = None
 
     def store(self, path: str) -> Store:
         """Return the store at `path`."""
-        if path not in self.stores:
-            self.stores[path] = Store(Path(path))
-        return self.stores[path]
+        if path not in self._stores:
+            self._stores[path] = Store(Path(path))
+        return self._stores[path]
+
+    def table(self, store: Store, recipe: Recipe, device: str, resamples: int) -> Table:
+        """Return the test targets of a recipe on `device`; made anew where recipe, store or device asks for others."""
+        key = (store.path, recipe.data, recipe.evaluation, device, resamples)
+        if self._table is None or self._table[0] != key:
+            config = replace(recipe.evaluation, resamples=resamples)
+            parts = split_store(store, recipe.data)
+            self._table = key, Table(make_scene(store, parts, recipe.data, config, "test", torch.device(device)))
+        return self._table[1]
 
     def do(self, task: Task, progress: Progress) -> None:
         """Do one task; its result is in the study's folder afterwards."""
         folder, store = StudyFolder(task.out), self.store(task.store)
         if task.cell is None:
-            folder.save_baselines(_measure_baselines(task, store, progress))
+            folder.save_baselines(self._baselines(task, store, progress))
             return
         cell = Cell(**task.cell)
         recipe = recipe_of(task.study, cell, task.overrides)
@@ -80,10 +90,30 @@ class Desk:
             folder.finish(cell, {"failed": str(error), "validation": {}}, None)  # settings that diverge lose
             folder.drop_run(cell)
             return
-        found = None if cell.tuning else _measure(run, store, torch.device(task.device), progress)
+        found = None if cell.tuning else self._measured(task, store, run, progress)
         folder.finish(cell, _record(result, run), found)
         if not task.keep_weights:
             folder.drop_run(cell)
+
+    def _measured(self, task: Task, store: Store, run: Path, progress: Progress) -> Evaluation:
+        """Return what a run's best weights reach; without intervals: those of seeds and contrasts are what counts."""
+        loaded = load_run(run)
+        table = self.table(store, loaded.recipe, task.device, 0)
+        scorer = ModelScorer(loaded.encoder.to(torch.device(task.device)), table.scene.split.candidates)
+        return _evaluated(table, [scorer], "model", progress)
+
+    def _baselines(self, task: Task, store: Store, progress: Progress) -> Evaluation:
+        """Return what the baselines reach on the split that all arms share."""
+        recipe = DESIGNS[task.study].arms[0].resolved(task.overrides)
+        table = self.table(store, recipe, "cpu", recipe.evaluation.resamples)
+        scorers = fit_baselines(store, table.scene.split)
+        wanted = [scorer for scorer in scorers if not task.baselines or scorer.name in task.baselines]
+        return _evaluated(table, wanted, "baseline", progress)
+
+
+def _evaluated(table: Table, scorers: Sequence[Scorer], kind: Kind, progress: Progress) -> Evaluation:
+    rows = [row for protocol in PROTOCOLS for row in scorer_rows(table, scorers, kind, protocol, progress)]
+    return assembled(table, rows, {})
 
 
 def recipe_of(study: str, cell: Cell, overrides: Mapping[str, Any]) -> Recipe:
@@ -107,21 +137,3 @@ def _record(result: FitResult, run: Path) -> dict[str, Any]:
         ],
         "environment": {name: environment.get(name) for name in shown},
     }
-
-
-def _measure(run: Path, store: Store, device: torch.device, progress: Progress) -> Evaluation:
-    """Return the evaluation of a run's best weights on the test targets."""
-    loaded = load_run(run)
-    recipe, parts = loaded.recipe, split_store(store, loaded.recipe.data)
-    config = replace(recipe.evaluation, resamples=0)  # intervals are those of the seeds and of the contrasts
-    scene = make_scene(store, parts, recipe.data, config, "test", device)
-    return evaluate_scorers(scene, [ModelScorer(loaded.encoder.to(device), parts.candidates)], progress=progress)
-
-
-def _measure_baselines(task: Task, store: Store, progress: Progress) -> Evaluation:
-    """Return the evaluation of the baselines on the split that all arms share."""
-    recipe = DESIGNS[task.study].arms[0].resolved(task.overrides)
-    parts = split_store(store, recipe.data)
-    scene = make_scene(store, parts, recipe.data, recipe.evaluation, "test", torch.device("cpu"))
-    scorers = [s for s in fit_baselines(store, parts) if not task.baselines or s.name in task.baselines]
-    return evaluate_scorers(scene, scorers, progress=progress, kinds=["baseline"] * len(scorers))

@@ -93,7 +93,7 @@ def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[s
         caption = f"Listened and skipped targets {among}; log ranks below 0 = ranked higher than by the other arm."
         parts.append((f"What skips change, {protocol}", caption, tables.contrasts(result, protocol, _SKIP_AWARE)))
     if result["strata"]:
-        caption = "Seed-paired differences of HR@10 by stratum of the target, mean and t interval over seeds."
+        caption = "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number."
         parts.append(("Gains by stratum", caption, tables.strata(result)))
     parts.append(("Trainings", "Every arm that is tuned gets the same budget.", tables.runs(result)))
     return [part for part in parts if part[2][1]]
@@ -113,7 +113,7 @@ def _figures(result: Record) -> list[str]:
             caption = f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses.{word}"
             drawn.append(figure(differences(records, f"differences {among}"), caption))
     drawn += [
-        figure(differences(found, title), f"HR@10 {tables.AMONG['sampled']} by stratum, 95 % over seeds.{word}")
+        figure(differences(found, title), f"HR@10 {tables.AMONG['sampled']} by stratum, as above.{word}")
         for title, found in _by_stratum(result).items()
     ]
     curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
@@ -125,10 +125,7 @@ def _by_stratum(result: Record) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in result["strata"]:
         if record["protocol"] == "sampled" and record["difference"] is not None:
-            low, high = record["t_interval"]
-            verdict = "none" if low is None else ("gain" if low > 0 else ("loss" if high < 0 else "none"))
-            more = {"label": record["stratum"], "verdict": verdict, "bootstrap_interval": [None, None]}
-            found.setdefault(tables.label(result, record), []).append({**record, **more})
+            found.setdefault(tables.label(result, record), []).append({**record, "label": record["stratum"]})
     return found
 
 

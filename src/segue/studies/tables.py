@@ -82,11 +82,12 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> tuple[
     rows = []
     for record in result["contrasts"]:
         if record["protocol"] == protocol and record["metric"] in metrics:
-            verdict = record["verdict"] if record["counts"] else f"({record['verdict']}: does not count)"
+            verdict = record["direction" if record["metric"].startswith("log-rank") else "verdict"]
+            verdict = verdict if record["counts"] else f"({verdict}: does not count)"
             rows.append(
                 [
                     label(result, record), record["metric"].upper(), signed(record["difference"]),
-                    _bounds(record["t_interval"]), _bounds(record["bootstrap_interval"]), _p(record["p"]),
+                    _bounds(record["t_interval"]), _bounds(record["bootstrap_interval"]), _p(record["p_value"]),
                     _p(record["holm"]), verdict,
                 ]
             )  # fmt: skip
@@ -98,10 +99,11 @@ def strata(result: Record) -> tuple[list[str], list[list[str]]]:
     found: dict[tuple[str, str], dict[str, Record]] = {}
     for record in result["strata"]:
         found.setdefault((label(result, record), record["stratum"]), {})[record["protocol"]] = record
-    head = ["", "stratum", *(cell for name in AMONG for cell in (f"HR@10 {name}", "over seeds (t)"))]
+    sides = ("over seeds (t)", "over sessions")
+    head = ["", "stratum", *(cell for name in AMONG for cell in (f"HR@10 {name}", *sides))]
     rows = []
     for (pair, stratum), by in found.items():
-        cells = [[signed(by[name]["difference"]), _bounds(by[name]["t_interval"])] for name in AMONG]
+        cells = [_difference(by[name]) for name in AMONG]
         rows.append([pair, stratum, *(cell for pieces in cells for cell in pieces)])
     return head, rows
 
@@ -135,6 +137,10 @@ def label(result: Record, record: Record) -> str:
 def signed(value: float | None) -> str:
     """Return a difference with its sign."""
     return "-" if value is None or value != value else f"{value:+.4f}"
+
+
+def _difference(record: Record) -> list[str]:
+    return [signed(record["difference"]), _bounds(record["t_interval"]), _bounds(record["bootstrap_interval"])]
 
 
 def _settings(values: Record) -> str:

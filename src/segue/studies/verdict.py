@@ -115,7 +115,7 @@ def _ranks(result: Record) -> Answer | None:
     passed = {record["arm"]: record for record in records if record["metric"] == "log-rank.skipped"}
     if not heard:
         return None
-    held = [heard[arm]["verdict"] == "loss" and passed[arm]["verdict"] == "gain" for arm in heard]
+    held = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in heard]
     answer = "yes" if all(held) else ("in some arms" if any(held) else "not shown")
     both = [*heard.values(), *passed.values()]
     why = f"A log rank that falls is a track ranked higher.{_why_not(result, both)}"
@@ -171,7 +171,7 @@ def told(result: Record, record: Record) -> str:
     return (
         f"{_title(result, record['arm'])} less {_title(result, record['less'])}, {record['metric'].upper()} "
         f"{AMONG[record['protocol']]}: {_show(record['difference'], rank)}{unit} (over sessions {low} to {high}"
-        f"{over_seeds}): {record['verdict']}{counts}"
+        f"{over_seeds}): {record['direction' if rank else 'verdict']}{counts}"
     )
 
 

@@ -1,0 +1,217 @@
+"""What a scorer answered about each target, and every metric as a ratio of sums of it.
+
+Metrics are pure functions of `Targets` and `Answers`, so an evaluation read back from disk answers what the model
+could: no weights are needed to ask for another cutoff, group or stratum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.config import nearest
+from segue.errors import InputError
+from segue.evaluation.metrics import RANK_METRICS, Ratio, hit, rank_values
+from segue.evaluation.targets import Member, PairTargets, Targets
+
+UTILITY_AT: Final = 10
+"""Cutoff of feedback utility, delta and strata."""
+
+
+@dataclass(frozen=True)
+class PairAnswers:
+    """The two held-out tracks of n sessions, asked for from before both."""
+
+    ranks: NDArray[np.float64]
+    """Earlier track first, [n, 2]; infinity where a track is no candidate."""
+    better: NDArray[np.float64]
+    """1 where the listened track scores above the skipped one, 1/2 where equal, else 0 (and where both agree), [n]."""
+
+
+@dataclass(frozen=True)
+class ListAnswers:
+    """The list of each target's context."""
+
+    log_plays: NDArray[np.float64]
+    """Sum of ln(1 + training plays) over the listed tracks, [N]."""
+    repeats: NDArray[np.int64]
+    """Listed tracks that the context (as far as a model reads) holds, [N]."""
+    listed: NDArray[np.int64]
+    """Tracks in the list, [N]: its length, fewer where there are fewer candidates."""
+    nearer: NDArray[np.float64]
+    """Share of the list near the last track if it was listened to, less if it was skipped, [N]; 0 for the blind."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one scorer answered under one protocol."""
+
+    ranks: NDArray[np.float64]
+    """Rank of each target, [N]; infinity is a miss."""
+    behind_all: float
+    """One rank behind the last that a candidate can have: where a track that is no candidate is put in mean ranks."""
+    flipped: NDArray[np.float64] | None = None
+    """Rank of each target where the feedback of the last input is turned round; None for a scorer blind to it."""
+    pairs: PairAnswers | None = None
+    lists: ListAnswers | None = None
+    """Of the full protocol only."""
+
+
+Rule = Callable[[Targets, Answers], Ratio]
+
+
+def _utility(targets: Targets, answers: Answers) -> Ratio:
+    other = answers.ranks if answers.flipped is None else answers.flipped
+    change = hit(answers.ranks, UTILITY_AT) - hit(other, UTILITY_AT)
+    return change * targets.known_last, targets.known_last
+
+
+def _responsiveness(targets: Targets, answers: Answers) -> Ratio:
+    return _lists(answers).nearer * targets.known_last, targets.known_last
+
+
+def _log_popularity(targets: Targets, answers: Answers) -> Ratio:
+    return _lists(answers).log_plays, _lists(answers).listed.astype(np.float64)
+
+
+def _repeats(targets: Targets, answers: Answers) -> Ratio:
+    return _lists(answers).repeats.astype(np.float64), _lists(answers).listed.astype(np.float64)
+
+
+def _listened_first(targets: Targets, answers: Answers) -> Ratio:
+    pairs, found = _pairs(targets, answers)
+    return _over_all(targets, found.better, pairs.mixed(0) & pairs.reachable)
+
+
+def _skipped_first(targets: Targets, answers: Answers) -> Ratio:
+    pairs, found = _pairs(targets, answers)
+    return _over_all(targets, found.better, pairs.mixed(1) & pairs.reachable)
+
+
+def _log_rank_listened(targets: Targets, answers: Answers) -> Ratio:
+    pairs, _ = _pairs(targets, answers)
+    return _log_ranks(targets, answers, pairs.first)
+
+
+def _log_rank_skipped(targets: Targets, answers: Answers) -> Ratio:
+    pairs, _ = _pairs(targets, answers)
+    return _log_ranks(targets, answers, 1 - pairs.first)
+
+
+EVERYWHERE: Final[Mapping[str, Rule]] = {"feedback-utility": _utility}
+OF_PAIRS: Final[Mapping[str, Rule]] = {
+    "listened-first": _listened_first,
+    "skipped-first": _skipped_first,
+    "log-rank.listened": _log_rank_listened,
+    "log-rank.skipped": _log_rank_skipped,
+}
+OF_LISTS: Final[Mapping[str, Rule]] = {
+    "responsiveness": _responsiveness,
+    "log-popularity@20": _log_popularity,
+    "repeats@20": _repeats,
+}
+RULES: Final[Mapping[str, Rule]] = {**EVERYWHERE, **OF_PAIRS, **OF_LISTS}
+NEXT_LISTENED: Final = "next-listened"
+COMBINED: Final[Mapping[str, Mapping[str, float]]] = {
+    "delta": {f"hr@{UTILITY_AT}.listened": 1.0, f"hr@{UTILITY_AT}.skipped": -1.0},
+    "pair-auc": {"listened-first": 0.5, "skipped-first": 0.5},
+}
+"""Metrics that are weighted sums of others."""
+
+
+def parts(metric: str) -> Mapping[str, float]:
+    """Return the ratios that `metric` is a weighted sum of, and their weights: itself alone for most."""
+    return COMBINED.get(metric, {metric: 1.0})
+
+
+def metric_ratio(targets: Targets, answers: Answers, name: str, stratum: str = "") -> Ratio:
+    """Return numerator and denominator of metric `name` for each target, [N] each; both 0 where it is not defined.
+
+    - 'hr@K', 'ndcg@K' (any K), 'mrr': over all targets; with '.GROUP' (a group or stratum) over its members; with
+      '.next-listened' of the first listened one of a session's two held-out tracks.
+    - 'listened-first', 'skipped-first': sessions whose two held-out tracks differ in feedback, by which came first:
+      P(score of the listened > score of the skipped), ties 1/2; their mean is the pair AUC.
+    - 'log-rank.listened', 'log-rank.skipped': of the same sessions, in either order, the natural log of the rank of
+      p_m (the next listened track) and of the skipped one, from before both; a track that is no candidate ranks behind
+      all of them and one more.
+    - 'feedback-utility', 'responsiveness', 'log-popularity@20', 'repeats@20': see `Answers`.
+
+    `stratum` (a group or stratum) keeps its members alone.
+
+    Raises:
+        InputError: no such metric, group or stratum, or one that this split or protocol does not have.
+    """
+    over, under = _whole(targets, answers, name)
+    if not stratum:
+        return over, under
+    member = targets.member(stratum)
+    return over * member, under * member
+
+
+def metric_names(targets: Targets, answers: Answers) -> list[str]:
+    """Return the names of all ratios that a table holds of such answers."""
+    groups = ["", *(f".{group}" for group in targets.groups)]
+    names = [f"{metric}{group}" for metric in RANK_METRICS for group in groups]
+    if targets.pairs is not None and answers.pairs is not None:
+        names += [*(f"{metric}.{NEXT_LISTENED}" for metric in RANK_METRICS), *OF_PAIRS]
+    return [*names, *EVERYWHERE, *(OF_LISTS if answers.lists is not None else ())]
+
+
+def combined_names(targets: Targets, answers: Answers) -> list[str]:
+    """Return the names of `COMBINED` whose parts such answers have."""
+    known = set(metric_names(targets, answers))
+    return [name for name, weights in COMBINED.items() if known.issuperset(weights)]
+
+
+def _whole(targets: Targets, answers: Answers, name: str) -> Ratio:
+    if name in RULES:
+        return RULES[name](targets, answers)
+    metric, _, group = name.partition(".")
+    if group == NEXT_LISTENED:
+        pairs, found = _pairs(targets, answers)
+        values = _known(metric, found.ranks[np.arange(len(pairs.chosen)), pairs.first])
+        return _over_all(targets, values, np.ones(len(values), np.bool_))
+    values = _known(metric, answers.ranks)
+    if not group:
+        return values, np.ones(len(values), np.bool_)
+    member = targets.member(group)
+    return values * member, member
+
+
+def _known(metric: str, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = rank_values(metric, ranks)
+    if values is None:
+        raise InputError(f"there is no metric {metric!r}{nearest(metric, {*RANK_METRICS, *RULES, *COMBINED})}")
+    return values
+
+
+def _pairs(targets: Targets, answers: Answers) -> tuple[PairTargets, PairAnswers]:
+    if targets.pairs is None or answers.pairs is None:
+        raise InputError("pairs of held-out tracks exist in the test part of leave-last-two-out only")
+    return targets.pairs, answers.pairs
+
+
+def _lists(answers: Answers) -> ListAnswers:
+    if answers.lists is None:
+        raise InputError("lists are looked at in the full protocol only")
+    return answers.lists
+
+
+def _over_all(targets: Targets, values: NDArray[np.float64], where: Member) -> Ratio:
+    """Return the ratio over all targets of `values` [n] of the pairs `where` [n]."""
+    assert targets.pairs is not None
+    numerator, denominator = np.zeros(len(targets)), np.zeros(len(targets), np.bool_)
+    chosen = targets.pairs.chosen[where]
+    numerator[chosen], denominator[chosen] = values[where], True
+    return numerator, denominator
+
+
+def _log_ranks(targets: Targets, answers: Answers, which: NDArray[np.int64]) -> Ratio:
+    pairs, found = _pairs(targets, answers)
+    ranks = found.ranks[np.arange(len(which)), which]
+    values = np.log(np.where(np.isfinite(ranks), ranks, answers.behind_all))
+    return _over_all(targets, values, pairs.differs)

@@ -1,0 +1,220 @@
+"""An evaluation on disk, without its model: JSON and compact .npy arrays, no pickle.
+
+A folder: `evaluation.json` (counts, every metric with its interval), `targets/` (units, and members of groups and
+strata as bits), `row-00/` ... (ranks of each target, exact). Whatever can be asked of an evaluation in memory can be
+asked of one read back, contrasts included, with equal answers. For 450,000 targets a row of the sampled protocol takes
+2 to 8 MB, one of the full protocol 20 MB, the targets 10 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.batches.split import SplitName
+from segue.config import build
+from segue.errors import FormatError, InputError
+from segue.evaluation.answers import Answers, ListAnswers, PairAnswers
+from segue.evaluation.bootstrap import Estimate
+from segue.evaluation.records import Evaluation, Kind, Protocol, Row
+from segue.evaluation.targets import Member, PairTargets, Targets
+from segue.files import read_json_object, replaced_folder, write_json
+from segue.recipes import EvaluationConfig
+
+FORMAT_VERSION: Final = 1
+DOCUMENT: Final = "evaluation.json"
+MISS: Final = 2**32 - 1
+"""Code of rank infinity; any other rank r is coded 2 r: ranks are whole or half."""
+NO_NUMBER: Final = 2**32 - 2
+"""Code of a NaN rank."""
+Ranks = NDArray[np.float64]
+
+
+def coded(ranks: Ranks) -> NDArray[np.uint32]:
+    """Return ranks as uint32 codes, exact for whole and half ranks below 2**31 - 1.
+
+    >>> coded(np.array([1.0, 2.5, np.inf])).tolist()
+    [2, 5, 4294967295]
+    """
+    doubled = np.where(np.isfinite(ranks), 2 * ranks, 0.0)
+    if (doubled != np.rint(doubled)).any() or (doubled < 0).any() or (doubled >= NO_NUMBER).any():
+        raise ValueError("a rank is neither whole nor half, or too large to be kept")
+    codes = np.where(np.isnan(ranks), NO_NUMBER, np.where(np.isposinf(ranks), MISS, doubled))
+    return np.asarray(codes, np.uint32)
+
+
+def decoded(codes: NDArray[np.uint32]) -> Ranks:
+    """Return the ranks of `coded`."""
+    ranks = codes / 2.0
+    ranks[codes == MISS] = np.inf
+    ranks[codes == NO_NUMBER] = np.nan
+    return np.asarray(ranks)
+
+
+def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool = False) -> None:
+    """Write `evaluation` to the folder `path`, whole or not at all.
+
+    `evaluation.of_kind("model")` leaves the baselines out, which a study keeps once.
+
+    Raises:
+        InputError: `path` exists and may not be replaced (`overwrite` replaces a folder of ours).
+    """
+    targets = evaluation.targets
+    pairs = 0 if targets.pairs is None else len(targets.pairs.chosen)
+    document = {
+        "format_version": FORMAT_VERSION,
+        "split": evaluation.split,
+        "config": asdict(evaluation.config),
+        "simulated": dict(evaluation.simulated),
+        "counts": dict(evaluation.counts),
+        "listening": [dict(row) for row in evaluation.listening],
+        "targets": {
+            "num": len(targets),
+            "groups": list(targets.groups),
+            "strata": list(targets.strata),
+            "pairs": pairs,
+        },
+        "rows": [_row_head(row) for row in evaluation.rows],
+    }
+    with replaced_folder(Path(path), overwrite=overwrite, marker=DOCUMENT) as folder:
+        _write(folder / "targets", _target_arrays(targets))
+        for place, row in enumerate(evaluation.rows):
+            _write(folder / f"row-{place:02d}", _answer_arrays(row.answers))
+        write_json(folder / DOCUMENT, document)
+
+
+def load_evaluation(path: str | Path) -> Evaluation:
+    """Return the evaluation that `save_evaluation` wrote to `path`.
+
+    Raises:
+        FormatError: no such folder, damaged, or of another format version.
+    """
+    folder = Path(path)
+    keys = ("format_version", "split", "config", "simulated", "counts", "listening", "targets", "rows")
+    document = read_json_object(folder / DOCUMENT, "format_version")
+    version = document["format_version"]
+    if version != FORMAT_VERSION:
+        raise FormatError(f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}")
+    document = read_json_object(folder / DOCUMENT, *keys)
+    try:
+        targets = _targets(folder / "targets", document["targets"])
+        rows = [_row(folder / f"row-{place:02d}", head, targets) for place, head in enumerate(document["rows"])]
+        config = build(EvaluationConfig, document["config"], f"{folder / DOCUMENT}: config")
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise error if isinstance(error, FormatError) else FormatError(f"{folder} is damaged ({error})") from error
+    counts, simulated, listening = document["counts"], document["simulated"], document["listening"]
+    split = _one_of(SplitName, document["split"], folder)
+    return Evaluation(split, rows, targets, counts, simulated, config, listening)
+
+
+def _row_head(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "protocol": row.protocol,
+        "num_nan": row.num_nan,
+        "behind_all": row.answers.behind_all,
+        "reads_feedback": row.answers.flipped is not None,
+        "metrics": {name: found.to_json() for name, found in row.metrics.items()},
+        "strata": {name: found.to_json() for name, found in row.strata.items()},
+    }
+
+
+def _row(folder: Path, head: Mapping[str, Any], targets: Targets) -> Row:
+    num, pairs, lists = len(targets), None, None
+    flipped = decoded(_read(folder / "flipped.npy", np.uint32, (num,))) if head["reads_feedback"] else None
+    if targets.pairs is not None:
+        both = len(targets.pairs.chosen)
+        ranks = decoded(_read(folder / "pair_ranks.npy", np.uint32, (both, 2)))
+        pairs = PairAnswers(ranks, _read(folder / "pair_better.npy", np.uint8, (both,)) / 2.0)
+    if head["protocol"] == "full":
+        repeats, listed = (_read(folder / f"{name}.npy", np.uint8, (num,)) for name in ("repeats", "listed"))
+        plays, nearer = (_read(folder / f"{name}.npy", np.float64, (num,)) for name in ("log_plays", "nearer"))
+        lists = ListAnswers(plays, repeats.astype(np.int64), listed.astype(np.int64), nearer)
+    ranks = decoded(_read(folder / "ranks.npy", np.uint32, (num,)))
+    answers = Answers(ranks, float(head["behind_all"]), flipped, pairs, lists)
+    kind, protocol = _one_of(Kind, head["kind"], folder), _one_of(Protocol, head["protocol"], folder)
+    metrics, strata = (_estimates(head[part]) for part in ("metrics", "strata"))
+    return Row(str(head["name"]), kind, protocol, metrics, strata, answers, int(head["num_nan"]))
+
+
+def _estimates(values: Mapping[str, Sequence[float | None]]) -> dict[str, Estimate]:
+    found = {}
+    for name, given in values.items():
+        value, low, high = (np.nan if part is None else float(part) for part in given)
+        found[name] = Estimate(value, low, high)
+    return found
+
+
+def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {"ranks": coded(answers.ranks)}
+    if answers.flipped is not None:
+        arrays["flipped"] = coded(answers.flipped)
+    if answers.pairs is not None:
+        arrays["pair_ranks"] = coded(answers.pairs.ranks)
+        arrays["pair_better"] = (2 * answers.pairs.better).astype(np.uint8)
+    if answers.lists is not None:
+        lists = answers.lists
+        arrays |= {"log_plays": lists.log_plays, "nearer": lists.nearer}
+        arrays |= {"repeats": lists.repeats.astype(np.uint8), "listed": lists.listed.astype(np.uint8)}
+    return arrays
+
+
+def _target_arrays(targets: Targets) -> dict[str, NDArray[Any]]:
+    members = [targets.known_last, *targets.groups.values(), *targets.strata.values()]
+    arrays: dict[str, NDArray[Any]] = {"unit": targets.unit, "members": np.packbits(np.stack(members), axis=1)}
+    if targets.pairs is not None:
+        pairs = targets.pairs
+        flags = np.stack([*pairs.listened.T, *pairs.skipped.T, pairs.reachable])
+        arrays |= {"pair_chosen": pairs.chosen, "pair_members": np.packbits(flags, axis=1)}
+    return arrays
+
+
+def _targets(folder: Path, head: Mapping[str, Any]) -> Targets:
+    num, groups, strata = int(head["num"]), head["groups"], head["strata"]
+    members = _bits(folder / "members.npy", 1 + len(groups) + len(strata), num)
+    pairs = _pair_targets(folder, int(head["pairs"]), num) if head["pairs"] else None
+    named = dict(zip([*groups, *strata], members[1:], strict=True))
+    unit = _read(folder / "unit.npy", np.int64, (num,))
+    in_groups, in_strata = ({name: named[name] for name in names} for names in (groups, strata))
+    return Targets(unit, in_groups, in_strata, members[0], pairs)
+
+
+def _pair_targets(folder: Path, num: int, num_targets: int) -> PairTargets:
+    chosen = _read(folder / "pair_chosen.npy", np.int64, (num,))
+    if chosen.min() < 0 or chosen.max() >= num_targets:
+        raise FormatError(f"{folder}/pair_chosen.npy names targets that there are not; the folder is damaged")
+    flags = _bits(folder / "pair_members.npy", 5, num)
+    return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:4], axis=1), flags[4])
+
+
+def _bits(path: Path, count: int, num: int) -> list[Member]:
+    packed = _read(path, np.uint8, (count, (num + 7) // 8))
+    return list(np.unpackbits(packed, axis=1, count=num).astype(np.bool_))
+
+
+def _write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _read(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FormatError(f"{path} cannot be read ({error}); the folder is damaged") from error
+    if array.dtype != dtype or array.shape != shape:
+        raise FormatError(f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    return array
+
+
+def _one_of(choices: Any, value: Any, where: Path) -> Any:
+    if value not in get_args(choices):
+        raise FormatError(f"{where} names {value!r}, expected one of {', '.join(get_args(choices))}")
+    return value

@@ -1,0 +1,97 @@
+"""What all scorers on one scene share, made once: a study judges many runs on the same targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from segue.evaluation.bootstrap import Bootstrap
+from segue.evaluation.listening import Array, baseline_predictions, listening_rows
+from segue.evaluation.pairs import Pairs, find_pairs
+from segue.evaluation.popular import PopularPool
+from segue.evaluation.reaction import Near, find_near, known_last
+from segue.evaluation.records import Protocol
+from segue.evaluation.scene import Scene, target_groups, units
+from segue.evaluation.session_candidates import Candidates, session_candidates
+from segue.evaluation.strata import strata
+from segue.evaluation.targets import Targets
+
+
+class Table:
+    """A scene and all that hangs on no model: targets, groups, strata, candidates, the bootstrap's weights.
+
+    Each part is made when it is first asked for and then kept. What is near a track (responsiveness) is the dearest,
+    and is asked for only where a scorer reads feedback.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    @cached_property
+    def pairs(self) -> Pairs | None:
+        """The sessions whose two held-out tracks are asked for."""
+        return find_pairs(self.scene)
+
+    @cached_property
+    def targets(self) -> Targets:
+        """What each target is."""
+        scene, pairs = self.scene, self.pairs
+        shared = pairs.targets if pairs is not None else None
+        return Targets(units(scene), target_groups(scene), strata(scene), known_last(scene), shared)
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """The resamples of all rows."""
+        config = self.scene.config
+        return Bootstrap(self.targets.unit, config.resamples, config.seed)
+
+    @cached_property
+    def near(self) -> Near:
+        """What is near the last track of each context."""
+        return find_near(self.scene)
+
+    @cached_property
+    def uniform(self) -> Candidates:
+        """The candidates of the sampled protocol."""
+        scene, config = self.scene, self.scene.config
+        allowed, device = scene.split.candidates, scene.held.device
+        session = scene.held.cases.session
+        return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device)
+
+    @cached_property
+    def popular(self) -> Candidates:
+        """The candidates of the popularity protocol."""
+        scene, config = self.scene, self.scene.config
+        pool = PopularPool.of(scene.split.candidates, scene.split.training_counts, config.candidates, scene.held.device)
+        return Candidates(scene.store, scene.held.cases.session, pool, config.candidates, config.seed)
+
+    def rivals(self, protocol: Protocol) -> Candidates | None:
+        """Return the candidates that a target is ranked among; None where it is ranked among all."""
+        if protocol == "full":
+            return None
+        return self.uniform if protocol == "sampled" else self.popular
+
+    def listening(self, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
+        """Return how well P(listen) is foretold by `predictions` [N] of heads, and by what needs no model."""
+        return [*listening_rows(self.scene, self.bootstrap, predictions), *self._listening]
+
+    def counts(self, protocols: Sequence[Protocol]) -> dict[str, Any]:
+        """Return how many targets there are, of which kinds, and how many sessions have fewer candidates."""
+        scene, targets = self.scene, self.targets
+        found = {
+            "targets": len(targets),
+            **{group: int(member.sum()) for group, member in targets.groups.items()},
+            "unseen_share": float(1 - targets.groups["seen"].mean()) if len(targets) else 0.0,
+            "candidates": len(scene.split.candidates),
+            "sessions_too_short": scene.split.num_short,
+            "sessions_with_fewer_candidates": self.uniform.num_fewer if "sampled" in protocols else 0,
+            "strata": {name: int(member.sum()) for name, member in targets.strata.items()},
+        }
+        if "popularity" in protocols:
+            found["sessions_with_fewer_popular_candidates"] = self.popular.num_fewer
+        return found
+
+    @cached_property
+    def _listening(self) -> list[dict[str, Any]]:
+        return listening_rows(self.scene, self.bootstrap, baseline_predictions(self.scene))
