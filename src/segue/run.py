@@ -1,4 +1,4 @@
-"""`python -m segue.run`: simulate, train, tune and evaluate with argparse, for machines without Polars or cyclopts.
+"""`python -m segue.run`: the verbs about models with argparse, for machines without Polars or cyclopts.
 
 stdout is the result (one JSON document), stderr progress and messages. Exit codes: 0 done, 1 failed, 2 usage or
 bad input, 130 interrupted.
@@ -55,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(verbs.add_parser("train", help="train a recipe on a store", parents=[how]))
     _add_tune(verbs.add_parser("tune", help="search a recipe's numbers on the validation tracks", parents=[how]))
     _add_evaluate(verbs.add_parser("evaluate", help="measure a run on its held-out tracks", parents=[how]))
+    _add_study(verbs.add_parser("study", help="train, measure and compare all arms of a study", parents=[how]))
     return parser
 
 
@@ -106,6 +107,22 @@ def _add_evaluate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
 
 
+def _add_study(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("store")
+    verb.add_argument("out")
+    verb.add_argument("--recipe", default="table1")
+    verb.add_argument("--seeds", type=int, default=5)
+    verb.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    verb.add_argument("--arm", action="append", default=[], dest="arms")
+    verb.add_argument("--baseline", action="append", default=[], dest="baselines")
+    verb.add_argument("--no-tune", action="store_false", dest="tune")
+    verb.add_argument("--jobs", type=int, default=0)
+    verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    verb.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    verb.add_argument("--keep-weights", action="store_true")
+    verb.add_argument("--overwrite", action="store_true")
+
+
 Outcome = tuple[Mapping[str, Any], SegueError | None]
 """The document of a verb, and what is wrong with it all the same."""
 
@@ -150,11 +167,20 @@ def run_evaluate(given: argparse.Namespace, progress: Progress) -> Outcome:
     return found.to_json(), NonFiniteError(text) if found.num_nan else None
 
 
+def run_study(given: argparse.Namespace, progress: Progress) -> Outcome:
+    """Return the result of a study."""
+    overrides = dict(parse_override(text) for text in given.overrides)
+    names = ("recipe", "seeds", "arms", "baselines", "tune", "jobs", "device", "precision", "keep_weights", "overwrite")
+    values = {name: getattr(given, name) for name in names}
+    return api.study(given.store, given.out, overrides=overrides, progress=progress, **values), None
+
+
 VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Progress], Outcome]]] = {
     "simulate": run_simulate,
     "train": run_train,
     "tune": run_tune,
     "evaluate": run_evaluate,
+    "study": run_study,
 }
 
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from segue.batches.split import Split
 from segue.checkpoint import RunFolder
-from segue.encoders.encoder import Encoder
 from segue.errors import InputError
-from segue.evaluation import Validation
+from segue.evaluation import validating
 from segue.progress import Progress, silent
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
@@ -52,16 +50,8 @@ def train(
     opened = store if isinstance(store, Store) else Store(store)
     resolved = resolve_recipe(recipe, overrides, run if resume else None)
 
-    validation: list[Validation] = []  # made when first asked for: `fit` knows the split and the device
-
-    def validate(split: Split, encoder: Encoder) -> Mapping[str, float]:
-        if not validation:
-            device = encoder.table.weight.device
-            validation.append(Validation(opened, split, resolved.data, resolved.evaluation, device))
-        return validation[0].measure(encoder)
-
     options = FitOptions(device=device, precision=precision, plain=plain, resume=resume, overwrite=overwrite)
-    return fit(opened, run, resolved, options, validate, progress, stop)
+    return fit(opened, run, resolved, options, validating(opened, resolved), progress, stop)
 
 
 def resolve_recipe(

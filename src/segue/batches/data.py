@@ -45,6 +45,7 @@ class SessionData:
         """Return the rows of `store` and the training parts of `split`, on `device`."""
         strength = np.asarray(store.strength)
         feedback = np.where(strength > skips.VERY_BRIEFLY, skips.FEEDBACK_UNKNOWN, strength).astype(np.uint8)
+        feedback[split.hidden] = skips.FEEDBACK_UNKNOWN
         return cls(
             tracks=_on(np.array(store.tracks, dtype=np.int32), device),
             feedback=_on(feedback, device),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -39,6 +39,8 @@ class DataConfig:
     """Keep only sessions with a skip and more than 5 tracks."""
     skip_at_least: int = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
+    skip_share: float = 0.0
+    """Most skips among training rows of known feedback: a random part of more is read as unknown; 0 = keep all."""
 
     def __post_init__(self) -> None:
         if self.split not in ("leave-last-two-out", "temporal"):
@@ -53,6 +55,8 @@ class DataConfig:
             raise ValueError("sample_seed must lie in 0..2**32 - 1")
         if not 1 <= self.skip_at_least <= skips.VERY_BRIEFLY:
             raise ValueError("skip_at_least must be 1, 2 or 3")
+        if not 0 <= self.skip_share < 1:
+            raise ValueError("skip_share must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class Split:
     """Table rows that may be ranked and drawn as negatives, ascending."""
     input_row: NDArray[np.int32]
     """Table row to the row that a model reads: itself, or UNKNOWN, [V + 3]."""
+    hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Global rows of training parts whose feedback is read as unknown, ascending."""
 
     @property
     def training_rows(self) -> NDArray[np.int64]:
@@ -125,7 +131,20 @@ def split_store(store: Store, config: DataConfig) -> Split:
         training_counts=counts,
         candidates=np.flatnonzero(present).astype(np.int32),
         input_row=input_row,
+        hidden=_hidden(store, training, config),
     )
+
+
+def _hidden(store: Store, training: NDArray[np.int64], config: DataConfig) -> NDArray[np.int64]:
+    """Return so many random skipped rows of `training` that of the rest at most `skip_share` are skips."""
+    if config.skip_share == 0.0:
+        return training[:0]
+    strength = np.asarray(store.strength)[training]
+    skipped = training[skips.skipped(strength, config.skip_at_least)]
+    num_listened = int(skips.listened(strength, config.skip_at_least).sum())
+    kept = int(config.skip_share / (1 - config.skip_share) * num_listened)
+    generator = np.random.default_rng([config.sample_seed, 0xD05E])
+    return np.sort(generator.permutation(skipped)[kept:])
 
 
 def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Verbs over many trainings: tune."""
+"""Verbs about many trainings: study."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from segue.cli.study_tables import study_text
 from segue.cli.terminal import Terminal
-from segue.cli.tuning_text import tuning_text
-from segue.cli.whole import WholeOrNone
+from segue.cli.whole import Whole
 from segue.config import parse_override
 from segue.output import json_text
 
@@ -19,85 +19,82 @@ Flat = Parameter(name="*")
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What is searched."""
+class StudyChoice:
+    """Which study, and what is changed in it."""
 
-    recipe: str | None = None
-    """Name of a recipe (see segue recipes), or a TOML file; by default paper-causal-s-plus-track."""
-    grid: Literal["paper"] | None = None
-    """paper: learning rates x ratios of alpha and beta, 44 trainings whatever the recipe; needs no Optuna."""
-    trials: WholeOrNone = None
-    """So many points proposed by Optuna, the worse ones cut short; needs the extra 'tune'."""
+    recipe: str = "table1"
+    """Name of the study."""
+    seeds: Whole = 5
+    """Trainings of each arm that are reported."""
     set: tuple[str, ...] = ()
-    """section.key=value in place of the recipe's, and not searched; repeat the option."""
-    epochs: WholeOrNone = None
-    """Most epochs of a trial; short for --set training.epochs=N."""
-    seed: WholeOrNone = None
-    """Seed of all trainings and of the search; short for --set training.seed=N."""
+    """section.key=value over every arm; repeat the option."""
+    arm: tuple[str, ...] = ()
+    """Run only this arm; repeat the option."""
+    baseline: tuple[str, ...] = ()
+    """Measure only this baseline; repeat the option. V-SKNN takes long on large stores."""
+    no_tune: bool = False
+    """Take the recipes' own settings instead of choosing each arm's on validation targets."""
 
     def overrides(self) -> dict[str, Any]:
         """Return the dotted keys that are replaced."""
-        short = {"training.epochs": self.epochs, "training.seed": self.seed}
-        given = {key: value for key, value in short.items() if value is not None}
-        return dict(parse_override(text) for text in self.set) | given
+        return dict(parse_override(text) for text in self.set)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the trials train, and what becomes of them."""
+class StudyMachine:
+    """Where and how the trainings compute."""
 
+    jobs: Whole = 0
+    """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU where there is one."""
+    """auto takes all GPUs where there are any."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto is bf16 where the machine multiplies it fast, else fp32."""
-    jobs: WholeOrNone = None
-    """Trials that train at a time, a process each; by default one a GPU, one on a CPU."""
     keep_weights: bool = False
-    """Keep the run of every trial, not of the best alone."""
-    resume: bool = False
-    """Continue an interrupted search; --trials may ask for more than before."""
+    """Keep the run folder of every cell."""
     overwrite: bool = False
-    """Replace an existing search."""
+    """Begin anew where OUT holds a study; without it the study goes on."""
     json: bool = False
     """Print one JSON document."""
 
 
 def add_to(app: App) -> None:
     """Add the verbs of this module to the command."""
-    app.command(tune)
+    app.command(study)
 
 
-def tune(
+def study(
     store: Path,
     out: Path,
     /,
     *,
-    tuned: Annotated[Tuned, Flat] = Tuned(),
-    place: Annotated[Place, Flat] = Place(),
+    choice: Annotated[StudyChoice, Flat] = StudyChoice(),
+    machine: Annotated[StudyMachine, Flat] = StudyMachine(),
     terminal: Shown,
 ) -> None:
-    """Search the learning rate, alpha and beta, tau and dropout of a recipe on the validation targets.
+    """Train, measure and compare all arms of a study; what is finished in OUT is not run again.
 
     Args:
         store: a store made by segue prepare or segue simulate --store.
-        out: folder to write: result.json, best.toml, figures, the best run.
+        out: folder of result.json, report.md and report.html.
     """
     from segue import api
 
-    result = api.tune(
+    result = api.study(
         store,
         out,
-        recipe=tuned.recipe,
-        overrides=tuned.overrides(),
-        grid=tuned.grid,
-        trials=tuned.trials,
-        device=place.device,
-        precision=place.precision,
-        jobs=place.jobs,
-        keep_weights=place.keep_weights,
-        resume=place.resume,
-        overwrite=place.overwrite,
+        recipe=choice.recipe,
+        seeds=choice.seeds,
+        overrides=choice.overrides(),
+        arms=choice.arm,
+        tune=not choice.no_tune,
+        jobs=machine.jobs,
+        device=machine.device,
+        precision=machine.precision,
+        baselines=choice.baseline,
+        keep_weights=machine.keep_weights,
+        overwrite=machine.overwrite,
         progress=terminal,
     )
     terminal.close()
-    print(json_text(result) if place.json else tuning_text(result))
+    print(json_text(result) if machine.json else study_text(result, out / "report.html"))

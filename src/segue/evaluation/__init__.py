@@ -4,12 +4,12 @@ from segue.evaluation.answers import Answers, metric_names, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.contrast import Contrast, Question, contrast, contrasts, holm, t_estimate, t_p_value
 from segue.evaluation.evaluate import assembled, evaluate_scorers, scorer_rows
-from segue.evaluation.records import PROTOCOLS, Evaluation, Protocol, Row, beaten_by, clears_bar
+from segue.evaluation.records import PROTOCOLS, Evaluation, Kind, Protocol, Row, beaten_by, clears_bar
 from segue.evaluation.saved import load_evaluation, save_evaluation
 from segue.evaluation.scene import make_scene
 from segue.evaluation.table import Table
 from segue.evaluation.targets import Targets
-from segue.evaluation.validation import Validation
+from segue.evaluation.validation import Validation, validating
 
 __all__ = [
     "PROTOCOLS",
@@ -18,6 +18,7 @@ __all__ = [
     "Contrast",
     "Estimate",
     "Evaluation",
+    "Kind",
     "Protocol",
     "Question",
     "Row",
@@ -39,4 +40,5 @@ __all__ = [
     "scorer_rows",
     "t_estimate",
     "t_p_value",
+    "validating",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from segue.batches.split import DataConfig, Split
 from segue.encoders.encoder import Encoder
 from segue.evaluation.metrics import hit
@@ -9,7 +11,7 @@ from segue.evaluation.ranking_pass import sampled_ranks
 from segue.evaluation.scene import make_scene
 from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import ModelScorer
-from segue.recipes import EvaluationConfig
+from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
 
 
@@ -28,3 +30,18 @@ class Validation:
         if len(ranks) == 0:
             return {"hr@1": float("nan"), "hr@10": float("nan")}
         return {"hr@1": float(hit(ranks, 1).mean()), "hr@10": float(hit(ranks, 10).mean())}
+
+
+def validating(store: Store, recipe: Recipe) -> Callable[[Split, Encoder], Mapping[str, float]]:
+    """Return what measures an encoder on the validation targets of `store` after each epoch of `recipe`.
+
+    Its targets and candidates are made when it is first called: training knows the split and the device.
+    """
+    made: list[Validation] = []
+
+    def validate(split: Split, encoder: Encoder) -> Mapping[str, float]:
+        if not made:
+            made.append(Validation(store, split, recipe.data, recipe.evaluation, encoder.table.weight.device))
+        return made[0].measure(encoder)
+
+    return validate

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INK: Final = "#010203"
 """Stands for the page's text colour: replaced by `currentColor` in the SVG, so that dark pages work."""
 COLOURS: Final = {"model": "#c2553a", "baseline": "#7d8590"}
-LINES: Final = ("#7d8590", "#c2553a", "#3d7ea6", "#8a6bbd")
+LINES: Final = ("#7d8590", "#c2553a", "#3d7ea6", "#8a6bbd", "#3d8a5f", "#b0892f")
 PROTOCOLS: Final = {"sampled": "among 1,000 sampled tracks", "full": "among all tracks"}
 
 
@@ -25,8 +25,8 @@ def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") ->
     `rows` are records with name, kind ('model' or 'baseline'), protocol and `metric` = [value, low, high].
     """
     protocols = [name for name in PROTOCOLS if any(row["protocol"] == name for row in rows)]
-    figure = _figure(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2))
-    for axes, protocol in zip(_panels(figure, len(protocols)), protocols, strict=True):
+    figure = new_figure(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2))
+    for axes, protocol in zip(panels(figure, len(protocols)), protocols, strict=True):
         found = [row for row in rows if row["protocol"] == protocol and measured(row, metric)]
         shown = sorted(found, key=lambda row: float(row[metric][0]))
         for height, row in enumerate(shown):
@@ -47,9 +47,9 @@ def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str 
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(9.0, 2.8)
+    figure = new_figure(9.0, 2.8)
     for axes, key, title in zip(
-        _panels(figure, 2), ("loss", metric), ("training loss, next track", f"validation {metric.upper()}"), strict=True
+        panels(figure, 2), ("loss", metric), ("training loss, next track", f"validation {metric.upper()}"), strict=True
     ):
         for colour, (name, points) in zip(LINES, curves.items(), strict=False):
             known = [point for point in points if point.get(key) is not None]
@@ -74,14 +74,14 @@ def svg_text(figure: Figure, salt: str) -> str:
     return text[text.index("<svg") :].replace(INK, "currentColor")
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of `width` x `height` inches (no window, no global state)."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _panels(figure: Figure, count: int) -> list[Axes]:
+def panels(figure: Figure, count: int) -> list[Axes]:
     """Return `count` axes side by side in the page's ink."""
     panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
     for axes in panels:

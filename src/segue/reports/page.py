@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any, Final
 
 from segue.reports.figures import PROTOCOLS, curve_figure, hit_rate_figure
 from segue.reports.findings import findings
+from segue.reports.html import document, figure, section, simulated_mark
 
 Record = Mapping[str, Any]
 METRICS: Final = ("hr@1", "hr@10", "hr@20", "ndcg@10", "mrr")
@@ -19,19 +19,13 @@ def report_html(result: Record) -> str:
     """Return the page of `result` (the record that `segue.api.demo` makes), as UTF-8 text."""
     sections = [
         _opening(result),
-        _section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), _reading()),
-        _section("Figures", _figure(hit_rate_figure(result["rows"]), _bars_caption(result))),
-        _figure(curve_figure(result["curves"]), "Each epoch of both trainings."),
-        _section("What comes next", _recommended(result)),
-        _section("How this was made", _made(result)),
+        section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), _reading()),
+        section("Figures", figure(hit_rate_figure(result["rows"]), _bars_caption(result))),
+        figure(curve_figure(result["curves"]), "Each epoch of both trainings."),
+        section("What comes next", _recommended(result)),
+        section("How this was made", _made(result)),
     ]
-    style = files("segue.reports").joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(result['title'])}</title><style>{style}</style></head>\n"
-        f"<body><main>{''.join(sections)}</main></body></html>\n"
-    )
+    return document(result["title"], sections)
 
 
 def _opening(result: Record) -> str:
@@ -45,19 +39,7 @@ def _opening(result: Record) -> str:
 
 def _mark(result: Record) -> str:
     """Return the word *simulated*, where it belongs beside numbers."""
-    return (
-        f"<span class='simulated'>simulated</span> (world {escape(str(result['world']))}) "
-        if result["simulated"]
-        else ""
-    )
-
-
-def _section(title: str, *parts: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
-
-
-def _figure(svg: str, caption: str) -> str:
-    return f"<figure><div class='wide'>{svg}</div><figcaption>{escape(caption)}</figcaption></figure>"
+    return simulated_mark(str(result["world"])) if result["simulated"] else ""
 
 
 def _bars_caption(result: Record) -> str:

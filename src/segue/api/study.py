@@ -1,0 +1,53 @@
+"""The verb `study`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segue.progress import Progress, silent
+from segue.studies import StudyOptions, run_study
+
+
+def study(
+    store: str | Path,
+    out: str | Path,
+    *,
+    recipe: str = "table1",
+    seeds: int = 5,
+    overrides: Mapping[str, Any] | None = None,
+    arms: Sequence[str] = (),
+    tune: bool = True,
+    jobs: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    baselines: Sequence[str] = (),
+    keep_weights: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run a study on a store into the folder `out` and return its result, the document of `out/result.json`.
+
+    `recipe` names the study; each of its arms is tuned with the same budget on validation targets (`tune`), trained
+    `seeds` times, and measured once on the test targets beside the baselines. What is finished in `out` is not run
+    again; a killed training resumes. `jobs` trainings run at a time (0 = one on a CPU, two a CUDA device), spread over
+    the devices. Weights are not kept unless asked. `arms` and `baselines` cut the study down.
+
+    Raises:
+        InputError: no such study, arm or key, or `out` holds something else.
+        SegueError: a training failed. Interrupted: Ctrl-C; the same call goes on.
+    """
+    options = StudyOptions(
+        seeds=seeds,
+        overrides=dict(overrides or {}),
+        arms=tuple(arms),
+        tune=tune,
+        jobs=jobs,
+        device=device,
+        precision=precision,
+        baselines=tuple(baselines),
+        keep_weights=keep_weights,
+        overwrite=overwrite,
+    )
+    return run_study(store, out, recipe, options, progress)

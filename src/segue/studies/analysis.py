@@ -1,0 +1,155 @@
+"""What the finished cells of a study say: levels, contrasts, strata, curves, and the verdict, as one document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estimate
+from segue.output import finite
+from segue.store import Store
+from segue.studies.contrasts import Reason, Wanted, contrast_records
+from segue.studies.design import Arm, Design, Plan
+from segue.studies.folder import StudyFolder
+from segue.studies.verdict import verdicts
+
+SCHEMA_VERSION: Final = 1
+HIT_RATES: Final = ("hr@1", "hr@5", "hr@10", "hr@20")
+"""Metrics whose value of each seed is kept."""
+BAR: Final = ("popularity", "markov")
+"""A contrast counts only where both arms beat these (method, section 5)."""
+CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
+    "sampled": ("hr@1", "hr@5", "hr@10", "hr@20", "hr@10.listened", "hr@10.skipped", "log-rank.listened",
+                "log-rank.skipped", "pair-auc"),
+    "full": ("hr@1", "hr@10", "hr@20", "hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped"),
+}  # fmt: skip
+PRIMARY: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
+"""Metrics of the family that is corrected for number, of the contrasts that the design calls primary."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The finished cells of one arm, seed after seed."""
+
+    settings: Mapping[str, Any]
+    records: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Evaluation]
+    tuning: Sequence[Mapping[str, Any]]
+    """Settings tried and their validation HR@10."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether every reported training stopped by patience."""
+        return all(record["converged"] for record in self.records)
+
+
+def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
+    """Return the result document of a study whose cells are all finished."""
+    design = plan.design
+    found = {arm.name: _found(folder, plan, arm) for arm in design.arms}
+    baselines = folder.baselines()
+    arms = {arm.name: _arm_record(arm.title, found[arm.name]) for arm in design.arms}
+    first = next(iter(found.values()))
+    wanted = [*_wanted(design, found, baselines), *_by_stratum(design, first.evaluations[0])]
+    config = design.arms[0].resolved(plan.overrides).evaluation
+    records = contrast_records(wanted, {name: each.evaluations for name, each in found.items()}, config)
+    document = baselines.to_json()
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "study": design.name,
+        "title": design.title,
+        "question": design.question,
+        "simulated": document["simulated"],
+        "data": {
+            "store": store.path.name,
+            "fingerprint": store.manifest.fingerprint,
+            "sessions": store.num_sessions,
+            "tracks": store.num_tracks,
+            "rows": store.num_rows,
+            "counts": document["counts"],
+        },
+        "settings": {
+            "seeds": plan.seeds,
+            "overrides": dict(plan.overrides),
+            "tuned": {key: list(values) for key, values in design.tuned.items()},
+        },
+        "environment": first.records[0]["environment"],
+        "arms": arms,
+        "baselines": [row for row in document["rows"] if row["kind"] == "baseline"],
+        "listening": document["listening"],
+        "contrasts": [record for record in records if not record["stratum"]],
+        "strata": [record for record in records if record["stratum"]],
+        "curves": {name: each.records[0]["curve"] for name, each in found.items()},
+    }
+    whole: dict[str, Any] = finite(result)  # JSON has no NaN
+    return whole | {"verdict": verdicts(whole)}
+
+
+def _found(folder: StudyFolder, plan: Plan, arm: Arm) -> Found:
+    tried = [(cell.settings, folder.record(cell)) for cell in plan.design.tuning_cells(arm)]
+    tuning = [{**settings, "validation_hr@10": record["validation"].get("hr@10")} for settings, record in tried]
+    cells = plan.reported(arm.name)
+    records, evaluations = [folder.record(cell) for cell in cells], [folder.evaluation(cell) for cell in cells]
+    return Found(plan.chosen[arm.name], records, evaluations, tuning)
+
+
+def _arm_record(title: str, found: Found) -> dict[str, Any]:
+    """Return seed means with t intervals of every metric of one arm, and how its trainings ended."""
+    record: dict[str, Any] = {
+        "title": title,
+        "per_seed": {},
+        "settings": dict(found.settings),
+        "tuning": list(found.tuning),
+        "converged": found.converged,
+        "seeds": [
+            {name: one[name] for name in ("epochs", "best_epoch", "converged", "seconds")} for one in found.records
+        ],
+    }
+    for protocol in PROTOCOLS:
+        rows = [evaluation.row("model", protocol) for evaluation in found.evaluations]
+        values = {name: [row.metrics[name].value for row in rows] for name in rows[0].metrics}
+        record[protocol] = {name: t_estimate(found).to_json() for name, found in values.items()}
+        record["per_seed"][protocol] = {name: found for name, found in values.items() if name in HIT_RATES}
+    return record
+
+
+def _by_stratum(design: Design, one: Evaluation) -> list[Wanted]:
+    """Return the contrast of HR@10 in each stratum of targets, for the pairs that ask about skips; exploratory."""
+    return [
+        Wanted(pair.arm, pair.less, pair.about, Question(protocol, "hr@10", stratum), False, ())
+        for pair in design.compared
+        if pair.about == "skips"
+        for protocol in PROTOCOLS
+        for stratum in one.strata
+    ]
+
+
+def _wanted(design: Design, found: Mapping[str, Found], baselines: Evaluation) -> list[Wanted]:
+    """Return every contrast that the design asks for, and why it would not count."""
+    wanted = []
+    for pair in design.compared:
+        for protocol, metrics in CONTRASTED.items():
+            for metric in metrics:
+                reasons = _reasons(found, (pair.arm, pair.less), baselines, protocol, metric)
+                primary = pair.primary and (protocol, metric) in PRIMARY
+                question = Question(protocol, metric)
+                wanted.append(Wanted(pair.arm, pair.less, pair.about, question, primary, reasons))
+    return wanted
+
+
+def _reasons(
+    found: Mapping[str, Found], pair: tuple[str, str], baselines: Evaluation, protocol: Protocol, metric: str
+) -> tuple[Reason, ...]:
+    """Return why a contrast carries no verdict: an arm below the bar, or one that did not converge."""
+    reasons = [Reason(name, "did not converge") for name in pair if not found[name].converged]
+    measure = metric if metric.startswith("hr@") else "hr@10"
+    for bar in BAR:
+        row = next((row for row in baselines.rows if (row.name, row.protocol) == (bar, protocol)), None)
+        for name in pair if row is not None else ():
+            levels = [e.row("model", protocol).metrics[measure].value for e in found[name].evaluations]
+            if row is not None and not float(np.mean(levels)) > row.metrics[measure].value:
+                reasons.append(Reason(name, f"does not beat {bar}"))
+    return tuple(reasons)

@@ -1,0 +1,65 @@
+"""All contrasts of a study at once: one draw of the bootstrap for the whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from segue.evaluation import Bootstrap, Contrast, Evaluation, Question, contrasts, holm
+from segue.recipes import EvaluationConfig
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a contrast carries no verdict."""
+
+    arm: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One contrast, and what its answer is worth."""
+
+    arm: str
+    less: str
+    about: str
+    question: Question
+    primary: bool
+    """Belongs to the family that is corrected for number."""
+    reasons: tuple[Reason, ...]
+    """Why it would carry no verdict; none = it counts."""
+
+
+def contrast_records(
+    wanted: Sequence[Wanted], arms: Mapping[str, Sequence[Evaluation]], config: EvaluationConfig
+) -> list[dict[str, Any]]:
+    """Return a record a contrast: difference, both intervals, p and Holm's p of the primary family, verdict.
+
+    `arms` holds one evaluation a seed of each arm, in the same order of seeds; all are of one store and split.
+    """
+    bootstrap = Bootstrap(next(iter(arms.values()))[0].unit, config.resamples, config.seed)
+    found: dict[int, Contrast] = {}
+    for arm, less in dict.fromkeys((each.arm, each.less) for each in wanted):
+        places = [place for place, each in enumerate(wanted) if (each.arm, each.less) == (arm, less)]
+        asked = [wanted[place].question for place in places]
+        found |= dict(zip(places, contrasts(arms[arm], arms[less], asked, bootstrap), strict=True))
+    family = [place for place, each in enumerate(wanted) if each.primary]
+    adjusted = dict(zip(family, holm([found[place].p_value for place in family]), strict=True))
+    return [
+        {
+            "arm": each.arm,
+            "less": each.less,
+            "about": each.about,
+            "protocol": each.question.protocol,
+            "metric": each.question.metric,
+            "stratum": each.question.stratum,
+            "primary": each.primary,
+            **found[place].to_json(),
+            "holm": adjusted.get(place),
+            "counts": not each.reasons,
+            "reasons": [asdict(reason) for reason in each.reasons],
+        }
+        for place, each in enumerate(wanted)
+    ]

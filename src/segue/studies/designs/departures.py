@@ -1,0 +1,45 @@
+"""The paper's letter against our reading, one departure at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from segue.studies.design import Compared, Design
+from segue.studies.designs.shared import FEWER_RATES, arm, variant
+
+_PER_SESSION: Final = {"next_track.kind": "per_session"}
+_LETTERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "letter-denominator": ("positive not in the denominator", {"terms.0.positive_in_denominator": False}),
+    "letter-anchors": ("skipped tracks are anchors too", {"terms.0.anchors": "all"}),
+    "letter-negatives": ("N keeps tracks also listened to", {"terms.0.listened_negatives": True}),
+    "letter-position": ("positions not shifted", {"encoder.position": "literal"}),
+    "letter-padding": ("padding is attended to", {"encoder.padding": "visible"}),
+}
+"""Our reading with one thing as the letter has it. A raw ratio of cosines takes logs of negative numbers: not run."""
+OURS: Final = "causal-s-plus-track"
+
+DEPARTURES: Final = Design(
+    name="departures",
+    title="The paper's letter against our reading",
+    question="Does it matter where we depart from the paper's letter? (Causal S+ track, one departure undone a time)",
+    arms=(
+        arm("causal", "s-minus"),
+        arm("causal", "s-plus-track"),
+        *(variant(name, title, "s-plus-track", changes, OURS) for name, (title, changes) in _LETTERS.items()),
+        variant("negatives-each-step", "negatives redrawn each step", "s-plus-track", _PER_SESSION),
+        variant(
+            "letter-negatives-each-epoch",
+            "negatives redrawn each epoch",
+            "s-plus-track",
+            {**_PER_SESSION, "next_track.redraw": "epoch"},
+            "negatives-each-step",
+        ),
+    ),
+    compared=(
+        Compared(OURS, "causal-s-minus", "skips"),
+        *(Compared(name, OURS, "departure") for name in _LETTERS),
+        Compared("letter-negatives-each-epoch", "negatives-each-step", "departure"),
+    ),
+    tuned=FEWER_RATES,
+)

@@ -1,0 +1,166 @@
+"""A study's answer as Markdown and as one HTML file: the same parts in the same order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from segue.reports.html import document, figure, section, simulated_mark, table
+from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
+from segue.studies import tables
+from segue.studies.published import CUTOFFS
+
+Record = Mapping[str, Any]
+_PAPER: Final = "table1"
+_HIT_RATES: Final = ("hr@1", "hr@5", "hr@10", "hr@20")
+_SKIP_AWARE: Final = ("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc")
+PUBLISHED: Final = "The published table"
+STAR: Final = "A star marks an arm of which a training met its epoch cap: not converged, no verdict."
+READING: Final = (
+    "HR@K: share of sessions whose held-out last track stands among the first K. Intervals of levels are t over seeds "
+    "(baselines: bootstrap over sessions). A gain or loss is shown only where both intervals of a seed-paired "
+    "difference exclude 0, and counts only where both arms beat popularity and first-order Markov and every training "
+    "converged. Holm's correction runs over the family that was fixed beforehand. Sampled ranking can reverse the "
+    "order of models; read both protocols."
+)
+
+
+def report_markdown(result: Record) -> str:
+    """Return the report as Markdown."""
+    parts = [f"# {_plain(result['title'])}", _about(result), _plain(result["question"]), "## The answer"]
+    for verdict in result["verdict"]:
+        details = "".join(f"\n  - {_plain(detail)}" for detail in verdict["details"])
+        parts.append(f"- **{verdict['question']}** {_sentence(verdict['answer'])} {_plain(verdict['why'])}{details}")
+    for title, caption, rows in _tables(result):
+        parts += [f"## {title}", caption, _markdown_table(*rows)]
+    parts += ["## How this was made", READING, _made(result)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def report_html(result: Record) -> str:
+    """Return the report as one HTML file, every text escaped."""
+    mark = simulated_mark(str(result["simulated"].get("world", "?"))) if result["simulated"] else ""
+    answers = "".join(_answer_html(verdict) for verdict in result["verdict"])
+    opening = (
+        f"<h1>{escape(result['title'])}</h1><p class='soft'>{mark}{escape(_sizes(result))}</p>"
+        f"<p>{escape(result['question'])}</p><section class='learnt'><h2>The answer</h2><ul>{answers}</ul></section>"
+    )
+    sections = [opening, section("Figures", *_figures(result))]
+    for title, caption, (head, rows) in _tables(result):
+        cells = [[_bold(cell) for cell in row] for row in rows]
+        marked = "" if title == PUBLISHED else mark
+        sections.append(section(title, table(marked + escape(caption), [escape(name) for name in head], cells)))
+    sections.append(
+        section("How this was made", f"<p>{escape(READING)}</p><p class='soft'>{escape(_made(result))}</p>")
+    )
+    return document(result["title"], sections)
+
+
+def _answer_html(verdict: Record) -> str:
+    details = "".join(f"<li>{escape(detail)}</li>" for detail in verdict["details"])
+    return (
+        f"<li><b>{escape(verdict['question'])}</b> {escape(_sentence(verdict['answer']))} "
+        f"<span class='soft'>{escape(verdict['why'])}</span>"
+        f"<details><summary>the numbers</summary><ul>{details}</ul></details></li>"
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[str]]]]]:
+    """Return title, caption and rows of each table, in the order of the report."""
+    parts = []
+    for protocol, among in tables.AMONG.items():
+        if result["study"] == _PAPER:
+            caption = f"HR@K {among}, mean over seeds; in parentheses the relative increase over S-. {STAR}"
+            parts.append((f"The paper's table, {protocol}", caption, tables.paper_form(result, protocol)))
+    if result["study"] == _PAPER:
+        caption = (
+            "Seshadri & Knees (2023), Table 1: real sessions of MSSD, sampled; another data set, so its numbers and "
+            "ours are not to be compared as if they were one. The last column is about what popularity reaches there."
+        )
+        parts.append((PUBLISHED, caption, tables.published()))
+    for protocol, among in tables.AMONG.items():
+        parts.append(
+            (f"Levels, {protocol}", f"The held-out last track ranked {among}. {STAR}", tables.levels(result, protocol))
+        )
+        caption = f"Seed-paired differences {among}."
+        parts.append((f"Differences, {protocol}", caption, tables.contrasts(result, protocol, _HIT_RATES)))
+        caption = f"Listened and skipped targets {among}; log ranks below 0 = ranked higher than by the other arm."
+        parts.append((f"What skips change, {protocol}", caption, tables.contrasts(result, protocol, _SKIP_AWARE)))
+    if result["strata"]:
+        caption = "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number."
+        parts.append(("Gains by stratum", caption, tables.strata(result)))
+    parts.append(("Trainings", "Every arm that is tuned gets the same budget.", tables.runs(result)))
+    return [part for part in parts if part[2][1]]
+
+
+def _figures(result: Record) -> list[str]:
+    word = " Simulated data." if result["simulated"] else ""
+    titled = {arm["title"]: arm for arm in result["arms"].values()}
+    drawn = [figure(hit_rates_by_k(titled, result["baselines"], CUTOFFS), f"HR by K; baselines in grey.{word}")]
+    for protocol, among in tables.AMONG.items():
+        records = [
+            {**record, "label": f"{tables.label(result, record)}, {record['metric'].upper()}"}
+            for record in result["contrasts"]
+            if record["protocol"] == protocol and record["metric"] in ("hr@1", "hr@10", "hr@20")
+        ]
+        if records:
+            caption = f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses.{word}"
+            drawn.append(figure(differences(records, f"differences {among}"), caption))
+    drawn += [
+        figure(differences(found, title), f"HR@10 {tables.AMONG['sampled']} by stratum, as above.{word}")
+        for title, found in _by_stratum(result).items()
+    ]
+    curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
+    return [*drawn, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]
+
+
+def _by_stratum(result: Record) -> dict[str, list[Record]]:
+    """Return the records to draw of each pair's strata, by the pair's name."""
+    found: dict[str, list[Record]] = {}
+    for record in result["strata"]:
+        if record["protocol"] == "sampled" and record["difference"] is not None:
+            found.setdefault(tables.label(result, record), []).append({**record, "label": record["stratum"]})
+    return found
+
+
+def _about(result: Record) -> str:
+    world = f"*Simulated* (world {result['simulated'].get('world', '?')}): " if result["simulated"] else ""
+    return world + _plain(_sizes(result))
+
+
+def _sizes(result: Record) -> str:
+    data = result["data"]
+    seeds = result["settings"]["seeds"]
+    return f"{data['sessions']:,} sessions, {data['tracks']:,} tracks, {data['rows']:,} plays; seeds: {seeds}."
+
+
+def _made(result: Record) -> str:
+    facts = [f"{key} {value}" for key, value in result["environment"].items() if value is not None]
+    overrides = [f"{key} = {value}" for key, value in result["settings"].get("overrides", {}).items()]
+    return "; ".join([f"segue study --recipe {result['study']}", *overrides, *facts]) + "."
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Return `text` on one line, with nothing that Markdown would read as HTML."""
+    return re.sub(r"\s+", " ", text).replace("<", "&lt;")
+
+
+def _bold(cell: str) -> str:
+    """Return a cell as HTML, `**bold**` as such."""
+    inner: Callable[[re.Match[str]], str] = lambda found: f"<b>{found.group(1)}</b>"  # noqa: E731
+    return re.sub(r"^\*\*(.*)\*\*$", inner, escape(cell))

@@ -1,0 +1,208 @@
+"""The answer in plain words, computed from the numbers: the paper's own observations, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from segue.evaluation import Estimate, t_estimate
+from segue.studies.published import CUTOFFS
+
+Record = Mapping[str, Any]
+Answer = dict[str, Any]
+"""`question`, `answer` in a few words, `why` in a sentence or two, `details` a sentence each."""
+AMONG: Final = {"sampled": "among 1000 sampled tracks", "full": "among all tracks"}
+LEVEL: Final = 0.05
+NO_VERDICT: Final = "no verdict"
+
+
+MEASURES: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
+"""What questions without a family of their own are asked of."""
+QUESTIONS: Final[Mapping[str, str]] = {
+    "skips": "Do skips help: S+ > S-?",
+    "ablation": "Does the term still gain over S- with one thing of it changed?",
+    "term": "Is the term better than its ablations?",
+    "softmax": "Do other negatives of the softmax bring something by themselves?",
+    "mask share": "Is another share of masked tracks better than p = .2?",
+    "departure": "Does the paper's letter do better than our reading?",
+}
+REGULARISATION: Final = "In world null skips say nothing about what is heard next: a gain there is regularisation."
+
+
+def verdicts(result: Record) -> list[Answer]:
+    """Return the answer to each of the paper's observations, and of the study's own, that its arms let one ask."""
+    asked = [_skips(result), _causal(result), _closing(result), _context(result), _waning(result), _ranks(result)]
+    family = any(record["primary"] for record in result["contrasts"])
+    for about, question in QUESTIONS.items():
+        pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
+        asked.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
+    return [answer for answer in asked if answer is not None]
+
+
+def _skips(result: Record) -> Answer | None:
+    """S+ > S-?"""
+    family = [record for record in result["contrasts"] if record["primary"]]
+    if not family:
+        return None
+    counted = [record for record in family if record["counts"]]
+    shown = [record for record in counted if record["verdict"] == "gain" and _survives(record)]
+    lost = [record for record in counted if record["verdict"] == "loss" and _survives(record)]
+    if not counted:
+        answer = NO_VERDICT
+    elif len(shown) == len(family):
+        answer = "yes, in every contrast"
+    elif shown:
+        answer = f"in {len(shown)} of {len(family)} contrasts" + (f", and it loses in {len(lost)}" if lost else "")
+    else:
+        answer = f"no: it loses in {len(lost)} of {len(family)}" if lost else "not shown"
+    why = (
+        f"{len(counted)} of {len(family)} contrasts count; after Holm's correction {_are(len(shown), 'gain')} and "
+        f"{_are(len(lost), 'loss')} among them.{_why_not(result, family)}"
+    )
+    return _answer("Do skips help: S+ > S-?", answer, why, [told(result, record) for record in family])
+
+
+def _are(count: int, what: str) -> str:
+    plural = {"gain": "gains", "loss": "losses"}[what]
+    return f"there is 1 {what}" if count == 1 else f"there are {count} {plural}"
+
+
+def _survives(record: Record) -> bool:
+    """Return whether a contrast is shown after correction; with one seed nothing is."""
+    return record["holm"] is not None and record["holm"] < LEVEL
+
+
+def _causal(result: Record) -> Answer | None:
+    """causal > cloze?"""
+    return _from_pairs(result, "Is causal better than cloze?", _sampled_hit_rates(result, "encoder"))
+
+
+def _context(result: Record) -> Answer | None:
+    """track >= session?"""
+    return _from_pairs(result, "Is the track a better context than the session?", _sampled_hit_rates(result, "context"))
+
+
+def _closing(result: Record) -> Answer | None:
+    """Does the gap between causal and cloze close as K grows?"""
+    found: list[tuple[str, Estimate]] = []
+    pairs = [pair for pair in _about(result, "encoder") if pair["protocol"] == "sampled"]
+    for arm in dict.fromkeys(pair["arm"] for pair in pairs):
+        by = {pair["metric"]: pair["per_seed"] for pair in pairs if pair["arm"] == arm}
+        change = [one - twenty for one, twenty in zip(by["hr@1"], by["hr@20"], strict=True)]
+        found.append((_title(result, arm), t_estimate(change)))
+    return _from_estimates("Does the gap between causal and cloze close in K?", found, pairs)
+
+
+def _waning(result: Record) -> Answer | None:
+    """Do the relative gains wane in K?"""
+    found: list[tuple[str, Estimate]] = []
+    pairs = [pair for pair in _about(result, "skips") if pair["protocol"] == "sampled"]
+    for arm, less in dict.fromkeys((pair["arm"], pair["less"]) for pair in pairs):
+        mine, its = (result["arms"][name]["per_seed"]["sampled"] for name in (arm, less))
+        one, twenty = (_relative(mine[name], its[name]) for name in ("hr@1", "hr@20"))
+        found.append((_title(result, arm), t_estimate([a - b for a, b in zip(one, twenty, strict=True)])))
+    return _from_estimates("Do the relative gains wane in K?", found, pairs)
+
+
+def _relative(mine: Sequence[float], its: Sequence[float]) -> list[float]:
+    return [a / b - 1 if b else float("nan") for a, b in zip(mine, its, strict=True)]
+
+
+def _ranks(result: Record) -> Answer | None:
+    """Does the rank of p_m rise *and* that of the skipped fall?"""
+    records = [record for record in _about(result, "skips") if record["protocol"] == "full"]
+    heard = {record["arm"]: record for record in records if record["metric"] == "log-rank.listened"}
+    passed = {record["arm"]: record for record in records if record["metric"] == "log-rank.skipped"}
+    if not heard:
+        return None
+    held = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in heard]
+    answer = "yes" if all(held) else ("in some arms" if any(held) else "not shown")
+    both = [*heard.values(), *passed.values()]
+    why = f"A log rank that falls is a track ranked higher.{_why_not(result, both)}"
+    if not any(record["counts"] for record in both):
+        answer = NO_VERDICT
+    details = [told(result, record) for pair in zip(heard.values(), passed.values(), strict=True) for record in pair]
+    return _answer("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
+
+
+def _sampled_hit_rates(result: Record, about: str) -> list[Record]:
+    wanted = {f"hr@{cutoff}" for cutoff in CUTOFFS}
+    return [r for r in _about(result, about) if r["protocol"] == "sampled" and r["metric"] in wanted]
+
+
+def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answer | None:
+    """Return the answer that differences give: yes where all are gains, no where all are losses."""
+    if not pairs:
+        return None
+    gains, losses = (sum(pair["verdict"] == verdict for pair in pairs) for verdict in ("gain", "loss"))
+    if not any(pair["counts"] for pair in pairs):
+        answer = NO_VERDICT
+    elif gains == len(pairs):
+        answer = "yes"
+    elif losses == len(pairs):
+        answer = "no, the other way round"
+    elif gains and losses:
+        answer = "it depends"
+    else:
+        answer = "in part" if gains else ("in part the other way round" if losses else "not shown")
+    why = f"{gains} of {len(pairs)} differences are gains, {losses} are losses.{_why_not(result, pairs)}"
+    return _answer(question, answer, why, [told(result, pair) for pair in pairs])
+
+
+def _from_estimates(question: str, found: Sequence[tuple[str, Estimate]], pairs: Sequence[Record]) -> Answer | None:
+    if not found:
+        return None
+    above = [estimate.low > 0 for _, estimate in found]
+    answer = "yes" if all(above) else ("in part" if any(above) else "not shown")
+    if not any(pair["counts"] for pair in pairs):
+        answer = NO_VERDICT
+    details = [f"{title}: {_points(e.value)} points ({_points(e.low)} to {_points(e.high)})" for title, e in found]
+    return _answer(question, answer, "The difference at K = 1 less that at 20; intervals are t over seeds.", details)
+
+
+def told(result: Record, record: Record) -> str:
+    """Return one contrast in words."""
+    rank = record["metric"].startswith("log-rank")
+    low, high = (_show(bound, rank) for bound in record["bootstrap_interval"])
+    seeds = [_show(bound, rank) for bound in record["t_interval"]]
+    unit = "" if rank else " points"
+    over_seeds = "" if record["t_interval"][0] is None else f", over seeds {seeds[0]} to {seeds[1]}"
+    counts = "" if record["counts"] else ", does not count"
+    return (
+        f"{_title(result, record['arm'])} less {_title(result, record['less'])}, {record['metric'].upper()} "
+        f"{AMONG[record['protocol']]}: {_show(record['difference'], rank)}{unit} (over sessions {low} to {high}"
+        f"{over_seeds}): {record['direction' if rank else 'verdict']}{counts}"
+    )
+
+
+def _why_not(result: Record, records: Sequence[Record]) -> str:
+    """Return, once, why some of the contrasts do not count."""
+    arms: dict[str, dict[str, None]] = {}
+    for record in records:
+        for reason in record["reasons"]:
+            arms.setdefault(reason["why"], {})[_title(result, reason["arm"])] = None
+    null = f" {REGULARISATION}" if result["simulated"].get("world") == "null" else ""
+    if not arms:
+        return null
+    told_apart = "; ".join(f"{', '.join(names)} {why}" for why, names in arms.items())
+    return f" A contrast does not count where an arm is below the bar or did not converge: {told_apart}.{null}"
+
+
+def _answer(question: str, answer: str, why: str, details: Sequence[str]) -> Answer:
+    return {"question": question, "answer": answer, "why": why, "details": list(details)}
+
+
+def _about(result: Record, about: str) -> list[Record]:
+    return [record for record in result["contrasts"] if record["about"] == about]
+
+
+def _title(result: Record, arm: str) -> str:
+    return str(result["arms"][arm]["title"])
+
+
+def _show(value: float | None, rank: bool) -> str:
+    return _points(value) if not rank else ("-" if value is None else f"{value:+.3f}")
+
+
+def _points(share: float | None) -> str:
+    return "-" if share is None or share != share else f"{100 * share:+.2f}"

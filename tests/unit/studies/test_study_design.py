@@ -1,0 +1,61 @@
+"""A study's arms, tuning and plan."""
+
+from __future__ import annotations
+
+import pytest
+
+from segue.errors import InputError
+from segue.studies import DESIGNS, StudyOptions
+from segue.studies.design import TUNING_SEED, Cell, Plan
+from segue.studies.runner import chosen_design
+
+
+def test_table_1_has_the_six_columns_and_twelve_primary_questions() -> None:
+    design = DESIGNS["table1"]
+    assert len(design.arms) == 6
+    assert sum(pair.primary for pair in design.compared) == 4  # times three metrics: Holm over 12
+    for pair in design.compared:
+        assert {pair.arm, pair.less} <= {arm.name for arm in design.arms}
+
+
+@pytest.mark.parametrize("name", list(DESIGNS))
+def test_every_arm_resolves_and_is_tuned_with_the_same_budget(name: str) -> None:
+    design = DESIGNS[name]
+    budgets = {len(design.tuning_cells(arm)) for arm in design.arms}
+    assert len(budgets) == 1
+    for arm in design.arms:
+        arm.resolved({})
+    names = [cell.name for arm in design.arms for cell in Plan(design, 2, {}, {arm.name: {}}).reported(arm.name)]
+    assert len(set(names)) == len(names)
+
+
+def test_tuning_seeds_are_never_reported() -> None:
+    design = DESIGNS["table1"]
+    plan = Plan(design, 5, {}, {arm.name: {"training.learning_rate": 0.001} for arm in design.arms})
+    assert {cell.seed for cell in plan.cells() if cell.tuning} == {TUNING_SEED}
+    assert {cell.seed for cell in plan.cells() if not cell.tuning} == set(range(5))
+    assert len(plan.cells()) == plan.total == 6 * 4 + 6 * 5
+
+
+def test_a_cell_has_a_plain_name() -> None:
+    cell = Cell("causal-s-minus", 3, {"training.learning_rate": 0.0005}, False)
+    assert cell.name == "causal-s-minus--learning_rate-0.0005--seed-3"
+
+
+def test_a_cut_design_keeps_what_can_be_compared() -> None:
+    cut = chosen_design("table1", StudyOptions(arms=("causal-s-minus", "causal-s-plus-track"), tune=False))
+    assert [(pair.arm, pair.less) for pair in cut.compared] == [("causal-s-plus-track", "causal-s-minus")]
+    assert cut.tuning_cells(cut.arms[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("tabel1", StudyOptions(), "did you mean 'table1'"),
+        ("table1", StudyOptions(arms=("causal-s-mins",)), "did you mean 'causal-s-minus'"),
+        ("table1", StudyOptions(seeds=0), "at least one training"),
+    ],
+)
+def test_what_is_not_there_is_refused(name: str, options: StudyOptions, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        chosen_design(name, options)
