@@ -16,7 +16,17 @@ MAX_PARAMETERS = 6
 MAX_NESTING = 4
 """Blocks inside one another; the style asks for 3, the guard stops at 4."""
 VAGUE = {"utils", "util", "common", "base", "helpers", "helper", "misc"}
-VERBS = {"simulate", "prepare_mssd", "prepare_table", "prepare_ratings", "inspect", "train", "tune", "evaluate", "demo"}
+VERBS = {
+    "simulate",
+    "prepare_mssd",
+    "prepare_table",
+    "prepare_ratings",
+    "inspect",
+    "train",
+    "tune",
+    "evaluate",
+    "study",
+} | {"demo"}
 """Public verbs: keyword options with defaults may outnumber the limit, as in any command."""
 KERNELS = ("triton.jit", "custom_op", "register_fake")
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try)

@@ -202,7 +202,7 @@ def amid_padding(encoder, tracks):
     return torch.nn.functional.gelu(encoder.predict(encoder.final_norm(x)))[0, MAX_LEN - len(tracks) :]
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", ["causal", "cloze"])
 @pytest.mark.parametrize("left", [True, False])
 def test_visible_padding_is_the_letter_of_the_paper(kind, left):
     """Forward and backward, sessions of unequal length, an offset making no difference."""

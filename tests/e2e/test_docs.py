@@ -55,7 +55,7 @@ def test_the_shell_lines_of_the_command_lines_page_run(
         verbs.add(verb)
         if verb == "demo":  # `tests/e2e/test_demo.py` runs it
             continue
-        small = SETS if verb in ("train", "study") and "--resume" not in rest else []
+        small = SETS if verb in ("train", "study", "tune") and "--resume" not in rest else []
         code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
         assert code == 0, (words, capsys.readouterr().err)
-    assert verbs == {"simulate", "prepare", "inspect", "train", "evaluate", "study", "recommend", "recipes", "demo"}
+    assert verbs == {"simulate", "prepare", "inspect", "train", "tune", "evaluate", "study", "recommend", "recipes", "demo"}

@@ -202,7 +202,7 @@ def test_the_packed_step_draws_the_tracks_of_the_plain_one(tmp_path, encoder):
     index = torch.arange(trainer.data.num_training)
     _, _, drawn = batch_of(trainer, seed=11)
     trainer.generator.manual_seed(11)
-    packing, ids = packed._drawn(index, 400)
+    packing, ids, _ = packed._drawn(index, 400)
     assert ids[len(packing.ids) + 1 :].tolist() == drawn.ids.tolist()
 
 

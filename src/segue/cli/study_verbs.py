@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from segue.cli.study_tables import study_text
 from segue.cli.terminal import Terminal
 from segue.cli.whole import Whole
 from segue.config import parse_override
@@ -79,6 +78,7 @@ def study(
         out: folder of result.json, report.md and report.html.
     """
     from segue import api
+    from segue.cli.study_tables import study_text
 
     result = api.study(
         store,

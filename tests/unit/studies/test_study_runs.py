@@ -63,7 +63,7 @@ def test_a_contrast_is_the_mean_of_the_seeds(made: tuple[Path, dict[str, Any]]) 
         wanted = [b - a for a, b in zip(*levels.values(), strict=True)]
         assert record["per_seed"] == pytest.approx(wanted)
         assert record["difference"] == pytest.approx(sum(wanted) / 2)
-        assert record["holm"] is None or record["holm"] >= record["p"]
+        assert record["holm"] is None or record["holm"] >= record["p_value"]
         low, high = record["bootstrap_interval"]
         assert low <= record["difference"] <= high
 
