@@ -41,13 +41,12 @@ class _Worker:
 class Crew:
     """So many workers, spread over devices; used as a context manager."""
 
-    def __init__(self, jobs: int, devices: int, threads: int | None, held: int) -> None:
+    def __init__(self, jobs: int, devices: int, threads: int, held: int) -> None:
         """`devices`: CUDA devices they are spread over, 0 = the CPU; `threads` of each; `held`: a descriptor they keep
         open."""
         self._told: queue.Queue[tuple[_Worker, dict[str, Any] | str]] = queue.Queue()
-        environment = dict(os.environ)
-        if threads is not None:
-            environment |= {"SEGUE_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        environment = os.environ | {"SEGUE_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        environment |= {"OPENBLAS_NUM_THREADS": str(threads)}  # NumPy's own products
         command = [sys.executable, "-m", "segue.studies.worker"]
         self._workers = []
         for place in range(jobs):

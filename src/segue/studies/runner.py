@@ -131,7 +131,7 @@ class _Running:
         """Run what is not finished."""
         if not any(True for _ in self._ready()):
             return
-        threads = None if self._devices else max((os.cpu_count() or 1) // self._jobs, 1)
+        threads = max((os.cpu_count() or 1) // self._jobs, 1)
         with self._folder.locked() as held, Crew(self._jobs, self._devices, threads, held) as crew:
             crew.work(self._ready, self._heard)
 
