@@ -131,7 +131,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
         training_counts=counts,
         candidates=np.flatnonzero(present).astype(np.int32),
         input_row=input_row,
-        hidden=_hidden(store, training, config),
+        hidden=_hidden(store, ranges(train[0][enough], train[1][enough]), config),
     )
 
 

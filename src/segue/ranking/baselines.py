@@ -210,6 +210,8 @@ class ListenRate(Baseline):
 
 
 BASELINES: Final[tuple[type[Baseline], ...]] = (Popularity, RepeatLast, Markov, Vsknn, ListenRate)
+BASELINE_NAMES: Final = tuple(kind.name for kind in BASELINES)
+"""As tables have them."""
 
 
 def fit_baselines(store: Store, split: Split) -> list[Scorer]:

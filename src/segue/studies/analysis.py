@@ -132,7 +132,8 @@ def _wanted(design: Design, found: Mapping[str, Found], baselines: Evaluation) -
     wanted = []
     for pair in design.compared:
         for protocol, metrics in CONTRASTED.items():
-            for metric in metrics:
+            measured = found[pair.arm].evaluations[0].row("model", protocol).metrics
+            for metric in (metric for metric in metrics if metric in measured):  # a split by time has no pairs
                 reasons = _reasons(found, (pair.arm, pair.less), baselines, protocol, metric)
                 primary = pair.primary and (protocol, metric) in PRIMARY
                 question = Question(protocol, metric)
@@ -148,8 +149,10 @@ def _reasons(
     measure = metric if metric.startswith("hr@") else "hr@10"
     for bar in BAR:
         row = next((row for row in baselines.rows if (row.name, row.protocol) == (bar, protocol)), None)
-        for name in pair if row is not None else ():
+        for name in pair:
             levels = [e.row("model", protocol).metrics[measure].value for e in found[name].evaluations]
-            if row is not None and not float(np.mean(levels)) > row.metrics[measure].value:
+            if row is None:
+                reasons.append(Reason(name, f"was not held against {bar}"))
+            elif not float(np.mean(levels)) > row.metrics[measure].value:
                 reasons.append(Reason(name, f"does not beat {bar}"))
     return tuple(reasons)

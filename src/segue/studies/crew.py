@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -58,6 +59,7 @@ class Crew:
                 encoding="utf-8",
                 env=environment,
                 pass_fds=(held,),
+                start_new_session=True,  # a terminal's Ctrl-C goes to the study, which passes on one: two save nothing
             )
             worker = _Worker(place % max(devices, 1), process)
             worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
@@ -71,8 +73,8 @@ class Crew:
         for worker in self._workers:
             assert worker.process.stdin is not None, "opened with pipes"
             worker.process.stdin.close()
-            if error[0] is not None:  # a Ctrl-C has reached them already; what they do is saved, then they end
-                worker.process.terminate() if worker.busy is None else worker.process.send_signal(2)
+            if error[0] is not None:  # what they do is saved, then they end
+                worker.process.send_signal(signal.SIGTERM if worker.busy is None else signal.SIGINT)
         for worker in self._workers:
             try:
                 worker.process.wait(_PATIENCE_S)

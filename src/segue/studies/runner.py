@@ -14,6 +14,7 @@ from segue.config import nearest
 from segue.errors import InputError
 from segue.files import replaced_file, write_json
 from segue.progress import Progress, Step, silent
+from segue.ranking import BASELINE_NAMES
 from segue.store import Store
 from segue.studies.analysis import analysed
 from segue.studies.cells import Task, recipe_of
@@ -82,6 +83,11 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
         raise InputError(f"no study {name!r}{nearest(name, DESIGNS)}")
     if options.seeds < 1:
         raise InputError(f"seeds is {options.seeds}; at least one training of each arm is needed")
+    if options.jobs < 0:
+        raise InputError(f"jobs is {options.jobs}; name how many trainings run at a time, or 0 for as many as suit")
+    for asked in options.baselines:
+        if asked not in BASELINE_NAMES:
+            raise InputError(f"no baseline {asked!r}{nearest(asked, BASELINE_NAMES)}")
     design = DESIGNS[name]
     known = {arm.name for arm in design.arms}
     for asked in options.arms:
@@ -110,6 +116,7 @@ def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, 
         "arms": [arm.name for arm in design.arms],
         "store": store.manifest.fingerprint,
         "overrides": dict(options.overrides),
+        "baselines": list(options.baselines),
         "tuned": {key: list(values) for key, values in design.tuned.items()},
     }
 

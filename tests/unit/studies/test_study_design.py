@@ -54,6 +54,8 @@ def test_a_cut_design_keeps_what_can_be_compared() -> None:
         ("tabel1", StudyOptions(), "did you mean 'table1'"),
         ("table1", StudyOptions(arms=("causal-s-mins",)), "did you mean 'causal-s-minus'"),
         ("table1", StudyOptions(seeds=0), "at least one training"),
+        ("table1", StudyOptions(jobs=-1), "jobs is -1"),
+        ("table1", StudyOptions(baselines=("markow",)), "did you mean 'markov'"),
     ],
 )
 def test_what_is_not_there_is_refused(name: str, options: StudyOptions, told: str) -> None:

@@ -75,6 +75,23 @@ def test_a_capped_training_carries_no_verdict(made: tuple[Path, dict[str, Any]])
     assert "did not converge" in result["verdict"][0]["why"]
 
 
+def test_a_bar_that_was_not_measured_is_not_cleared(tmp_path: Path) -> None:
+    tiny_store(tmp_path / "store")
+    result = _study(tmp_path, seeds=1, baselines=("popularity",))
+    reasons = {reason["why"] for record in result["contrasts"] for reason in record["reasons"]}
+    assert "was not held against markov" in reasons
+    assert not any(record["counts"] for record in result["contrasts"])
+
+
+def test_a_split_without_pairs_is_answered_without_them(tmp_path: Path) -> None:
+    tiny_store(tmp_path / "store", sessions=60)
+    result = _study(tmp_path, seeds=1, overrides=OVERRIDES | {"data.split": "temporal", "training.epochs": 1})
+    metrics = {record["metric"] for record in result["contrasts"]}
+    assert "hr@10" in metrics
+    assert not {"pair-auc", "log-rank.listened"} & metrics
+    assert "listened track" not in " ".join(answer["question"] for answer in result["verdict"])
+
+
 def test_a_finished_study_is_not_run_again_and_says_the_same(made: tuple[Path, dict[str, Any]]) -> None:
     folder, result = made
     before = _times(folder / "study")
