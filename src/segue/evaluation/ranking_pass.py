@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,14 +15,16 @@ from numpy.typing import NDArray
 from segue.batches.data import SessionData
 from segue.batches.split import Cases
 from segue.evaluation.ranks import rank_of, target_rank
-from segue.evaluation.session_candidates import Candidates
-from segue.ranking.scorer import Scorer
+from segue.evaluation.session_candidates import Candidates, KeptCandidates
+from segue.ranking import Baseline, Scorer
 from segue.session_batch import SessionBatch
 
 BATCH: Final = 256
-"""Sessions scored at a time."""
+"""Sessions scored at a time on a CPU."""
 FULL_BATCH: Final = 512
-"""Sessions ranked among all candidates at a time: one pass over the track table each."""
+"""Sessions ranked among all candidates at a time on a CPU: one pass over the track table each."""
+GPU_BATCH: Final = 2048
+"""Sessions scored at a time elsewhere, in either protocol: each batch waits for the device."""
 LIST: Final = 20
 """Length of the lists that are looked at."""
 
@@ -63,7 +67,7 @@ Change = Callable[[SessionBatch], SessionBatch]
 def sampled_ranks(
     scorer: Scorer,
     held: Held,
-    candidates: Candidates,
+    candidates: Candidates | KeptCandidates,
     targets: NDArray[np.int64] | None = None,
     change: Change | None = None,
 ) -> Ranked:
@@ -73,7 +77,8 @@ def sampled_ranks(
     """
     wanted = held.target[:, None] if targets is None else targets
     ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
-    for index, batch in held.blocks(BATCH):
+
+    def one(index: NDArray[np.int64], batch: SessionBatch) -> None:
         rivals = candidates.rows(index)
         own = torch.from_numpy(wanted[index]).to(held.device)
         asked = torch.cat([own, rivals.clamp(min=0)], dim=1)
@@ -82,6 +87,8 @@ def sampled_ranks(
         present = rivals >= 0
         for t in range(own.shape[1]):
             ranks[index, t] = target_rank(found[:, t], found[:, own.shape[1] :], present).cpu().numpy()
+
+    _each_block(scorer, held, BATCH, one)
     lists = np.zeros((len(wanted), 0), np.int32)
     return _ranked(held, wanted, Ranked(ranks, scores, lists, 0, candidates.num + 2.0))
 
@@ -93,13 +100,41 @@ def full_ranks(
     wanted = held.target[:, None] if targets is None else targets
     ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
     best = np.zeros((len(wanted), LIST), np.int32)
-    for index, batch in held.blocks(FULL_BATCH):
+
+    def one(index: NDArray[np.int64], batch: SessionBatch) -> None:
         own = torch.from_numpy(wanted[index]).to(held.device)
         found = scorer.stand(change(batch) if change else batch, own, LIST)
         scores[index] = found.scores.double().cpu().numpy()
         ranks[index] = rank_of(found.above, found.equal).cpu().numpy()
         best[index] = found.best.tracks.int().cpu().numpy()
+
+    _each_block(scorer, held, FULL_BATCH, one)
     return _ranked(held, wanted, Ranked(ranks, scores, best, 0, len(held.candidate_rows) + 1.0))
+
+
+def _each_block(
+    scorer: Scorer, held: Held, on_cpu: int, one: Callable[[NDArray[np.int64], SessionBatch], None]
+) -> None:
+    """Call `one` for the contexts of each block; of a baseline's, as many at a time as there are threads."""
+    if not isinstance(scorer, Baseline):
+        for index, batch in held.blocks(on_cpu if held.device.type == "cpu" else GPU_BATCH):
+            one(index, batch)
+        return
+    with one_torch_thread() as threads, ThreadPoolExecutor(threads) as pool:  # NumPy and SciPy use one
+        futures = [pool.submit(one, *block) for block in held.blocks(on_cpu)]
+        for future in futures:
+            future.result()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[int]:
+    """Let each thread begun inside have one thread of torch; yields how many torch had."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _ranked(held: Held, wanted: NDArray[np.int64], found: Ranked) -> Ranked:

@@ -16,6 +16,8 @@ from segue.store import Store
 
 BLOCK: Final = 4096
 """Sessions whose eligible tracks are counted at a time."""
+KEPT_BYTES: Final = 2**32
+"""At most so much is kept on a device, see `Candidates.kept`."""
 NONE: Final = -1
 """Stands where a session has fewer eligible tracks than asked for."""
 
@@ -48,6 +50,18 @@ class Candidates:
         drawn, real = pool_candidates(keys, heard, self.pool, seed=self.seed, num=self.num)
         return drawn.masked_fill_(~real, NONE)
 
+    def kept(self) -> Candidates | KeptCandidates:
+        """Return these drawn once and for all where that pays: on a GPU, in 4 bytes each, if they are not too many.
+
+        There the draws cost several times what scoring them does.
+        """
+        if self.pool.rows.device.type == "cpu" or 4 * len(self.session) * self.num > KEPT_BYTES:
+            return self
+        starts = range(0, len(self.session), BLOCK)
+        blocks = [self.rows(np.arange(i, min(i + BLOCK, len(self.session)))).int() for i in starts]
+        drawn = torch.cat(blocks) if blocks else torch.zeros(0, self.num, dtype=torch.int32)
+        return KeptCandidates(drawn, self)
+
     @cached_property
     def num_fewer(self) -> int:
         """Sessions with fewer than K eligible tracks."""
@@ -55,6 +69,34 @@ class Candidates:
         heard = (torch.from_numpy(_heard(self.store, self.session[i : i + BLOCK])) for i in starts)
         allowed = self.pool.rows.cpu()
         return sum(int((num_eligible(tracks, allowed) < self.num).sum()) for tracks in heard)
+
+
+@dataclass(frozen=True)
+class KeptCandidates:
+    """Candidates that were drawn before."""
+
+    drawn: Int[torch.Tensor, "N K"]
+    """int32."""
+    of_all: Candidates
+
+    @property
+    def num(self) -> int:
+        """K."""
+        return self.of_all.num
+
+    @property
+    def num_fewer(self) -> int:
+        """Sessions with fewer than K eligible tracks."""
+        return self.of_all.num_fewer
+
+    def of(self, chosen: NDArray[np.int64]) -> KeptCandidates:
+        """Return those of the sessions `chosen`."""
+        place = torch.from_numpy(chosen).to(self.drawn.device)
+        return KeptCandidates(self.drawn[place], self.of_all.of(chosen))
+
+    def rows(self, index: NDArray[np.int64]) -> Int[torch.Tensor, "B K"]:
+        """Return table rows of the sessions `index`, int64, as `Candidates` does."""
+        return self.drawn[torch.from_numpy(index).to(self.drawn.device)].long()
 
 
 def session_candidates(

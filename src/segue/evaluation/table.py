@@ -16,7 +16,7 @@ from segue.evaluation.popular import PopularPool
 from segue.evaluation.reaction import Near, find_near, known_last
 from segue.evaluation.records import Protocol
 from segue.evaluation.scene import Scene, target_groups, units
-from segue.evaluation.session_candidates import Candidates, session_candidates
+from segue.evaluation.session_candidates import Candidates, KeptCandidates, session_candidates
 from segue.evaluation.strata import strata
 from segue.evaluation.targets import Targets
 
@@ -55,12 +55,12 @@ class Table:
         return find_near(self.scene)
 
     @cached_property
-    def uniform(self) -> Candidates:
+    def uniform(self) -> Candidates | KeptCandidates:
         """The candidates of the sampled protocol."""
         scene, config = self.scene, self.scene.config
         allowed, device = scene.split.candidates, scene.held.device
         session = scene.held.cases.session
-        return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device)
+        return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device).kept()
 
     @cached_property
     def popular(self) -> Candidates:
@@ -69,7 +69,7 @@ class Table:
         pool = PopularPool.of(scene.split.candidates, scene.split.training_counts, config.candidates, scene.held.device)
         return Candidates(scene.store, scene.held.cases.session, pool, config.candidates, config.seed)
 
-    def rivals(self, protocol: Protocol) -> Candidates | None:
+    def rivals(self, protocol: Protocol) -> Candidates | KeptCandidates | None:
         """Return the candidates that a target is ranked among; None where it is ranked among all."""
         if protocol == "full":
             return None

@@ -21,7 +21,8 @@ class Validation:
     def __init__(self, store: Store, split: Split, data: DataConfig, config: EvaluationConfig, device: object) -> None:
         self._scene = make_scene(store, split, data, config, "validation", device)
         session = split.cases["validation"].session
-        self._candidates = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
+        drawn = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
+        self._candidates = drawn.kept()
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
         """Return HR@1 and HR@10 of `encoder` (in eval mode); NaN where there are no targets."""

@@ -1,9 +1,19 @@
 """Ranking: the one recommender that evaluation and serving share, and the baselines beside it."""
 
-from segue.ranking.baselines import BASELINE_NAMES, fit_baselines
+from segue.ranking.baselines import BASELINE_NAMES, Baseline, fit_baselines
 from segue.ranking.model import ModelScorer
 from segue.ranking.scorer import Scorer
 from segue.ranking.standing import Ranking, Standing, dense_standing
 from segue.ranking.top_k import top_k
 
-__all__ = ["BASELINE_NAMES", "ModelScorer", "Ranking", "Scorer", "Standing", "dense_standing", "fit_baselines", "top_k"]
+__all__ = [
+    "BASELINE_NAMES",
+    "Baseline",
+    "ModelScorer",
+    "Ranking",
+    "Scorer",
+    "Standing",
+    "dense_standing",
+    "fit_baselines",
+    "top_k",
+]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
+from segue.ranking.device import kernels
 
 CPU_ROWS: Final = 2**13
 """Table rows gathered at a time on a CPU: 4 MB of 128 floats, which stay in a cache."""
@@ -21,6 +22,16 @@ GPU_ROWS: Final = 2**18
 
 def dots(weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
     """Return the score of each of `tracks` (rows of `weight`) for its state, float32."""
+    faster = kernels(weight.device)
+    if faster is not None:
+        return faster.dots(weight, state, tracks)
+    return plain_dots(weight, state, tracks)
+
+
+def plain_dots(
+    weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], tracks: Int[Tensor, "B K"]
+) -> Float[Tensor, "B K"]:
+    """Return what `dots` returns, on any device."""
     (num, each), width = tracks.shape, weight.shape[1]
     found = torch.empty(num, each, dtype=torch.float32, device=weight.device)
     step = max(1, (CPU_ROWS if weight.device.type == "cpu" else GPU_ROWS) // max(each, 1))

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from segue.axes import Bool, Float, Int
 from segue.ranking.candidate_table import CHUNK, ROUNDING, CandidateTable
+from segue.ranking.device import kernels
 from segue.ranking.dots import dots
 from segue.ranking.standing import NOTHING, Ranking, Standing, member
 
@@ -37,10 +38,13 @@ def stand(table: CandidateTable, state: Float[Tensor, "B D"], tracks: Int[Tensor
     """Return the standing of `tracks` after sessions of state `state`, and the `k` best candidates."""
     own = dots(table.weight, state, tracks)
     close, best = _Close(table, state, tracks, own), _Best(table, state, k)
+    faster = kernels(state.device)
+    counted = _PlainCount() if faster is None else faster.count
     pending: list[tuple[Tensor, Tensor, Tensor]] = []
     num_pending, due = 0, 1
     for number, (begin, chunks) in enumerate(table.scored(state), 1):
-        session, chunk = torch.nonzero(best.promising(chunks) | close.undecided(chunks), as_tuple=True)
+        undecided, most = counted(chunks, close.low, close.high, close.above)
+        session, chunk = torch.nonzero(best.promising(most) | undecided, as_tuple=True)
         pending.append((session, begin + chunk * CHUNK, chunks[session, chunk]))
         num_pending += len(session)
         if number == due or num_pending > PENDING:
@@ -64,6 +68,42 @@ def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor
     pending.clear()
 
 
+class _PlainCount:
+    """`plain_count`, block after block in one piece of memory."""
+
+    def __init__(self) -> None:
+        self._flags = torch.empty(0)
+
+    def __call__(self, chunks: Tensor, low: Tensor, high: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+        if self._flags.shape != chunks.shape:
+            self._flags = torch.empty_like(chunks)
+        return plain_count(chunks, low, high, above, self._flags)
+
+
+def plain_count(
+    chunks: Float[Tensor, "B C W"],
+    low: Float[Tensor, "B T"],
+    high: Float[Tensor, "B T"],
+    above: Int[Tensor, "B T"],
+    flags: Float[Tensor, "B C W"] | None = None,
+) -> tuple[Bool[Tensor, "B C"], Float[Tensor, "B C"]]:
+    """Add to `above` how many scores of a block are not <= `high`.
+
+    Returns which chunks hold one that is neither above nor < `low`, and the largest score of each, NaN where one is.
+    `flags`: memory to use.
+    """
+    looked = torch.zeros(chunks.shape[:2], dtype=torch.bool, device=chunks.device)
+    flags = torch.empty_like(chunks) if flags is None else flags
+    for place in range(low.shape[1]):
+        own = slice(place, place + 1)
+        not_above = torch.le(chunks, high[:, own, None], out=flags).sum(2)
+        below = torch.lt(chunks, low[:, own, None], out=flags).sum(2)
+        num = chunks.shape[1] * chunks.shape[2] - not_above.sum(1, dtype=torch.float64)
+        above[:, place] += num.long()
+        looked |= not_above > below
+    return looked, chunks.amax(2)
+
+
 class _Close:
     """Rivals above and equal to asked tracks."""
 
@@ -72,21 +112,6 @@ class _Close:
         around = table.slack(state) + 4 * ROUNDING * own.abs()
         self.low, self.high = own - around, own + around
         self.above, self.equal = torch.zeros_like(tracks), torch.zeros_like(tracks)
-        self._flags = state.new_empty(0)
-
-    def undecided(self, chunks: Float[Tensor, "B C W"]) -> Bool[Tensor, "B C"]:
-        """Count the tracks of a block that are surely above; return its chunks that hold undecided ones."""
-        looked = torch.zeros(chunks.shape[:2], dtype=torch.bool, device=chunks.device)
-        if self._flags.shape != chunks.shape:
-            self._flags = torch.empty_like(chunks)
-        for place in range(self.tracks.shape[1]):
-            own = slice(place, place + 1)
-            not_above = torch.le(chunks, self.high[:, own, None], out=self._flags).sum(2)
-            below = torch.lt(chunks, self.low[:, own, None], out=self._flags).sum(2)
-            num = chunks.shape[1] * CHUNK - not_above.sum(1, dtype=torch.float64)
-            self.above[:, place] += num.long()
-            looked |= not_above > below
-        return looked
 
     def count(self, session: Int[Tensor, " n"], first: Int[Tensor, " n"], cells: Float[Tensor, "n W"]) -> None:
         """Count the undecided tracks of chunks by their definite scores."""
@@ -113,9 +138,8 @@ class _Best:
         """Fast score below which no track can be among the k best."""
         self._found: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def promising(self, chunks: Float[Tensor, "B C W"]) -> Bool[Tensor, "B C"]:
-        """Return the chunks that may hold one of the best."""
-        most = chunks.amax(2)
+    def promising(self, most: Float[Tensor, "B C"]) -> Bool[Tensor, "B C"]:
+        """Return the chunks that may hold one of the best, by the largest score of each."""
         if self.table.finite:
             looked: Tensor = most >= self._floor
         else:  # a NaN hides the largest of its chunk

@@ -28,7 +28,6 @@ class SharedOrder:
         self._allowed[candidates] = True
         self._rows = candidates[np.argsort(-shared[candidates], kind="stable")].astype(np.int64)
         self._ascending = shared[self._rows][::-1]
-        self._departed = np.zeros(len(shared), np.bool_)
 
     def stand(self, known: Any, tracks: NDArray[np.int64], k: int) -> Standing:
         """Return the standing of `tracks` [B, T] and the `k` best, where `known` is added to the shared scores.
@@ -61,20 +60,21 @@ class SharedOrder:
         """Return the `k` best of each session, whose departures are `columns[begin[i]:begin[i + 1]]`."""
         num = len(begin) - 1
         rows, scores = np.zeros((num, k), np.int64), np.full((num, k), NOTHING)
+        departed = np.zeros(len(self._shared), np.bool_)  # not the object's own: threads share that
         for i in range(num):
             own = slice(begin[i], begin[i + 1])
-            found, score = self._best_of_one(columns[own], values[own], k)
+            found, score = self._best_of_one(columns[own], values[own], k, departed)
             rows[i, : len(found)], scores[i, : len(found)] = found, score
         return Ranking(torch.from_numpy(rows), torch.from_numpy(scores))
 
     def _best_of_one(
-        self, columns: NDArray[np.int64], values: NDArray[np.float64], k: int
+        self, columns: NDArray[np.int64], values: NDArray[np.float64], k: int, departed: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         # what a session adds only lifts: of the rows it leaves alone, none past the first k can be among its k best
         first = self._rows[:k]
-        self._departed[columns] = True
-        rest = first[~self._departed[first]]
-        self._departed[columns] = False
+        departed[columns] = True
+        rest = first[~departed[first]]
+        departed[columns] = False
         if len(columns) > k > 0:
             kept = values >= np.partition(values, len(values) - k)[len(values) - k]
             columns, values = columns[kept], values[kept]

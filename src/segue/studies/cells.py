@@ -105,7 +105,7 @@ class Desk:
     def _baselines(self, task: Task, store: Store, progress: Progress) -> Evaluation:
         """Return what the baselines reach on the split that all arms share."""
         recipe = DESIGNS[task.study].arms[0].resolved(task.overrides)
-        table = self.table(store, recipe, "cpu", recipe.evaluation.resamples)
+        table = self.table(store, recipe, task.device, recipe.evaluation.resamples)
         scorers = fit_baselines(store, table.scene.split)
         wanted = [scorer for scorer in scorers if not task.baselines or scorer.name in task.baselines]
         return _evaluated(table, wanted, "baseline", progress)

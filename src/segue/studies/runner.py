@@ -162,7 +162,7 @@ class _Running:
             study=self._design.name,
             overrides=options.overrides,
             cell=None if cell is None else dict(vars(cell)),
-            device=self._device if cell else "cpu",
+            device=self._device,
             precision=options.precision,
             keep_weights=options.keep_weights,
             baselines=options.baselines,
