@@ -116,6 +116,7 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--arm", action="append", default=[], dest="arms")
     verb.add_argument("--baseline", action="append", default=[], dest="baselines")
     verb.add_argument("--no-tune", action="store_false", dest="tune")
+    verb.add_argument("--tuning-epochs", type=int, default=0)
     verb.add_argument("--jobs", type=int, default=0)
     verb.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     verb.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
@@ -170,7 +171,19 @@ def run_evaluate(given: argparse.Namespace, progress: Progress) -> Outcome:
 def run_study(given: argparse.Namespace, progress: Progress) -> Outcome:
     """Return the result of a study."""
     overrides = dict(parse_override(text) for text in given.overrides)
-    names = ("recipe", "seeds", "arms", "baselines", "tune", "jobs", "device", "precision", "keep_weights", "overwrite")
+    names = (
+        "recipe",
+        "seeds",
+        "arms",
+        "baselines",
+        "tune",
+        "tuning_epochs",
+        "jobs",
+        "device",
+        "precision",
+        "keep_weights",
+        "overwrite",
+    )
     values = {name: getattr(given, name) for name in names}
     return api.study(given.store, given.out, overrides=overrides, progress=progress, **values), None
 

@@ -34,6 +34,9 @@ class StudyChoice:
     no_tune: bool = False
     """Take the recipes' own settings instead of choosing each arm's on validation targets."""
 
+    tuning_epochs: Whole = 0
+    """Epochs that each training of the search may take, for all arms alike; 0 = as many as those reported."""
+
     def overrides(self) -> dict[str, Any]:
         """Return the dotted keys that are replaced."""
         return dict(parse_override(text) for text in self.set)
@@ -88,6 +91,7 @@ def study(
         overrides=choice.overrides(),
         arms=choice.arm,
         tune=not choice.no_tune,
+        tuning_epochs=choice.tuning_epochs,
         jobs=machine.jobs,
         device=machine.device,
         precision=machine.precision,

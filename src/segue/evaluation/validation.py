@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segue.batches.split import DataConfig, Split
 from segue.encoders.encoder import Encoder
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import sampled_ranks
 from segue.evaluation.scene import make_scene
 from segue.evaluation.session_candidates import session_candidates
+from segue.hashing import splitmix64
 from segue.ranking import ModelScorer
 from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
@@ -18,19 +22,36 @@ from segue.store import Store
 class Validation:
     """The validation targets of one split and their candidates, the same in all epochs."""
 
-    def __init__(self, store: Store, split: Split, data: DataConfig, config: EvaluationConfig, device: object) -> None:
-        self._scene = make_scene(store, split, data, config, "validation", device)
+    def __init__(
+        self, store: Store, split: Split, data: DataConfig, config: EvaluationConfig, device: object, most: int = 0
+    ) -> None:
+        """`most`: how many targets are looked at; 0 = all."""
+        scene = make_scene(store, split, data, config, "validation", device)
         session = split.cases["validation"].session
+        chosen = sampled(np.asarray(store.session_key[session]), most, config.seed)
+        self._held, session = scene.part(scene.held.cases, chosen), session[chosen]
+        self._rows = split.candidates
         drawn = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
         self._candidates = drawn.kept()
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
         """Return HR@1 and HR@10 of `encoder` (in eval mode); NaN where there are no targets."""
-        scorer = ModelScorer(encoder, self._scene.split.candidates)
-        ranks = sampled_ranks(scorer, self._scene.held, self._candidates).ranks[:, 0]
+        scorer = ModelScorer(encoder, self._rows)
+        ranks = sampled_ranks(scorer, self._held, self._candidates).ranks[:, 0]
         if len(ranks) == 0:
             return {"hr@1": float("nan"), "hr@10": float("nan")}
         return {"hr@1": float(hit(ranks, 1).mean()), "hr@10": float(hit(ranks, 10).mean())}
+
+
+def sampled(keys: NDArray[np.uint64], most: int, seed: int) -> NDArray[np.int64]:
+    """Return the places of `most` of the sessions `keys`, drawn uniformly, ascending; of all where most = 0.
+
+    A session is taken by a hash of seed and key: more of them hold all that fewer do, in whatever order they stand.
+    """
+    if not 0 < most < len(keys):
+        return np.arange(len(keys))
+    mixed = splitmix64(splitmix64(keys) ^ splitmix64(np.array([seed], np.uint64)))
+    return np.sort(np.argsort(mixed, kind="stable")[:most])
 
 
 def validating(store: Store, recipe: Recipe) -> Callable[[Split, Encoder], Mapping[str, float]]:
@@ -42,7 +63,8 @@ def validating(store: Store, recipe: Recipe) -> Callable[[Split, Encoder], Mappi
 
     def validate(split: Split, encoder: Encoder) -> Mapping[str, float]:
         if not made:
-            made.append(Validation(store, split, recipe.data, recipe.evaluation, encoder.table.weight.device))
+            device, most = encoder.table.weight.device, recipe.training.validation_targets
+            made.append(Validation(store, split, recipe.data, recipe.evaluation, device, most))
         return made[0].measure(encoder)
 
     return validate

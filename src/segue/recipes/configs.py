@@ -23,6 +23,8 @@ class TrainingConfig:
     """Largest global norm of the gradient."""
     patience: int = 3
     """Epochs without a better validation HR@10 after which training stops."""
+    validation_targets: int = 0
+    """How many validation targets are looked at after each epoch, a uniform sample; 0 = all."""
     seed: int = 0
     """Seed of initialisation, order, masks, negatives and dropout."""
     checkpoint_minutes: float = 5.0
@@ -34,6 +36,7 @@ class TrainingConfig:
         _require(self.learning_rate > 0, "learning_rate", "above 0")
         _require(self.clip > 0, "clip", "above 0")
         _require(self.patience >= 1, "patience", "at least 1")
+        _require(self.validation_targets >= 0, "validation_targets", "at least 0")
         _require(0 <= self.seed <= MAX_SEED, "seed", f"in 0..{MAX_SEED}")
         _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0")
 

@@ -75,6 +75,7 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
             "seeds": plan.seeds,
             "overrides": dict(plan.overrides),
             "tuned": {key: list(values) for key, values in design.tuned.items()},
+            "tuning_epochs": plan.tuning_epochs,
         },
         "environment": first.records[0]["environment"],
         "arms": arms,

@@ -109,6 +109,8 @@ class Plan:
     overrides: Mapping[str, Any]
     chosen: Mapping[str, Mapping[str, Any]]
     """Settings of each arm whose tuning is finished."""
+    tuning_epochs: int = 0
+    """Epoch cap of the trainings that choose settings; 0 = the recipe's."""
 
     def reported(self, arm: str) -> list[Cell]:
         """Return the trainings of an arm that are reported; its tuning must be finished."""

@@ -95,8 +95,14 @@ def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[s
     if result["strata"]:
         caption = "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number."
         parts.append(("Gains by stratum", caption, tables.strata(result)))
-    parts.append(("Trainings", "Every arm that is tuned gets the same budget.", tables.runs(result)))
+    parts.append(("Trainings", _budget(result), tables.runs(result)))
     return [part for part in parts if part[2][1]]
+
+
+def _budget(result: Record) -> str:
+    epochs = result["settings"].get("tuning_epochs")
+    capped = f", of at most {epochs} epochs each" if epochs else ""
+    return f"Every arm that is tuned gets the same budget: as many trainings{capped}."
 
 
 def _figures(result: Record) -> list[str]:

@@ -38,6 +38,8 @@ class StudyOptions:
     """Names of the arms to run; none named = all."""
     tune: bool = True
     """Choose each arm's settings on validation targets first; False: the recipes' own."""
+    tuning_epochs: int = 0
+    """Epochs that a training which chooses settings may take, the same for all arms; 0 = the recipe's own cap."""
     jobs: int = 0
     """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
     device: str = "auto"
@@ -83,6 +85,8 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
         raise InputError(f"no study {name!r}{nearest(name, DESIGNS)}")
     if options.seeds < 1:
         raise InputError(f"seeds is {options.seeds}; at least one training of each arm is needed")
+    if options.tuning_epochs < 0:
+        raise InputError(f"tuning_epochs is {options.tuning_epochs}; name a number of epochs, or 0 for the recipe's")
     if options.jobs < 0:
         raise InputError(f"jobs is {options.jobs}; name how many trainings run at a time, or 0 for as many as suit")
     for asked in options.baselines:
@@ -106,7 +110,7 @@ def plan_of(folder: StudyFolder, design: Design, options: StudyOptions) -> Plan:
         elif all(folder.finished(cell) for cell in cells):
             scores = [folder.record(cell)["validation"].get("hr@10") or 0.0 for cell in cells]
             chosen[arm.name] = cells[scores.index(max(scores))].settings
-    return Plan(design, options.seeds, options.overrides, chosen)
+    return Plan(design, options.seeds, options.overrides, chosen, options.tuning_epochs)
 
 
 def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, Any]:
@@ -118,6 +122,7 @@ def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, 
         "overrides": dict(options.overrides),
         "baselines": list(options.baselines),
         "tuned": {key: list(values) for key, values in design.tuned.items()},
+        "tuning_epochs": options.tuning_epochs,
     }
 
 
@@ -138,21 +143,30 @@ class _Running:
         """Run what is not finished."""
         if not any(True for _ in self._ready()):
             return
-        threads = max((os.cpu_count() or 1) // self._jobs, 1)
-        with self._folder.locked() as held, Crew(self._jobs, self._devices, threads, held) as crew:
+        jobs = self._jobs + (self._devices > 0 and not self._folder.has_baselines())  # one more for the baselines
+        threads = max((os.cpu_count() or 1) // jobs, 1)
+        with self._folder.locked() as held, Crew(jobs, self._devices, threads, held) as crew:
             crew.work(self._ready, self._heard)
 
     def _ready(self) -> Iterator[Task]:
-        """Yield what can be begun now, longest first: tuning, then the arms that are tuned, then the baselines."""
+        """Yield what can be begun now, longest first: tuning, then the arms that are tuned, then the baselines.
+
+        Beside GPUs the baselines come first: V-SKNN takes long on the cores that wait there.
+        """
+        baselines = [] if self._folder.has_baselines() else [self._task(None)]
+        yield from baselines[: self._devices]
         cells = plan_of(self._folder, self._design, self._options).cells()
         waiting = [cell for cell in cells if not self._folder.finished(cell)]
         for cell in sorted(waiting, key=self._length, reverse=True):
             yield self._task(cell)
-        if not self._folder.has_baselines():
-            yield self._task(None)
+        yield from baselines[self._devices :]
 
     def _length(self, cell: Cell) -> tuple[bool, int]:
         return cell.tuning, recipe_of(self._design.name, cell, self._options.overrides).training.epochs
+
+    def _of_tuning(self, cell: Cell | None) -> dict[str, Any]:
+        epochs = self._options.tuning_epochs if cell is not None and cell.tuning else 0
+        return {"training.epochs": epochs} if epochs else {}
 
     def _task(self, cell: Cell | None) -> Task:
         options = self._options
@@ -160,7 +174,7 @@ class _Running:
             out=str(self._folder.path),
             store=str(self._store.path),
             study=self._design.name,
-            overrides=options.overrides,
+            overrides={**options.overrides, **self._of_tuning(cell)},
             cell=None if cell is None else dict(vars(cell)),
             device=self._device,
             precision=options.precision,

@@ -16,7 +16,7 @@ import pytest
 from segue import api
 from segue.errors import InputError, SegueError
 from segue.evaluation.metrics import hit
-from segue.studies.design import Cell
+from segue.studies.design import TUNING_SEED, Cell
 from segue.studies.folder import StudyFolder
 from small_recipes import SMALL
 from stores import tiny_store
@@ -133,9 +133,12 @@ def test_another_study_in_the_same_place_is_refused(made: tuple[Path, dict[str, 
 
 def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, tune=True, overrides=OVERRIDES | {"training.epochs": 1})
-    for arm in result["arms"].values():
+    result = _study(tmp_path, seeds=1, tune=True, tuning_epochs=1)
+    study = StudyFolder(tmp_path / "study")
+    for name, arm in result["arms"].items():
         assert len(arm["tuning"]) == 4
+        assert study.record(Cell(name, TUNING_SEED, arm["settings"], True))["epochs"] == 1
+        assert arm["seeds"][0]["epochs"] == 2  # what is reported has the recipe's cap
         best = max(one["validation_hr@10"] for one in arm["tuning"])
         first = next(one for one in arm["tuning"] if one["validation_hr@10"] == best)
         assert arm["settings"]["training.learning_rate"] == first["training.learning_rate"]
