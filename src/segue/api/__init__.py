@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segue.api.load import Recommender, load
     from segue.api.prepare import prepare_mssd, prepare_ratings, prepare_table
     from segue.api.simulate import simulate
-    from segue.api.study import study
+    from segue.api.study import report, study
     from segue.api.train import train
     from segue.api.tune import tune
 
@@ -27,6 +27,7 @@ _HOMES: Final = {
     "prepare_mssd": "segue.api.prepare",
     "prepare_ratings": "segue.api.prepare",
     "prepare_table": "segue.api.prepare",
+    "report": "segue.api.study",
     "simulate": "segue.api.simulate",
     "study": "segue.api.study",
     "train": "segue.api.train",
@@ -42,6 +43,7 @@ __all__ = [
     "prepare_mssd",
     "prepare_ratings",
     "prepare_table",
+    "report",
     "simulate",
     "study",
     "train",

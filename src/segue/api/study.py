@@ -1,4 +1,4 @@
-"""The verb `study`."""
+"""The verbs `study` and `report`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.progress import Progress, silent
-from segue.studies import StudyOptions, run_study
+from segue.studies import StudyOptions, report_study, run_study
 
 
 def study(
@@ -53,3 +53,14 @@ def study(
         overwrite=overwrite,
     )
     return run_study(store, out, recipe, options, progress)
+
+
+def report(result: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write a study's reports anew from its result.json into the folder `out`, and return the result.
+
+    The verdict is computed again; neither the store nor the trainings are needed.
+
+    Raises:
+        InputError: no such file or folder. FormatError: it is no result of a study.
+    """
+    return report_study(result, out)

@@ -1,4 +1,4 @@
-"""Verbs about many trainings: study."""
+"""Verbs about many trainings: study, report."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class StudyMachine:
 def add_to(app: App) -> None:
     """Add the verbs of this module to the command."""
     app.command(study)
+    app.command(report)
 
 
 def study(
@@ -102,3 +103,19 @@ def study(
     )
     terminal.close()
     print(json_text(result) if machine.json else study_text(result, out / "report.html"))
+
+
+def report(result: Path, out: Path, /, *, json: bool = False, terminal: Shown) -> None:
+    """Write a study's report.md and report.html anew from its result.json.
+
+    Args:
+        result: a result.json that segue study wrote, on this machine or another.
+        out: folder of the reports; it may be the study's own.
+        json: print one JSON document.
+    """
+    from segue import api
+    from segue.cli.study_tables import study_text
+
+    found = api.report(result, out)
+    terminal.close()
+    print(json_text(found) if json else study_text(found, out / "report.html"))

@@ -2,6 +2,6 @@
 
 from segue.studies.design import Arm, Compared, Design
 from segue.studies.designs import DESIGNS
-from segue.studies.runner import StudyOptions, run_study
+from segue.studies.runner import StudyOptions, report_study, run_study
 
-__all__ = ["DESIGNS", "Arm", "Compared", "Design", "StudyOptions", "run_study"]
+__all__ = ["DESIGNS", "Arm", "Compared", "Design", "StudyOptions", "report_study", "run_study"]

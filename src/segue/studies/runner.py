@@ -11,18 +11,19 @@ from typing import Any
 import torch
 
 from segue.config import nearest
-from segue.errors import InputError
-from segue.files import replaced_file, write_json
+from segue.errors import FormatError, InputError
+from segue.files import check_parent, read_json_object, replaced_file, write_json
 from segue.progress import Progress, Step, silent
 from segue.ranking import BASELINE_NAMES
 from segue.store import Store
-from segue.studies.analysis import analysed
+from segue.studies.analysis import SCHEMA_VERSION, analysed
 from segue.studies.cells import Task, recipe_of
 from segue.studies.crew import Crew
 from segue.studies.design import Cell, Design, Plan
 from segue.studies.designs import DESIGNS
 from segue.studies.folder import StudyFolder
 from segue.studies.report import report_html, report_markdown
+from segue.studies.verdict import verdicts
 from segue.training.device import choose_device
 
 
@@ -68,11 +69,42 @@ def run_study(
     folder = StudyFolder.begin(out, _settings(design, opened, options), overwrite=options.overwrite)
     _Running(folder, opened, design, options, progress).run_all()
     result = analysed(folder, opened, plan_of(folder, design, options))
-    write_json(folder.path / "result.json", result)
-    for file, text in (("report.md", report_markdown(result)), ("report.html", report_html(result))):
-        with replaced_file(folder.path / file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    _write(folder.path, result)
     return result
+
+
+def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
+    """Return a study's result with its verdict computed anew, and write it with both reports into the folder `out`.
+
+    `result` is a result.json, for instance one brought home from another machine: no store and no cells are needed.
+
+    Raises:
+        InputError: there is no such file, or `out` is none. FormatError: it is no result of a study.
+    """
+    found = read_json_object(Path(result), "schema_version")
+    if found["schema_version"] != SCHEMA_VERSION:
+        version = found["schema_version"]
+        raise FormatError(f"{result} has schema_version {version!r}, this Segue reads {SCHEMA_VERSION}")
+    try:
+        found["verdict"] = verdicts(found)
+        reports = _reports(found)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise FormatError(f"{result} is no result of segue study ({type(error).__name__}: {error})") from error
+    check_parent(Path(out) / "result.json")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    _write(Path(out), found, reports)
+    return found
+
+
+def _reports(result: Mapping[str, Any]) -> dict[str, str]:
+    return {"report.md": report_markdown(result), "report.html": report_html(result)}
+
+
+def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str] | None = None) -> None:
+    write_json(folder / "result.json", result)
+    for file, text in (reports or _reports(result)).items():
+        with replaced_file(folder / file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def chosen_design(name: str, options: StudyOptions) -> Design:

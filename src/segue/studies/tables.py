@@ -83,6 +83,8 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> tuple[
     for record in result["contrasts"]:
         if record["protocol"] == protocol and record["metric"] in metrics:
             verdict = record["direction" if record["metric"].startswith("log-rank") else "verdict"]
+            if verdict == "gain" and result["simulated"].get("world") == "null":
+                verdict = "gain by regularisation"
             verdict = verdict if record["counts"] else f"({verdict}: does not count)"
             rows.append(
                 [

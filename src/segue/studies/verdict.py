@@ -27,15 +27,24 @@ QUESTIONS: Final[Mapping[str, str]] = {
     "departure": "Does the paper's letter do better than our reading?",
 }
 REGULARISATION: Final = "In world null skips say nothing about what is heard next: a gain there is regularisation."
+WHY: Final[Mapping[str, str]] = {
+    "did not converge": "met the epoch cap",
+    "does not beat popularity": "not above popularity",
+    "does not beat markov": "not above first-order Markov",
+}
+"""What a contrast's reasons are called in a sentence."""
+STUCK: Final = 0.05
+"""Least distance of popularity from an arm's best training for its trainings to be told apart by it."""
 
 
 def verdicts(result: Record) -> list[Answer]:
     """Return the answer to each of the paper's observations, and of the study's own, that its arms let one ask."""
-    asked = [_skips(result), _causal(result), _closing(result), _context(result), _waning(result), _ranks(result)]
     family = any(record["primary"] for record in result["contrasts"])
+    asked = [_skips(result)]
     for about, question in QUESTIONS.items():
         pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
         asked.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
+    asked += [_causal(result), _closing(result), _context(result), _waning(result), _ranks(result), _stuck(result)]
     return [answer for answer in asked if answer is not None]
 
 
@@ -168,24 +177,79 @@ def told(result: Record, record: Record) -> str:
     unit = "" if rank else " points"
     over_seeds = "" if record["t_interval"][0] is None else f", over seeds {seeds[0]} to {seeds[1]}"
     counts = "" if record["counts"] else ", does not count"
+    found = record["direction" if rank else "verdict"]
+    found = "gain by regularisation" if found == "gain" and _null(result) else found
     return (
         f"{_title(result, record['arm'])} less {_title(result, record['less'])}, {record['metric'].upper()} "
         f"{AMONG[record['protocol']]}: {_show(record['difference'], rank)}{unit} (over sessions {low} to {high}"
-        f"{over_seeds}): {record['direction' if rank else 'verdict']}{counts}"
+        f"{over_seeds}): {found}{counts}"
     )
 
 
 def _why_not(result: Record, records: Sequence[Record]) -> str:
     """Return, once, why some of the contrasts do not count."""
-    arms: dict[str, dict[str, None]] = {}
+    arms: dict[tuple[str, str], dict[str, None]] = {}
     for record in records:
         for reason in record["reasons"]:
-            arms.setdefault(reason["why"], {})[_title(result, reason["arm"])] = None
-    null = f" {REGULARISATION}" if result["simulated"].get("world") == "null" else ""
-    if not arms:
-        return null
-    told_apart = "; ".join(f"{', '.join(names)} {why}" for why, names in arms.items())
-    return f" A contrast does not count where an arm is below the bar or did not converge: {told_apart}.{null}"
+            where = "" if reason["why"] == "did not converge" else f" {AMONG[record['protocol']]}"
+            arms.setdefault((WHY.get(reason["why"], reason["why"]), where), {})[_title(result, reason["arm"])] = None
+    all_arms = {_title(result, record[side]) for record in records for side in ("arm", "less")}
+    causes = [
+        f"{why}{where}: {'every arm' if set(names) == all_arms else ', '.join(names)}"
+        for (why, where), names in arms.items()
+    ]
+    why_not = f" Some contrasts do not count ({'; '.join(causes)})." if causes else ""
+    gained = any(record["verdict"] == "gain" for record in records)
+    return f"{why_not} {REGULARISATION}" if gained and _null(result) else why_not
+
+
+def _stuck(result: Record) -> Answer | None:
+    """Did every training leave the plateau that the first epochs reach?
+
+    One did not where its sampled HR@10 is nearer to popularity's than to that of its arm's best training.
+    """
+    base = next(
+        (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled")), None
+    )
+    if base is None:
+        return None
+    popularity, left_behind, details = base["hr@10"][0], dict[str, set[int]](), []
+    for name, arm in result["arms"].items():
+        levels = arm["per_seed"]["sampled"]["hr@10"]
+        best = max(levels)
+        seeds = {seed for seed, level in enumerate(levels) if level < (best + popularity) / 2}
+        if best - popularity >= STUCK and seeds:
+            left_behind[name] = seeds
+            shown = ", ".join(f"seed {seed} {levels[seed]:.4f}" for seed in sorted(seeds))
+            details.append(f"{arm['title']}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
+    if not left_behind:
+        return None
+    details += [told for record in result["contrasts"] if (told := _without(result, record, left_behind))]
+    why = (
+        "Patience ended trainings near the level of popularity, where others of the same arm went on and left it: "
+        "their differences say when a training left the plateau, not how good an arm is. Below, exploratory, without "
+        "them."
+    )
+    return _answer("Did every training leave the plateau of its first epochs?", "no", why, details)
+
+
+def _without(result: Record, record: Record, left_behind: Mapping[str, set[int]]) -> str:
+    """Return a contrast about skips over the seeds where neither arm stuck; nothing where none did."""
+    seeds = left_behind.get(record["arm"], set()) | left_behind.get(record["less"], set())
+    kept = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
+    measured = (record["protocol"], record["metric"]) in MEASURES
+    if record["about"] != "skips" or not measured or not seeds or not kept:
+        return ""
+    e = t_estimate(kept)
+    return (
+        f"{_title(result, record['arm'])} less {_title(result, record['less'])}, {record['metric'].upper()} "
+        f"{AMONG[record['protocol']]}, {len(kept)} of {len(record['per_seed'])} seeds: {_points(e.value)} points "
+        f"(over seeds {_points(e.low)} to {_points(e.high)})"
+    )
+
+
+def _null(result: Record) -> bool:
+    return bool(result["simulated"].get("world") == "null")
 
 
 def _answer(question: str, answer: str, why: str, details: Sequence[str]) -> Answer:

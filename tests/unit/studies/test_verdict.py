@@ -1,0 +1,171 @@
+"""The answers in words follow from the numbers, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue import api
+from segue.errors import FormatError, InputError
+from segue.studies.verdict import verdicts
+
+BAR = {"hr@10": [0.6, 0.59, 0.61]}
+
+
+def _record(**more: Any) -> dict[str, Any]:
+    record = {
+        "arm": "plus", "less": "minus", "about": "skips", "protocol": "sampled", "metric": "hr@10", "stratum": "",
+        "primary": True, "difference": 0.01, "per_seed": [0.01, 0.01], "t_interval": [0.005, 0.015],
+        "bootstrap_interval": [0.006, 0.014], "p_value": 0.01, "direction": "rise", "verdict": "gain",
+        "non_inferior": True, "holm": 0.02, "counts": True, "reasons": [],
+    }  # fmt: skip
+    return record | more
+
+
+def _result(*records: dict[str, Any], levels: dict[str, list[float]] | None = None, world: str = "") -> dict[str, Any]:
+    levels = levels or {"plus": [0.8, 0.81], "minus": [0.79, 0.8]}
+    arms = {
+        name: {
+            "title": name.upper(),
+            "per_seed": {"sampled": {f"hr@{k}": values for k in (1, 5, 10, 20)}},
+        }
+        for name, values in levels.items()
+    }
+    return {
+        "arms": arms,
+        "contrasts": list(records),
+        "baselines": [{"name": "popularity", "protocol": "sampled", **BAR}],
+        "simulated": {"world": world} if world else {},
+    }
+
+
+def _answer(result: dict[str, Any], start: str) -> dict[str, Any]:
+    found = [answer for answer in verdicts(result) if answer["question"].startswith(start)]
+    assert len(found) == 1, [answer["question"] for answer in verdicts(result)]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("records", "answer"),
+    [
+        ([{}, {"metric": "hr@1"}], "yes, in every contrast"),
+        ([{}, {"verdict": "none shown"}], "in 1 of 2 contrasts"),
+        ([{}, {"verdict": "loss"}], "in 1 of 2 contrasts, and it loses in 1"),
+        ([{"verdict": "loss"}, {"verdict": "none shown"}], "no: it loses in 1 of 2"),
+        ([{"verdict": "none shown"}], "not shown"),
+        ([{"holm": 0.05}], "not shown"),  # not below .05 after correction
+        ([{"holm": None}], "not shown"),  # one seed
+        ([{"counts": False}], "no verdict"),
+        ([{"counts": False}, {"verdict": "none shown"}], "not shown"),
+    ],
+)
+def test_the_primary_family(records: list[dict[str, Any]], answer: str) -> None:
+    result = _result(*(_record(**more) for more in records))
+    assert _answer(result, "Do skips help")["answer"] == answer
+
+
+@pytest.mark.parametrize(
+    ("found", "answer"),
+    [
+        (["gain", "gain"], "yes"),
+        (["loss", "loss"], "no, the other way round"),
+        (["gain", "loss"], "it depends"),
+        (["gain", "none shown"], "in part"),
+        (["none shown", "loss"], "in part the other way round"),
+        (["none shown", "none shown"], "not shown"),
+    ],
+)
+def test_questions_without_a_family(found: list[str], answer: str) -> None:
+    result = _result(*(_record(about="term", primary=False, verdict=one) for one in found))
+    assert _answer(result, "Is the term better")["answer"] == answer
+    for record in result["contrasts"]:
+        record["counts"] = False
+    assert _answer(result, "Is the term better")["answer"] == "no verdict"
+
+
+def test_metrics_that_are_not_asked_about_change_no_answer() -> None:
+    asked, other = _record(about="term", primary=False), _record(about="term", metric="hr@5", verdict="loss")
+    assert _answer(_result(asked, other | {"primary": False}), "Is the term better")["answer"] == "yes"
+
+
+def test_both_ranks_must_move_the_right_way() -> None:
+    def ranks(heard: str, passed: str) -> dict[str, Any]:
+        records = [
+            _record(protocol="full", metric=f"log-rank.{kind}", direction=direction, primary=False)
+            for kind, direction in (("listened", heard), ("skipped", passed))
+        ]
+        return _answer(_result(*records), "Does the listened track's rank")
+
+    assert ranks("fall", "rise")["answer"] == "yes"
+    assert ranks("fall", "fall")["answer"] == "not shown"
+    assert ranks("rise", "rise")["answer"] == "not shown"
+
+
+def test_why_a_contrast_does_not_count_is_told_once_with_its_protocol() -> None:
+    below = [{"arm": "plus", "why": "does not beat markov"}]
+    records = [_record(counts=False, reasons=below), _record(metric="hr@1", counts=False, reasons=below), _record()]
+    assert _answer(_result(*records), "Do skips")["why"].endswith(
+        " Some contrasts do not count (not above first-order Markov among 1000 sampled tracks: PLUS)."
+    )
+    both = [*below, {"arm": "minus", "why": "does not beat markov"}]
+    why = _answer(_result(_record(counts=False, reasons=both)), "Do skips")["why"]
+    assert "among 1000 sampled tracks: every arm)" in why
+
+
+def test_in_the_null_world_a_gain_is_called_regularisation() -> None:
+    gain = _answer(_result(_record(), world="null"), "Do skips")
+    assert "regularisation" in gain["why"]
+    assert gain["details"][0].endswith("gain by regularisation")
+    assert "regularisation" not in _answer(_result(_record(verdict="loss"), world="null"), "Do skips")["why"]
+    assert "regularisation" not in json.dumps(verdicts(_result(_record(), world="full")))
+
+
+def test_a_training_left_on_the_plateau_is_named_and_its_pair_is_left_out() -> None:
+    levels = {"plus": [0.81, 0.80, 0.80], "minus": [0.80, 0.605, 0.82]}
+    record = _record(per_seed=[0.01, 0.195, -0.02], verdict="none shown")
+    found = _answer(_result(record, levels=levels), "Did every training leave")
+    assert found["details"] == [
+        "MINUS: seed 1 0.6050; its best seed 0.8200, popularity 0.6000",
+        "PLUS less MINUS, HR@10 among 1000 sampled tracks, 2 of 3 seeds: -0.50 points (over seeds -19.56 to +18.56)",
+    ]
+
+
+def test_no_training_is_called_left_behind_where_all_are_level_or_popularity_is_near() -> None:
+    for levels in ({"plus": [0.81, 0.80], "minus": [0.80, 0.79]}, {"plus": [0.64, 0.605], "minus": [0.62, 0.61]}):
+        questions = [answer["question"] for answer in verdicts(_result(_record(), levels=levels))]
+        assert not any(question.startswith("Did every") for question in questions)
+
+
+KEPT = Path(__file__).parents[3] / "studies" / "table1-ml-100k" / "result.json"
+
+
+def test_reports_are_written_anew_from_a_result(tmp_path: Path) -> None:
+    found = api.report(KEPT, tmp_path / "new" / "folder")
+    before = json.loads(KEPT.read_text())
+    assert {key: value for key, value in found.items() if key != "verdict"} == {
+        key: value for key, value in before.items() if key != "verdict"
+    }
+    written = tmp_path / "new" / "folder"
+    assert json.loads((written / "result.json").read_text()) == found
+    assert (written / "report.md").read_text().startswith("# Table 1")
+    assert (written / "report.html").read_text().startswith("<!")
+    (tmp_path / "evil.json").write_text(json.dumps(before | {"title": "<script>alert(1)</script>"}))
+    api.report(tmp_path / "evil.json", written)
+    assert "<script>alert" not in (written / "report.html").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 99, "contrasts": []}'])
+def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(FormatError, match=r"result\.json"):
+        api.report(tmp_path / "result.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="is a file"):
+        api.report(KEPT, tmp_path / "file")
