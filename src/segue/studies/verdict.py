@@ -124,12 +124,12 @@ def _ranks(result: Record) -> Answer | None:
     passed = {record["arm"]: record for record in records if record["metric"] == "log-rank.skipped"}
     if not heard:
         return None
-    held = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in heard]
-    answer = "yes" if all(held) else ("in some arms" if any(held) else "not shown")
+    counted = [arm for arm in heard if heard[arm]["counts"] and passed[arm]["counts"]]
+    held = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in counted]
+    answer = "yes" if len(held) == len(heard) and all(held) else ("in some arms" if any(held) else "not shown")
+    answer = answer if counted else NO_VERDICT
     both = [*heard.values(), *passed.values()]
     why = f"A log rank that falls is a track ranked higher.{_why_not(result, both)}"
-    if not any(record["counts"] for record in both):
-        answer = NO_VERDICT
     details = [told(result, record) for pair in zip(heard.values(), passed.values(), strict=True) for record in pair]
     return _answer("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
 
@@ -140,21 +140,25 @@ def _sampled_hit_rates(result: Record, about: str) -> list[Record]:
 
 
 def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answer | None:
-    """Return the answer that differences give: yes where all are gains, no where all are losses."""
+    """Return the answer that the differences that count give: yes where all are gains, no where all are losses."""
     if not pairs:
         return None
-    gains, losses = (sum(pair["verdict"] == verdict for pair in pairs) for verdict in ("gain", "loss"))
-    if not any(pair["counts"] for pair in pairs):
+    counted = [pair for pair in pairs if pair["counts"]]
+    gains, losses = (sum(pair["verdict"] == verdict for pair in counted) for verdict in ("gain", "loss"))
+    if not counted:
         answer = NO_VERDICT
-    elif gains == len(pairs):
-        answer = "yes"
-    elif losses == len(pairs):
+    elif gains == len(counted):
+        answer = "yes" if len(counted) == len(pairs) else "yes, where it counts"
+    elif losses == len(counted):
         answer = "no, the other way round"
     elif gains and losses:
         answer = "it depends"
     else:
         answer = "in part" if gains else ("in part the other way round" if losses else "not shown")
-    why = f"{gains} of {len(pairs)} differences are gains, {losses} are losses.{_why_not(result, pairs)}"
+    why = (
+        f"{len(counted)} of {len(pairs)} differences count; {_are(gains, 'gain')} and {_are(losses, 'loss')} among "
+        f"them.{_why_not(result, pairs)}"
+    )
     return _answer(question, answer, why, [told(result, pair) for pair in pairs])
 
 

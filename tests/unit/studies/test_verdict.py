@@ -86,15 +86,22 @@ def test_questions_without_a_family(found: list[str], answer: str) -> None:
     assert _answer(result, "Is the term better")["answer"] == "no verdict"
 
 
+def test_what_does_not_count_is_not_tallied() -> None:
+    gain, loss = (_record(about="term", primary=False, verdict=verdict) for verdict in ("gain", "loss"))
+    found = _answer(_result(gain, loss | {"counts": False}), "Is the term better")
+    assert found["answer"] == "yes, where it counts"
+    assert found["why"].startswith("1 of 2 differences count; there is 1 gain and there are 0 losses among them.")
+
+
 def test_metrics_that_are_not_asked_about_change_no_answer() -> None:
     asked, other = _record(about="term", primary=False), _record(about="term", metric="hr@5", verdict="loss")
     assert _answer(_result(asked, other | {"primary": False}), "Is the term better")["answer"] == "yes"
 
 
 def test_both_ranks_must_move_the_right_way() -> None:
-    def ranks(heard: str, passed: str) -> dict[str, Any]:
+    def ranks(heard: str, passed: str, counts: bool = True) -> dict[str, Any]:
         records = [
-            _record(protocol="full", metric=f"log-rank.{kind}", direction=direction, primary=False)
+            _record(protocol="full", metric=f"log-rank.{kind}", direction=direction, primary=False, counts=counts)
             for kind, direction in (("listened", heard), ("skipped", passed))
         ]
         return _answer(_result(*records), "Does the listened track's rank")
@@ -102,6 +109,7 @@ def test_both_ranks_must_move_the_right_way() -> None:
     assert ranks("fall", "rise")["answer"] == "yes"
     assert ranks("fall", "fall")["answer"] == "not shown"
     assert ranks("rise", "rise")["answer"] == "not shown"
+    assert ranks("fall", "rise", counts=False)["answer"] == "no verdict"
 
 
 def test_why_a_contrast_does_not_count_is_told_once_with_its_protocol() -> None:
