@@ -32,7 +32,7 @@ class CaserConfig(LookbackConfig):
 
 
 class CaserEncoder(LookbackEncoder):
-    """The last `window` rows -> convolutions -> Linear + tanh = y_hat (Tang & Wang 2018, equations 3 to 9).
+    """The last `window` rows -> convolutions -> Linear + tanh = y_hat (Tang & Wang 2018).
 
     With E the `window` rows that end at a position, zeros before the session's first track, F a filter of height h and
     G a vertical one,

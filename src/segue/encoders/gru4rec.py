@@ -27,7 +27,7 @@ class Gru4RecConfig(LookbackConfig):
 
 
 class Gru4RecEncoder(LookbackEncoder):
-    """Track rows -> GRU -> y_hat (Hidasi, Karatzoglou, Baltrunas & Tikk 2016, equations 1 to 4).
+    """Track rows -> GRU -> y_hat (Hidasi, Karatzoglou, Baltrunas & Tikk 2016).
 
     With h_0 = 0 and x_i the row of track i,
 

@@ -32,7 +32,7 @@ class NextItNetConfig(LookbackConfig):
 class NextItNetEncoder(LookbackEncoder):
     """Track rows -> residual blocks = y_hat (Yuan, Karatzoglou, Arapakis, Jose & He 2019).
 
-    Blocks are the paper's second variant (its figure 3b):
+    Blocks are the second of the two residual blocks of the paper:
 
         x + relu(norm(conv_2d(relu(norm(conv_d(x)))))),  conv_d(x)_i = b + sum over k of W_k x_(i - k d).
 

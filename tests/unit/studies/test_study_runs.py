@@ -72,7 +72,7 @@ def test_a_capped_training_carries_no_verdict(made: tuple[Path, dict[str, Any]])
     _, result = made
     assert not any(record["counts"] for record in result["contrasts"])
     assert {answer["answer"] for answer in result["verdict"]} == {"no verdict"}
-    assert "did not converge" in result["verdict"][0]["why"]
+    assert "met the epoch cap: every arm" in result["verdict"][0]["why"]
 
 
 def test_a_bar_that_was_not_measured_is_not_cleared(tmp_path: Path) -> None:
