@@ -11,6 +11,7 @@ import torch
 from segue.batches.split import split_store
 from segue.encoders import build_encoder
 from segue.errors import InputError
+from segue.evaluation import session_candidates as session_candidates_module
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import sampled_ranks
 from segue.evaluation.scene import make_scene
@@ -61,6 +62,22 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
     chosen = sampled(np.asarray(store.session_key[session]), most, config.seed)
     assert len(chosen) == (most or len(session))
     assert found["hr@10"] == hit(ranks[chosen], 10).mean()
+
+
+def test_candidates_that_are_kept_are_those_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, small_recipe("paper-causal-s-minus").data)
+    drawn = session_candidates(store, split.cases["test"].session, split.candidates, 7, 0)
+    assert drawn.kept() is drawn
+    monkeypatch.setitem(session_candidates_module.KEPT_BYTES, "cpu", 2**20)
+    monkeypatch.setattr(session_candidates_module, "BLOCK", 3)
+    kept, index = drawn.kept(), np.array([4, 0, 2])
+    assert isinstance(kept, session_candidates_module.KeptCandidates)
+    assert (kept.num, kept.num_fewer) == (drawn.num, drawn.num_fewer)
+    assert torch.equal(kept.rows(index), drawn.rows(index))
+    assert torch.equal(kept.of(index).rows(np.array([2, 1])), drawn.rows(np.array([2, 0])))
+    none = session_candidates(store, split.cases["test"].session[:0], split.candidates, 7, 0)
+    assert none.kept() is none
 
 
 def test_a_negative_number_is_refused() -> None:

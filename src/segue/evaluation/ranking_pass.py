@@ -120,14 +120,14 @@ def _each_block(
         for index, batch in held.blocks(on_cpu if held.device.type == "cpu" else GPU_BATCH):
             one(index, batch)
         return
-    with one_torch_thread() as threads, ThreadPoolExecutor(threads) as pool:  # NumPy and SciPy use one
+    with _one_torch_thread() as threads, ThreadPoolExecutor(threads) as pool:  # NumPy and SciPy use one
         futures = [pool.submit(one, *block) for block in held.blocks(on_cpu)]
         for future in futures:
             future.result()
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[int]:
+def _one_torch_thread() -> Iterator[int]:
     """Let each thread begun inside have one thread of torch; yields how many torch had."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from segue.store import Store
 
 BLOCK: Final = 4096
 """Sessions whose eligible tracks are counted at a time."""
-KEPT_BYTES: Final = 2**32
+KEPT_BYTES: Final = {"cpu": 0, "cuda": 2**32}
 """At most so much is kept on a device, see `Candidates.kept`."""
 NONE: Final = -1
 """Stands where a session has fewer eligible tracks than asked for."""
@@ -55,12 +55,11 @@ class Candidates:
 
         There the draws cost several times what scoring them does.
         """
-        if self.pool.rows.device.type == "cpu" or 4 * len(self.session) * self.num > KEPT_BYTES:
+        if 4 * len(self.session) * self.num > KEPT_BYTES[self.pool.rows.device.type]:
             return self
         starts = range(0, len(self.session), BLOCK)
         blocks = [self.rows(np.arange(i, min(i + BLOCK, len(self.session)))).int() for i in starts]
-        drawn = torch.cat(blocks) if blocks else torch.zeros(0, self.num, dtype=torch.int32)
-        return KeptCandidates(drawn, self)
+        return KeptCandidates(torch.cat(blocks), self) if blocks else self
 
     @cached_property
     def num_fewer(self) -> int:
