@@ -33,7 +33,6 @@ class StudyChoice:
     """Measure only this baseline; repeat the option. V-SKNN takes long on large stores."""
     no_tune: bool = False
     """Take the recipes' own settings instead of choosing each arm's on validation targets."""
-
     tuning_epochs: Whole = 0
     """Epochs that each training of the search may take, for all arms alike; 0 = as many as those reported."""
 

@@ -215,13 +215,13 @@ def _stuck(result: Record) -> Answer | None:
     base = next(
         (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled")), None
     )
-    if base is None:
+    if base is None or base["hr@10"][0] is None:  # no target: nothing was ranked
         return None
     popularity, left_behind, details = base["hr@10"][0], dict[str, set[int]](), []
     for name, arm in result["arms"].items():
-        levels = arm["per_seed"]["sampled"]["hr@10"]
+        levels = [-1.0 if level is None else level for level in arm["per_seed"]["sampled"]["hr@10"]]
         best = max(levels)
-        seeds = {seed for seed, level in enumerate(levels) if level < (best + popularity) / 2}
+        seeds = {seed for seed, level in enumerate(levels) if 0 <= level < (best + popularity) / 2}
         if best - popularity >= STUCK and seeds:
             left_behind[name] = seeds
             shown = ", ".join(f"seed {seed} {levels[seed]:.4f}" for seed in sorted(seeds))

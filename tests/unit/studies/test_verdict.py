@@ -147,6 +147,12 @@ def test_no_training_is_called_left_behind_where_all_are_level_or_popularity_is_
         assert not any(question.startswith("Did every") for question in questions)
 
 
+def test_where_nothing_was_ranked_nothing_is_said_of_a_plateau() -> None:
+    result = _result(_record(about="term", primary=False))
+    result["baselines"][0]["hr@10"] = [None, None, None]
+    assert not any(answer["question"].startswith("Did every") for answer in verdicts(result))
+
+
 KEPT = Path(__file__).parents[3] / "studies" / "table1-ml-100k" / "result.json"
 
 
