@@ -8,7 +8,8 @@ from textwrap import fill
 from typing import Any, Final
 
 from segue.cli.terminal import table_text
-from segue.studies.tables import AMONG, levels, paper_form
+from segue.studies.tables import levels, paper_form
+from segue.studies.wording import AMONG
 
 WIDTH: Final = 100
 """Columns of the sentences."""

@@ -11,6 +11,7 @@ from segue.reports.html import document, figure, section, simulated_mark, table
 from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
 from segue.studies import tables
 from segue.studies.published import CUTOFFS
+from segue.studies.wording import AMONG
 
 Record = Mapping[str, Any]
 _PAPER: Final = "table1"
@@ -74,7 +75,7 @@ def _sentence(text: str) -> str:
 def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[str]]]]]:
     """Return title, caption and rows of each table, in the order of the report."""
     parts = []
-    for protocol, among in tables.AMONG.items():
+    for protocol, among in AMONG.items():
         if result["study"] == _PAPER:
             caption = f"HR@K {among}, mean over seeds; in parentheses the relative increase over S-. {STAR}"
             parts.append((f"The paper's table, {protocol}", caption, tables.paper_form(result, protocol)))
@@ -84,7 +85,7 @@ def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[s
             "ours are not to be compared as if they were one. The last column is about what popularity reaches there."
         )
         parts.append((PUBLISHED, caption, tables.published()))
-    for protocol, among in tables.AMONG.items():
+    for protocol, among in AMONG.items():
         parts.append(
             (f"Levels, {protocol}", f"The held-out last track ranked {among}. {STAR}", tables.levels(result, protocol))
         )
@@ -109,7 +110,7 @@ def _figures(result: Record) -> list[str]:
     word = " Simulated data." if result["simulated"] else ""
     titled = {arm["title"]: arm for arm in result["arms"].values()}
     drawn = [figure(hit_rates_by_k(titled, result["baselines"], CUTOFFS), f"HR by K; baselines in grey.{word}")]
-    for protocol, among in tables.AMONG.items():
+    for protocol, among in AMONG.items():
         records = [
             {**record, "label": f"{tables.label(result, record)}, {record['metric'].upper()}"}
             for record in result["contrasts"]
@@ -119,7 +120,7 @@ def _figures(result: Record) -> list[str]:
             caption = f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses.{word}"
             drawn.append(figure(differences(records, f"differences {among}"), caption))
     drawn += [
-        figure(differences(found, title), f"HR@10 {tables.AMONG['sampled']} by stratum, as above.{word}")
+        figure(differences(found, title), f"HR@10 {AMONG['sampled']} by stratum, as above.{word}")
         for title, found in _by_stratum(result).items()
     ]
     curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}

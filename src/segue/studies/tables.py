@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segue.studies.published import CUTOFFS, POPULARITY, TABLE_1
+from segue.studies.wording import AMONG, Record
 
-Record = Mapping[str, Any]
-AMONG: Final = {"sampled": "among 1000 sampled tracks", "full": "among all tracks"}
 LEVELS: Final = (
     "hr@1",
     "hr@5",

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from segue.evaluation import Estimate, t_estimate
+from segue.studies.plateau import stuck, tuned_by_chance
 from segue.studies.published import CUTOFFS
+from segue.studies.wording import AMONG, MEASURES, Answer, Record, answered, in_null, points, title_of, told
 
-Record = Mapping[str, Any]
-Answer = dict[str, Any]
-"""`question`, `answer` in a few words, `why` in a sentence or two, `details` a sentence each."""
-AMONG: Final = {"sampled": "among 1000 sampled tracks", "full": "among all tracks"}
 LEVEL: Final = 0.05
 NO_VERDICT: Final = "no verdict"
-
-
-MEASURES: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
-"""What questions without a family of their own are asked of."""
 QUESTIONS: Final[Mapping[str, str]] = {
     "skips": "Do skips help: S+ > S-?",
     "ablation": "Does the term still gain over S- with one thing of it changed?",
@@ -33,8 +27,6 @@ WHY: Final[Mapping[str, str]] = {
     "does not beat markov": "not above first-order Markov",
 }
 """What a contrast's reasons are called in a sentence."""
-STUCK: Final = 0.05
-"""Least distance of popularity from an arm's best training for its trainings to be told apart by it."""
 
 
 def verdicts(result: Record) -> list[Answer]:
@@ -44,7 +36,15 @@ def verdicts(result: Record) -> list[Answer]:
     for about, question in QUESTIONS.items():
         pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
         asked.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
-    asked += [_causal(result), _closing(result), _context(result), _waning(result), _ranks(result), _stuck(result)]
+    asked += [
+        _causal(result),
+        _closing(result),
+        _context(result),
+        _waning(result),
+        _ranks(result),
+        stuck(result),
+        tuned_by_chance(result),
+    ]
     return [answer for answer in asked if answer is not None]
 
 
@@ -68,7 +68,7 @@ def _skips(result: Record) -> Answer | None:
         f"{len(counted)} of {len(family)} contrasts count; after Holm's correction {_are(len(shown), 'gain')} and "
         f"{_are(len(lost), 'loss')} among them.{_why_not(result, family)}"
     )
-    return _answer("Do skips help: S+ > S-?", answer, why, [told(result, record) for record in family])
+    return answered("Do skips help: S+ > S-?", answer, why, [told(result, record) for record in family])
 
 
 def _are(count: int, what: str) -> str:
@@ -98,7 +98,7 @@ def _closing(result: Record) -> Answer | None:
     for arm in dict.fromkeys(pair["arm"] for pair in pairs):
         by = {pair["metric"]: pair["per_seed"] for pair in pairs if pair["arm"] == arm}
         change = [one - twenty for one, twenty in zip(by["hr@1"], by["hr@20"], strict=True)]
-        found.append((_title(result, arm), t_estimate(change)))
+        found.append((title_of(result, arm), t_estimate(change)))
     return _from_estimates("Does the gap between causal and cloze close in K?", found, pairs)
 
 
@@ -109,7 +109,7 @@ def _waning(result: Record) -> Answer | None:
     for arm, less in dict.fromkeys((pair["arm"], pair["less"]) for pair in pairs):
         mine, its = (result["arms"][name]["per_seed"]["sampled"] for name in (arm, less))
         one, twenty = (_relative(mine[name], its[name]) for name in ("hr@1", "hr@20"))
-        found.append((_title(result, arm), t_estimate([a - b for a, b in zip(one, twenty, strict=True)])))
+        found.append((title_of(result, arm), t_estimate([a - b for a, b in zip(one, twenty, strict=True)])))
     return _from_estimates("Do the relative gains wane in K?", found, pairs)
 
 
@@ -131,7 +131,7 @@ def _ranks(result: Record) -> Answer | None:
     both = [*heard.values(), *passed.values()]
     why = f"A log rank that falls is a track ranked higher.{_why_not(result, both)}"
     details = [told(result, record) for pair in zip(heard.values(), passed.values(), strict=True) for record in pair]
-    return _answer("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
+    return answered("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
 
 
 def _sampled_hit_rates(result: Record, about: str) -> list[Record]:
@@ -159,7 +159,7 @@ def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answe
         f"{len(counted)} of {len(pairs)} differences count; {_are(gains, 'gain')} and {_are(losses, 'loss')} among "
         f"them.{_why_not(result, pairs)}"
     )
-    return _answer(question, answer, why, [told(result, pair) for pair in pairs])
+    return answered(question, answer, why, [told(result, pair) for pair in pairs])
 
 
 def _from_estimates(question: str, found: Sequence[tuple[str, Estimate]], pairs: Sequence[Record]) -> Answer | None:
@@ -169,25 +169,8 @@ def _from_estimates(question: str, found: Sequence[tuple[str, Estimate]], pairs:
     answer = "yes" if all(above) else ("in part" if any(above) else "not shown")
     if not any(pair["counts"] for pair in pairs):
         answer = NO_VERDICT
-    details = [f"{title}: {_points(e.value)} points ({_points(e.low)} to {_points(e.high)})" for title, e in found]
-    return _answer(question, answer, "The difference at K = 1 less that at 20; intervals are t over seeds.", details)
-
-
-def told(result: Record, record: Record) -> str:
-    """Return one contrast in words."""
-    rank = record["metric"].startswith("log-rank")
-    low, high = (_show(bound, rank) for bound in record["bootstrap_interval"])
-    seeds = [_show(bound, rank) for bound in record["t_interval"]]
-    unit = "" if rank else " points"
-    over_seeds = "" if record["t_interval"][0] is None else f", over seeds {seeds[0]} to {seeds[1]}"
-    counts = "" if record["counts"] else ", does not count"
-    found = record["direction" if rank else "verdict"]
-    found = "gain by regularisation" if found == "gain" and _null(result) else found
-    return (
-        f"{_title(result, record['arm'])} less {_title(result, record['less'])}, {record['metric'].upper()} "
-        f"{AMONG[record['protocol']]}: {_show(record['difference'], rank)}{unit} (over sessions {low} to {high}"
-        f"{over_seeds}): {found}{counts}"
-    )
+    details = [f"{title}: {points(e.value)} points ({points(e.low)} to {points(e.high)})" for title, e in found]
+    return answered(question, answer, "The difference at K = 1 less that at 20; intervals are t over seeds.", details)
 
 
 def _why_not(result: Record, records: Sequence[Record]) -> str:
@@ -196,81 +179,16 @@ def _why_not(result: Record, records: Sequence[Record]) -> str:
     for record in records:
         for reason in record["reasons"]:
             where = "" if reason["why"] == "did not converge" else f" {AMONG[record['protocol']]}"
-            arms.setdefault((WHY.get(reason["why"], reason["why"]), where), {})[_title(result, reason["arm"])] = None
-    all_arms = {_title(result, record[side]) for record in records for side in ("arm", "less")}
+            arms.setdefault((WHY.get(reason["why"], reason["why"]), where), {})[title_of(result, reason["arm"])] = None
+    all_arms = {title_of(result, record[side]) for record in records for side in ("arm", "less")}
     causes = [
         f"{why}{where}: {'every arm' if set(names) == all_arms else ', '.join(names)}"
         for (why, where), names in arms.items()
     ]
     why_not = f" Some contrasts do not count ({'; '.join(causes)})." if causes else ""
     gained = any(record["verdict"] == "gain" for record in records)
-    return f"{why_not} {REGULARISATION}" if gained and _null(result) else why_not
-
-
-def _stuck(result: Record) -> Answer | None:
-    """Did every training leave the plateau that the first epochs reach?
-
-    One did not where its sampled HR@10 is nearer to popularity's than to that of its arm's best training.
-    """
-    base = next(
-        (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled")), None
-    )
-    if base is None or base["hr@10"][0] is None:  # no target: nothing was ranked
-        return None
-    popularity, left_behind, details = base["hr@10"][0], dict[str, set[int]](), []
-    for name, arm in result["arms"].items():
-        levels = [-1.0 if level is None else level for level in arm["per_seed"]["sampled"]["hr@10"]]
-        best = max(levels)
-        seeds = {seed for seed, level in enumerate(levels) if 0 <= level < (best + popularity) / 2}
-        if best - popularity >= STUCK and seeds:
-            left_behind[name] = seeds
-            shown = ", ".join(f"seed {seed} {levels[seed]:.4f}" for seed in sorted(seeds))
-            details.append(f"{arm['title']}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
-    if not left_behind:
-        return None
-    details += [told for record in result["contrasts"] if (told := _without(result, record, left_behind))]
-    why = (
-        "Patience ended trainings near the level of popularity, where others of the same arm went on and left it: "
-        "their differences say when a training left the plateau, not how good an arm is. Below, exploratory, without "
-        "them."
-    )
-    return _answer("Did every training leave the plateau of its first epochs?", "no", why, details)
-
-
-def _without(result: Record, record: Record, left_behind: Mapping[str, set[int]]) -> str:
-    """Return a contrast about skips over the seeds where neither arm stuck; nothing where none did."""
-    seeds = left_behind.get(record["arm"], set()) | left_behind.get(record["less"], set())
-    kept = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
-    measured = (record["protocol"], record["metric"]) in MEASURES
-    if record["about"] != "skips" or not measured or not seeds or not kept:
-        return ""
-    e = t_estimate(kept)
-    return (
-        f"{_title(result, record['arm'])} less {_title(result, record['less'])}, {record['metric'].upper()} "
-        f"{AMONG[record['protocol']]}, {len(kept)} of {len(record['per_seed'])} seeds: {_points(e.value)} points "
-        f"(over seeds {_points(e.low)} to {_points(e.high)})"
-    )
-
-
-def _null(result: Record) -> bool:
-    return bool(result["simulated"].get("world") == "null")
-
-
-def _answer(question: str, answer: str, why: str, details: Sequence[str]) -> Answer:
-    return {"question": question, "answer": answer, "why": why, "details": list(details)}
+    return f"{why_not} {REGULARISATION}" if gained and in_null(result) else why_not
 
 
 def _about(result: Record, about: str) -> list[Record]:
     return [record for record in result["contrasts"] if record["about"] == about]
-
-
-def _title(result: Record, arm: str) -> str:
-    return str(result["arms"][arm]["title"])
-
-
-def _show(value: float | None, rank: bool) -> str:
-    return _points(value) if not rank else ("-" if value is None else f"{value:+.3f}")
-
-
-def _points(share: float | None) -> str:
-    return "-" if share is None or share != share else f"{100 * share:+.2f}"

@@ -30,6 +30,7 @@ def _result(*records: dict[str, Any], levels: dict[str, list[float]] | None = No
     arms = {
         name: {
             "title": name.upper(),
+            "tuning": [],
             "per_seed": {"sampled": {f"hr@{k}": values for k in (1, 5, 10, 20)}},
         }
         for name, values in levels.items()
@@ -39,6 +40,7 @@ def _result(*records: dict[str, Any], levels: dict[str, list[float]] | None = No
         "contrasts": list(records),
         "baselines": [{"name": "popularity", "protocol": "sampled", **BAR}],
         "simulated": {"world": world} if world else {},
+        "settings": {"tuning_epochs": 10},
     }
 
 
@@ -151,6 +153,25 @@ def test_where_nothing_was_ranked_nothing_is_said_of_a_plateau() -> None:
     result = _result(_record(about="term", primary=False))
     result["baselines"][0]["hr@10"] = [None, None, None]
     assert not any(answer["question"].startswith("Did every") for answer in verdicts(result))
+
+
+def test_tuning_that_saw_only_the_plateau_is_named() -> None:
+    result = _result(_record(), levels={"plus": [0.8, 0.78], "minus": [0.61, 0.62], "other": [0.7, 0.7]})
+    tried = {"plus": [0.61, 0.75], "minus": [0.6, 0.69], "other": [0.701, 0.2]}  # half way from .6 to .8 is .7
+    for arm, scores in tried.items():
+        result["arms"][arm]["tuning"] = [{"validation_hr@10": score} for score in scores]
+    found = _answer(result, "Could the tuning")
+    assert found["details"] == ["MINUS: 0.6000, 0.6900"]
+    assert "given 10 epochs" in found["why"]
+    assert "(0.6000) than to the best training (0.8000)" in found["why"]
+    result["arms"]["minus"]["tuning"] = []  # not tuned: nothing to say
+    assert not any(answer["question"].startswith("Could") for answer in verdicts(result))
+
+
+def test_nothing_is_said_of_tuning_where_popularity_is_near_the_best() -> None:
+    result = _result(_record(), levels={"plus": [0.64, 0.63], "minus": [0.61, 0.62]})
+    result["arms"]["minus"]["tuning"] = [{"validation_hr@10": 0.6}]
+    assert not any(answer["question"].startswith("Could") for answer in verdicts(result))
 
 
 KEPT = Path(__file__).parents[3] / "studies" / "table1-ml-100k" / "result.json"

@@ -1,0 +1,93 @@
+"""Trainings that never left the plateau which the first epochs reach, and what they do to a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from segue.evaluation import t_estimate
+from segue.studies.wording import AMONG, MEASURES, Answer, Record, answered, points, title_of
+
+STUCK: Final = 0.05
+"""Least distance of popularity from an arm's best training for its trainings to be told apart by it."""
+
+
+def popularity_of(result: Record) -> float | None:
+    """Return the sampled HR@10 of popularity; None where nothing was ranked or it was no baseline."""
+    rows = (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled"))
+    row = next(rows, None)
+    return None if row is None else row["hr@10"][0]
+
+
+def tuned_by_chance(result: Record) -> Answer | None:
+    """Could the tuning of every arm tell settings apart?
+
+    One could not where the best validation HR@10 it saw is nearer to popularity's (sampled, on test targets) than to
+    that of the study's best training.
+    """
+    popularity = popularity_of(result)
+    best = max((level for arm in result["arms"] for level in _levels(result, arm)), default=-1.0)
+    if popularity is None or best - popularity < STUCK:
+        return None
+    details = []
+    for arm in result["arms"].values():
+        scores = [tried["validation_hr@10"] or 0.0 for tried in arm["tuning"]]
+        if scores and max(scores) < (best + popularity) / 2:
+            details.append(f"{arm['title']}: {', '.join(f'{score:.4f}' for score in scores)}")
+    if not details:
+        return None
+    cap = result["settings"]["tuning_epochs"]
+    why = (
+        f"Every setting tried was still nearer to popularity ({popularity:.4f}) than to the best training ({best:.4f}) "
+        "when it was judged, so that the choice is close to chance: what such an arm lacks may be the right setting."
+    )
+    hint = f" They were given {cap} epochs (`--tuning-epochs`); more would tell." if cap else ""
+    return answered("Could the tuning of every arm choose?", "no", why + hint, details)
+
+
+def stuck(result: Record) -> Answer | None:
+    """Did every training leave the plateau that the first epochs reach?
+
+    One did not where its sampled HR@10 is nearer to popularity's than to that of its arm's best training.
+    """
+    popularity = popularity_of(result)
+    if popularity is None:
+        return None
+    left_behind, details = dict[str, set[int]](), []
+    for name, arm in result["arms"].items():
+        levels = _levels(result, name)
+        best = max(levels)
+        seeds = {seed for seed, level in enumerate(levels) if 0 <= level < (best + popularity) / 2}
+        if best - popularity >= STUCK and seeds:
+            left_behind[name] = seeds
+            shown = ", ".join(f"seed {seed} {levels[seed]:.4f}" for seed in sorted(seeds))
+            details.append(f"{arm['title']}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
+    if not left_behind:
+        return None
+    details += [told for record in result["contrasts"] if (told := _without(result, record, left_behind))]
+    why = (
+        "Patience ended trainings near the level of popularity, where others of the same arm went on and left it: "
+        "their differences say when a training left the plateau, not how good an arm is. Below, exploratory, without "
+        "them."
+    )
+    return answered("Did every training leave the plateau of its first epochs?", "no", why, details)
+
+
+def _without(result: Record, record: Record, left_behind: Mapping[str, set[int]]) -> str:
+    """Return a contrast about skips over the seeds where neither arm stuck; nothing where none did."""
+    seeds = left_behind.get(record["arm"], set()) | left_behind.get(record["less"], set())
+    kept = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
+    measured = (record["protocol"], record["metric"]) in MEASURES
+    if record["about"] != "skips" or not measured or not seeds or not kept:
+        return ""
+    e = t_estimate(kept)
+    return (
+        f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}, {record['metric'].upper()} "
+        f"{AMONG[record['protocol']]}, {len(kept)} of {len(record['per_seed'])} seeds: {points(e.value)} points "
+        f"(over seeds {points(e.low)} to {points(e.high)})"
+    )
+
+
+def _levels(result: Record, arm: str) -> list[float]:
+    """Return the sampled HR@10 of an arm's trainings by seed; -1 where nothing was ranked."""
+    return [-1.0 if level is None else level for level in result["arms"][arm]["per_seed"]["sampled"]["hr@10"]]
