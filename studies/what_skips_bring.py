@@ -20,6 +20,12 @@ METRICS = {
     ("sampled", "hr@10"): "HR@10, sampled",
     ("full", "hr@20"): "HR@20, all",
 }
+WORLDS = ("full", "track", "taste", "null")
+CONTRASTS = {
+    "causal-s-plus-track": "the session's own skips",
+    "cross-session": "another session's skips",
+    "random-negatives": "random negatives",
+}
 EXTRA = ("causal-s-plus-track", "cross-session", "random-negatives", "inverted", "all-anchors", "mixed-logq-s-minus")
 
 
@@ -71,9 +77,21 @@ def main() -> int:
         "S+ less S-, causal, 450,000 sessions x 1,000,000 tracks (simulated, world full)",
         shown(result("table1-simulated"), arms=causal, less="causal-s-minus"),
     )
-    for world in ("full", "null"):
-        records = shown(result("ablations-simulated", world), arms=EXTRA, less="causal-s-minus")
-        write(f"skips-ablations-{world}", f"Less causal S-, 100,000 x 200,000 (simulated, world {world})", records)
+    records = shown(result("ablations-simulated", "full"), arms=EXTRA, less="causal-s-minus")
+    write("skips-ablations-full", "Less causal S-, 100,000 x 200,000 (simulated, world full)", records)
+    records = [
+        record | {"label": f"world {world}: {CONTRASTS[record['arm']]}"}
+        for arm in CONTRASTS
+        for world in WORLDS
+        for record in shown(result("ablations-simulated", world), arms=(arm,), less="causal-s-minus")
+        if record["metric"] == "hr@10"
+    ]
+    write("skips-ablations-worlds", "HR@10, sampled, less causal S-, 100,000 x 200,000 (simulated)", records)
+    for name, title in (("dose", "How much skip"), ("architectures", "Encoders")):
+        records = [r for r in shown(result(f"{name}-simulated"), about="skips") if r["metric"] == "hr@10"]
+        write(f"skips-{name}", f"{title}: S+ less S-, 100,000 x 200,000 (simulated, world full)", records)
+    records = [r for r in shown(result("scarce-simulated"), less="causal-s-minus") if r["metric"] == "hr@10"]
+    write("skips-scarce", "Less causal S-, 10,000 sessions (simulated, world full)", records)
     return 0
 
 

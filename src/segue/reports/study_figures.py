@@ -39,17 +39,19 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
 def differences(records: Sequence[Record], title: str) -> str:
     """Return the SVG of differences in points: a thick line is the interval over sessions, a thin one over seeds.
 
-    `records` have label, difference, bootstrap_interval, t_interval and verdict.
+    `records` have label, difference, bootstrap_interval, t_interval, verdict and counts; a difference that does not
+    count is hollow and has no colour.
     """
     figure = new_figure(9.0, 0.8 + 0.22 * max(len(records), 2))
     (axes,) = panels(figure, 1)
     for place, record in enumerate(reversed(records)):
-        colour = VERDICTS.get(record["verdict"], NEUTRAL)
+        colour = VERDICTS.get(record["verdict"], NEUTRAL) if record["counts"] else NEUTRAL
         for bounds, width in ((record["t_interval"], 1.0), (record["bootstrap_interval"], 3.0)):
             if known(bounds[0]) and known(bounds[1]):
-                axes.plot([100 * bound for bound in bounds], [place, place], color=colour, linewidth=width)
+                axes.plot([100 * bound for bound in bounds], [place, place], color=colour, linewidth=width, zorder=1)
         if known(record["difference"]):
-            axes.plot([100 * record["difference"]], [place], "o", color=colour, markersize=4)
+            face = colour if record["counts"] else "white"
+            axes.plot([100 * record["difference"]], [place], "o", color=colour, markersize=4, markerfacecolor=face)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(records)), [record["label"] for record in reversed(records)])
     axes.set_xlabel("points")
