@@ -14,7 +14,7 @@ from segue.batches.data import SessionData, Window
 from segue.batches.log_q import causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets, epoch_numbers, rows_outside
 from segue.batches.order import epoch_order
-from segue.batches.popularity import TrainingRows
+from segue.batches.popularity import TrainingPopularity
 from segue.batches.split import DataConfig, split_store
 from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
 from segue.store import UNKNOWN, Store
@@ -42,7 +42,7 @@ def test_changed_held_out_rows_leave_training_bytes(tmp_path):
         data = SessionData.load(each, split, "cpu")
         window = data.training_window(torch.arange(data.num_training), 9)
         negatives = draw_per_session(window, torch.from_numpy(split.candidates).long(), 30, torch.Generator())
-        popular = TrainingRows.of(data).draw((7, 9), torch.Generator())
+        popular = TrainingPopularity.of(data).draw((7, 9), torch.Generator())
         arrays = (split.training_counts, split.candidates, split.input_row, split.train_begin, split.train_end)
         seen.append([x.tobytes() for x in arrays])
         seen[-1] += [x.numpy().tobytes() for x in (window.tracks, window.strength, window.valid, negatives, popular)]
@@ -104,7 +104,7 @@ def test_per_session_negatives_are_uniform_outside_the_window():
 def test_popularity_draws_are_uniform_over_training_rows_and_no_others(tmp_path):
     store = tiny_store(tmp_path / "store", tracks=200)
     split = split_store(store, DataConfig(max_len=8))
-    rows = TrainingRows.of(SessionData.load(store, split, "cpu"))
+    rows = TrainingPopularity.of(SessionData.load(store, split, "cpu"))
     expected = np.bincount(np.asarray(store.tracks)[split.training_rows], minlength=store.num_tracks + 3)
     assert rows.total == expected.sum()
     drawn = rows.draw((300, 400), torch.Generator().manual_seed(0))

@@ -12,8 +12,8 @@ from segue.batches.data import SessionData
 
 
 @dataclass(frozen=True)
-class TrainingRows:
-    """The rows of the training parts, to be drawn from; what is held out is none of them."""
+class TrainingPopularity:
+    """Training rows to draw tracks from, each as often as it is played there; what is held out is none of them."""
 
     tracks: Int[Tensor, " rows"]
     """All rows of the store, as `SessionData.tracks`."""
@@ -24,8 +24,8 @@ class TrainingRows:
     total: int
 
     @classmethod
-    def of(cls, data: SessionData) -> TrainingRows:
-        """Return the training rows of `data`, the last training track of each session included."""
+    def of(cls, data: SessionData) -> TrainingPopularity:
+        """Return the popularity in the training parts of `data`, the last track of each included."""
         before = (data.train_end - data.train_begin).cumsum(0)
         return cls(data.tracks, before, data.train_end - before, int(before[-1]))
 

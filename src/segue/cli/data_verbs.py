@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from segue.cli.parameters import Flat, Shown
 from segue.cli.tables import facts_text, inspect_text
 from segue.cli.terminal import Terminal
 from segue.cli.whole import Whole
@@ -16,9 +17,7 @@ from segue.output import json_text
 if TYPE_CHECKING:
     from segue.api.prepare import PrepareReport
 
-Shown = Annotated[Terminal, Parameter(parse=False)]
 World = Literal["null", "track", "state", "taste", "no-reaction", "full"]
-Flat = Parameter(name="*")
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from segue.cli.parameters import Flat, Shown
 from segue.cli.session_text import LISTENED, check_suffixes, parse_session, read_session_json
 from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
-from segue.cli.terminal import Terminal, table_text
+from segue.cli.terminal import table_text
 from segue.cli.whole import Whole, WholeOrNone, whole_number
 from segue.config import dump_toml, parse_override
 from segue.errors import InputError, NonFiniteError
 from segue.output import json_text
-
-Shown = Annotated[Terminal, Parameter(parse=False)]
-Flat = Parameter(name="*")
 
 
 @dataclass(frozen=True)

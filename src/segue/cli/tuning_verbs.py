@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from segue.cli.terminal import Terminal
+from segue.cli.parameters import Flat, Shown
 from segue.cli.tuning_text import tuning_text
 from segue.cli.whole import WholeOrNone
 from segue.config import parse_override
 from segue.output import json_text
-
-Shown = Annotated[Terminal, Parameter(parse=False)]
-Flat = Parameter(name="*")
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,9 @@ def _figures(result: Record) -> list[str]:
             if record["protocol"] == protocol and record["metric"] in ("hr@1", "hr@10", "hr@20")
         ]
         if records:
-            caption = f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses, hollow: does not count.{word}"
+            caption = (
+                f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses, hollow: does not count.{word}"
+            )
             drawn.append(figure(differences(records, f"differences {among}"), caption))
     drawn += [
         figure(differences(found, title), f"HR@10 {AMONG['sampled']} by stratum, as above.{word}")

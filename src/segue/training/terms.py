@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segue.batches.data import SessionData
 from segue.batches.packed import Packing
-from segue.batches.popularity import TrainingRows
+from segue.batches.popularity import TrainingPopularity
 from segue.objectives.contrast import negatives_alone
 from segue.objectives.packed import Sessions, SkipTerm
 from segue.objectives.roles import Rules
@@ -36,7 +36,7 @@ class TermDrawing:
         """`masked`: whether the encoder masks; its windows have no track more than it reads."""
         self._wants = [variant_of(term).wants for term in recipe.terms]
         self._width = recipe.data.max_len + (not masked)
-        self._rows = TrainingRows.of(data) if "tracks" in self._wants else None
+        self._rows = TrainingPopularity.of(data) if "tracks" in self._wants else None
         self._device = data.tracks.device
 
     def draw(self, num_sessions: int, generator: torch.Generator) -> TermDraws:
