@@ -11,7 +11,7 @@ import numpy as np
 from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estimate
 from segue.output import finite
 from segue.store import Store
-from segue.studies.contrasts import Reason, Wanted, contrast_records
+from segue.studies.contrasts import Reason, Wanted, contrast_records, counted_as_whole
 from segue.studies.design import Arm, Design, Plan
 from segue.studies.folder import StudyFolder
 from segue.studies.verdict import verdicts
@@ -56,6 +56,7 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
     wanted = [*_wanted(design, found, baselines), *_by_stratum(design, first.evaluations[0])]
     config = design.arms[0].resolved(plan.overrides).evaluation
     records = contrast_records(wanted, {name: each.evaluations for name, each in found.items()}, config)
+    whole = [record for record in records if not record["stratum"]]
     document = baselines.to_json()
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -81,12 +82,12 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
         "arms": arms,
         "baselines": [row for row in document["rows"] if row["kind"] == "baseline"],
         "listening": document["listening"],
-        "contrasts": [record for record in records if not record["stratum"]],
-        "strata": [record for record in records if record["stratum"]],
+        "contrasts": whole,
+        "strata": counted_as_whole([record for record in records if record["stratum"]], whole),
         "curves": {name: each.records[0]["curve"] for name, each in found.items()},
     }
-    whole: dict[str, Any] = finite(result)  # JSON has no NaN
-    return whole | {"verdict": verdicts(whole)}
+    told: dict[str, Any] = finite(result)  # JSON has no NaN
+    return told | {"verdict": verdicts(told)}
 
 
 def _found(folder: StudyFolder, plan: Plan, arm: Arm) -> Found:

@@ -63,3 +63,17 @@ def contrast_records(
         }
         for place, each in enumerate(wanted)
     ]
+
+
+def counted_as_whole(strata: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of `strata`, each counting where its contrast of all targets, one of `whole`, does.
+
+    Why it does not is said there alone.
+    """
+    counts = {(one["arm"], one["less"], one["protocol"], one["metric"]): one["counts"] for one in whole}
+    counted = []
+    for record in strata:
+        own = {key: value for key, value in record.items() if key != "reasons"}
+        own["counts"] = counts[record["arm"], record["less"], record["protocol"], record["metric"]]
+        counted.append(own)
+    return counted

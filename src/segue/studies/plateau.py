@@ -41,7 +41,7 @@ def tuned_by_chance(result: Record) -> Answer | None:
         f"Every setting tried was still nearer to popularity ({popularity:.4f}) than to the best training ({best:.4f}) "
         "when it was judged, so that the choice is close to chance: what such an arm lacks may be the right setting."
     )
-    hint = f" They were given {cap} epochs (`--tuning-epochs`); more would tell." if cap else ""
+    hint = f" They were given {cap} epochs (--tuning-epochs); more would tell." if cap else ""
     return answered("Could the tuning of every arm choose?", "no", why + hint, details)
 
 

@@ -94,7 +94,10 @@ def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[s
         caption = f"Listened and skipped targets {among}; log ranks below 0 = ranked higher than by the other arm."
         parts.append((f"What skips change, {protocol}", caption, tables.contrasts(result, protocol, _SKIP_AWARE)))
     if result["strata"]:
-        caption = "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number."
+        caption = (
+            "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number. In "
+            "parentheses where the pair does not count among all targets."
+        )
         parts.append(("Gains by stratum", caption, tables.strata(result)))
     parts.append(("Trainings", _budget(result), tables.runs(result)))
     return [part for part in parts if part[2][1]]

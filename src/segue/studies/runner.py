@@ -18,6 +18,7 @@ from segue.ranking import BASELINE_NAMES
 from segue.store import Store
 from segue.studies.analysis import SCHEMA_VERSION, analysed
 from segue.studies.cells import Task, recipe_of
+from segue.studies.contrasts import counted_as_whole
 from segue.studies.crew import Crew
 from segue.studies.design import Cell, Design, Plan
 from segue.studies.designs import DESIGNS
@@ -86,6 +87,7 @@ def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
         version = found["schema_version"]
         raise FormatError(f"{result} has schema_version {version!r}, this Segue reads {SCHEMA_VERSION}")
     try:
+        found["strata"] = counted_as_whole(found["strata"], found["contrasts"])
         found["verdict"] = verdicts(found)
         reports = _reports(found)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

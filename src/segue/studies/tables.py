@@ -96,7 +96,7 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> tuple[
 
 
 def strata(result: Record) -> tuple[list[str], list[list[str]]]:
-    """Return the gain of each pair in each stratum, under both protocols."""
+    """Return the gain of each pair in each stratum, under both protocols; in parentheses what does not count."""
     found: dict[tuple[str, str], dict[str, Record]] = {}
     for record in result["strata"]:
         found.setdefault((label(result, record), record["stratum"]), {})[record["protocol"]] = record
@@ -141,7 +141,9 @@ def signed(value: float | None) -> str:
 
 
 def _difference(record: Record) -> list[str]:
-    return [signed(record["difference"]), _bounds(record["t_interval"]), _bounds(record["bootstrap_interval"])]
+    value = signed(record["difference"])
+    value = value if record["counts"] else f"({value})"
+    return [value, _bounds(record["t_interval"]), _bounds(record["bootstrap_interval"])]
 
 
 def _settings(values: Record) -> str:

@@ -51,6 +51,18 @@ def test_a_cell_is_what_train_and_evaluate_give(made: tuple[Path, dict[str, Any]
         assert value == direct.row("model", protocol).metrics["hr@10"].value
 
 
+def test_a_stratum_counts_where_the_whole_does(made: tuple[Path, dict[str, Any]]) -> None:
+    _, result = made
+    assert result["strata"]
+    for record in result["strata"]:
+        (whole,) = (
+            one for one in result["contrasts"]
+            if all(one[key] == record[key] for key in ("arm", "less", "protocol", "metric"))
+        )  # fmt: skip
+        assert whole["reasons"], "two epochs do not converge"
+        assert record["counts"] == whole["counts"]
+
+
 def test_a_contrast_is_the_mean_of_the_seeds(made: tuple[Path, dict[str, Any]]) -> None:
     folder, result = made
     study = StudyFolder(folder / "study")
