@@ -59,4 +59,4 @@ def test_the_shell_lines_of_the_command_lines_page_run(
         code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
         assert code == 0, (words, capsys.readouterr().err)
     data, models = {"simulate", "prepare", "inspect"}, {"train", "tune", "evaluate", "recommend", "recipes"}
-    assert verbs == data | models | {"study", "report", "demo"}
+    assert verbs == data | models | {"study", "studies", "report", "demo"}

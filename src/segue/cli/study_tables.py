@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
 from segue.cli.terminal import table_text
+from segue.studies.design import Design
 from segue.studies.tables import levels, paper_form
 from segue.studies.wording import AMONG
 
 WIDTH: Final = 100
 """Columns of the sentences."""
+SEEDS: Final = 5
+"""Seeds of `segue study` where none are named."""
 
 
 def study_text(result: Mapping[str, Any], report: Path) -> str:
@@ -29,3 +32,29 @@ def study_text(result: Mapping[str, Any], report: Path) -> str:
         plain = [[cell.replace("**", "") for cell in row] for row in rows]
         parts += [f"\n{among}:", table_text(head, plain)]
     return "\n".join([*parts, f"\nreport: {report}"])
+
+
+def studies_text(designs: Sequence[Design]) -> str:
+    """Return a line a study."""
+    rows = [[one.name, str(len(one.arms)), str(one.num_trainings(SEEDS)), one.title] for one in designs]
+    return table_text(["study", "arms", f"trainings at {SEEDS} seeds", "asks"], rows)
+
+
+def design_text(design: Design) -> str:
+    """Return the arms of a study, what is tuned, and what is compared."""
+    arms = []
+    for arm in design.arms:
+        changes = ", ".join(f"{key}={value}" for key, value in arm.changes.items())
+        arms.append([arm.name, arm.recipe, changes, "" if arm.tuned_as is None else f"as {arm.tuned_as}"])
+    pairs = [[pair.arm, pair.less, pair.about, "yes" if pair.primary else ""] for pair in design.compared]
+    tuned = "; ".join(f"{key} from {', '.join(map(str, values))}" for key, values in design.tuned.items())
+    parts = [
+        design.title,
+        fill(design.question, WIDTH),
+        "",
+        table_text(["arm (--arm)", "recipe", "changes", "tuned"], arms),
+        f"\nEach arm of its own is tuned: {tuned}.",
+        f"Trainings at {SEEDS} seeds, those of the search included: {design.num_trainings(SEEDS)}.\n",
+        table_text(["arm", "less", "about", "primary"], pairs),
+    ]
+    return "\n".join(parts)

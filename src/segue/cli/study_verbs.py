@@ -1,4 +1,4 @@
-"""Verbs about many trainings: study, report."""
+"""Verbs about many trainings: study, report, studies."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class StudyChoice:
     """Which study, and what is changed in it."""
 
     recipe: str = "table1"
-    """Name of the study."""
+    """Name of the study (see segue studies)."""
     seeds: Whole = 5
     """Trainings of each arm that are reported."""
     set: tuple[str, ...] = ()
     """section.key=value over every arm; repeat the option."""
     arm: tuple[str, ...] = ()
-    """Run only this arm; repeat the option."""
+    """Run only this arm (see segue studies show NAME); repeat the option."""
     baseline: tuple[str, ...] = ()
     """Measure only this baseline; repeat the option. V-SKNN takes long on large stores."""
     no_tune: bool = False
@@ -60,6 +60,10 @@ def add_to(app: App) -> None:
     """Add the verbs of this module to the command."""
     app.command(study)
     app.command(report)
+    studies = App(name="studies", help="List the studies that come with Segue, or show one.")
+    studies.default(list_studies)
+    studies.command(show_study, name="show")
+    app.command(studies)
 
 
 def study(
@@ -115,3 +119,29 @@ def report(result: Path, out: Path, /, *, json: bool = False, terminal: Shown) -
     found = api.report(result, out)
     terminal.close()
     print(json_text(found) if json else study_text(found, out / "report.html"))
+
+
+def list_studies(*, json: bool = False, terminal: Shown) -> None:
+    """List the studies that come with Segue.
+
+    Args:
+        json: print one JSON document.
+    """
+    from segue.cli.study_tables import studies_text
+    from segue.studies.designs import DESIGNS
+
+    print(json_text({"studies": list(DESIGNS)}) if json else studies_text(list(DESIGNS.values())))
+
+
+def show_study(name: str, /, *, json: bool = False, terminal: Shown) -> None:
+    """Show the arms of a study, what is tuned, and what is compared.
+
+    Args:
+        name: name of a study.
+        json: print one JSON document.
+    """
+    from segue.cli.study_tables import design_text
+    from segue.studies.runner import StudyOptions, chosen_design
+
+    design = chosen_design(name, StudyOptions())
+    print(json_text(design.to_json()) if json else design_text(design))

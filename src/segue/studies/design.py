@@ -77,6 +77,26 @@ class Design:
         """Return the trainings that choose an arm's settings; none where nothing is tuned."""
         return [Cell(arm.tuned_as or arm.name, TUNING_SEED, settings, True) for settings in self.settings() if settings]
 
+    def num_trainings(self, seeds: int) -> int:
+        """Return how many trainings the study takes with `seeds` reported ones an arm, those that choose included."""
+        tuning = {cell.name for arm in self.arms for cell in self.tuning_cells(arm)}
+        return len(tuning) + len(self.arms) * seeds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the study asks as a JSON document."""
+        return {
+            "study": self.name,
+            "title": self.title,
+            "question": self.question,
+            "arms": [
+                {"name": arm.name, "title": arm.title, "recipe": arm.recipe, "changes": dict(arm.changes)}
+                | {"tuned_as": arm.tuned_as or arm.name}
+                for arm in self.arms
+            ],
+            "tuned": {key: list(values) for key, values in self.tuned.items()},
+            "compared": [dict(vars(pair)) for pair in self.compared],
+        }
+
     def settings(self) -> list[dict[str, Any]]:
         """Return every combination of the tuned values; a single empty one where nothing is tuned."""
         return [dict(zip(self.tuned, values, strict=True)) for values in itertools.product(*self.tuned.values())]
@@ -124,5 +144,4 @@ class Plan:
     @property
     def total(self) -> int:
         """How many trainings there will be."""
-        tuning = {cell.name for arm in self.design.arms for cell in self.design.tuning_cells(arm)}
-        return len(tuning) + len(self.design.arms) * self.seeds
+        return self.design.num_trainings(self.seeds)

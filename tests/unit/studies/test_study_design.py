@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from segue.cli.main import main
 from segue.errors import InputError
+from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
 from segue.studies.design import TUNING_SEED, Cell, Plan
 from segue.studies.runner import chosen_design
@@ -35,6 +39,31 @@ def test_tuning_seeds_are_never_reported() -> None:
     assert {cell.seed for cell in plan.cells() if cell.tuning} == {TUNING_SEED}
     assert {cell.seed for cell in plan.cells() if not cell.tuning} == set(range(5))
     assert len(plan.cells()) == plan.total == 6 * 4 + 6 * 5
+
+
+@pytest.mark.parametrize("name", list(DESIGNS))
+def test_a_study_is_shown_as_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    design = DESIGNS[name]
+    assert main(["studies"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(name + " "))
+    plan = Plan(design, 5, {}, {arm.name: {"training.learning_rate": 0.001} for arm in design.arms})
+    assert line.split()[1:3] == [str(len(design.arms)), str(len(plan.cells()))]
+    assert main(["studies", "show", name]) == 0
+    shown = capsys.readouterr().out
+    assert main(["studies", "show", name, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [arm["name"] for arm in document["arms"]] == [arm.name for arm in design.arms]
+    for arm in document["arms"]:
+        assert f"\n{arm['name']} " in shown
+        assert load_recipe(arm["recipe"], arm["changes"]) == design.arm(arm["name"]).resolved({})
+    assert [(pair["arm"], pair["less"]) for pair in document["compared"]] == [
+        (pair.arm, pair.less) for pair in design.compared
+    ]
+
+
+def test_a_study_that_is_none_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["studies", "show", "ablation"]) == 2
+    assert "did you mean 'ablations'" in capsys.readouterr().err
 
 
 def test_a_cell_has_a_plain_name() -> None:
