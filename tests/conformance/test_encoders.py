@@ -31,6 +31,9 @@ SMALL = {
 SHAPES = [
     *((kind, {"norm": norm}) for kind in ("causal", "cloze") for norm in ("post", "pre")),
     *((kind, {"padding": "visible"}) for kind in ("causal", "cloze")),
+    *((kind, {"feedback": True}) for kind in ("causal", "cloze")),
+    ("causal", {"feedback": True, "padding": "visible"}),
+    ("causal", {"norm": "pre", "gated": True, "activation": "swiglu", "feedback": True}),
     ("gru4rec", {}),
     ("gru4rec", {"hidden": 12, "layers": 2}),
     ("nextitnet", {}),
@@ -58,7 +61,7 @@ def make(kind, **settings):
 def sessions(lengths=LENGTHS, width=MAX_LEN, left=False, seed=0):
     generator = torch.Generator().manual_seed(seed)
     tracks = torch.randint(3, TRACKS + 3, (len(lengths), MAX_LEN), generator=generator)
-    feedback = torch.randint(0, 4, tracks.shape, generator=generator)
+    feedback = torch.randint(0, 5, tracks.shape, generator=generator)  # unknown among them
     pad = width - MAX_LEN
     tracks, feedback = (torch.nn.functional.pad(x, (0, pad)) for x in (tracks, feedback))
     valid = torch.arange(width) < torch.tensor(lengths)[:, None]
@@ -107,8 +110,55 @@ def test_an_empty_session_has_a_finite_state_and_gradient(encoder):
 def test_only_the_declared_inputs_are_read(encoder):
     batch = sessions()
     other = SessionBatch(batch.tracks, (batch.feedback + 1) % 4, batch.valid)
-    assert encoder.inputs == frozenset()
-    assert torch.equal(encoder(batch), encoder(other))
+    assert encoder.inputs <= {"feedback"}
+    assert torch.equal(encoder(batch), encoder(other)) == ("feedback" not in encoder.inputs)
+
+
+@pytest.mark.parametrize("kind", ["causal", "cloze"])
+def test_one_skip_changes_the_next_state_and_no_earlier_one(kind):
+    encoder = make(kind, feedback=True)
+    batch = sessions((20, 20, 20))
+    turned = batch.feedback.clone()
+    turned[:, 12] = (turned[:, 12] + 2) % 4
+    other = SessionBatch(batch.tracks, turned, batch.valid)
+    assert (encoder.next_state(batch) != encoder.next_state(other)).any(dim=1).all()
+    before, after = encoder(batch), encoder(other)
+    assert (before[:, 12] != after[:, 12]).any(dim=1).all()
+    assert torch.equal(before[:, :12], after[:, :12]) == (not encoder.masked)
+
+
+@pytest.mark.parametrize("kind", ["causal", "cloze"])
+def test_the_feedback_of_what_is_predicted_is_never_seen(kind):
+    """The feedback of a target changes no state that predicts it, nor any before it, whatever is masked."""
+    encoder = make(kind, feedback=True)
+    window = sessions((3, 9, 20, 20, 12))
+    states, targets = [], []
+    for turn in (False, True):
+        generator = torch.Generator().manual_seed(4)  # the same is masked
+        example = example_of(encoder, Window(window.tracks, window.feedback, window.valid), generator)
+        place = torch.arange(example.target.shape[1])
+        # turn the feedback of every target (cloze), or of the target of position 5 and of all after it
+        hit = example.targets if encoder.masked else window.valid & (torch.arange(MAX_LEN) >= 6)
+        feedback = torch.where(hit, (window.feedback + 1 + turn) % 4, window.feedback)
+        generator = torch.Generator().manual_seed(4)
+        example = example_of(encoder, Window(window.tracks, feedback, window.valid), generator)
+        states.append(encoder(example.batch))
+        targets.append(example.targets & (encoder.masked | (place <= 5)))
+    assert torch.equal(targets[0], targets[1])
+    assert targets[0].any()
+    assert torch.equal(states[0][targets[0]], states[1][targets[1]])
+
+
+def test_unknown_stands_for_a_share_of_the_inputs_alone():
+    window = sessions((20,) * 40)
+    window = Window(window.tracks, window.feedback, window.valid)
+    plain = causal_example(window, MAX_LEN, torch.Generator().manual_seed(0), "literal")
+    some = causal_example(window, MAX_LEN, torch.Generator().manual_seed(0), "literal", 0.25)
+    unknown = some.batch.tracks == 1
+    assert 0.15 < unknown.float().mean() < 0.35
+    assert torch.equal(some.batch.tracks[~unknown], plain.batch.tracks[~unknown])
+    assert torch.equal(some.target, plain.target)
+    assert torch.equal(some.batch.feedback, plain.batch.feedback)
 
 
 def test_a_long_session_keeps_its_most_recent_tracks(encoder):

@@ -23,11 +23,21 @@ CASES += [
     ("paper-causal-s-minus", "mixed-log_q", "shifted", "post"),
     ("paper-causal-s-plus-track", "shared", "literal", "pre"),
     ("paper-cloze-s-plus-track", "shared", "literal", "pre"),
+    ("paper-causal-s-plus-session", "feedback+gates", "shifted", "pre"),
+    ("paper-cloze-s-plus-track", "feedback", "shifted", "post"),
 ]
 
 KINDS: dict[str, dict[str, Any]] = {
     "shared+log_q": {"next_track__kind": "shared", "next_track__log_q": True},
     "mixed-log_q": {"next_track__kind": "mixed", "next_track__log_q": False},
+    "feedback": {"next_track__kind": "shared", "encoder__feedback": True},
+    "feedback+gates": {
+        "next_track__kind": "mixed",
+        "encoder__feedback": True,
+        "encoder__gated": True,
+        "encoder__activation": "swiglu",
+        "encoder__unknown_share": 0.3,
+    },
 }
 
 

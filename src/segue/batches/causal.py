@@ -9,16 +9,24 @@ from segue.batches.example import Example, position_offset
 from segue.columns import POSITION_OFFSET
 from segue.events import skips
 from segue.session_batch import SessionBatch
-from segue.store import PAD
+from segue.store import PAD, UNKNOWN
 
 
-def causal_example(window: Window, max_len: int, generator: torch.Generator, position: str) -> Example:
+def causal_example(
+    window: Window, max_len: int, generator: torch.Generator, position: str, unknown_share: float = 0.0
+) -> Example:
     """Return inputs = all but each window's last track, and the next track at each input as its target.
 
-    A window holds at most `max_len` + 1 tracks, so inputs are at most `max_len` long.
+    A window holds at most `max_len` + 1 tracks, so inputs are at most `max_len` long. A share of `unknown_share` of the
+    inputs is read as UNKNOWN.
     """
+    unknown = None
+    if unknown_share > 0.0:
+        unknown = torch.rand(window.valid.shape, generator=generator, device=window.valid.device) < unknown_share
     valid = window.valid[:, 1:]  # an input is valid where a next track exists (windows are right-padded)
     tracks = window.tracks[:, :-1].masked_fill(~valid, PAD)
+    if unknown is not None:
+        tracks = tracks.masked_fill(unknown[:, :-1] & valid, UNKNOWN)
     feedback = window.strength[:, :-1].masked_fill(~valid, skips.FEEDBACK_HIDDEN)
     offset = position_offset(valid, max_len, generator, position)
     return Example(SessionBatch(tracks, feedback, valid, {POSITION_OFFSET: offset}), window.tracks[:, 1:], valid)

@@ -42,8 +42,10 @@ class Packing:
     """Table row to predict at each input; 0 = none."""
     target_place: Int[Tensor, " T"]
     """Where among `ids` the target's row lies; 0 where there is none."""
+    feedback: Int[Tensor, " T"]
+    """Feedback code of each input; hidden where it is a target (cloze)."""
     masked: Bool[Tensor, " T"]
-    """Where the encoder reads MASK instead (cloze)."""
+    """Where the encoder reads a special row instead: MASK (cloze), or UNKNOWN (causal)."""
     start: Int[Tensor, " Bs"]
     """Inputs of session b are start[b]..start[b + 1] - 1; B + 1 numbers."""
     place: Int[Tensor, "B W"]
@@ -71,7 +73,11 @@ def window_lengths(data: SessionData, index: Int[Tensor, "*shape"], width: int) 
 
 
 def pack_causal(
-    data: SessionData, index: Int[Tensor, " B"], shape: PackShape, drawn: Float[Tensor, " B"] | None
+    data: SessionData,
+    index: Int[Tensor, " B"],
+    shape: PackShape,
+    drawn: Float[Tensor, " B"] | None,
+    unknown: Bool[Tensor, "B W"] | None = None,
 ) -> Packing:
     """Return the packed examples of training sessions `index` (-1 = none): each input predicts the track after it.
 
@@ -80,6 +86,7 @@ def pack_causal(
         index: int64 [B].
         shape: W, T and the encoder's positions.
         drawn: uniform in [0, 1), which the positions' offsets are made of; None = no offsets.
+        unknown: where the encoder reads UNKNOWN; None = nowhere.
     """
     windows = _windows(data, index, shape.width)
     inputs = (windows.length - 1).clamp(min=0)
@@ -97,7 +104,10 @@ def pack_causal(
         _scattered(position.expand_as(safe), safe, spare)[: shape.size],
         _scattered(windows.tracks[:, 1:], source, spare)[: shape.size],
         _scattered(safe[:, 1:], source, spare)[: shape.size],
-        torch.zeros(shape.size, dtype=torch.bool, device=index.device),
+        _scattered(windows.strength, safe, spare, skips.FEEDBACK_HIDDEN)[: shape.size],
+        torch.zeros(shape.size, dtype=torch.bool, device=index.device)
+        if unknown is None
+        else _scattered(unknown & windows.inside, safe, spare)[: shape.size],
         start.int(),
         place.masked_fill(~windows.inside, -1).int(),
         windows.tracks,
@@ -128,6 +138,7 @@ def pack_cloze(
         _scattered(position.expand_as(safe), safe, spare),
         _scattered(windows.tracks * hidden, safe, spare),
         _scattered(safe * hidden, safe, spare),
+        _scattered(windows.strength.masked_fill(hidden, skips.FEEDBACK_HIDDEN), safe, spare, skips.FEEDBACK_HIDDEN),
         _scattered(hidden, safe, spare),
         start.int(),
         place.masked_fill(~windows.inside, -1).int(),
@@ -150,6 +161,6 @@ def _offset(drawn: Tensor | None, inputs: Int[Tensor, " B"], max_len: int) -> In
     return (torch.zeros_like(inputs) if drawn is None else random_offset(drawn, inputs, max_len))[:, None]
 
 
-def _scattered(values: Tensor, place: Int[Tensor, "B W"], size: int) -> Tensor:
-    """Return [size] values by place, 0 where there is none; `size` itself is the place of what is not wanted."""
-    return values.new_zeros(size + 1).scatter_(0, place.flatten(), values.flatten())[:size]
+def _scattered(values: Tensor, place: Int[Tensor, "B W"], size: int, empty: int = 0) -> Tensor:
+    """Return [size] values by place, `empty` where there is none; `size` itself is the place of what is not wanted."""
+    return values.new_full((size + 1,), empty).scatter_(0, place.flatten(), values.flatten())[:size]

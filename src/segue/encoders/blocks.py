@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.axes import Float
 from segue.encoders.dropout import dropout
+
+
+def _swiglu(x: Tensor) -> Tensor:
+    """Return silu of the first half of the last axis times the second half."""
+    gate, value = x.chunk(2, dim=-1)
+    return functional.silu(gate) * value
+
+
+_ACTIVATIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "swiglu": _swiglu,
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +43,14 @@ class TransformerConfig:
     """Layer norm after each residual sum (the paper) or before each layer."""
     ffn_width: int = 128
     """Width of the feed-forward layer."""
-    activation: Literal["relu", "gelu"] = "relu"
-    """Of the feed-forward layer."""
+    activation: Literal["relu", "gelu", "swiglu"] = "relu"
+    """Of the feed-forward layer; swiglu: silu(W x) * (V x), with a matrix more (Shazeer 2020)."""
+    gated: bool = False
+    """What a layer adds is multiplied by sigmoid(G x) of the same normed input, with a matrix G a layer (the blocks of
+    LiGR, Borisyuk et al. 2024, as eSASRec takes them); for pre-norm."""
+    feedback: bool = False
+    """Read the feedback of each track: an embedding of it (six codes: strength 0..3, unknown, hidden) is added to its
+    row. That of what is to be predicted is never seen: it is not known yet (causal), or hidden (cloze)."""
     position: Literal["shifted", "literal"] = "shifted"
     """Positions in training: shifted by a uniform offset, so that every row is trained, or literally from 0."""
     padding: Literal["masked", "visible"] = "masked"
@@ -51,6 +71,10 @@ class TransformerConfig:
             raise ValueError("dropout must lie in [0, 1)")
         if self.padding not in ("masked", "visible"):
             raise ValueError("padding must be masked or visible")
+        if self.activation not in _ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)}")
+        if self.gated and self.norm != "pre":
+            raise ValueError("gated needs norm = 'pre': a gate reads the normed input of its layer")
 
 
 Attend = Callable[[Tensor, int], Tensor]
@@ -66,19 +90,27 @@ class Block(nn.Module):
         self.index, self.dropout, self.pre_norm = index, config.dropout, config.norm == "pre"
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
-        self.widen = nn.Linear(width, config.ffn_width)
+        self.widen = nn.Linear(width, config.ffn_width * (2 if config.activation == "swiglu" else 1))
         self.narrow = nn.Linear(config.ffn_width, width)
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.activation = functional.relu if config.activation == "relu" else functional.gelu
+        self.activation = _ACTIVATIONS[config.activation]
+        gates = 2 if config.gated else 0
+        self.gates = nn.ModuleList(nn.Linear(width, width) for _ in range(gates))
 
     def forward(self, x: Float[Tensor, "*shape D"], attend: Attend) -> Float[Tensor, "*shape D"]:
         """Return the block's output."""
         if self.pre_norm:
-            x = x + self._drop(self._attend(self.attention_norm(x), attend))
-            return x + self._drop(self._feed(self.feed_norm(x)))
+            normed = self.attention_norm(x)
+            x = x + self._drop(self._gate(0, normed, self._attend(normed, attend)))
+            normed = self.feed_norm(x)
+            return x + self._drop(self._gate(1, normed, self._feed(normed)))
         x = self.attention_norm(x + self._drop(self._attend(x, attend)))
-        normed: Tensor = self.feed_norm(x + self._drop(self._feed(x)))
-        return normed
+        after: Tensor = self.feed_norm(x + self._drop(self._feed(x)))
+        return after
+
+    def _gate(self, layer: int, normed: Tensor, added: Tensor) -> Tensor:
+        """Return what a layer adds (0 attention, 1 feed-forward), gated by its input."""
+        return torch.sigmoid(self.gates[layer](normed)) * added if len(self.gates) else added
 
     def _attend(self, x: Tensor, attend: Attend) -> Tensor:
         joined: Tensor = self.project_out(attend(self.project_in(x), self.index))

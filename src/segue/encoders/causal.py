@@ -17,6 +17,15 @@ from segue.session_batch import SessionBatch
 class CausalConfig(TransformerConfig):
     """A transformer that looks back only (Kang & McAuley 2018; Seshadri & Knees 2023)."""
 
+    unknown_share: float = 0.0
+    """Share of inputs that training reads as UNKNOWN, so that a track without a row of its own has one that is
+    trained; what was heard there stays a target and a track of its session."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.unknown_share < 1:
+            raise ValueError("unknown_share must lie in [0, 1)")
+
 
 class CausalEncoder(TransformerEncoder):
     """Position i sees positions <= i."""

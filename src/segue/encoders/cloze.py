@@ -10,13 +10,12 @@ from torch.nn import functional
 
 from segue.axes import Float
 from segue.encoders.blocks import TransformerConfig
+from segue.encoders.encoder import HIDDEN
 from segue.encoders.transformer import TransformerEncoder, last_place, most_recent
 from segue.session_batch import SessionBatch
 
 MASK = 2
 """Table row of the masked track."""
-HIDDEN = 5
-"""Feedback code of a masked position."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ from segue.session_batch import SessionBatch
 
 NUM_SPECIALS = 3
 """Table rows 0 PAD, 1 UNKNOWN, 2 MASK stand before the first track."""
+HIDDEN = 5
+"""Feedback code of what is masked, padded, or to be predicted."""
+NUM_FEEDBACK = 6
+"""Feedback codes: strength 0..3, 4 unknown, 5 hidden."""
 INIT_BOUND = 0.02
 """Bound of the truncated normal (mean 0, sigma 1) that every parameter starts from (the paper)."""
 

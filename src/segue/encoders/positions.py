@@ -1,4 +1,4 @@
-"""Rows of a small table that very many inputs read: the learned positions."""
+"""Rows of a small table that very many inputs read: the learned positions, the embeddings of feedback."""
 
 from __future__ import annotations
 

@@ -14,15 +14,17 @@ from segue.columns import POSITION_OFFSET
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.encoders.blocks import Attend, Block, TransformerConfig
 from segue.encoders.dropout import dropout
-from segue.encoders.encoder import Encoder
+from segue.encoders.encoder import HIDDEN, NUM_FEEDBACK, Encoder
 from segue.encoders.positions import position_rows
 from segue.session_batch import SessionBatch
 
 
 class TransformerEncoder(Encoder, ABC):
-    """Track row + learned position -> blocks -> Linear(D, D) + GELU = y_hat (Seshadri & Knees 2023, section 3.2)."""
+    """Track row + learned position -> blocks -> Linear(D, D) + GELU = y_hat (Seshadri & Knees 2023, section 3.2).
 
-    inputs = frozenset[str]()
+    Where `config.feedback`, an embedding of how the track was heard is added to its row.
+    """
+
     causal: ClassVar[bool]
 
     def __init__(self, config: TransformerConfig, num_tracks: int, max_len: int, *, sparse: bool) -> None:
@@ -32,6 +34,8 @@ class TransformerEncoder(Encoder, ABC):
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
         self.final_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
         self.predict = nn.Linear(config.width, config.width)
+        self.feedback = nn.Embedding(NUM_FEEDBACK, config.width) if config.feedback else None
+        self.inputs = frozenset({"feedback"} if config.feedback else ())
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
@@ -39,7 +43,11 @@ class TransformerEncoder(Encoder, ABC):
             return self._amid_padding(batch)
         visible = visibility(batch.valid, causal=self.causal)
         attend = PaddedAttention(visible, self.config.heads, self.share)
-        return self.states(self.rows(batch.tracks), self._place(batch), attend)
+        return self.states(self.heard(self.rows(batch.tracks), batch.feedback), self._place(batch), attend)
+
+    def heard(self, rows: Float[Tensor, "*shape D"], feedback: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
+        """Return table rows with the embedding of how their tracks were heard, where the encoder reads it."""
+        return rows if self.feedback is None else rows + position_rows(self.feedback.weight, feedback)
 
     @property
     def share(self) -> float:
@@ -63,9 +71,13 @@ class TransformerEncoder(Encoder, ABC):
         behind = batch.valid.flip(1).long().cumsum(dim=1).flip(1)  # 1 at the last valid track
         place = (self.max_len - behind).masked_fill(~batch.valid | (behind > self.max_len), self.max_len)
         laid = batch.tracks.new_zeros((len(place), self.max_len + 1)).scatter(1, place, batch.tracks)[:, :-1]
+        nothing = torch.full_like(place[:, :1], HIDDEN).expand(-1, self.max_len + 1)
+        feedback = nothing.scatter(1, place, batch.feedback)[:, :-1]
         everything = visibility(torch.ones_like(laid, dtype=torch.bool), causal=self.causal)
         column = torch.arange(self.max_len, device=laid.device).expand_as(laid)
-        states = self.states(self.rows(laid), column, PaddedAttention(everything, self.config.heads, self.share))
+        states = self.states(
+            self.heard(self.rows(laid), feedback), column, PaddedAttention(everything, self.config.heads, self.share)
+        )
         back = place.clamp(max=self.max_len - 1)[:, :, None]
         return states.gather(1, back.expand(-1, -1, states.shape[2]))
 

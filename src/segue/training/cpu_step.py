@@ -48,10 +48,8 @@ class CpuStep(PackedStep):
         start, size = packing.start.long(), len(packing.position)
         layout = padded_layout(start, self.longest, size, causal=self.encoder.causal)
         attend = PackedAttention(layout, self.encoder.config.heads, self.encoder.share)
-        if self.encoder.masked:
-            rows = torch.where(packing.masked[:, None], mask, rows)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bf16):
-            return self.encoder.states(rows, packing.position, attend).float()
+            return self.encoder.states(self.inputs(rows, mask, packing), packing.position, attend).float()
 
 
 def _add_to(table: Tensor, ids: Tensor, gradient: Tensor) -> None:

@@ -113,7 +113,5 @@ class GraphStep(PackedStep):
             mixed: Tensor = packed_attention(qkv, start, seeds, block, heads, longest, share, causal)
             return mixed
 
-        if self.encoder.masked:
-            rows = torch.where(packing.masked[:, None], mask, rows)
         with torch.autocast("cuda", dtype=torch.bfloat16):
-            return self.encoder.states(rows, packing.position, attend).float()
+            return self.encoder.states(self.inputs(rows, mask, packing), packing.position, attend).float()

@@ -14,6 +14,7 @@ from segue.batches.causal import causal_example
 from segue.batches.cloze import cloze_example
 from segue.batches.data import Window
 from segue.batches.example import Example
+from segue.encoders.causal import CausalConfig
 from segue.encoders.encoder import Encoder
 from segue.events import skips
 from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
@@ -49,7 +50,8 @@ def make_example(encoder: Encoder, recipe: Recipe, window: Window, generator: to
     max_len, config = recipe.data.max_len, recipe.encoder
     if encoder.masked:
         return cloze_example(window, config.mask_share, max_len, generator, config.position)
-    return causal_example(window, max_len, generator, config.position)
+    share = config.unknown_share if isinstance(config, CausalConfig) else 0.0
+    return causal_example(window, max_len, generator, config.position, share)
 
 
 def draw_negatives(recipe: Recipe, window: Window, candidates: Tensor, generator: torch.Generator) -> kinds.Drawn:

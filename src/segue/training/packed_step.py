@@ -12,11 +12,13 @@ from torch import Tensor
 from segue.batches.data import SessionData
 from segue.batches.negatives import Full, Mixed, Shared, draw_targets, num_shared
 from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze
+from segue.encoders.causal import CausalConfig
+from segue.encoders.cloze import ClozeConfig
 from segue.encoders.encoder import Encoder
 from segue.encoders.transformer import TransformerEncoder
 from segue.objectives.packed import Gradients, Negatives, Sessions, SkipTerm, Targets
 from segue.recipes import Recipe
-from segue.store import MASK
+from segue.store import MASK, UNKNOWN
 from segue.training.optimisers import Optimisers
 from segue.training.terms import TermDrawing, objective_of, packed_terms
 
@@ -80,6 +82,13 @@ class Training:
     """What is added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
 
 
+def special_share(config: object) -> float:
+    """Return the share of inputs in whose place the encoder of `config` reads a special row in training."""
+    if isinstance(config, ClozeConfig):
+        return config.mask_share
+    return config.unknown_share if isinstance(config, CausalConfig) else 0.0
+
+
 def fits(encoder: Encoder, recipe: Recipe) -> bool:
     """Return whether a packed step can train this encoder and recipe; the plain step trains any."""
     if not isinstance(encoder, TransformerEncoder) or encoder.config.padding == "visible":
@@ -106,6 +115,9 @@ class PackedStep(ABC):
         self._drawing = TermDrawing(recipe, data, masked=self.encoder.masked)
         self._terms = [objective_of(term, parts.skip_term) for term in recipe.terms]
         self.pack = pack_cloze if self.encoder.masked else pack_causal
+        self.special = MASK if self.encoder.masked else UNKNOWN
+        """The row that the encoder reads where the packing says so."""
+        self.special_share = special_share(recipe.encoder)
 
     @abstractmethod
     def prepare(self, order: Tensor, num_steps: int) -> Tensor:
@@ -118,6 +130,12 @@ class PackedStep(ABC):
     @abstractmethod
     def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
         """Return y_hat [T, D] float32 of table rows [T, D], `mask` [1, D] standing where the packing says so."""
+
+    def inputs(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
+        """Return what the encoder reads of each input but its position, [T, D]."""
+        if self.special_share > 0.0 or self.encoder.masked:
+            rows = torch.where(packing.masked[:, None], mask, rows)
+        return self.encoder.heard(rows, packing.feedback)
 
     def hand_back(self) -> None:
         """Let the optimiser know the steps made: what reads the table or its state comes after this."""
@@ -152,14 +170,14 @@ class PackedStep(ABC):
         chosen = torch.randint(len(training.candidates), (self._num_uniform,), generator=generator, device=device)
         shape = PackShape(self.width, size, config.data.max_len)
         hidden: list[Tensor] = []
-        if self.encoder.masked:
+        if self.special_share > 0.0 or self.encoder.masked:
             drawn = torch.rand((len(index), self.width), generator=generator, device=device)
-            hidden = [drawn < config.encoder.mask_share]
+            hidden = [drawn < self.special_share]
         literal = config.encoder.position == "literal"
         offsets = None if literal else torch.rand(len(index), generator=generator, device=device)
         packing = self.pack(training.data, index, shape, offsets, *hidden)
         packing, sessions = packed_terms(config, packing, self._drawing.draw(len(index), generator))
-        mask = torch.full((1,), MASK, dtype=torch.int32, device=device)
+        mask = torch.full((1,), self.special, dtype=torch.int32, device=device)
         ids = [packing.ids, mask, training.candidates[chosen].int()]
         if self._num_batch > 0:
             ids.append(draw_targets(packing.target, self._num_batch, generator))
