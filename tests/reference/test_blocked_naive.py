@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segue.objectives import blocked, full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
-from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.objectives.packed import Gradients, Known, Negatives, Sessions, Targets
 
 WIDTH = 16
 
@@ -23,42 +23,60 @@ def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(blocked, "_WIDE", wide)
 
 
+def _masses(tokens: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return gates h [T], and what h is added to: log p of the target and log of all of p, some of them nothing."""
+    share = torch.rand(tokens, generator=torch.Generator().manual_seed(8))
+    of_target = torch.where(share > 0.4, share.log(), -1e30)
+    return _normal(tokens, seed=9), of_target, torch.where(share > 0.2, 0.0, -1e30)
+
+
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_blocked_softmax_is_the_sampled_softmax(bf16: bool) -> None:
+def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, known: bool) -> None:
     tokens, num = 37, 50
     states, own, negatives = _normal(tokens, WIDTH), _normal(tokens, WIDTH, seed=1), _normal(num, WIDTH, seed=2)
     target = (torch.arange(tokens) % 7).int()  # 0: no target
     ids = (torch.arange(num) % 11 + 3).int()  # copies of targets 3..6 among them, repeated
     correction = _normal(num, seed=3)
-    leaves = [part.clone().requires_grad_() for part in (states, own, negatives)]
+    gate, of_target, of_all = _masses(tokens)
+    leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if known else []))]
+    masses = ((leaves[3] + of_target)[None], (leaves[3] + of_all)[None]) if known else None
     collisions = (ids == target[:, None])[None]
     naive = sampled_softmax_loss(
-        leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction
+        leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction, masses
     )
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH), torch.randperm(tokens + 3, generator=torch.Generator())[:tokens]
     targets = Targets(target, torch.zeros_like(into).index_copy(0, place, own), place)
+    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None
     loss, of_states, of_rows = blocked.BlockedSoftmax(bf16=bf16)(
-        states, targets, Negatives(negatives, ids, correction), into, 3.0
+        states, targets, Negatives(negatives, ids, correction), into, 3.0, told
     )
     tolerance = {"rtol": 0.02, "atol": 0.02} if bf16 else {"rtol": 1e-5, "atol": 1e-6}
     torch.testing.assert_close(loss, naive.detach(), **tolerance)
-    for mine, other in zip((of_states, into[place] - 1, of_rows), grads, strict=True):
+    of_gate = [] if told is None else [told.gradient]
+    for mine, other in zip((of_states, into[place] - 1, of_rows, *of_gate), grads, strict=True):
         torch.testing.assert_close(mine, other, **tolerance)
 
 
-def test_blocked_softmax_over_all_tracks_is_the_full_softmax() -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_blocked_softmax_over_all_tracks_is_the_full_softmax(known: bool) -> None:
     tokens, num = 37, 50
     states, table = _normal(tokens, WIDTH), _normal(num + 3, WIDTH, seed=2)
     target = (torch.arange(tokens) % 9 + 3).int()
     target[5] = 0
-    leaves = [states.clone().requires_grad_(), table.clone().requires_grad_()]
-    naive = full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], (target > 0)[None])
+    gate, of_target, of_all = _masses(tokens)
+    leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if known else []))]
+    masses = ((leaves[2] + of_target)[None], (leaves[2] + of_all)[None]) if known else None
+    naive = full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], (target > 0)[None], known=masses)
     grads = torch.autograd.grad(naive, leaves)
     untouched, gradient = torch.zeros_like(table), torch.full((num, WIDTH), 7.0)  # what it held is written over
+    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None
     loss, of_states, of_rows = blocked.BlockedSoftmax(bf16=False)(
-        states, Targets(target, table, target.long()), Negatives(table[3:], 3, None, gradient), untouched
+        states, Targets(target, table, target.long()), Negatives(table[3:], 3, None, gradient), untouched, 1.0, told
     )
+    if told is not None:
+        torch.testing.assert_close(told.gradient, grads[2])
     torch.testing.assert_close(loss, naive.detach())
     torch.testing.assert_close(of_states, grads[0])
     torch.testing.assert_close(of_rows, grads[1][3:])

@@ -25,12 +25,26 @@ CASES += [
     ("paper-cloze-s-plus-track", "shared", "literal", "pre"),
     ("paper-causal-s-plus-session", "feedback+gates", "shifted", "pre"),
     ("paper-cloze-s-plus-track", "feedback", "shifted", "post"),
+    ("paper-causal-s-plus-session", "transitions", "shifted", "pre"),
+    ("paper-causal-s-minus", "transitions+full", "shifted", "post"),
+    ("paper-causal-s-minus", "transitions+listen", "shifted", "pre"),
+    ("paper-causal-s-plus-track", "listen-flow", "shifted", "pre"),
+    ("paper-cloze-s-plus-track", "listen-flow", "shifted", "post"),
 ]
 
 KINDS: dict[str, dict[str, Any]] = {
     "shared+log_q": {"next_track__kind": "shared", "next_track__log_q": True},
     "mixed-log_q": {"next_track__kind": "mixed", "next_track__log_q": False},
     "feedback": {"next_track__kind": "shared", "encoder__feedback": True},
+    "transitions": {"next_track__kind": "mixed", "heads__transitions": True},
+    "transitions+full": {"next_track__kind": "full", "heads__transitions": True},
+    "transitions+listen": {
+        "next_track__kind": "shared",
+        "next_track__log_q": True,
+        "heads__transitions": True,
+        "heads__listen": {"hidden": 7, "weight": 0.7},
+    },
+    "listen-flow": {"next_track__kind": "shared", "heads__listen": {"hidden": 7, "gradient": "flow"}},
     "feedback+gates": {
         "next_track__kind": "mixed",
         "encoder__feedback": True,

@@ -29,4 +29,9 @@ def causal_example(
         tracks = tracks.masked_fill(unknown[:, :-1] & valid, UNKNOWN)
     feedback = window.strength[:, :-1].masked_fill(~valid, skips.FEEDBACK_HIDDEN)
     offset = position_offset(valid, max_len, generator, position)
-    return Example(SessionBatch(tracks, feedback, valid, {POSITION_OFFSET: offset}), window.tracks[:, 1:], valid)
+    return Example(
+        SessionBatch(tracks, feedback, valid, {POSITION_OFFSET: offset}),
+        window.tracks[:, 1:],
+        valid,
+        window.strength[:, 1:],
+    )

@@ -26,4 +26,6 @@ def cloze_example(
     tracks = window.tracks.masked_fill(masked, MASK).masked_fill(~valid, PAD)
     feedback = window.strength.masked_fill(masked | ~valid, skips.FEEDBACK_HIDDEN)
     offset = position_offset(valid, max_len, generator, position)
-    return Example(SessionBatch(tracks, feedback, valid, {POSITION_OFFSET: offset}), window.tracks, masked)
+    return Example(
+        SessionBatch(tracks, feedback, valid, {POSITION_OFFSET: offset}), window.tracks, masked, window.strength
+    )

@@ -21,6 +21,8 @@ class Example:
     target: Int[Tensor, "B L"]
     """Table row to predict; anything where `targets` is False."""
     targets: Bool[Tensor, "B L"]
+    target_feedback: Int[Tensor, "B L"]
+    """Feedback code of the target; anything where `targets` is False. It is no input."""
     drawn: Mapping[int, Tensor] = field(default_factory=dict)
     """What the recipe's terms drew, by their place in it, where they draw."""
 

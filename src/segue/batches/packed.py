@@ -42,6 +42,8 @@ class Packing:
     """Table row to predict at each input; 0 = none."""
     target_place: Int[Tensor, " T"]
     """Where among `ids` the target's row lies; 0 where there is none."""
+    target_feedback: Int[Tensor, " T"]
+    """Feedback code of the target; hidden where there is none. It is no input."""
     feedback: Int[Tensor, " T"]
     """Feedback code of each input; hidden where it is a target (cloze)."""
     masked: Bool[Tensor, " T"]
@@ -104,6 +106,7 @@ def pack_causal(
         _scattered(position.expand_as(safe), safe, spare)[: shape.size],
         _scattered(windows.tracks[:, 1:], source, spare)[: shape.size],
         _scattered(safe[:, 1:], source, spare)[: shape.size],
+        _scattered(windows.strength[:, 1:], source, spare, skips.FEEDBACK_HIDDEN)[: shape.size],
         _scattered(windows.strength, safe, spare, skips.FEEDBACK_HIDDEN)[: shape.size],
         torch.zeros(shape.size, dtype=torch.bool, device=index.device)
         if unknown is None
@@ -138,6 +141,7 @@ def pack_cloze(
         _scattered(position.expand_as(safe), safe, spare),
         _scattered(windows.tracks * hidden, safe, spare),
         _scattered(safe * hidden, safe, spare),
+        _scattered(windows.strength.masked_fill(~hidden, skips.FEEDBACK_HIDDEN), safe, spare, skips.FEEDBACK_HIDDEN),
         _scattered(windows.strength.masked_fill(hidden, skips.FEEDBACK_HIDDEN), safe, spare, skips.FEEDBACK_HIDDEN),
         _scattered(hidden, safe, spare),
         start.int(),

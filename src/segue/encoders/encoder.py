@@ -46,6 +46,8 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.num_tracks, self.width, self.max_len = num_tracks, width, max_len
         self.table = nn.Embedding(num_tracks + NUM_SPECIALS, width, padding_idx=0, sparse=sparse)
+        self.heads = nn.ModuleDict()
+        """What is trained on top of the states, by name: none unless somebody adds it."""
         self._batch_rows: BatchRows | None = None
 
     @abstractmethod

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from segue.objectives.packed import Negatives, Targets
+from segue.objectives.packed import Known, Negatives, Targets
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 NOTHING = tl.constexpr(-1e30)
@@ -113,9 +113,12 @@ def _of_rows(x, w, target, ids, correction, whole, missing, factor, out, tokens,
 
 
 @triton.jit
-def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, missing, tokens, width: tl.constexpr,
-              bt: tl.constexpr):  # fmt: skip
-    """Store each target's loss, log2 of its softmax's denominator, and what its own share lacks of 1."""
+def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, missing, of_target, of_all, of_gate,
+              tokens, width: tl.constexpr, bt: tl.constexpr, known: tl.constexpr):  # fmt: skip
+    """Store each target's loss, log2 of its softmax's denominator, and what its own share lacks of 1.
+
+    Where masses are known, what it lacks of its part of (own + known), and the gradient in their gate.
+    """
     t = tl.program_id(0) * bt + tl.arange(0, bt)
     c = tl.arange(0, width)
     inside = t < tokens
@@ -126,6 +129,14 @@ def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, m
     own = tl.sum(state * row, 1) * LOG2_E
     peak = own
     total = tl.full((bt,), 1.0, tl.float32)
+    top = own
+    if known:
+        mass = tl.load(of_target + t, mask=inside, other=NOTHING) * LOG2_E
+        beside = tl.load(of_all + t, mask=inside, other=NOTHING) * LOG2_E
+        peak = tl.maximum(own, beside)
+        total = tl.exp2(own - peak) + tl.exp2(beside - peak)
+        best = tl.maximum(own, mass)
+        top = best + tl.log2(tl.exp2(own - best) + tl.exp2(mass - best))
     for split in range(splits):
         other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
         part = tl.load(sums + split * tokens + t, mask=inside, other=0.0)
@@ -139,7 +150,11 @@ def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, m
         other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
         part = tl.load(sums + split * tokens + t, mask=inside, other=0.0)
         others += part * tl.exp2(other - log_whole)
-    tl.store(losses + t, tl.where(real, (log_whole - own) / LOG2_E, 0.0), mask=inside)
+    if known:
+        others = tl.exp2(own - top) - tl.exp2(own - log_whole)
+        gate = tl.exp2(beside - log_whole) - tl.exp2(mass - top)
+        tl.store(of_gate + t, tl.where(real, gate, 0.0), mask=inside)
+    tl.store(losses + t, tl.where(real, (log_whole - top) / LOG2_E, 0.0), mask=inside)
     tl.store(whole + t, log_whole, mask=inside)
     tl.store(missing + t, tl.where(real, others, 0.0), mask=inside)
 
@@ -190,8 +205,9 @@ class PackedSoftmax:
         self._tiles, self._least, self._dtype = tiles or Tiles(), least, dtype
 
     def __call__(
-        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0,
+        known: Known | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the mean loss over the targets (0 without any), and its gradients in states and negatives.
 
         Args:
@@ -201,6 +217,7 @@ class PackedSoftmax:
             into: float32 [P, D]; the gradients in the targets' rows are added to it. The full softmax leaves it
                 alone: they are in the gradient of the negatives.
             scale: of the gradients.
+            known: a distribution mixed in; its gradient is written.
         """
         work = _Work(self._tiles, self._least, states.to(self._dtype), negatives.rows.to(self._dtype), targets.ids,
                      negatives)  # fmt: skip
@@ -210,8 +227,11 @@ class PackedSoftmax:
         losses, whole, missing = (states.new_empty(tokens) for _ in range(3))
         grid, shape = (triton.cdiv(tokens, 16),), {"width": width, "bt": 16, "num_warps": 4}
         peaks, sums = work.log_sums()
+        masses = (losses, losses, losses) if known is None else (known.target, known.whole, known.gradient)
         _surprise[grid](states, targets.rows, targets.place, targets.ids, peaks, sums, len(peaks), losses, whole,
-                        missing, tokens, **shape)  # fmt: skip
+                        missing, *masses, tokens, known=known is not None, **shape)  # fmt: skip
+        if known is not None:
+            known.gradient.mul_(share)
         parts = work.of_states(whole)
         of_states = torch.empty_like(states)
         _finish[grid](states, targets.rows, targets.place, targets.ids, missing, share, parts, len(parts), of_states,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segue.objectives.contrast import NORM_FLOOR
-from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.objectives.packed import Gradients, Known, Negatives, Sessions, Targets
 from segue.objectives.roles import roles
 
 _CELLS: Final = 1 << 20
@@ -33,8 +33,9 @@ class BlockedSoftmax:
         self._dtype = torch.bfloat16 if bf16 else torch.float32
 
     def __call__(
-        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0,
+        known: Known | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the mean loss over the targets (0 without any), and its gradients in states and negatives.
 
         Args:
@@ -44,6 +45,7 @@ class BlockedSoftmax:
             into: float32 [P, D]; the gradients in the targets' rows are added to it. The full softmax leaves it
                 alone: they are in the gradient of the negatives.
             scale: of the gradients.
+            known: a distribution mixed in; its gradient is written.
         """
         real = torch.nonzero(targets.ids)[:, 0]
         count = max(len(real), 1)
@@ -57,17 +59,28 @@ class BlockedSoftmax:
         rows = targets.rows.index_select(0, place)
         # nothing is lost to the others where a target has all there is, and so where there is no target
         own = torch.where(ids > 0, (x * rows).sum(1), _EVERYTHING)
+        rest = top = own
+        if known is not None:
+            masses = [mass if not few else mass.index_select(0, real) for mass in (known.target, known.whole)]
+            top, rest = torch.logaddexp(own, masses[0]), torch.logaddexp(own, masses[1])
         w, share = negatives.rows.to(self._dtype), scale / count
         gradient = negatives.gradient
         gradient = torch.zeros(w.shape) if gradient is None else gradient.zero_()
         blocks = _Blocks(x.to(self._dtype), w, ids, negatives, share)
         if len(w) <= _WIDE:
-            others, of_x = blocks.at_once(own, gradient)
+            others, of_x = blocks.at_once(rest, gradient)
         else:
             others = blocks.log_sums()
-            of_x = blocks.gradients(torch.logaddexp(others, own), gradient)
-        losses = torch.nn.functional.softplus(others - own)
-        pull = torch.sigmoid(others - own)[:, None] * share
+            of_x = blocks.gradients(torch.logaddexp(others, rest), gradient)
+        losses = torch.nn.functional.softplus(others - rest)
+        pull = torch.sigmoid(others - own)
+        if known is not None:
+            whole = torch.logaddexp(others, rest)
+            losses = losses + (rest - top)
+            pull = torch.exp(own - top) - torch.exp(own - whole)
+            of_gate = (torch.exp(masses[1] - whole) - torch.exp(masses[0] - top)).masked_fill_(ids == 0, 0.0) * share
+            known.gradient.copy_(torch.zeros_like(known.target).index_add_(0, real, of_gate) if few else of_gate)
+        pull = pull[:, None] * share
         of_x.addcmul_(pull, rows, value=-1.0)
         of_targets = (pull * x).neg_()
         if isinstance(negatives.ids, int):
@@ -105,8 +118,11 @@ class _Blocks:
             into[columns] += shares.T @ self._x[rows]
         return result
 
-    def at_once(self, own: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log sums and gradients in the states of few negatives, whose scores are made only once."""
+    def at_once(self, rest: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log sums and gradients in the states of few negatives, whose scores are made only once.
+
+        `rest`: log of all that they share with.
+        """
         others, result = torch.empty(len(self._x)), torch.empty(self._x.shape)
         columns = slice(0, len(self._w))
         for begin in range(0, len(self._x), self._tall):
@@ -115,7 +131,7 @@ class _Blocks:
             shares = scores.softmax(1)  # among the negatives alone
             log_sum = _log_sum(scores, shares)
             others[rows] = log_sum
-            scale = torch.sigmoid(log_sum - own[rows]).mul_(self._share)[:, None]
+            scale = torch.sigmoid(log_sum - rest[rows]).mul_(self._share)[:, None]
             result[rows] = (shares @ self._w).float().mul_(scale)
             into += (shares.T @ (self._x[rows] * scale).to(self._x.dtype)).float()
         return others, result

@@ -38,6 +38,21 @@ class Negatives:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A distribution known beforehand, mixed into the softmax: exp(h) p(track), with one gate h a target.
+
+    The loss of a target is then log(sum of exp(score) + exp(whole)) - log(exp(own score) + exp(target)).
+    """
+
+    target: Tensor
+    """float32 [T], h + log p of the target; at most -1e30 where it gives none."""
+    whole: Tensor
+    """float32 [T], h + log of all that it gives; at most -1e30 where it gives none."""
+    gradient: Tensor
+    """float32 [T], where the gradient in h is written."""
+
+
+@dataclass(frozen=True)
 class Sessions:
     """Which rows belong to which session, and how they were heard; W positions a session."""
 

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from segue.batches.negatives import NEXT_TRACK
+from segue.batches.negatives import NEXT_TRACK, Full
 from segue.batches.split import DataConfig
 from segue.config import build, build_kind, nearest
 from segue.encoders import ENCODERS
+from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
 from segue.errors import InputError
+from segue.heads import HeadsConfig, ListenConfig, TransitionsConfig
 from segue.recipes.configs import EvaluationConfig, TrainingConfig
 from segue.recipes.terms import TERMS, SkipContrastive
 
 RECIPE_VERSION: Final = 1
+_HEADS: Final[Mapping[str, type[Any]]] = {"listen": ListenConfig, "transitions": TransitionsConfig}
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Recipe:
     """A config of `segue.batches.negatives.NEXT_TRACK`."""
     terms: tuple[SkipContrastive, ...] = ()
     """What is added to next_track: none is S-."""
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    """What is trained on top of the encoder's states."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -37,6 +42,7 @@ class Recipe:
 
     def to_tables(self) -> dict[str, Any]:
         """Return the recipe as TOML tables; `recipe_from_tables` gives an equal recipe back."""
+        heads = {name: head for name, head in asdict(self.heads).items() if head is not None}
         return {
             "recipe_version": self.recipe_version,
             "name": self.name,
@@ -46,6 +52,7 @@ class Recipe:
             "training": asdict(self.training),
             "evaluation": asdict(self.evaluation),
             "terms": [_kind_table(TERMS, term) for term in self.terms],
+            **({"heads": heads} if heads else {}),
         }
 
 
@@ -80,11 +87,40 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
         terms=tuple(
             build_kind(TERMS, _as_table(t, f"{where}: terms.{i}"), f"{where}: terms.{i}") for i, t in enumerate(terms)
         ),
+        heads=_heads(_table(tables, "heads", where), where),
         training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
         evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
     )
     _check_terms(recipe, where)
+    _check_heads(recipe, where)
     return recipe
+
+
+def _heads(table: Mapping[str, Any], where: str) -> HeadsConfig:
+    """Return the heads that have a table; true stands for one with all defaults, false for none."""
+    made = {}
+    for name, value in table.items():
+        if name not in _HEADS:
+            raise InputError(f"{where}: unknown key heads.{name}{nearest(name, _HEADS)}")
+        if value is not False:
+            values = _as_table({} if value is True else value, f"{where}: heads.{name}")
+            made[name] = build(_HEADS[name], values, f"{where}: heads.{name}")
+    return HeadsConfig(**made)
+
+
+def _check_heads(recipe: Recipe, where: str) -> None:
+    if recipe.heads.transitions is None:
+        return
+    if not isinstance(recipe.encoder, CausalConfig):
+        raise InputError(
+            f"{where}: heads.transitions mixes in what followed the last track, and only encoder.kind = 'causal' "
+            "predicts each track from the one before it: leave it out"
+        )
+    if not (isinstance(recipe.next_track, Full) or getattr(recipe.next_track, "log_q", False)):
+        raise InputError(
+            f"{where}: heads.transitions is a share of the softmax over all tracks, so negatives must be corrected for "
+            "how often they are drawn: next_track.kind = 'mixed' or 'shared' with log_q = true, or 'full'"
+        )
 
 
 def _check_terms(recipe: Recipe, where: str) -> None:

@@ -21,6 +21,7 @@ from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
 from segue.objectives.roles import Heard
 from segue.objectives.variants import Drawn, varied_skip_loss
 from segue.recipes import Recipe, SkipContrastive
+from segue.training.heads import LISTEN_PART, Predicted, known_masses, listen_loss
 from segue.training.terms import variant_of
 
 NEXT_TRACK_PART: Final = "next_track"
@@ -38,11 +39,32 @@ class Scene:
     negatives: kinds.Drawn
     """What `DRAWS` drew for it."""
 
+    @property
+    def predicted(self) -> Predicted:
+        """Every position of the batch, padding included."""
+        example, window = self.example, self.window
+        last = window.tracks[:, : example.target.shape[1]]
+        target = example.target * example.targets
+        states = self.states.flatten(0, 1)
+        return Predicted(states, last.flatten(), target.flatten(), example.target_feedback.flatten())
+
+    @property
+    def known(self) -> tuple[Tensor, Tensor] | None:
+        """What transitions add to the softmax, [B, L] each."""
+        masses, shape = known_masses(self.encoder, self.predicted), self.example.target.shape
+        return None if masses is None else (masses[0].view(shape), masses[1].view(shape))
+
 
 def part_names(recipe: Recipe) -> list[str]:
     """Return the names of the parts of a recipe's loss, in order."""
     terms = ["skip_contrastive" if i == 0 else f"skip_contrastive_{i}" for i in range(len(recipe.terms))]
-    return [NEXT_TRACK_PART, *terms]
+    return [NEXT_TRACK_PART, *terms, *([LISTEN_PART] if recipe.heads.listen is not None else [])]
+
+
+def part_weights(recipe: Recipe) -> list[float]:
+    """Return the weights of the parts of a recipe's loss, in order."""
+    heads = [] if recipe.heads.listen is None else [recipe.heads.listen.weight]
+    return [recipe.next_track.weight, *(term.weight for term in recipe.terms), *heads]
 
 
 def make_example(encoder: Encoder, recipe: Recipe, window: Window, generator: torch.Generator) -> Example:
@@ -81,11 +103,13 @@ def loss_parts(
     with torch.autocast(window.tracks.device.type, dtype=torch.bfloat16, enabled=bf16):
         states = encoder(example.batch)
     scene = Scene(encoder, window, example, states.float(), negatives)
-    next_track = NEXT_TRACK_LOSS[type(recipe.next_track)](scene)
-    losses = [(recipe.next_track.weight, next_track)]
+    losses = [NEXT_TRACK_LOSS[type(recipe.next_track)](scene)]
     for i, term in enumerate(recipe.terms):
-        losses.append((term.weight, contrastive(scene, term, recipe.data.skip_at_least, example.drawn.get(i))))
-    return dict(zip(part_names(recipe), losses, strict=True))
+        losses.append(contrastive(scene, term, recipe.data.skip_at_least, example.drawn.get(i)))
+    if recipe.heads.listen is not None:
+        rows = encoder.rows(example.target * example.targets).flatten(0, 1)
+        losses.append(listen_loss(encoder, scene.predicted, rows, recipe.data.skip_at_least))
+    return dict(zip(part_names(recipe), zip(part_weights(recipe), losses, strict=True), strict=True))
 
 
 def total(parts: Mapping[str, tuple[float, Tensor]]) -> Tensor:
@@ -133,12 +157,16 @@ def _shared(scene: Scene) -> Tensor:
     ids, rows = scene.negatives.ids, scene.encoder.rows
     collisions = ids == target[:, :, None]
     real = torch.ones_like(target, dtype=torch.bool)
-    return sampled_softmax_loss(states, rows(target), rows(ids), collisions, real, scene.negatives.correction)
+    known = scene.known
+    if known is not None:
+        known = known[0][example.targets][None], known[1][example.targets][None]
+    return sampled_softmax_loss(states, rows(target), rows(ids), collisions, real, scene.negatives.correction, known)
 
 
 def _full(scene: Scene) -> Tensor:
     example = scene.example
-    return full_softmax_loss(scene.states, scene.encoder.table.weight, example.target, example.targets)
+    weight = scene.encoder.table.weight
+    return full_softmax_loss(scene.states, weight, example.target, example.targets, known=scene.known)
 
 
 def _draw_per_session(config: kinds.PerSession, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:

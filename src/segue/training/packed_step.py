@@ -16,10 +16,12 @@ from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
 from segue.encoders.encoder import Encoder
 from segue.encoders.transformer import TransformerEncoder
-from segue.objectives.packed import Gradients, Negatives, Sessions, SkipTerm, Targets
+from segue.objectives.packed import Gradients, Known, Negatives, Sessions, SkipTerm, Targets
 from segue.recipes import Recipe
 from segue.store import MASK, UNKNOWN
+from segue.training.loss import part_weights
 from segue.training.optimisers import Optimisers
+from segue.training.packed_heads import Beside
 from segue.training.terms import TermDrawing, objective_of, packed_terms
 
 
@@ -51,8 +53,9 @@ class Softmax(Protocol):
     """The next-track softmax and its gradients."""
 
     def __call__(
-        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, states: Tensor, targets: Targets, negatives: Negatives, into: Tensor, scale: float = 1.0,
+        known: Known | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the mean loss, and its gradients in states and negatives; those of the targets go `into`."""
 
 
@@ -109,7 +112,7 @@ class PackedStep(ABC):
         self.longest = self.width - (not self.encoder.masked)
         """Most inputs of a session."""
         self._num_uniform, self._num_batch = num_shared(recipe.next_track)
-        weights = [recipe.next_track.weight, *(term.weight for term in recipe.terms)]
+        weights = part_weights(recipe)
         self._shares = [weight / sum(weights) for weight in weights]
         self._share = torch.tensor(self._shares, device=data.tracks.device)
         self._drawing = TermDrawing(recipe, data, masked=self.encoder.masked)
@@ -148,9 +151,9 @@ class PackedStep(ABC):
         values = self.parts.table.look_up(ids)
         rows, mask = values[:size].requires_grad_(), values[inputs : inputs + 1].requires_grad_()
         states = self.encode(rows, mask, packing)
-        losses, of_states, of_values = self._objectives(states.detach(), values, packing, ids[inputs + 1 :], sessions)
         for parameter in self.training.optimisers.parameters:
             parameter.grad = None
+        losses, of_states, of_values = self._objectives(states.detach(), values, packing, ids[inputs + 1 :], sessions)
         states.backward(of_states)  # type: ignore[no-untyped-call]
         assert rows.grad is not None, "every state depends on its row"
         of_values[:size] += rows.grad
@@ -195,11 +198,13 @@ class PackedStep(ABC):
             log_q = self.training.log_q
             correction = None if log_q is None else log_q.index_select(0, negatives)
             compared = replace(compared, gradient=of_values[inputs + 1 :], correction=correction)
-        loss, of_states, _ = self.parts.softmax(states, targets, compared, of_values, self._shares[0])
+        heads = Beside(self.encoder, states, packing, config)
+        loss, of_states, _ = self.parts.softmax(states, targets, compared, of_values, self._shares[0], heads.known)
         losses, into = [loss], Gradients(of_values, of_states)
-        for part, term, make, told in zip(self._shares[1:], config.terms, self._terms, sessions, strict=True):
+        for part, term, make, told in zip(self._shares[1:], config.terms, self._terms, sessions, strict=False):
             context = None if term.context == "track" else states
             losses.append(make(values, context, told, term.temperature, into, part))
+        losses += heads.backward(values, into, self._shares[-1])
         return [torch.stack(losses) @ self._share, *losses], of_states, of_values
 
     def _update(self, ids: Tensor, of_values: Tensor) -> None:

@@ -21,6 +21,7 @@ from segue.recipes import Recipe
 from segue.store import Store
 from segue.training import cpu_step, packed_step
 from segue.training.correction import corrections
+from segue.training.heads import attach_heads
 from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total, with_targets
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Training
@@ -46,6 +47,7 @@ class Trainer:
         encoder = build_encoder(
             recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=sparse, generator=generator
         )
+        attach_heads(encoder, recipe, store, split, generator)
         self.encoder: Encoder = encoder.to(device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)

@@ -1,0 +1,208 @@
+"""What heads know of training rows, and what they make of it, against sums written out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segue.batches.counts import training_counts
+from segue.batches.split import DataConfig, split_store
+from segue.errors import InputError
+from segue.heads import Counts, HeadsConfig, ListenConfig, ListenHead, TransitionsConfig, TransitionsHead, build_heads
+from segue.heads.listen import Heard
+from segue.objectives.next_track import mixed_loss
+from segue.recipes import load_recipe
+from segue.store import Store
+from stores import tiny_store
+
+TRACKS = 9
+ROWS = TRACKS + 3
+
+
+def counted(sessions: list[list[tuple[int, int]]]) -> Counts:
+    """Return the counts of training sessions of (row, strength), by loops."""
+    plays, listens, followed = (torch.zeros(ROWS, dtype=torch.int32) for _ in range(3))
+    times: dict[int, int] = {}
+    for session in sessions:
+        for row, strength in session:
+            plays[row] += strength <= 3
+            listens[row] += strength < 2
+        for (before, _), (after, _) in itertools.pairwise(session):
+            followed[before] += 1
+            times[before * ROWS + after] = times.get(before * ROWS + after, 0) + 1
+    pairs = sorted(times)
+    held = torch.tensor(pairs), torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
+    return Counts(plays, listens, followed, *held)
+
+
+SESSIONS = [
+    [(3, 0), (4, 3), (5, 1), (3, 0)],
+    [(3, 2), (4, 0), (4, 255), (6, 3)],
+    [(7, 0), (3, 1), (4, 0), (5, 2), (8, 3), (3, 3)],
+]
+
+
+def test_counts_are_those_of_the_training_parts(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, DataConfig(skip_share=0.2))
+    hidden = set(split.hidden.tolist())
+    sessions = []
+    for begin, end in zip(split.train_begin, split.train_end, strict=True):
+        rows = range(int(begin), int(end))
+        sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
+    assert hidden
+    size, found = store.num_tracks + 3, training_counts(store, split, 2)
+    plays, listens, followed = (np.zeros(size, np.int64) for _ in range(3))
+    times: dict[int, int] = {}
+    for session in sessions:
+        for row, strength in session:
+            plays[row] += strength <= 3
+            listens[row] += strength < 2
+        for (before, _), (after, _) in itertools.pairwise(session):
+            followed[before] += 1
+            times[before * size + after] = times.get(before * size + after, 0) + 1
+    for mine, other in zip(astuple(found), (plays, listens, followed, sorted(times)), strict=False):
+        assert np.array_equal(mine, other)
+    assert found.times.tolist() == [times[pair] for pair in sorted(times)]
+
+
+def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, DataConfig())
+    before = training_counts(store, split, 2)
+    held = np.concatenate([split.cases["test"].target, split.cases["validation"].target])
+
+    class Changed(Store):
+        @property
+        def tracks(self):  # type: ignore[no-untyped-def, override]
+            changed = np.array(super().tracks)
+            changed[held] = 3
+            return changed
+
+    after = training_counts(Changed(tmp_path / "store"), split, 2)
+    for mine, other in zip(astuple(before), astuple(after), strict=True):
+        assert np.array_equal(mine, other)
+
+
+def opened(head: TransitionsHead, state: torch.Tensor, followed: int) -> float:
+    return float((head.gate(state)[0] + head.reliability * math.log1p(followed)).detach())
+
+
+def make(config: HeadsConfig, width: int = 6) -> dict[str, torch.nn.Module]:
+    heads = build_heads(config, width, TRACKS, counted(SESSIONS), torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for head in heads.values():
+            for parameter in head.parameters():
+                parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return heads
+
+
+def test_a_transition_is_counted_without_itself() -> None:
+    head = make(HeadsConfig(transitions=TransitionsConfig()))["transitions"]
+    assert isinstance(head, TransitionsHead)
+    # 3 is followed three times, by 4 each time; 4 by 5 (twice), 4, 6 ... ; 7 once; a position without target
+    last, target = torch.tensor([3, 4, 4, 7, 3]), torch.tensor([4, 5, 6, 3, 0])
+    states = torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
+    mass = head.mass(states, last, target)
+    assert mass.whole[0].item() == pytest.approx(opened(head, states[0], 2), rel=1e-5)
+    assert mass.target[0].item() == pytest.approx(opened(head, states[0], 2), rel=1e-5)  # 2 of the 2 others
+    assert mass.target[1].item() == pytest.approx(opened(head, states[1], 3) + math.log(1 / 3), rel=1e-5)
+    assert mass.target[2] == -1e30  # nobody else made it
+    assert mass.whole[2].item() == pytest.approx(opened(head, states[2], 3), rel=1e-5)
+    assert (mass.target[3:] == -1e30).all()  # 7 was followed by nobody else; no target
+    assert (mass.whole[3:] == -1e30).all()
+
+
+def test_what_followed_is_listed_with_its_share() -> None:
+    head = make(HeadsConfig(transitions=TransitionsConfig()))["transitions"]
+    assert isinstance(head, TransitionsHead)
+    states = torch.randn(4, 6, generator=torch.Generator().manual_seed(2))
+    session, track, mass = head.following(states, torch.tensor([4, 6, 0, 3]))
+    assert list(zip(session.tolist(), track.tolist(), strict=True)) == [(0, 4), (0, 5), (0, 6), (3, 4)]
+    expected = [opened(head, states[0], 4) + math.log(share) for share in (1 / 4, 2 / 4, 1 / 4)]
+    expected.append(opened(head, states[3], 3))
+    assert mass.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mixture_is_one_of_distributions() -> None:
+    """The mass of every track, target by target, adds up to 1."""
+    scores, gate = torch.tensor([0.3, -1.0, 2.0, 0.1]), torch.tensor(0.7)
+    share = torch.tensor([0.5, 0.0, 0.25, 0.25])
+    total = 0.0
+    for own in range(4):
+        others = torch.logsumexp(scores[torch.arange(4) != own], 0)
+        known = gate + torch.log(share[own].clamp(min=1e-30)), gate
+        total += math.exp(-float(mixed_loss(scores[own], others, known)))
+    assert total == pytest.approx(1.0, abs=1e-5)
+
+
+def test_p_listen_is_foretold_without_the_play_itself() -> None:
+    head = make(HeadsConfig(listen=ListenConfig(hidden=4)))["listen"]
+    assert isinstance(head, ListenHead)
+    generator = torch.Generator().manual_seed(3)
+    states, table = torch.randn(4, 6, generator=generator), torch.randn(ROWS, 6, generator=generator)
+    tracks = torch.tensor([3, 4, 4, 0])
+    heard = Heard(torch.tensor([True, False, False, False]), torch.tensor([False, True, False, False]))
+    counts, losses = counted(SESSIONS), []
+    for i in (0, 1):  # the third one's feedback is unknown, the fourth is no target
+        track, listened = int(tracks[i]), bool(heard.listened[i])
+        plays, listens = int(counts.plays[track]) - 1, int(counts.listens[track]) - listened
+        rate = (listens + 2.5) / (plays + 5)
+        asked = head.ask(torch.nn.functional.gelu(head.hidden(states[i])))
+        logit = float((asked[:-1] @ table[track] + asked[-1] + head.trust * math.log(rate / (1 - rate))).detach())
+        losses.append(math.log1p(math.exp(-logit if listened else logit)))
+    assert head.loss(states, table[tracks], tracks, heard).item() == pytest.approx(sum(losses) / 2, rel=1e-4)
+    nothing = Heard(torch.zeros(4, dtype=torch.bool), torch.zeros(4, dtype=torch.bool))
+    assert head.loss(states, table[tracks], tracks, nothing).item() == 0.0
+
+
+@pytest.mark.parametrize("gradient", ["stop", "flow"])
+def test_the_head_moves_states_only_where_it_may(gradient: str) -> None:
+    head = make(HeadsConfig(listen=ListenConfig(hidden=4, gradient=gradient)))["listen"]  # type: ignore[arg-type]
+    assert isinstance(head, ListenHead)
+    states, rows = (torch.randn(2, 6).requires_grad_() for _ in range(2))
+    heard = Heard(torch.tensor([True, False]), torch.tensor([False, True]))
+    head.loss(states, rows, torch.tensor([3, 4]), heard).backward()
+    assert (states.grad is not None) == (rows.grad is not None) == (gradient == "flow")
+    assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_logits_are_those_of_the_loss() -> None:
+    head = make(HeadsConfig(listen=ListenConfig(hidden=4)))["listen"]
+    assert isinstance(head, ListenHead)
+    states, table = torch.randn(2, 6), torch.randn(ROWS, 6)
+    tracks = torch.tensor([[3, 4, 8], [5, 5, 3]])
+    found = head.logits(states, table[tracks], tracks)
+    for i in range(2):
+        asked = head.asked(states[i])
+        for j in range(3):
+            expected = asked.direction @ table[tracks[i, j]] + asked.level + head.offset(tracks[i, j])
+            torch.testing.assert_close(found[i, j], expected)
+
+
+def test_a_head_is_named_switched_and_refused() -> None:
+    plain = load_recipe("paper-causal-s-minus")
+    assert plain.heads == HeadsConfig()
+    assert "heads" not in plain.to_tables()
+    mixed = {"next_track.kind": "mixed", "heads.transitions": True, "heads.listen.weight": 0.5}
+    recipe = load_recipe("paper-causal-s-minus", mixed)
+    assert recipe.heads == HeadsConfig(ListenConfig(weight=0.5), TransitionsConfig())
+    off = load_recipe("paper-causal-s-minus", mixed | {"heads.listen": False})
+    assert off.heads == replace(recipe.heads, listen=None)
+    for wrong, said in (
+        ({"heads.lisen": True}, "did you mean 'listen'"),
+        ({"heads.transitions": True}, "log_q = true"),
+        ({"heads.listen": {"weight": 0.0}}, "above 0"),
+        ({"heads.listen": {"gradient": "halt"}}, "stop"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_recipe("paper-causal-s-minus", wrong)
+    with pytest.raises(InputError, match="heads.transitions mixes"):
+        load_recipe("paper-cloze-s-minus", {"next_track.kind": "full", "heads.transitions": True})
