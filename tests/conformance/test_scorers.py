@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from segue.batches.counts import training_counts
 from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.encoders import build_encoder
 from segue.encoders.causal import CausalConfig
+from segue.heads import Counts, HeadsConfig, ListenConfig, TransitionsConfig, build_heads
 from segue.ranking import ModelScorer, Scorer, dense_standing, fit_baselines, top_k
 from segue.session_batch import SessionBatch
 from segue.store import Store
 from stores import tiny_store
 
-NAMES = ("model", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+NAMES = ("model", "transitions", "listen", "both", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+
+
+LISTEN, TRANSITIONS = ListenConfig(hidden=8), TransitionsConfig()
+HEADS = {
+    "transitions": HeadsConfig(transitions=TRANSITIONS),
+    "listen": HeadsConfig(LISTEN),
+    "both": HeadsConfig(LISTEN, TRANSITIONS),
+}
+
+
+def with_heads(store: Store, split: Split, heads: HeadsConfig) -> ModelScorer:
+    """Return a model with heads that say something, and whose scores tie: its states are coarse."""
+    generator = torch.Generator().manual_seed(1)
+    encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
+    counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+    encoder.heads.update(build_heads(heads, 16, store.num_tracks, counts, generator))
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.copy_((parameter + 0.3 * torch.randn(parameter.shape, generator=generator)).round(decimals=1))
+        encoder.table.weight[7:11] = encoder.table.weight[6]
+    return ModelScorer(encoder, split.candidates, 0.0 if heads.listen is None else 1.5)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +50,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, dict[
     split = split_store(store, DataConfig(vocabulary="training"))
     generator = torch.Generator().manual_seed(0)
     encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
-    scorers = [ModelScorer(encoder, split.candidates), *fit_baselines(store, split)]
+    scorers = {scorer.name: scorer for scorer in [ModelScorer(encoder, split.candidates), *fit_baselines(store, split)]}
+    for name, heads in HEADS.items():
+        scorers[name] = with_heads(store, split, heads)
     data = SessionData.load(store, split, "cpu")
     batch = data.context_batch(split.cases["test"], np.arange(12), 20)
-    return store, split, {scorer.name: scorer for scorer in scorers}, batch
+    return store, split, scorers, batch
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,7 @@ from segue.ranking import candidate_table
 from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.dots import all_dots, dots
 from segue.ranking.scan import stand
+from segue.ranking.scores import DotScores
 from segue.ranking.shared_order import SharedOrder
 from segue.ranking.standing import dense_standing
 
@@ -48,7 +49,7 @@ def naive(weight, state, candidates, tracks, k):
 
 
 def check(weight, state, candidates, tracks, k=5):
-    found = stand(CandidateTable(weight, candidates), state, tracks, k)
+    found = stand(DotScores(CandidateTable(weight, candidates), state), tracks, k)
     above, equal, best = naive(weight, state, candidates, tracks, k)
     assert found.above.tolist() == above
     assert found.equal.tolist() == equal

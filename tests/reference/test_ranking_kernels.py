@@ -21,6 +21,7 @@ from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.device import Kernels
 from segue.ranking.dots import all_dots, plain_dots
 from segue.ranking.scan import plain_count, stand
+from segue.ranking.scores import DotScores
 from segue.ranking.standing import dense_standing
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -74,7 +75,7 @@ def test_standing(monkeypatch: pytest.MonkeyPatch, broken: bool) -> None:
     candidates = candidates[candidates % 5 > 0]
     tracks = candidates[torch.randint(len(candidates), (5, 2), generator=torch.Generator().manual_seed(3)).to(DEVICE)]
     monkeypatch.setattr(scan, "kernels", lambda device: Kernels(ranking.dots, ranking.count))
-    found = stand(CandidateTable(weight, candidates), state, tracks, 7)
+    found = stand(DotScores(CandidateTable(weight, candidates), state), tracks, 7)
     wanted = dense_standing(all_dots(weight, state), candidates, tracks, 7)
     assert found.above.tolist() == wanted.above.tolist()
     assert found.equal.tolist() == wanted.equal.tolist()

@@ -204,5 +204,5 @@ def test_a_head_is_named_switched_and_refused() -> None:
     ):
         with pytest.raises(InputError, match=said):
             load_recipe("paper-causal-s-minus", wrong)
-    with pytest.raises(InputError, match="heads.transitions mixes"):
+    with pytest.raises(InputError, match="transitions mixes"):
         load_recipe("paper-cloze-s-minus", {"next_track.kind": "full", "heads.transitions": True})

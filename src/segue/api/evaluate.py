@@ -11,10 +11,20 @@ from segue.checkpoint import load_run
 from segue.checkpoint.loading import LoadedRun
 from segue.config import nearest
 from segue.errors import InputError
-from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Row, Table, assembled, make_scene, scorer_rows
+from segue.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Protocol,
+    Row,
+    Table,
+    assembled,
+    head_predictions,
+    make_scene,
+    scorer_rows,
+)
 from segue.files import write_json
 from segue.progress import Progress, silent
-from segue.ranking import ModelScorer, Scorer, fit_baselines
+from segue.ranking import Scorer, fit_baselines, model_scorers
 from segue.recipes import EvaluationConfig
 from segue.store import Store
 from segue.training.device import choose_device
@@ -90,12 +100,13 @@ class Evaluator:
         if trained_on is not None and trained_on != self._store.manifest.fingerprint:
             raise InputError(f"{run} was trained on another store than {self._store.path}; evaluate it on its own")
         ground = self._ground(loaded)
-        model = ModelScorer(loaded.encoder.to(self._device), ground.split.candidates)
+        encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
+        models = model_scorers(encoder, candidates, loaded.listen_weight)
         rows = list[Row]()
         for each in ASKED[protocol]:
-            rows += scorer_rows(ground.table, [model], "model", each, progress)
+            rows += scorer_rows(ground.table, models, "model", each, progress)
             rows += ground.baseline_rows(each, progress) if baselines else []
-        return assembled(ground.table, rows, {})
+        return assembled(ground.table, rows, head_predictions(ground.table.scene, models))
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
         key = loaded.recipe.data, loaded.recipe.evaluation

@@ -31,7 +31,7 @@ class Recommender:
 
     def __init__(self, run: LoadedRun) -> None:
         self._run = run
-        self._scorer = ModelScorer(run.encoder, run.candidates)
+        self._scorer = ModelScorer(run.encoder, run.candidates, run.listen_weight)
         self._candidate = np.zeros(run.encoder.table.num_embeddings, dtype=np.bool_)
         self._candidate[run.candidates] = True
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from segue.checkpoint import RunFolder
 from segue.errors import InputError
-from segue.evaluation import validating
+from segue.evaluation import settle_listen_weight, validating
 from segue.progress import Progress, silent
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
 from segue.training import FitOptions, FitResult, Stop, fit
+from segue.training.device import choose_device
 
 DEFAULT_RECIPE: Final = "paper-causal-s-plus-track"
 
@@ -51,7 +52,9 @@ def train(
     resolved = resolve_recipe(recipe, overrides, run if resume else None)
 
     options = FitOptions(device=device, precision=precision, plain=plain, resume=resume, overwrite=overwrite)
-    return fit(opened, run, resolved, options, validating(opened, resolved), progress, stop)
+    result = fit(opened, run, resolved, options, validating(opened, resolved), progress, stop)
+    settle_listen_weight(opened, run, choose_device(device), progress)
+    return result
 
 
 def resolve_recipe(

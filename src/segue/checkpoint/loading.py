@@ -14,6 +14,7 @@ from segue.checkpoint.run_folder import RunFolder
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
 from segue.errors import FormatError
+from segue.heads import Counts, build_heads
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
@@ -36,6 +37,8 @@ class LoadedRun:
     environment: dict[str, Any]
     best: dict[str, Any]
     """Epoch and validation metrics of the best weights."""
+    listen_weight: float = 0.0
+    """lambda, the weight of log P(listen) in the ranking that validation chose; 0 without that head."""
 
 
 def load_run(path: str | Path) -> LoadedRun:
@@ -53,6 +56,8 @@ def load_run(path: str | Path) -> LoadedRun:
     encoder = build_encoder(
         recipe.encoder, vocabulary.num_tracks, recipe.data.max_len, sparse=False, generator=generator
     )
+    nothing = Counts.nothing(vocabulary.num_tracks + NUM_SPECIALS)
+    encoder.heads.update(build_heads(recipe.heads, encoder.width, vocabulary.num_tracks, nothing, generator))
     try:
         encoder.load_state_dict(weights)
     except RuntimeError as error:
@@ -74,6 +79,7 @@ def load_run(path: str | Path) -> LoadedRun:
         artists=_text(run.path / "tracks" / "artist"),
         environment=run.environment(),
         best=best,
+        listen_weight=run.listen_weight(),
     )
 
 

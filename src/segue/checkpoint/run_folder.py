@@ -9,6 +9,7 @@ timings.jsonl          one line an epoch, wall times
 vocabulary/ tracks/    copies of the store's, so that a run recommends without its store
 training_counts.npy    int64 [V + 3], plays of each table row in training
 candidates.npy         int32 [C], table rows that may be ranked
+ranking.json           how heads weigh in the ranking, where validation chose it
 best/weights.safetensors
 last/checkpoint.safetensors    weights, optimiser, generators; a finished run keeps last/weights.safetensors only
 """
@@ -16,6 +17,7 @@ last/checkpoint.safetensors    weights, optimiser, generators; a finished run ke
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +46,7 @@ RUN_VERSION: Final = 1
 MARKER: Final = "run.json"
 WEIGHTS: Final = "weights.safetensors"
 CHECKPOINT: Final = "checkpoint.safetensors"
+RANKING: Final = "ranking.json"
 
 
 class RunFolder:
@@ -125,6 +128,27 @@ class RunFolder:
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace `state.json`."""
         write_json(self.path / "state.json", dict(state))
+
+    def ranking(self) -> dict[str, Any] | None:
+        """Return `ranking.json`, at least listen_weight; None where nothing was chosen."""
+        if not (self.path / RANKING).is_file():
+            return None
+        return read_json_object(self.path / RANKING, "listen_weight")
+
+    def save_ranking(self, document: Mapping[str, Any]) -> None:
+        """Replace `ranking.json`."""
+        write_json(self.path / RANKING, dict(document))
+
+    def listen_weight(self) -> float:
+        """Return lambda, the weight of log P(listen) in the ranking; 0 where none was chosen.
+
+        Raises:
+            FormatError: it is no number of 0 or more.
+        """
+        weight = (self.ranking() or {"listen_weight": 0.0})["listen_weight"]
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise FormatError(f"{self.path / RANKING}: listen_weight is {weight!r}; train the run again")
+        return float(weight)
 
     def save_weights(
         self, name: Literal["best", "last"], weights: Mapping[str, Tensor], document: Mapping[str, Any]

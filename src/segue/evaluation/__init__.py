@@ -4,6 +4,8 @@ from segue.evaluation.answers import Answers, metric_names, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.contrast import Contrast, Question, contrast, contrasts, holm, t_estimate, t_p_value
 from segue.evaluation.evaluate import assembled, evaluate_scorers, scorer_rows
+from segue.evaluation.listen_weight import settle_listen_weight
+from segue.evaluation.listening import head_predictions
 from segue.evaluation.records import PROTOCOLS, Evaluation, Kind, Protocol, Row, beaten_by, clears_bar
 from segue.evaluation.saved import load_evaluation, save_evaluation
 from segue.evaluation.scene import make_scene
@@ -31,6 +33,7 @@ __all__ = [
     "contrast",
     "contrasts",
     "evaluate_scorers",
+    "head_predictions",
     "holm",
     "load_evaluation",
     "make_scene",
@@ -38,6 +41,7 @@ __all__ = [
     "metric_ratio",
     "save_evaluation",
     "scorer_rows",
+    "settle_listen_weight",
     "t_estimate",
     "t_p_value",
     "validating",

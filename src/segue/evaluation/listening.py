@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -14,11 +15,14 @@ from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import Ratio
 from segue.evaluation.scene import Scene
 from segue.evaluation.strata import position_strata
+from segue.ranking import ModelScorer, Scorer
 
 BINS: Final = 15
 """Equal-width bins of the calibration error (Guo et al. 2017)."""
 PRIOR: Final = (2.5, 5.0)
 """Listens and plays added to a rate (method, section 5: (skips + 2.5) / (plays + 5))."""
+HEAD_BATCH: Final = 512
+"""Contexts asked at a time."""
 FLOOR: Final = 1e-6
 """Probabilities are kept this far from 0 and 1 in the log-loss."""
 Array = NDArray[np.float64]
@@ -83,6 +87,20 @@ def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str,
         head = {"name": name, "targets": int(wanted.sum())}
         rows.append(head | {k: e.to_json() for k, e in found.items()} | {"positions": by_position})
     return rows
+
+
+def head_predictions(scene: Scene, scorers: Sequence[Scorer]) -> dict[str, Array]:
+    """Return P(listen) of each target by the head of each model that has one, [N] by the model's name."""
+    found = {}
+    for scorer in scorers:
+        if isinstance(scorer, ModelScorer) and scorer.foretells and scorer.name == "model":
+            parts = []
+            for index, batch in scene.held.blocks(HEAD_BATCH):
+                own = torch.from_numpy(scene.held.target[index])[:, None].to(scene.held.device)
+                parts.append(torch.sigmoid(scorer.listen_logits(batch, own)[:, 0].double()).cpu().numpy())
+            p = np.concatenate(parts) if parts else np.zeros(0)
+            found[scorer.name] = np.where(np.isin(scene.held.target, scene.split.candidates), p, np.nan)
+    return found
 
 
 def baseline_predictions(scene: Scene) -> dict[str, Array]:

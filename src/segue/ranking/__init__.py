@@ -1,7 +1,7 @@
 """Ranking: the one recommender that evaluation and serving share, and the baselines beside it."""
 
 from segue.ranking.baselines import BASELINE_NAMES, Baseline, fit_baselines
-from segue.ranking.model import ModelScorer
+from segue.ranking.model import ModelScorer, model_scorers
 from segue.ranking.scorer import Scorer
 from segue.ranking.standing import Ranking, Standing, dense_standing
 from segue.ranking.top_k import top_k
@@ -15,5 +15,6 @@ __all__ = [
     "Standing",
     "dense_standing",
     "fit_baselines",
+    "model_scorers",
     "top_k",
 ]

@@ -1,7 +1,8 @@
-"""A trained encoder as a scorer."""
+"""A trained encoder, with its heads, as a scorer."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,36 +12,59 @@ from torch import Tensor
 
 from segue.axes import Float, Int
 from segue.encoders.encoder import Encoder
+from segue.encoders.transformer import last_place
+from segue.heads import ListenHead, TransitionsHead
 from segue.ranking.candidate_table import CandidateTable
-from segue.ranking.dots import all_dots, dots
+from segue.ranking.following import Following, mixed_standing
 from segue.ranking.scan import stand
+from segue.ranking.scores import DotScores, ListenScores, Scores
 from segue.ranking.standing import Standing
 from segue.session_batch import SessionBatch
 
 
-class ModelScorer:
-    """Scores are dot products of the encoder's next state with rows of its track table (see `dots`).
+@dataclass(frozen=True)
+class _After:
+    """What a model says after the sessions of a batch."""
 
-    The encoder must not change while a scorer of it is in use.
+    scores: Scores
+    following: Following | None
+    """None where it has no transitions."""
+
+    def definite(self, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the scores of `tracks`."""
+        return self.scores.definite(tracks, None if self.following is None else self.following.among(tracks))
+
+
+class ModelScorer:
+    """Scores are dot products of the encoder's next state with rows of its track table, with what its heads add.
+
+    See `segue.ranking.scores`. The encoder must not change while a scorer of it is in use.
     """
 
-    name = "model"
-
-    def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
+    def __init__(
+        self, encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float = 0.0, name: str = "model"
+    ) -> None:
+        """`listen_weight`: lambda, how much log P(listen) weighs beside log p(next); without that head it must be 0."""
+        self.name = name
         self.encoder = encoder.eval()
         self.reads_feedback = "feedback" in encoder.inputs
         self._weight = encoder.table.weight.detach()
         self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
+        self._listen_weight = listen_weight
 
     @torch.no_grad()
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
-        return dots(self._weight, self.encoder.next_state(batch), candidates)
+        return self._after(batch).definite(candidates)
 
     @torch.no_grad()
     def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
         """Return scores of all table rows, -inf at rows that are no candidates."""
-        scores = all_dots(self._weight, self.encoder.next_state(batch))
+        after = self._after(batch)
+        scores = after.scores.every()
+        if after.following is not None:
+            who, rows = after.following.who, after.following.rows
+            scores[who, rows] = after.scores.at(who, rows, after.following.mass)[1]
         refused = torch.ones(len(self._weight), dtype=torch.bool, device=self._weight.device)
         refused[self._candidates] = False
         return scores.masked_fill_(refused, float("-inf"))
@@ -48,8 +72,76 @@ class ModelScorer:
     @torch.no_grad()
     def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return where `tracks` stand among all candidates, and the `k` best."""
-        return stand(self._table, self.encoder.next_state(batch), tracks, k)
+        after = self._after(batch)
+        found = stand(after.scores, tracks, k, after.definite(tracks))
+        return found if after.following is None else mixed_standing(after.scores, found, tracks, after.following)
+
+    @torch.no_grad()
+    def listen_logits(self, batch: SessionBatch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the logit of P(listen) of each of `tracks` after its session, of a model that `foretells` it."""
+        assert self._listen is not None, "see foretells"
+        logits: Tensor = self._listen.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)
+        return logits
+
+    @property
+    def foretells(self) -> bool:
+        """Whether it has a head for P(listen)."""
+        return self._listen is not None
+
+    def _after(self, batch: SessionBatch) -> _After:
+        state = self.encoder.next_state(batch)
+        scores: Scores = DotScores(self._table, state)
+        if self._listen_weight > 0.0:
+            assert self._listen is not None, "only a head weighs anything"
+            scores = ListenScores(self._table, state, self._listen.asked(state), self._offset, self._listen_weight)
+        if "transitions" not in self.encoder.heads:
+            return _After(scores, None)
+        head = self.encoder.heads["transitions"]
+        assert isinstance(head, TransitionsHead), "see build_heads"
+        place = last_place(batch.valid)[:, None]
+        last = (batch.tracks * batch.valid).gather(1, place)[:, 0]
+        return _After(scores, Following.of(head, state, last))
+
+    @property
+    def _listen(self) -> ListenHead | None:
+        head = dict(self.encoder.heads.items()).get("listen")
+        assert head is None or isinstance(head, ListenHead), "see build_heads"
+        return head
 
     @cached_property
     def _table(self) -> CandidateTable:
         return CandidateTable(self._weight, self._candidates)
+
+    @cached_property
+    def _offset(self) -> Tensor:
+        assert self._listen is not None, "only a head has offsets"
+        every = torch.arange(len(self._weight), device=self._weight.device)
+        return self._listen.offset(every).detach()
+
+
+class ListenScorer(ModelScorer):
+    """The same model asked for P(listen) alone: what its head knows of two tracks, and no ranking to use."""
+
+    def __init__(self, encoder: Encoder, candidates: NDArray[np.int32], name: str = "model, P(listen) alone") -> None:
+        super().__init__(encoder, candidates, 1.0, name)
+
+    def _after(self, batch: SessionBatch) -> _After:
+        assert self._listen is not None, "it is made of a model with that head"
+        state = self.encoder.next_state(batch)
+        asked = self._listen.asked(state)
+        return _After(ListenScores(self._table, torch.zeros_like(state), asked, self._offset, 1.0), None)
+
+
+def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float) -> list[ModelScorer]:
+    """Return the scorers that tell what a model reaches: as it ranks first.
+
+    With a head for P(listen) also by next tracks alone (lambda = 0), and by P(listen) alone.
+    """
+    ranks = ModelScorer(encoder, candidates, listen_weight)
+    if not ranks.foretells:
+        return [ranks]
+    return [
+        ranks,
+        ModelScorer(encoder, candidates, 0.0, "model, lambda 0"),
+        ListenScorer(encoder, candidates),
+    ]

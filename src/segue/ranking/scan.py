@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from segue.axes import Bool, Float, Int
-from segue.ranking.candidate_table import CHUNK, ROUNDING, CandidateTable
+from segue.ranking.candidate_table import CHUNK, ROUNDING
 from segue.ranking.device import kernels
-from segue.ranking.dots import dots
-from segue.ranking.standing import NOTHING, Ranking, Standing, member
+from segue.ranking.scores import Scores
+from segue.ranking.standing import NOTHING, Ranking, Standing, member, ranked
 
 CELLS: Final = 2**16
 """Cells scored definitely at a time."""
@@ -34,15 +34,18 @@ PENDING: Final = 2**16
 
 
 @torch.no_grad()
-def stand(table: CandidateTable, state: Float[Tensor, "B D"], tracks: Int[Tensor, "B T"], k: int) -> Standing:
-    """Return the standing of `tracks` after sessions of state `state`, and the `k` best candidates."""
-    own = dots(table.weight, state, tracks)
-    close, best = _Close(table, state, tracks, own), _Best(table, state, k)
-    faster = kernels(state.device)
+def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int, own: Float[Tensor, "B T"] | None = None) -> Standing:
+    """Return the standing of `tracks` after the sessions of `scores`, and the `k` best candidates.
+
+    `own`: the scores of `tracks` where they are others than those of `scores`; their rivals keep these.
+    """
+    table, own = scores.table, scores.definite(tracks) if own is None else own
+    close, best = _Close(scores, tracks, own), _Best(scores, k)
+    faster = kernels(scores.device)
     counted = _PlainCount() if faster is None else faster.count
     pending: list[tuple[Tensor, Tensor, Tensor]] = []
     num_pending, due = 0, 1
-    for number, (begin, chunks) in enumerate(table.scored(state), 1):
+    for number, (begin, chunks) in enumerate(scores.blocks(), 1):
         undecided, most = counted(chunks, close.low, close.high, close.above)
         session, chunk = torch.nonzero(best.promising(most) | undecided, as_tuple=True)
         pending.append((session, begin + chunk * CHUNK, chunks[session, chunk]))
@@ -107,9 +110,9 @@ def plain_count(
 class _Close:
     """Rivals above and equal to asked tracks."""
 
-    def __init__(self, table: CandidateTable, state: Tensor, tracks: Tensor, own: Tensor) -> None:
-        self.table, self.state, self.tracks, self.own = table, state, tracks, own
-        around = table.slack(state) + 4 * ROUNDING * own.abs()
+    def __init__(self, scores: Scores, tracks: Tensor, own: Tensor) -> None:
+        self.scores, self.tracks, self.own = scores, tracks, own
+        around = scores.slack() + 4 * ROUNDING * own.abs()
         self.low, self.high = own - around, own + around
         self.above, self.equal = torch.zeros_like(tracks), torch.zeros_like(tracks)
 
@@ -118,7 +121,7 @@ class _Close:
         for place in range(self.tracks.shape[1]):
             low, high = self.low[session, place, None], self.high[session, place, None]
             chunk, column = torch.nonzero((cells <= high) & ~(cells < low), as_tuple=True)
-            for who, row, other in _definite(self.table, self.state, session[chunk], first[chunk] + column):
+            for who, row, other in _definite(self.scores, session[chunk], first[chunk] + column):
                 own, rival = self.own[who, place], row != self.tracks[who, place]
                 self.above[:, place].index_add_(0, who, (rival & ~(other <= own)).long())
                 self.equal[:, place].index_add_(0, who, (rival & (other == own)).long())
@@ -127,11 +130,11 @@ class _Close:
 class _Best:
     """The k best candidates of each session."""
 
-    def __init__(self, table: CandidateTable, state: Tensor, k: int) -> None:
-        self.table, self.state, self.k = table, state, k
-        self._slack = 2 * table.slack(state)
-        self._readable = torch.isfinite(state).all(1, keepdim=True)
-        self._tops = torch.full((len(state), k), NOTHING, device=state.device)
+    def __init__(self, scores: Scores, k: int) -> None:
+        self.scores, self.k = scores, k
+        self._slack = 2 * scores.slack()
+        self._readable = scores.readable
+        self._tops = torch.full((scores.num, k), NOTHING, device=scores.device)
         """The k largest chunk maxima so far: at least k tracks have fast scores as large as the last of them."""
         self._maxima: list[Tensor] = []
         self._floor = torch.full_like(self._slack, NOTHING if k else torch.inf)
@@ -140,7 +143,7 @@ class _Best:
 
     def promising(self, most: Float[Tensor, "B C"]) -> Bool[Tensor, "B C"]:
         """Return the chunks that may hold one of the best, by the largest score of each."""
-        if self.table.finite:
+        if self.scores.table.finite:
             looked: Tensor = most >= self._floor
         else:  # a NaN hides the largest of its chunk
             torn = most.isnan()
@@ -167,26 +170,17 @@ class _Best:
         """Return the k best by definite score, equal ones by lower row."""
         who, place, fast = (torch.cat(parts) for parts in zip(*self._found, strict=True))
         kept = fast >= self._floor[who, 0]
-        found = _definite(self.table, self.state, who[kept], place[kept])
+        found = _definite(self.scores, who[kept], place[kept])
         who, rows, scores = (torch.cat(part) for part in zip(*found, strict=True))
-        # blocks, chunks and columns rise, and so do a session's rows: stable sorts keep equal scores by lower row
-        order = scores.sort(descending=True, stable=True).indices
-        order = order[who[order].sort(stable=True).indices]
-        who = who[order]
-        rank = torch.arange(len(who), device=who.device) - torch.searchsorted(who, who)
-        short = rank < self.k
-        at = who[short], rank[short]
-        best = torch.full((len(self.state), self.k), NOTHING, device=who.device)
-        best_rows = torch.zeros(best.shape, dtype=torch.int64, device=who.device)
-        best[at], best_rows[at] = scores[order][short], rows[order][short]
-        return Ranking(best_rows.masked_fill(torch.isneginf(best), 0), best)
+        real = ~scores.isnan()
+        return ranked(who[real], rows[real], scores[real], self.scores.num, self.k)
 
 
 def _definite(
-    table: CandidateTable, state: Float[Tensor, "B D"], who: Int[Tensor, " n"], place: Int[Tensor, " n"]
+    scores: Scores, who: Int[Tensor, " n"], place: Int[Tensor, " n"]
 ) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, " m"], Float[Tensor, " m"]]]:
     """Yield sessions, table rows and definite scores of cells by their places; padding is left out."""
-    inside = place < len(table.candidates)
-    who, rows = who[inside], table.candidates[place[inside]]
+    inside = place < len(scores.table.candidates)
+    who, rows = who[inside], scores.table.candidates[place[inside]]
     for some, row in zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True):
-        yield some, row, dots(table.weight, state[some], row[:, None])[:, 0]
+        yield some, row, scores.at(some, row)[0]

@@ -59,7 +59,22 @@ def listed(tracks: Int[Tensor, "B n"], scores: Float[Tensor, "B n"], k: int) -> 
     return Ranking(rows.masked_fill(torch.isneginf(kept), 0), kept)
 
 
-def member(candidates: Int[Tensor, " C"], tracks: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+def member(candidates: Int[Tensor, " C"], tracks: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
     """Return where `tracks` are among `candidates` (ascending)."""
     place = torch.searchsorted(candidates, tracks).clamp(max=len(candidates) - 1)
     return candidates[place] == tracks
+
+
+def ranked(who: Tensor, rows: Tensor, scores: Tensor, num: int, k: int) -> Ranking:
+    """Return the `k` best cells of each of `num` sessions, equal scores by lower row; no score is NaN."""
+    order = rows.sort(stable=True).indices
+    order = order[scores[order].sort(descending=True, stable=True).indices]
+    order = order[who[order].sort(stable=True).indices]
+    who = who[order]
+    rank = torch.arange(len(who), device=who.device) - torch.searchsorted(who, who)
+    short = rank < k
+    at = who[short], rank[short]
+    best = torch.full((num, k), NOTHING, device=who.device)
+    best_rows = torch.zeros(best.shape, dtype=torch.int64, device=who.device)
+    best[at], best_rows[at] = scores[order][short], rows[order][short]
+    return Ranking(best_rows.masked_fill(torch.isneginf(best), 0), best)

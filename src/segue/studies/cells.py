@@ -12,9 +12,20 @@ import torch
 from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.errors import NonFiniteError
-from segue.evaluation import PROTOCOLS, Evaluation, Kind, Table, assembled, make_scene, scorer_rows, validating
+from segue.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Kind,
+    Table,
+    assembled,
+    head_predictions,
+    make_scene,
+    scorer_rows,
+    settle_listen_weight,
+    validating,
+)
 from segue.progress import Progress
-from segue.ranking import ModelScorer, Scorer, fit_baselines
+from segue.ranking import Scorer, fit_baselines, model_scorers
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.studies.design import Cell
@@ -90,6 +101,7 @@ class Desk:
             folder.finish(cell, {"failed": str(error), "validation": {}}, None)  # settings that diverge lose
             folder.drop_run(cell)
             return
+        settle_listen_weight(store, run, torch.device(task.device), progress)
         found = None if cell.tuning else self._measured(task, store, run, progress)
         folder.finish(cell, _record(result, run), found)
         if not task.keep_weights:
@@ -99,8 +111,9 @@ class Desk:
         """Return what a run's best weights reach; without intervals: those of seeds and contrasts are what counts."""
         loaded = load_run(run)
         table = self.table(store, loaded.recipe, task.device, 0)
-        scorer = ModelScorer(loaded.encoder.to(torch.device(task.device)), table.scene.split.candidates)
-        return _evaluated(table, [scorer], "model", progress)
+        encoder = loaded.encoder.to(torch.device(task.device))
+        scorers = model_scorers(encoder, table.scene.split.candidates, loaded.listen_weight)
+        return _evaluated(table, scorers, "model", progress)
 
     def _baselines(self, task: Task, store: Store, progress: Progress) -> Evaluation:
         """Return what the baselines reach on the split that all arms share."""
@@ -113,7 +126,7 @@ class Desk:
 
 def _evaluated(table: Table, scorers: Sequence[Scorer], kind: Kind, progress: Progress) -> Evaluation:
     rows = [row for protocol in PROTOCOLS for row in scorer_rows(table, scorers, kind, protocol, progress)]
-    return assembled(table, rows, {})
+    return assembled(table, rows, head_predictions(table.scene, scorers))
 
 
 def recipe_of(study: str, cell: Cell, overrides: Mapping[str, Any]) -> Recipe:

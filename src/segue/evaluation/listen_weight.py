@@ -1,0 +1,80 @@
+"""lambda, how much log P(listen) weighs beside log p(next): chosen on validation targets after training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from segue.batches.split import split_store
+from segue.checkpoint import RunFolder, load_run
+from segue.encoders.encoder import Encoder
+from segue.evaluation.metrics import hit
+from segue.evaluation.ranking_pass import full_ranks
+from segue.evaluation.scene import Scene, make_scene
+from segue.evaluation.validation import sampled
+from segue.progress import Progress, Step, silent
+from segue.ranking import ModelScorer
+from segue.store import Store
+
+WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""What lambda is chosen from."""
+MARGIN: Final = 0.002
+"""HR@10 that lambda may cost at most."""
+MOST_TARGETS: Final = 10_000
+"""Validation targets looked at, at most: each lambda is a pass over all tracks."""
+
+
+def settle_listen_weight(store: Store, run: str | Path, device: torch.device, progress: Progress = silent) -> None:
+    """Choose lambda for a finished run with a head for P(listen), and write it into the run; else do nothing.
+
+    A run that has one already keeps it.
+    """
+    folder = RunFolder.open(run)
+    recipe = folder.recipe()
+    if recipe.heads.listen is None or folder.ranking() is not None:
+        return
+    split = split_store(store, recipe.data)
+    scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device)
+    most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
+    tried = try_weights(scene, load_run(run).encoder.to(device), most, progress)
+    folder.save_ranking({"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried})
+
+
+def try_weights(scene: Scene, encoder: Encoder, most: int, progress: Progress = silent) -> list[dict[str, Any]]:
+    """Return HR@10 and HR@10 of listened targets among all tracks for each of WEIGHTS, over `most` targets."""
+    cases = scene.held.cases
+    chosen = sampled(np.asarray(scene.store.session_key[cases.session]), most, scene.config.seed)
+    held = scene.part(cases, chosen)
+    listened = scene.listened(cases.target[chosen])
+    tried = []
+    for place, weight in enumerate(WEIGHTS):
+        hits = hit(full_ranks(ModelScorer(encoder, scene.split.candidates, weight), held).ranks[:, 0], 10)
+        tried.append({"listen_weight": weight, "hr@10": _mean(hits), "hr@10.listened": _mean(hits[listened])})
+        progress(Step("weigh P(listen)", place + 1, len(WEIGHTS), "weights"))
+    return tried
+
+
+def best_weight(tried: Sequence[dict[str, Any]]) -> float:
+    """Return the weight of the highest HR@10 of listened targets among those whose HR@10 is within MARGIN of 0's.
+
+    The smallest of equals.
+
+    >>> best_weight([
+    ...     {"listen_weight": 0.0, "hr@10": 0.5, "hr@10.listened": 0.5},
+    ...     {"listen_weight": 1.0, "hr@10": 0.499, "hr@10.listened": 0.52},
+    ...     {"listen_weight": 2.0, "hr@10": 0.49, "hr@10.listened": 0.53},
+    ... ])
+    1.0
+    """
+    floor = tried[0]["hr@10"] - MARGIN
+    allowed = [one for one in tried if one["hr@10"] >= floor]
+    best = max(allowed, key=lambda one: one["hr@10.listened"], default=tried[0])
+    return float(best["listen_weight"])
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float:
+    return float(values.mean()) if len(values) else 0.0
