@@ -11,7 +11,7 @@ import torch
 
 from segue.batches.causal import causal_example
 from segue.batches.data import SessionData, Window
-from segue.batches.log_q import causal_target_counts, cloze_target_counts, expected_draws, log_q
+from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets, epoch_numbers, rows_outside
 from segue.batches.order import epoch_order
 from segue.batches.popularity import TrainingPopularity
@@ -51,8 +51,10 @@ def test_changed_held_out_rows_leave_training_bytes(tmp_path):
 
 def law_counts(store, split):
     """Return what logQ reads, of both encoders: targets of the training parts, and nothing of the rows behind them."""
-    tracks = np.asarray(store.tracks)
-    return causal_target_counts(tracks, split, 8), cloze_target_counts(tracks, split, 8, 0.2)
+    tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
+    cloze = cloze_target_counts(Rows(tracks, strength, "listened"), split, 8, 0.2)
+    rules = ("next", "listened", "next_listened")
+    return [cloze, *(causal_target_counts(Rows(tracks, strength, rule), split, 8) for rule in rules)]
 
 
 def counts_with_validation_rows(store, split):

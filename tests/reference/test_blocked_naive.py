@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from segue.objectives import blocked, full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
+from segue.objectives.next_track import compared, compared_with_all, mean_over, softmax_losses
 from segue.objectives.packed import Gradients, Known, Negatives, Sessions, Targets
 
 WIDTH = 16
@@ -42,9 +43,14 @@ def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, known: bool) -> None
     leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if known else []))]
     masses = ((leaves[3] + of_target)[None], (leaves[3] + of_all)[None]) if known else None
     collisions = (ids == target[:, None])[None]
-    naive = sampled_softmax_loss(
-        leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction, masses
-    )
+    scores = compared(leaves[0][None], leaves[1][None], leaves[2], collisions, correction)
+    losses = softmax_losses(scores[0], torch.logsumexp(scores[1], 2), masses)
+    naive = mean_over(losses, (target > 0)[None].float())
+    if not known:
+        again = sampled_softmax_loss(
+            leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction
+        )
+        assert torch.equal(naive, again)
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH), torch.randperm(tokens + 3, generator=torch.Generator())[:tokens]
     targets = Targets(target, torch.zeros_like(into).index_copy(0, place, own), place)
@@ -68,7 +74,14 @@ def test_blocked_softmax_over_all_tracks_is_the_full_softmax(known: bool) -> Non
     gate, of_target, of_all = _masses(tokens)
     leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if known else []))]
     masses = ((leaves[2] + of_target)[None], (leaves[2] + of_all)[None]) if known else None
-    naive = full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], (target > 0)[None], known=masses)
+    real = target > 0
+    own, others = compared_with_all(leaves[0][real], leaves[1], target[real].long())
+    chosen = None if masses is None else (masses[0][0, real], masses[1][0, real])
+    naive = softmax_losses(own, torch.logsumexp(others, 1), chosen).mean()
+    if not known:
+        torch.testing.assert_close(
+            naive, full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], real[None])
+        )
     grads = torch.autograd.grad(naive, leaves)
     untouched, gradient = torch.zeros_like(table), torch.full((num, WIDTH), 7.0)  # what it held is written over
     told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None

@@ -17,7 +17,7 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
-from segue.batches.negatives import Full
+from segue.batches.next_track import Full
 from segue.batches.packed import Packing, window_lengths
 from segue.batches.split import split_store
 from segue.encoders.attention import PaddedAttention, visibility

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from segue.batches.log_q import causal_target_counts, cloze_target_counts, expected_draws
-from segue.batches.negatives import Mixed, draw_targets
+from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws
+from segue.batches.negatives import draw_targets
+from segue.batches.next_track import Mixed
 from segue.batches.split import split_store
 from segue.training.cpu_step import CpuStep
-from segue.training.loss import draw_negatives, loss_parts, make_example, with_targets
+from segue.training.loss import loss_parts, make_example
+from segue.training.next_track import draw_negatives, with_targets
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
@@ -61,8 +63,9 @@ def naive_counts(store, split, max_len, share):
 def test_target_counts_are_those_of_a_loop_over_sessions(tmp_path, max_len):
     store, trainer = made(tmp_path / "store", "causal")
     split = split_store(store, trainer.recipe.data)
-    causal = causal_target_counts(np.asarray(store.tracks), split, max_len)
-    cloze = cloze_target_counts(np.asarray(store.tracks), split, max_len, SHARE)
+    rows = Rows(np.asarray(store.tracks), np.asarray(store.strength))
+    causal = causal_target_counts(rows, split, max_len)
+    cloze = cloze_target_counts(rows, split, max_len, SHARE)
     for found, share in ((causal, None), (cloze, SHARE)):
         wanted = naive_counts(store, split, max_len, share)
         assert found.shape == (store.num_tracks + 3,)
@@ -79,7 +82,7 @@ def batch_of(trainer, seed=5):
     window = trainer.data.training_window(index, recipe.data.max_len + (not encoder.masked))
     drawn = draw_negatives(recipe, window, trainer.candidates, generator)
     example = make_example(encoder, recipe, window, generator)
-    return window, example, with_targets(recipe, drawn, example, generator)
+    return window, example, with_targets(recipe, drawn, example, window, generator)
 
 
 def naive_loss(trainer, example, ids, counts, mutant=""):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from segue.batches.split import split_store
-from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total
+from segue.training.loss import loss_parts, make_example, part_names, total
+from segue.training.next_track import draw_negatives
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store

@@ -7,7 +7,8 @@ import torch
 
 from segue.batches.split import split_store
 from segue.encoders.dropout import dropout
-from segue.training.loss import draw_negatives, loss_parts, make_example, total, with_targets
+from segue.training.loss import loss_parts, make_example, total
+from segue.training.next_track import draw_negatives, with_targets
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
@@ -33,7 +34,7 @@ def test_loss_and_gradients_over_touched_rows_equal_those_over_the_table(tmp_pat
     window = trainer.data.training_window(torch.arange(8), recipe.data.max_len + (not encoder.masked))
     negatives = draw_negatives(recipe, window, trainer.candidates, generator)
     example = make_example(encoder, recipe, window, generator)
-    negatives = with_targets(recipe, negatives, example, generator)
+    negatives = with_targets(recipe, negatives, example, window, generator)
     plain = total(loss_parts(encoder, recipe, window, example, negatives, False))
     plain.backward()
     expected = {n: p.grad.to_dense() if p.grad.is_sparse else p.grad for n, p in encoder.named_parameters()}

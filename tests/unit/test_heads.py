@@ -16,7 +16,7 @@ from segue.batches.split import DataConfig, split_store
 from segue.errors import InputError
 from segue.heads import Counts, HeadsConfig, ListenConfig, ListenHead, TransitionsConfig, TransitionsHead, build_heads
 from segue.heads.listen import Heard
-from segue.objectives.next_track import mixed_loss
+from segue.objectives.next_track import softmax_losses
 from segue.recipes import load_recipe
 from segue.store import Store
 from stores import tiny_store
@@ -139,7 +139,7 @@ def test_the_mixture_is_one_of_distributions() -> None:
     for own in range(4):
         others = torch.logsumexp(scores[torch.arange(4) != own], 0)
         known = gate + torch.log(share[own].clamp(min=1e-30)), gate
-        total += math.exp(-float(mixed_loss(scores[own], others, known)))
+        total += math.exp(-float(softmax_losses(scores[own], others, known)))
     assert total == pytest.approx(1.0, abs=1e-5)
 
 

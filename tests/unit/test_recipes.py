@@ -22,6 +22,9 @@ OTHERS = [
     for arm in ("s-minus", "s-plus-session", "s-plus-track")
 ]
 
+AS_PAPER = {"weight": 0.5, "targets": "next", "skipped": "predict", "skipped_weight": 1.0, "own_skips": False}
+"""What every kind of [next_track] has, as the paper has it."""
+
 
 def test_the_six_recipes_of_the_paper_and_nine_of_other_encoders_are_shipped():
     assert set(PAPER + OTHERS) <= set(list_recipes())
@@ -41,8 +44,8 @@ def test_a_shipped_recipe_is_the_papers(name):
     assert recipe.to_tables()["next_track"] == {
         "kind": "per_session",
         "negatives": 1000,
-        "weight": 0.5,
         "redraw": "step",
+        **AS_PAPER,
     }
     assert recipe.training.epochs == (30 if "causal" in name else 200)
     assert (recipe.training.learning_rate, recipe.training.clip, recipe.training.patience) == (0.005, 5.0, 3)
@@ -95,7 +98,7 @@ def test_another_kind_drops_the_keys_it_lacks_but_not_those_that_are_given():
 @pytest.mark.parametrize("name", PAPER)
 def test_a_preset_takes_mixed_negatives_and_the_letters_options(name):
     mixed = load_recipe(name, {"next_track.kind": "mixed", "next_track.batch": 7}).to_tables()["next_track"]
-    assert mixed == {"kind": "mixed", "uniform": 4096, "batch": 7, "log_q": True, "weight": 0.5}
+    assert mixed == {"kind": "mixed", "uniform": 4096, "batch": 7, "log_q": True, "refined": False, **AS_PAPER}
     shared = {"next_track.kind": "shared", "next_track.log_q": True}
     letter = {"next_track.redraw": "epoch", "encoder.padding": "visible"}
     for overrides in ({"next_track.kind": "mixed"}, shared, letter):

@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.batches.next_track import TargetRule
 from segue.batches.split import Split, ranges
+from segue.events import skips
 
 
-def causal_target_counts(tracks: NDArray[np.int32], split: Split, max_len: int) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a whole store, and which of them are targets."""
+
+    tracks: NDArray[np.int32]
+    strength: NDArray[np.uint8]
+    rule: TargetRule = "next"
+    skip_at_least: int = skips.SKIP_AT_LEAST
+
+    def counted(self, rows: NDArray[np.int64], split: Split) -> NDArray[np.float64]:
+        """Return how often each table row stands at `rows`, [V + 3]; skipped ones only where they are targets."""
+        if self.rule != "next":
+            rows = rows[~skips.skipped(self.strength[rows], self.skip_at_least)]
+        return np.bincount(self.tracks[rows], minlength=len(split.training_counts)).astype(np.float64)
+
+
+def causal_target_counts(rows: Rows, split: Split, max_len: int) -> NDArray[np.float64]:
     """Return how often each table row is a target of an epoch, [V + 3]: every track but the first of each window.
 
-    A window is the last `max_len` + 1 tracks of a session's training part; `tracks` are the rows of the whole store.
+    A window is the last `max_len` + 1 tracks of a session's training part. By the rule `next_listened` a listened track
+    is the target of its predecessor and of all skipped ones right before that.
     """
     first = np.maximum(split.train_begin, split.train_end - (max_len + 1))
-    return _counted(tracks[ranges(first + 1, split.train_end)], split)
+    if rows.rule == "next_listened":
+        return _next_listened_counts(rows, split, first)
+    return rows.counted(ranges(first + 1, split.train_end), split)
 
 
-def cloze_target_counts(
-    tracks: NDArray[np.int32], split: Split, max_len: int, mask_share: float
-) -> NDArray[np.float64]:
+def cloze_target_counts(rows: Rows, split: Split, max_len: int, mask_share: float) -> NDArray[np.float64]:
     """Return how often each table row is expected to be a target of an epoch, [V + 3].
 
     The last training track always is, each other one of the window (`max_len` tracks) with probability `mask_share`.
     """
     first, last = np.maximum(split.train_begin, split.train_end - max_len), split.train_end - 1
-    return _counted(tracks[last], split) + mask_share * _counted(tracks[ranges(first, last)], split)
+    return rows.counted(last, split) + mask_share * rows.counted(ranges(first, last), split)
 
 
-def _counted(tracks: NDArray[np.int32], split: Split) -> NDArray[np.float64]:
-    return np.bincount(tracks, minlength=len(split.training_counts)).astype(np.float64)
+def _next_listened_counts(rows: Rows, split: Split, first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Count the next listened row of every input, within its session's training part."""
+    listened = skips.listened(rows.strength, rows.skip_at_least)
+    place = np.where(listened, np.arange(len(listened)), len(listened))
+    at_or_after = np.minimum.accumulate(place[::-1])[::-1]
+    inputs = ranges(first, split.train_end - 1)
+    end = np.repeat(split.train_end, np.maximum(split.train_end - 1 - first, 0))
+    target = at_or_after[inputs + 1]
+    return np.bincount(rows.tracks[target[target < end]], minlength=len(split.training_counts)).astype(np.float64)
 
 
 def expected_draws(num: tuple[int, int], num_candidates: int, counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -39,7 +67,7 @@ def expected_draws(num: tuple[int, int], num_candidates: int, counts: NDArray[np
     draws them.
     """
     uniform, batch = num
-    expected: NDArray[np.float64] = uniform / num_candidates + batch * counts / counts.sum()
+    expected: NDArray[np.float64] = uniform / num_candidates + batch * counts / max(counts.sum(), 1.0)
     return expected
 
 

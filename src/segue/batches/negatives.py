@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -17,83 +15,6 @@ from segue.hashing import GOLDEN_GAMMA, splitmix64
 
 
 @dataclass(frozen=True)
-class PerSession:
-    """For each session its own draw among the tracks not in its training part (the paper)."""
-
-    negatives: int = 1000
-    """M."""
-    weight: float = 0.5
-    """beta, its share beside the terms."""
-    redraw: Literal["step", "epoch"] = "step"
-    """From the run's stream of random numbers at each step, or (the paper's letter) by seed, epoch and session alone.
-
-    A session is met once an epoch, so both draw it new negatives just as often.
-    """
-
-    def __post_init__(self) -> None:
-        _check(self.weight, negatives=self.negatives)
-        if self.redraw not in ("step", "epoch"):
-            raise ValueError("redraw must be step or epoch")
-
-
-@dataclass(frozen=True)
-class Shared:
-    """One uniform draw for the whole batch, copies of the target masked; the fast option."""
-
-    negatives: int = 1000
-    """M, drawn afresh each step."""
-    weight: float = 0.5
-    """beta, its share beside the terms."""
-    log_q: bool = False
-    """Add -log(M / V), V candidates, to each negative's score: what it is expected to be drawn."""
-
-    def __post_init__(self) -> None:
-        _check(self.weight, negatives=self.negatives)
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """Uniform draws beside draws from the batch's own targets, shared by the batch, copies of the target masked.
-
-    Tracks that are often a target are often drawn, which alone would push popular tracks down: logQ undoes it (Bengio &
-    Senecal 2008; the mixture of Yang et al. 2020). We correct negatives only: to correct the target's own score too
-    would starve it again.
-    """
-
-    uniform: int = 4096
-    """U, drawn from the candidates with replacement, afresh each step."""
-    batch: int = 4096
-    """R, drawn from the real targets of the batch with replacement; a track that is several targets counts as many."""
-    log_q: bool = True
-    """Add -log(U / V + R c / sum c) to each negative's score: V candidates, c = how often its track is a target."""
-    weight: float = 0.5
-    """beta, its share beside the terms."""
-
-    def __post_init__(self) -> None:
-        _check(self.weight, uniform=self.uniform, batch=self.batch)
-
-
-@dataclass(frozen=True)
-class Full:
-    """Every track is a negative: the exact softmax."""
-
-    weight: float = 0.5
-    """beta, its share beside the terms."""
-
-    def __post_init__(self) -> None:
-        _check(self.weight)
-
-
-NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
-    "per_session": PerSession,
-    "shared": Shared,
-    "mixed": Mixed,
-    "full": Full,
-}
-"""`[next_track] kind` to the config that its other keys make."""
-
-
-@dataclass(frozen=True)
 class Drawn:
     """The negatives of one batch."""
 
@@ -101,13 +22,8 @@ class Drawn:
     """Table rows: [M] shared by the batch, or [B, M]."""
     correction: Float[Tensor, " M"] | None = None
     """What is added to their scores (logQ); None = nothing."""
-
-
-def num_shared(config: Shared | Mixed | Full) -> tuple[int, int]:
-    """Return how many negatives a batch draws and shares: uniformly from the candidates, and from its own targets."""
-    if isinstance(config, Mixed):
-        return config.uniform, config.batch
-    return (config.negatives if isinstance(config, Shared) else 0), 0
+    log_q: Float[Tensor, " R"] | None = None
+    """That of every table row."""
 
 
 def draw_shared(candidates: Int[Tensor, " C"], num: int, generator: torch.Generator) -> Int[Tensor, " M"]:
@@ -178,11 +94,3 @@ def _own_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B
     distinct: Tensor = ordered.masked_fill(repeated, absent).sort(dim=1).values
     # keep own[j] - j non-decreasing past the last one, so that the search stays sorted
     return torch.where(distinct < absent, distinct, absent + torch.arange(distinct.shape[1], device=distinct.device))
-
-
-def _check(weight: float, **counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1")
-    if not weight > 0:
-        raise ValueError("weight must be above 0")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
@@ -76,5 +77,5 @@ def best_weight(tried: Sequence[dict[str, Any]]) -> float:
     return float(best["listen_weight"])
 
 
-def _mean(values: np.ndarray[Any, Any]) -> float:
+def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else 0.0

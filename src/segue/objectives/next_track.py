@@ -1,9 +1,10 @@
-"""The next-track softmax: sampled negatives, or the whole vocabulary."""
+"""The next-track softmax: sampled negatives, or the whole vocabulary; and what else may be asked of targets."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from segue.objectives.shapes import Bool, Float, Int
 
@@ -15,7 +16,6 @@ def sampled_softmax_loss(
     collisions: Bool[Tensor, "#B #L #M"],
     targets: Bool[Tensor, "B L"],
     correction: Float[Tensor, " M"] | None = None,
-    known: tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the mean of -log softmax(target against target and negatives) over the real targets, scalar.
 
@@ -27,21 +27,31 @@ def sampled_softmax_loss(
         targets: positions that have a target.
         correction: added to each *negative* score (logQ: -log of its expected count); the target's own score is
             left alone.
-        known: logs of the masses that a known distribution adds, to the target and to all tracks together (at most
-            -1e30: none), see `mixed_loss`.
 
     Denominator: the number of targets; none gives exactly 0 with zero gradients. Sums are float32 at least.
     Source: Kang & McAuley 2018 with a sampled softmax in place of their single negative; Seshadri & Knees 2023.
     """
+    own, scores = compared(states, target_rows, negative_rows, collisions, correction)
+    return mean_over(softmax_losses(own, torch.logsumexp(scores, dim=2)), targets.to(own.dtype))
+
+
+def compared(
+    states: Float[Tensor, "B L D"],
+    target_rows: Float[Tensor, "B L D"],
+    negative_rows: Float[Tensor, "*batch M D"],
+    collisions: Bool[Tensor, "#B #L #M"],
+    correction: Float[Tensor, " M"] | None = None,
+) -> tuple[Float[Tensor, "B L"], Float[Tensor, "B L M"]]:
+    """Return the scores of targets, and of what each is compared with: see `sampled_softmax_loss`.
+
+    Scores that are left out are finite and as good as none: a logsumexp over nothing but -inf has no gradient.
+    """
     wide = states if states.dtype == torch.float64 else states.float()
-    own = (wide * target_rows).sum(dim=2, keepdim=True)  # [B, L, 1]
-    scores = wide @ negative_rows.transpose(-1, -2).to(wide.dtype)  # [B, L, M]
+    own = (wide * target_rows).sum(dim=2)
+    scores = wide @ negative_rows.transpose(-1, -2).to(wide.dtype)
     if correction is not None:
         scores = scores + correction
-    # finite, not -inf: the gradient of a logsumexp over nothing but -inf is NaN
-    scores = scores.masked_fill(collisions, torch.finfo(scores.dtype).min / 2)
-    losses = mixed_loss(own[:, :, 0], torch.logsumexp(scores, dim=2), known)
-    return losses.masked_fill(~targets, 0.0).sum() / targets.sum().clamp(min=1)
+    return own, scores.masked_fill(collisions, torch.finfo(scores.dtype).min / 2)
 
 
 def full_softmax_loss(
@@ -50,7 +60,6 @@ def full_softmax_loss(
     target: Int[Tensor, "B L"],
     targets: Bool[Tensor, "B L"],
     specials: int = 3,
-    known: tuple[Float[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the mean of -log softmax(target over all tracks) over the real targets, scalar.
 
@@ -61,25 +70,78 @@ def full_softmax_loss(
     picked = wide[targets]  # [T, D]
     scores = picked @ table_rows[specials:].to(wide.dtype).T
     place = target[targets] - specials
-    own = scores.gather(1, place[:, None])[:, 0]
-    if known is None:
-        losses = torch.logsumexp(scores, dim=1) - own
-    else:
-        others = scores.scatter(1, place[:, None], torch.finfo(scores.dtype).min / 2)
-        losses = mixed_loss(own, torch.logsumexp(others, dim=1), (known[0][targets], known[1][targets]))
+    losses = torch.logsumexp(scores, dim=1) - scores.gather(1, place[:, None])[:, 0]
     return losses.sum() / targets.sum().clamp(min=1)
 
 
-def mixed_loss(own: Tensor, others: Tensor, known: tuple[Tensor, Tensor] | None) -> Tensor:
+def compared_with_all(
+    states: Float[Tensor, "T D"], table_rows: Float[Tensor, "R D"], target: Int[Tensor, " T"], specials: int = 3
+) -> tuple[Float[Tensor, " T"], Float[Tensor, "T V"]]:
+    """Return the scores of targets, and of all tracks with the target's own left out, as `compared` does."""
+    scores = states @ table_rows[specials:].to(states.dtype).T
+    place = (target - specials)[:, None]
+    return scores.gather(1, place)[:, 0], scores.scatter(1, place, torch.finfo(scores.dtype).min / 2)
+
+
+def softmax_losses(own: Tensor, others: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Return -log of the target's share, elementwise.
 
     own: its score; others: log of the sum of exp(score) of what it is compared with. `known` adds a distribution p
-    beside, as exp(h) p: (h + log p(target), h + log of all of p), so that the share is
+    beside, as exp(h) p: (h + log p(target), h + log of all of p; at most -1e30 for none), so that the share is
 
         (exp own + exp known[0]) / (exp own + exp others + exp known[1]).
     """
     if known is None:
-        return torch.nn.functional.softplus(others - own)  # log(own + others) - log own
+        return functional.softplus(others - own)  # log(own + others) - log own
     target, whole = known
     rest = torch.logaddexp(own, whole)
-    return torch.nn.functional.softplus(others - rest) + (rest - torch.logaddexp(own, target))
+    return functional.softplus(others - rest) + (rest - torch.logaddexp(own, target))
+
+
+def avoided_losses(own: Tensor, others: Tensor) -> Tensor:
+    """Return -log(1 - share of the target), elementwise: what is not to be recommended (Wang et al., RecSys 2023).
+
+    >>> round(float(avoided_losses(torch.tensor(0.0), torch.tensor(0.0))), 4)  # a share of one half
+    0.6931
+    """
+    return functional.softplus(own - others)
+
+
+def gbce_losses(own: Float[Tensor, " T"], scores: Float[Tensor, "T M"], beta: float) -> Float[Tensor, " T"]:
+    """Return -(beta log sigmoid(own) + sum over negatives of log(1 - sigmoid(score))) / (M + 1).
+
+    Generalised binary cross-entropy (Petrov & Macdonald 2023): see `gbce_beta`. Scores that are left out add nothing.
+    """
+    apart = functional.softplus(scores).sum(dim=1)
+    return (apart - beta * functional.logsigmoid(own)) / (scores.shape[1] + 1)
+
+
+def gbce_beta(num_negatives: int, num_tracks: int, t: float) -> float:
+    """Return the power of the target's probability, alpha (t (1 - 1 / alpha) + 1 / alpha), alpha = M / (V - 1).
+
+    t = 0 gives 1 (plain binary cross-entropy), t = 1 gives alpha. Source: Petrov & Macdonald 2023.
+
+    >>> gbce_beta(10, 101, 0.0), gbce_beta(10, 101, 1.0)
+    (1.0, 0.1)
+    """
+    alpha = min(num_negatives / max(num_tracks - 1, 1), 1.0)
+    return round(alpha * (t * (1 - 1 / alpha) + 1 / alpha), 12)
+
+
+def refined_shift(expected: Float[Tensor, " T"], copies: Int[Tensor, " T"], num: int) -> Float[Tensor, " T"]:
+    """Return what is added to `others` of each target so that it stands for all tracks but the target.
+
+    Of `num` draws `expected` were expected to be the target and `copies` were; the rest are `num - copies` draws from
+    what the draw is without it, each weighted by its odds of 1 / (num Q) where (1 - Q(target)) / ((num - copies) Q) is
+    right: log((num - expected) / (num - copies)). Source: Khrylchenko et al. 2025, whose loss is -(1 - p) times the
+    gradient of a softmax among negatives alone; that is the gradient of ours, since the target's own score is not
+    corrected here either. So this factor is all that differs.
+    """
+    return torch.log((num - expected).clamp(min=1e-6)) - torch.log((num - copies).clamp(min=1).float())
+
+
+def mean_over(losses: Tensor, weights: Tensor) -> Float[Tensor, ""]:
+    """Return sum(weights * losses) / sum(weights), scalar; where all weights are 0, exactly 0 with zero gradients."""
+    whole = weights.sum()
+    kept = losses.masked_fill(weights == 0, 0.0) * weights
+    return kept.sum() / torch.where(whole > 0, whole, torch.ones_like(whole))

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from segue.batches.negatives import NEXT_TRACK
+from segue.batches.next_track import NEXT_TRACK
 from segue.config import nearest, override, read_toml
 from segue.encoders import ENCODERS
 from segue.errors import InputError

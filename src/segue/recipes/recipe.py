@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from segue.batches.negatives import NEXT_TRACK, Full
+from segue.batches.next_track import NEXT_TRACK, Full
 from segue.batches.split import DataConfig
 from segue.config import build, build_kind, nearest
 from segue.encoders import ENCODERS
 from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
+from segue.encoders.lookback import LookbackConfig
 from segue.errors import InputError
 from segue.heads import HeadsConfig, ListenConfig, TransitionsConfig
 from segue.recipes.configs import EvaluationConfig, TrainingConfig
@@ -30,7 +31,7 @@ class Recipe:
     encoder: Any
     """A config of `segue.encoders.ENCODERS`."""
     next_track: Any
-    """A config of `segue.batches.negatives.NEXT_TRACK`."""
+    """A config of `segue.batches.next_track.NEXT_TRACK`."""
     terms: tuple[SkipContrastive, ...] = ()
     """What is added to next_track: none is S-."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
@@ -93,7 +94,22 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     )
     _check_terms(recipe, where)
     _check_heads(recipe, where)
+    _check_targets(recipe, where)
     return recipe
+
+
+def _check_targets(recipe: Recipe, where: str) -> None:
+    config = recipe.next_track
+    if config.targets == "next_listened" and not isinstance(recipe.encoder, CausalConfig | LookbackConfig):
+        raise InputError(
+            f"{where}: next_track.targets = 'next_listened' predicts from each position, and encoder.kind = 'cloze' "
+            "from masked ones: use 'listened'"
+        )
+    if recipe.heads.transitions is not None and (config.targets == "next_listened" or not config.is_plain):
+        raise InputError(
+            f"{where}: heads.transitions knows what followed right after a track: next_track.targets must be 'next' or "
+            "'listened', with skipped, skipped_weight, own_skips and refined left out"
+        )
 
 
 def _heads(table: Mapping[str, Any], where: str) -> HeadsConfig:

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.batches.log_q import causal_target_counts, cloze_target_counts, expected_draws, log_q
-from segue.batches.negatives import Mixed, Shared, num_shared
+from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
+from segue.batches.next_track import Mixed, Shared, num_shared
 from segue.batches.split import Split
 from segue.encoders.encoder import Encoder
+from segue.events import skips
 from segue.recipes import Recipe
 from segue.store import Store
 
@@ -22,10 +23,12 @@ def corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) ->
     config = recipe.next_track
     if not isinstance(config, Shared | Mixed) or not config.log_q:
         return None
-    tracks, max_len = np.asarray(store.tracks), recipe.data.max_len
+    strength, max_len = np.array(store.strength), recipe.data.max_len
+    strength[split.hidden] = skips.UNKNOWN_STRENGTH
+    rows = Rows(np.asarray(store.tracks), strength, config.targets, recipe.data.skip_at_least)
     if encoder.masked:
-        counts = cloze_target_counts(tracks, split, max_len, recipe.encoder.mask_share)
+        counts = cloze_target_counts(rows, split, max_len, recipe.encoder.mask_share)
     else:
-        counts = causal_target_counts(tracks, split, max_len)
+        counts = causal_target_counts(rows, split, max_len)
     expected = expected_draws(num_shared(config), len(split.candidates), counts)
     return torch.from_numpy(log_q(expected)).to(encoder.table.weight.device)

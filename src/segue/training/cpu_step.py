@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from segue.batches.negatives import Full
+from segue.batches.next_track import Full
 from segue.batches.packed import Packing, window_lengths
 from segue.encoders.attention import PackedAttention, padded_layout
 from segue.objectives.blocked import BlockedSoftmax, skip_term

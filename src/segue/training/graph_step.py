@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segue.batches.negatives import Full
+from segue.batches.next_track import Full
 from segue.batches.packed import Packing, window_lengths
 from segue.encoders.encoder import Encoder
 from segue.kernels.attention import LONGEST, packed_attention

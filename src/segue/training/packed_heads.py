@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -24,12 +26,16 @@ class Beside:
         self._open: tuple[Tensor, Tensor] | None = None
         self.known: Known | None = None
         """What transitions add to the softmax, which writes the gradient in their gate."""
-        if recipe.heads.transitions is not None:
-            with torch.enable_grad():
-                self._open = known_masses(encoder, self._predicted)
-            assert self._open is not None, "the encoder has the heads of its recipe"
-            target, whole = (mass.detach() for mass in self._open)
-            self.known = Known(target, whole, torch.zeros_like(whole))
+
+    def mix(self, target: Tensor) -> None:
+        """Give the softmax of `target` [T] (0 = none) its masses, where there are transitions."""
+        if self._recipe.heads.transitions is None:
+            return
+        with torch.enable_grad():
+            self._open = known_masses(self._encoder, replace(self._predicted, target=target))
+        assert self._open is not None, "the encoder has the heads of its recipe"
+        masses = [mass.detach() for mass in self._open]
+        self.known = Known(masses[0], masses[1], torch.zeros_like(masses[1]))
 
     def backward(self, values: Tensor, into: Gradients, share: float) -> list[Tensor]:
         """Add the gradients of what the heads made; return the losses of those that have one.

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from segue.batches.data import SessionData
-from segue.batches.negatives import Full, Mixed, Shared, draw_targets, num_shared
+from segue.batches.negatives import draw_targets
+from segue.batches.next_track import Full, Mixed, Shared, num_shared
 from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze
+from segue.batches.targets import without_skipped
 from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
 from segue.encoders.encoder import Encoder
@@ -96,7 +98,8 @@ def fits(encoder: Encoder, recipe: Recipe) -> bool:
     """Return whether a packed step can train this encoder and recipe; the plain step trains any."""
     if not isinstance(encoder, TransformerEncoder) or encoder.config.padding == "visible":
         return False
-    return isinstance(recipe.next_track, Full | Shared | Mixed)
+    config = recipe.next_track
+    return isinstance(config, Full | Shared | Mixed) and config.is_plain and config.targets != "next_listened"
 
 
 class PackedStep(ABC):
@@ -121,6 +124,12 @@ class PackedStep(ABC):
         self.special = MASK if self.encoder.masked else UNKNOWN
         """The row that the encoder reads where the packing says so."""
         self.special_share = special_share(recipe.encoder)
+
+    def aimed(self, packing: Packing) -> Packing:
+        """Return the packing with the targets that the recipe predicts."""
+        if self.training.recipe.next_track.targets == "next":
+            return packing
+        return without_skipped(packing, self.training.recipe.data.skip_at_least)
 
     @abstractmethod
     def prepare(self, order: Tensor, num_steps: int) -> Tensor:
@@ -183,7 +192,7 @@ class PackedStep(ABC):
         mask = torch.full((1,), self.special, dtype=torch.int32, device=device)
         ids = [packing.ids, mask, training.candidates[chosen].int()]
         if self._num_batch > 0:
-            ids.append(draw_targets(packing.target, self._num_batch, generator))
+            ids.append(draw_targets(self.aimed(packing).target, self._num_batch, generator))
         return packing, torch.cat(ids), sessions
 
     def _objectives(
@@ -192,13 +201,15 @@ class PackedStep(ABC):
         """Return the losses (the whole first), and the gradients of the whole in states and looked-up rows."""
         config, inputs = self.training.recipe, len(packing.ids)
         of_values = torch.zeros_like(values)
-        targets = Targets(packing.target, values, packing.target_place)
+        aimed = self.aimed(packing)
+        targets = Targets(aimed.target, values, aimed.target_place)
         compared = self.parts.table.negatives(values[inputs + 1 :], negatives)
         if compared.gradient is None:
             log_q = self.training.log_q
             correction = None if log_q is None else log_q.index_select(0, negatives)
             compared = replace(compared, gradient=of_values[inputs + 1 :], correction=correction)
         heads = Beside(self.encoder, states, packing, config)
+        heads.mix(aimed.target)
         loss, of_states, _ = self.parts.softmax(states, targets, compared, of_values, self._shares[0], heads.known)
         losses, into = [loss], Gradients(of_values, of_states)
         for part, term, make, told in zip(self._shares[1:], config.terms, self._terms, sessions, strict=False):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from segue.batches.data import SessionData, Window
-from segue.batches.negatives import Drawn, Full, PerSession, epoch_numbers, rows_outside
+from segue.batches.negatives import Drawn, epoch_numbers, rows_outside
+from segue.batches.next_track import Full, PerSession
 from segue.batches.split import Split
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
@@ -22,7 +23,8 @@ from segue.store import Store
 from segue.training import cpu_step, packed_step
 from segue.training.correction import corrections
 from segue.training.heads import attach_heads
-from segue.training.loss import draw_negatives, loss_parts, make_example, part_names, total, with_targets
+from segue.training.loss import loss_parts, make_example, part_names, total
+from segue.training.next_track import draw_negatives, with_targets
 from segue.training.optimisers import Optimisers
 from segue.training.packed_step import PackedStep, Training
 from segue.training.terms import TermDrawing, drawn_tracks
@@ -98,9 +100,9 @@ class Trainer:
         negatives = self._negatives(window, index)
         example = make_example(self.encoder, self.recipe, window, self.generator)
         example = replace(example, drawn=self._drawing.draw(len(index), self.generator))
-        negatives = with_targets(self.recipe, negatives, example, self.generator)
+        negatives = with_targets(self.recipe, negatives, example, window, self.generator)
         if self.log_q is not None:
-            negatives = Drawn(negatives.ids, self.log_q[negatives.ids])
+            negatives = Drawn(negatives.ids, self.log_q[negatives.ids], self.log_q)
         touched = [window.tracks.flatten(), negatives.ids.flatten(), *drawn_tracks(example.drawn)]
         with self.optimisers.touching(torch.cat(touched)) as rows:
             parts = loss_parts(self.encoder, self.recipe, window, example, negatives, self._bf16)
