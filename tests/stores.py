@@ -21,13 +21,21 @@ SIDE = (
 
 
 def tiny_store(
-    path: Path, sessions: int = 24, seed: int = 0, *, tracks: int = 40, longest: int = 12, num_shards: int = 1
+    path: Path,
+    sessions: int = 24,
+    seed: int = 0,
+    *,
+    tracks: int = 40,
+    longest: int = 12,
+    num_shards: int = 1,
+    features: bool = False,
 ) -> Store:
     """Return a store of `sessions` sessions of 3 to `longest` events over `tracks` tracks, written to `path`.
 
     Session 0 has no skips, session 1 is all skips, session 2 is the shortest (3 events), session 3 the longest;
     about one strength in twenty is unknown elsewhere. Tracks follow the one before them (t + 1) half of the time,
-    so that there is something to learn. Dates rise by a day every fourth session; there are sessions / 3 users.
+    so that there is something to learn; `features`: five of each track that tell its number, one of them never known,
+    and none of every seventh track. Dates rise by a day every fourth session; there are sessions / 3 users.
     """
     generator = np.random.default_rng(seed)
     lengths = generator.integers(3, longest + 1, sessions)
@@ -58,5 +66,18 @@ def tiny_store(
         names = Vocabulary.from_texts([f"t{i:04d}" for i in range(tracks)])
         assert isinstance(names, Vocabulary)
         titles = [f"Title {i}" for i in range(tracks)]
-        writer.finish(names, TrackTable(title=titles, artist=[f"Artist {i // 4}" for i in range(tracks)]))
+        artists = [f"Artist {i // 4}" for i in range(tracks)]
+        if features:
+            known = _features(tracks)
+            writer.finish(names, TrackTable(titles, artists, features=known, feature_names=tuple("abcde")))
+        else:
+            writer.finish(names, TrackTable(title=titles, artist=artists))
     return Store(path)
+
+
+def _features(tracks: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    number = np.arange(tracks)
+    values = np.stack([np.sin(number * scale) for scale in (0.3, 0.7, 1.1, 1.9, 1.0)], axis=1).astype(np.float32)
+    values[:, 4] = np.nan
+    values[::7] = np.nan
+    return values

@@ -11,16 +11,21 @@ import torch
 
 from segue.batches.counts import training_counts
 from segue.batches.data import SessionData
+from segue.batches.features import track_features
 from segue.batches.split import DataConfig, Split, split_store
 from segue.encoders import build_encoder
 from segue.encoders.causal import CausalConfig
+from segue.encoders.features import FeaturesConfig, TrackFeatures
 from segue.heads import Counts, HeadsConfig, ListenConfig, TransitionsConfig, build_heads
-from segue.ranking import ModelScorer, Scorer, dense_standing, fit_baselines, top_k
+from segue.ranking import ModelScorer, Scorer, content_baselines, dense_standing, fit_baselines, top_k
 from segue.session_batch import SessionBatch
 from segue.store import Store
 from stores import tiny_store
 
-NAMES = ("model", "transitions", "listen", "both", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+MODELS = ("model", "transitions", "listen", "both", "features")
+MODELS = ("model", "transitions", "listen", "both", "features")
+CONTENT = ("nearest-audio", "feature-mean")
+NAMES = (*MODELS, *CONTENT, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
 
 
 LISTEN, TRANSITIONS = ListenConfig(hidden=8), TransitionsConfig()
@@ -31,12 +36,17 @@ HEADS = {
 }
 
 
-def with_heads(store: Store, split: Split, heads: HeadsConfig) -> ModelScorer:
+def with_heads(store: Store, split: Split, heads: HeadsConfig, *, features: bool = False) -> ModelScorer:
     """Return a model with heads that say something, and whose scores tie: its states are coarse."""
     generator = torch.Generator().manual_seed(1)
     encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
     counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
     encoder.heads.update(build_heads(heads, 16, store.num_tracks, counts, generator))
+    if features:
+        values = track_features(store)
+        assert values is not None
+        trained = torch.from_numpy(split.training_counts > 2)
+        encoder.features = TrackFeatures(FeaturesConfig(), 16, torch.from_numpy(values), trained)
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.copy_((parameter + 0.3 * torch.randn(parameter.shape, generator=generator)).round(decimals=1))
@@ -46,13 +56,15 @@ def with_heads(store: Store, split: Split, heads: HeadsConfig) -> ModelScorer:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, dict[str, Scorer], SessionBatch]:
-    store = tiny_store(Path(tmp_path_factory.mktemp("scorers")) / "store", sessions=60)
+    store = tiny_store(Path(tmp_path_factory.mktemp("scorers")) / "store", sessions=60, features=True)
     split = split_store(store, DataConfig(vocabulary="training"))
     generator = torch.Generator().manual_seed(0)
     encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
     scorers = {scorer.name: scorer for scorer in [ModelScorer(encoder, split.candidates), *fit_baselines(store, split)]}
+    scorers |= {scorer.name: scorer for scorer in content_baselines(store, split)}
     for name, heads in HEADS.items():
         scorers[name] = with_heads(store, split, heads)
+    scorers["features"] = with_heads(store, split, HEADS["both"], features=True)
     data = SessionData.load(store, split, "cpu")
     batch = data.context_batch(split.cases["test"], np.arange(12), 20)
     return store, split, scorers, batch

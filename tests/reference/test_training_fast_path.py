@@ -30,6 +30,9 @@ CASES += [
     ("paper-causal-s-minus", "transitions+listen", "shifted", "pre"),
     ("paper-causal-s-plus-track", "listen-flow", "shifted", "pre"),
     ("paper-cloze-s-plus-track", "listen-flow", "shifted", "post"),
+    ("paper-causal-s-plus-track", "features", "shifted", "pre"),
+    ("paper-cloze-s-plus-session", "features", "shifted", "post"),
+    ("paper-causal-s-minus", "all", "shifted", "pre"),
 ]
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -45,6 +48,17 @@ KINDS: dict[str, dict[str, Any]] = {
         "heads__listen": {"hidden": 7, "weight": 0.7},
     },
     "listen-flow": {"next_track__kind": "shared", "heads__listen": {"hidden": 7, "gradient": "flow"}},
+    "features": {"next_track__kind": "shared", "features": {"drop": 0.5}, "data__vocabulary": "features"},
+    "all": {
+        "next_track__kind": "mixed",
+        "next_track__targets": "listened",
+        "encoder__feedback": True,
+        "encoder__unknown_share": 0.2,
+        "heads__transitions": True,
+        "heads__listen": {"hidden": 5, "gradient": "flow"},
+        "features": True,
+        "data__vocabulary": "features",
+    },
     "feedback+gates": {
         "next_track__kind": "mixed",
         "encoder__feedback": True,
@@ -60,7 +74,7 @@ def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps:
     changes = {"encoder__dropout": 0.0, "encoder__position": position, "encoder__norm": norm}
     changes |= KINDS.get(kind, {"next_track__kind": kind})
     recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(path, tracks=200)
+    store = tiny_store(path, tracks=200, features=True)
     with torch.random.fork_rng():
         trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=plain)
         order = trainer.begin(torch.arange(19).repeat(3), steps)

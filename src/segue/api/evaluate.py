@@ -24,7 +24,7 @@ from segue.evaluation import (
 )
 from segue.files import write_json
 from segue.progress import Progress, silent
-from segue.ranking import Scorer, fit_baselines, model_scorers
+from segue.ranking import Scorer, content_baselines, fit_baselines, model_scorers
 from segue.recipes import EvaluationConfig
 from segue.store import Store
 from segue.training.device import choose_device
@@ -113,21 +113,24 @@ class Evaluator:
         if key not in self._grounds:
             parts = split_store(self._store, key[0])
             scene = make_scene(self._store, parts, *key, self._which, self._device)
-            self._grounds[key] = _Ground(self._store, parts, Table(scene))
+            self._grounds[key] = _Ground(self._store, parts, Table(scene), key[0].vocabulary == "features")
         return self._grounds[key]
 
 
 class _Ground:
     """What runs of equal [data] and [evaluation] are judged on."""
 
-    def __init__(self, store: Store, split: Split, table: Table) -> None:
-        self._store, self.split, self.table = store, split, table
+    def __init__(self, store: Store, split: Split, table: Table, content: bool) -> None:
+        """`content`: tracks are known by features, and so there are baselines by features."""
+        self._store, self.split, self.table, self._content = store, split, table, content
         self._baselines: list[Scorer] = []
         self._rows: dict[Protocol, list[Row]] = {}
 
     def baseline_rows(self, protocol: Protocol, progress: Progress) -> Sequence[Row]:
         """Return the rows of every baseline under `protocol`, ranked when first asked for."""
         if protocol not in self._rows:
-            self._baselines = self._baselines or fit_baselines(self._store, self.split)
+            if not self._baselines:
+                content = content_baselines(self._store, self.split) if self._content else []
+                self._baselines = [*fit_baselines(self._store, self.split), *content]
             self._rows[protocol] = scorer_rows(self.table, self._baselines, "baseline", protocol, progress)
         return self._rows[protocol]

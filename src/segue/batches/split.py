@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.batches.features import has_features
 from segue.errors import InputError
 from segue.events import skips
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
@@ -27,8 +28,9 @@ class DataConfig:
 
     split: Literal["leave-last-two-out", "temporal"] = "leave-last-two-out"
     """Last track tests and last but one validates, or whole sessions by date."""
-    vocabulary: Literal["training", "transductive"] = "training"
-    """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper)."""
+    vocabulary: Literal["training", "transductive", "features"] = "training"
+    """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper), or those with a
+    training row or a feature in the track table."""
     max_len: int = 20
     """Most tracks an encoder reads."""
     sample_sessions: int = 0
@@ -45,8 +47,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.split not in ("leave-last-two-out", "temporal"):
             raise ValueError("split must be leave-last-two-out or temporal")
-        if self.vocabulary not in ("training", "transductive"):
-            raise ValueError("vocabulary must be training or transductive")
+        if self.vocabulary not in ("training", "transductive", "features"):
+            raise ValueError("vocabulary must be training, transductive or features")
         if self.max_len < 2:
             raise ValueError("max_len must be at least 2")
         if self.sample_sessions < 0:
@@ -87,7 +89,10 @@ class Split:
     training_counts: NDArray[np.int64]
     """Plays of each table row in training parts, [V + 3]."""
     candidates: NDArray[np.int32]
-    """Table rows that may be ranked and drawn as negatives, ascending."""
+    """Table rows that may be ranked, ascending."""
+    negatives: NDArray[np.int32]
+    """Those of them that may be drawn as negatives: without tracks that only their features serve, which are no target
+    either and would learn but to be far away."""
     input_row: NDArray[np.int32]
     """Table row to the row that a model reads: itself, or UNKNOWN, [V + 3]."""
     hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -112,11 +117,14 @@ def split_store(store: Store, config: DataConfig) -> Split:
         train, cases, num_short = _leave_last_two_out(store, kept)
     training = ranges(*train)
     counts = np.bincount(store.tracks[training], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
-    if config.vocabulary == "training":
+    if config.vocabulary != "transductive":
         present = counts > 0
     else:
         present = np.zeros(len(counts), dtype=np.bool_)
         present[store.tracks[ranges(store.offsets[kept], store.offsets[kept + 1])]] = True
+    drawn = present.copy()
+    if config.vocabulary == "features":
+        present |= has_features(store)
     enough = train[1] - train[0] >= FEWEST_TRAINING
     if not enough.any():
         raise InputError(f"{store.path} has no session with two tracks to train on; sessions of 4 and more are needed")
@@ -130,6 +138,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
         num_short=num_short,
         training_counts=counts,
         candidates=np.flatnonzero(present).astype(np.int32),
+        negatives=np.flatnonzero(drawn).astype(np.int32),
         input_row=input_row,
         hidden=_hidden(store, ranges(train[0][enough], train[1][enough]), config),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segue.checkpoint.run_folder import RunFolder
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
+from segue.encoders.features import FeaturesConfig, TrackFeatures
 from segue.errors import FormatError
 from segue.heads import Counts, build_heads
 from segue.recipes import Recipe
@@ -56,6 +59,8 @@ def load_run(path: str | Path) -> LoadedRun:
     encoder = build_encoder(
         recipe.encoder, vocabulary.num_tracks, recipe.data.max_len, sparse=False, generator=generator
     )
+    if recipe.features is not None:
+        encoder.features = _features(recipe.features, encoder, weights)
     nothing = Counts.nothing(vocabulary.num_tracks + NUM_SPECIALS)
     encoder.heads.update(build_heads(recipe.heads, encoder.width, vocabulary.num_tracks, nothing, generator))
     try:
@@ -81,6 +86,14 @@ def load_run(path: str | Path) -> LoadedRun:
         best=best,
         listen_weight=run.listen_weight(),
     )
+
+
+def _features(config: FeaturesConfig, encoder: Encoder, weights: Mapping[str, Tensor]) -> TrackFeatures:
+    """Return features of the shape that the weights have; what they are is loaded with the rest."""
+    held = weights.get("features.values", torch.zeros(0, 0))
+    num_rows = encoder.table.num_embeddings
+    values = torch.zeros(num_rows, held.shape[1] if held.dim() == 2 else 0)
+    return TrackFeatures(config, encoder.width, values, torch.zeros(num_rows, dtype=torch.bool))
 
 
 def _text(folder: Path) -> TextColumn | None:

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.axes import Float, Int
+from segue.encoders.features import NUM_SPECIALS, TrackFeatures
 from segue.session_batch import SessionBatch
 
-NUM_SPECIALS = 3
-"""Table rows 0 PAD, 1 UNKNOWN, 2 MASK stand before the first track."""
 HIDDEN = 5
 """Feedback code of what is masked, padded, or to be predicted."""
 NUM_FEEDBACK = 6
@@ -48,6 +47,8 @@ class Encoder(nn.Module, ABC):
         self.table = nn.Embedding(num_tracks + NUM_SPECIALS, width, padding_idx=0, sparse=sparse)
         self.heads = nn.ModuleDict()
         """What is trained on top of the states, by name: none unless somebody adds it."""
+        self.features: TrackFeatures | None = None
+        """What the features of tracks add to their rows; none unless somebody adds it."""
         self._batch_rows: BatchRows | None = None
 
     @abstractmethod
@@ -66,8 +67,18 @@ class Encoder(nn.Module, ABC):
         """Return the table rows of `tracks`; inside `touching`, gathered from the rows of the step."""
         touched = self._batch_rows
         if touched is None:
-            return self.table(tracks)  # type: ignore[no-any-return]
-        return functional.embedding(torch.searchsorted(touched.ids, tracks.contiguous()), touched.values, padding_idx=0)
+            own: Tensor = self.table(tracks)
+        else:
+            place = torch.searchsorted(touched.ids, tracks.contiguous())
+            own = functional.embedding(place, touched.values, padding_idx=0)
+        if self.features is None:
+            return own
+        return own * self.features.kept(tracks) + self.features.projected(tracks)
+
+    def ranked_rows(self) -> Float[Tensor, "R D"]:
+        """Return the rows of all tracks as they are ranked, without gradient."""
+        weight = self.table.weight.detach()
+        return weight if self.features is None else self.features.whole(weight)
 
     def touched_ids(self, tracks: Int[Tensor, " N"]) -> Int[Tensor, " U"]:
         """Return the table rows of `tracks` and of the specials, ascending, each once."""

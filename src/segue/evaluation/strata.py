@@ -12,6 +12,8 @@ from segue.evaluation.scene import Scene
 
 HOURS: Final = 6
 """Hours in a stratum of the day."""
+PLAYS: Final = (0, 4, 20)
+"""Upper bounds of the strata of training plays."""
 POSITIONS: Final = (5, 10, 15, 20)
 """Upper bounds of the strata of positions (tracks heard before the target)."""
 
@@ -20,13 +22,14 @@ def strata(scene: Scene) -> dict[str, NDArray[np.bool_]]:
     """Return the members of each stratum by name ('context_type=radio'), [N] each; empty strata are left out.
 
     Side columns are those of the target's row. `popularity` = tenths of the training plays, 1 = the most played
-    tracks; `skip_share` = quartiles of the share of skips in the context; `session_type` = whether at least half of
-    the first and of the second half of the context were skips (listener, skipper, listen-then-skip, skip-then-listen;
-    Meggetto et al. 2021 find these four by clustering).
+    tracks; `plays` = how often the track was played in training; `skip_share` = quartiles of the share of skips in the
+    context; `session_type` = whether at least half of the first and of the second half of the context were skips
+    (listener, skipper, listen-then-skip, skip-then-listen; Meggetto et al. 2021 find these four by clustering).
     """
     found = _from_columns(scene)
     found |= {f"position={name}": member for name, member in position_strata(scene).items()}
     found |= _named("popularity", _popularity(scene), [str(tenth) for tenth in range(1, 11)])
+    found |= _named("plays", _plays(scene), ["0", "1-4", "5-20", "above 20"])
     found |= _named("repeat", _repeats(scene).astype(np.int64), ["new", "repeat"])
     whole, first, second = _skip_shares(scene)
     kind = (first >= 0.5).astype(np.int64) * 2 + (second >= 0.5)
@@ -72,6 +75,11 @@ def _popularity(scene: Scene) -> NDArray[np.int64]:
     tenth = np.empty(len(counts), np.int64)
     tenth[order] = np.minimum(10 * before // max(int(counts.sum()), 1), 9)
     return tenth[scene.held.target]
+
+
+def _plays(scene: Scene) -> NDArray[np.int64]:
+    """Return the class of each target's training plays."""
+    return np.searchsorted(PLAYS, scene.split.training_counts[scene.held.target])
 
 
 def _repeats(scene: Scene) -> NDArray[np.bool_]:

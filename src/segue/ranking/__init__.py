@@ -1,6 +1,7 @@
 """Ranking: the one recommender that evaluation and serving share, and the baselines beside it."""
 
 from segue.ranking.baselines import BASELINE_NAMES, Baseline, fit_baselines
+from segue.ranking.content import content_baselines
 from segue.ranking.model import ModelScorer, model_scorers
 from segue.ranking.scorer import Scorer
 from segue.ranking.standing import Ranking, Standing, dense_standing
@@ -13,6 +14,7 @@ __all__ = [
     "Ranking",
     "Scorer",
     "Standing",
+    "content_baselines",
     "dense_standing",
     "fit_baselines",
     "model_scorers",

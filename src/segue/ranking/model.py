@@ -48,7 +48,7 @@ class ModelScorer:
         self.name = name
         self.encoder = encoder.eval()
         self.reads_feedback = "feedback" in encoder.inputs
-        self._weight = encoder.table.weight.detach()
+        self._weight = encoder.ranked_rows()
         self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
         self._listen_weight = listen_weight
 

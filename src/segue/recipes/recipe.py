@@ -12,6 +12,7 @@ from segue.config import build, build_kind, nearest
 from segue.encoders import ENCODERS
 from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
+from segue.encoders.features import FeaturesConfig
 from segue.encoders.lookback import LookbackConfig
 from segue.errors import InputError
 from segue.heads import HeadsConfig, ListenConfig, TransitionsConfig
@@ -36,6 +37,8 @@ class Recipe:
     """What is added to next_track: none is S-."""
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     """What is trained on top of the encoder's states."""
+    features: FeaturesConfig | None = None
+    """Features of tracks in the track space; None = not read."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -54,6 +57,7 @@ class Recipe:
             "evaluation": asdict(self.evaluation),
             "terms": [_kind_table(TERMS, term) for term in self.terms],
             **({"heads": heads} if heads else {}),
+            **({} if self.features is None else {"features": asdict(self.features)}),
         }
 
 
@@ -89,6 +93,7 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
             build_kind(TERMS, _as_table(t, f"{where}: terms.{i}"), f"{where}: terms.{i}") for i, t in enumerate(terms)
         ),
         heads=_heads(_table(tables, "heads", where), where),
+        features=_switched(FeaturesConfig, tables.get("features", False), f"{where}: features"),
         training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
         evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
     )
@@ -100,6 +105,11 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
 
 def _check_targets(recipe: Recipe, where: str) -> None:
     config = recipe.next_track
+    if recipe.data.vocabulary == "features" and recipe.features is None:
+        raise InputError(
+            f"{where}: data.vocabulary = 'features' ranks tracks that only their features serve: add [features], or "
+            "use 'training'"
+        )
     if config.targets == "next_listened" and not isinstance(recipe.encoder, CausalConfig | LookbackConfig):
         raise InputError(
             f"{where}: next_track.targets = 'next_listened' predicts from each position, and encoder.kind = 'cloze' "
@@ -113,15 +123,16 @@ def _check_targets(recipe: Recipe, where: str) -> None:
 
 
 def _heads(table: Mapping[str, Any], where: str) -> HeadsConfig:
-    """Return the heads that have a table; true stands for one with all defaults, false for none."""
-    made = {}
-    for name, value in table.items():
+    """Return the heads that have a table."""
+    for name in table:
         if name not in _HEADS:
             raise InputError(f"{where}: unknown key heads.{name}{nearest(name, _HEADS)}")
-        if value is not False:
-            values = _as_table({} if value is True else value, f"{where}: heads.{name}")
-            made[name] = build(_HEADS[name], values, f"{where}: heads.{name}")
-    return HeadsConfig(**made)
+    return HeadsConfig(**{n: _switched(_HEADS[n], value, f"{where}: heads.{n}") for n, value in table.items()})
+
+
+def _switched(cls: type[Any], value: Any, where: str) -> Any:
+    """Return what a table makes; true stands for one with all defaults, false for None."""
+    return None if value is False else build(cls, _as_table({} if value is True else value, where), where)
 
 
 def _check_heads(recipe: Recipe, where: str) -> None:

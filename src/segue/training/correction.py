@@ -30,5 +30,5 @@ def corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) ->
         counts = cloze_target_counts(rows, split, max_len, recipe.encoder.mask_share)
     else:
         counts = causal_target_counts(rows, split, max_len)
-    expected = expected_draws(num_shared(config), len(split.candidates), counts)
+    expected = expected_draws(num_shared(config), len(split.negatives), counts)
     return torch.from_numpy(log_q(expected)).to(encoder.table.weight.device)

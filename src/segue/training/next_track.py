@@ -129,8 +129,10 @@ def _shared(scene: Scene) -> tuple[Tensor, Tensor]:
 
 
 def _full(scene: Scene) -> tuple[Tensor, Tensor]:
-    aimed = scene.aimed
-    return compared_with_all(scene.states[aimed.targets], scene.encoder.table.weight, aimed.target[aimed.targets])
+    aimed, weight = scene.aimed, scene.encoder.table.weight
+    if scene.encoder.features is not None:
+        weight = scene.encoder.rows(torch.arange(len(weight), device=weight.device))
+    return compared_with_all(scene.states[aimed.targets], weight, aimed.target[aimed.targets])
 
 
 def _own_skips(scene: Scene) -> Tensor:

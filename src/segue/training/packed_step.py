@@ -21,6 +21,7 @@ from segue.encoders.transformer import TransformerEncoder
 from segue.objectives.packed import Gradients, Known, Negatives, Sessions, SkipTerm, Targets
 from segue.recipes import Recipe
 from segue.store import MASK, UNKNOWN
+from segue.training.features import draw_key
 from segue.training.loss import part_weights
 from segue.training.optimisers import Optimisers
 from segue.training.packed_heads import Beside
@@ -99,6 +100,8 @@ def fits(encoder: Encoder, recipe: Recipe) -> bool:
     if not isinstance(encoder, TransformerEncoder) or encoder.config.padding == "visible":
         return False
     config = recipe.next_track
+    if isinstance(config, Full) and encoder.features is not None:
+        return False
     return isinstance(config, Full | Shared | Mixed) and config.is_plain and config.targets != "next_listened"
 
 
@@ -157,7 +160,10 @@ class PackedStep(ABC):
         """Train on sessions `index` (int64 [B], -1 = none), of at most `size` inputs."""
         packing, ids, sessions = self._drawn(index, size)
         inputs = len(packing.ids)
-        values = self.parts.table.look_up(ids)
+        values, features = self.parts.table.look_up(ids), self.encoder.features
+        if features is not None:
+            features.key = draw_key(self.training.generator)
+            values = features.added_to(values, ids)
         rows, mask = values[:size].requires_grad_(), values[inputs : inputs + 1].requires_grad_()
         states = self.encode(rows, mask, packing)
         for parameter in self.training.optimisers.parameters:
@@ -168,6 +174,9 @@ class PackedStep(ABC):
         of_values[:size] += rows.grad
         if mask.grad is not None:
             of_values[inputs : inputs + 1] += mask.grad
+        if features is not None:
+            of_values = features.take_back(of_values, ids)
+            features.key = None
         self._update(ids, of_values)
         self.training.sums.add_(torch.stack(losses))
 

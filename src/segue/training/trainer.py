@@ -22,6 +22,7 @@ from segue.recipes import Recipe
 from segue.store import Store
 from segue.training import cpu_step, packed_step
 from segue.training.correction import corrections
+from segue.training.features import attach_features, draw_key
 from segue.training.heads import attach_heads
 from segue.training.loss import loss_parts, make_example, part_names, total
 from segue.training.next_track import draw_negatives, with_targets
@@ -49,13 +50,14 @@ class Trainer:
         encoder = build_encoder(
             recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=sparse, generator=generator
         )
+        attach_features(encoder, recipe, store, split, generator)
         attach_heads(encoder, recipe, store, split, generator)
         self.encoder: Encoder = encoder.to(device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout has no generator of its own; `fit` forks the global ones
         self.data = SessionData.load(store, split, device)
-        self.candidates = torch.as_tensor(split.candidates.astype("int64"), device=device)
+        self.candidates = torch.as_tensor(split.negatives.astype("int64"), device=device)
         self.log_q = corrections(self.encoder, recipe, store, split)
         """Added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
         self._epoch = 0
@@ -104,9 +106,14 @@ class Trainer:
         if self.log_q is not None:
             negatives = Drawn(negatives.ids, self.log_q[negatives.ids], self.log_q)
         touched = [window.tracks.flatten(), negatives.ids.flatten(), *drawn_tracks(example.drawn)]
+        features = self.encoder.features
         with self.optimisers.touching(torch.cat(touched)) as rows:
+            if features is not None:
+                features.key = draw_key(self.generator)
             parts = loss_parts(self.encoder, self.recipe, window, example, negatives, self._bf16)
         loss = total(parts)
+        if features is not None:
+            features.key = None
         self.optimisers.step(loss, self.recipe.training.clip, rows)
         self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
 

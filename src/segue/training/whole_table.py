@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from segue.encoders.encoder import NUM_SPECIALS, Encoder
+from segue.encoders.encoder import Encoder
 from segue.objectives.packed import Negatives
+from segue.store import NUM_SPECIALS
 
 
 class WholeTable:

@@ -1,0 +1,48 @@
+"""The features of a store's track table, made ready for a model."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.store import NUM_SPECIALS, Store
+
+
+def track_features(store: Store) -> NDArray[np.float32] | None:
+    """Return the standardised features of each table row, float32 [V + 3, F]; None where the store has none.
+
+    Each feature has mean 0 and spread 1 over the tracks that have it (0 spread: all 0); a missing one is 0.
+    """
+    raw = store.track_array("features")
+    if raw is None:
+        return None
+    mean, spread = feature_scale(raw)
+    rows = np.zeros((len(raw) + NUM_SPECIALS, raw.shape[1]), np.float32)
+    rows[NUM_SPECIALS:] = standardised(raw, mean, spread)
+    return rows
+
+
+def feature_scale(raw: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the spread of each feature over the tracks that have it; 0 and 1 where none has."""
+    known = np.isfinite(raw)
+    count = np.maximum(known.sum(axis=0), 1)
+    values = np.where(known, raw, 0.0).astype(np.float64)
+    mean = values.sum(axis=0) / count
+    spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count)
+    return mean, np.where(spread > 0, spread, 1.0)
+
+
+def standardised(
+    raw: NDArray[np.float32], mean: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return (raw - mean) / spread, 0 where it is missing."""
+    return np.where(np.isfinite(raw), (raw - mean) / spread, 0.0).astype(np.float32)
+
+
+def has_features(store: Store) -> NDArray[np.bool_]:
+    """Return which table rows have a feature, [V + 3]."""
+    raw = store.track_array("features")
+    found = np.zeros(store.num_tracks + NUM_SPECIALS, np.bool_)
+    if raw is not None:
+        found[NUM_SPECIALS:] = np.isfinite(raw).any(axis=1)
+    return found

@@ -1,0 +1,100 @@
+"""Baselines that know tracks by their features alone: they can rank what was never played."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.axes import Float, Int
+from segue.batches.features import track_features
+from segue.batches.split import Split
+from segue.encoders.transformer import last_place
+from segue.ranking.candidate_table import CandidateTable
+from segue.ranking.scan import stand
+from segue.ranking.scorer import Scorer
+from segue.ranking.scores import DotScores
+from segue.ranking.standing import NOTHING, Standing
+from segue.session_batch import SessionBatch
+from segue.store import Store
+
+WIDTH: Final = 32
+"""Features are padded with zeros to a multiple of this."""
+
+
+class ContentBaseline(ABC):
+    """Cosine of a track's features with those of the session."""
+
+    name: ClassVar[str]
+    reads_feedback: ClassVar[bool] = False
+
+    def __init__(self, features: NDArray[np.float32], candidates: NDArray[np.int32]) -> None:
+        """`features`: standardised, [V + 3, F]."""
+        rows = torch.from_numpy(features)
+        unit = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-8)
+        self._unit = torch.nn.functional.pad(unit, (0, -unit.shape[1] % WIDTH))
+        self._candidates = torch.from_numpy(candidates.astype(np.int64))
+
+    @abstractmethod
+    def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
+        """Return what tracks are compared with, from the unit features of all."""
+
+    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the score of each candidate row for its session."""
+        return self._scores(batch).definite(candidates)
+
+    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+        """Return scores of all table rows, -inf at rows that are no candidates."""
+        scores = self._scores(batch)
+        refused = torch.ones(len(self._unit), dtype=torch.bool, device=scores.device)
+        refused[scores.table.candidates] = False
+        return scores.every().masked_fill_(refused, NOTHING)
+
+    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+        """Return where `tracks` stand among all candidates, and the `k` best."""
+        return stand(self._scores(batch), tracks, k)
+
+    def _scores(self, batch: SessionBatch) -> DotScores:
+        device = batch.tracks.device
+        if self._table.weight.device != device:
+            self._unit, self._candidates = self._unit.to(device), self._candidates.to(device)
+            del self._table
+        return DotScores(self._table, self._state(self._unit, batch))
+
+    @cached_property
+    def _table(self) -> CandidateTable:
+        return CandidateTable(self._unit, self._candidates)
+
+
+class NearestAudio(ContentBaseline):
+    """What sounds like the last track."""
+
+    name = "nearest-audio"
+
+    def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
+        place = last_place(batch.valid)[:, None]
+        return unit[(batch.tracks * batch.valid).gather(1, place)[:, 0]]
+
+
+class FeatureMean(ContentBaseline):
+    """What sounds like the session on average."""
+
+    name = "feature-mean"
+
+    def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
+        rows = unit[batch.tracks * batch.valid]  # row 0 is 0
+        return rows.sum(dim=1) / batch.valid.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+CONTENT_BASELINES: Final[tuple[type[ContentBaseline], ...]] = (NearestAudio, FeatureMean)
+
+
+def content_baselines(store: Store, split: Split) -> list[Scorer]:
+    """Return the baselines by features, of a store that has some, else none."""
+    features = track_features(store)
+    return [] if features is None else [kind(features, split.candidates) for kind in CONTENT_BASELINES]
