@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +23,9 @@ from segue.batches.packed import Packing, window_lengths
 from segue.batches.split import split_store
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.kernels import attention, rows, skip_contrastive, softmax
-from segue.objectives import full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
-from segue.objectives.packed import Gradients, Negatives, Sessions, Targets
+from segue.objectives import skip_contrastive_loss
+from segue.objectives.next_track import compared, compared_with_all, mean_over, softmax_losses
+from segue.objectives.packed import Gradients, Known, Negatives, Sessions, Targets
 from segue.training.graph_rows import TouchedRows, add_to
 from segue.training.packed_step import PackedStep, Parts, Training
 from segue.training.row_adam import RowAdam
@@ -90,9 +92,28 @@ def test_attention_drops_the_share_and_the_same_in_both_directions() -> None:
     _close((of_qkv[:, 2 * WIDTH :] * value).sum(), (mixed(qkv.detach()) * grad).sum(), 1e-4)
 
 
-def _sampled(states: Tensor, own: Tensor, negatives: Tensor, target: Tensor, ids: Tensor, correction: Tensor) -> Tensor:
+Masses = tuple[Tensor, Tensor] | None
+
+
+def _masses(tokens: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return gates h [T], and what h is added to: log p of the target and log of all of p, some of them nothing."""
+    share = torch.rand(tokens, generator=torch.Generator().manual_seed(8)).to(DEVICE)
+    of_target = torch.where(share > 0.4, share.log(), -1e30)
+    return _normal(tokens, seed=9), of_target, torch.where(share > 0.2, 0.0, -1e30)
+
+
+def _sampled(leaves: list[Tensor], target: Tensor, ids: Tensor, correction: Tensor, known: Masses) -> Tensor:
     collisions = (ids == target[:, None])[None]
-    return sampled_softmax_loss(states[None], own[None], negatives, collisions, (target > 0)[None], correction)
+    own, scores = compared(leaves[0][None], leaves[1][None], leaves[2], collisions, correction)
+    losses = softmax_losses(own[0], torch.logsumexp(scores[0], 1), known)
+    return mean_over(losses, (target > 0).float())
+
+
+def _full(leaves: list[Tensor], target: Tensor, known: Masses) -> Tensor:
+    real = target > 0
+    own, others = compared_with_all(leaves[0][real], leaves[1], target[real].long())
+    chosen = None if known is None else (known[0][real], known[1][real])
+    return softmax_losses(own, torch.logsumexp(others, 1), chosen).mean()
 
 
 TILES = softmax.Tiles(tokens=16, negatives=16, warps=1, stages=1, programs=6)
@@ -103,7 +124,8 @@ def _rounded(x: Tensor) -> Tensor:
     return x.bfloat16().float()
 
 
-def test_packed_softmax_is_the_sampled_softmax() -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_packed_softmax_is_the_sampled_softmax(known: bool) -> None:
     tokens, num = 37, 50
     states, own, negatives = (
         _rounded(_normal(tokens, WIDTH)),
@@ -114,33 +136,43 @@ def test_packed_softmax_is_the_sampled_softmax() -> None:
     target = (torch.arange(tokens) % 7).int().to(DEVICE)  # 0: no target
     ids = (torch.arange(num) % 11 + 3).int().to(DEVICE)  # copies of targets 3..6 among them, repeated
     correction = _normal(num, seed=3)
-    leaves = [part.clone().requires_grad_() for part in (states, own, negatives)]
-    naive = _sampled(*leaves, target, ids, correction)
+    gate, of_target, of_all = _masses(tokens)
+    leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if known else []))]
+    masses = (leaves[3] + of_target, leaves[3] + of_all) if known else None
+    naive = _sampled(leaves, target, ids, correction, masses)
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH, device=DEVICE), torch.randperm(tokens + 3)[:tokens].to(DEVICE)
     lying = torch.zeros_like(into).index_copy(0, place, own)
     targets = Targets(target, lying, place)
+    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None
     loss, of_states, of_rows = softmax.PackedSoftmax(TILES, dtype=DTYPE)(
-        states, targets, Negatives(negatives, ids, correction), into, 3.0
+        states, targets, Negatives(negatives, ids, correction), into, 3.0, told
     )
     _close(loss, naive.detach(), 1e-5)
-    for mine, other in zip((of_states, into[place] - 1, of_rows), grads, strict=True):
+    of_gate = [] if told is None else [told.gradient]
+    for mine, other in zip((of_states, into[place] - 1, of_rows, *of_gate), grads, strict=True):
         _close(mine, other, 4e-3)
 
 
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("least", [0.0, 1e-9])
-def test_packed_softmax_over_all_tracks_is_the_full_softmax(least: float) -> None:
+def test_packed_softmax_over_all_tracks_is_the_full_softmax(least: float, known: bool) -> None:
     tokens, num = 37, 50
     states, table = _rounded(_normal(tokens, WIDTH)), _rounded(_normal(num + 3, WIDTH, seed=2))
     target = (torch.arange(tokens) % 9 + 3).int().to(DEVICE)
     target[5] = 0
-    leaves = [states.clone().requires_grad_(), table.clone().requires_grad_()]
-    naive = full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], (target > 0)[None])
+    gate, of_target, of_all = _masses(tokens)
+    leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if known else []))]
+    masses = (leaves[2] + of_target, leaves[2] + of_all) if known else None
+    naive = _full(leaves, target, masses)
     grads = torch.autograd.grad(naive, leaves)
     targets = Targets(target, table, target.long())
+    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None
     loss, of_states, of_rows = softmax.PackedSoftmax(TILES, least, DTYPE)(
-        states, targets, Negatives(table[3:], 3), table
+        states, targets, Negatives(table[3:], 3), table, 1.0, told
     )
+    if told is not None:
+        _close(told.gradient, grads[2], 4e-3)
     _close(loss, naive.detach(), 1e-5)
     _close(of_states, grads[0], 4e-3)
     _close(of_rows, grads[1][3:], 4e-3)
@@ -218,7 +250,17 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
     _close(follower._table, naive._table, 1e-4)
 
 
-CASES: list[tuple[str, str, dict[str, str]]] = [
+SEGUE: dict[str, Any] = {
+    "encoder__norm": "pre",
+    "encoder__activation": "gelu",
+    "encoder__feedback": True,
+    "heads__transitions": True,
+    "heads__listen": {"hidden": 8},
+}
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("paper-causal-s-minus", "mixed", SEGUE),
+    ("paper-causal-s-minus", "full", SEGUE | {"encoder__gated": True, "encoder__activation": "swiglu"}),
+    ("paper-causal-s-plus-track", "mixed", SEGUE | {"features": True, "heads__listen": {"gradient": "flow"}}),
     ("paper-causal-s-plus-track", "shared", {}),
     ("paper-cloze-s-plus-session", "shared", {}),
     ("paper-causal-s-plus-track", "mixed", {}),
@@ -229,16 +271,16 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("paper-causal-s-plus-track", "shared", {"terms__0__ablation": "cross_session"}),
     ("paper-cloze-s-plus-session", "full", {"terms__0__ablation": "cross_session"}),
 ]
-WHOLE_BATCHES = [case for case in CASES if not case[2] or "cloze" in case[0]]
+WHOLE_BATCHES = [case for case in CASES if "terms__0__ablation" not in case[2] or "cloze" in case[0]]
 """Numbers are drawn for each session of a batch, there or not: the causal kernel step has sessions that are not."""
 
 
 def _trained(
-    path: Path, name: str, kind: str, term: dict[str, str], *, plain: bool, bf16: bool = True, steps: int = 11
+    path: Path, name: str, kind: str, term: dict[str, Any], *, plain: bool, bf16: bool = True, steps: int = 11
 ) -> Trainer:
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
     recipe = small_recipe(name, **changes, **term, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(path, tracks=200)
+    store = tiny_store(path, tracks=200, features=True)
     split, device = split_store(store, recipe.data), torch.device("cuda", 0)
     trainer = Trainer(store, split, recipe, device, bf16=bf16, plain=plain)
     order = trainer.begin(torch.arange(19).repeat(5), steps)[: 8 * steps - 1]  # the last batch is short
@@ -276,20 +318,18 @@ class _KernelStep(PackedStep):
             )
             return mixed
 
-        if self.encoder.masked:
-            rows = torch.where(packing.masked[:, None], mask, rows)
-        return self.encoder.states(rows, packing.position, attend)
+        return self.encoder.states(self.inputs(rows, mask, packing), packing.position, attend)
 
 
 @pytest.mark.parametrize(("name", "kind", "term"), WHOLE_BATCHES)
 def test_a_step_of_the_kernels_trains_as_the_plain_one(
-    tmp_path: Path, name: str, kind: str, term: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, kind: str, term: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(skip_contrastive, "PRECISION", "ieee")
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
     changes |= {"encoder__position": "literal"}  # a session more in the batch would draw another offset
     recipe = small_recipe(name, **changes, **term, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(tmp_path / "store", tracks=200)
+    store = tiny_store(tmp_path / "store", tracks=200, features=True)
     found = []
     for plain in (True, False):
         split, device = split_store(store, recipe.data), torch.device(DEVICE)
@@ -315,7 +355,7 @@ def test_a_step_of_the_kernels_trains_as_the_plain_one(
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
 @pytest.mark.parametrize(("name", "kind", "term"), CASES)
-def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str, term: dict[str, str]) -> None:
+def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str, term: dict[str, Any]) -> None:
     """It is no further from float32 than twice what the plain path is in bf16, and a fiftieth of the way made.
 
     (Adam makes a whole step of a gradient that is nothing but rounding.)
@@ -336,8 +376,8 @@ def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind:
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
-@pytest.mark.parametrize("case", [CASES[0], *CASES[4:6]], ids=str)
-def test_the_graph_step_gives_the_same_bytes_twice(tmp_path: Path, case: tuple[str, str, dict[str, str]]) -> None:
+@pytest.mark.parametrize("case", [CASES[0], CASES[2], *CASES[7:9]], ids=str)
+def test_the_graph_step_gives_the_same_bytes_twice(tmp_path: Path, case: tuple[str, str, dict[str, Any]]) -> None:
     one, other = (_trained(tmp_path / str(turn), *case, plain=False).weights() for turn in range(2))
     for key, value in one.items():
         assert torch.equal(other[key], value), key

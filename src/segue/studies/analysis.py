@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estimate
 from segue.output import finite
+from segue.ranking import BASELINE_NAMES
 from segue.store import Store
 from segue.studies.contrasts import Reason, Wanted, contrast_records, counted_as_whole
 from segue.studies.design import Arm, Design, Plan
@@ -53,9 +54,10 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
     baselines = folder.baselines()
     arms = {arm.name: _arm_record(arm.title, found[arm.name]) for arm in design.arms}
     first = next(iter(found.values()))
-    wanted = [*_wanted(design, found, baselines), *_by_stratum(design, first.evaluations[0])]
+    compared = found | _as_arms(baselines, plan.seeds)
+    wanted = [*_wanted(design, compared, baselines), *_by_stratum(design, first.evaluations[0])]
     config = design.arms[0].resolved(plan.overrides).evaluation
-    records = contrast_records(wanted, {name: each.evaluations for name, each in found.items()}, config)
+    records = contrast_records(wanted, {name: each.evaluations for name, each in compared.items()}, config)
     whole = [record for record in records if not record["stratum"]]
     document = baselines.to_json()
     result = {
@@ -98,6 +100,15 @@ def _found(folder: StudyFolder, plan: Plan, arm: Arm) -> Found:
     return Found(plan.chosen[arm.name], records, evaluations, tuning)
 
 
+def _as_arms(baselines: Evaluation, seeds: int) -> dict[str, Found]:
+    """Return each baseline as an arm that every seed trains alike."""
+    found = {}
+    for name in dict.fromkeys(row.name for row in baselines.rows):
+        rows = [replace(row, name="model", kind="model") for row in baselines.rows if row.name == name]
+        found[name] = Found({}, [], [replace(baselines, rows=rows)] * seeds, [])
+    return found
+
+
 def _arm_record(title: str, found: Found) -> dict[str, Any]:
     """Return seed means with t intervals of every metric of one arm, and how its trainings ended."""
     record: dict[str, Any] = {
@@ -133,6 +144,8 @@ def _wanted(design: Design, found: Mapping[str, Found], baselines: Evaluation) -
     """Return every contrast that the design asks for, and why it would not count."""
     wanted = []
     for pair in design.compared:
+        if pair.less not in found:
+            continue  # a baseline that was not asked for
         for protocol, metrics in CONTRASTED.items():
             measured = found[pair.arm].evaluations[0].row("model", protocol).metrics
             for metric in (metric for metric in metrics if metric in measured):  # a split by time has no pairs
@@ -148,6 +161,8 @@ def _reasons(
 ) -> tuple[Reason, ...]:
     """Return why a contrast carries no verdict: an arm below the bar, or one that did not converge."""
     reasons = [Reason(name, "did not converge") for name in pair if not found[name].converged]
+    if pair[1] in BASELINE_NAMES:  # whether the arm beats it is what is asked
+        return tuple(reasons)
     measure = metric if metric.startswith("hr@") else "hr@10"
     for bar in BAR:
         row = next((row for row in baselines.rows if (row.name, row.protocol) == (bar, protocol)), None)

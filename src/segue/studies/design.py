@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from segue.ranking import BASELINE_NAMES
 from segue.recipes import Recipe, load_recipe
 
 TUNING_SEED: Final = 1000
@@ -42,6 +43,7 @@ class Compared:
 
     arm: str
     less: str
+    """Another arm, or a baseline by its name."""
     about: str
     """What the pair answers: 'skips', 'context', 'encoder', 'ablation', ..."""
     primary: bool = False
@@ -69,7 +71,8 @@ class Design:
         """Return the design with the arms named (none named = all), and with nothing to tune where not `tuned`."""
         kept = tuple(arm for arm in self.arms if not arms or arm.name in arms)
         names = {arm.name for arm in kept}
-        compared = tuple(pair for pair in self.compared if {pair.arm, pair.less} <= names)
+        known = {*names, *BASELINE_NAMES}
+        compared = tuple(pair for pair in self.compared if {pair.arm, pair.less} <= known)
         own = tuple(replace(arm, tuned_as=arm.tuned_as if arm.tuned_as in names else None) for arm in kept)
         return replace(self, arms=own, compared=compared, tuned=self.tuned if tuned else {})
 

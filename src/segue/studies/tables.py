@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segue.studies.published import CUTOFFS, POPULARITY, TABLE_1
-from segue.studies.wording import AMONG, Record
+from segue.studies.wording import AMONG, Record, title_of
 
 LEVELS: Final = (
     "hr@1",
@@ -132,7 +132,7 @@ def runs(result: Record) -> tuple[list[str], list[list[str]]]:
 
 def label(result: Record, record: Record) -> str:
     """Return the two arms of a contrast."""
-    return f"{result['arms'][record['arm']]['title']} less {result['arms'][record['less']]['title']}"
+    return f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}"
 
 
 def signed(value: float | None) -> str:

@@ -19,6 +19,10 @@ QUESTIONS: Final[Mapping[str, str]] = {
     "softmax": "Do other negatives of the softmax bring something by themselves?",
     "mask share": "Is another share of masked tracks better than p = .2?",
     "departure": "Does the paper's letter do better than our reading?",
+    "recipe": "Is it better than the paper's recipes?",
+    "baseline": "Is it better than the baselines?",
+    "part": "Does each part bring something?",
+    "option": "Would another option be better?",
 }
 REGULARISATION: Final = "In world null skips say nothing about what is heard next: a gain there is regularisation."
 WHY: Final[Mapping[str, str]] = {
@@ -31,7 +35,7 @@ WHY: Final[Mapping[str, str]] = {
 
 def verdicts(result: Record) -> list[Answer]:
     """Return the answer to each of the paper's observations, and of the study's own, that its arms let one ask."""
-    family = any(record["primary"] for record in result["contrasts"])
+    family = any(record["primary"] and record["about"] == "skips" for record in result["contrasts"])
     asked = [_skips(result)]
     for about, question in QUESTIONS.items():
         pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
@@ -50,7 +54,7 @@ def verdicts(result: Record) -> list[Answer]:
 
 def _skips(result: Record) -> Answer | None:
     """S+ > S-?"""
-    family = [record for record in result["contrasts"] if record["primary"]]
+    family = [record for record in result["contrasts"] if record["primary"] and record["about"] == "skips"]
     if not family:
         return None
     counted = [record for record in family if record["counts"]]

@@ -41,8 +41,9 @@ def in_null(result: Record) -> bool:
 
 
 def title_of(result: Record, arm: str) -> str:
-    """Return an arm's title."""
-    return str(result["arms"][arm]["title"])
+    """Return an arm's title; a baseline has its name."""
+    known = result["arms"].get(arm)
+    return arm if known is None else str(known["title"])
 
 
 def _show(value: float | None, rank: bool) -> str:

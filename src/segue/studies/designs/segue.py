@@ -1,0 +1,87 @@
+"""What each part of the recipe `segue` brings, and how the whole stands beside the paper's recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from segue.studies.design import Arm, Compared, Design
+from segue.studies.designs.shared import FEWER_RATES, arm
+
+WHOLE: Final = "segue"
+_SHARED_CANDIDATES: Final[Mapping[str, Any]] = {"data.vocabulary": "transductive"}
+"""As the paper's recipes have it: arms that are compared rank the same tracks."""
+_WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "no-feedback": ("without feedback as input", {"encoder.feedback": False}),
+    "no-transitions": ("without transitions", {"heads.transitions": False}),
+    "no-listen": ("without the head for P(listen)", {"heads.listen": False}),
+    "uniform": (
+        "1000 uniform negatives, logQ",
+        {"next_track.kind": "shared", "next_track.negatives": 1000, "next_track.log_q": True},
+    ),
+    "paper-blocks": (
+        "the paper's blocks",
+        {"encoder.norm": "post", "encoder.ffn_width": 128, "encoder.activation": "relu"},
+    ),
+    "no-unknown": ("UNKNOWN never read in training", {"encoder.unknown_share": 0.0}),
+}
+"""The whole less one part."""
+_PLAIN: Final[Mapping[str, Any]] = {"heads.transitions": False}
+"""What the rules below are compared with: transitions know what followed right after a track, and nothing else."""
+_WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
+    "listen-flow": ("P(listen) moves the encoder", {"heads.listen.gradient": "flow"}, WHOLE),
+    "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
+    "features": ("with features of tracks", {"features": True}, WHOLE),
+    "s-plus-track": (
+        "with the skip term",
+        {"terms": [{"kind": "skip_contrastive", "weight": 0.5, "context": "track"}]},
+        WHOLE,
+    ),
+    "listened": ("listened targets alone", {"next_track.targets": "listened"}, WHOLE),
+    "next-listened": ("next listened targets", {**_PLAIN, "next_track.targets": "next_listened"}, "no-transitions"),
+    "avoid": ("skipped targets avoided", {**_PLAIN, "next_track.skipped": "avoid"}, "no-transitions"),
+    "light": ("skipped targets weigh a quarter", {**_PLAIN, "next_track.skipped_weight": 0.25}, "no-transitions"),
+    "own-skips": ("own skips among the negatives", {**_PLAIN, "next_track.own_skips": True}, "no-transitions"),
+    "refined": ("refined logQ", {**_PLAIN, "next_track.refined": True}, "no-transitions"),
+    "gbce": (
+        "gBCE, 1000 uniform negatives",
+        {
+            **_PLAIN,
+            "next_track.kind": "shared",
+            "next_track.log_q": False,
+            "next_track.loss": "gbce",
+            "next_track.negatives": 1000,
+        },
+        "no-transitions",
+    ),
+}
+"""One thing more or otherwise, and the arm that it is compared with."""
+_BASELINES: Final = ("popularity", "markov", "v-sknn")
+_PAPER: Final = ("s-minus", "s-plus-session", "s-plus-track")
+
+
+def _made(name: str, title: str, changes: Mapping[str, Any]) -> Arm:
+    return Arm(name, title, "segue", {**_SHARED_CANDIDATES, **changes}, None if name == WHOLE else WHOLE)
+
+
+SEGUE: Final = Design(
+    name="segue",
+    title="What does each part of segue bring?",
+    question=(
+        "Is the recipe segue better than the paper's recipes and every baseline, and which of its parts does it owe "
+        "that to?"
+    ),
+    arms=(
+        *(arm("causal", term) for term in _PAPER),
+        _made(WHOLE, "segue", {}),
+        *(_made(name, title, changes) for name, (title, changes) in _WITHOUT.items()),
+        *(_made(name, title, changes) for name, (title, changes, _) in _WITH.items()),
+    ),
+    compared=(
+        *(Compared(WHOLE, f"causal-{term}", "recipe", primary=True) for term in _PAPER),
+        *(Compared(WHOLE, name, "baseline", primary=True) for name in _BASELINES),
+        *(Compared(WHOLE, name, "part") for name in _WITHOUT),
+        *(Compared(name, less, "option") for name, (_, _, less) in _WITH.items()),
+    ),
+    tuned=FEWER_RATES,
+)
