@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,13 @@ SIDE = (
     SideColumn(columns.DATE, "int32", "session"),
     SideColumn(columns.USER, "int32", "session"),
 )
+CONTEXT = (
+    SideColumn(columns.HOUR, "uint8"),
+    SideColumn(columns.PREMIUM, "bool"),
+    SideColumn(columns.CONTEXT_TYPE, "uint8", categories=("catalog", "charts", "radio")),
+    SideColumn(columns.SHUFFLE, "bool"),
+    SideColumn(columns.AT, "int64"),
+)
 
 
 def tiny_store(
@@ -28,14 +36,15 @@ def tiny_store(
     tracks: int = 40,
     longest: int = 12,
     num_shards: int = 1,
-    features: bool = False,
+    rich: bool = False,
 ) -> Store:
     """Return a store of `sessions` sessions of 3 to `longest` events over `tracks` tracks, written to `path`.
 
     Session 0 has no skips, session 1 is all skips, session 2 is the shortest (3 events), session 3 the longest;
     about one strength in twenty is unknown elsewhere. Tracks follow the one before them (t + 1) half of the time,
-    so that there is something to learn; `features`: five of each track that tell its number, one of them never known,
-    and none of every seventh track. Dates rise by a day every fourth session; there are sessions / 3 users.
+    so that there is something to learn; `rich`: with every input of `data.context`, and five features of each track
+    that tell its number, one of them never known, and none of every seventh track. Dates rise by a day every fourth
+    session; there are sessions / 3 users.
     """
     generator = np.random.default_rng(seed)
     lengths = generator.integers(3, longest + 1, sessions)
@@ -52,7 +61,8 @@ def tiny_store(
     strength[offsets[1] : offsets[2]] = 3
     keys = session_keys(*pack_text([f"session {i}" for i in range(sessions)]))
     bounds = np.linspace(0, sessions, num_shards + 1).astype(np.int64)
-    with StoreWriter(path, Source("simulation", path.name), SIDE) as writer:
+    beside = _context(offsets, generator) if rich else {}
+    with StoreWriter(path, Source("simulation", path.name), (*SIDE, *(CONTEXT if rich else ()))) as writer:
         for first, last in itertools.pairwise(bounds):
             low, high = int(offsets[first]), int(offsets[last])
             days = np.arange(first, last)
@@ -61,13 +71,14 @@ def tiny_store(
                 columns.DATE: (17_800 + days // 4).astype(np.int32),
                 columns.USER: (days // 3).astype(np.int32),
             }
+            side |= {name: column[low:high] for name, column in beside.items()}
             events = values[low:high].astype(np.int32), strength[low:high], offsets[first : last + 1] - low
             writer.add_shard(SessionColumns(*events, keys[first:last], side))
         names = Vocabulary.from_texts([f"t{i:04d}" for i in range(tracks)])
         assert isinstance(names, Vocabulary)
         titles = [f"Title {i}" for i in range(tracks)]
         artists = [f"Artist {i // 4}" for i in range(tracks)]
-        if features:
+        if rich:
             known = _features(tracks)
             writer.finish(names, TrackTable(titles, artists, features=known, feature_names=tuple("abcde")))
         else:
@@ -81,3 +92,14 @@ def _features(tracks: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     values[:, 4] = np.nan
     values[::7] = np.nan
     return values
+
+
+def _context(offsets: np.ndarray[tuple[int], np.dtype[np.int64]], generator: np.random.Generator) -> dict[str, Any]:
+    rows = int(offsets[-1])
+    return {
+        columns.HOUR: generator.integers(0, 24, rows).astype(np.uint8),
+        columns.PREMIUM: generator.random(rows) < 0.5,
+        columns.CONTEXT_TYPE: generator.integers(0, 3, rows).astype(np.uint8),
+        columns.SHUFFLE: generator.random(rows) < 0.5,
+        columns.AT: 1_540_000_000 + np.cumsum(generator.integers(1, 600, rows)),
+    }

@@ -39,6 +39,9 @@ ORACLE_P_LISTEN_COMMON: Final = "oracle_p_listen_common"
 POSITION_OFFSET: Final = "position_offset"
 """int64 [B], the shift of each session's positions in training; absent at inference (0)."""
 
+CONTEXT: Final = "context"
+"""int64 [B, L, C], codes of the inputs of `data.context` in their order; absent where nothing is known."""
+
 # --- the track table ------------------------------------------------------------------------------------
 TITLE: Final = "title"
 ARTIST: Final = "artist"

@@ -56,7 +56,7 @@ def with_heads(store: Store, split: Split, heads: HeadsConfig, *, features: bool
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, dict[str, Scorer], SessionBatch]:
-    store = tiny_store(Path(tmp_path_factory.mktemp("scorers")) / "store", sessions=60, features=True)
+    store = tiny_store(Path(tmp_path_factory.mktemp("scorers")) / "store", sessions=60, rich=True)
     split = split_store(store, DataConfig(vocabulary="training"))
     generator = torch.Generator().manual_seed(0)
     encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
@@ -122,13 +122,13 @@ def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -
     _, _, scorers, batch = scene
     whole = scorers[name].score_all(batch)
     turned = SessionBatch(batch.tracks.flip(0), batch.feedback.flip(0), batch.valid.flip(0))
-    assert torch.allclose(scorers[name].score_all(turned).flip(0), whole, atol=1e-6)
+    assert torch.allclose(scorers[name].score_all(turned).flip(0), whole, atol=1e-5)
     wide = SessionBatch(
         torch.nn.functional.pad(batch.tracks, (0, 3)),
         torch.nn.functional.pad(batch.feedback, (0, 3), value=5),
         torch.nn.functional.pad(batch.valid, (0, 3)),
     )
-    assert torch.allclose(scorers[name].score_all(wide), whole, atol=1e-6)
+    assert torch.allclose(scorers[name].score_all(wide), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES[1:])

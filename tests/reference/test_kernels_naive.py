@@ -256,6 +256,7 @@ SEGUE: dict[str, Any] = {
     "encoder__feedback": True,
     "heads__transitions": True,
     "heads__listen": {"hidden": 8},
+    "data__context": ["hour", "shuffle"],
 }
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("paper-causal-s-minus", "mixed", SEGUE),
@@ -280,7 +281,7 @@ def _trained(
 ) -> Trainer:
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
     recipe = small_recipe(name, **changes, **term, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(path, tracks=200, features=True)
+    store = tiny_store(path, tracks=200, rich=True)
     split, device = split_store(store, recipe.data), torch.device("cuda", 0)
     trainer = Trainer(store, split, recipe, device, bf16=bf16, plain=plain)
     order = trainer.begin(torch.arange(19).repeat(5), steps)[: 8 * steps - 1]  # the last batch is short
@@ -329,7 +330,7 @@ def test_a_step_of_the_kernels_trains_as_the_plain_one(
     changes = {"encoder__width": 32, "encoder__ffn_width": 32, "encoder__dropout": 0.0, "next_track__kind": kind}
     changes |= {"encoder__position": "literal"}  # a session more in the batch would draw another offset
     recipe = small_recipe(name, **changes, **term, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(tmp_path / "store", tracks=200, features=True)
+    store = tiny_store(tmp_path / "store", tracks=200, rich=True)
     found = []
     for plain in (True, False):
         split, device = split_store(store, recipe.data), torch.device(DEVICE)

@@ -33,6 +33,7 @@ CASES += [
     ("paper-causal-s-plus-track", "features", "shifted", "pre"),
     ("paper-cloze-s-plus-session", "features", "shifted", "post"),
     ("paper-causal-s-minus", "all", "shifted", "pre"),
+    ("paper-causal-s-plus-session", "context", "shifted", "post"),
 ]
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -49,7 +50,9 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "listen-flow": {"next_track__kind": "shared", "heads__listen": {"hidden": 7, "gradient": "flow"}},
     "features": {"next_track__kind": "shared", "features": {"drop": 0.5}, "data__vocabulary": "features"},
+    "context": {"next_track__kind": "shared", "data__context": ["gap", "hour"]},
     "all": {
+        "data__context": ["hour", "premium", "context_type", "shuffle", "gap"],
         "next_track__kind": "mixed",
         "next_track__targets": "listened",
         "encoder__feedback": True,
@@ -74,7 +77,7 @@ def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps:
     changes = {"encoder__dropout": 0.0, "encoder__position": position, "encoder__norm": norm}
     changes |= KINDS.get(kind, {"next_track__kind": kind})
     recipe = small_recipe(name, **changes, training__clip=0.5, training__learning_rate=1e-3)
-    store = tiny_store(path, tracks=200, features=True)
+    store = tiny_store(path, tracks=200, rich=True)
     with torch.random.fork_rng():
         trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=plain)
         order = trainer.begin(torch.arange(19).repeat(3), steps)

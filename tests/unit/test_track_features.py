@@ -33,7 +33,7 @@ def test_features_are_standardised_over_the_tracks_that_have_them() -> None:
 
 
 def test_what_features_serve_is_ranked_and_never_drawn(tmp_path: Path) -> None:
-    store = tiny_store(tmp_path / "store", tracks=200, features=True)
+    store = tiny_store(tmp_path / "store", tracks=200, rich=True)
     trained, served = (split_store(store, DataConfig(vocabulary=rule)) for rule in ("training", "features"))
     known, cold = has_features(store), served.training_counts == 0
     assert (known & cold).sum() > 20
@@ -85,7 +85,7 @@ def test_rows_are_dropped_by_their_share_the_same_wherever_they_are_met() -> Non
 
 
 def test_a_run_with_features_ranks_cold_tracks_after_loading(tmp_path: Path) -> None:
-    store = tiny_store(tmp_path / "store", tracks=200, sessions=60, features=True)
+    store = tiny_store(tmp_path / "store", tracks=200, sessions=60, rich=True)
     recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", **FEATURES)
     api.train(store, tmp_path / "run", recipe=recipe)
     run = load_run(tmp_path / "run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.axes import Bool, Int, UInt8
+from segue.batches.context import context_codes
 from segue.batches.split import Cases, Split
+from segue.columns import CONTEXT
 from segue.events import skips
 from segue.session_batch import SessionBatch
 from segue.store import PAD, Store
@@ -25,6 +28,8 @@ class Window:
     strength: Int[Tensor, "B W"]
     """Feedback codes: strength 0..3, 4 unknown, 5 on padding."""
     valid: Bool[Tensor, "B W"]
+    context: Int[Tensor, "B W C"] | None = None
+    """Codes of the inputs of `data.context`; anything on padding."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,12 @@ class SessionData:
     """Table row to the row that a model reads, int32."""
     train_begin: Int[Tensor, " Nt"]
     train_end: Int[Tensor, " Nt"]
+    context: UInt8[Tensor, "rows C"] | None = None
+    """Codes of the inputs of `data.context`, uint8; None where there are none."""
 
     @classmethod
-    def load(cls, store: Store, split: Split, device: torch.device | str) -> SessionData:
-        """Return the rows of `store` and the training parts of `split`, on `device`."""
+    def load(cls, store: Store, split: Split, device: torch.device | str, context: Sequence[str] = ()) -> SessionData:
+        """Return the rows of `store` and the training parts of `split`, on `device`; `context` names further inputs."""
         strength = np.asarray(store.strength)
         feedback = np.where(strength > skips.VERY_BRIEFLY, skips.FEEDBACK_UNKNOWN, strength).astype(np.uint8)
         feedback[split.hidden] = skips.FEEDBACK_UNKNOWN
@@ -52,6 +59,7 @@ class SessionData:
             input_row=_on(split.input_row, device),
             train_begin=_on(split.train_begin, device),
             train_end=_on(split.train_end, device),
+            context=_on(context_codes(store, context), device) if context else None,
         )
 
     @property
@@ -65,7 +73,7 @@ class SessionData:
         A causal encoder of `max_len` positions wants `max_len` + 1 (the last is a target only), a cloze one `max_len`.
         """
         begin, end = self.train_begin[index], self.train_end[index]
-        return Window(*self._gather(begin, end, length))
+        return Window(*self._gather(begin, end, length), self._context(begin, end, length))
 
     def context_batch(self, cases: Cases, index: NDArray[np.int64], max_len: int) -> SessionBatch:
         """Return what is known before the targets of `cases[index]`: their last `max_len` tracks, right-padded.
@@ -74,19 +82,30 @@ class SessionData:
         """
         begin, end = _on(cases.begin[index], self.tracks.device), _on(cases.target[index], self.tracks.device)
         tracks, feedback, valid = self._gather(begin, end, max_len)
-        return SessionBatch(self.input_row[tracks].long(), feedback, valid)
+        context = self._context(begin, end, max_len)
+        side = {} if context is None else {CONTEXT: context}
+        return SessionBatch(self.input_row[tracks].long(), feedback, valid, side)
 
     def _gather(
         self, begin: Int[Tensor, " B"], end: Int[Tensor, " B"], width: int
     ) -> tuple[Int[Tensor, "B W"], Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
         """Return tracks, feedback and valid of the last `width` rows of begin..end - 1, right-padded."""
-        first = torch.maximum(begin, end - width)
-        place = first[:, None] + torch.arange(width, device=first.device)
+        place = self._places(begin, end, width)
         valid = place < end[:, None]
         place = place.clamp(max=len(self.tracks) - 1)
         tracks = self.tracks[place].long().masked_fill(~valid, PAD)
         feedback = self.feedback[place].long().masked_fill(~valid, skips.FEEDBACK_HIDDEN)
         return tracks, feedback, valid
+
+    def _context(self, begin: Int[Tensor, " B"], end: Int[Tensor, " B"], width: int) -> Int[Tensor, "B W C"] | None:
+        if self.context is None:
+            return None
+        return self.context[self._places(begin, end, width).clamp(max=len(self.tracks) - 1)].long()
+
+    @staticmethod
+    def _places(begin: Int[Tensor, " B"], end: Int[Tensor, " B"], width: int) -> Int[Tensor, "B W"]:
+        first = torch.maximum(begin, end - width)
+        return first[:, None] + torch.arange(width, device=first.device)
 
 
 def _on(array: NDArray[np.generic], device: torch.device | str) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
+from segue.batches.context import forgotten
 from segue.batches.data import SessionData
 from segue.batches.example import random_offset
 from segue.events import skips
@@ -55,6 +56,8 @@ class Packing:
     tracks: Int[Tensor, "B W"]
     strength: Int[Tensor, "B W"]
     """As in `Window`."""
+    context: Int[Tensor, "T C"] | None = None
+    """Codes of further inputs at each input; None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,15 @@ class _Windows:
     inside: Bool[Tensor, "B W"]
     tracks: Int[Tensor, "B W"]
     strength: Int[Tensor, "B W"]
+    context: Int[Tensor, "B W C"] | None
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Which further inputs training does not know, see `segue.batches.context.forgotten`."""
+
+    drawn: Float[Tensor, "B C"]
+    names: tuple[str, ...]
 
 
 def window_lengths(data: SessionData, index: Int[Tensor, "*shape"], width: int) -> Int[Tensor, "*shape"]:
@@ -80,6 +92,7 @@ def pack_causal(
     shape: PackShape,
     drawn: Float[Tensor, " B"] | None,
     unknown: Bool[Tensor, "B W"] | None = None,
+    forget: Forgetting | None = None,
 ) -> Packing:
     """Return the packed examples of training sessions `index` (-1 = none): each input predicts the track after it.
 
@@ -89,6 +102,7 @@ def pack_causal(
         shape: W, T and the encoder's positions.
         drawn: uniform in [0, 1), which the positions' offsets are made of; None = no offsets.
         unknown: where the encoder reads UNKNOWN; None = nowhere.
+        forget: which further inputs are unknown; None where there are none.
     """
     windows = _windows(data, index, shape.width)
     inputs = (windows.length - 1).clamp(min=0)
@@ -115,7 +129,18 @@ def pack_causal(
         place.masked_fill(~windows.inside, -1).int(),
         windows.tracks,
         windows.strength,
+        _packed_context(windows, safe, spare, forget, shape.size),
     )
+
+
+def _packed_context(
+    windows: _Windows, place: Int[Tensor, "B W"], spare: int, forget: Forgetting | None, size: int
+) -> Int[Tensor, "T C"] | None:
+    if windows.context is None or forget is None:
+        return None
+    context = forgotten(windows.context, forget.drawn, forget.names)
+    columns = [_scattered(column, place, spare)[:size] for column in context.unbind(2)]
+    return torch.stack(columns, dim=1)
 
 
 def pack_cloze(
@@ -158,7 +183,8 @@ def _windows(data: SessionData, index: Int[Tensor, " B"], width: int) -> _Window
     first = data.train_end[index.clamp(min=0)] - length
     row = (first[:, None] + column).clamp(max=len(data.tracks) - 1)
     strength = data.feedback[row].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
-    return _Windows(length, inside, data.tracks[row] * inside, strength)
+    context = None if data.context is None else data.context[row].long()
+    return _Windows(length, inside, data.tracks[row] * inside, strength, context)
 
 
 def _offset(drawn: Tensor | None, inputs: Int[Tensor, " B"], max_len: int) -> Int[Tensor, "B one"]:

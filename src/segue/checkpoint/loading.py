@@ -12,10 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segue.batches.context import SIZES
 from segue.checkpoint.run_folder import RunFolder
 from segue.encoders import build_encoder
+from segue.encoders.context import ContextInputs
 from segue.encoders.encoder import Encoder
 from segue.encoders.features import FeaturesConfig, TrackFeatures
+from segue.encoders.transformer import TransformerEncoder
 from segue.errors import FormatError
 from segue.heads import Counts, build_heads
 from segue.recipes import Recipe
@@ -59,6 +62,9 @@ def load_run(path: str | Path) -> LoadedRun:
     encoder = build_encoder(
         recipe.encoder, vocabulary.num_tracks, recipe.data.max_len, sparse=False, generator=generator
     )
+    if recipe.data.context and isinstance(encoder, TransformerEncoder):
+        names = recipe.data.context
+        encoder.read(ContextInputs(names, [SIZES[name] for name in names], encoder.width))
     if recipe.features is not None:
         encoder.features = _features(recipe.features, encoder, weights)
     nothing = Counts.nothing(vocabulary.num_tracks + NUM_SPECIALS)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
-from segue.columns import POSITION_OFFSET
+from segue.columns import CONTEXT, POSITION_OFFSET
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.encoders.blocks import Attend, Block, TransformerConfig
+from segue.encoders.context import ContextInputs
 from segue.encoders.dropout import dropout
 from segue.encoders.encoder import HIDDEN, NUM_FEEDBACK, Encoder
 from segue.encoders.positions import position_rows
@@ -35,6 +36,8 @@ class TransformerEncoder(Encoder, ABC):
         self.final_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
         self.predict = nn.Linear(config.width, config.width)
         self.feedback = nn.Embedding(NUM_FEEDBACK, config.width) if config.feedback else None
+        self.context: ContextInputs | None = None
+        """Inputs beside the tracks; none unless somebody adds them, see `read`."""
         self.inputs = frozenset({"feedback"} if config.feedback else ())
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
@@ -43,11 +46,26 @@ class TransformerEncoder(Encoder, ABC):
             return self._amid_padding(batch)
         visible = visibility(batch.valid, causal=self.causal)
         attend = PaddedAttention(visible, self.config.heads, self.share)
-        return self.states(self.heard(self.rows(batch.tracks), batch.feedback), self._place(batch), attend)
+        heard = self.heard(self.rows(batch.tracks), batch.feedback, batch.side.get(CONTEXT))
+        return self.states(heard, self._place(batch), attend)
 
-    def heard(self, rows: Float[Tensor, "*shape D"], feedback: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
-        """Return table rows with the embedding of how their tracks were heard, where the encoder reads it."""
-        return rows if self.feedback is None else rows + position_rows(self.feedback.weight, feedback)
+    def read(self, context: ContextInputs) -> None:
+        """Read these inputs too, from `side` of a batch."""
+        self.context = context
+        self.inputs |= frozenset(context.names)
+
+    def heard(
+        self, rows: Float[Tensor, "*shape D"], feedback: Int[Tensor, "*shape"], context: Tensor | None = None
+    ) -> Float[Tensor, "*shape D"]:
+        """Return table rows with the embeddings of how their tracks were heard, and in what context.
+
+        Only where the encoder reads either. `context` [*, C]: codes; None = nothing is known.
+        """
+        if self.feedback is not None:
+            rows = rows + position_rows(self.feedback.weight, feedback)
+        if self.context is not None:
+            rows = rows + self.context(self.context.unknown(feedback) if context is None else context)
+        return rows
 
     @property
     def share(self) -> float:

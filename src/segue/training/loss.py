@@ -45,7 +45,7 @@ def make_example(encoder: Encoder, recipe: Recipe, window: Window, generator: to
     if encoder.masked:
         return cloze_example(window, config.mask_share, max_len, generator, config.position)
     share = config.unknown_share if isinstance(config, CausalConfig) else 0.0
-    return causal_example(window, max_len, generator, config.position, share)
+    return causal_example(window, max_len, generator, config.position, share, recipe.data.context)
 
 
 def loss_parts(

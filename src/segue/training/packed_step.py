@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from segue.batches.data import SessionData
 from segue.batches.negatives import draw_targets
 from segue.batches.next_track import Full, Mixed, Shared, num_shared
-from segue.batches.packed import Packing, PackShape, pack_causal, pack_cloze
+from segue.batches.packed import Forgetting, Packing, PackShape, pack_causal, pack_cloze
 from segue.batches.targets import without_skipped
 from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
@@ -150,7 +150,7 @@ class PackedStep(ABC):
         """Return what the encoder reads of each input but its position, [T, D]."""
         if self.special_share > 0.0 or self.encoder.masked:
             rows = torch.where(packing.masked[:, None], mask, rows)
-        return self.encoder.heard(rows, packing.feedback)
+        return self.encoder.heard(rows, packing.feedback, packing.context)
 
     def hand_back(self) -> None:
         """Let the optimiser know the steps made: what reads the table or its state comes after this."""
@@ -190,12 +190,15 @@ class PackedStep(ABC):
         generator, device = training.generator, index.device
         chosen = torch.randint(len(training.candidates), (self._num_uniform,), generator=generator, device=device)
         shape = PackShape(self.width, size, config.data.max_len)
-        hidden: list[Tensor] = []
+        hidden: list[Any] = []
         if self.special_share > 0.0 or self.encoder.masked:
             drawn = torch.rand((len(index), self.width), generator=generator, device=device)
             hidden = [drawn < self.special_share]
         literal = config.encoder.position == "literal"
         offsets = None if literal else torch.rand(len(index), generator=generator, device=device)
+        if config.data.context:
+            drawn = torch.rand((len(index), len(config.data.context)), generator=generator, device=device)
+            hidden = [*(hidden or [None]), Forgetting(drawn, config.data.context)]
         packing = self.pack(training.data, index, shape, offsets, *hidden)
         packing, sessions = packed_terms(config, packing, self._drawing.draw(len(index), generator))
         mask = torch.full((1,), self.special, dtype=torch.int32, device=device)

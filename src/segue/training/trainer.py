@@ -21,6 +21,7 @@ from segue.errors import FormatError
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.training import cpu_step, packed_step
+from segue.training.context import attach_context
 from segue.training.correction import corrections
 from segue.training.features import attach_features, draw_key
 from segue.training.heads import attach_heads
@@ -50,13 +51,14 @@ class Trainer:
         encoder = build_encoder(
             recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=sparse, generator=generator
         )
+        attach_context(encoder, recipe, generator)
         attach_features(encoder, recipe, store, split, generator)
         attach_heads(encoder, recipe, store, split, generator)
         self.encoder: Encoder = encoder.to(device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout has no generator of its own; `fit` forks the global ones
-        self.data = SessionData.load(store, split, device)
+        self.data = SessionData.load(store, split, device, recipe.data.context)
         self.candidates = torch.as_tensor(split.negatives.astype("int64"), device=device)
         self.log_q = corrections(self.encoder, recipe, store, split)
         """Added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""

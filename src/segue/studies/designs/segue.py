@@ -32,6 +32,10 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "listen-flow": ("P(listen) moves the encoder", {"heads.listen.gradient": "flow"}, WHOLE),
     "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
     "features": ("with features of tracks", {"features": True}, WHOLE),
+    **{
+        f"with-{name.replace('_', '-')}": (f"with {name.replace('_', ' ')}", {"data.context": [name]}, WHOLE)
+        for name in ("hour", "premium", "context_type", "shuffle")
+    },
     "s-plus-track": (
         "with the skip term",
         {"terms": [{"kind": "skip_contrastive", "weight": 0.5, "context": "track"}]},
