@@ -22,7 +22,7 @@ SHOWN: Final = ("segue", "commit", "python", "torch", "numpy", "system", "proces
 
 
 def curve(run: Path) -> list[dict[str, Any]]:
-    """Return epoch, next-track loss (the part that both recipes share) and validation HR@10 of each epoch of a run."""
+    """Return epoch, next-track loss (the part that all recipes share) and validation HR@10 of each epoch of a run."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [
         {"epoch": e["epoch"], "loss": e["next_track"], "hr@10": e.get("validation.hr@10")}
@@ -82,12 +82,13 @@ def _heard(store: Store, rows: Any, tracks: list[str], words: list[str]) -> list
 def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
     """Return a record a model or baseline and protocol: metrics as [value, low, high].
 
-    The baselines see no skips and no seed, so those of the first evaluation stand for all.
+    The baselines see no skips and no seed, so those of the first evaluation stand for all; of a model with heads the
+    row by which it ranks.
     """
     rows = []
     for place, (name, evaluation) in enumerate(evaluations.items()):
         for row in evaluation.to_json()["rows"]:
-            if row["kind"] == "model" or place == 0:
+            if row["name"] == "model" or (row["kind"] == "baseline" and place == 0):
                 named = {"name": name} if row["kind"] == "model" else {}
                 rows.append({**row, "listened": row["hr@10.listened"], "skipped": row["hr@10.skipped"], **named})
     return sorted(rows, key=lambda row: row["kind"] != "model")
