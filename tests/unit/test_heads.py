@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -11,14 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from segue import api
 from segue.batches.counts import training_counts
 from segue.batches.split import DataConfig, split_store
-from segue.errors import InputError
+from segue.checkpoint import load_run
+from segue.errors import FormatError, InputError
 from segue.heads import Counts, HeadsConfig, ListenConfig, ListenHead, TransitionsConfig, TransitionsHead, build_heads
 from segue.heads.listen import Heard
 from segue.objectives.next_track import softmax_losses
 from segue.recipes import load_recipe
 from segue.store import Store
+from small_recipes import small_recipe
 from stores import tiny_store
 
 TRACKS = 9
@@ -206,3 +210,22 @@ def test_a_head_is_named_switched_and_refused() -> None:
             load_recipe("paper-causal-s-minus", wrong)
     with pytest.raises(InputError, match="transitions mixes"):
         load_recipe("paper-cloze-s-minus", {"next_track.kind": "full", "heads.transitions": True})
+
+
+def test_a_head_stands_beside_its_model_in_an_evaluation(tmp_path: Path) -> None:
+    """As it ranks, by next tracks alone, and the head alone, which loses to nobody; its P(listen) is measured too."""
+    store = tiny_store(tmp_path / "store", sessions=60)
+    changes = {"next_track__kind": "mixed", "heads__transitions": True, "heads__listen": {"hidden": 4}}
+    recipe = small_recipe("paper-causal-s-minus", **changes)
+    api.train(store, tmp_path / "run", recipe=recipe)
+    chosen = json.loads((tmp_path / "run" / "ranking.json").read_text())
+    assert chosen["listen_weight"] in [one["listen_weight"] for one in chosen["tried"]]
+    document = api.evaluate(tmp_path / "run", store).to_json()
+    kinds = {row["name"]: row["kind"] for row in document["rows"]}
+    assert kinds["model"] == kinds["model, lambda 0"] == "model"
+    assert kinds["model, P(listen) alone"] == "head"
+    assert all(("beaten_by" in row) == (row["kind"] == "model") for row in document["rows"])
+    assert document["listening"][0]["name"] == "model"
+    (tmp_path / "run" / "ranking.json").write_text('{"listen_weight": -1}')
+    with pytest.raises(FormatError, match="listen_weight is -1"):
+        load_run(tmp_path / "run")

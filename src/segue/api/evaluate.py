@@ -24,7 +24,7 @@ from segue.evaluation import (
 )
 from segue.files import write_json
 from segue.progress import Progress, silent
-from segue.ranking import Scorer, content_baselines, fit_baselines, model_scorers
+from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
 from segue.recipes import EvaluationConfig
 from segue.store import Store
 from segue.training.device import choose_device
@@ -102,9 +102,11 @@ class Evaluator:
         ground = self._ground(loaded)
         encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
         models = model_scorers(encoder, candidates, loaded.listen_weight)
+        heads = head_scorers(encoder, candidates)
         rows = list[Row]()
         for each in ASKED[protocol]:
             rows += scorer_rows(ground.table, models, "model", each, progress)
+            rows += scorer_rows(ground.table, heads, "head", each, progress)
             rows += ground.baseline_rows(each, progress) if baselines else []
         return assembled(ground.table, rows, head_predictions(ground.table.scene, models))
 

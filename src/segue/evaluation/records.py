@@ -21,7 +21,8 @@ from segue.recipes import EvaluationConfig
 Protocol = Literal["sampled", "full", "popularity"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
 """What every table gives; candidates sampled by popularity are given where they are asked for by name."""
-Kind = Literal["model", "baseline"]
+Kind = Literal["model", "baseline", "head"]
+"""head: a model's P(listen) alone, which is no ranking to use and is held against nothing."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Evaluation:
 
     def _row_json(self, row: Row) -> dict[str, Any]:
         measured = any(other.kind == "baseline" and other.protocol == row.protocol for other in self.rows)
-        if row.kind == "baseline" or not measured:
+        if row.kind != "model" or not measured:
             return row.to_json()
         losses = {metric: list(beaten_by(self, row.protocol, metric, row.name)) for metric in RANK_METRICS}
         return row.to_json() | {"beaten_by": losses}

@@ -2,7 +2,7 @@
 
 from segue.ranking.baselines import BASELINE_NAMES, Baseline, fit_baselines
 from segue.ranking.content import content_baselines
-from segue.ranking.model import ModelScorer, model_scorers
+from segue.ranking.model import ModelScorer, head_scorers, model_scorers
 from segue.ranking.scorer import Scorer
 from segue.ranking.standing import Ranking, Standing, dense_standing
 from segue.ranking.top_k import top_k
@@ -17,6 +17,7 @@ __all__ = [
     "content_baselines",
     "dense_standing",
     "fit_baselines",
+    "head_scorers",
     "model_scorers",
     "top_k",
 ]

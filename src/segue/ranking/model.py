@@ -122,8 +122,8 @@ class ModelScorer:
 class ListenScorer(ModelScorer):
     """The same model asked for P(listen) alone: what its head knows of two tracks, and no ranking to use."""
 
-    def __init__(self, encoder: Encoder, candidates: NDArray[np.int32], name: str = "model, P(listen) alone") -> None:
-        super().__init__(encoder, candidates, 1.0, name)
+    def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
+        super().__init__(encoder, candidates, 1.0, "model, P(listen) alone")
 
     def _after(self, batch: SessionBatch) -> _After:
         assert self._listen is not None, "it is made of a model with that head"
@@ -133,15 +133,16 @@ class ListenScorer(ModelScorer):
 
 
 def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float) -> list[ModelScorer]:
-    """Return the scorers that tell what a model reaches: as it ranks first.
+    """Return the scorers that tell what a model reaches: as it ranks, first.
 
-    With a head for P(listen) also by next tracks alone (lambda = 0), and by P(listen) alone.
+    With a head for P(listen) also by next tracks alone (lambda = 0): see `ListenScorer` for the head by itself.
     """
     ranks = ModelScorer(encoder, candidates, listen_weight)
     if not ranks.foretells:
         return [ranks]
-    return [
-        ranks,
-        ModelScorer(encoder, candidates, 0.0, "model, lambda 0"),
-        ListenScorer(encoder, candidates),
-    ]
+    return [ranks, ModelScorer(encoder, candidates, 0.0, "model, lambda 0")]
+
+
+def head_scorers(encoder: Encoder, candidates: NDArray[np.int32]) -> list[ModelScorer]:
+    """Return the scorer of a model's head for P(listen) alone, where it has one."""
+    return [ListenScorer(encoder, candidates)] if "listen" in encoder.heads else []

@@ -25,7 +25,7 @@ from segue.evaluation import (
     validating,
 )
 from segue.progress import Progress
-from segue.ranking import Scorer, fit_baselines, model_scorers
+from segue.ranking import Scorer, fit_baselines, head_scorers, model_scorers
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.studies.design import Cell
@@ -112,8 +112,9 @@ class Desk:
         loaded = load_run(run)
         table = self.table(store, loaded.recipe, task.device, 0)
         encoder = loaded.encoder.to(torch.device(task.device))
-        scorers = model_scorers(encoder, table.scene.split.candidates, loaded.listen_weight)
-        return _evaluated(table, scorers, "model", progress)
+        candidates = table.scene.split.candidates
+        scorers = model_scorers(encoder, candidates, loaded.listen_weight)
+        return _evaluated(table, {"model": scorers, "head": head_scorers(encoder, candidates)}, progress)
 
     def _baselines(self, task: Task, store: Store, progress: Progress) -> Evaluation:
         """Return what the baselines reach on the split that all arms share."""
@@ -121,12 +122,17 @@ class Desk:
         table = self.table(store, recipe, task.device, recipe.evaluation.resamples)
         scorers = fit_baselines(store, table.scene.split)
         wanted = [scorer for scorer in scorers if not task.baselines or scorer.name in task.baselines]
-        return _evaluated(table, wanted, "baseline", progress)
+        return _evaluated(table, {"baseline": wanted}, progress)
 
 
-def _evaluated(table: Table, scorers: Sequence[Scorer], kind: Kind, progress: Progress) -> Evaluation:
-    rows = [row for protocol in PROTOCOLS for row in scorer_rows(table, scorers, kind, protocol, progress)]
-    return assembled(table, rows, head_predictions(table.scene, scorers))
+def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress: Progress) -> Evaluation:
+    rows = [
+        row
+        for kind, some in scorers.items()
+        for protocol in PROTOCOLS
+        for row in scorer_rows(table, some, kind, protocol, progress)
+    ]
+    return assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
 
 
 def recipe_of(study: str, cell: Cell, overrides: Mapping[str, Any]) -> Recipe:
