@@ -25,7 +25,7 @@ WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """What lambda is chosen from."""
 MARGIN: Final = 0.002
 """HR@10 that lambda may cost at most."""
-MOST_TARGETS: Final = 10_000
+MOST_TARGETS: Final = 5_000
 """Validation targets looked at, at most: each lambda is a pass over all tracks."""
 
 
