@@ -226,6 +226,10 @@ def test_a_head_stands_beside_its_model_in_an_evaluation(tmp_path: Path) -> None
     assert kinds["model, P(listen) alone"] == "head"
     assert all(("beaten_by" in row) == (row["kind"] == "model") for row in document["rows"])
     assert document["listening"][0]["name"] == "model"
+    svg = (tmp_path / "run" / "evaluation" / "test-reliability.svg").read_text()
+    assert "simulated" not in svg or document["simulated"]
+    assert sum(count for _, _, count in document["listening"][0]["reliability"]) == document["listening"][0]["targets"]
+    assert ">model<" in svg
     (tmp_path / "run" / "ranking.json").write_text('{"listen_weight": -1}')
     with pytest.raises(FormatError, match="listen_weight is -1"):
         load_run(tmp_path / "run")

@@ -22,10 +22,11 @@ from segue.evaluation import (
     make_scene,
     scorer_rows,
 )
-from segue.files import write_json
+from segue.files import replaced_file, write_json
 from segue.progress import Progress, silent
 from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
 from segue.recipes import EvaluationConfig
+from segue.reports.reliability import reliability
 from segue.store import Store
 from segue.training.device import choose_device
 
@@ -54,14 +55,21 @@ def evaluate(
     `baselines` False measures the model alone. A target whose score is NaN ranks last, and `num_nan` counts it.
     `protocol` 'popularity' ranks among candidates sampled by their plays in training.
 
-    The document also goes to `run/evaluation/<split>.json` (of 'popularity': `<split>-popularity.json`).
+    The document also goes to `run/evaluation/<split>.json` (of 'popularity': `<split>-popularity.json`), and, of a
+    model with a head for P(listen), how well that is calibrated to `run/evaluation/<split>-reliability.svg`.
 
     Raises:
         InputError: no such run or store, or a store that the run was not trained on.
     """
     found = Evaluator(store, split=split, device=device).evaluate(run, protocol, baselines=baselines, progress=progress)
     name = f"{split}-popularity" if protocol == "popularity" else split
-    write_json(Path(run) / "evaluation" / f"{name}.json", found.to_json())
+    folder = Path(run) / "evaluation"
+    document = found.to_json()
+    write_json(folder / f"{name}.json", document)
+    if any(row["name"] == "model" for row in document["listening"]):
+        title = f"P(listen), {split}" + (" (simulated)" if document["simulated"] else "")
+        with replaced_file(folder / f"{name}-reliability.svg") as temporary:
+            temporary.write_text(reliability(document["listening"], title) + "\n", encoding="utf-8")
     return found
 
 

@@ -51,6 +51,20 @@ def calibration_error(p: Array, listened: Array) -> float:
     return float(np.abs(gap).sum() / len(p))
 
 
+def reliability(p: Array, listened: Array) -> list[list[float | int]]:
+    """Return [mean p, share listened, targets] of each of BINS equal bins of p that holds a target.
+
+    >>> reliability(np.array([0.9, 0.91, 0.1]), np.array([1.0, 0.0, 0.0]))
+    [[0.1, 0.0, 1], [0.905, 0.5, 2]]
+    """
+    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    sums = [np.bincount(place, weights=values, minlength=BINS) for values in (p, listened)]
+    return [
+        [round(float(part[i] / count[i]), 6) for part in sums] + [int(count[i])] for i in range(BINS) if count[i] > 0
+    ]
+
+
 def area(p: Array, listened: Array) -> float:
     """Return P(p of a listened target > p of a skipped one), ties 1/2; NaN where one kind is missing.
 
@@ -67,7 +81,8 @@ def area(p: Array, listened: Array) -> float:
 def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
     """Return a record a predictor over the targets of known feedback, of `predictions` [N] by name (NaN: none).
 
-    `log-loss`, `brier`, `ece` and `auc` as [value, low, high], and `positions`: the log-loss by position of the target.
+    `log-loss`, `brier`, `ece` and `auc` as [value, low, high]; `positions`: the log-loss by position of the target;
+    `reliability`: see there.
     A head that has no prediction for a target is measured on the others; `targets` counts them.
     """
     target = scene.held.cases.target
@@ -81,11 +96,12 @@ def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str,
         means: dict[str, Ratio] = {"log-loss": (losses, wanted), "brier": ((safe - truth) ** 2 * wanted, wanted)}
         means |= {place: (losses * member, wanted & member) for place, member in positions.items()}
         found = bootstrap.estimate(means)[0]
+        bins = reliability(p[wanted], truth[wanted])
         by_position = {place: found.pop(place).to_json() for place in positions}
         found["ece"] = Estimate(calibration_error(p[wanted], truth[wanted]), np.nan, np.nan)
         found["auc"] = Estimate(area(p[wanted], truth[wanted]), np.nan, np.nan)
         head = {"name": name, "targets": int(wanted.sum())}
-        rows.append(head | {k: e.to_json() for k, e in found.items()} | {"positions": by_position})
+        rows.append(head | {k: e.to_json() for k, e in found.items()} | {"positions": by_position, "reliability": bins})
     return rows
 
 
