@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from segue.reports.figures import INK, LINES, new_figure, panels, svg_text
 
-SHOWN: Final = ("model", "session-rate", "track-rate", "oracle")
+SHOWN: Final = ("session-rate", "model", "track-rate", "oracle")
 """Predictors that are drawn, where they are measured."""
 Record = Mapping[str, Any]
 
