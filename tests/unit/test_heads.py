@@ -15,7 +15,7 @@ import torch
 from segue import api
 from segue.batches.counts import training_counts
 from segue.batches.split import DataConfig, split_store
-from segue.checkpoint import load_run
+from segue.checkpoint import RunFolder, load_run
 from segue.errors import FormatError, InputError
 from segue.heads import Counts, HeadsConfig, ListenConfig, ListenHead, TransitionsConfig, TransitionsHead, build_heads
 from segue.heads.listen import Heard
@@ -29,9 +29,9 @@ TRACKS = 9
 ROWS = TRACKS + 3
 
 
-def counted(sessions: list[list[tuple[int, int]]]) -> Counts:
+def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS) -> Counts:
     """Return the counts of training sessions of (row, strength), by loops."""
-    plays, listens, followed = (torch.zeros(ROWS, dtype=torch.int32) for _ in range(3))
+    plays, listens, followed = (torch.zeros(rows, dtype=torch.int32) for _ in range(3))
     times: dict[int, int] = {}
     for session in sessions:
         for row, strength in session:
@@ -39,7 +39,7 @@ def counted(sessions: list[list[tuple[int, int]]]) -> Counts:
             listens[row] += strength < 2
         for (before, _), (after, _) in itertools.pairwise(session):
             followed[before] += 1
-            times[before * ROWS + after] = times.get(before * ROWS + after, 0) + 1
+            times[before * rows + after] = times.get(before * rows + after, 0) + 1
     pairs = sorted(times)
     held = torch.tensor(pairs), torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
     return Counts(plays, listens, followed, *held)
@@ -61,19 +61,9 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path) -> None:
         rows = range(int(begin), int(end))
         sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
     assert hidden
-    size, found = store.num_tracks + 3, training_counts(store, split, 2)
-    plays, listens, followed = (np.zeros(size, np.int64) for _ in range(3))
-    times: dict[int, int] = {}
-    for session in sessions:
-        for row, strength in session:
-            plays[row] += strength <= 3
-            listens[row] += strength < 2
-        for (before, _), (after, _) in itertools.pairwise(session):
-            followed[before] += 1
-            times[before * size + after] = times.get(before * size + after, 0) + 1
-    for mine, other in zip(astuple(found), (plays, listens, followed, sorted(times)), strict=False):
-        assert np.array_equal(mine, other)
-    assert found.times.tolist() == [times[pair] for pair in sorted(times)]
+    found, wanted = training_counts(store, split, 2), counted(sessions, store.num_tracks + 3)
+    for mine, other in zip(astuple(found), vars(wanted).values(), strict=True):
+        assert np.array_equal(mine, other.numpy())
 
 
 def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
@@ -233,3 +223,24 @@ def test_a_head_stands_beside_its_model_in_an_evaluation(tmp_path: Path) -> None
     (tmp_path / "run" / "ranking.json").write_text('{"listen_weight": -1}')
     with pytest.raises(FormatError, match="listen_weight is -1"):
         load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("name", "value"), [("pairs", 10**6), ("pairs", -1), ("times", 0), ("followed", 0)])
+def test_damaged_transitions_are_refused(tmp_path: Path, name: str, value: int) -> None:
+    store = tiny_store(tmp_path / "store")
+    changes = {"next_track__kind": "mixed", "heads__transitions": True}
+    api.train(store, tmp_path / "run", recipe=small_recipe("paper-causal-s-minus", **changes))
+    run = RunFolder.open(tmp_path / "run")
+    weights, document = run.weights("best")
+    weights[f"heads.transitions.{name}"][-1 if name != "followed" else slice(None)] = value
+    run.save_weights("best", weights, document)
+    with pytest.raises(FormatError, match="train again"):
+        load_run(tmp_path / "run")
+
+
+def test_a_weight_of_a_head_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "store")
+    api.train(store, tmp_path / "run", recipe=small_recipe("paper-causal-s-minus", next_track__kind="shared"))
+    before = api.load(tmp_path / "run").recommend(["t0001"], k=5)
+    (tmp_path / "run" / "ranking.json").write_text('{"listen_weight": 1.0}')
+    assert api.load(tmp_path / "run").recommend(["t0001"], k=5) == before

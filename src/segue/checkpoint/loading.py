@@ -73,6 +73,8 @@ def load_run(path: str | Path) -> LoadedRun:
         encoder.load_state_dict(weights)
     except RuntimeError as error:
         raise FormatError(f"{run.path}/best does not fit its config.toml ({error}); train again") from error
+    if "transitions" in encoder.heads and not encoder.heads["transitions"].is_sound():  # type: ignore[operator]
+        raise FormatError(f"{run.path}/best holds transitions that no store gives; train again")
     counts = read_array(run.path / "training_counts.npy")
     if len(counts) != vocabulary.num_tracks + NUM_SPECIALS:
         raise FormatError(f"{run.path}/training_counts.npy does not fit the vocabulary; train again")
@@ -90,7 +92,7 @@ def load_run(path: str | Path) -> LoadedRun:
         artists=_text(run.path / "tracks" / "artist"),
         environment=run.environment(),
         best=best,
-        listen_weight=run.listen_weight(),
+        listen_weight=run.listen_weight() if recipe.heads.listen is not None else 0.0,
     )
 
 

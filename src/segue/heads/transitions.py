@@ -66,6 +66,16 @@ class TransitionsHead(nn.Module):
         self.gate.bias.fill_(math.log(max(num_tracks, 1)))
         self.reliability.zero_()
 
+    def is_sound(self) -> bool:
+        """Return whether the counts are those of some training rows: what is read from a file may be anything."""
+        rows = len(self.followed)
+        if len(self.pairs) != len(self.times) or not bool((self.times > 0).all() & (self.pairs.diff() > 0).all()):
+            return False
+        if not bool(((self.pairs >= 0) & (self.pairs < rows * rows)).all()):
+            return False
+        totals = torch.zeros(rows, dtype=torch.int64).index_add_(0, self.pairs // rows, self.times.long())
+        return torch.equal(totals, self.followed.long())
+
     def opened(self, states: Float[Tensor, "N D"], followed: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Return h of states whose last track was followed so often."""
         open_: Tensor = self.gate(states)[:, 0] + self.reliability * torch.log1p(followed.float())
