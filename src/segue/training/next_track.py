@@ -15,7 +15,6 @@ from segue.batches.data import Window
 from segue.batches.example import Example
 from segue.batches.negatives import Drawn
 from segue.batches.next_track import Full, Mixed, PerSession, Shared, num_shared
-from segue.batches.targets import ruled
 from segue.encoders.encoder import Encoder
 from segue.events import skips
 from segue.objectives.next_track import (
@@ -31,6 +30,7 @@ from segue.objectives.next_track import (
 from segue.objectives.roles import negatives_of
 from segue.recipes import Recipe
 from segue.training.heads import Predicted, known_masses
+from segue.training.targets import ruled
 
 
 @dataclass(frozen=True)

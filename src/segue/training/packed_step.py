@@ -13,7 +13,6 @@ from segue.batches.data import SessionData
 from segue.batches.negatives import draw_targets
 from segue.batches.next_track import Full, Mixed, Shared, num_shared
 from segue.batches.packed import Forgetting, Packing, PackShape, pack_causal, pack_cloze
-from segue.batches.targets import without_skipped
 from segue.encoders.causal import CausalConfig
 from segue.encoders.cloze import ClozeConfig
 from segue.encoders.encoder import Encoder
@@ -25,6 +24,7 @@ from segue.training.features import draw_key
 from segue.training.loss import part_weights
 from segue.training.optimisers import Optimisers
 from segue.training.packed_heads import Beside
+from segue.training.targets import without_skipped
 from segue.training.terms import TermDrawing, objective_of, packed_terms
 
 
