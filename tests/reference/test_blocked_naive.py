@@ -31,22 +31,28 @@ def _masses(tokens: int) -> tuple[Tensor, Tensor, Tensor]:
     return _normal(tokens, seed=9), of_target, torch.where(share > 0.2, 0.0, -1e30)
 
 
-@pytest.mark.parametrize("known", [False, True])
+Weights = tuple[float, float] | None
+"""Of the gradients in the scores of the mixture and of the softmax without it; None: no mixture."""
+WEIGHTS: tuple[Weights, ...] = (None, (1.0, 0.0), (0.0, 1.0), (1.0, 0.5))
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("bf16", [False, True])
-def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, known: bool) -> None:
+def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, weights: Weights) -> None:
     tokens, num = 37, 50
     states, own, negatives = _normal(tokens, WIDTH), _normal(tokens, WIDTH, seed=1), _normal(num, WIDTH, seed=2)
     target = (torch.arange(tokens) % 7).int()  # 0: no target
     ids = (torch.arange(num) % 11 + 3).int()  # copies of targets 3..6 among them, repeated
     correction = _normal(num, seed=3)
     gate, of_target, of_all = _masses(tokens)
-    leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if known else []))]
-    masses = ((leaves[3] + of_target)[None], (leaves[3] + of_all)[None]) if known else None
+    leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if weights else []))]
+    masses = ((leaves[3] + of_target)[None], (leaves[3] + of_all)[None]) if weights else None
     collisions = (ids == target[:, None])[None]
+    flow, alone = weights or (1.0, 0.0)
     scores = compared(leaves[0][None], leaves[1][None], leaves[2], collisions, correction)
-    losses = softmax_losses(scores[0], torch.logsumexp(scores[1], 2), masses)
+    losses = softmax_losses(scores[0], torch.logsumexp(scores[1], 2), masses, flow=flow > 0.0, alone=alone)
     naive = mean_over(losses, (target > 0)[None].float())
-    if not known:
+    if not weights:
         again = sampled_softmax_loss(
             leaves[0][None], leaves[1][None], leaves[2], collisions, (target > 0)[None], correction
         )
@@ -54,7 +60,7 @@ def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, known: bool) -> None
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH), torch.randperm(tokens + 3, generator=torch.Generator())[:tokens]
     targets = Targets(target, torch.zeros_like(into).index_copy(0, place, own), place)
-    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None
+    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0), *weights) if weights else None
     loss, of_states, of_rows = blocked.BlockedSoftmax(bf16=bf16)(
         states, targets, Negatives(negatives, ids, correction), into, 3.0, told
     )
@@ -65,26 +71,27 @@ def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, known: bool) -> None
         torch.testing.assert_close(mine, other, **tolerance)
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_blocked_softmax_over_all_tracks_is_the_full_softmax(known: bool) -> None:
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_blocked_softmax_over_all_tracks_is_the_full_softmax(weights: Weights) -> None:
     tokens, num = 37, 50
     states, table = _normal(tokens, WIDTH), _normal(num + 3, WIDTH, seed=2)
     target = (torch.arange(tokens) % 9 + 3).int()
     target[5] = 0
     gate, of_target, of_all = _masses(tokens)
-    leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if known else []))]
-    masses = ((leaves[2] + of_target)[None], (leaves[2] + of_all)[None]) if known else None
+    leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if weights else []))]
+    masses = ((leaves[2] + of_target)[None], (leaves[2] + of_all)[None]) if weights else None
     real = target > 0
+    flow, alone = weights or (1.0, 0.0)
     own, others = compared_with_all(leaves[0][real], leaves[1], target[real].long())
     chosen = None if masses is None else (masses[0][0, real], masses[1][0, real])
-    naive = softmax_losses(own, torch.logsumexp(others, 1), chosen).mean()
-    if not known:
+    naive = softmax_losses(own, torch.logsumexp(others, 1), chosen, flow=flow > 0.0, alone=alone).mean()
+    if not weights:
         torch.testing.assert_close(
             naive, full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], real[None])
         )
     grads = torch.autograd.grad(naive, leaves)
     untouched, gradient = torch.zeros_like(table), torch.full((num, WIDTH), 7.0)  # what it held is written over
-    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0)) if known else None
+    told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0), *weights) if weights else None
     loss, of_states, of_rows = blocked.BlockedSoftmax(bf16=False)(
         states, Targets(target, table, target.long()), Negatives(table[3:], 3, None, gradient), untouched, 1.0, told
     )

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,18 @@ NOTHING: Final = -1e30
 
 @dataclass(frozen=True)
 class TransitionsConfig:
-    """A mixture with first-order transitions; it has nothing to set."""
+    """A mixture with first-order transitions."""
+
+    gradient: Literal["stop", "flow"] = "flow"
+    """Whether the loss of the mixture moves the encoder ('flow') or the gate alone."""
+    own: float = 0.0
+    """Weight of the softmax of the encoder's scores alone, which is added to the loss of the mixture."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.own) and self.own >= 0.0):
+            raise ValueError("own must be at least 0")
+        if self.gradient == "stop" and self.own == 0.0:
+            raise ValueError("gradient = 'stop' leaves the encoder without a loss: own must be above 0")
 
 
 @dataclass(frozen=True)

@@ -114,10 +114,13 @@ def _of_rows(x, w, target, ids, correction, whole, missing, factor, out, tokens,
 
 @triton.jit
 def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, missing, of_target, of_all, of_gate,
-              tokens, width: tl.constexpr, bt: tl.constexpr, known: tl.constexpr):  # fmt: skip
+              tokens, width: tl.constexpr, bt: tl.constexpr, known: tl.constexpr, flow: tl.constexpr,
+              alone: tl.constexpr):  # fmt: skip
     """Store each target's loss, log2 of its softmax's denominator, and what its own share lacks of 1.
 
-    Where masses are known, what it lacks of its part of (own + known), and the gradient in their gate.
+    Where masses are known, what it lacks of its part of (own + known), and the gradient in their gate. `flow` and
+    `alone` weigh the gradients in the scores of that softmax, and of the one of the scores alone, whose sum is kept
+    as one denominator.
     """
     t = tl.program_id(0) * bt + tl.arange(0, bt)
     c = tl.arange(0, width)
@@ -144,17 +147,32 @@ def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, m
         total = total * tl.exp2(peak - higher) + part * tl.exp2(other - higher)
         peak = higher
     log_whole = peak + tl.log2(total)
+    loss = log_whole - top
+    log_own = log_whole
+    if known:
+        peak = own
+        total = tl.full((bt,), 1.0, tl.float32)
+        for split in range(splits):
+            other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
+            part = tl.load(sums + split * tokens + t, mask=inside, other=0.0)
+            higher = tl.maximum(peak, other)
+            total = total * tl.exp2(peak - higher) + part * tl.exp2(other - higher)
+            peak = higher
+        log_own = peak + tl.log2(total)
     # where the target has nearly everything, 1 - its share keeps its digits only as the others' sum
     others = tl.zeros((bt,), tl.float32)
     for split in range(splits):
         other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
         part = tl.load(sums + split * tokens + t, mask=inside, other=0.0)
-        others += part * tl.exp2(other - log_whole)
+        others += part * tl.exp2(other - log_own)
     if known:
-        others = tl.exp2(own - top) - tl.exp2(own - log_whole)
+        loss += alone * (log_own - own)
+        others = alone * others + flow * (tl.exp2(own - top) - tl.exp2(own - log_whole))
         gate = tl.exp2(beside - log_whole) - tl.exp2(mass - top)
         tl.store(of_gate + t, tl.where(real, gate, 0.0), mask=inside)
-    tl.store(losses + t, tl.where(real, (log_whole - top) / LOG2_E, 0.0), mask=inside)
+        least = tl.minimum(log_whole, log_own)
+        log_whole = least - tl.log2(flow * tl.exp2(least - log_whole) + alone * tl.exp2(least - log_own))
+    tl.store(losses + t, tl.where(real, loss / LOG2_E, 0.0), mask=inside)
     tl.store(whole + t, log_whole, mask=inside)
     tl.store(missing + t, tl.where(real, others, 0.0), mask=inside)
 
@@ -229,7 +247,8 @@ class PackedSoftmax:
         peaks, sums = work.log_sums()
         masses = (losses, losses, losses) if known is None else (known.target, known.whole, known.gradient)
         _surprise[grid](states, targets.rows, targets.place, targets.ids, peaks, sums, len(peaks), losses, whole,
-                        missing, *masses, tokens, known=known is not None, **shape)  # fmt: skip
+                        missing, *masses, tokens, known=known is not None, flow=1.0 if known is None else known.flow,
+                        alone=0.0 if known is None else known.own, **shape)  # fmt: skip
         if known is not None:
             known.gradient.mul_(share)
         parts = work.of_states(whole)

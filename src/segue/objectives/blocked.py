@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import torch
@@ -59,25 +60,27 @@ class BlockedSoftmax:
         rows = targets.rows.index_select(0, place)
         # nothing is lost to the others where a target has all there is, and so where there is no target
         own = torch.where(ids > 0, (x * rows).sum(1), _EVERYTHING)
-        rest = top = own
+        rest, rivals = own, [(1.0, own)]
         if known is not None:
             masses = [mass if not few else mass.index_select(0, real) for mass in (known.target, known.whole)]
             top, rest = torch.logaddexp(own, masses[0]), torch.logaddexp(own, masses[1])
+            rivals = [pair for pair in ((known.flow, rest), (known.own, own)) if pair[0] > 0.0]
         w, share = negatives.rows.to(self._dtype), scale / count
         gradient = negatives.gradient
         gradient = torch.zeros(w.shape) if gradient is None else gradient.zero_()
         blocks = _Blocks(x.to(self._dtype), w, ids, negatives, share)
         if len(w) <= _WIDE:
-            others, of_x = blocks.at_once(rest, gradient)
+            others, of_x = blocks.at_once(rivals, gradient)
         else:
             others = blocks.log_sums()
-            of_x = blocks.gradients(torch.logaddexp(others, rest), gradient)
+            logs = [math.log(weight) - torch.logaddexp(others, rival) for weight, rival in rivals]
+            of_x = blocks.gradients(-torch.logsumexp(torch.stack(logs), 0), gradient)
         losses = torch.nn.functional.softplus(others - rest)
         pull = torch.sigmoid(others - own)
         if known is not None:
             whole = torch.logaddexp(others, rest)
-            losses = losses + (rest - top)
-            pull = torch.exp(own - top) - torch.exp(own - whole)
+            losses = losses + (rest - top) + known.own * torch.nn.functional.softplus(others - own)
+            pull = known.flow * (torch.exp(own - top) - torch.exp(own - whole)) + known.own * pull
             of_gate = (torch.exp(masses[1] - whole) - torch.exp(masses[0] - top)).masked_fill_(ids == 0, 0.0) * share
             known.gradient.copy_(torch.zeros_like(known.target).index_add_(0, real, of_gate) if few else of_gate)
         pull = pull[:, None] * share
@@ -118,10 +121,10 @@ class _Blocks:
             into[columns] += shares.T @ self._x[rows]
         return result
 
-    def at_once(self, rest: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+    def at_once(self, rivals: list[tuple[float, Tensor]], into: Tensor) -> tuple[Tensor, Tensor]:
         """Return log sums and gradients in the states of few negatives, whose scores are made only once.
 
-        `rest`: log of all that they share with.
+        `rivals`: weight of each softmax, and log of all that they share with in it.
         """
         others, result = torch.empty(len(self._x)), torch.empty(self._x.shape)
         columns = slice(0, len(self._w))
@@ -131,7 +134,10 @@ class _Blocks:
             shares = scores.softmax(1)  # among the negatives alone
             log_sum = _log_sum(scores, shares)
             others[rows] = log_sum
-            scale = torch.sigmoid(log_sum - rest[rows]).mul_(self._share)[:, None]
+            scale = torch.zeros_like(log_sum)
+            for weight, rival in rivals:
+                scale.add_(torch.sigmoid(log_sum - rival[rows]), alpha=weight * self._share)
+            scale = scale[:, None]
             result[rows] = (shares @ self._w).float().mul_(scale)
             into += (shares.T @ (self._x[rows] * scale).to(self._x.dtype)).float()
         return others, result

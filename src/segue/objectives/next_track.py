@@ -83,19 +83,26 @@ def compared_with_all(
     return scores.gather(1, place)[:, 0], scores.scatter(1, place, torch.finfo(scores.dtype).min / 2)
 
 
-def softmax_losses(own: Tensor, others: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def softmax_losses(
+    own: Tensor, others: Tensor, known: tuple[Tensor, Tensor] | None = None, *, flow: bool = True, alone: float = 0.0
+) -> Tensor:
     """Return -log of the target's share, elementwise.
 
     own: its score; others: log of the sum of exp(score) of what it is compared with. `known` adds a distribution p
     beside, as exp(h) p: (h + log p(target), h + log of all of p; at most -1e30 for none), so that the share is
 
         (exp own + exp known[0]) / (exp own + exp others + exp known[1]).
+
+    `flow` False: this has no gradient in the scores; `alone`: weight of the loss without p, which is added.
     """
+    apart = functional.softplus(others - own)  # log(own + others) - log own
     if known is None:
-        return functional.softplus(others - own)  # log(own + others) - log own
+        return apart
     target, whole = known
-    rest = torch.logaddexp(own, whole)
-    return functional.softplus(others - rest) + (rest - torch.logaddexp(own, target))
+    mine, theirs = (own, others) if flow else (own.detach(), others.detach())
+    rest = torch.logaddexp(mine, whole)
+    mixed = functional.softplus(theirs - rest) + (rest - torch.logaddexp(mine, target))
+    return mixed if alone == 0.0 else mixed + alone * apart
 
 
 def avoided_losses(own: Tensor, others: Tensor) -> Tensor:

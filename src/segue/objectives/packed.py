@@ -50,6 +50,10 @@ class Known:
     """float32 [T], h + log of all that it gives; at most -1e30 where it gives none."""
     gradient: Tensor
     """float32 [T], where the gradient in h is written."""
+    flow: float = 1.0
+    """How much of that loss's gradient the scores get."""
+    own: float = 0.0
+    """Weight of the softmax of the scores alone, which is added to that loss."""
 
 
 @dataclass(frozen=True)

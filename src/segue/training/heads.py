@@ -11,7 +11,7 @@ from segue.batches.counts import training_counts
 from segue.batches.split import Split
 from segue.encoders.encoder import Encoder
 from segue.events import skips
-from segue.heads import Counts, ListenHead, TransitionsHead, build_heads
+from segue.heads import Counts, ListenHead, TransitionsConfig, TransitionsHead, build_heads
 from segue.heads.listen import Heard
 from segue.recipes import Recipe
 from segue.store import Store
@@ -43,13 +43,12 @@ class Predicted:
     """How it was heard: feedback codes, [N]."""
 
 
-def known_masses(encoder: Encoder, predicted: Predicted) -> tuple[Tensor, Tensor] | None:
-    """Return what transitions add to the softmax of each position, to the target and in all; None without that head."""
-    if "transitions" not in encoder.heads:
-        return None
+def known_masses(encoder: Encoder, predicted: Predicted, config: TransitionsConfig) -> tuple[Tensor, Tensor]:
+    """Return what transitions add to the softmax of each position, to the target and in all."""
     head = encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead), "see build_heads"
-    mass = head.mass(predicted.states, predicted.last, predicted.target)
+    states = predicted.states if config.gradient == "flow" else predicted.states.detach()
+    mass = head.mass(states, predicted.last, predicted.target)
     return mass.target, mass.whole
 
 

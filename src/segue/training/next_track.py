@@ -59,11 +59,14 @@ class Scene:
         states = self.states.flatten(0, 1)
         return Predicted(states, last.flatten(), target.flatten(), example.target_feedback.flatten())
 
-    @property
-    def known(self) -> tuple[Tensor, Tensor] | None:
-        """What transitions add to the softmax of each of the T targets, [T] each."""
-        masses, real = known_masses(self.encoder, self.predicted(self.aimed)), self.aimed.targets.flatten()
-        return None if masses is None else (masses[0][real], masses[1][real])
+    def softmax(self, own: Tensor, others: Tensor) -> Tensor:
+        """Return the softmax losses of the T targets, [T], with what transitions add to it."""
+        config, real = self.recipe.heads.transitions, self.aimed.targets.flatten()
+        if config is None:
+            return softmax_losses(own, others)
+        of_target, of_all = known_masses(self.encoder, self.predicted(self.aimed), config)
+        flow = config.gradient == "flow"
+        return softmax_losses(own, others, (of_target[real], of_all[real]), flow=flow, alone=config.own)
 
     @property
     def skipped(self) -> Tensor:
@@ -105,7 +108,7 @@ def next_track_loss(scene: Scene) -> Tensor:
     others = torch.logsumexp(scores, dim=1)
     if isinstance(config, Mixed) and config.refined:
         others = others + _shift(scene)
-    losses = softmax_losses(own, others, scene.known)
+    losses = scene.softmax(own, others)
     if config.skipped == "avoid":
         losses = torch.where(scene.skipped, avoided_losses(own, others), losses)
     return mean_over(losses, weights)

@@ -29,13 +29,15 @@ class Beside:
 
     def mix(self, target: Tensor) -> None:
         """Give the softmax of `target` [T] (0 = none) its masses, where there are transitions."""
-        if self._recipe.heads.transitions is None:
+        config = self._recipe.heads.transitions
+        if config is None:
             return
         with torch.enable_grad():
-            self._open = known_masses(self._encoder, replace(self._predicted, target=target))
+            self._open = known_masses(self._encoder, replace(self._predicted, target=target), config)
         assert self._open is not None, "the encoder has the heads of its recipe"
         masses = [mass.detach() for mass in self._open]
-        self.known = Known(masses[0], masses[1], torch.zeros_like(masses[1]))
+        flow = float(config.gradient == "flow")
+        self.known = Known(masses[0], masses[1], torch.zeros_like(masses[1]), flow, config.own)
 
     def backward(self, values: Tensor, into: Gradients, share: float) -> list[Tensor]:
         """Add the gradients of what the heads made; return the losses of those that have one.
