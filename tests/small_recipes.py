@@ -38,7 +38,7 @@ def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Rec
     lacking = {key for key in SMALL | SMALL_LOOKBACK if key.startswith("encoder.")}
     lacking -= {f"encoder.{part.name}" for part in fields(ENCODERS[kind])}
     values = {key: value for key, value in (SMALL | SMALL_LOOKBACK).items() if key not in lacking} | given
-    next_track = values.get("next_track.kind")
+    next_track = values.get("next_track.kind", load_recipe(name).to_tables()["next_track"]["kind"])
     if next_track in ("full", "mixed"):
         del values["next_track.negatives"]  # every track is one; or they are counted by where they come from
     if next_track == "mixed":

@@ -110,6 +110,19 @@ def pair_auc(scores: Array, heard: NDArray[np.bool_]) -> float:
     return float((better[heard].mean() + (1 - better)[~heard].mean()) / 2)
 
 
+def simulated_config(store: Store) -> SimulationConfig:
+    """Return what a simulated store was made of."""
+    simulated = store.manifest.source.simulated
+    return SimulationConfig(**{name: simulated[name] for name in ("sessions", "tracks", "seed", "world")})
+
+
+def catalogue_places(store: Store, config: SimulationConfig) -> NDArray[np.int64]:
+    """Return the place in the catalogue of each table row: the store's tracks are those that were heard, by id."""
+    ids = {text.decode(): place for place, text in enumerate(_ids(b"t_", config.seed * 2, config.tracks).tolist())}
+    rows = range(NUM_SPECIALS, store.num_tracks + NUM_SPECIALS)
+    return np.array([0] * NUM_SPECIALS + [ids[store.vocabulary.track_id(row)] for row in rows])
+
+
 def main() -> int:
     """Print the three areas, and the target of the issue."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -118,16 +131,12 @@ def main() -> int:
     given = parser.parse_args()
     store = Store(given.store)
     simulated = store.manifest.source.simulated
-    config = SimulationConfig(**{name: simulated[name] for name in ("sessions", "tracks", "seed", "world")})
+    config = simulated_config(store)
     if config.world != "full":
         parser.error("the ceiling is that of world full")
     catalogue = make_catalogue(config.tracks, np.random.default_rng([config.seed, 0]))
     listener = Listener(catalogue, find_intercept(config, catalogue))
-    # the store's tracks are those that were heard, by their ids
-    ids = {text.decode(): place for place, text in enumerate(_ids(b"t_", config.seed * 2, config.tracks).tolist())}
-    of_row = np.array([0] * NUM_SPECIALS + [
-        ids[store.vocabulary.track_id(row)] for row in range(NUM_SPECIALS, store.num_tracks + NUM_SPECIALS)
-    ])  # fmt: skip
+    of_row = catalogue_places(store, config)
     strength, offsets = np.asarray(store.strength), np.asarray(store.offsets)
     skipped, listened = skips.skipped(strength), skips.listened(strength)
     second = offsets[1:] - 1

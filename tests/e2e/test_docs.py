@@ -46,6 +46,7 @@ def test_the_shell_lines_of_the_command_lines_page_run(
     monkeypatch.chdir(tmp_path)
     write_plays(tmp_path / "plays.csv", NAMED)
     write_ratings(tmp_path / "ratings.csv")
+    (tmp_path / "new-tracks.csv").write_text("track_id,acousticness,danceability\nnew,.5,.25\n", encoding="utf-8")
     text = page("command-line.md")
     (tmp_path / "session.json").write_text(blocks(text, "json")[0], encoding="utf-8")
     verbs = set()
@@ -58,5 +59,5 @@ def test_the_shell_lines_of_the_command_lines_page_run(
         small = SETS if verb in ("train", "study", "tune") and "--resume" not in rest else []
         code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
         assert code == 0, (words, capsys.readouterr().err)
-    data, models = {"simulate", "prepare", "inspect"}, {"train", "tune", "evaluate", "recommend", "recipes"}
+    data, models = {"simulate", "prepare", "inspect"}, {"train", "tune", "evaluate", "recommend", "extend", "recipes"}
     assert verbs == data | models | {"study", "studies", "report", "demo"}

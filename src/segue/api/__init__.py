@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from segue.api.demo import demo
     from segue.api.evaluate import evaluate
+    from segue.api.extend import extend
     from segue.api.inspect import inspect
     from segue.api.load import Recommender, load
     from segue.api.prepare import prepare_mssd, prepare_ratings, prepare_table
@@ -22,6 +23,7 @@ _HOMES: Final = {
     "Recommender": "segue.api.load",
     "demo": "segue.api.demo",
     "evaluate": "segue.api.evaluate",
+    "extend": "segue.api.extend",
     "inspect": "segue.api.inspect",
     "load": "segue.api.load",
     "prepare_mssd": "segue.api.prepare",
@@ -38,6 +40,7 @@ __all__ = [
     "Recommender",
     "demo",
     "evaluate",
+    "extend",
     "inspect",
     "load",
     "prepare_mssd",

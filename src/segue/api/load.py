@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from segue.checkpoint import LoadedRun, load_run
+from segue.checkpoint.extending import serving
 from segue.encoders.encoder import Encoder
 from segue.errors import InputError
 from segue.events import skips
@@ -87,12 +88,12 @@ class Recommender:
 
 
 def load(run: str | Path) -> Recommender:
-    """Return the recommender of a trained run.
+    """Return the recommender of a trained run, with the tracks that it was extended by.
 
     Raises:
         FormatError: no run, damaged, or without weights.
     """
-    return Recommender(load_run(run))
+    return Recommender(load_run(serving(run)))
 
 
 def _code(word: str | int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +33,12 @@ def feature_scale(raw: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArra
     mean = values.sum(axis=0) / count
     spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count)
     return mean, np.where(spread > 0, spread, 1.0)
+
+
+def feature_facts(names: Sequence[str], raw: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what standardises the features of tracks that come later: names, mean and spread, a JSON document."""
+    mean, spread = feature_scale(raw)
+    return {"names": list(names), "mean": mean.tolist(), "spread": spread.tolist()}
 
 
 def standardised(

@@ -10,6 +10,8 @@ vocabulary/ tracks/    copies of the store's, so that a run recommends without i
 training_counts.npy    int64 [V + 3], plays of each table row in training
 candidates.npy         int32 [C], table rows that may be ranked
 ranking.json           how heads weigh in the ranking, where validation chose it
+features.json          names of the features that the encoder reads, and what each is standardised by
+extended/              the same run with tracks that came after training (see `segue.checkpoint.extending`)
 best/weights.safetensors
 last/checkpoint.safetensors    weights, optimiser, generators; a finished run keeps last/weights.safetensors only
 """
@@ -26,6 +28,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from torch import Tensor
 
+from segue.batches.features import feature_facts
 from segue.batches.split import Split
 from segue.checkpoint.tensors import read_tensors, write_tensors
 from segue.config import dump_toml, read_toml
@@ -47,6 +50,7 @@ MARKER: Final = "run.json"
 WEIGHTS: Final = "weights.safetensors"
 CHECKPOINT: Final = "checkpoint.safetensors"
 RANKING: Final = "ranking.json"
+FEATURES: Final = "features.json"
 
 
 class RunFolder:
@@ -82,6 +86,9 @@ class RunFolder:
                     column.write(folder / "tracks" / name)
             np.save(folder / "training_counts.npy", split.training_counts.astype("<i8"), allow_pickle=False)
             np.save(folder / "candidates.npy", split.candidates.astype("<i4"), allow_pickle=False)
+            raw = store.track_array("features")
+            if recipe.features is not None and raw is not None:
+                write_json(folder / FEATURES, feature_facts(store.manifest.feature_names, raw))
             (folder / "metrics.jsonl").touch()
             (folder / "timings.jsonl").touch()
             write_json(folder / "state.json", {"status": "started", "epoch": 0})

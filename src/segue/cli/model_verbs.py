@@ -70,6 +70,7 @@ def add_to(app: App) -> None:
     app.command(train)
     app.command(evaluate)
     app.command(recommend)
+    app.command(extend)
     recipes = App(name="recipes", help="List the recipes, or show one.")
     recipes.default(list_all)
     recipes.command(show)
@@ -201,6 +202,23 @@ def recommend(
     terminal.close()
     document = {"run": str(run), "tracks": tracks, "feedback": feedback, "unknown": unknown, "recommended": found}
     print(json_text(document) if json else recommendation_text(found))
+
+
+def extend(run: Path, /, *, tracks: Path, json: bool = False, terminal: Shown) -> None:
+    """Put new tracks into a trained run by their features, without training again.
+
+    The run must have been trained with features of tracks (--set features=true on a store prepared with --tracks).
+
+    Args:
+        run: a trained run.
+        tracks: CSV or Parquet with an id column and the run's features; title and artist where known.
+        json: print one JSON document.
+    """
+    from segue import api
+
+    facts = api.extend(run, tracks).to_json()
+    terminal.close()
+    print(json_text(facts) if json else facts_text(facts))
 
 
 def list_all(*, json: bool = False, terminal: Shown) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from segue import columns
 from segue.errors import InputError
@@ -41,8 +43,65 @@ def join_tracks(files: Sequence[Path], vocabulary: pl.Series) -> TrackTable:
     return _table(joined)
 
 
-def _read(file: Path, vocabulary: pl.Series) -> pl.DataFrame:
-    """Return the rows of `file` whose track is in the vocabulary, all String, its id column named `id`."""
+@dataclass(frozen=True)
+class Found:
+    """Tracks of a file that are not known yet, ids ascending in byte order, [N]."""
+
+    ids: list[str]
+    features: NDArray[np.float32]
+    """[N, F], of the names asked for; NaN where unknown."""
+    texts: dict[str, list[str]]
+    known: int
+    """Tracks of the file that are known already."""
+    bare: int
+    """Tracks left out, since the file has none of their features."""
+    missing: int
+    """Features asked for that the file has no column of."""
+
+
+def new_tracks(file: Path, known: Sequence[str], names: Sequence[str]) -> Found:
+    """Return the tracks of CSV or Parquet `file` that are not among `known` ids, with the features `names`.
+
+    Raises:
+        InputError: a file without id column, or one that cannot be read.
+    """
+    held, ids = pl.Series("id", known, dtype=pl.String), _ids(file)
+    fresh = ids.filter(~ids.is_in(held.implode())).sort()
+    table = join_tracks([file], fresh)
+    empty = np.full(len(fresh), np.nan, np.float32)
+    columns_of = dict(zip(table.feature_names, table.features.T, strict=True)) if table.features is not None else {}
+    features = np.stack([columns_of.get(name, empty) for name in names], axis=1) if names else empty[:, None][:, :0]
+    kept = np.asarray(np.isfinite(features).any(axis=1))
+    texts = {name: getattr(table, name) for name in (columns.TITLE, columns.ARTIST)}
+    return Found(
+        ids=fresh.filter(pl.Series(kept)).to_list(),
+        features=features[kept],
+        texts={
+            name: [text for text, stays in zip(values, kept.tolist(), strict=True) if stays]
+            for name, values in texts.items()
+            if values is not None
+        },
+        known=len(ids) - len(fresh),
+        bare=int((~kept).sum()),
+        missing=sum(name not in _names(file) for name in names),
+    )
+
+
+def _ids(file: Path) -> pl.Series:
+    """Return the distinct track ids of `file`."""
+    lazy, key, _ = _opened(file)
+    try:
+        return lazy.select(pl.col(key).cast(pl.String).alias("id")).unique().collect()["id"].drop_nulls()
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{file} cannot be read as a track table ({error}); mend the file") from error
+
+
+def _names(file: Path) -> list[str]:
+    return _opened(file)[2]
+
+
+def _opened(file: Path) -> tuple[pl.LazyFrame, str, list[str]]:
+    """Return a track table unread, its id column, and the names of all columns."""
     try:
         lazy = pl.scan_parquet(file) if file.suffix == ".parquet" else pl.scan_csv(file, infer_schema=False)
         names = lazy.collect_schema().names()
@@ -51,6 +110,12 @@ def _read(file: Path, vocabulary: pl.Series) -> pl.DataFrame:
     key = next((name for name in _ID_NAMES if name in names), None)
     if key is None:
         raise InputError(f"{file} has no track id column ({', '.join(_ID_NAMES)}); its columns: {', '.join(names)}")
+    return lazy, key, names
+
+
+def _read(file: Path, vocabulary: pl.Series) -> pl.DataFrame:
+    """Return the rows of `file` whose track is in the vocabulary, all String, its id column named `id`."""
+    lazy, key, names = _opened(file)
     others = [name for name in names if name not in (key, "id")]
     lazy = lazy.select(pl.col(key).cast(pl.String).alias("id"), pl.col(others).cast(pl.String))
     try:

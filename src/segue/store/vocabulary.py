@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ class TextColumn:
         self.offsets = offsets
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> TextColumn:
+    def from_texts(cls, texts: Iterable[str]) -> Self:
         """Return the column that holds `texts` in their order."""
         return cls(*pack_text(list(texts)))
 
     @classmethod
-    def read(cls, folder: Path) -> TextColumn:
+    def read(cls, folder: Path) -> Self:
         """Return the column of `folder/{bytes,offsets}.npy`, memory-mapped.
 
         Raises:
@@ -61,6 +61,17 @@ class TextColumn:
         """Return text `index`; bytes that are no UTF-8 read as U+FFFD."""
         return self.raw(index).decode("utf-8", "replace")
 
+    def with_inserted(self, before: NDArray[np.int64], texts: Sequence[str]) -> Self:
+        """Return the column with `texts` put in, each before the index that `before` (ascending) gives it."""
+        data: list[NDArray[np.uint8]] = []
+        lengths = np.insert(np.diff(self.offsets), before, [len(text.encode()) for text in texts])
+        begin = 0
+        for place, text in zip(self.offsets[before].tolist(), texts, strict=True):
+            data += [self.data[begin:place], np.frombuffer(text.encode(), np.uint8)]
+            begin = place
+        data.append(self.data[begin:])
+        return type(self)(np.concatenate(data), np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
+
     def texts(self, indices: Sequence[int] | NDArray[np.int64]) -> list[str]:
         """Return the texts of `indices`, in that order."""
         return [self.text(int(index)) for index in indices]
@@ -83,6 +94,14 @@ class Vocabulary(TextColumn):
     def row(self, track_id: str) -> int:
         """Return the table row of `track_id`, or UNKNOWN where the vocabulary lacks it (binary search)."""
         wanted = track_id.encode("utf-8", "surrogatepass")
+        low = self._place(wanted)
+        return low + NUM_SPECIALS if low < len(self) and self.raw(low) == wanted else UNKNOWN
+
+    def places(self, track_ids: Iterable[str]) -> NDArray[np.int64]:
+        """Return how many tracks come before each id, int64."""
+        return np.array([self._place(track_id.encode("utf-8", "surrogatepass")) for track_id in track_ids], np.int64)
+
+    def _place(self, wanted: bytes) -> int:
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
@@ -90,7 +109,7 @@ class Vocabulary(TextColumn):
                 low = middle + 1
             else:
                 high = middle
-        return low + NUM_SPECIALS if low < len(self) and self.raw(low) == wanted else UNKNOWN
+        return low
 
     def rows(self, track_ids: Iterable[str]) -> list[int]:
         """Return the table row of each id, UNKNOWN where the vocabulary lacks it."""
