@@ -56,7 +56,11 @@ class Truth:
         )
 
     def scores(
-        self, track: NDArray[np.int64], skipped: NDArray[np.bool_], length: NDArray[np.int64], context: NDArray[np.int64]
+        self,
+        track: NDArray[np.int64],
+        skipped: NDArray[np.bool_],
+        length: NDArray[np.int64],
+        context: NDArray[np.int64],
     ) -> Array:
         """Return P(next) of each of the store's tracks after `length` tracks [N] of each session, [N, tracks]."""
         who = np.arange(len(track))

@@ -369,12 +369,16 @@ def test_a_step_of_the_kernels_trains_as_the_plain_one(
         )
 
 
+ONE_STEP = 2e-3
+"""From one step of Adam in one number to the opposite one."""
+
+
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
 @pytest.mark.parametrize(("name", "kind", "term"), CASES)
 def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind: str, term: dict[str, Any]) -> None:
     """It is no further from float32 than twice what the plain path is in bf16, and a fiftieth of the way made.
 
-    (Adam makes a whole step of a gradient that is nothing but rounding.)
+    (Adam makes a whole step of a gradient that is nothing but rounding: one number may be that far off.)
     """
     exact = _trained(tmp_path / "exact", name, kind, term, plain=True, bf16=False)
     plain = _trained(tmp_path / "plain", name, kind, term, plain=True)
@@ -385,8 +389,9 @@ def test_the_graph_step_trains_as_the_plain_one(tmp_path: Path, name: str, kind:
     torch.testing.assert_close(graph.sums, exact.sums, rtol=5e-3, atol=2e-3)
     begun = _trained(tmp_path / "begun", name, kind, term, plain=True, steps=0).weights()
     for key, value in exact.weights().items():
-        rounding, way = (float((other[key] - value).float().norm()) for other in (plain.weights(), begun))
-        assert float((graph.weights()[key] - value).float().norm()) <= 2 * rounding + 0.02 * way, key
+        rounding, way = (float((other[key].float() - value.float()).norm()) for other in (plain.weights(), begun))
+        apart = float((graph.weights()[key].float() - value.float()).norm())
+        assert apart <= 2 * rounding + 0.02 * way + ONE_STEP, key
     if kind != "full":
         assert graph.optimisers.table_rows.num_steps == 11
 

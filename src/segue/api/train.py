@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from segue.checkpoint import RunFolder
 from segue.errors import InputError
-from segue.evaluation import settle_listen_weight, validating
+from segue.evaluation import settle_ranking, validating
 from segue.progress import Progress, silent
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
@@ -53,7 +53,7 @@ def train(
 
     options = FitOptions(device=device, precision=precision, plain=plain, resume=resume, overwrite=overwrite)
     result = fit(opened, run, resolved, options, validating(opened, resolved), progress, stop)
-    settle_listen_weight(opened, run, choose_device(device), progress)
+    settle_ranking(opened, run, choose_device(device), progress)
     return result
 
 

@@ -20,7 +20,7 @@ from segue.encoders.encoder import Encoder
 from segue.encoders.features import FeaturesConfig, TrackFeatures
 from segue.encoders.transformer import TransformerEncoder
 from segue.errors import FormatError
-from segue.heads import Counts, build_heads
+from segue.heads import Counts, TransitionsHead, build_heads
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
@@ -73,8 +73,11 @@ def load_run(path: str | Path) -> LoadedRun:
         encoder.load_state_dict(weights)
     except RuntimeError as error:
         raise FormatError(f"{run.path}/best does not fit its config.toml ({error}); train again") from error
-    if "transitions" in encoder.heads and not encoder.heads["transitions"].is_sound():  # type: ignore[operator]
-        raise FormatError(f"{run.path}/best holds transitions that no store gives; train again")
+    transitions = dict(encoder.heads.items()).get("transitions")
+    if isinstance(transitions, TransitionsHead):
+        if not transitions.is_sound():
+            raise FormatError(f"{run.path}/best holds transitions that no store gives; train again")
+        transitions.settled = run.settled()
     counts = read_array(run.path / "training_counts.npy")
     if len(counts) != vocabulary.num_tracks + NUM_SPECIALS:
         raise FormatError(f"{run.path}/training_counts.npy does not fit the vocabulary; train again")

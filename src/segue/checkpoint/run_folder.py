@@ -41,6 +41,7 @@ from segue.files import (
     replaced_folder,
     write_json,
 )
+from segue.heads import Settled
 from segue.recipes import Recipe, recipe_from_tables
 from segue.store import Store
 from segue.store.writer import TEXT_COLUMNS
@@ -145,6 +146,18 @@ class RunFolder:
     def save_ranking(self, document: Mapping[str, Any]) -> None:
         """Replace `ranking.json`."""
         write_json(self.path / RANKING, dict(document))
+
+    def settled(self) -> Settled:
+        """Return how the ranking weighs transitions; as trained where nothing was chosen.
+
+        Raises:
+            FormatError: it is none of what validation could choose.
+        """
+        found = (self.ranking() or {}).get("transitions", {})
+        try:
+            return Settled(**{name: float(found[name]) for name in ("temperature", "offset", "slope") if name in found})
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"{self.path / RANKING}: transitions: {error}; train the run again") from error
 
     def listen_weight(self) -> float:
         """Return lambda, the weight of log P(listen) in the ranking; 0 where none was chosen.

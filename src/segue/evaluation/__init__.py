@@ -4,11 +4,11 @@ from segue.evaluation.answers import Answers, metric_names, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.contrast import Contrast, Question, contrast, contrasts, holm, t_estimate, t_p_value
 from segue.evaluation.evaluate import assembled, evaluate_scorers, scorer_rows
-from segue.evaluation.listen_weight import settle_listen_weight
 from segue.evaluation.listening import head_predictions
 from segue.evaluation.records import PROTOCOLS, Evaluation, Kind, Protocol, Row, beaten_by, clears_bar
 from segue.evaluation.saved import load_evaluation, save_evaluation
 from segue.evaluation.scene import make_scene
+from segue.evaluation.settle_ranking import settle_ranking
 from segue.evaluation.table import Table
 from segue.evaluation.targets import Targets
 from segue.evaluation.validation import Validation, validating
@@ -41,7 +41,7 @@ __all__ = [
     "metric_ratio",
     "save_evaluation",
     "scorer_rows",
-    "settle_listen_weight",
+    "settle_ranking",
     "t_estimate",
     "t_p_value",
     "validating",

@@ -4,13 +4,14 @@ from segue.heads.config import HeadsConfig
 from segue.heads.counts import Counts
 from segue.heads.listen import ListenConfig, ListenHead
 from segue.heads.make import build_heads
-from segue.heads.transitions import TransitionsConfig, TransitionsHead
+from segue.heads.transitions import Settled, TransitionsConfig, TransitionsHead
 
 __all__ = [
     "Counts",
     "HeadsConfig",
     "ListenConfig",
     "ListenHead",
+    "Settled",
     "TransitionsConfig",
     "TransitionsHead",
     "build_heads",

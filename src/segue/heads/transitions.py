@@ -38,11 +38,32 @@ class TransitionsConfig:
     own: float = 0.0
     """Weight of the softmax of the encoder's scores alone, which is added to the loss of the mixture."""
 
+    settle: bool = True
+    """Whether gate and temperature are fitted anew on validation targets after training: see `Settled`."""
+
     def __post_init__(self) -> None:
         if not (math.isfinite(self.own) and self.own >= 0.0):
             raise ValueError("own must be at least 0")
         if self.gradient == "stop" and self.own == 0.0:
             raise ValueError("gradient = 'stop' leaves the encoder without a loss: own must be above 0")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How a ranking weighs both distributions, m(t) = log( exp(T s(t)) + exp(h + offset + slope log(1 + n)) p(t | l) ).
+
+    n: times that the last track was followed. In training the encoder has seen what it is asked for, and transitions
+    have not (leave-one-out), so that the gate trusts the encoder more than it should on tracks that are to come.
+    """
+
+    temperature: float = 1.0
+    """T."""
+    offset: float = 0.0
+    slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.temperature < math.inf and math.isfinite(self.offset) and math.isfinite(self.slope)):
+            raise ValueError("temperature must be above 0, offset and slope numbers")
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,8 @@ class TransitionsHead(nn.Module):
         super().__init__()
         self.gate = nn.Linear(width, 1)
         self.reliability = nn.Parameter(torch.zeros(()))
+        self.settled = Settled()
+        """What validation chose; a ranking reads it, training does not."""
         self.register_buffer("pairs", counts.pairs)
         self.register_buffer("times", counts.times)
         self.register_buffer("followed", counts.followed)
@@ -120,8 +143,18 @@ class TransitionsHead(nn.Module):
         place = first[session] + nth
         followed = self.followed[last.long()]
         log_share = torch.log(self.times[place].double() / followed[session].double())
-        open_ = self.opened(states.float(), followed).double()
+        open_ = self.settled_open(states, followed)
         return session, self.pairs[place] % rows, open_[session] + log_share
+
+    def settled_open(self, states: Float[Tensor, "N D"], followed: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """Return h as a ranking has it, float64."""
+        settled = self.settled
+        moved = settled.offset + settled.slope * torch.log1p(followed.double())
+        return self.opened(states.float(), followed).double() + moved
+
+    def share(self, last: Int[Tensor, " N"], target: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """Return p(target | last), float64; 0 where it never followed."""
+        return self._times(last, target).double() / self.followed[last.long()].clamp(min=1)
 
     def _times(self, last: Tensor, target: Tensor) -> Tensor:
         if len(self.pairs) == 0:

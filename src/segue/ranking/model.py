@@ -89,15 +89,15 @@ class ModelScorer:
         return self._listen is not None
 
     def _after(self, batch: SessionBatch) -> _After:
-        state = self.encoder.next_state(batch)
-        scores: Scores = DotScores(self._table, state)
+        state, head = self.encoder.next_state(batch), dict(self.encoder.heads.items()).get("transitions")
+        assert head is None or isinstance(head, TransitionsHead), "see build_heads"
+        sharp = state if head is None else state * head.settled.temperature
+        scores: Scores = DotScores(self._table, sharp)
         if self._listen_weight > 0.0:
             assert self._listen is not None, "only a head weighs anything"
-            scores = ListenScores(self._table, state, self._listen.asked(state), self._offset, self._listen_weight)
-        if "transitions" not in self.encoder.heads:
+            scores = ListenScores(self._table, sharp, self._listen.asked(state), self._offset, self._listen_weight)
+        if head is None:
             return _After(scores, None)
-        head = self.encoder.heads["transitions"]
-        assert isinstance(head, TransitionsHead), "see build_heads"
         place = last_place(batch.valid)[:, None]
         last = (batch.tracks * batch.valid).gather(1, place)[:, 0]
         return _After(scores, Following.of(head, state, last))

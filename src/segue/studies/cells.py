@@ -21,7 +21,7 @@ from segue.evaluation import (
     head_predictions,
     make_scene,
     scorer_rows,
-    settle_listen_weight,
+    settle_ranking,
     validating,
 )
 from segue.progress import Progress
@@ -101,7 +101,7 @@ class Desk:
             folder.finish(cell, {"failed": str(error), "validation": {}}, None)  # settings that diverge lose
             folder.drop_run(cell)
             return
-        settle_listen_weight(store, run, torch.device(task.device), progress)
+        settle_ranking(store, run, torch.device(task.device), progress)
         found = None if cell.tuning else self._measured(task, store, run, progress)
         folder.finish(cell, _record(result, run), found)
         if not task.keep_weights:

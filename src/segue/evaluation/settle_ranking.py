@@ -16,7 +16,9 @@ from segue.encoders.encoder import Encoder
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.scene import Scene, make_scene
+from segue.evaluation.settle_transitions import look, settle
 from segue.evaluation.validation import sampled
+from segue.heads import Settled, TransitionsHead
 from segue.progress import Progress, Step, silent
 from segue.ranking import ModelScorer
 from segue.store import Store
@@ -29,20 +31,34 @@ MOST_TARGETS: Final = 5_000
 """Validation targets looked at, at most: each lambda is a pass over all tracks."""
 
 
-def settle_listen_weight(store: Store, run: str | Path, device: torch.device, progress: Progress = silent) -> None:
-    """Choose lambda for a finished run with a head for P(listen), and write it into the run; else do nothing.
+def settle_ranking(store: Store, run: str | Path, device: torch.device, progress: Progress = silent) -> None:
+    """Choose on validation how the heads of a finished run weigh in its ranking, and write it into the run.
 
-    A run that has one already keeps it.
+    First how transitions weigh against the encoder, then lambda. A run without heads has nothing to choose; one that
+    has chosen keeps it.
     """
     folder = RunFolder.open(run)
     recipe = folder.recipe()
-    if recipe.heads.listen is None or folder.ranking() is not None:
+    transitions, listen = recipe.heads.transitions, recipe.heads.listen
+    settles = transitions is not None and transitions.settle
+    if not (settles or listen is not None) or folder.ranking() is not None:
         return
     split = split_store(store, recipe.data)
     scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device)
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
-    tried = try_weights(scene, load_run(run).encoder.to(device), most, progress)
-    folder.save_ranking({"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried})
+    encoder = load_run(run).encoder.to(device)
+    document: dict[str, Any] = {"listen_weight": 0.0}
+    if settles and len(scene.held.cases):
+        progress(Step("weigh transitions", 0, 1, "passes"))
+        document["transitions"] = found = settle(look(scene, encoder, most))
+        head = encoder.heads["transitions"]
+        assert isinstance(head, TransitionsHead), "the recipe has it"
+        head.settled = Settled(found["temperature"], found["offset"], found["slope"])
+        progress(Step("weigh transitions", 1, 1, "passes"))
+    if listen is not None:
+        tried = try_weights(scene, encoder, most, progress)
+        document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}
+    folder.save_ranking(document)
 
 
 def try_weights(scene: Scene, encoder: Encoder, most: int, progress: Progress = silent) -> list[dict[str, Any]]:

@@ -1,0 +1,98 @@
+"""How transitions and encoder weigh against each other in a ranking: the likeliest on validation targets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.encoders.encoder import Encoder
+from segue.encoders.transformer import last_place
+from segue.evaluation.ranking_pass import FULL_BATCH, GPU_BATCH
+from segue.evaluation.scene import Scene
+from segue.evaluation.validation import sampled
+from segue.heads import Settled, TransitionsHead
+from segue.objectives.next_track import softmax_losses
+
+TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
+_STEPS: Final = 40
+_NOTHING: Final = -1e30
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the likelihood of N validation targets hangs on, float64."""
+
+    own: Tensor
+    """Score of the target, [N]."""
+    others: Tensor
+    """log of the sum over the other candidates of exp(T score), for each of TEMPERATURES, [N, T]."""
+    gate: Tensor
+    """h, [N]; at most -1e30 where nothing ever followed the last track."""
+    log_share: Tensor
+    """log p(target | last), [N]; at most -1e30 where it never followed."""
+    log_followed: Tensor
+    """log(1 + times that the last track was followed), [N]."""
+
+    def losses(self, place: int, offset: Tensor, slope: Tensor) -> Tensor:
+        """Return -log of each target's share at temperature `place`, [N]."""
+        whole = self.gate + offset + slope * self.log_followed
+        known = (whole + self.log_share).clamp(min=_NOTHING), whole.clamp(min=_NOTHING)
+        return softmax_losses(TEMPERATURES[place] * self.own, self.others[:, place], known)
+
+
+@torch.no_grad()
+def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
+    """Return what a sample of `most` validation targets says of an encoder with transitions.
+
+    Targets that are no candidates take no part.
+    """
+    encoder.eval()
+    head = encoder.heads["transitions"]
+    assert isinstance(head, TransitionsHead), "see build_heads"
+    cases = scene.held.cases
+    chosen = sampled(np.asarray(scene.store.session_key[cases.session]), most, scene.config.seed)
+    ranked = np.isin(scene.held.target[chosen], scene.split.candidates)
+    held = scene.part(cases, chosen[ranked])
+    rows = encoder.ranked_rows()
+    candidates = torch.as_tensor(scene.split.candidates.astype(np.int64), device=held.device)
+    table = rows[candidates]
+    parts: list[tuple[Tensor, ...]] = []
+    for index, batch in held.blocks(max(1, (FULL_BATCH if held.device.type == "cpu" else GPU_BATCH) // 4)):
+        state, target = encoder.next_state(batch), torch.from_numpy(held.target[index]).to(held.device)
+        last = (batch.tracks * batch.valid).gather(1, last_place(batch.valid)[:, None])[:, 0]
+        scores = state @ table.T
+        own = (state * rows[target]).sum(1)
+        scores.scatter_(1, torch.searchsorted(candidates, target)[:, None], float("-inf"))
+        others = torch.stack([torch.logsumexp(scores * warm, 1) for warm in TEMPERATURES], 1)
+        followed = head.followed[last]
+        gate = torch.where(followed > 0, head.opened(state, followed), _NOTHING)
+        share = head.share(last, target)
+        log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), _NOTHING)
+        parts.append((own, others, gate, log_share, torch.log1p(followed.double())))
+    return Seen(*(torch.cat(column).double().cpu() for column in zip(*parts, strict=True)))
+
+
+def settle(seen: Seen) -> dict[str, Any]:
+    """Return the likeliest `Settled` as a document, with the mean -log share before and after, and per temperature."""
+    as_trained = seen.losses(TEMPERATURES.index(1.0), torch.zeros(()), torch.zeros(())).mean()
+    best, least, tried = Settled(), float(as_trained), []
+    for place, temperature in enumerate(TEMPERATURES):
+        moved = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+        search = torch.optim.LBFGS([moved], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+        def step(place: int = place, moved: Tensor = moved, search: torch.optim.LBFGS = search) -> Tensor:
+            search.zero_grad()
+            loss = seen.losses(place, moved[0], moved[1]).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        search.step(step)  # type: ignore[no-untyped-call]
+        loss = float(seen.losses(place, moved[0].detach(), moved[1].detach()).mean())
+        tried.append({"temperature": temperature, "loss": loss})
+        if loss < least and bool(torch.isfinite(moved).all()):
+            best, least = Settled(temperature, float(moved[0]), float(moved[1])), loss
+    return {**asdict(best), "loss": least, "loss_as_trained": float(as_trained), "tried": tried}
