@@ -42,6 +42,12 @@ POSITION_OFFSET: Final = "position_offset"
 CONTEXT: Final = "context"
 """int64 [B, L, C], codes of the inputs of `data.context` in their order; absent where nothing is known."""
 
+EARLIER_TRACKS: Final = "earlier_tracks"
+"""int64 [B, N], table rows of what the listener heard in earlier sessions, the most recent last, PAD where there is
+none; absent where the encoder reads none."""
+EARLIER_FEEDBACK: Final = "earlier_feedback"
+"""int64 [B, N], how those were heard: feedback codes."""
+
 # --- the track table ------------------------------------------------------------------------------------
 TITLE: Final = "title"
 ARTIST: Final = "artist"

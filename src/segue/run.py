@@ -65,6 +65,7 @@ def _add_simulate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--tracks", type=int, default=50_704)
     verb.add_argument("--seed", type=int, default=1)
     verb.add_argument("--world", default="full")
+    verb.add_argument("--listeners", type=int, default=0)
     verb.add_argument("--store", action="store_true", help="write a store (here the only form)")
     verb.add_argument("--overwrite", action="store_true")
 
@@ -132,7 +133,7 @@ def run_simulate(given: argparse.Namespace, progress: Progress) -> Outcome:
     """Return facts of the store written."""
     if not given.store:
         raise InputError("segue.run simulates stores only; add --store, or use the segue command for a log")
-    values = {name: getattr(given, name) for name in ("sessions", "tracks", "seed", "world", "overwrite")}
+    values = {name: getattr(given, name) for name in ("sessions", "tracks", "seed", "world", "listeners", "overwrite")}
     return api.simulate(given.out, store=True, progress=progress, **values), None
 
 

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from segue.checkpoint import LoadedRun, load_run
 from segue.checkpoint.extending import serving
+from segue.columns import EARLIER_FEEDBACK, EARLIER_TRACKS
 from segue.encoders.encoder import Encoder
 from segue.errors import InputError
 from segue.events import skips
@@ -53,11 +55,14 @@ class Recommender:
         k: int = 20,
         *,
         exclude_heard: bool = False,
+        earlier: Sequence[tuple[str, str | int]] = (),
     ) -> list[dict[str, Any]]:
         """Return the `k` best next tracks after a session: dicts of track, score, title and artist (where known).
 
         `feedback` gives each track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default:
-        all listened). Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks.
+        all listened). Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks. `earlier`:
+        what the listener heard in sessions before, track and feedback, the most recent last; a run that reads no
+        earlier sessions (`data.earlier`) takes no notice.
 
         Raises:
             InputError: feedback of another length, or a word that is none of these.
@@ -72,10 +77,22 @@ class Recommender:
             torch.tensor([rows or [0]], dtype=torch.int64),
             torch.tensor([[code for _, code in known] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
             torch.full((1, width), bool(known)),
+            self._before(earlier),
         )
         ranking = top_k(self._scorer, batch, k, exclude_heard=exclude_heard)
         pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
         return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
+
+    def _before(self, earlier: Sequence[tuple[str, str | int]]) -> dict[str, Tensor]:
+        """Return the side inputs of what came in earlier sessions, where the run reads them."""
+        codes = [_code(word) for _, word in earlier]
+        kept = self._run.recipe.data.earlier
+        if not kept:
+            return {}
+        found = zip(self._run.vocabulary.rows([track for track, _ in earlier]), codes, strict=True)
+        known = [(row, code) for row, code in found if self._candidate[row]][-kept:] or [(0, skips.FEEDBACK_HIDDEN)]
+        tracks, feedback = zip(*known, strict=True)
+        return {EARLIER_TRACKS: torch.tensor([tracks]), EARLIER_FEEDBACK: torch.tensor([feedback])}
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
         place, run = row - NUM_SPECIALS, self._run

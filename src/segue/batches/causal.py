@@ -8,6 +8,7 @@ import torch
 
 from segue.batches.context import forgotten
 from segue.batches.data import Window
+from segue.batches.earlier import forgetting_earlier
 from segue.batches.example import Example, position_offset
 from segue.columns import CONTEXT, POSITION_OFFSET
 from segue.events import skips
@@ -41,5 +42,7 @@ def causal_example(
     if window.context is not None:
         drawn = torch.rand((len(tracks), len(context)), generator=generator, device=tracks.device)
         side[CONTEXT] = forgotten(window.context[:, :-1], drawn, context)
+    if window.earlier:
+        side |= forgetting_earlier(window.earlier, generator)
     batch = SessionBatch(tracks, feedback, valid, side)
     return Example(batch, window.tracks[:, 1:], valid, window.strength[:, 1:])

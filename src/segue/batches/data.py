@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from segue.axes import Bool, Int, UInt8
 from segue.batches.context import context_codes
+from segue.batches.earlier import Earlier
 from segue.batches.split import Cases, Split
-from segue.columns import CONTEXT
+from segue.columns import CONTEXT, EARLIER_FEEDBACK, EARLIER_TRACKS
 from segue.events import skips
 from segue.session_batch import SessionBatch
 from segue.store import PAD, Store
@@ -30,6 +31,8 @@ class Window:
     valid: Bool[Tensor, "B W"]
     context: Int[Tensor, "B W C"] | None = None
     """Codes of the inputs of `data.context`; anything on padding."""
+    earlier: Mapping[str, Tensor] = field(default_factory=dict)
+    """What came in earlier sessions, by its names in `SessionBatch.side`; empty where no encoder reads it."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,18 @@ class SessionData:
     train_end: Int[Tensor, " Nt"]
     context: UInt8[Tensor, "rows C"] | None = None
     """Codes of the inputs of `data.context`, uint8; None where there are none."""
+    earlier: Earlier | None = None
+    num_earlier: int = 0
+    """Most tracks of earlier sessions."""
 
     @classmethod
-    def load(cls, store: Store, split: Split, device: torch.device | str, context: Sequence[str] = ()) -> SessionData:
-        """Return the rows of `store` and the training parts of `split`, on `device`; `context` names further inputs."""
+    def load(
+        cls, store: Store, split: Split, device: torch.device | str, context: Sequence[str] = (), earlier: int = 0
+    ) -> SessionData:
+        """Return the rows of `store` and the training parts of `split`, on `device`.
+
+        `context` names further inputs; `earlier`: most tracks of earlier sessions that are read.
+        """
         strength = np.asarray(store.strength)
         feedback = np.where(strength > skips.VERY_BRIEFLY, skips.FEEDBACK_UNKNOWN, strength).astype(np.uint8)
         feedback[split.hidden] = skips.FEEDBACK_UNKNOWN
@@ -60,6 +71,8 @@ class SessionData:
             train_begin=_on(split.train_begin, device),
             train_end=_on(split.train_end, device),
             context=_on(context_codes(store, context), device) if context else None,
+            earlier=Earlier.find(store, split, device) if earlier else None,
+            num_earlier=earlier,
         )
 
     @property
@@ -73,7 +86,8 @@ class SessionData:
         A causal encoder of `max_len` positions wants `max_len` + 1 (the last is a target only), a cloze one `max_len`.
         """
         begin, end = self.train_begin[index], self.train_end[index]
-        return Window(*self._gather(begin, end, length), self._context(begin, end, length))
+        before = {} if self.earlier is None else self._earlier(self.earlier.of_training[index])
+        return Window(*self._gather(begin, end, length), self._context(begin, end, length), before)
 
     def context_batch(self, cases: Cases, index: NDArray[np.int64], max_len: int) -> SessionBatch:
         """Return what is known before the targets of `cases[index]`: their last `max_len` tracks, right-padded.
@@ -84,6 +98,8 @@ class SessionData:
         tracks, feedback, valid = self._gather(begin, end, max_len)
         context = self._context(begin, end, max_len)
         side = {} if context is None else {CONTEXT: context}
+        if self.earlier is not None:
+            side |= self._earlier(_on(cases.session[index], self.tracks.device))
         return SessionBatch(self.input_row[tracks].long(), feedback, valid, side)
 
     def _gather(
@@ -96,6 +112,15 @@ class SessionData:
         tracks = self.tracks[place].long().masked_fill(~valid, PAD)
         feedback = self.feedback[place].long().masked_fill(~valid, skips.FEEDBACK_HIDDEN)
         return tracks, feedback, valid
+
+    def _earlier(self, session: Int[Tensor, " B"]) -> dict[str, Tensor]:
+        assert self.earlier is not None, "asked only where there is some"
+        rows, real = self.earlier.gather(session, self.num_earlier)
+        tracks = self.input_row[self.tracks[rows].long()].long().masked_fill(~real, PAD)
+        return {
+            EARLIER_TRACKS: tracks,
+            EARLIER_FEEDBACK: self.feedback[rows].long().masked_fill(~real, skips.FEEDBACK_HIDDEN),
+        }
 
     def _context(self, begin: Int[Tensor, " B"], end: Int[Tensor, " B"], width: int) -> Int[Tensor, "B W C"] | None:
         if self.context is None:

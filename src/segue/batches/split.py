@@ -37,6 +37,8 @@ class DataConfig:
     context: tuple[str, ...] = ()
     """What a causal encoder reads beside tracks, by name: hour, premium, context_type, shuffle, gap (seconds between
     the starts of the last two tracks)."""
+    earlier: int = 0
+    """Most tracks of the listener's earlier sessions that a causal encoder reads, of their training parts; 0 = none."""
     sample_sessions: int = 0
     """Size of a uniform sample of sessions; 0 = all."""
     sample_seed: int = 0
@@ -56,6 +58,8 @@ class DataConfig:
         if self.max_len < 2:
             raise ValueError("max_len must be at least 2")
         check_context(self.context)
+        if self.earlier < 0:
+            raise ValueError("earlier must be at least 0")
         if self.sample_sessions < 0:
             raise ValueError("sample_sessions must be at least 0 (0 = all)")
         if not 0 <= self.sample_seed < 2**32:

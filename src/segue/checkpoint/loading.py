@@ -16,7 +16,8 @@ from segue.batches.context import SIZES
 from segue.checkpoint.run_folder import RunFolder
 from segue.encoders import build_encoder
 from segue.encoders.context import ContextInputs
-from segue.encoders.encoder import Encoder
+from segue.encoders.earlier import EarlierInputs
+from segue.encoders.encoder import NUM_FEEDBACK, Encoder
 from segue.encoders.features import FeaturesConfig, TrackFeatures
 from segue.encoders.transformer import TransformerEncoder
 from segue.errors import FormatError
@@ -65,6 +66,8 @@ def load_run(path: str | Path) -> LoadedRun:
     if recipe.data.context and isinstance(encoder, TransformerEncoder):
         names = recipe.data.context
         encoder.read(ContextInputs(names, [SIZES[name] for name in names], encoder.width))
+    if recipe.data.earlier and isinstance(encoder, TransformerEncoder):
+        encoder.remember(EarlierInputs(encoder.width, NUM_FEEDBACK))
     if recipe.features is not None:
         encoder.features = _features(recipe.features, encoder, weights)
     nothing = Counts.nothing(vocabulary.num_tracks + NUM_SPECIALS)

@@ -94,6 +94,8 @@ class Simulated:
     """Seed of everything drawn."""
     world: World = "full"
     """Why listeners skip: null (at random), track, state, taste, no-reaction, full."""
+    listeners: Whole = 0
+    """Listeners who return, their tastes staying (with --store); 0: every session is another listener's."""
 
 
 def add_to(app: App) -> None:

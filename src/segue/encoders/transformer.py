@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
-from segue.columns import CONTEXT, POSITION_OFFSET
+from segue.columns import CONTEXT, EARLIER_FEEDBACK, EARLIER_TRACKS, POSITION_OFFSET
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.encoders.blocks import Attend, Block, TransformerConfig
 from segue.encoders.context import ContextInputs
 from segue.encoders.dropout import dropout
+from segue.encoders.earlier import EarlierInputs
 from segue.encoders.encoder import HIDDEN, NUM_FEEDBACK, Encoder
 from segue.encoders.positions import position_rows
 from segue.session_batch import SessionBatch
@@ -38,6 +39,8 @@ class TransformerEncoder(Encoder, ABC):
         self.feedback = nn.Embedding(NUM_FEEDBACK, config.width) if config.feedback else None
         self.context: ContextInputs | None = None
         """Inputs beside the tracks; none unless somebody adds them, see `read`."""
+        self.earlier: EarlierInputs | None = None
+        """What it makes of earlier sessions; nothing unless somebody adds it, see `remember`."""
         self.inputs = frozenset({"feedback"} if config.feedback else ())
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
@@ -47,12 +50,22 @@ class TransformerEncoder(Encoder, ABC):
         visible = visibility(batch.valid, causal=self.causal)
         attend = PaddedAttention(visible, self.config.heads, self.share)
         heard = self.heard(self.rows(batch.tracks), batch.feedback, batch.side.get(CONTEXT))
+        if self.earlier is not None and EARLIER_TRACKS in batch.side:
+            tracks = batch.side[EARLIER_TRACKS]
+            before = self.earlier(self.rows(tracks), batch.side[EARLIER_FEEDBACK], tracks != 0)
+            first = batch.valid & (batch.valid.long().cumsum(dim=1) == 1)
+            heard = heard + first[:, :, None] * before[:, None, :]
         return self.states(heard, self._place(batch), attend)
 
     def read(self, context: ContextInputs) -> None:
         """Read these inputs too, from `side` of a batch."""
         self.context = context
         self.inputs |= frozenset(context.names)
+
+    def remember(self, earlier: EarlierInputs) -> None:
+        """Read earlier sessions of the listener too, from `side` of a batch, at the first position."""
+        self.earlier = earlier
+        self.inputs |= frozenset({EARLIER_TRACKS, EARLIER_FEEDBACK})
 
     def heard(
         self, rows: Float[Tensor, "*shape D"], feedback: Int[Tensor, "*shape"], context: Tensor | None = None

@@ -46,7 +46,7 @@ def make_scene(
     store: Store, split: Split, data_config: DataConfig, config: EvaluationConfig, which: SplitName, device: Any
 ) -> Scene:
     """Return the scene of split `which` on `device`."""
-    data = SessionData.load(store, split, device, data_config.context)
+    data = SessionData.load(store, split, device, data_config.context, data_config.earlier)
     held = Held(data, split.cases[which], data_config.max_len, split.candidates)
     return Scene(store, split, held, which, config, data_config.skip_at_least)
 

@@ -105,6 +105,11 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
 
 def _check_targets(recipe: Recipe, where: str) -> None:
     config = recipe.next_track
+    if recipe.data.earlier and (not isinstance(recipe.encoder, CausalConfig) or recipe.encoder.padding == "visible"):
+        raise InputError(
+            f"{where}: data.earlier is read at the first track by what looks back only: encoder.kind must be 'causal', "
+            "with padding = 'masked'"
+        )
     if recipe.data.context and (not isinstance(recipe.encoder, CausalConfig) or recipe.encoder.padding == "visible"):
         raise InputError(
             f"{where}: data.context is read at each track by what predicts the one after it: encoder.kind must be "

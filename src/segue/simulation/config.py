@@ -36,12 +36,16 @@ class SimulationConfig:
     """Size of the catalogue; the distinct tracks that are heard are an outcome."""
     seed: int = 1
     world: str = "full"
+    listeners: int = 0
+    """Listeners who return, each with traits of their own for all sessions; 0 = every session is another listener's."""
 
     def __post_init__(self) -> None:
         if self.sessions < 1:
             raise ValueError("sessions must be at least 1")
         if not FEWEST_TRACKS <= self.tracks < 2**24:
             raise ValueError(f"tracks must lie in {FEWEST_TRACKS}..{2**24 - 1}")
+        if self.listeners < 0:
+            raise ValueError("listeners must be at least 0")
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must lie in 0..2**32 - 1")
         if self.world not in WORLDS:
@@ -50,6 +54,9 @@ class SimulationConfig:
     def describe(self, *modules: ModuleType) -> dict[str, Any]:
         """Return version, world, sizes, and a hash of them and of every constant of `modules`."""
         figures = [(name, repr(value)) for module in modules for name, value in vars(module).items() if name.isupper()]
-        text = repr((SIMULATOR_VERSION, sorted(asdict(self).items()), sorted(figures)))
+        sizes = asdict(self)
+        if self.listeners == 0:  # as before there were any
+            del sizes["listeners"]
+        text = repr((SIMULATOR_VERSION, sorted(sizes.items()), sorted(figures)))
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        return {"version": SIMULATOR_VERSION, **asdict(self), "config_hash": digest}
+        return {"version": SIMULATOR_VERSION, **sizes, "config_hash": digest}

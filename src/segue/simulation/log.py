@@ -21,6 +21,7 @@ from segue.simulation.behaviour import behave
 from segue.simulation.catalogue import Catalogue, make_catalogue
 from segue.simulation.config import SimulationConfig
 from segue.simulation.listening import common_context, context_names, find_intercept, listen, make_listeners
+from segue.simulation.returning import Returning
 
 FIRST_DAY: Final = 17_727
 """2018-07-15, the first day of MSSD, in days since 1970-01-01."""
@@ -46,6 +47,8 @@ class SimulatedLog:
     """Columns by name, [rows]: context_type (codes), shuffle, hour, premium, and the oracle's."""
     date: NDArray[np.int32]
     """Days since 1970-01-01, [sessions], ascending."""
+    user: NDArray[np.int32] | None
+    """Listener of each session, [sessions]; None where none returns."""
     context_names: tuple[str, ...]
     """Name of each context code."""
     track_ids: NDArray[Any]
@@ -86,13 +89,16 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
     """Return the simulated log of `config`; equal configs give equal logs."""
     catalogue = make_catalogue(config.tracks, np.random.default_rng([config.seed, 0]))
     intercept = find_intercept(config, catalogue)
+    returning = Returning(config, catalogue) if config.listeners else None
     parts = []
     for chunk, start in enumerate(range(0, config.sessions, CHUNK)):
         progress(Step("simulate", start, config.sessions, "sessions"))
-        parts.append(_sessions(config, catalogue, intercept, min(CHUNK, config.sessions - start), chunk))
+        parts.append(
+            _sessions(config, _World(catalogue, intercept, returning), min(CHUNK, config.sessions - start), chunk)
+        )
     progress(Step("simulate", config.sessions, config.sessions, "sessions"))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    lengths = rows.pop("length")
+    lengths, user = rows.pop("length"), rows.pop("user", None)
     # days ascend over all sessions, whatever chunk they were simulated in
     days = np.random.default_rng([config.seed, 5]).integers(0, NUM_DAYS, config.sessions)
     date = (FIRST_DAY + np.sort(days)).astype(np.int32)
@@ -109,6 +115,7 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
         strength=strength,
         event=rows,
         date=date,
+        user=user,
         context_names=tuple(context_names()),
         track_ids=_ids(b"t_", config.seed * 2, config.tracks),
         catalogue=catalogue,
@@ -116,23 +123,33 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
     )
 
 
-def config_of(sessions: int, tracks: int, seed: int, world: str) -> SimulationConfig:
+def config_of(sessions: int, tracks: int, seed: int, world: str, listeners: int = 0) -> SimulationConfig:
     """Return the config.
 
     Raises:
         InputError: sizes or world are out of range.
     """
     try:
-        return SimulationConfig(sessions=sessions, tracks=tracks, seed=seed, world=world)
+        return SimulationConfig(sessions=sessions, tracks=tracks, seed=seed, world=world, listeners=listeners)
     except ValueError as error:
         raise InputError(f"simulate: {error}") from error
 
 
-def _sessions(
-    config: SimulationConfig, catalogue: Catalogue, intercept: float, num: int, chunk: int
-) -> dict[str, NDArray[Any]]:
-    """Return the rows of `num` sessions, flat, and their lengths."""
+@dataclass(frozen=True)
+class _World:
+    """What all sessions share."""
+
+    catalogue: Catalogue
+    intercept: float
+    returning: Returning | None
+
+
+def _sessions(config: SimulationConfig, world: _World, num: int, chunk: int) -> dict[str, NDArray[Any]]:
+    """Return the rows of `num` sessions, flat, and their lengths and listeners."""
+    catalogue, intercept, user = world.catalogue, world.intercept, dict[str, NDArray[Any]]()
     listeners = make_listeners(num, catalogue, config.world, np.random.default_rng([config.seed, 6, chunk]))
+    if world.returning is not None:
+        user["user"], listeners = world.returning.sessions(listeners, chunk)
     played = listen(listeners, catalogue, intercept, config.world, (config.seed, 7, chunk))
     common = common_context(listeners, catalogue, played, intercept, config.world)
     inside = np.arange(played.track.shape[1]) < listeners.length[:, None]
@@ -146,6 +163,7 @@ def _sessions(
     }
     return {
         "length": listeners.length,
+        **user,
         "track": played.track[inside],
         "strength": _strengths(played.skipped[inside], generator),
         **{name: np.repeat(values, listeners.length) for name, values in per_session.items()},

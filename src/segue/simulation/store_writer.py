@@ -45,11 +45,15 @@ def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> No
         for name, dtype in _EVENT.items()
     ]
     side.append(SideColumn(columns.DATE, "int32", "session"))
+    if log.user is not None:
+        side.append(SideColumn(columns.USER, "int32", "session"))
     keys = session_keys(
         log.session_ids.view(np.uint8),
         np.arange(len(log.session_ids) + 1, dtype=np.int64) * log.session_ids.dtype.itemsize,
     )
     values = {columns.INFERRED: np.zeros(len(log.track), dtype=np.bool_), **log.event, columns.DATE: log.date}
+    if log.user is not None:
+        values[columns.USER] = log.user
     source = Source("simulation", path.name, simulated=dict(log.summary))
     with StoreWriter(path, source, side, overwrite=overwrite) as writer:
         writer.add_shard(SessionColumns(row[log.track], log.strength, log.offsets, keys, values))

@@ -100,6 +100,8 @@ def fits(encoder: Encoder, recipe: Recipe) -> bool:
     if not isinstance(encoder, TransformerEncoder) or encoder.config.padding == "visible":
         return False
     config = recipe.next_track
+    if recipe.data.earlier > 0:
+        return False
     if isinstance(config, Full) and encoder.features is not None:
         return False
     return isinstance(config, Full | Shared | Mixed) and config.is_plain and config.targets != "next_listened"

@@ -15,13 +15,14 @@ from segue.batches.data import SessionData, Window
 from segue.batches.negatives import Drawn, epoch_numbers, rows_outside
 from segue.batches.next_track import Full, PerSession
 from segue.batches.split import Split
+from segue.columns import EARLIER_TRACKS
 from segue.encoders import build_encoder
 from segue.encoders.encoder import Encoder
 from segue.errors import FormatError
 from segue.recipes import Recipe
 from segue.store import Store
 from segue.training import cpu_step, packed_step
-from segue.training.context import attach_context
+from segue.training.context import attach_context, attach_earlier
 from segue.training.correction import corrections
 from segue.training.features import attach_features, draw_key
 from segue.training.heads import attach_heads
@@ -52,13 +53,14 @@ class Trainer:
             recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=sparse, generator=generator
         )
         attach_context(encoder, recipe, generator)
+        attach_earlier(encoder, recipe, generator)
         attach_features(encoder, recipe, store, split, generator)
         attach_heads(encoder, recipe, store, split, generator)
         self.encoder: Encoder = encoder.to(device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout has no generator of its own; `fit` forks the global ones
-        self.data = SessionData.load(store, split, device, recipe.data.context)
+        self.data = SessionData.load(store, split, device, recipe.data.context, recipe.data.earlier)
         self.candidates = torch.as_tensor(split.negatives.astype("int64"), device=device)
         self.log_q = corrections(self.encoder, recipe, store, split)
         """Added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
@@ -108,6 +110,8 @@ class Trainer:
         if self.log_q is not None:
             negatives = Drawn(negatives.ids, self.log_q[negatives.ids], self.log_q)
         touched = [window.tracks.flatten(), negatives.ids.flatten(), *drawn_tracks(example.drawn)]
+        if window.earlier:
+            touched.append(window.earlier[EARLIER_TRACKS].flatten())
         features = self.encoder.features
         with self.optimisers.touching(torch.cat(touched)) as rows:
             if features is not None:

@@ -11,10 +11,12 @@ from segue.studies.designs.architectures import ARCHITECTURES
 from segue.studies.designs.cloze_setup import CLOZE_SETUP
 from segue.studies.designs.departures import DEPARTURES
 from segue.studies.designs.dose import DOSE
+from segue.studies.designs.returning import RETURNING
 from segue.studies.designs.segue import SEGUE
 from segue.studies.designs.table1 import TABLE_1
 
 DESIGNS: Final[Mapping[str, Design]] = {
-    design.name: design for design in (TABLE_1, ABLATIONS, DOSE, CLOZE_SETUP, DEPARTURES, ARCHITECTURES, SEGUE)
+    design.name: design
+    for design in (TABLE_1, ABLATIONS, DOSE, CLOZE_SETUP, DEPARTURES, ARCHITECTURES, SEGUE, RETURNING)
 }
 """`--recipe` to the study."""
