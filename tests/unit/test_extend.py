@@ -119,7 +119,7 @@ def test_transitions_go_with_their_tracks(tmp_path: Path, store: Store, run: Pat
 
 def test_what_cannot_be_extended_is_told(tmp_path: Path, store: Store, run: Path) -> None:
     plain = tmp_path / "plain"
-    fit(store, plain, small_recipe("segue", training__epochs=1, next_track__uniform=16, next_track__batch=16))
+    fit(tiny_store(tmp_path / "bare", tracks=60), plain, small_recipe("segue", training__epochs=1))
     table = _table(tmp_path / "new.csv", store, [1], ["new"])
     with pytest.raises(InputError, match="without features"):
         api.extend(plain, table)

@@ -18,6 +18,7 @@ from segue.encoders.features import FeaturesConfig, TrackFeatures
 from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.store import UNKNOWN
+from segue.training import fit
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -112,3 +113,14 @@ def test_features_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
         load_recipe("paper-causal-s-minus", {"data.vocabulary": "features"})
     with pytest.raises(InputError, match="drop"):
         load_recipe("paper-causal-s-minus", {"features.drop": 1.0})
+
+
+def test_optional_features_are_done_without_where_there_are_none(tmp_path: Path) -> None:
+    bare, rich = (tiny_store(tmp_path / name, tracks=60, rich=name == "rich") for name in ("bare", "rich"))
+    for store in (bare, rich):
+        run = tmp_path / f"run-{store.path.name}"
+        fit(store, run, small_recipe("segue", training__epochs=1))
+        assert (load_run(run).encoder.features is None) == (store is bare)
+        assert api.load(run).recommend(["t0003"], k=3)
+    with pytest.raises(InputError, match="has no features"):
+        fit(bare, tmp_path / "strict", small_recipe("segue", features=True, training__epochs=1))

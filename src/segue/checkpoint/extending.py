@@ -136,8 +136,8 @@ class _Rows:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    run = RunFolder.open(path)
-    if run.recipe().features is None:
+    features = RunFolder.open(path).recipe().features
+    if features is None or (features.optional and not (path / FEATURES).is_file()):
         raise InputError(
             f"{path} was trained without features of tracks, so nothing places a new one; train a recipe with "
             "--set features=true on a store prepared with --tracks"

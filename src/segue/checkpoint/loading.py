@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from segue.heads import Counts, TransitionsHead, build_heads
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
+
+
+_FEATURES: Final = "features.values"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def load_run(path: str | Path) -> LoadedRun:
         encoder.read(ContextInputs(names, [SIZES[name] for name in names], encoder.width))
     if recipe.data.earlier and isinstance(encoder, TransformerEncoder):
         encoder.remember(EarlierInputs(encoder.width, NUM_FEEDBACK))
-    if recipe.features is not None:
+    if recipe.features is not None and not (recipe.features.optional and _FEATURES not in weights):
         encoder.features = _features(recipe.features, encoder, weights)
     nothing = Counts.nothing(vocabulary.num_tracks + NUM_SPECIALS)
     encoder.heads.update(build_heads(recipe.heads, encoder.width, vocabulary.num_tracks, nothing, generator))
@@ -104,7 +107,7 @@ def load_run(path: str | Path) -> LoadedRun:
 
 def _features(config: FeaturesConfig, encoder: Encoder, weights: Mapping[str, Tensor]) -> TrackFeatures:
     """Return features of the shape that the weights have; what they are is loaded with the rest."""
-    held = weights.get("features.values", torch.zeros(0, 0))
+    held = weights.get(_FEATURES, torch.zeros(0, 0))
     num_rows = encoder.table.num_embeddings
     values = torch.zeros(num_rows, held.shape[1] if held.dim() == 2 else 0)
     return TrackFeatures(config, encoder.width, values, torch.zeros(num_rows, dtype=torch.bool))

@@ -24,6 +24,8 @@ class FeaturesConfig:
 
     drop: float = 0.2
     """Share of tracks whose own row is left out in a step, so that their features must do alone."""
+    optional: bool = False
+    """Do without on a store that has none, rather than refuse it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.drop < 1:

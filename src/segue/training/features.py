@@ -18,11 +18,13 @@ def attach_features(encoder: Encoder, recipe: Recipe, store: Store, split: Split
     """Give the encoder the features of the store's tracks, where its recipe reads them.
 
     Raises:
-        InputError: the store has none.
+        InputError: the store has none, and they are not optional.
     """
     if recipe.features is None:
         return
     values = track_features(store)
+    if values is None and recipe.features.optional:
+        return
     if values is None:
         raise InputError(
             f"{store.path} has no features of tracks, which [features] reads; prepare it with --tracks FILE, or leave "
