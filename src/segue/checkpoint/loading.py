@@ -26,7 +26,6 @@ from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
 
-
 _FEATURES: Final = "features.values"
 
 

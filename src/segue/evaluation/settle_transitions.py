@@ -91,8 +91,9 @@ def settle(seen: Seen) -> dict[str, Any]:
             return loss
 
         search.step(step)  # type: ignore[no-untyped-call]
-        loss = float(seen.losses(place, moved[0].detach(), moved[1].detach()).mean())
+        offset, slope = moved.detach()
+        loss = float(seen.losses(place, offset, slope).mean())
         tried.append({"temperature": temperature, "loss": loss})
         if loss < least and bool(torch.isfinite(moved).all()):
-            best, least = Settled(temperature, float(moved[0]), float(moved[1])), loss
+            best, least = Settled(temperature, float(offset), float(slope)), loss
     return {**asdict(best), "loss": least, "loss_as_trained": float(as_trained), "tried": tried}

@@ -15,6 +15,9 @@ _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "no-feedback": ("without feedback as input", {"encoder.feedback": False}),
     "no-transitions": ("without transitions", {"heads.transitions": False}),
     "no-listen": ("without the head for P(listen)", {"heads.listen": False}),
+    "no-features": ("without features of tracks", {"features": False}),
+    "no-own-loss": ("the encoder without a loss of its own", {"heads.transitions.own": 0.0}),
+    "not-settled": ("gate and temperature as trained", {"heads.transitions.settle": False}),
     "uniform": (
         "1000 uniform negatives, logQ",
         {"next_track.kind": "shared", "next_track.negatives": 1000, "next_track.log_q": True},
@@ -29,9 +32,8 @@ _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 _PLAIN: Final[Mapping[str, Any]] = {"heads.transitions": False}
 """What the rules below are compared with: transitions know what followed right after a track, and nothing else."""
 _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
-    "listen-flow": ("P(listen) moves the encoder", {"heads.listen.gradient": "flow"}, WHOLE),
+    "listen-stop": ("P(listen) leaves the encoder alone", {"heads.listen.gradient": "stop"}, WHOLE),
     "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
-    "features": ("with features of tracks", {"features": True}, WHOLE),
     **{
         f"with-{name.replace('_', '-')}": (f"with {name.replace('_', ' ')}", {"data.context": [name]}, WHOLE)
         for name in ("hour", "premium", "context_type", "shuffle")
@@ -61,7 +63,12 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
 }
 """One thing more or otherwise, and the arm that it is compared with."""
 _BASELINES: Final = ("popularity", "markov", "v-sknn")
-_PAPER: Final = ("s-minus", "s-plus-session", "s-plus-track")
+_PAPER: Final[Mapping[str, Mapping[str, Any]]] = {
+    "s-minus": {"training.learning_rate": 0.001},
+    "s-plus-session": {"training.learning_rate": 0.001},
+    "s-plus-track": {"training.learning_rate": 0.0005},
+}
+"""Paper's arms with what `studies/table1-simulated` chose for them on validation: without tuning they take it."""
 
 
 def _made(name: str, title: str, changes: Mapping[str, Any]) -> Arm:
@@ -76,7 +83,7 @@ SEGUE: Final = Design(
         "that to?"
     ),
     arms=(
-        *(arm("causal", term) for term in _PAPER),
+        *(arm("causal", term, changes) for term, changes in _PAPER.items()),
         _made(WHOLE, "segue", {}),
         *(_made(name, title, changes) for name, (title, changes) in _WITHOUT.items()),
         *(_made(name, title, changes) for name, (title, changes, _) in _WITH.items()),
