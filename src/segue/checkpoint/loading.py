@@ -21,7 +21,7 @@ from segue.encoders.encoder import NUM_FEEDBACK, Encoder
 from segue.encoders.features import FeaturesConfig, TrackFeatures
 from segue.encoders.transformer import TransformerEncoder
 from segue.errors import FormatError
-from segue.heads import Counts, TransitionsHead, build_heads
+from segue.heads import Counts, ListenHead, TransitionsHead, build_heads
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
@@ -83,6 +83,9 @@ def load_run(path: str | Path) -> LoadedRun:
         if not transitions.is_sound():
             raise FormatError(f"{run.path}/best holds transitions that no store gives; train again")
         transitions.settled = run.settled()
+    listen = dict(encoder.heads.items()).get("listen")
+    if isinstance(listen, ListenHead):
+        listen.settled = run.settled_listen()
     counts = read_array(run.path / "training_counts.npy")
     if len(counts) != vocabulary.num_tracks + NUM_SPECIALS:
         raise FormatError(f"{run.path}/training_counts.npy does not fit the vocabulary; train again")

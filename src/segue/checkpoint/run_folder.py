@@ -22,8 +22,9 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -41,11 +42,12 @@ from segue.files import (
     replaced_folder,
     write_json,
 )
-from segue.heads import Settled
+from segue.heads import Settled, SettledListen
 from segue.recipes import Recipe, recipe_from_tables
 from segue.store import Store
 from segue.store.writer import TEXT_COLUMNS
 
+T = TypeVar("T")
 RUN_VERSION: Final = 1
 MARKER: Final = "run.json"
 WEIGHTS: Final = "weights.safetensors"
@@ -153,11 +155,22 @@ class RunFolder:
         Raises:
             FormatError: it is none of what validation could choose.
         """
-        found = (self.ranking() or {}).get("transitions", {})
+        return self._settled("transitions", Settled)
+
+    def settled_listen(self) -> SettledListen:
+        """Return how the parts of P(listen) are weighed; as trained where nothing was chosen.
+
+        Raises:
+            FormatError: it is none of what validation could choose.
+        """
+        return self._settled("listen", SettledListen)
+
+    def _settled(self, part: str, kind: type[T]) -> T:
+        found, names = (self.ranking() or {}).get(part, {}), [field.name for field in fields(kind)]  # type: ignore[arg-type]
         try:
-            return Settled(**{name: float(found[name]) for name in ("temperature", "offset", "slope") if name in found})
+            return kind(**{name: float(found[name]) for name in names if name in found})
         except (TypeError, ValueError) as error:
-            raise FormatError(f"{self.path / RANKING}: transitions: {error}; train the run again") from error
+            raise FormatError(f"{self.path / RANKING}: {part}: {error}; train the run again") from error
 
     def listen_weight(self) -> float:
         """Return lambda, the weight of log P(listen) in the ranking; 0 where none was chosen.

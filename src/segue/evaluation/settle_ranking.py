@@ -16,9 +16,10 @@ from segue.encoders.encoder import Encoder
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.scene import Scene, make_scene
+from segue.evaluation.settle_listen import look_listen, settle_listen
 from segue.evaluation.settle_transitions import look, settle
 from segue.evaluation.validation import sampled
-from segue.heads import Settled, TransitionsHead
+from segue.heads import ListenHead, Settled, SettledListen, TransitionsHead
 from segue.progress import Progress, Step, silent
 from segue.ranking import ModelScorer
 from segue.store import Store
@@ -55,6 +56,11 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
         assert isinstance(head, TransitionsHead), "the recipe has it"
         head.settled = Settled(found["temperature"], found["offset"], found["slope"])
         progress(Step("weigh transitions", 1, 1, "passes"))
+    if listen is not None and listen.settle:
+        document["listen"] = found = settle_listen(*look_listen(scene, encoder))
+        foretells = encoder.heads["listen"]
+        assert isinstance(foretells, ListenHead), "the recipe has it"
+        foretells.settled = SettledListen(*(found[name] for name in ("rate", "along", "level", "bias")))
     if listen is not None:
         tried = try_weights(scene, encoder, most, progress)
         document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}

@@ -2,7 +2,7 @@
 
 from segue.heads.config import HeadsConfig
 from segue.heads.counts import Counts
-from segue.heads.listen import ListenConfig, ListenHead
+from segue.heads.listen import ListenConfig, ListenHead, SettledListen
 from segue.heads.make import build_heads
 from segue.heads.transitions import Settled, TransitionsConfig, TransitionsHead
 
@@ -12,6 +12,7 @@ __all__ = [
     "ListenConfig",
     "ListenHead",
     "Settled",
+    "SettledListen",
     "TransitionsConfig",
     "TransitionsHead",
     "build_heads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -27,6 +28,8 @@ class ListenConfig:
     gradient: Literal["stop", "flow"] = "stop"
     """stop: states and rows are read as they are, so that the head cannot hurt the ranking by next tracks; flow: it
     moves them as well."""
+    settle: bool = True
+    """Whether its parts are weighed anew on validation targets after training: see `SettledListen`."""
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -35,6 +38,24 @@ class ListenConfig:
             raise ValueError("hidden must be at least 1")
         if self.gradient not in ("stop", "flow"):
             raise ValueError("gradient must be stop or flow")
+
+
+@dataclass(frozen=True)
+class SettledListen:
+    """How the parts of the logit are weighed, rate a logit(rate) + along u . row + level c + bias.
+
+    In training the head has seen the feedback that it foretells in states and rows, and rates have not (each is counted
+    without the play itself): it trusts itself more than it should on plays that are to come.
+    """
+
+    rate: float = 1.0
+    along: float = 1.0
+    level: float = 1.0
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (self.rate, self.along, self.level, self.bias)):
+            raise ValueError("rate, along, level and bias must be numbers")
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,8 @@ class ListenHead(nn.Module):
         self.hidden, self.ask = nn.Linear(width, config.hidden), nn.Linear(config.hidden, width + 1)
         self.trust = nn.Parameter(torch.ones(()))
         """a."""
+        self.settled = SettledListen()
+        """What validation chose; rankings and foretelling read it, training does not."""
         self.register_buffer("plays", counts.plays)
         self.register_buffer("listens", counts.listens)
 
@@ -74,14 +97,26 @@ class ListenHead(nn.Module):
         self.trust.fill_(1.0)
 
     def asked(self, states: Float[Tensor, "*shape D"]) -> Asked:
-        """Return what states ask of tracks."""
-        made = self.ask(functional.gelu(self.hidden(states)))
-        return Asked(made[..., :-1], made[..., -1])
+        """Return what states ask of tracks, as settled."""
+        made, settled = self._made(states), self.settled
+        return Asked(made.direction * settled.along, made.level * settled.level + settled.bias)
 
     def offset(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Return a * the logit of each track's rate."""
+        """Return a * the logit of each track's rate, as settled."""
         tracks = tracks.long()
-        return self.trust * _logit(self.listens[tracks], self.plays[tracks])
+        return self.trust * self.settled.rate * _logit(self.listens[tracks], self.plays[tracks])
+
+    def parts(
+        self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B D"], tracks: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
+        """Return a logit(rate), u . row and c of one track a session, as trained."""
+        made = self._made(states)
+        rate = _logit(self.listens[tracks.long()], self.plays[tracks.long()])
+        return self.trust * rate, (made.direction * rows).sum(1), made.level
+
+    def _made(self, states: Float[Tensor, "*shape D"]) -> Asked:
+        made = self.ask(functional.gelu(self.hidden(states)))
+        return Asked(made[..., :-1], made[..., -1])
 
     def logits(
         self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B K D"], tracks: Int[Tensor, "B K"]
@@ -107,7 +142,7 @@ class ListenHead(nn.Module):
         if self.config.gradient == "stop":
             states, rows = states.detach(), rows.detach()
         counted = (tracks > 0) & (heard.listened | heard.skipped)
-        asked = self.asked(states)
+        asked = self._made(states)
         plays, listens = self.plays[tracks.long()] - 1, self.listens[tracks.long()] - heard.listened.int()
         own = self.trust * _logit(listens.clamp(min=0), plays.clamp(min=0))
         logits = (asked.direction * rows).sum(1) + asked.level + own

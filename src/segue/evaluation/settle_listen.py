@@ -1,0 +1,67 @@
+"""How the parts of P(listen) weigh: the likeliest on validation targets of known feedback."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segue.encoders.encoder import Encoder
+from segue.evaluation.listening import HEAD_BATCH
+from segue.evaluation.scene import Scene
+from segue.evaluation.validation import sampled
+from segue.heads import ListenHead, SettledListen
+
+MOST_PLAYS: Final = 50_000
+"""Validation targets looked at, at most: each is one state and one row."""
+_STEPS: Final = 60
+
+
+@torch.no_grad()
+def look_listen(scene: Scene, encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """Return the parts of the logit of validation targets, [N, 4] (the last is 1), and whether they were listened to.
+
+    Targets of unknown feedback take no part, nor those that are no candidates; float64, on the CPU.
+    """
+    encoder.eval()
+    head = encoder.heads["listen"]
+    assert isinstance(head, ListenHead), "see build_heads"
+    cases = scene.held.cases
+    known = scene.listened(cases.target) | scene.skipped(cases.target)
+    usable = np.flatnonzero(known & np.isin(scene.held.target, scene.split.candidates))
+    chosen = usable[sampled(np.asarray(scene.store.session_key[cases.session[usable]]), MOST_PLAYS, scene.config.seed)]
+    held, rows = scene.part(cases, chosen), encoder.ranked_rows()
+    found: list[Tensor] = []
+    for index, batch in held.blocks(HEAD_BATCH):
+        target = torch.from_numpy(held.target[index]).to(held.device)
+        found.append(torch.stack(head.parts(encoder.next_state(batch), rows[target], target), 1).double().cpu())
+    parts = torch.cat(found) if found else torch.zeros((0, 3), dtype=torch.float64)
+    ones = torch.ones((len(parts), 1), dtype=torch.float64)
+    return torch.cat([parts, ones], 1), torch.from_numpy(scene.listened(cases.target[chosen])).double()
+
+
+def settle_listen(parts: Tensor, heard: Tensor) -> dict[str, Any]:
+    """Return the likeliest `SettledListen` as a document, with the mean log-loss before and after."""
+    begun = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
+    if len(heard) == 0:
+        return {**asdict(SettledListen()), "targets": 0}
+    weights = begun.clone().requires_grad_()
+    search = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def step() -> Tensor:
+        search.zero_grad()
+        loss = functional.binary_cross_entropy_with_logits(parts @ weights, heard)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    search.step(step)  # type: ignore[no-untyped-call]
+    best = weights.detach()
+    losses = [float(functional.binary_cross_entropy_with_logits(parts @ w, heard)) for w in (begun, best)]
+    if not (losses[1] < losses[0] and bool(torch.isfinite(best).all())):
+        best = begun
+    made = SettledListen(*best.tolist())
+    return {**asdict(made), "targets": len(heard), "loss": min(losses), "loss_as_trained": losses[0]}
