@@ -48,7 +48,11 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
                        "test", CPU)  # fmt: skip
     scorer = ModelScorer(loaded.encoder, loaded.candidates)
     _, batch = next(scene.held.blocks(16))
-    scores, states, table = scorer.score_all(batch), loaded.encoder.next_state(batch), loaded.encoder.ranked_rows()
+    scores, states, table = (
+        scorer.score_all(batch),
+        loaded.encoder.next_state(batch).detach(),
+        loaded.encoder.ranked_rows(),
+    )
     pairs = dict(zip(head.pairs.tolist(), head.times.tolist(), strict=True))
     mixed = 0
     for session in range(16):
