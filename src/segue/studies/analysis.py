@@ -92,6 +92,10 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
     return told | {"verdict": verdicts(told)}
 
 
+FORETOLD: Final = ("log-loss", "brier", "ece", "auc")
+"""What is told of P(listen)."""
+
+
 def _found(folder: StudyFolder, plan: Plan, arm: Arm) -> Found:
     tried = [(cell.settings, folder.record(cell)) for cell in plan.design.tuning_cells(arm)]
     tuning = [{**settings, "validation_hr@10": record["validation"].get("hr@10")} for settings, record in tried]
@@ -126,6 +130,28 @@ def _arm_record(title: str, found: Found) -> dict[str, Any]:
         values = {name: [row.metrics[name].value for row in rows] for name in rows[0].metrics}
         record[protocol] = {name: t_estimate(found).to_json() for name, found in values.items()}
         record["per_seed"][protocol] = {name: found for name, found in values.items() if name in HIT_RATES}
+    return record | _heads_record(found.evaluations)
+
+
+def _heads_record(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Return what the heads of an arm reach, seed means with t intervals: P(listen), and the rows beside the model."""
+    first = evaluations[0]
+    told = [next((row for row in e.listening if row["name"] == "model"), None) for e in evaluations]
+    record: dict[str, Any] = {}
+    if all(row is not None for row in told):
+        values = {name: [row[name][0] for row in told if row is not None] for name in FORETOLD}
+        record["listening"] = {name: t_estimate(found).to_json() for name, found in values.items()}
+    beside = dict.fromkeys(row.name for row in first.rows if row.kind in ("model", "head") and row.name != "model")
+    for name in beside:
+        rows = {p: [e.row(name, p) for e in evaluations] for p in PROTOCOLS}
+        record.setdefault("beside", {})[name] = {
+            protocol: {
+                metric: t_estimate([row.metrics[metric].value for row in some]).to_json()
+                for metric in (*HIT_RATES, "hr@10.listened", "pair-auc")
+                if metric in some[0].metrics
+            }
+            for protocol, some in rows.items()
+        }
     return record
 
 

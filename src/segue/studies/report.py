@@ -99,6 +99,16 @@ def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[s
             "parentheses where the pair does not count among all targets."
         )
         parts.append(("Gains by stratum", caption, tables.strata(result)))
+    caption = (
+        "How well P(listen) of the held-out track is foretold; the baselines' intervals are over sessions, the arms' "
+        "over seeds. Its pair AUC asks for both held-out tracks from before both."
+    )
+    parts.append(("P(listen)", caption, tables.foretold(result)))
+    caption = (
+        "All tracks. Feedback utility: HR@10 less HR@10 with the last track's feedback flipped. Responsiveness: share "
+        "of the top 20 near the last track if it was listened to, less if it was skipped. Intervals over seeds."
+    )
+    parts.append(("Reaction, and what lambda changes", caption, tables.reaction(result)))
     parts.append(("Trainings", _budget(result), tables.runs(result)))
     return [part for part in parts if part[2][1]]
 

@@ -75,6 +75,45 @@ def levels(result: Record, protocol: str) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
+def foretold(result: Record) -> tuple[list[str], list[list[str]]]:
+    """Return how well each arm and baseline foretells P(listen)."""
+    names = ("log-loss", "brier", "ece", "auc")
+    head = ["", "log-loss", "Brier", "ECE", "AUC", "95 % of Brier", "pair AUC of P(listen) alone"]
+    rows = []
+    for arm in result["arms"].values():
+        if "listening" in arm:
+            alone = arm.get("beside", {}).get("model, P(listen) alone", {}).get("full", {})
+            told = arm["listening"]
+            numbers = [_number(told[name]) for name in names]
+            rows.append([_starred(arm), *numbers, _interval(told["brier"]), _number(alone.get("pair-auc"))])
+    if not rows:
+        return head, []
+    pair = {row["name"]: row.get("pair-auc") for row in result["baselines"] if row["protocol"] == "full"}
+    beside = {"track-rate": pair.get("listen-rate")}
+    for row in result["listening"]:
+        numbers = [_number(row[name]) for name in names]
+        rows.append([row["name"], *numbers, _interval(row["brier"]), _number(beside.get(row["name"]))])
+    return head, rows
+
+
+def reaction(result: Record) -> tuple[list[str], list[list[str]]]:
+    """Return what the feedback of the last track changes and what lambda did, of each arm that has such a part."""
+    head = ["", "feedback utility", "responsiveness", "HR@10, lambda 0", "HR@10", "HR_l@10, lambda 0", "HR_l@10"]
+    rows = []
+    for arm in result["arms"].values():
+        full = arm["full"]
+        before = arm.get("beside", {}).get("model, lambda 0", {}).get("full", {})
+        told = [full.get("feedback-utility"), full.get("responsiveness")]
+        if not before and not any(value and value[0] for value in told):
+            continue
+        pairs = [before.get("hr@10"), full.get("hr@10"), before.get("hr@10.listened"), full.get("hr@10.listened")]
+        shown = [
+            _number(value) + (f" ({_interval(value)})" if value and value[1] is not None else "") for value in told
+        ]
+        rows.append([_starred(arm), *shown, *(_number(value) for value in pairs)])
+    return head, rows
+
+
 def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
     """Return the differences under one protocol: value, both intervals, p after Holm, verdict."""
     head = ["", "metric", "difference", "over seeds (t)", "over sessions", "p", "Holm", "verdict"]
