@@ -6,6 +6,8 @@ held-out tracks differ in feedback, the pair AUC of
 - the track's smoothed listen rate in training (a0),
 - P(listen | history, track) by Bayes with the simulator's own catalogue and constants, the listener's traits unknown
   (a*),
+- the same by Bayes that knows genre and tempo of every track, but of a track's own appeal only its smoothed listen rate
+  in training, as a model does ("counts"),
 - the truth, P(listen) with the listener's traits known (the latent oracle),
 
 each from before both tracks. The listener's home genre, tempo and type are summed out, 2,560 combinations weighed by
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,7 +153,12 @@ def main() -> int:
     size = store.num_tracks + NUM_SPECIALS
     plays = np.bincount(tracks[rows][known], minlength=size)
     rate = (np.bincount(tracks[rows][listened[rows]], minlength=size) + 2.5) / (plays + 5.0)
-    scores = {"track-rate": [], "ceiling": [], "truth": []}  # type: dict[str, list[Array]]
+    appeal = np.zeros(config.tracks)
+    appeal[of_row[NUM_SPECIALS:]] = (np.log(rate) - np.log1p(-rate))[NUM_SPECIALS:]
+    share = float(listened[rows].sum()) / max(int(known.sum()), 1)
+    appeal[of_row[NUM_SPECIALS:]] -= np.log(share) - np.log1p(-share)
+    counting = Listener(replace(catalogue, effect=appeal), listener.intercept)
+    scores = {"track-rate": [], "counts": [], "ceiling": [], "truth": []}  # type: dict[str, list[Array]]
     heard = listened[second[chosen] - 1]
     context = np.asarray(store.side(columns.CONTEXT_TYPE))
     common = np.asarray(store.side(columns.ORACLE_P_LISTEN_COMMON))
@@ -159,14 +167,15 @@ def main() -> int:
         length = np.diff(offsets)[some] - 2
         place = np.minimum(offsets[some][:, None] + np.arange(LONGEST), len(tracks) - 1)
         played, both = of_row[tracks[place]], np.stack([second[some] - 1, second[some]], axis=1)
-        weights = listener.weights(played, skipped[place], length, context[offsets[some]].astype(np.int64))
-        asked = [
-            (listener.p_listen(of_row[tracks[both[:, i]]], length, context[offsets[some]]) * weights).sum(
-                axis=(1, 2, 3)
-            )
-            for i in range(2)
-        ]
-        scores["ceiling"].append(np.stack(asked, axis=1))
+        for name, knows in (("ceiling", listener), ("counts", counting)):
+            weights = knows.weights(played, skipped[place], length, context[offsets[some]].astype(np.int64))
+            asked = [
+                (knows.p_listen(of_row[tracks[both[:, i]]], length, context[offsets[some]]) * weights).sum(
+                    axis=(1, 2, 3)
+                )
+                for i in range(2)
+            ]
+            scores[name].append(np.stack(asked, axis=1))
         scores["track-rate"].append(rate[tracks[both]])
         scores["truth"].append(common[both].astype(np.float64))
     areas = {name: pair_auc(np.concatenate(parts), heard) for name, parts in scores.items()}
