@@ -47,7 +47,8 @@ LEARNING_RATE: Final = 0.001
 BUDGET: Final = (
     f"For the demo's time the recipes were shortened: {EPOCHS} epochs at most instead of 30, {NEGATIVES} negatives a "
     f"session instead of 1000 (segue: twice {MIXED} instead of twice 4096), batches of {BATCH_SIZE} instead of 256, "
-    f"learning rate {LEARNING_RATE} instead of the paper's .005. Leave the --set options out for whole trainings."
+    f"learning rate {LEARNING_RATE} instead of the paper's .005 (segue: of .0005). Leave the --set options out for "
+    "whole trainings."
 )
 
 

@@ -118,7 +118,10 @@ class Desk:
 
     def _baselines(self, task: Task, store: Store, progress: Progress) -> Evaluation:
         """Return what the baselines reach on the split that all arms share."""
-        recipe = DESIGNS[task.study].arms[0].resolved(task.overrides)
+        shared = {
+            key: value for key, value in task.overrides.items() if key.partition(".")[0] in ("data", "evaluation")
+        }
+        recipe = DESIGNS[task.study].arms[0].resolved(shared)  # other keys may be those of other arms
         table = self.table(store, recipe, task.device, recipe.evaluation.resamples)
         scorers = fit_baselines(store, table.scene.split)
         wanted = [scorer for scorer in scorers if not task.baselines or scorer.name in task.baselines]

@@ -29,7 +29,11 @@ def test_a_cut_keeps_what_is_compared_with_baselines() -> None:
 
 def test_an_arm_less_a_baseline_is_the_difference_of_their_levels(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store", sessions=60)
-    overrides = OVERRIDES | {"training.epochs": 2, "training.patience": 9}
+    overrides = OVERRIDES | {
+        "training.epochs": 2,
+        "training.patience": 9,
+        "next_track.uniform": 6,
+    }  # segue alone has it
     result = api.study(
         tmp_path / "store", tmp_path / "out", recipe="segue", seeds=2, overrides=overrides, arms=["segue"], tune=False,
         device="cpu",
