@@ -96,6 +96,8 @@ def test_a_run_is_extended_again_and_measured_as_it_was_trained(tmp_path: Path, 
     assert scores["new one"] == scores["new two"]
     assert api.evaluate(run, store, baselines=False).to_json() == measured
     assert api.load(run)._run.environment["extended"] == {"tracks": 3}
+    with pytest.raises(InputError, match="the run that it extends"):
+        api.evaluate(run / "extended", store)
     titles = api.load(run)._run.titles
     assert titles is None or len(titles) == 63
 

@@ -107,6 +107,8 @@ class Evaluator:
         trained_on = loaded.environment.get("store", {}).get("fingerprint")
         if trained_on is not None and trained_on != self._store.manifest.fingerprint:
             raise InputError(f"{run} was trained on another store than {self._store.path}; evaluate it on its own")
+        if "extended" in loaded.environment:
+            raise InputError(f"{run} holds tracks that no store of its training has; evaluate the run that it extends")
         ground = self._ground(loaded)
         encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
         models = model_scorers(encoder, candidates, loaded.listen_weight)

@@ -75,6 +75,7 @@ def extend_run(path: str | Path, new: NewTracks) -> Path:
     before = serving(path)
     run, facts = RunFolder.open(before), _facts(before)
     vocabulary = Vocabulary.read(before / "vocabulary")
+    assert isinstance(vocabulary, Vocabulary), "it reads its own kind"
     weights, best = run.weights("best")
     mean, spread = (np.array(facts[name], np.float64) for name in ("mean", "spread"))
     rows = _Rows(vocabulary.places(new.ids), len(vocabulary))

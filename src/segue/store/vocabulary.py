@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ class TextColumn:
         self.offsets = offsets
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> Self:
+    def from_texts(cls, texts: Iterable[str]) -> TextColumn:
         """Return the column that holds `texts` in their order."""
         return cls(*pack_text(list(texts)))
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path) -> TextColumn:
         """Return the column of `folder/{bytes,offsets}.npy`, memory-mapped.
 
         Raises:
@@ -61,7 +61,7 @@ class TextColumn:
         """Return text `index`; bytes that are no UTF-8 read as U+FFFD."""
         return self.raw(index).decode("utf-8", "replace")
 
-    def with_inserted(self, before: NDArray[np.int64], texts: Sequence[str]) -> Self:
+    def with_inserted(self, before: NDArray[np.int64], texts: Sequence[str]) -> TextColumn:
         """Return the column with `texts` put in, each before the index that `before` (ascending) gives it."""
         data: list[NDArray[np.uint8]] = []
         lengths = np.insert(np.diff(self.offsets), before, [len(text.encode()) for text in texts])
