@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from mixtures import WEIGHTS, Weights, masses, mixed_losses
 from segue.objectives import blocked, full_softmax_loss, sampled_softmax_loss, skip_contrastive_loss
-from segue.objectives.next_track import compared, compared_with_all, mean_over, softmax_losses
+from segue.objectives.next_track import compared, compared_with_all, mean_over
 from segue.objectives.packed import Gradients, Known, Negatives, Sessions, Targets
 
 WIDTH = 16
@@ -24,18 +25,6 @@ def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(blocked, "_WIDE", wide)
 
 
-def _masses(tokens: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return gates h [T], and what h is added to: log p of the target and log of all of p, some of them nothing."""
-    share = torch.rand(tokens, generator=torch.Generator().manual_seed(8))
-    of_target = torch.where(share > 0.4, share.log(), -1e30)
-    return _normal(tokens, seed=9), of_target, torch.where(share > 0.2, 0.0, -1e30)
-
-
-Weights = tuple[float, float] | None
-"""Of the gradients in the scores of the mixture and of the softmax without it; None: no mixture."""
-WEIGHTS: tuple[Weights, ...] = (None, (1.0, 0.0), (0.0, 1.0), (1.0, 0.5))
-
-
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("bf16", [False, True])
 def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, weights: Weights) -> None:
@@ -44,13 +33,12 @@ def test_blocked_softmax_is_the_sampled_softmax(bf16: bool, weights: Weights) ->
     target = (torch.arange(tokens) % 7).int()  # 0: no target
     ids = (torch.arange(num) % 11 + 3).int()  # copies of targets 3..6 among them, repeated
     correction = _normal(num, seed=3)
-    gate, of_target, of_all = _masses(tokens)
+    gate, of_target, of_all = masses(tokens)
     leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if weights else []))]
-    masses = ((leaves[3] + of_target)[None], (leaves[3] + of_all)[None]) if weights else None
+    known = ((leaves[3] + of_target)[None], (leaves[3] + of_all)[None]) if weights else None
     collisions = (ids == target[:, None])[None]
-    flow, alone = weights or (1.0, 0.0)
     scores = compared(leaves[0][None], leaves[1][None], leaves[2], collisions, correction)
-    losses = softmax_losses(scores[0], torch.logsumexp(scores[1], 2), masses, flow=flow > 0.0, alone=alone)
+    losses = mixed_losses(scores[0], torch.logsumexp(scores[1], 2), known, weights)
     naive = mean_over(losses, (target > 0)[None].float())
     if not weights:
         again = sampled_softmax_loss(
@@ -77,14 +65,13 @@ def test_blocked_softmax_over_all_tracks_is_the_full_softmax(weights: Weights) -
     states, table = _normal(tokens, WIDTH), _normal(num + 3, WIDTH, seed=2)
     target = (torch.arange(tokens) % 9 + 3).int()
     target[5] = 0
-    gate, of_target, of_all = _masses(tokens)
+    gate, of_target, of_all = masses(tokens)
     leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if weights else []))]
-    masses = ((leaves[2] + of_target)[None], (leaves[2] + of_all)[None]) if weights else None
+    known = ((leaves[2] + of_target)[None], (leaves[2] + of_all)[None]) if weights else None
     real = target > 0
-    flow, alone = weights or (1.0, 0.0)
     own, others = compared_with_all(leaves[0][real], leaves[1], target[real].long())
-    chosen = None if masses is None else (masses[0][0, real], masses[1][0, real])
-    naive = softmax_losses(own, torch.logsumexp(others, 1), chosen, flow=flow > 0.0, alone=alone).mean()
+    chosen = None if known is None else (known[0][0, real], known[1][0, real])
+    naive = mixed_losses(own, torch.logsumexp(others, 1), chosen, weights).mean()
     if not weights:
         torch.testing.assert_close(
             naive, full_softmax_loss(leaves[0][None], leaves[1], target.long()[None], real[None])

@@ -18,13 +18,14 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
+from mixtures import WEIGHTS, Masses, Weights, masses, mixed_losses
 from segue.batches.next_track import Full
 from segue.batches.packed import Packing, window_lengths
 from segue.batches.split import split_store
 from segue.encoders.attention import PaddedAttention, visibility
 from segue.kernels import attention, rows, skip_contrastive, softmax
 from segue.objectives import skip_contrastive_loss
-from segue.objectives.next_track import compared, compared_with_all, mean_over, softmax_losses
+from segue.objectives.next_track import compared, compared_with_all, mean_over
 from segue.objectives.packed import Gradients, Known, Negatives, Sessions, Targets
 from segue.training.graph_rows import TouchedRows, add_to
 from segue.training.packed_step import PackedStep, Parts, Training
@@ -92,32 +93,12 @@ def test_attention_drops_the_share_and_the_same_in_both_directions() -> None:
     _close((of_qkv[:, 2 * WIDTH :] * value).sum(), (mixed(qkv.detach()) * grad).sum(), 1e-4)
 
 
-Masses = tuple[Tensor, Tensor] | None
-
-
-def _masses(tokens: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return gates h [T], and what h is added to: log p of the target and log of all of p, some of them nothing."""
-    share = torch.rand(tokens, generator=torch.Generator().manual_seed(8)).to(DEVICE)
-    of_target = torch.where(share > 0.4, share.log(), -1e30)
-    return _normal(tokens, seed=9), of_target, torch.where(share > 0.2, 0.0, -1e30)
-
-
-Weights = tuple[float, float] | None
-"""Of the gradients in the scores of the mixture and of the softmax without it; None: no mixture."""
-WEIGHTS: tuple[Weights, ...] = (None, (1.0, 0.0), (0.0, 1.0), (1.0, 0.5))
-
-
-def _losses(own: Tensor, others: Tensor, known: Masses, weights: Weights) -> Tensor:
-    flow, alone = weights or (1.0, 0.0)
-    return softmax_losses(own, others, known, flow=flow > 0.0, alone=alone)
-
-
 def _sampled(
     leaves: list[Tensor], target: Tensor, ids: Tensor, correction: Tensor, known: Masses, weights: Weights
 ) -> Tensor:
     collisions = (ids == target[:, None])[None]
     own, scores = compared(leaves[0][None], leaves[1][None], leaves[2], collisions, correction)
-    losses = _losses(own[0], torch.logsumexp(scores[0], 1), known, weights)
+    losses = mixed_losses(own[0], torch.logsumexp(scores[0], 1), known, weights)
     return mean_over(losses, (target > 0).float())
 
 
@@ -125,7 +106,7 @@ def _full(leaves: list[Tensor], target: Tensor, known: Masses, weights: Weights)
     real = target > 0
     own, others = compared_with_all(leaves[0][real], leaves[1], target[real].long())
     chosen = None if known is None else (known[0][real], known[1][real])
-    return _losses(own, torch.logsumexp(others, 1), chosen, weights).mean()
+    return mixed_losses(own, torch.logsumexp(others, 1), chosen, weights).mean()
 
 
 TILES = softmax.Tiles(tokens=16, negatives=16, warps=1, stages=1, programs=6)
@@ -148,10 +129,10 @@ def test_packed_softmax_is_the_sampled_softmax(weights: Weights) -> None:
     target = (torch.arange(tokens) % 7).int().to(DEVICE)  # 0: no target
     ids = (torch.arange(num) % 11 + 3).int().to(DEVICE)  # copies of targets 3..6 among them, repeated
     correction = _normal(num, seed=3)
-    gate, of_target, of_all = _masses(tokens)
+    gate, of_target, of_all = (part.to(DEVICE) for part in masses(tokens))
     leaves = [part.clone().requires_grad_() for part in (states, own, negatives, *([gate] if weights else []))]
-    masses = (leaves[3] + of_target, leaves[3] + of_all) if weights else None
-    naive = _sampled(leaves, target, ids, correction, masses, weights)
+    known = (leaves[3] + of_target, leaves[3] + of_all) if weights else None
+    naive = _sampled(leaves, target, ids, correction, known, weights)
     grads = torch.autograd.grad(3 * naive, leaves)
     into, place = torch.ones(tokens + 3, WIDTH, device=DEVICE), torch.randperm(tokens + 3)[:tokens].to(DEVICE)
     lying = torch.zeros_like(into).index_copy(0, place, own)
@@ -173,10 +154,10 @@ def test_packed_softmax_over_all_tracks_is_the_full_softmax(least: float, weight
     states, table = _rounded(_normal(tokens, WIDTH)), _rounded(_normal(num + 3, WIDTH, seed=2))
     target = (torch.arange(tokens) % 9 + 3).int().to(DEVICE)
     target[5] = 0
-    gate, of_target, of_all = _masses(tokens)
+    gate, of_target, of_all = (part.to(DEVICE) for part in masses(tokens))
     leaves = [part.clone().requires_grad_() for part in (states, table, *([gate] if weights else []))]
-    masses = (leaves[2] + of_target, leaves[2] + of_all) if weights else None
-    naive = _full(leaves, target, masses, weights)
+    known = (leaves[2] + of_target, leaves[2] + of_all) if weights else None
+    naive = _full(leaves, target, known, weights)
     grads = torch.autograd.grad(naive, leaves)
     targets = Targets(target, table, target.long())
     told = Known(gate + of_target, gate + of_all, torch.full_like(gate, 7.0), *weights) if weights else None

@@ -7,9 +7,11 @@ import math
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from segue import api
 from segue.batches.split import split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.errors import FormatError
@@ -166,3 +168,23 @@ def test_nothing_is_settled_where_the_recipe_says_so(tmp_path: Path, store: Stor
     settle_ranking(store, tmp_path / "run", CPU)
     document = json.loads((tmp_path / "run" / "ranking.json").read_text(encoding="utf-8"))
     assert set(document) == {"listen_weight", "margin", "tried"}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_too_few_targets_settle_nothing(tmp_path: Path, shared: bool) -> None:
+    """Four sessions that share their tracks, or none: then no validation target is a candidate."""
+    frame = pl.DataFrame({
+        "session_id": [f"s{s}" for s in range(4) for _ in range(5)],
+        "track_id": [f"t{i if shared else 5 * s + i}" for s in range(4) for i in range(5)],
+        "position": [i for _ in range(4) for i in range(5)],
+        "skipped": [i % 2 == 0 for _ in range(4) for i in range(5)],
+    })  # fmt: skip
+    api.prepare_table(frame, tmp_path / "store")
+    recipe = small_recipe("segue", training__epochs=1)
+    fit(Store(tmp_path / "store"), tmp_path / "run", recipe)
+    settle_ranking(Store(tmp_path / "store"), tmp_path / "run", CPU)
+    document = json.loads((tmp_path / "run" / "ranking.json").read_text(encoding="utf-8"))
+    assert document["transitions"]["offset"] == document["transitions"]["slope"] == 0.0
+    assert document["transitions"]["temperature"] == document["listen"]["along"] == 1.0
+    assert document["listen_weight"] == 0.0
+    assert api.load(tmp_path / "run").recommend(["t0"], k=3)

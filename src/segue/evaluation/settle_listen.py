@@ -13,6 +13,7 @@ from torch.nn import functional
 from segue.encoders.encoder import Encoder
 from segue.evaluation.listening import HEAD_BATCH
 from segue.evaluation.scene import Scene
+from segue.evaluation.settle_transitions import FEWEST
 from segue.evaluation.validation import sampled
 from segue.heads import ListenHead, SettledListen
 
@@ -45,10 +46,13 @@ def look_listen(scene: Scene, encoder: Encoder) -> tuple[Tensor, Tensor]:
 
 
 def settle_listen(parts: Tensor, heard: Tensor) -> dict[str, Any]:
-    """Return the likeliest `SettledListen` as a document, with the mean log-loss before and after."""
+    """Return the likeliest `SettledListen` as a document, with the mean log-loss before and after.
+
+    Fewer plays than FEWEST leave all as trained.
+    """
     begun = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
-    if len(heard) == 0:
-        return {**asdict(SettledListen()), "targets": 0}
+    if len(heard) < FEWEST:
+        return {**asdict(SettledListen()), "targets": len(heard)}
     weights = begun.clone().requires_grad_()
     search = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
 

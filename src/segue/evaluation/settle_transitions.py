@@ -18,6 +18,8 @@ from segue.heads import Settled, TransitionsHead
 from segue.objectives.next_track import softmax_losses
 
 TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
+FEWEST: Final = 30
+"""Validation targets below which two or three numbers are not fitted to them."""
 _STEPS: Final = 40
 _NOTHING: Final = -1e30
 
@@ -60,7 +62,8 @@ def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
     rows = encoder.ranked_rows()
     candidates = torch.as_tensor(scene.split.candidates.astype(np.int64), device=held.device)
     table = rows[candidates]
-    parts: list[tuple[Tensor, ...]] = []
+    nothing = torch.zeros(0, device=held.device)
+    parts: list[tuple[Tensor, ...]] = [(nothing, nothing.view(0, 1).expand(0, len(TEMPERATURES)), *[nothing] * 3)]
     for index, batch in held.blocks(max(1, (FULL_BATCH if held.device.type == "cpu" else GPU_BATCH) // 4)):
         state, target = encoder.next_state(batch), torch.from_numpy(held.target[index]).to(held.device)
         last = (batch.tracks * batch.valid).gather(1, last_place(batch.valid)[:, None])[:, 0]
@@ -77,7 +80,12 @@ def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
 
 
 def settle(seen: Seen) -> dict[str, Any]:
-    """Return the likeliest `Settled` as a document, with the mean -log share before and after, and per temperature."""
+    """Return the likeliest `Settled` as a document, with the mean -log share before and after, and per temperature.
+
+    Fewer targets than FEWEST leave all as trained.
+    """
+    if len(seen.own) < FEWEST:
+        return {**asdict(Settled()), "targets": len(seen.own), "tried": []}
     as_trained = seen.losses(TEMPERATURES.index(1.0), torch.zeros(()), torch.zeros(())).mean()
     best, least, tried = Settled(), float(as_trained), []
     for place, temperature in enumerate(TEMPERATURES):
@@ -96,4 +104,10 @@ def settle(seen: Seen) -> dict[str, Any]:
         tried.append({"temperature": temperature, "loss": loss})
         if loss < least and bool(torch.isfinite(moved).all()):
             best, least = Settled(temperature, float(offset), float(slope)), loss
-    return {**asdict(best), "loss": least, "loss_as_trained": float(as_trained), "tried": tried}
+    return {
+        **asdict(best),
+        "targets": len(seen.own),
+        "loss": least,
+        "loss_as_trained": float(as_trained),
+        "tried": tried,
+    }

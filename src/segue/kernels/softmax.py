@@ -113,6 +113,18 @@ def _of_rows(x, w, target, ids, correction, whole, missing, factor, out, tokens,
 
 
 @triton.jit
+def _log_sum(peak, total, peaks, sums, splits, tokens, t):
+    """Return log2 of total * 2^peak and the sum over splits of what they found, for tokens t."""
+    for split in range(splits):
+        other = tl.load(peaks + split * tokens + t, mask=t < tokens, other=NOTHING)
+        part = tl.load(sums + split * tokens + t, mask=t < tokens, other=0.0)
+        higher = tl.maximum(peak, other)
+        total = total * tl.exp2(peak - higher) + part * tl.exp2(other - higher)
+        peak = higher
+    return peak + tl.log2(total)
+
+
+@triton.jit
 def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, missing, of_target, of_all, of_gate,
               tokens, width: tl.constexpr, bt: tl.constexpr, known: tl.constexpr, flow: tl.constexpr,
               alone: tl.constexpr):  # fmt: skip
@@ -140,25 +152,11 @@ def _surprise(states, rows, place, target, peaks, sums, splits, losses, whole, m
         total = tl.exp2(own - peak) + tl.exp2(beside - peak)
         best = tl.maximum(own, mass)
         top = best + tl.log2(tl.exp2(own - best) + tl.exp2(mass - best))
-    for split in range(splits):
-        other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
-        part = tl.load(sums + split * tokens + t, mask=inside, other=0.0)
-        higher = tl.maximum(peak, other)
-        total = total * tl.exp2(peak - higher) + part * tl.exp2(other - higher)
-        peak = higher
-    log_whole = peak + tl.log2(total)
+    log_whole = _log_sum(peak, total, peaks, sums, splits, tokens, t)
     loss = log_whole - top
     log_own = log_whole
     if known:
-        peak = own
-        total = tl.full((bt,), 1.0, tl.float32)
-        for split in range(splits):
-            other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
-            part = tl.load(sums + split * tokens + t, mask=inside, other=0.0)
-            higher = tl.maximum(peak, other)
-            total = total * tl.exp2(peak - higher) + part * tl.exp2(other - higher)
-            peak = higher
-        log_own = peak + tl.log2(total)
+        log_own = _log_sum(own, tl.full((bt,), 1.0, tl.float32), peaks, sums, splits, tokens, t)
     # where the target has nearly everything, 1 - its share keeps its digits only as the others' sum
     others = tl.zeros((bt,), tl.float32)
     for split in range(splits):
