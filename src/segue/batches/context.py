@@ -52,6 +52,7 @@ def context_codes(store: Store, names: Sequence[str]) -> NDArray[np.uint8]:
     Raises:
         InputError: the store lacks a column.
     """
+    check_store(store, names)
     found = np.empty((store.num_rows, len(names)), np.uint8)
     last = np.zeros(store.num_rows, np.bool_)
     last[np.asarray(store.offsets[1:]) - 1] = True
@@ -63,15 +64,20 @@ def context_codes(store: Store, names: Sequence[str]) -> NDArray[np.uint8]:
     return found
 
 
+def check_store(store: Store, names: Sequence[str]) -> None:
+    """Refuse a store that lacks the column of an input (InputError)."""
+    for name in names:
+        if name == GAP and store.side_column(columns.AT) is None:
+            raise InputError(f"{store.path} has no times, which data.context 'gap' needs; leave it out there")
+        if name != GAP and store.side_column(name) is None:
+            raise InputError(f"{store.path} has no column {name!r}, which data.context names; leave it out there")
+
+
 def _codes(store: Store, name: str) -> NDArray[Any]:
-    if store.side_column(name) is None:
-        raise InputError(f"{store.path} has no column {name!r}, which data.context names; leave it out there")
     return np.minimum(np.asarray(store.side(name)).astype(np.int64), SIZES[name])
 
 
 def _gaps(store: Store) -> NDArray[Any]:
-    if store.side_column(columns.AT) is None:
-        raise InputError(f"{store.path} has no times, which data.context 'gap' needs; leave it out there")
     at = np.asarray(store.side(columns.AT)).astype(np.int64)
     codes = np.searchsorted(GAPS_S, np.diff(at, prepend=at[:1]), side="right")
     codes[np.asarray(store.offsets[:-1])] = SIZES[GAP]  # before a first row there is none

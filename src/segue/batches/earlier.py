@@ -19,6 +19,15 @@ from segue.events import skips
 from segue.store import PAD, Store
 
 
+def check_listeners(store: Store) -> None:
+    """Refuse a store that does not say who listened (InputError)."""
+    if store.side_column(columns.USER) is None:
+        raise InputError(
+            f"{store.path} does not say who listened, which data.earlier needs; prepare it with a user column, or "
+            "leave data.earlier out"
+        )
+
+
 @dataclass(frozen=True)
 class Earlier:
     """Of each session of a store, which training rows its listener heard before it."""
@@ -39,11 +48,7 @@ class Earlier:
         Raises:
             InputError: the store has no listeners.
         """
-        if store.side_column(columns.USER) is None:
-            raise InputError(
-                f"{store.path} does not say who listened, which data.earlier needs; prepare it with a user column, or "
-                "leave data.earlier out"
-            )
+        check_listeners(store)
         offsets = np.asarray(store.offsets)
         of_training = np.searchsorted(offsets, split.train_begin, side="right") - 1
         order = _chronological(store)

@@ -116,7 +116,9 @@ def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[s
 def _budget(result: Record) -> str:
     epochs = result["settings"].get("tuning_epochs")
     capped = f", of at most {epochs} epochs each" if epochs else ""
-    return f"Every arm that is tuned gets the same budget: as many trainings{capped}."
+    budget = f"Every arm that is tuned gets the same budget: as many trainings{capped}."
+    lacking = ", ".join(result.get("left_out", {}))
+    return f"{budget} Left out, since the store lacks their inputs: {lacking}." if lacking else budget
 
 
 def _figures(result: Record) -> list[str]:

@@ -24,6 +24,7 @@ from segue.studies.design import Cell, Design, Plan
 from segue.studies.designs import DESIGNS
 from segue.studies.folder import StudyFolder
 from segue.studies.report import report_html, report_markdown
+from segue.studies.suited import suited
 from segue.studies.verdict import verdicts
 from segue.training.device import choose_device
 
@@ -59,17 +60,16 @@ def run_study(
     What stands in `out` from before is gone on with: finished cells are not run again, interrupted ones resume.
 
     Raises:
-        InputError: no such study, arm or key; `out` holds something else.
+        InputError: no such study, arm or key; an arm asked for needs what the store lacks; `out` holds something else.
         SegueError: a cell failed. Interrupted: Ctrl-C.
     """
     options = options or StudyOptions()
-    design = chosen_design(name, options)
     opened = Store(Path(store))
-    for arm in design.arms:
-        arm.resolved(options.overrides)  # refuses a bad key before anything is trained
+    # refuses a bad key, and what the store lacks, before anything is trained
+    design, left_out = suited(chosen_design(name, options), opened, options.overrides, options.arms)
     folder = StudyFolder.begin(out, _settings(design, opened, options), overwrite=options.overwrite)
     _Running(folder, opened, design, options, progress).run_all()
-    result = analysed(folder, opened, plan_of(folder, design, options))
+    result = analysed(folder, opened, plan_of(folder, design, options)) | {"left_out": left_out}
     _write(folder.path, result)
     return result
 

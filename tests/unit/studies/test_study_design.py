@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
 from segue.studies.design import TUNING_SEED, Cell, Plan
 from segue.studies.runner import chosen_design
+from segue.studies.suited import suited
+from stores import tiny_store
 
 
 def test_table_1_has_the_six_columns_and_twelve_primary_questions() -> None:
@@ -90,3 +93,24 @@ def test_a_cut_design_keeps_what_can_be_compared() -> None:
 def test_what_is_not_there_is_refused(name: str, options: StudyOptions, told: str) -> None:
     with pytest.raises(InputError, match=told):
         chosen_design(name, options)
+
+
+def test_arms_are_left_out_where_the_store_lacks_their_inputs(tmp_path: Path) -> None:
+    plain, rich = tiny_store(tmp_path / "plain"), tiny_store(tmp_path / "rich", rich=True)
+    whole = chosen_design("segue", StudyOptions(tune=False))
+    kept, left_out = suited(whole, plain, {}, ())
+    inputs = {"hour", "premium", "context type", "shuffle", "gap"}
+    assert set(left_out) == {f"with {name}" for name in inputs}
+    assert {arm.title for arm in whole.arms} - {arm.title for arm in kept.arms} == set(left_out)
+    assert all("leave it out" in why for why in left_out.values())
+    assert {pair.arm for pair in kept.compared} <= {arm.name for arm in kept.arms}
+    assert suited(whole, rich, {}, ()) == (whole, {})
+
+
+def test_an_arm_asked_for_is_not_left_out_silently(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "store")
+    asked = ("segue", "with-gap")
+    with pytest.raises(InputError, match=r"arm with-gap: .* has no times"):
+        suited(chosen_design("segue", StudyOptions(arms=asked, tune=False)), store, {}, asked)
+    with pytest.raises(InputError, match=r"study segue: .* has no column 'hour'"):
+        suited(chosen_design("segue", StudyOptions(tune=False)), store, {"data.context": ["hour"]}, ())

@@ -108,6 +108,7 @@ def test_a_finished_study_is_not_run_again_and_says_the_same(made: tuple[Path, d
     folder, result = made
     before = _times(folder / "study")
     assert _study(folder) == result
+    assert result["left_out"] == {}
     assert _times(folder / "study") == before
     more = _study(folder, seeds=3)  # a seed more trains that seed alone
     assert set(before.items()) <= set(_times(folder / "study").items())

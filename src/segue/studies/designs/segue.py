@@ -38,6 +38,7 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
         f"with-{name.replace('_', '-')}": (f"with {name.replace('_', ' ')}", {"data.context": [name]}, WHOLE)
         for name in ("hour", "premium", "context_type", "shuffle")
     },
+    "with-gap": ("with gap", {"data.context": ["gap"]}, WHOLE),
     "s-plus-track": (
         "with the skip term",
         {"terms": [{"kind": "skip_contrastive", "weight": 0.5, "context": "track"}]},

@@ -1,0 +1,46 @@
+"""Which arms of a study a store can have: some read inputs that not every log says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from segue.batches.context import check_store
+from segue.batches.earlier import check_listeners
+from segue.errors import InputError
+from segue.recipes import Recipe
+from segue.store import Store
+from segue.studies.design import Design
+
+
+def suited(
+    design: Design, store: Store, overrides: Mapping[str, Any], asked: Collection[str]
+) -> tuple[Design, dict[str, str]]:
+    """Return the design without the arms whose inputs the store lacks, and why each of them is left out, by title.
+
+    `asked`: names of arms that were asked for; such a one is not left out silently.
+
+    Raises:
+        InputError: a key or value is refused; an arm asked for, or every arm, needs what the store lacks.
+    """
+    left_out: dict[str, str] = {}
+    kept = []
+    for arm in design.arms:
+        recipe = arm.resolved(overrides)
+        try:
+            _check(recipe, store)
+        except InputError as error:
+            if arm.name in asked:
+                raise InputError(f"arm {arm.name}: {error}") from error
+            left_out[arm.title] = str(error)
+        else:
+            kept.append(arm.name)
+    if not kept:
+        raise InputError(f"study {design.name}: {next(iter(left_out.values()))}")
+    return design.cut(kept, tuned=True), left_out
+
+
+def _check(recipe: Recipe, store: Store) -> None:
+    check_store(store, recipe.data.context)
+    if recipe.data.earlier:
+        check_listeners(store)
