@@ -41,7 +41,7 @@ class ClozeEncoder(TransformerEncoder):
         """Return y_hat at a MASK appended after each session's last track (of its most recent `max_len` - 1)."""
         asked = _with_mask(most_recent(batch, self.max_len - 1))
         states: Tensor = self(asked)
-        return states[torch.arange(len(states), device=states.device), last_place(asked.valid)]
+        return states[torch.arange(states.shape[0], device=states.device), last_place(asked.valid)]
 
 
 def _with_mask(batch: SessionBatch) -> SessionBatch:

@@ -50,6 +50,7 @@ class Encoder(nn.Module, ABC):
         self.features: TrackFeatures | None = None
         """What the features of tracks add to their rows; none unless somebody adds it."""
         self._batch_rows: BatchRows | None = None
+        self._given: Tensor | None = None
 
     @abstractmethod
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
@@ -65,6 +66,8 @@ class Encoder(nn.Module, ABC):
 
     def rows(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
         """Return the table rows of `tracks`; inside `touching`, gathered from the rows of the step."""
+        if self._given is not None:
+            return functional.embedding(tracks, self._given)
         touched = self._batch_rows
         if touched is None:
             own: Tensor = self.table(tracks)
@@ -98,6 +101,18 @@ class Encoder(nn.Module, ABC):
             yield
         finally:
             self._batch_rows = None
+
+    @contextmanager
+    def given(self, values: Float[Tensor, "U D"]) -> Iterator[None]:
+        """Let `rows` answer from `values` alone: `tracks` of a batch then name places in it, PAD, UNKNOWN, MASK first.
+
+        `values` are rows as they are ranked. An encoder so states what it makes of rows without holding a table.
+        """
+        self._given = values
+        try:
+            yield
+        finally:
+            self._given = None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0."""

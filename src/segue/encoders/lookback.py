@@ -65,7 +65,7 @@ class LookbackEncoder(Encoder, ABC):
         """Return y_hat at each session's last valid track (of its most recent `max_len`)."""
         recent = most_recent(batch, self.max_len)
         states: Tensor = self(recent)
-        return states[torch.arange(len(states), device=states.device), last_place(recent.valid)]
+        return states[torch.arange(states.shape[0], device=states.device), last_place(recent.valid)]
 
 
 def _moved_back(states: Float[Tensor, "B L D"], place: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:

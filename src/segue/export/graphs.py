@@ -1,0 +1,137 @@
+"""The encoder and the head for P(listen) as ONNX graphs.
+
+A graph holds no track table: the rows of a session's tracks are an input, so that the one table that the ranking reads
+serves the encoder as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from segue.encoders.encoder import HIDDEN, Encoder
+from segue.errors import InputError
+from segue.heads import ListenHead
+from segue.session_batch import SessionBatch
+
+OPSET: Final = 18
+INPUTS: Final = ("values", "tracks", "feedback", "valid")
+
+
+class LastState(nn.Module):
+    """The state after each session's last track, of rows that are given."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, values: Tensor, tracks: Tensor, feedback: Tensor, valid: Tensor) -> Tensor:
+        """Return the states, float32 [B, D].
+
+        Args:
+            values: float32 [U, D], rows as they are ranked: PAD, UNKNOWN, MASK, then those of the tracks.
+            tracks: int64 [B, L], place in `values` of each track.
+            feedback: int64 [B, L], codes.
+            valid: bool [B, L], False on padding, which stands at the end.
+        """
+        with self.encoder.given(values):
+            return self.encoder.next_state(SessionBatch(tracks, feedback, valid))
+
+
+class Asks(nn.Module):
+    """What states ask of tracks: u [B, D] and c [B] of logit = u . row + c + the track's own."""
+
+    def __init__(self, head: ListenHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return u and c of each state."""
+        asked = self.head.asked(state)
+        return asked.direction, asked.level
+
+
+def export_encoder(encoder: Encoder, path: Path) -> None:
+    """Write the encoder's graph to `path`.
+
+    Raises:
+        InputError: the packages of the extra `export` are missing.
+    """
+    sessions = torch.export.Dim("B")
+    sizes = {name: {0: sessions} for name in INPUTS} | {"values": {0: torch.export.Dim("U")}}
+    length = encoder.max_len
+    valid = torch.arange(length)[None, :] < torch.tensor([[length], [1], [2]])
+    tracks = torch.where(valid, torch.arange(3 * length).view(3, length) + 3, 0)
+    feedback = torch.where(valid, 0, HIDDEN)
+    values = torch.zeros(3 + 3 * length, encoder.width)
+    _write(LastState(encoder), (values, tracks, feedback, valid), (INPUTS, ["state"], sizes), path)
+
+
+def export_listen(head: ListenHead, width: int, path: Path) -> None:
+    """Write the graph of what states ask of tracks to `path`."""
+    _write(
+        Asks(head),
+        (torch.zeros(3, width),),
+        (["state"], ["direction", "level"], {"state": {0: torch.export.Dim("B")}}),
+        path,
+    )
+
+
+def _write(
+    module: nn.Module, example: tuple[Tensor, ...], names: tuple[Sequence[str], Sequence[str], Any], path: Path
+) -> None:
+    try:
+        import onnxscript  # noqa: F401  (torch's exporter writes through it)
+    except ImportError as error:
+        raise InputError(
+            "segue export needs the packages of its extra: pip install 'segue[export]' (onnxscript is missing)"
+        ) from error
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            input_names=list(names[0]),
+            output_names=list(names[1]),
+            dynamic_shapes=names[2],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None, "dynamo gives a program"
+    path.write_bytes(_bare(program.model_proto))
+
+
+def _bare(model: Any) -> bytes:
+    """Return the model without what the exporter remarks on: paths of this machine stand there."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    del model.graph.value_info[:]
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    found: bytes = model.SerializeToString(deterministic=True)
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's own remarks from what the user reads."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,143 @@
+"""The whole of an export, written aside and renamed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import segue
+from segue.checkpoint import LoadedRun
+from segue.export.chart import principal_map
+from segue.export.graphs import export_encoder, export_listen
+from segue.export.scanned import in_eight_bits, scan_order
+from segue.exported.folder import ENCODER, LISTEN, all_facts
+from segue.exported.manifest import MANIFEST, ExportManifest, Facts
+from segue.files import replaced_folder, write_json
+from segue.heads import ListenHead, TransitionsHead
+from segue.progress import Progress, Step, silent
+from segue.store.vocabulary import NUM_SPECIALS, TextColumn
+
+_STAGES = 5
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How an export is written."""
+
+    name: str = ""
+    """What the model is called; empty = the recipe's name."""
+    overwrite: bool = False
+
+
+def write_export(
+    run: LoadedRun, out: str | Path, options: ExportOptions | None = None, progress: Progress = silent
+) -> ExportManifest:
+    """Return the manifest of the export of `run`, written to the folder `out`.
+
+    Raises:
+        InputError: `out` exists and may not be replaced; the packages of the extra `export` are missing.
+    """
+    options = options or ExportOptions()
+    with replaced_folder(Path(out), overwrite=options.overwrite, marker=MANIFEST) as folder:
+        tell = _Telling(progress)
+        tell.next("graphs")
+        facts = _facts(run, _write_heads(run, folder))
+        export_encoder(run.encoder, folder / ENCODER)
+        table: NDArray[np.float32] = run.encoder.ranked_rows().numpy()
+        tell.next("track table")
+        _save(folder / "table.npy", table)
+        _save(folder / "plays.npy", run.training_counts.astype(np.int64))
+        tell.next("int8 table")
+        order = scan_order(table, run.candidates)
+        columns, scale = in_eight_bits(table, order)
+        _save(folder / "scan_order.npy", order)
+        _save(folder / "scan_int8.npy", columns)
+        _save(folder / "scan_scale.npy", scale)
+        del columns
+        tell.next("map and texts")
+        shown = np.zeros(len(table), np.bool_)
+        shown[run.candidates] = True
+        _save(folder / "map.npy", principal_map(table[NUM_SPECIALS:], shown[NUM_SPECIALS:]))
+        run.vocabulary.write(folder / "vocabulary")
+        if run.titles is not None:
+            run.titles.write(folder / "title")
+        if run.artists is not None:
+            _write_artists(run.artists, folder)
+        tell.next("hashes")
+        manifest = ExportManifest(
+            options.name or plain(run.recipe.name), facts, all_facts(folder), f"segue {segue.__version__}"
+        )
+        write_json(folder / MANIFEST, manifest.to_json())
+        progress(Step("export", _STAGES, _STAGES, "steps"))
+    return manifest
+
+
+def plain(name: str) -> str:
+    """Return `name` with everything that a plain file name may not have replaced by dashes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:100] or "model"
+
+
+def _facts(run: LoadedRun, temperature: float) -> Facts:
+    return Facts(
+        recipe=run.recipe.name,
+        num_tracks=run.vocabulary.num_tracks,
+        num_candidates=len(run.candidates),
+        width=run.encoder.width,
+        max_len=run.encoder.max_len,
+        reads_feedback="feedback" in run.encoder.inputs,
+        temperature=temperature,
+        listen_weight=run.listen_weight,
+        best=dict(run.best),
+        simulated=dict(run.environment.get("simulated") or {}),
+    )
+
+
+def _write_heads(run: LoadedRun, folder: Path) -> float:
+    """Write what the heads of a run know; return the temperature of the encoder's scores."""
+    heads = dict(run.encoder.heads.items())
+    listen, transitions = heads.get("listen"), heads.get("transitions")
+    if isinstance(listen, ListenHead):
+        export_listen(listen, run.encoder.width, folder / LISTEN)
+        every = torch.arange(run.encoder.table.num_embeddings)
+        _save(folder / "listen_offset.npy", listen.offset(every).detach().numpy())
+    if not isinstance(transitions, TransitionsHead):
+        return 1.0
+    rows, settled = len(transitions.followed), transitions.settled
+    pairs = transitions.pairs.numpy()
+    (folder / "transitions").mkdir()
+    _save(folder / "transitions" / "begin.npy", np.searchsorted(pairs, np.arange(rows + 1) * rows).astype(np.int64))
+    _save(folder / "transitions" / "tracks.npy", (pairs % rows).astype(np.int32))
+    _save(folder / "transitions" / "times.npy", transitions.times.numpy().astype(np.int32))
+    trust = transitions.reliability.detach() + settled.slope
+    bias = transitions.gate.bias.detach() + settled.offset
+    gate = torch.cat([transitions.gate.weight.detach()[0], trust[None], bias])
+    _save(folder / "transitions" / "gate.npy", gate.numpy().astype(np.float32))
+    return settled.temperature
+
+
+def _write_artists(artists: TextColumn, folder: Path) -> None:
+    texts = artists.texts(range(len(artists)))
+    names = sorted({text for text in texts if text}, key=lambda name: name.encode("utf-8", "surrogatepass"))
+    place = {name: index for index, name in enumerate(names)}
+    codes = np.full(len(texts) + NUM_SPECIALS, -1, np.int32)
+    codes[NUM_SPECIALS:] = [place.get(text, -1) for text in texts]
+    TextColumn.from_texts(names).write(folder / "artist")
+    _save(folder / "artist_code.npy", codes)
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    np.save(path, array, allow_pickle=False)
+
+
+class _Telling:
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._done = progress, 0
+
+    def next(self, what: str) -> None:
+        self._progress(Step("export", self._done, _STAGES, "steps", what))
+        self._done += 1

@@ -1,0 +1,6 @@
+"""What an export is on disk: names, manifest, verification. NumPy only; written by `export`, read by `serving`."""
+
+from segue.exported.folder import ExportFolder, open_export
+from segue.exported.manifest import EXPORT_VERSION, MANIFEST, ExportManifest, Facts
+
+__all__ = ["EXPORT_VERSION", "MANIFEST", "ExportFolder", "ExportManifest", "Facts", "open_export"]

@@ -1,0 +1,213 @@
+"""The files of an export: which there are, what shape each has, and that they are what the manifest says.
+
+manifest.json            what it is, and the hash of every file
+encoder.onnx             rows of a session's tracks, feedback -> state [B, D] after its last track
+listen.onnx              state -> direction u [B, D] and level c [B] of the logit of P(listen); only with that head
+table.npy                float32 [V + 3, D], rows as they are ranked
+scan_int8.npy            int8 [D, N], the candidates' rows, whole blocks of BLOCK columns, padded with zeros
+scan_scale.npy           float32 [N / BLOCK], a row is about its int8 column times the scale of its block
+scan_order.npy           int32 [N], table row of each column; 0 = padding
+listen_offset.npy        float32 [V + 3], what the track itself adds to the logit of P(listen)
+transitions/             begin int64 [V + 4], tracks int32, times int32 (what followed each row), gate float32 [D + 2]
+plays.npy                int64 [V + 3], plays of each row in training
+map.npy                  float32 [V, 2], the two principal axes of the track space
+vocabulary/ title/       texts of the tracks
+artist/                  names of artists, each once, in UTF-8 byte order
+artist_code.npy          int32 [V + 3], place of each track's artist in artist/, -1 = none
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.errors import FormatError
+from segue.exported.manifest import FOLDERS, MANIFEST, ExportManifest, FileFacts, read_export_manifest
+from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary, read_array
+
+BLOCK: Final = 64
+"""Columns of the scan that share a scale, and of which only the best is looked at first."""
+ENCODER: Final = "encoder.onnx"
+LISTEN: Final = "listen.onnx"
+_PIECE: Final = 1 << 22
+"""Bytes hashed at a time."""
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Return size and hash of a file."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as handle:
+        while piece := handle.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return FileFacts(size, digest.hexdigest())
+
+
+def all_facts(folder: Path) -> dict[str, FileFacts]:
+    """Return the facts of every file of an export that is being written, by name."""
+    names = [
+        path.relative_to(folder).as_posix()
+        for place in FOLDERS
+        for path in sorted((folder / place).glob("*"))
+        if path.is_file() and path.name != MANIFEST
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(names, pool.map(lambda name: file_facts(folder / name), names), strict=True))
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """What followed each table row in training, and the gate that the state decides on."""
+
+    begin: NDArray[np.int64]
+    tracks: NDArray[np.int32]
+    times: NDArray[np.int32]
+    gate: NDArray[np.float32]
+    """Weights of the state [D], of log(1 + times followed), and the bias."""
+
+
+@dataclass(frozen=True)
+class ExportFolder:
+    """A verified export, its arrays memory-mapped."""
+
+    path: Path
+    manifest: ExportManifest
+    table: NDArray[np.float32]
+    scan_int8: NDArray[np.int8]
+    scan_scale: NDArray[np.float32]
+    scan_order: NDArray[np.int32]
+    plays: NDArray[np.int64]
+    map: NDArray[np.float32]
+    vocabulary: Vocabulary
+    title: TextColumn | None
+    artist: Vocabulary | None
+    """Names of artists, each once."""
+    artist_code: NDArray[np.int32] | None
+    """Place of each row's artist, -1 = none."""
+    listen_offset: NDArray[np.float32] | None
+    """None without a head for P(listen)."""
+    transitions: Transitions | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells this export from any other: the hash of what its files are."""
+        told = "".join(f"{name}:{facts.sha256};" for name, facts in sorted(self.manifest.files.items()))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
+    """Return the export at `path`, its files checked against the manifest and against one another.
+
+    `verify` = False leaves out the hashes (not the shapes): for what was verified a moment ago.
+
+    Raises:
+        FormatError: no export, damaged, changed after it was made, or holding what the manifest does not name.
+    """
+    folder = Path(path)
+    manifest = read_export_manifest(folder)
+    _check_files(folder, manifest, verify=verify)
+    arrays = _Arrays(folder, manifest)
+    facts = manifest.facts
+    rows, width = facts.num_tracks + NUM_SPECIALS, facts.width
+    order = arrays.of("scan_order.npy", np.int32, (None,))
+    _check_order(order, rows, facts.num_candidates, f"{folder}/scan_order.npy")
+    listens = arrays.has(LISTEN)
+    artist = arrays.texts("artist", Vocabulary, None) if arrays.has("artist/bytes.npy") else None
+    return ExportFolder(
+        path=folder,
+        manifest=manifest,
+        table=arrays.of("table.npy", np.float32, (rows, width)),
+        scan_int8=arrays.of("scan_int8.npy", np.int8, (width, len(order))),
+        scan_scale=arrays.of("scan_scale.npy", np.float32, (len(order) // BLOCK,)),
+        scan_order=order,
+        plays=arrays.of("plays.npy", np.int64, (rows,)),
+        map=arrays.of("map.npy", np.float32, (facts.num_tracks, 2)),
+        vocabulary=arrays.texts("vocabulary", Vocabulary, facts.num_tracks),
+        title=arrays.texts("title", TextColumn, facts.num_tracks) if arrays.has("title/bytes.npy") else None,
+        artist=artist,
+        artist_code=None if artist is None else arrays.codes("artist_code.npy", rows, len(artist)),
+        listen_offset=arrays.of("listen_offset.npy", np.float32, (rows,)) if listens else None,
+        transitions=arrays.transitions(rows, width) if arrays.has("transitions/gate.npy") else None,
+    )
+
+
+def _check_files(folder: Path, manifest: ExportManifest, *, verify: bool) -> None:
+    for name, facts in manifest.files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise FormatError(f"{path} is missing, or no plain file; export the run again")
+        if path.stat().st_size != facts.bytes:
+            raise FormatError(f"{path} has {path.stat().st_size} bytes, not {facts.bytes}; export the run again")
+    if not verify:
+        return
+    check: Callable[[str], bool] = lambda name: file_facts(folder / name) == manifest.files[name]  # noqa: E731
+    with ThreadPoolExecutor(2) as pool:
+        for name, same in zip(manifest.files, pool.map(check, manifest.files), strict=True):
+            if not same:
+                raise FormatError(f"{folder / name} is not what the manifest says (sha256); export the run again")
+
+
+def _check_order(order: NDArray[np.int32], rows: int, candidates: int, where: str) -> None:
+    real = order[order != 0]
+    sound = len(order) % BLOCK == 0 and len(real) == candidates and not np.any(order[: len(real)] == 0)
+    if sound and len(real):
+        seen = np.bincount(real.clip(0), minlength=1)
+        sound = bool(real.min() >= NUM_SPECIALS and real.max() < rows and seen.max() == 1)
+    if not sound:
+        raise FormatError(f"{where} does not fit the vocabulary; export the run again")
+
+
+class _Arrays:
+    """The arrays of an export that is being opened."""
+
+    def __init__(self, folder: Path, manifest: ExportManifest) -> None:
+        self._folder, self._manifest = folder, manifest
+
+    def has(self, name: str) -> bool:
+        return name in self._manifest.files
+
+    def of(self, name: str, dtype: Any, shape: tuple[int | None, ...]) -> NDArray[Any]:
+        if not self.has(name):
+            raise FormatError(f"{self._folder / MANIFEST} does not name {name}; export the run again")
+        array = read_array(self._folder / name)
+        fits = len(array.shape) == len(shape) and all(
+            wanted is None or have == wanted for have, wanted in zip(array.shape, shape, strict=True)
+        )
+        if array.dtype != np.dtype(dtype) or not fits:
+            raise FormatError(
+                f"{self._folder / name} is {array.dtype} {list(array.shape)}, which does not fit; export the run again"
+            )
+        return array
+
+    def texts(self, name: str, kind: type[Any], count: int | None) -> Any:
+        if not (self.has(f"{name}/bytes.npy") and self.has(f"{name}/offsets.npy")):
+            raise FormatError(f"{self._folder / MANIFEST} does not name {name}; export the run again")
+        column = kind.read(self._folder / name)
+        if (count is not None and len(column) != count) or np.any(np.diff(column.offsets) < 0):
+            raise FormatError(f"{self._folder / name} does not fit the vocabulary; export the run again")
+        return column
+
+    def codes(self, name: str, rows: int, count: int) -> NDArray[np.int32]:
+        codes: NDArray[np.int32] = self.of(name, np.int32, (rows,))
+        if len(codes) and (codes.min() < -1 or codes.max() >= count):
+            raise FormatError(f"{self._folder / name} does not fit the artists; export the run again")
+        return codes
+
+    def transitions(self, rows: int, width: int) -> Transitions:
+        begin = self.of("transitions/begin.npy", np.int64, (rows + 1,))
+        tracks = self.of("transitions/tracks.npy", np.int32, (None,))
+        times = self.of("transitions/times.npy", np.int32, (len(tracks),))
+        gate = self.of("transitions/gate.npy", np.float32, (width + 2,))
+        sound = begin[0] == 0 and begin[-1] == len(tracks) and not np.any(np.diff(begin) < 0)
+        if len(tracks):
+            sound = sound and tracks.min() >= 0 and tracks.max() < rows and times.min() > 0
+        if not sound:
+            raise FormatError(f"{self._folder}/transitions fit no training rows; export the run again")
+        return Transitions(begin, tracks, times, gate)

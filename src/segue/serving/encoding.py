@@ -1,0 +1,80 @@
+"""Sessions to states, by the graphs of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.exported.folder import ENCODER, LISTEN, ExportFolder
+from segue.serving.graphs import load_graph
+from segue.serving.scoring import After
+from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
+
+HIDDEN: Final = 5
+"""Feedback code of padding."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session as far as it went: table rows and how each track was heard, codes 0..4."""
+
+    rows: tuple[int, ...]
+    feedback: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.rows) == len(self.feedback), "one feedback a track"
+
+    def without_last(self) -> Session:
+        """Return the session before its last track."""
+        return Session(self.rows[:-1], self.feedback[:-1])
+
+
+class Encoding:
+    """The encoder of one export, and what its head for P(listen) asks."""
+
+    def __init__(self, export: ExportFolder, threads: int) -> None:
+        self._table = export.table
+        self._width, self._length = export.manifest.facts.width, export.manifest.facts.max_len
+        path = export.path
+        self._encoder = load_graph(path / ENCODER, ("values", "tracks", "feedback", "valid"), ("state",), threads)
+        self._listen = (
+            load_graph(path / LISTEN, ("state",), ("direction", "level"), threads)
+            if export.listen_offset is not None
+            else None
+        )
+
+    def after(self, sessions: Sequence[Session]) -> list[After]:
+        """Return what is made of each session; rows that were never trained are to be UNKNOWN already."""
+        shape = (len(sessions), self._length)
+        rows, feedback = np.zeros(shape, np.int64), np.full(shape, HIDDEN, np.int64)
+        valid = np.zeros(shape, np.bool_)
+        for place, session in enumerate(sessions):
+            recent = session.rows[-self._length :]
+            rows[place, : len(recent)] = recent
+            feedback[place, : len(recent)] = session.feedback[-self._length :]
+            valid[place, : len(recent)] = True
+        values = np.empty((NUM_SPECIALS + rows.size, self._width), np.float32)
+        values[:NUM_SPECIALS] = self._table[:NUM_SPECIALS]
+        values[NUM_SPECIALS:] = self._table[rows.ravel()]
+        tracks = np.where(valid, np.arange(rows.size).reshape(shape) + NUM_SPECIALS, 0)
+        asked = {"values": values, "tracks": tracks, "feedback": feedback, "valid": valid}
+        states: NDArray[np.float32] = self._encoder.run(None, asked)[0]
+        last = [int(session.rows[-1]) if session.rows else 0 for session in sessions]
+        if self._listen is None:
+            return [After(state, row) for state, row in zip(states, last, strict=True)]
+        direction, level = self._listen.run(None, {"state": states})
+        return [After(state, row, u, float(c)) for state, row, u, c in zip(states, last, direction, level, strict=True)]
+
+
+def known_session(rows: Sequence[int], feedback: Sequence[int], is_candidate: NDArray[np.bool_]) -> Session:
+    """Return the session that a model reads: unknown tracks passed over, never trained ones as UNKNOWN."""
+    kept = [
+        (row if is_candidate[row] else UNKNOWN, code)
+        for row, code in zip(rows, feedback, strict=True)
+        if row >= NUM_SPECIALS
+    ]
+    return Session(tuple(row for row, _ in kept), tuple(code for _, code in kept))

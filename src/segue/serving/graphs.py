@@ -1,0 +1,69 @@
+"""ONNX graphs that are run only after a look at what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+
+from segue.errors import FormatError
+
+DOMAINS: Final = ("", "ai.onnx")
+"""Operators of ONNX itself; others would be code that nobody here has read."""
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return how graphs are run: so many threads, which sleep while they wait."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+    """Return the graph of `path`, ready to run.
+
+    Raises:
+        FormatError: no ONNX graph; one with data outside its file, operators of another domain, or other inputs and
+            outputs than these.
+    """
+    held = path.read_bytes()
+    try:
+        model = onnx.load_model_from_string(held)
+    except (DecodeError, ValueError) as error:
+        raise FormatError(f"{path} is no ONNX graph ({error}); export the run again") from error
+    _check(model, path)
+    found = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
+    if found != (list(inputs), list(outputs)):
+        raise FormatError(f"{path} has inputs and outputs {found}, not {[*inputs]}, {[*outputs]}; export the run again")
+    try:
+        return onnxruntime.InferenceSession(held, session_options(threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # what ONNX Runtime raises has no type of its own
+        raise FormatError(f"{path} cannot be run ({error}); export the run again") from error
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    foreign = {part.domain for part in (*model.opset_import, *model.functions)} - set(DOMAINS)
+    graphs = [*_graphs(model.graph)]
+    foreign |= {node.domain for graph in graphs for node in graph.node} - set(DOMAINS)
+    if foreign or len(model.functions):
+        raise FormatError(f"{path} uses operators of {sorted(foreign) or 'its own'}; only those of ONNX are run")
+    for graph in graphs:
+        tensors = [*graph.initializer, *(part for sparse in graph.sparse_initializer for part in (sparse.values,))]
+        tensors += [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data) for tensor in tensors):
+            raise FormatError(f"{path} keeps data outside its file, which is not read; export the run again")
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)

@@ -1,0 +1,115 @@
+"""Definite scores of a few tracks after one session: what `segue.ranking.scores` gives, from an export's arrays.
+
+    log( exp(T y . E[t]) + exp(h) p(t | last) ) + lambda log P(listen to t)
+
+Dot products are summed in float64 and rounded to float32, as there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.axes import Float, Int
+from segue.exported.folder import ExportFolder
+
+
+@dataclass(frozen=True)
+class After:
+    """What the encoder and the heads make of one session."""
+
+    state: Float[np.ndarray, " D"]
+    """y."""
+    last: int
+    """Table row of the last track; 0 = none."""
+    direction: Float[np.ndarray, " D"] | None = None
+    """u of logit P(listen) = u . row + level + the track's own; None without that head."""
+    level: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of n tracks after one session."""
+
+    rows: Int[np.ndarray, " n"]
+    score: Float[np.ndarray, " n"]
+    """What ranks, float32."""
+    log_next: Float[np.ndarray, " n"]
+    """log of the unnormalised probability of being next, float64."""
+    log_listen: Float[np.ndarray, " n"] | None
+    """log P(listen), float64; None without that head."""
+
+
+@dataclass(frozen=True)
+class Followers:
+    """Tracks that followed the last one in training."""
+
+    rows: Int[np.ndarray, " n"]
+    """Ascending."""
+    times: Int[np.ndarray, " n"]
+    mass: Float[np.ndarray, " n"]
+    """h + log p(row | last), float64."""
+
+
+NOBODY = Followers(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float64))
+
+
+class Scoring:
+    """The scores of one export."""
+
+    def __init__(self, export: ExportFolder) -> None:
+        self._export = export
+        self._table = export.table
+        self._temperature = np.float32(export.manifest.facts.temperature)
+        self.listen_weight = export.manifest.facts.listen_weight
+
+    def sharpened(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return T y, of which the dot product with a row is the encoder's score."""
+        sharp: NDArray[np.float32] = states * self._temperature
+        return sharp
+
+    def followers(self, after: After) -> Followers:
+        """Return what followed the session's last track in training, among candidates."""
+        known = self._export.transitions
+        if known is None or after.last == 0:
+            return NOBODY
+        part = slice(int(known.begin[after.last]), int(known.begin[after.last + 1]))
+        rows, times = np.asarray(known.tracks[part]), np.asarray(known.times[part])
+        followed = int(times.sum())
+        if followed == 0:
+            return NOBODY
+        gate = known.gate.astype(np.float64)
+        opened = after.state.astype(np.float64) @ gate[:-2] + gate[-2] * np.log1p(followed) + gate[-1]
+        kept = self.is_candidate[rows]
+        rows, times = rows[kept], times[kept]
+        return Followers(rows, times, opened + np.log(times / followed))
+
+    @cached_property
+    def is_candidate(self) -> NDArray[np.bool_]:
+        """Return which table rows may be ranked, bool [V + 3]."""
+        found = np.zeros(len(self._table), np.bool_)
+        found[self._export.scan_order] = True
+        found[0] = False
+        return found
+
+    def of(self, after: After, rows: Int[np.ndarray, " n"], followers: Followers) -> Scored:
+        """Return the scores of `rows`."""
+        values = self._table[rows].astype(np.float64)
+        encoder = (values @ self.sharpened(after.state).astype(np.float64)).astype(np.float32)
+        log_next = encoder.astype(np.float64)
+        if len(followers.rows):
+            place = np.searchsorted(followers.rows, rows).clip(max=len(followers.rows) - 1)
+            mass = np.where(followers.rows[place] == rows, followers.mass[place], -np.inf)
+            log_next = np.logaddexp(log_next, mass)
+        if after.direction is None:
+            return Scored(rows, log_next.astype(np.float32), log_next, None)
+        offset = self._export.listen_offset
+        assert offset is not None, "an export has both or neither"
+        along = (values @ after.direction.astype(np.float64)).astype(np.float32)
+        logit = along + (np.float32(after.level) + offset[rows])
+        log_listen = -np.logaddexp(0.0, -logit.astype(np.float64))
+        score = (log_next + self.listen_weight * log_listen).astype(np.float32)
+        return Scored(rows, score, log_next, log_listen)
