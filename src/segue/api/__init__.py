@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from segue.api.demo import demo
     from segue.api.evaluate import evaluate
+    from segue.api.export import export
     from segue.api.extend import extend
     from segue.api.inspect import inspect
     from segue.api.load import Recommender, load
@@ -23,6 +24,7 @@ _HOMES: Final = {
     "Recommender": "segue.api.load",
     "demo": "segue.api.demo",
     "evaluate": "segue.api.evaluate",
+    "export": "segue.api.export",
     "extend": "segue.api.extend",
     "inspect": "segue.api.inspect",
     "load": "segue.api.load",
@@ -40,6 +42,7 @@ __all__ = [
     "Recommender",
     "demo",
     "evaluate",
+    "export",
     "extend",
     "inspect",
     "load",

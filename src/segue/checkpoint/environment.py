@@ -26,7 +26,7 @@ def describe_environment(
 ) -> dict[str, Any]:
     """Return the JSON document of `environment.json`; `plain`: trained by the reference path."""
     return {
-        "segue": _installed("segue"),
+        "segue": installed("segue"),
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -57,7 +57,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {before.get(name)} -> {now[name]}" for name in DECIDES_BYTES if before.get(name) != now[name]]
 
 
-def _installed(package: str) -> str:
+def installed(package: str) -> str:
+    """Return the version of a package, 'unknown' where it has none."""
     try:
         return version(package)
     except PackageNotFoundError:  # run from a source tree

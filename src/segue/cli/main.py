@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import segue
-from segue.cli import data_verbs, model_verbs, study_verbs, tuning_verbs
+from segue.cli import data_verbs, model_verbs, serving_verbs, study_verbs, tuning_verbs
 from segue.cli.terminal import Terminal
 from segue.output import DONE, FAILED, USAGE, failure, speak_utf8
 
@@ -39,6 +39,7 @@ def make_app() -> App:
     )
     data_verbs.add_to(app)
     model_verbs.add_to(app)
+    serving_verbs.add_to(app)
     study_verbs.add_to(app)
     tuning_verbs.add_to(app)
     return app

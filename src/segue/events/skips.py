@@ -9,6 +9,9 @@ BRIEFLY: Final = 2
 MOSTLY: Final = 1
 TO_ITS_END: Final = 0
 UNKNOWN_STRENGTH: Final = 255
+PLAYED_SHARES: Final = ((0.15, VERY_BRIEFLY), (0.5, BRIEFLY), (0.9, MOSTLY))
+"""Played share below the bound -> strength; at or above the last: to its end. Ours: the words of the scale put to
+numbers ('very briefly', 'briefly', 'mostly')."""
 SKIP_AT_LEAST: Final = 2
 """Smallest strength that counts as a skip (method, section 1)."""
 
@@ -24,6 +27,13 @@ def skipped(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:
     Works on `SessionBatch.feedback` too: its codes above 3 are neither skipped nor listened.
     """
     return (strength >= skip_at_least) & (strength <= VERY_BRIEFLY)
+
+
+def played_strength(share: float) -> int:
+    """Return the strength of a track of which `share` was played; NaN is unknown."""
+    if share != share:
+        return UNKNOWN_STRENGTH
+    return next((strength for bound, strength in PLAYED_SHARES if share < bound), TO_ITS_END)
 
 
 def listened(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import segue
 from segue.checkpoint import LoadedRun
+from segue.checkpoint.environment import installed
+from segue.errors import InputError
 from segue.export.chart import principal_map
 from segue.export.graphs import export_encoder, export_listen
 from segue.export.scanned import in_eight_bits, scan_order
@@ -43,6 +44,8 @@ def write_export(
         InputError: `out` exists and may not be replaced; the packages of the extra `export` are missing.
     """
     options = options or ExportOptions()
+    if options.name and plain(options.name) != options.name:
+        raise InputError(f"{options.name!r} is no plain name for a model; take letters, digits, '.', '_' and '-'")
     with replaced_folder(Path(out), overwrite=options.overwrite, marker=MANIFEST) as folder:
         tell = _Telling(progress)
         tell.next("graphs")
@@ -70,7 +73,7 @@ def write_export(
             _write_artists(run.artists, folder)
         tell.next("hashes")
         manifest = ExportManifest(
-            options.name or plain(run.recipe.name), facts, all_facts(folder), f"segue {segue.__version__}"
+            options.name or plain(run.recipe.name), facts, all_facts(folder), f"segue {installed('segue')}"
         )
         write_json(folder / MANIFEST, manifest.to_json())
         progress(Step("export", _STAGES, _STAGES, "steps"))

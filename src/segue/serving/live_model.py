@@ -32,6 +32,8 @@ class Filters:
     """Table rows that may not."""
     allowed: Int[np.ndarray, " n"] | None = None
     """The only table rows that may; None = all candidates."""
+    artists: Int[np.ndarray, " n"] | None = None
+    """Codes of artists whose tracks may not."""
     per_artist: int | None = None
     """At most so many tracks of one artist; those without an artist are not counted."""
 
@@ -160,7 +162,12 @@ class LiveModel:
 
     def _may(self, rows: Int[np.ndarray, " n"], filters: Filters) -> Bool[np.ndarray, " n"]:
         may: NDArray[np.bool_] = self.is_candidate[rows]
-        return may if filters.blocked is None else may & ~filters.blocked[rows]
+        if filters.blocked is not None:
+            may = may & ~filters.blocked[rows]
+        codes = self.export.artist_code
+        if filters.artists is not None and codes is not None:
+            may = may & ~np.isin(codes[rows], filters.artists)
+        return may
 
     def _scoring_all(self, after: After, followers: Followers, filters: Filters) -> Scored:
         rows = np.flatnonzero(self.is_candidate).astype(np.int32)

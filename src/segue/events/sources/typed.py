@@ -8,13 +8,10 @@ import numpy as np
 import polars as pl
 
 from segue.errors import InputError
-from segue.events.skips import BRIEFLY, MOSTLY, TO_ITS_END, UNKNOWN_STRENGTH, VERY_BRIEFLY
+from segue.events.skips import PLAYED_SHARES, TO_ITS_END, UNKNOWN_STRENGTH, VERY_BRIEFLY
 from segue.events.sources.table import TableColumns
 from segue.events.table import Side, encode_text
 
-PLAYED_SHARES: Final = ((0.15, VERY_BRIEFLY), (0.5, BRIEFLY), (0.9, MOSTLY))
-"""Played share below the bound -> strength; at or above the last: to its end. Ours: the words of the scale put to
-numbers ('very briefly', 'briefly', 'mostly')."""
 _NO_TEXT: Final = (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object)
 """Types that are no id, flag or number."""
 _NO_TIME: Final = (pl.Boolean, pl.Duration, pl.Time)

@@ -1,0 +1,77 @@
+"""The verb `serve`: next tracks over HTTP, from runs or exports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from segue.errors import InputError, SegueError
+
+if TYPE_CHECKING:
+    from segue.serving.options import ServeOptions
+
+Told = Callable[[str], None]
+RUN_MARKER: Final = "run.json"
+"""What a run bears (`segue.checkpoint`, which is not imported here: it brings torch)."""
+SERVED: Final = "served"
+"""Folder of a run that holds its export."""
+
+
+def serve(
+    paths: Sequence[str | Path], options: ServeOptions | None = None, told: Callable[[str], None] = print
+) -> None:
+    """Serve runs and exports until the process is told to end; the first is the default.
+
+    A run is exported first, by a process of its own, into its folder `served`, unless that is newer than the run: the
+    service itself never imports torch.
+
+    Raises:
+        InputError: nothing to serve, an option is not what it should be, or the packages of the extra `serve` are
+            missing. FormatError: a path is no run and no export, or damaged.
+    """
+    try:
+        from segue.serving import server
+    except ImportError as error:
+        raise InputError(
+            f"segue serve needs the packages of its extra: pip install 'segue[serve]' ({error.name} is missing)"
+        ) from error
+    from segue.serving.options import ServeOptions, check_reach
+
+    options = options or ServeOptions()
+    check_reach(options)
+    server.serve([exported(Path(path), told) for path in paths], options, told)
+
+
+def exported(path: Path, told: Told) -> Path:
+    """Return the export of a run, made where it is missing or older than the run; an export is what it is.
+
+    Raises:
+        SegueError: it cannot be exported.
+    """
+    if not (path / RUN_MARKER).is_file():
+        return path
+    served = path / SERVED
+    if _newest(path) > _written(served / "manifest.json"):
+        told(f"exporting {path} (once)")
+        command = [sys.executable, "-m", "segue", "export", str(path), str(served), "--overwrite", "--quiet"]
+        done = subprocess.run([*command, "--name", _plain(path.absolute().name)], capture_output=True, text=True)
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise SegueError(f"{path} cannot be exported: {said[-1] if said else 'no reason was given'}")
+    return served
+
+
+def _newest(run: Path) -> float:
+    names = ("run.json", "ranking.json", "best/weights.safetensors", "extended/run.json", "extended/candidates.npy")
+    return max(_written(run / name) for name in names)
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0.0
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name).strip(".-") or "model"

@@ -1,0 +1,108 @@
+"""The verbs of what is served: export, serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App
+
+from segue.cli.parameters import Flat, Shown
+from segue.cli.tables import facts_text
+from segue.output import json_text
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Who may reach the service."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at; one that other machines reach needs a token."""
+    port: int = 8765
+    """Port to listen at."""
+    allow_host: tuple[str, ...] = ()
+    """Another name that requests may ask for; repeat the option."""
+    token_file: Path | None = None
+    """File with the token that requests must send; else SEGUE_TOKEN of the environment."""
+    insecure: bool = False
+    """Let everybody who reaches the service use it."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where live sessions are kept."""
+
+    sessions: Path = Path("segue-sessions.sqlite")
+    """File of live sessions; made where it is missing."""
+    expires_h: float = 24.0
+    """Hours after which a session that nobody touched is over."""
+    durable: bool = False
+    """Sync every write to the disk: a power cut loses nothing either."""
+    threads: int = 2
+    """Threads that rank."""
+
+
+def add_to(app: App) -> None:
+    """Add the verbs of this module to the command."""
+    app.command(export)
+    app.command(serve)
+
+
+def export(
+    run: Path, out: Path, /, *, name: str = "", overwrite: bool = False, json: bool = False, terminal: Shown
+) -> None:
+    """Write a run as files that are served without torch: ONNX graphs, arrays, texts, and a manifest of hashes.
+
+    Args:
+        run: a trained run.
+        out: folder to write.
+        name: what the model is called where it is served; the recipe's name unless given.
+        overwrite: replace an existing export.
+        json: print one JSON document.
+    """
+    from segue import api
+
+    manifest = api.export(run, out, name=name, overwrite=overwrite, progress=terminal)
+    terminal.close()
+    size = sum(facts.bytes for facts in manifest.files.values())
+    facts = {
+        "out": str(out),
+        "name": manifest.name,
+        "tracks": manifest.facts.num_tracks,
+        "candidates": manifest.facts.num_candidates,
+        "bytes": size,
+    }
+    print(json_text(facts) if json else facts_text(facts))
+
+
+def serve(
+    *paths: Path,
+    reach: Annotated[Reach | None, Flat] = None,
+    kept: Annotated[Kept | None, Flat] = None,
+    terminal: Shown,
+) -> None:
+    """Serve the next track over HTTP on this machine, from runs or exports; the first is the default.
+
+    A run is exported into its folder `served` first. Ctrl-C ends the service. SIGHUP, or a new export in the place of
+    an old one, makes it open its exports anew, without a request lost. Schema: /schema/openapi.json.
+
+    Args:
+        paths: runs or exports.
+    """
+    from segue.api.serve import serve as run
+    from segue.serving.options import ServeOptions, given_token
+
+    reach, kept = reach or Reach(), kept or Kept()
+    options = ServeOptions(
+        host=reach.host,
+        port=reach.port,
+        sessions=kept.sessions,
+        allow_hosts=reach.allow_host,
+        token=given_token(reach.token_file),
+        insecure=reach.insecure,
+        threads=kept.threads,
+        expires_h=kept.expires_h,
+        durable=kept.durable,
+    )
+    run(paths, options, terminal.say)

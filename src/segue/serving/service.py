@@ -1,0 +1,236 @@
+"""What the service does with a request, whatever carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.axes import Int
+from segue.errors import SegueError
+from segue.exported.folder import ExportFolder
+from segue.serving.encoding import Session, known_session
+from segue.serving.live_model import Asked, Filters, Suggestion
+from segue.serving.messages import (
+    Event,
+    EventsKept,
+    FilterAsked,
+    ModelShown,
+    NearShown,
+    NextAsked,
+    NextOnce,
+    SessionMade,
+    SessionShown,
+    SimilarShown,
+    Suggested,
+    Suggestions,
+    Why,
+    feedback_code,
+    word_of,
+)
+from segue.serving.messages import (
+    Models as ModelsShown,
+)
+from segue.serving.models import BusyError, Models, ServedModel
+from segue.serving.problems import ProblemError
+from segue.serving.sessions import (
+    FullStoreError,
+    Logged,
+    NoSessionError,
+    ReadOnlyStoreError,
+    SessionFullError,
+    Sessions,
+    new_session_id,
+)
+from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
+
+T = TypeVar("T")
+_STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A session as one model sees it."""
+
+    session: Session
+    places: tuple[int, ...]
+    """Which of the events each of its tracks is."""
+    rows: tuple[int, ...]
+    """Table rows of all known tracks, never trained ones too."""
+    unknown: tuple[str, ...]
+
+
+class Service:
+    """Models and sessions together."""
+
+    def __init__(self, models: Models, sessions: Sessions) -> None:
+        self.models, self.sessions = models, sessions
+
+    async def create(self, name: str | None, events: Sequence[Event]) -> SessionMade:
+        """Begin a session."""
+        if name is not None:
+            self._model(name)
+        told = logged(events)
+        session_id = new_session_id()
+        await _kept(self.sessions.create(session_id, name or "", told))
+        return SessionMade(session_id, len(told))
+
+    async def add(self, session_id: str, events: Sequence[Event]) -> EventsKept:
+        """Add events to a session."""
+        added = await _kept(self.sessions.add(session_id, logged(events)))
+        return EventsKept(added.accepted, added.repeated, added.events)
+
+    async def show(self, session_id: str) -> SessionShown:
+        """Return a session."""
+        found = await _kept(self.sessions.read(session_id))
+        events = [Event(event.track, heard=word_of(event.strength)) for event in found.events]
+        return SessionShown(session_id, found.model, found.created_at, events)
+
+    async def remove(self, session_id: str) -> None:
+        """Forget a session."""
+        await _kept(self.sessions.remove(session_id))
+
+    async def next_in(self, session_id: str, asked: NextAsked) -> Suggestions:
+        """Return what next in a session."""
+        found = await _kept(self.sessions.read(session_id))
+        return await self._next(asked, asked.model or found.model or None, found.events)
+
+    async def next_once(self, asked: NextOnce) -> Suggestions:
+        """Return what next in a session that the request tells whole."""
+        return await self._next(asked, asked.model, logged(asked.events))
+
+    async def similar(self, name: str | None, track: str, k: int) -> SimilarShown:
+        """Return tracks near one."""
+        model = self._model(name)
+        row = model.live.export.vocabulary.row(track)
+        if row == UNKNOWN:
+            raise ProblemError(404, f"the model {model.live.name} does not know the track {track!r}")
+        found = await model.similar(row, k)
+        return SimilarShown(model.live.name, track, _suggested(model.live.export, found, None))
+
+    def shown_models(self) -> ModelsShown:
+        """Return all models."""
+        shown = []
+        for place, model in enumerate(self.models.every):
+            facts, export = model.live.export.manifest.facts, model.live.export
+            shown.append(
+                ModelShown(
+                    name=model.live.name,
+                    recipe=facts.recipe,
+                    fingerprint=export.fingerprint,
+                    tracks=facts.num_tracks,
+                    candidates=facts.num_candidates,
+                    reads_feedback=facts.reads_feedback,
+                    foretells_listening=export.listen_offset is not None,
+                    simulated=bool(facts.simulated),
+                    default=place == 0,
+                )
+            )
+        return ModelsShown(shown)
+
+    async def _next(self, asked: NextAsked | NextOnce, name: str | None, events: Sequence[Logged]) -> Suggestions:
+        model = self._model(name)
+        export = model.live.export
+        heard = _heard(model, events)
+        filters = _filters(model, asked.filters, heard.rows)
+        try:
+            answer = await model.next_tracks(Asked(heard.session, asked.k, filters, asked.explain))
+        except BusyError as error:
+            raise ProblemError(503, "too many requests wait; ask again in a moment", retry_after_s=1) from error
+        shown = _suggested(export, answer.suggestions, (heard, events) if asked.explain else None)
+        simulated = bool(export.manifest.facts.simulated)
+        return Suggestions(model.live.name, simulated, shown, list(heard.unknown), answer.scored)
+
+    def _model(self, name: str | None) -> ServedModel:
+        model = self.models.named(name)
+        if model is None:
+            names = ", ".join(each.live.name for each in self.models.every)
+            raise ProblemError(404, f"no model is called {name!r}; there are {names}")
+        return model
+
+
+def logged(events: Iterable[Event]) -> list[Logged]:
+    """Return events as they are kept."""
+    now = time.time()
+    found = []
+    for place, event in enumerate(events):
+        try:
+            strength = event.told()
+        except ValueError as error:
+            raise ProblemError(400, f"events[{place}]: {error}") from error
+        found.append(Logged(event.track, strength, now, event.event_id or None))
+    return found
+
+
+def _heard(model: ServedModel, events: Sequence[Logged]) -> _Heard:
+    rows = model.live.export.vocabulary.rows(event.track for event in events)
+    codes = [feedback_code(event.strength) for event in events]
+    known = [place for place, row in enumerate(rows) if row >= NUM_SPECIALS]
+    unknown = dict.fromkeys(event.track for event, row in zip(events, rows, strict=True) if row == UNKNOWN)
+    return _Heard(
+        known_session(rows, codes, model.live.is_candidate),
+        tuple(known),
+        tuple(rows[place] for place in known),
+        tuple(unknown),
+    )
+
+
+def _filters(model: ServedModel, asked: FilterAsked, heard: Sequence[int]) -> Filters:
+    export = model.live.export
+    refused = [] if asked.heard else [*heard]
+    refused += [row for row in export.vocabulary.rows(asked.blocked_tracks) if row != UNKNOWN]
+    blocked: NDArray[np.bool_] | None = None
+    if refused:
+        blocked = np.zeros(len(export.table), np.bool_)
+        blocked[refused] = True
+    allowed: Int[np.ndarray, " n"] | None = None
+    if asked.allowed_tracks is not None:
+        allowed = np.array(export.vocabulary.rows(asked.allowed_tracks), np.int32)
+    artists: Int[np.ndarray, " n"] | None = None
+    if asked.blocked_artists and export.artist is not None:
+        codes = [row - NUM_SPECIALS for row in export.artist.rows(asked.blocked_artists) if row != UNKNOWN]
+        artists = np.array(codes, np.int32)
+    return Filters(blocked, allowed, artists, asked.per_artist)
+
+
+def _suggested(
+    export: ExportFolder, found: Sequence[Suggestion], explained: tuple[_Heard, Sequence[Logged]] | None
+) -> list[Suggested]:
+    shown = []
+    for rank, each in enumerate(found, start=1):
+        place = each.row - NUM_SPECIALS
+        code = -1 if export.artist_code is None else int(export.artist_code[each.row])
+        shown.append(
+            Suggested(
+                rank=rank,
+                track=export.vocabulary.track_id(each.row),
+                score=each.score,
+                title=export.title.text(place) or None if export.title is not None else None,
+                artist=export.artist.text(code) if export.artist is not None and code >= 0 else None,
+                why=None if explained is None else _why(each, *explained),
+            )
+        )
+    return shown
+
+
+def _why(each: Suggestion, heard: _Heard, events: Sequence[Logged]) -> Why:
+    near = []
+    for one in each.near:
+        event = events[heard.places[one.place]]
+        near.append(NearShown(event.track, word_of(event.strength), one.cosine))
+    assert each.log_next is not None, "asked for with explain"
+    return Why(each.log_next, each.log_listen, each.rank_before, each.followed, near)
+
+
+async def _kept(future: Future[T]) -> T:
+    """Return what the store of sessions gives, or the problem that its error is."""
+    try:
+        return await asyncio.wrap_future(future)
+    except SegueError as error:
+        raise ProblemError(_STATUS.get(type(error), 503), str(error)) from error
