@@ -7,26 +7,25 @@ from typing import Any
 
 from segue import api
 from segue.checkpoint import load_run
+from segue.config import dump_toml
 from segue.export import ExportOptions, write_export
 from small_recipes import small_recipe
 from stores import tiny_store
 
 
-def small_run(folder: Path, recipe: str = "segue", sessions: int = 80, **changes: Any) -> Path:
+def small_run(folder: Path, recipe: str = "segue", tracks: int = 60, **changes: Any) -> Path:
     """Return a run trained for two epochs on a store with everything, both under `folder`."""
-    tiny_store(folder / "store", sessions=sessions, rich=True, tracks=60)
+    tiny_store(folder / "store", sessions=80, rich=True, tracks=tracks)
     given = {"training__epochs": 2, **changes}
     made = small_recipe(recipe, **given)
     path = folder / "recipe.toml"
-    from segue.config import dump_toml
-
     path.write_text(dump_toml(made.to_tables()), encoding="utf-8")
     api.train(folder / "store", folder / "run", recipe=str(path), device="cpu")
     return folder / "run"
 
 
-def small_export(folder: Path, recipe: str = "segue", name: str = "", **changes: Any) -> Path:
+def small_export(folder: Path, recipe: str = "segue", name: str = "", tracks: int = 60, **changes: Any) -> Path:
     """Return the export of such a run, under `folder` too."""
-    run = load_run(small_run(folder, recipe, **changes))
+    run = load_run(small_run(folder, recipe, tracks, **changes))
     write_export(run, folder / "export", ExportOptions(name=name))
     return folder / "export"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
+import msgspec
 from litestar import Litestar, Request, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import Parameter
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -45,9 +46,25 @@ _REFUSED: Final = {
 _MISSING: Final = {404: "There is no such session, model or track."}
 _STORE: Final = {503: "Sessions cannot be written, or too many requests wait.", 507: "The disk is full."}
 
-SessionId = Annotated[str, Parameter(pattern="^[0-9a-f]{32}$", description="A session's id.")]
+SessionId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="A session's id.")]
 """Nobody guesses it: whoever has it may read and continue the session."""
-K = Annotated[int, Parameter(ge=1, le=1000, description="How many tracks.")]
+K = Annotated[int, QueryParameter(ge=1, le=1000, description="How many tracks.")]
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose body is decoded as what its route asks for, and nothing made to fit: "1" is no number."""
+
+    async def json(self) -> Any:
+        """Return the body, decoded.
+
+        Raises:
+            ClientException: it is not what the route asks for.
+        """
+        wanted = self.route_handler.parsed_fn_signature.parameters["data"].annotation
+        try:
+            return msgspec.json.decode(await self.body(), type=wanted)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
+            raise ClientException(f"the body is not what is expected: {error}; see /schema/openapi.json") from error
 
 
 def answers(*more: dict[int, str]) -> dict[int, ResponseSpec]:
@@ -62,7 +79,7 @@ def answers(*more: dict[int, str]) -> dict[int, ResponseSpec]:
 
 
 @post("/v1/sessions", summary="Begin a session", responses=answers(_MISSING, _STORE))
-async def begin_session(data: SessionAsked, service: NamedDependency[Service]) -> SessionMade:
+async def begin_session(data: JSONBody[SessionAsked], service: NamedDependency[Service]) -> SessionMade:
     """Begin a session, with events that were already heard, and give its id."""
     return await service.create(data.model, data.events)
 
@@ -85,7 +102,7 @@ async def forget_session(session: SessionId, service: NamedDependency[Service]) 
     status_code=200,
     responses=answers(_MISSING, _STORE, {409: "The session holds as many events as it may."}),
 )
-async def tell_events(session: SessionId, data: EventsTold, service: NamedDependency[Service]) -> EventsKept:
+async def tell_events(session: SessionId, data: JSONBody[EventsTold], service: NamedDependency[Service]) -> EventsKept:
     """Add events to a session. What is answered is on disk; an event told again with its `event_id` counts once."""
     return await service.add(session, data.events)
 
@@ -96,23 +113,25 @@ async def tell_events(session: SessionId, data: EventsTold, service: NamedDepend
     status_code=200,
     responses=answers(_MISSING, _STORE),
 )
-async def next_in_session(session: SessionId, data: NextAsked, service: NamedDependency[Service]) -> Suggestions:
+async def next_in_session(
+    session: SessionId, data: JSONBody[NextAsked], service: NamedDependency[Service]
+) -> Suggestions:
     """Rank the next tracks of a session, by its own model or another."""
     return await service.next_in(session, data)
 
 
 @post("/v1/next", summary="What next, nothing kept", status_code=200, responses=answers(_MISSING, _STORE))
-async def next_once(data: NextOnce, service: NamedDependency[Service]) -> Suggestions:
+async def next_once(data: JSONBody[NextOnce], service: NamedDependency[Service]) -> Suggestions:
     """Rank the next tracks of a session that the request tells whole."""
     return await service.next_once(data)
 
 
 @get("/v1/similar", summary="Tracks near a track", responses=answers(_MISSING))
 async def similar_tracks(
-    track: Annotated[str, Parameter(min_length=1, max_length=1024, description="A track's id.")],
+    track: Annotated[str, QueryParameter(min_length=1, max_length=1024, description="A track's id.")],
     service: NamedDependency[Service],
     k: K = 10,
-    model: str | None = None,
+    model: FromQuery[str | None] = None,
 ) -> SimilarShown:
     """Rank tracks by the cosine of their rows with that of a track."""
     return await service.similar(model, track, k)
@@ -181,6 +200,7 @@ def make_app(
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
         on_shutdown=[close],
+        request_class=StrictRequest,
         request_max_body_size=None,  # the gate counts
     )
     return Gate(app, options or GateOptions(), registry)

@@ -45,6 +45,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], 
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,
         lifespan="on",
     )
     server = _Server(config, service, told)

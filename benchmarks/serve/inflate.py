@@ -1,0 +1,78 @@
+"""An export blown up to many tracks, to time a server with: rows are trained ones with noise, ids and texts are made up.
+
+    python benchmarks/serve/inflate.py EXPORT OUT --tracks 1000000
+
+What it ranks means nothing; how long ranking takes does not hang on that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from segue.export.scanned import in_eight_bits, scan_order
+from segue.exported.folder import ENCODER, LISTEN, all_facts, open_export
+from segue.exported.manifest import MANIFEST, ExportManifest
+from segue.files import replaced_folder, write_json
+from segue.store.vocabulary import NUM_SPECIALS, TextColumn
+
+
+def inflate(source: Path, out: Path, tracks: int, seed: int = 0) -> None:
+    """Write the export `source` with `tracks` tracks to `out`."""
+    export = open_export(source)
+    generator = np.random.default_rng(seed)
+    trained = np.asarray(export.scan_order)
+    trained = trained[trained != 0]
+    drawn = np.concatenate([trained, generator.choice(trained, max(tracks - len(trained), 0))])[:tracks]
+    table = np.zeros((tracks + NUM_SPECIALS, export.manifest.facts.width), np.float32)
+    table[:NUM_SPECIALS] = export.table[:NUM_SPECIALS]
+    spread = float(np.std(export.table[trained]))
+    for begin in range(0, tracks, 1 << 16):
+        rows = drawn[begin : begin + (1 << 16)]
+        noise = generator.normal(0.0, 0.5 * spread, (len(rows), table.shape[1])).astype(np.float32)
+        table[NUM_SPECIALS + begin : NUM_SPECIALS + begin + len(rows)] = export.table[rows] + noise
+    candidates = np.arange(NUM_SPECIALS, tracks + NUM_SPECIALS, dtype=np.int32)
+    with replaced_folder(out, overwrite=True, marker=MANIFEST) as folder:
+        for name in (ENCODER, LISTEN):
+            if (source / name).is_file():
+                shutil.copy(source / name, folder / name)
+        order = scan_order(table, candidates)
+        columns, scale = in_eight_bits(table, order)
+        arrays = {"table": table, "scan_order": order, "scan_int8": columns, "scan_scale": scale}
+        arrays["plays"] = np.ones(len(table), np.int64)
+        arrays["map"] = np.zeros((tracks, 2), np.float32)
+        if export.listen_offset is not None:
+            arrays["listen_offset"] = np.concatenate(
+                [np.zeros(NUM_SPECIALS, np.float32), np.asarray(export.listen_offset)[drawn]]
+            )
+        if export.transitions is not None:
+            (folder / "transitions").mkdir()
+            each = 30  # followers of a track, as of a popular one
+            arrays["transitions/begin"] = np.arange(len(table) + 1, dtype=np.int64) * each
+            followers = generator.integers(NUM_SPECIALS, len(table), (len(table), each))
+            arrays["transitions/tracks"] = np.sort(followers, axis=1).astype(np.int32).ravel()
+            arrays["transitions/times"] = np.ones(len(table) * each, np.int32)
+            arrays["transitions/gate"] = np.asarray(export.transitions.gate)
+        arrays["artist_code"] = np.concatenate([[-1] * NUM_SPECIALS, np.arange(tracks) // 20]).astype(np.int32)
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        TextColumn.from_texts(f"t_{place:09d}" for place in range(tracks)).write(folder / "vocabulary")
+        TextColumn.from_texts(f"title {place} (made up)" for place in range(tracks)).write(folder / "title")
+        artists = (tracks + 19) // 20
+        TextColumn.from_texts(f"artist {place:09d} (made up)" for place in range(artists)).write(folder / "artist")
+        facts = replace(export.manifest.facts, num_tracks=tracks, num_candidates=tracks)
+        manifest = ExportManifest(f"inflated-{tracks}", facts, all_facts(folder), "benchmarks/serve/inflate.py")
+        write_json(folder / MANIFEST, manifest.to_json())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("export", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--tracks", type=int, default=1_000_000)
+    given = parser.parse_args()
+    inflate(given.export, given.out, given.tracks)

@@ -1,0 +1,308 @@
+"""The service over HTTP, in this process: what it answers, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from segue.exported import open_export
+from segue.serving.app import make_app
+from segue.serving.gate import GateOptions
+from segue.serving.models import Models
+from segue.serving.service import Service
+from segue.serving.sessions import SqliteSessions
+from served import small_export
+
+MARKUP = "<img src=x onerror=alert(1)>\u202e\x00'\"\\"
+Call = Callable[..., httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [
+        small_export(tmp_path_factory.mktemp("first")),
+        small_export(tmp_path_factory.mktemp("second"), "paper-causal-s-minus", name="plain"),
+    ]
+
+
+def _caller(service: Service, options: GateOptions | None = None) -> Call:
+    app = make_app(service, options)
+
+    def call(method: str, path: str, **more: Any) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(once())
+
+    return call
+
+
+@pytest.fixture
+def service(exports: list[Path], tmp_path: Path) -> Iterator[Service]:
+    made = Service(Models(exports, threads=1), SqliteSessions(tmp_path / "sessions.sqlite"))
+    yield made
+    made.sessions.close()
+    made.models.close()
+
+
+@pytest.fixture
+def call(service: Service) -> Call:
+    return _caller(service)
+
+
+@pytest.fixture(scope="module")
+def tracks(exports: list[Path]) -> list[str]:
+    vocabulary = open_export(exports[0]).vocabulary
+    return vocabulary.texts(range(len(vocabulary)))
+
+
+def _begin(call: Call, events: list[dict[str, Any]] | None = None, **more: Any) -> str:
+    answer = call("POST", "/v1/sessions", json={"events": events or [], **more})
+    assert answer.status_code == 201, answer.text
+    session: str = answer.json()["session"]
+    return session
+
+
+def _is_problem(answer: httpx.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status
+    assert set(document) == {"type", "title", "status", "detail"}
+    detail: str = document["detail"]
+    return detail
+
+
+def test_a_skip_changes_what_is_next_at_once(call: Call, tracks: list[str]) -> None:
+    session = _begin(call, [{"track": tracks[4], "heard": "listened"}])
+    before = call("POST", f"/v1/sessions/{session}/next", json={"k": 20}).json()
+    told = call("POST", f"/v1/sessions/{session}/events", json={"events": [{"track": tracks[9], "heard": "skip"}]})
+    assert told.json() == {"accepted": 1, "repeated": 0, "events": 2}
+    after = call("POST", f"/v1/sessions/{session}/next", json={"k": 20, "explain": True}).json()
+    assert [each["track"] for each in before["tracks"]] != [each["track"] for each in after["tracks"]]
+    assert {tracks[4], tracks[9]} & {each["track"] for each in after["tracks"]} == set(), "heard already"
+    assert [each["rank"] for each in after["tracks"]] == list(range(1, 21))
+    why = after["tracks"][0]["why"]
+    assert set(why) == {"log_p", "log_listen", "rank_before", "followed", "near"}
+    assert after["normalised_over"] >= 20
+    once = {"events": [{"track": tracks[4], "strength": 0}, {"track": tracks[9], "played_s": 2, "duration_s": 200}]}
+    assert call("POST", "/v1/next", json={**once, "k": 20, "explain": True}).json() == after
+    listened = call("POST", "/v1/next", json={"events": [{"track": tracks[4]}, {"track": tracks[9]}], "k": 20}).json()
+    assert [each["score"] for each in listened["tracks"]] != [each["score"] for each in after["tracks"]]
+
+
+def test_each_request_may_name_another_model(call: Call, tracks: list[str]) -> None:
+    names = [model["name"] for model in call("GET", "/v1/models").json()["models"]]
+    assert names == ["segue", "plain"]
+    session = _begin(call, [{"track": tracks[4]}], model="plain")
+    path = f"/v1/sessions/{session}/next"
+    assert call("POST", path, json={}).json()["model"] == "plain"
+    assert call("POST", path, json={"model": "segue"}).json()["model"] == "segue"
+    assert "there are segue, plain" in _is_problem(call("POST", path, json={"model": "seque"}), 404)
+    assert "there are" in _is_problem(call("POST", "/v1/sessions", json={"model": MARKUP}), 404)
+
+
+def test_filters_leave_out_what_they_name(call: Call, tracks: list[str]) -> None:
+    def ids(**filters: Any) -> list[str]:
+        body = {"events": [{"track": tracks[4]}], "k": 1000, "filters": filters}
+        return [each["track"] for each in call("POST", "/v1/next", json=body).json()["tracks"]]
+
+    every = ids(heard=True)
+    assert ids() == [track for track in every if track != tracks[4]]
+    assert ids(heard=True, blocked_tracks=[*every[:3], "nobody"]) == every[3:]
+    assert ids(heard=True, allowed_tracks=[every[7], every[2], "nobody"]) == [every[2], every[7]]
+    assert ids(heard=True, allowed_tracks=[]) == []
+    shown = call("POST", "/v1/next", json={"events": [], "k": 5}).json()["tracks"]
+    artist = shown[0]["artist"]
+    left = call("POST", "/v1/next", json={"k": 1000, "filters": {"blocked_artists": [artist, "nobody"]}}).json()
+    assert artist not in {each.get("artist") for each in left["tracks"]}
+    capped = call("POST", "/v1/next", json={"k": 1000, "filters": {"per_artist": 1}}).json()["tracks"]
+    artists = [each["artist"] for each in capped if "artist" in each]
+    assert len(artists) == len(set(artists))
+
+
+def test_nobody_reads_the_session_of_another(call: Call, tracks: list[str]) -> None:
+    mine, other = _begin(call, [{"track": tracks[1], "heard": "skip"}]), _begin(call, [{"track": tracks[2]}])
+    assert len(mine) == 32
+    assert mine != other
+    assert [each["track"] for each in call("GET", f"/v1/sessions/{mine}").json()["events"]] == [tracks[1]]
+    assert [each["track"] for each in call("GET", f"/v1/sessions/{other}").json()["events"]] == [tracks[2]]
+    guessed = mine[:-1] + ("0" if mine[-1] != "0" else "1")
+    _is_problem(call("GET", f"/v1/sessions/{guessed}"), 404)
+    _is_problem(call("POST", f"/v1/sessions/{guessed}/next", json={}), 404)
+    assert call("DELETE", f"/v1/sessions/{mine}").status_code == 204
+    _is_problem(call("GET", f"/v1/sessions/{mine}"), 404)
+    _is_problem(call("GET", "/v1/sessions"), 405)
+
+
+def test_an_event_told_twice_counts_once(call: Call, tracks: list[str]) -> None:
+    session = _begin(call)
+    events = {"events": [{"track": tracks[1], "event_id": "e1"}, {"track": tracks[1], "event_id": "e2"}]}
+    path = f"/v1/sessions/{session}/events"
+    assert call("POST", path, json=events).json() == {"accepted": 2, "repeated": 0, "events": 2}
+    assert call("POST", path, json=events).json() == {"accepted": 0, "repeated": 2, "events": 2}
+
+
+def test_hostile_text_comes_back_as_text(call: Call) -> None:
+    session = _begin(call, [{"track": MARKUP}])
+    shown = call("GET", f"/v1/sessions/{session}")
+    assert shown.headers["content-type"] == "application/json"
+    assert shown.json()["events"] == [{"track": MARKUP, "heard": "unknown"}]
+    asked = call("POST", f"/v1/sessions/{session}/next", json={"k": 2}).json()
+    assert asked["unknown"] == [MARKUP]
+    assert len(asked["tracks"]) == 2
+    detail = _is_problem(call("GET", "/v1/similar", params={"track": MARKUP}), 404)
+    assert "\x00" not in detail
+    assert "\u202e" not in detail
+
+
+BAD = [
+    b"",
+    b"{",
+    b"nonsense",
+    b"\xff\xfe",
+    b"[]",
+    b"null",
+    b"NaN",
+    b'{"k": NaN}',
+    b'{"k": -1}',
+    b'{"k": 0}',
+    b'{"k": 1001}',
+    b'{"k": 1e400}',
+    b'{"k": 99999999999999999999999999}',
+    b'{"k": 1.5}',
+    b'{"k": "1"}',
+    b'{"events": {}}',
+    b'{"events": [{}]}',
+    b'{"events": [{"track": 7}]}',
+    b'{"events": [{"track": ""}]}',
+    b'{"events": [{"track": "a", "strength": 4}]}',
+    b'{"events": [{"track": "a", "strength": -1}]}',
+    b'{"events": [{"track": "a", "heard": "loved"}]}',
+    b'{"events": [{"track": "a", "heard": "skip", "strength": 3}]}',
+    b'{"events": [{"track": "a", "played_s": 3}]}',
+    b'{"events": [{"track": "a", "played_s": -3, "duration_s": 10}]}',
+    b'{"events": [{"track": "a", "played_s": NaN, "duration_s": 10}]}',
+    b'{"events": [{"track": "a", "bogus": 1}]}',
+    b'{"model": 7}',
+    b'{"filters": {"per_artist": 0}}',
+    b'{"filters": []}',
+    b'{"k": 1} {"k": 2}',
+    b"[" * 200_000,
+    b'{"events": ' + b"[" * 200_000,
+    b'{"a":' * 100_000,
+    b'{"events": [{"track": "\\ud800"}]}',
+]
+
+
+@pytest.mark.parametrize("body", BAD, ids=lambda body: repr(body[:40]))
+def test_a_bad_body_is_a_problem_that_says_what_is_wrong(call: Call, body: bytes) -> None:
+    answer = call("POST", "/v1/next", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in ((400,) if body else (400, 415))
+    _is_problem(answer, answer.status_code)
+
+
+def test_thousands_of_random_bodies_are_answered(call: Call, tracks: list[str]) -> None:
+    draw = random.Random(3)
+    values: list[Any] = [None, -1, 0, 3, 1e300, "", "skip", MARKUP, tracks[3], [], {}, True, [[[]]], "x" * 3000]
+    keys = ["events", "k", "model", "explain", "filters", "track", "heard", "strength", "played_s", "duration_s", "x"]
+
+    def anything(depth: int) -> Any:
+        if depth == 0 or draw.random() < 0.3:
+            return draw.choice(values)
+        if draw.random() < 0.4:
+            return [anything(depth - 1) for _ in range(draw.randint(0, 3))]
+        return {draw.choice(keys): anything(depth - 1) for _ in range(draw.randint(0, 4))}
+
+    seen = set()
+    for _ in range(300):
+        answer = call("POST", "/v1/next", json=anything(3))
+        seen.add(answer.status_code)
+        if answer.status_code != 200:
+            _is_problem(answer, answer.status_code)
+    assert seen <= {200, 400, 404}
+
+
+def test_what_the_gate_refuses(service: Service, tracks: list[str]) -> None:
+    call = _caller(
+        service, GateOptions(hosts=("localhost", "radio.example"), token="s" * 20, most_bytes=500, rate=50.0)
+    )
+    told = {"authorization": "Bearer " + "s" * 20}
+    assert call("GET", "/health").status_code == 200
+    assert call("GET", "/v1/models", headers=told).status_code == 200
+    for wrong in (
+        {},
+        {"authorization": "s" * 20},
+        {"authorization": "Bearer " + "s" * 19},
+        {"authorization": "Bearer é".encode()},
+    ):
+        answer = call("GET", "/v1/models", headers=wrong)
+        assert "Authorization" in _is_problem(answer, 401)
+        assert "sss" not in answer.text
+    for host, status in (("radio.example:99", 200), ("evil.example", 421), ("localhost.evil.example", 421), ("", 421)):
+        assert call("GET", "/v1/models", headers={**told, "host": host}).status_code == status
+    for origin, status in (
+        ("http://localhost", 200),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://localhost:1", 403),
+    ):
+        assert call("GET", "/v1/models", headers={**told, "origin": origin}).status_code == status
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""):
+        answer = call("POST", "/v1/next", content=b"{}", headers={**told, "content-type": kind})
+        assert "application/json" in _is_problem(answer, 415)
+    long = json.dumps({"model": "x" * 600}).encode()
+    for content in (long, _pieces(long)):
+        answer = call("POST", "/v1/next", content=content, headers={**told, "content-type": "application/json"})
+        assert "500 bytes" in _is_problem(answer, 413)
+    statuses = [call("GET", "/v1/models", headers=told).status_code for _ in range(150)]
+    assert 429 in statuses
+    late = call("GET", "/v1/models", headers=told)
+    assert late.status_code == 200 or int(late.headers["retry-after"]) >= 1
+
+
+async def _pieces(body: bytes) -> Any:
+    for begin in range(0, len(body), 100):
+        yield body[begin : begin + 100]
+
+
+def test_every_answer_keeps_a_browser_from_reading_more(call: Call) -> None:
+    for path in ("/health", "/v1/models", "/schema/openapi.json", "/nothing", "/metrics"):
+        headers = call("GET", path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self'")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:
+    document = call("GET", "/schema/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert "http" not in json.dumps([part.get("servers") for part in document["paths"].values()])
+    assert set(document["paths"]) >= {
+        "/v1/next",
+        "/v1/sessions/{session}/next",
+        "/v1/similar",
+        "/v1/models",
+        "/metrics",
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert {"400", "401", "413", "415", "421", "429"} <= set(operation["responses"])
+
+
+def test_counts_stand_in_the_metrics(call: Call) -> None:
+    call("GET", "/health")
+    call("GET", "/nothing")
+    told = call("GET", "/metrics")
+    assert told.headers["content-type"].startswith("text/plain")
+    assert 'segue_http_answers_total{status="200"} 1.0' in told.text
+    assert 'segue_http_answers_total{status="404"} 1.0' in told.text

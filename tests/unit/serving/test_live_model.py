@@ -1,0 +1,126 @@
+"""Filters, explanations and similar tracks against loops over the whole catalogue."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segue.exported import open_export
+from segue.serving import live_model, scan
+from segue.serving.encoding import Session
+from segue.serving.live_model import Asked, Filters, LiveModel
+from served import small_export
+
+SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LiveModel:
+    return LiveModel(open_export(small_export(tmp_path_factory.mktemp("served"), tracks=300)), threads=1)
+
+
+def _everything(model: LiveModel, session: Session) -> list[tuple[int, float]]:
+    """Return all candidates with their scores, best first, one by one."""
+    (after,) = model._encoding.after([session])
+    followers = model._scoring.followers(after)
+    rows = [int(row) for row in np.flatnonzero(model.is_candidate)]
+    scores = [float(model._scoring.of(after, np.array([row], np.int32), followers).score[0]) for row in rows]
+    return sorted(zip(rows, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _rows(model: LiveModel, session: Session, k: int, filters: Filters) -> list[int]:
+    (answer,) = model.next_tracks([Asked(session, k, filters)])
+    return [each.row for each in answer.suggestions]
+
+
+@pytest.fixture(params=["shallow", "deep"])
+def depth(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at less than everything first, so that filters leave too few and the whole is looked at."""
+    if request.param == "shallow":
+        monkeypatch.setattr(live_model, "DEPTH", 3)
+
+
+@pytest.mark.usefixtures("depth")
+@pytest.mark.parametrize("session", SESSIONS)
+def test_what_is_blocked_or_not_allowed_is_never_suggested(model: LiveModel, session: Session) -> None:
+    every = [row for row, _ in _everything(model, session)]
+    assert _rows(model, session, len(every), Filters()) == every
+    blocked = np.zeros(len(model.export.table), np.bool_)
+    blocked[every[:7]] = True
+    assert _rows(model, session, 4, Filters(blocked=blocked)) == every[7:11]
+    allowed = np.array([*every[3:20:4], *every[3:5], 1, 0], np.int32)  # twice one, and no track
+    wanted = [row for row in every if row in {*every[3:20:4], *every[3:5]}]
+    assert _rows(model, session, 50, Filters(allowed=allowed)) == wanted
+    assert _rows(model, session, 50, Filters(blocked, np.array(every[5:9], np.int32))) == every[7:9]
+    assert _rows(model, session, 5, Filters(allowed=np.zeros(0, np.int32))) == []
+
+
+@pytest.mark.usefixtures("depth")
+@pytest.mark.parametrize("session", SESSIONS)
+def test_artists_are_blocked_and_capped(model: LiveModel, session: Session) -> None:
+    codes = model.export.artist_code
+    assert codes is not None
+    every = [row for row, _ in _everything(model, session)]
+    first = int(codes[every[0]])
+    blocked = _rows(model, session, 12, Filters(artists=np.array([first], np.int32)))
+    assert blocked == [row for row in every if codes[row] != first][:12]
+    for cap in (1, 2):
+        wanted, heard = [], dict[int, int]()
+        for row in every:
+            code = int(codes[row])
+            heard[code] = heard.get(code, 0) + 1
+            if code < 0 or heard[code] <= cap:
+                wanted.append(row)
+        assert _rows(model, session, 9, Filters(per_artist=cap)) == wanted[:9]
+        assert _rows(model, session, len(every), Filters(per_artist=cap)) == wanted
+
+
+def test_a_scan_that_sees_few_blocks_still_finds_the_best(model: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "BLOCKS", 1)
+    few = LiveModel(model.export, threads=1)
+    for session in SESSIONS:
+        every = [row for row, _ in _everything(model, session)]
+        assert _rows(few, session, len(every), Filters()) == every  # more are asked for than a block holds
+
+
+def test_what_moved_is_what_it_says(model: LiveModel) -> None:
+    session = SESSIONS[2]
+    (answer,) = model.next_tracks([Asked(session, 10, explain=True)])
+    before = [row for row, _ in _everything(model, session.without_last())]
+    (after,) = model._encoding.after([session])
+    table = model.export.table.astype(np.float64)
+    transitions = model.export.transitions
+    assert transitions is not None
+    mass = 0.0
+    for each in answer.suggestions:
+        assert each.rank_before == before.index(each.row) + 1
+        cosines = {
+            place: table[row] @ table[each.row] / np.linalg.norm(table[row]) / np.linalg.norm(table[each.row])
+            for place, row in enumerate(session.rows)
+            if row not in (1, each.row)
+        }
+        best = sorted(cosines, key=lambda place: -cosines[place])[:2]
+        assert [near.cosine for near in each.near] == pytest.approx([cosines[place] for place in best])
+        part = slice(transitions.begin[after.last], transitions.begin[after.last + 1])
+        times = dict(zip(transitions.tracks[part].tolist(), transitions.times[part].tolist(), strict=True))
+        assert each.followed == times.get(each.row, 0)
+        assert each.log_next is not None
+        assert each.log_listen is not None
+        assert each.log_next < 0 > each.log_listen
+        mass += np.exp(each.log_next)
+    assert mass <= 1.0
+    (first,) = model.next_tracks([Asked(SESSIONS[0], 3, explain=True)])
+    assert {each.rank_before for each in first.suggestions} == {None}, "before an empty session there is none"
+    assert {each.near for each in first.suggestions} == {()}
+
+
+def test_similar_tracks_are_those_of_the_largest_cosine(model: LiveModel) -> None:
+    table = model.export.table.astype(np.float64)
+    unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-20)
+    for row in (3, 20):
+        cosine = np.where(model.is_candidate, unit @ unit[row], -np.inf)
+        cosine[row] = -np.inf
+        found = model.similar(row, 6)
+        assert [each.row for each in found] == np.argsort(-cosine, kind="stable")[:6].tolist()
+        assert [each.score for each in found] == pytest.approx(np.sort(cosine)[::-1][:6].tolist(), abs=1e-5)
+    assert len(model.similar(3, 10_000)) == int(model.is_candidate.sum()) - int(model.is_candidate[3])
