@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +39,53 @@ def small_export(folder: Path, recipe: str = "segue", name: str = "", tracks: in
     run = load_run(small_run(folder, recipe, tracks, **changes))
     write_export(run, folder / "export", ExportOptions(name=name))
     return folder / "export"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(
+    *arguments: str | Path, port: int, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Yield the process of `segue serve ARGUMENTS` once it is ready; at the end it is told to end, if it still runs."""
+    command = [sys.executable, "-m", "segue", "serve", *map(str, arguments), "--port", str(port), "--threads", "1"]
+    more = {**os.environ, **(environment or {})}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=more)
+    try:
+        end = time.monotonic() + 60.0
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+                    assert answer.status == 200
+                break
+            except (urllib.error.URLError, ConnectionError):
+                assert process.poll() is None, process.stdout.read() if process.stdout else ""
+                assert time.monotonic() < end, "not ready after a minute"
+                time.sleep(0.05)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
+        if process.stdout:
+            process.stdout.close()
+
+
+def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """Return status and document of one request."""
+    sent = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", sent, {"content-type": "application/json"}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())

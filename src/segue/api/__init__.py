@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from segue.api.inspect import inspect
     from segue.api.load import Recommender, load
     from segue.api.prepare import prepare_mssd, prepare_ratings, prepare_table
+    from segue.api.replay import replay
+    from segue.api.serve import serve
+    from segue.api.served_log import export_log
     from segue.api.simulate import simulate
     from segue.api.study import report, study
     from segue.api.train import train
@@ -32,6 +35,9 @@ _HOMES: Final = {
     "prepare_ratings": "segue.api.prepare",
     "prepare_table": "segue.api.prepare",
     "report": "segue.api.study",
+    "replay": "segue.api.replay",
+    "serve": "segue.api.serve",
+    "export_log": "segue.api.served_log",
     "simulate": "segue.api.simulate",
     "study": "segue.api.study",
     "train": "segue.api.train",
@@ -43,13 +49,16 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "export_log",
     "extend",
     "inspect",
     "load",
     "prepare_mssd",
     "prepare_ratings",
     "prepare_table",
+    "replay",
     "report",
+    "serve",
     "simulate",
     "study",
     "train",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App
 
@@ -47,6 +47,10 @@ def add_to(app: App) -> None:
     """Add the verbs of this module to the command."""
     app.command(export)
     app.command(serve)
+    app.command(replay)
+    log = App(name="log", help="What was heard through the service.")
+    log.command(export_log, name="export")
+    app.command(log)
 
 
 def export(
@@ -106,3 +110,63 @@ def serve(
         durable=kept.durable,
     )
     run(paths, options, terminal.say)
+
+
+def export_log(sessions: Path, out: Path, /, *, overwrite: bool = False, json: bool = False, terminal: Shown) -> None:
+    """Write served sessions to a CSV or Parquet file that segue prepare table reads: tonight's skips train tomorrow.
+
+    Args:
+        sessions: the file that segue serve keeps its sessions in.
+        out: file to write, .csv or .parquet.
+        overwrite: replace an existing file.
+        json: print one JSON document.
+    """
+    from segue import api
+
+    facts = api.export_log(sessions, out, overwrite=overwrite).to_json()
+    terminal.close()
+    print(json_text(facts) if json else facts_text(facts))
+
+
+@dataclass(frozen=True)
+class Replaying:
+    """What is sent, and where."""
+
+    url: str = "http://127.0.0.1:8765"
+    """Address of the service."""
+    split: Literal["test", "validation"] = "test"
+    """Which held-out tracks."""
+    sample: int = 0
+    """So many targets, evenly spread; 0 = all."""
+    k: int = 20
+    """Length of the lists that are asked for."""
+    token_file: Path | None = None
+    """File with the service's token; else SEGUE_TOKEN of the environment."""
+
+
+def replay(
+    export: Path, store: Path, /, *, how: Annotated[Replaying | None, Flat] = None, json: bool = False, terminal: Shown
+) -> None:
+    """Send held-out sessions through a running service and tell its HR, which is that of the offline evaluation.
+
+    Args:
+        export: the export that is served.
+        store: the store that its run was trained on.
+        json: print one JSON document.
+    """
+    from segue import api
+    from segue.serving.options import given_token
+
+    how = how or Replaying()
+    found = api.replay(
+        export,
+        store,
+        how.url,
+        split=how.split,
+        sample=how.sample,
+        k=how.k,
+        token=given_token(how.token_file),
+        progress=terminal,
+    ).to_json()
+    terminal.close()
+    print(json_text(found) if json else facts_text(found))

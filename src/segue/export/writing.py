@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,8 +97,14 @@ def _facts(run: LoadedRun, temperature: float) -> Facts:
         temperature=temperature,
         listen_weight=run.listen_weight,
         best=dict(run.best),
+        data={name: _listed(value) for name, value in asdict(run.recipe.data).items()},
         simulated=dict(run.environment.get("simulated") or {}),
     )
+
+
+def _listed(value: Any) -> Any:
+    """Return a value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _write_heads(run: LoadedRun, folder: Path) -> float:

@@ -40,6 +40,8 @@ class Facts:
     """lambda, the weight of log P(listen) in the ranking."""
     best: dict[str, Any] = field(default_factory=dict)
     """Epoch and validation metrics of the weights."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """The recipe's `[data]`: which sessions of its store were held out."""
     simulated: dict[str, Any] = field(default_factory=dict)
     """Empty for a model of real data; else what the log's simulator says of itself."""
 

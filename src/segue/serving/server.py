@@ -49,6 +49,8 @@ def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], 
         lifespan="on",
     )
     server = _Server(config, service, told)
+    with contextlib.suppress(ValueError):  # only the main thread hears signals
+        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once all is answered: done, not failed
     try:
         server.run()
     except SystemExit as error:  # uvicorn's way to say that the address is taken

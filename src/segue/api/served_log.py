@@ -1,0 +1,69 @@
+"""The verb `export_log`: what was heard through the service, as a log that `prepare_table` reads."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from segue.errors import InputError
+from segue.events.skips import UNKNOWN_STRENGTH
+from segue.files import check_parent, replaced_file
+from segue.serving.sessions.sqlite import stored_sessions
+
+COLUMNS: Final = ("session", "position", "track", "strength", "time")
+
+
+@dataclass(frozen=True)
+class ServedLog:
+    """What was written."""
+
+    out: Path
+    sessions: int
+    events: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts for `--json`."""
+        return {**vars(self), "out": str(self.out)}
+
+
+def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False) -> ServedLog:
+    """Write the sessions that a service keeps in the file `sessions` to a CSV or Parquet file, oldest first.
+
+    Columns: session, position (from 0), track, strength (empty = unknown), time (UTC). Ids stand in it as they were
+    told, for `prepare_table` to read them again: open the CSV in no spreadsheet, which may run a cell that begins
+    with = as a formula. The service may go on meanwhile.
+
+    Raises:
+        FormatError: no such file, or no store of sessions. InputError: `out` exists, or is neither CSV nor Parquet.
+    """
+    path = Path(out)
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{out} names neither CSV nor Parquet; end it in .csv or .parquet")
+    if path.exists() and not overwrite:
+        raise InputError(f"{out} exists already; name another file or add --overwrite")
+    check_parent(path)
+    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    count = 0
+    for session in stored_sessions(Path(sessions)):
+        count += 1
+        for place, event in enumerate(session.events):
+            strength = None if event.strength == UNKNOWN_STRENGTH else event.strength
+            at = datetime.datetime.fromtimestamp(event.at, datetime.UTC)
+            row = (session.session_id, place, event.track, strength, at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            for name, value in zip(COLUMNS, row, strict=True):
+                found[name].append(value)
+    with replaced_file(path) as temporary:
+        if path.suffix == ".csv":
+            with temporary.open("w", newline="", encoding="utf-8") as handle:
+                writer = csv.writer(handle)
+                writer.writerow(COLUMNS)
+                writer.writerows(zip(*found.values(), strict=True))
+        else:
+            import polars as pl
+
+            kinds = {"position": pl.Int64, "strength": pl.UInt8}
+            pl.DataFrame(found, schema={name: kinds.get(name, pl.String) for name in COLUMNS}).write_parquet(temporary)
+    return ServedLog(path, count, len(found["track"]))

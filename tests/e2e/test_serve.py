@@ -1,0 +1,185 @@
+"""The service as a process: ready, exchanged, killed, ended; what it ranks, and what it remembers."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue import api
+from segue.cli.main import main
+from segue.store import Store
+from served import ask, free_port, running, small_export
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_export(tmp_path_factory.mktemp("served"), tracks=120).parent
+
+
+def test_it_serves_without_torch_and_ranks_as_the_evaluation_does(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    offline = api.evaluate(folder / "run", folder / "store", protocol="full", baselines=False, device="cpu")
+    wanted = offline.row("model", "full").ranks
+    with running(folder / "export", "--sessions", tmp_path / "s.sqlite", port=port) as process:
+        assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()
+        found = api.replay(folder / "export", folder / "store", f"http://127.0.0.1:{port}", k=50)
+        url = ["--url", f"http://127.0.0.1:{port}"]
+        assert main(["replay", str(folder / "export"), str(folder / "store"), *url, "--sample", "9", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert main(["replay", str(folder / "export"), str(folder / "store"), "--url", "http://127.0.0.1:1"]) == 1
+        assert "is segue serve running there?" in capsys.readouterr().err
+    assert told["targets"] == 9
+    assert len(found.ranks) == len(wanted)
+    assert np.array_equal(np.where(wanted <= 50, wanted, 51), found.ranks)
+    for cutoff in (1, 5, 10, 20):
+        assert found.to_json()[f"hr@{cutoff}"] == pytest.approx((wanted <= cutoff).mean())
+
+
+def test_what_was_served_is_a_log_that_can_be_prepared(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port, kept = free_port(), tmp_path / "s.sqlite"
+    draw, names = random.Random(0), Store(folder / "store").vocabulary.texts(range(60))
+    names += ["=1+1", "<b>ü</b>", 'a,"b"']
+    sessions = [[(draw.choice(names), draw.randint(0, 3)) for _ in range(draw.randint(3, 9))] for _ in range(30)]
+    with running(folder / "export", "--sessions", kept, port=port) as process:
+        for session in sessions:
+            status, made = ask(port, "POST", "/v1/sessions", {"events": []})
+            assert status == 201
+            events = [{"track": track, "strength": strength} for track, strength in session]
+            assert ask(port, "POST", f"/v1/sessions/{made['session']}/events", {"events": events})[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, "a service that is told to end has done nothing wrong"
+    for name in ("log.csv", "log.parquet"):
+        out = tmp_path / name
+        assert main(["log", "export", str(kept), str(out), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["sessions"], told["events"]) == (30, sum(map(len, sessions)))
+        assert main(["log", "export", str(kept), str(out)]) == 2
+        assert "exists already" in capsys.readouterr().err
+        api.prepare_table(out, tmp_path / f"store-{name}")
+        store = Store(tmp_path / f"store-{name}")
+        offsets = np.asarray(store.offsets)
+        read = sorted(
+            [
+                (store.vocabulary.track_id(int(store.tracks[row])), int(store.strength[row]))
+                for row in range(offsets[place], offsets[place + 1])
+            ]
+            for place in range(store.num_sessions)
+        )
+        assert read == sorted(sessions)
+
+
+def test_an_export_is_exchanged_without_a_failed_request(folder: Path, tmp_path: Path) -> None:
+    port, served = free_port(), tmp_path / "export"
+    api.export(folder / "run", served)
+    statuses: list[int] = []
+    ending = threading.Event()
+
+    def asking() -> None:
+        while not ending.is_set():
+            statuses.append(ask(port, "POST", "/v1/next", {"events": [], "k": 3})[0])
+
+    with running(served, "--sessions", tmp_path / "s.sqlite", port=port):
+        threads = [threading.Thread(target=asking) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        before = ask(port, "GET", "/v1/models")[1]["models"][0]
+        api.export(folder / "run", served, name="newer", overwrite=True)
+        for _ in range(200):
+            after = ask(port, "GET", "/v1/models")[1]["models"][0]
+            if after != before:
+                break
+            ending.wait(0.1)
+        ending.set()
+        for thread in threads:
+            thread.join()
+    assert (before["name"], after["name"]) == ("segue", "newer")
+    assert set(statuses) == {200}
+
+
+def test_a_kill_under_load_loses_nothing_that_was_acknowledged(folder: Path, tmp_path: Path) -> None:
+    kept, draw = tmp_path / "s.sqlite", random.Random(0)
+    acknowledged: dict[str, list[str]] = {}
+    for _ in range(2):
+        port = free_port()
+
+        def telling(port: int = port) -> None:
+            try:
+                session = ask(port, "POST", "/v1/sessions", {"events": []})[1]["session"]
+                acknowledged[session] = []
+                for place in range(10_000):
+                    events = [{"track": f"t{place}", "event_id": str(place)}]
+                    if ask(port, "POST", f"/v1/sessions/{session}/events", {"events": events})[0] == 200:
+                        acknowledged[session].append(f"t{place}")
+            except (OSError, ValueError):
+                return  # it was killed
+
+        with running(folder / "export", "--sessions", kept, port=port) as process:
+            threads = [threading.Thread(target=telling) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            threading.Event().wait(0.3 + draw.random())
+            process.kill()
+            for thread in threads:
+                thread.join()
+    assert sum(map(len, acknowledged.values())) > 20
+    port = free_port()
+    with running(folder / "export", "--sessions", kept, port=port):
+        for session, tracks in acknowledged.items():
+            status, found = ask(port, "GET", f"/v1/sessions/{session}")
+            assert status == 200
+            assert [event["track"] for event in found["events"]][: len(tracks)] == tracks
+
+
+def test_what_cannot_be_served_is_told_in_a_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEGUE_TOKEN", raising=False)
+    export = str(folder / "export")
+    kept = ["--sessions", str(tmp_path / "s.sqlite")]
+    (tmp_path / "token").write_text("short")
+    for arguments, told in (
+        ([], "nothing to serve"),
+        ([str(tmp_path)], "manifest.json is missing"),
+        ([export, export], "as another model is"),
+        ([export, "--host", "0.0.0.0"], "give a token"),
+        ([export, "--host", "radio.example"], "give a token"),
+        ([export, "--token-file", str(tmp_path / "token")], "16 or more characters"),
+        ([export, "--token-file", str(tmp_path / "nothing")], "cannot be read"),
+    ):
+        assert main(["serve", *arguments, *kept]) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert "Traceback" not in error
+
+
+def test_the_token_is_asked_for_and_stands_in_no_message(folder: Path, tmp_path: Path) -> None:
+    port, token = free_port(), "correct-horse-battery"
+    environment = {"SEGUE_TOKEN": token}
+    with running(folder / "export", "--sessions", tmp_path / "s.sqlite", port=port, environment=environment) as process:
+        assert ask(port, "GET", "/v1/models")[0] == 401
+        assert token not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        found = api.replay(folder / "export", folder / "store", f"http://127.0.0.1:{port}", sample=3, token=token)
+        assert len(found.ranks) == 3
+        process.terminate()
+        process.wait(30)
+        assert process.stdout is not None
+        assert token not in process.stdout.read()
+
+
+def test_a_run_is_exported_once_and_served(folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    for _ in range(2):
+        with running(folder / "run", "--sessions", tmp_path / "s.sqlite", port=port):
+            written = (folder / "run" / "served" / "manifest.json").stat().st_mtime_ns
+            assert ask(port, "GET", "/v1/models")[1]["models"][0]["name"] == "run"
+    assert (folder / "run" / "served" / "manifest.json").stat().st_mtime_ns == written
