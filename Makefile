@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test bench clean
+.PHONY: demo test test-browser bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -16,6 +16,9 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q tests
+
+test-browser: $(VENV)/.test  # needs chromium: apt-get install chromium
+	OMP_NUM_THREADS=1 CI=true $(BIN)/python -m pytest -q tests/e2e/test_page.py
 
 bench: $(VENV)/.test
 	mkdir -p scratch/bench
@@ -40,7 +43,7 @@ $(VENV)/.torch: $(VENV)/.python tools/install_torch.sh
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml constraints.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[tensorboard]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[tensorboard,export,serve]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml constraints.txt

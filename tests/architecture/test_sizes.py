@@ -26,6 +26,7 @@ VERBS = {
     "tune",
     "evaluate",
     "study",
+    "replay",
 } | {"demo"}
 """Public verbs: keyword options with defaults may outnumber the limit, as in any command."""
 KERNELS = ("triton.jit", "custom_op", "register_fake")

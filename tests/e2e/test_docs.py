@@ -59,5 +59,8 @@ def test_the_shell_lines_of_the_command_lines_page_run(
         small = SETS if verb in ("train", "study", "tune") and "--resume" not in rest else []
         code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
         assert code == 0, (words, capsys.readouterr().err)
-    data, models = {"simulate", "prepare", "inspect"}, {"train", "tune", "evaluate", "recommend", "extend", "recipes"}
+    data, models = (
+        {"simulate", "prepare", "inspect"},
+        {"train", "tune", "evaluate", "recommend", "extend", "recipes", "export"},
+    )
     assert verbs == data | models | {"study", "studies", "report", "demo"}

@@ -91,7 +91,7 @@ def test_the_shell_lines_on_ones_own_log_run(
     write_plays(tmp_path / "plays.csv", NAMED)
     sets = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
     for words in segue_lines():
-        if words[0] != "demo":
+        if words[0] not in ("demo", "serve"):  # test_demo.py and test_serve.py run them
             assert main([*words, *(sets if words[0] == "train" else [])]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert "HR@10" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from litestar.exceptions import ClientException, HTTPException, ValidationExcept
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
+from litestar.static_files import create_static_files_router
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -20,6 +22,7 @@ from segue.serving.messages import (
     EventsKept,
     EventsTold,
     Health,
+    MapShown,
     Models,
     NextAsked,
     NextOnce,
@@ -33,6 +36,8 @@ from segue.serving.messages import (
 from segue.serving.problems import MEDIA_TYPE, ProblemError, problem
 from segue.serving.service import Service
 
+PAGE: Final = Path(__file__).parent / "page"
+"""The listening room: files that are served as they are."""
 _REFUSED: Final = {
     400: "The body or a parameter is not what it should be.",
     401: "A token is needed.",
@@ -137,6 +142,12 @@ async def similar_tracks(
     return await service.similar(model, track, k)
 
 
+@get("/v1/map", summary="The track space in two dimensions", responses=answers(_MISSING))
+async def show_map(service: NamedDependency[Service], model: FromQuery[str | None] = None) -> MapShown:
+    """Give the places of at most 5,000 tracks, drawn once and for all."""
+    return service.map(model)
+
+
 @get("/v1/models", summary="The models", responses=answers())
 async def list_models(service: NamedDependency[Service]) -> Models:
     """List the models that are served, the default first."""
@@ -167,6 +178,10 @@ def make_app(
         """Give counts in the text format of Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    @get("/", include_in_schema=False, media_type="text/html")
+    async def page() -> bytes:
+        return (PAGE / "index.html").read_bytes()
+
     async def close() -> None:
         service.sessions.close()
         service.models.close()
@@ -180,10 +195,13 @@ def make_app(
             next_in_session,
             next_once,
             similar_tracks,
+            show_map,
             list_models,
             health,
             ready,
             metrics,
+            page,
+            create_static_files_router("/page", [PAGE], include_in_schema=False),
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={

@@ -76,6 +76,8 @@ class NextAsked(Struct, forbid_unknown_fields=True, frozen=True):
     model: str | None = None
     """Another model than the session's."""
     explain: bool = False
+    looks: bool = False
+    """Whether each track comes with its place on the map and what its sleeve is drawn from."""
     filters: FilterAsked = field(default_factory=FilterAsked)
 
 
@@ -86,6 +88,7 @@ class NextOnce(Struct, forbid_unknown_fields=True, frozen=True):
     k: Count = 10
     model: str | None = None
     explain: bool = False
+    looks: bool = False
     filters: FilterAsked = field(default_factory=FilterAsked)
 
 
@@ -148,6 +151,16 @@ class Why(Struct):
     near: list[NearShown]
 
 
+class Look(Struct):
+    """How a track is drawn."""
+
+    x: float
+    """Place on the map, -1..1 for most tracks."""
+    y: float
+    sleeve: list[float]
+    """Twelve numbers of its row's direction: similar tracks have similar ones."""
+
+
 class Suggested(Struct, omit_defaults=True):
     """One suggested track."""
 
@@ -157,6 +170,7 @@ class Suggested(Struct, omit_defaults=True):
     title: str | None = None
     artist: str | None = None
     why: Why | None = None
+    look: Look | None = None
 
 
 class Suggestions(Struct):
@@ -178,6 +192,16 @@ class SimilarShown(Struct):
     model: str
     track: str
     tracks: list[Suggested]
+
+
+class MapShown(Struct):
+    """The track space in two dimensions: a sample of the candidates, and where the asked tracks are."""
+
+    model: str
+    x: list[float]
+    y: list[float]
+    plays: list[int]
+    """Plays of each point's track in training."""
 
 
 class ModelShown(Struct):

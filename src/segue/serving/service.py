@@ -17,10 +17,12 @@ from segue.errors import SegueError
 from segue.exported.folder import ExportFolder
 from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, Filters, Suggestion
+from segue.serving.looks import look_of, sampled_map
 from segue.serving.messages import (
     Event,
     EventsKept,
     FilterAsked,
+    MapShown,
     ModelShown,
     NearShown,
     NextAsked,
@@ -112,7 +114,15 @@ class Service:
         if row == UNKNOWN:
             raise ProblemError(404, f"the model {model.live.name} does not know the track {track!r}")
         found = await model.similar(row, k)
-        return SimilarShown(model.live.name, track, _suggested(model.live.export, found, None))
+        shown = _suggested(model.live.export, found, None)
+        for each, one in zip(shown, found, strict=True):
+            each.look = look_of(model.live.export, one.row)
+        return SimilarShown(model.live.name, track, shown)
+
+    def map(self, name: str | None) -> MapShown:
+        """Return a sample of the track space."""
+        model = self._model(name)
+        return sampled_map(model.live.export, model.live.name)
 
     def shown_models(self) -> ModelsShown:
         """Return all models."""
@@ -144,6 +154,9 @@ class Service:
         except BusyError as error:
             raise ProblemError(503, "too many requests wait; ask again in a moment", retry_after_s=1) from error
         shown = _suggested(export, answer.suggestions, (heard, events) if asked.explain else None)
+        if asked.looks:
+            for each, found in zip(shown, answer.suggestions, strict=True):
+                each.look = look_of(export, found.row)
         simulated = bool(export.manifest.facts.simulated)
         return Suggestions(model.live.name, simulated, shown, list(heard.unknown), answer.scored)
 

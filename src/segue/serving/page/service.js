@@ -1,0 +1,33 @@
+// Everything the page asks of the service that it came from.
+const JSON_TYPE = { "content-type": "application/json" };
+
+async function ask(path, body) {
+  const answer = await fetch(path, body === undefined ? {} : { method: "POST", headers: JSON_TYPE, body: JSON.stringify(body) });
+  const document = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(document.detail || `the service answers ${answer.status}`);
+  return document;
+}
+
+export const models = () => ask("/v1/models").then((found) => found.models);
+export const map = (model) => ask(`/v1/map?model=${encodeURIComponent(model)}`);
+export const similar = (model, track, k) =>
+  ask(`/v1/similar?model=${encodeURIComponent(model)}&track=${encodeURIComponent(track)}&k=${k}`).then((found) => found.tracks);
+export const next = (model, events, k) =>
+  ask("/v1/next", { model, k, explain: true, looks: true, events: events.map(({ track, heard }) => ({ track, heard })) });
+
+// What is heard is told to a live session too, so that it can be trained on; undoing begins another one.
+export class Told {
+  constructor() { this.session = null; this.count = 0; this.queue = Promise.resolve(); }
+  follow(events) {
+    this.queue = this.queue.then(async () => {
+      if (!this.session || events.length < this.count) {
+        const made = await ask("/v1/sessions", { events: events.map(({ track, heard }) => ({ track, heard })) });
+        this.session = made.session;
+      } else if (events.length > this.count) {
+        const fresh = events.slice(this.count).map(({ track, heard }) => ({ track, heard }));
+        await ask(`/v1/sessions/${this.session}/events`, { events: fresh });
+      }
+      this.count = events.length;
+    }).catch(() => { this.session = null; });
+  }
+}
