@@ -50,3 +50,12 @@ def test_the_same_model_answers_from_the_shell(made: Path, capsys: pytest.Captur
 def test_a_demo_is_not_replaced_unasked(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", str(made)]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_it_ends_with_the_command_that_opens_the_page(made: Path) -> None:
+    from segue.cli.tables import demo_text
+
+    record = json.loads((made / "demo.json").read_text())
+    text = demo_text({**record, "report": "r", "serve": "segue serve demo/run-segue demo/run-s-minus"})
+    assert text.splitlines()[-1].startswith("Listen to these models, and skip: ")
+    assert text.endswith("serve demo/run-segue demo/run-s-minus")

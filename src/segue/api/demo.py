@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,7 +83,8 @@ def demo(
         progress(Step("report", 0, 1))
         (folder / "report.html").write_text(report_html(result), encoding="utf-8")
         write_json(folder / MARKER, {"schema_version": 1, **result})
-    return result | {"report": str(path / "report.html")}
+    served = [str(path / run) for run in (RUNS[BEST][0], *(run for run, _ in RUNS.values() if run != RUNS[BEST][0]))]
+    return result | {"report": str(path / "report.html"), "serve": shlex.join(["segue", "serve", *served])}
 
 
 def demo_overrides(recipe: str, seed: int) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from segue.cli.terminal import cell_text, table_text
@@ -143,4 +147,13 @@ def demo_text(result: Mapping[str, Any]) -> str:
     parts = [opening, "\n".join(learnt), table_text(head, rows, right=range(1, len(head)))]
     for title, tracks in recommended_lists(result).items():
         parts.append(f"{title}\n{table_text(['', 'title', 'artist'], tracks[:SHOWN_TRACKS])}")
-    return "\n\n".join([*parts, budget, f"The whole report: {result['report']}"])
+    listen = f"Listen to these models, and skip: {_here(result['serve'])}"
+    return "\n\n".join([*parts, budget, f"The whole report: {result['report']}", listen])
+
+
+def _here(command: str) -> str:
+    """Return a command of ours as it runs from this shell, where `segue` may not be found."""
+    ours = Path(sys.argv[0])
+    if shutil.which("segue") is not None or ours.name != "segue":
+        return command
+    return command.replace("segue", os.path.relpath(ours), 1)
