@@ -1,4 +1,4 @@
-"""An export blown up to many tracks, to time a server with: rows are trained ones with noise, ids and texts are made up.
+"""An export blown up to many tracks, to time a server with: trained rows with noise, ids and texts made up.
 
     python benchmarks/serve/inflate.py EXPORT OUT --tracks 1000000
 

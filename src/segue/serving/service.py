@@ -53,6 +53,8 @@ from segue.serving.sessions import (
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
 T = TypeVar("T")
+_MANY: Final = 200
+"""Names of a filter that are looked up where they stand; a name takes some 20 microseconds."""
 _STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
 
 
@@ -148,7 +150,12 @@ class Service:
         model = self._model(name)
         export = model.live.export
         heard = _heard(model, events)
-        filters = _filters(model, asked.filters, heard.rows)
+        named = asked.filters
+        many = len(named.blocked_tracks) + len(named.blocked_artists) + len(named.allowed_tracks or ())
+        if many > _MANY:  # looking up so many names would keep everybody waiting
+            filters = await asyncio.to_thread(_filters, model, named, heard.rows)
+        else:
+            filters = _filters(model, named, heard.rows)
         try:
             answer = await model.next_tracks(Asked(heard.session, asked.k, filters, asked.explain))
         except BusyError as error:

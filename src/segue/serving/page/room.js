@@ -23,37 +23,32 @@ const PAST = { "Play through": "Played through", "Skip now": "Skipped at once", 
 function shown(answer, playing, before) {
   const seen = new Map(before ? before.tracks.map((track) => [track.track, track.rank]) : []);
   const tracks = answer.tracks.filter((track) => !playing || track.track !== playing.track).slice(0, TEN);
-  return { ...answer, tracks: tracks.map((track, i) => ({ ...track, rank: i + 1, before: before ? seen.get(track.track) || track.why.rank_before : i + 1, seen: seen.has(track.track) || !before })) };
+  const changed = before ? tracks.length - same(before.tracks, tracks) : null;
+  return { ...answer, changed, tracks: tracks.map((track, i) => ({ ...track, rank: i + 1, before: before ? seen.get(track.track) || track.why.rank_before : i + 1, seen: seen.has(track.track) || !before })) };
 }
 const kept = (track, heard) => ({ track: track.track, title: track.title, artist: track.artist, look: track.look, heard });
 const same = (a, b) => b.filter((track) => a.some((other) => other.track === track.track)).length;
 
-function useRanked(chosen, events, playing) {
+// What each chosen model answers after these events. `seen` holds what is on the screen: what the next list is compared with.
+function useRanked(chosen, events) {
   const [answers, setAnswers] = useState({});
-  const [changed, setChanged] = useState({});
   const [fault, setFault] = useState(null);
-  const asked = useRef(0), last = useRef({}), waiting = useRef(false);
+  const asked = useRef(0), last = useRef({}), seen = useRef({});
   const again = useCallback(async () => {
     const turn = asked.current += 1;
     try {
       const found = await Promise.all(chosen.map((model) => service.next(model, events, TEN + 1)));
       if (turn !== asked.current) return;
       setFault(null);
-      const now = {}, moved = {};
-      found.forEach((answer, i) => {
-        const model = chosen[i], before = last.current[model], other = before && before.events !== events;
-        const next = waiting.current && i === 0 && answer.tracks.length ? answer.tracks[0] : playing;
-        now[model] = other || !before ? shown(answer, next, other ? before : null) : before.answer;
-        moved[model] = other ? now[model].tracks.length - same(before.tracks, now[model].tracks) : before ? before.changed : null;
-        last.current[model] = { events, tracks: now[model].tracks, changed: moved[model], answer: now[model] };
-        now[model] = { ...now[model], next };
-      });
-      setChanged(moved);
-      setAnswers(now);
+      for (let i = 0; i < chosen.length; i += 1) {
+        const held = last.current[chosen[i]];
+        if (!held || held.events !== events) last.current[chosen[i]] = { events, answer: found[i], before: held ? seen.current[chosen[i]] : null };
+      }
+      setAnswers(Object.fromEntries(chosen.map((model) => [model, last.current[model]])));
     } catch (error) { if (turn === asked.current) setFault(error.message || "the service does not answer"); }
   }, [chosen, events]);
   useEffect(() => { if (chosen.length) again(); }, [again]);
-  return { answers, changed, fault, again, waiting };
+  return { answers, seen, fault, again };
 }
 
 function Room({ models }) {
@@ -68,15 +63,19 @@ function Room({ models }) {
   const [ready, setReady] = useState(false);
   const told = useMemo(() => new service.Told(), []);
   const columns = useMemo(() => (beside ? [model, ...models.map((each) => each.name).filter((each) => each !== model)].slice(0, 3) : [model]), [beside, model]);
-  const { answers, changed, fault, again, waiting } = useRanked(ready ? columns : [], events, playing);
-  const first = answers[model];
+  const waiting = useRef(false);   // an action was taken, and what plays next is not known yet
+  const { answers, seen, fault, again } = useRanked(ready ? columns : [], events);
+  const views = useMemo(() => Object.fromEntries(Object.entries(answers).map(([each, { answer, before }]) => [each, shown(answer, playing, before)])), [answers, playing]);
+  useEffect(() => { if (!waiting.current) for (const [each, view] of Object.entries(views)) seen.current[each] = view; }, [views]);
+  const first = views[model];
 
   useEffect(() => { service.map(model).then(setPoints).catch(() => setPoints(null)); }, [model]);
   useEffect(() => { opened(models[0].name).then(({ heard, now }) => { setEvents(heard); setPlaying(now); }).catch(() => {}).finally(() => setReady(true)); }, []);
   useEffect(() => { if (ready) told.follow(events); }, [events, ready]);
   // what plays next is the first suggestion that comes after the action
   useEffect(() => {
-    if (waiting.current && first && first.next) { waiting.current = false; setPlaying(kept(first.next, null)); }
+    const held = answers[model];
+    if (waiting.current && held && held.events === events && held.answer.tracks.length) { waiting.current = false; setPlaying(kept(held.answer.tracks[0], null)); }
   }, [answers]);
 
   const remember = () => setPast((before) => [...before.slice(-49), { events, playing, done }]);
@@ -137,9 +136,9 @@ function Room({ models }) {
     <${Playing} track=${playing} done=${done} onAct=${act} />
     <${Chart} points=${points} session=${session} suggestions=${first ? first.tracks : []} lit=${lit} onLight=${setLit} onPlay=${play} />
     <div class="columns">
-      ${columns.map((each) => html`<${Ranked} key=${each} title=${beside ? each : "What comes next"} answer=${answers[each]} session=${events} lit=${lit} onLight=${setLit}
-        onPlay=${play} changed=${changed[each] === undefined ? null : changed[each]} />`)}
-      ${beside && html`<${Lines} columns=${columns} answers=${answers} lit=${lit} />`}
+      ${columns.map((each) => html`<${Ranked} key=${each} title=${beside ? each : "What comes next"} answer=${views[each]} session=${events} lit=${lit} onLight=${setLit}
+        onPlay=${play} changed=${views[each] ? views[each].changed : null} />`)}
+      ${beside && html`<${Lines} columns=${columns} answers=${views} lit=${lit} />`}
     </div>
     ${fault && html`<p class="fault" role="alert"><b>The service is silent.</b> ${fault} <button onClick=${again}>Ask again</button></p>`}
     <${Thread} events=${events} playing=${playing} onBranch=${branch} onUndo=${undo} canUndo=${past.length > 0} unknown=${first ? first.unknown : []} />

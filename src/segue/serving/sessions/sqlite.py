@@ -63,7 +63,7 @@ class SqliteSessions(Sessions):
     """
 
     def __init__(self, path: Path, *, expires_s: float = 24 * 3600.0, durable: bool = False) -> None:
-        self._path, self._expires_s = path, expires_s
+        self._expires_s = expires_s
         self._connection = _opened(path, durable=durable)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="segue-sessions", daemon=True)
@@ -106,10 +106,6 @@ class SqliteSessions(Sessions):
             to.execute("DELETE FROM session WHERE id = ?", (session_id,))
 
         return self._asked(work, writes=True)
-
-    def every(self) -> Iterator[LiveSession]:
-        """Yield all sessions, expired ones too, by when they began."""
-        yield from stored_sessions(self._path)
 
     def close(self) -> None:
         """Write what was told, and let go."""

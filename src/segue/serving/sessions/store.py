@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -80,10 +80,6 @@ class Sessions(ABC):
     @abstractmethod
     def remove(self, session_id: str) -> Future[None]:
         """Forget a session and its events; NoSessionError."""
-
-    @abstractmethod
-    def every(self) -> Iterator[LiveSession]:
-        """Yield all sessions, expired ones too, by when they began."""
 
     @abstractmethod
     def close(self) -> None:

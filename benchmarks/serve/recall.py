@@ -1,0 +1,67 @@
+"""How much of the exact ranking the scan in 8 bits keeps: recall@20 of the served list against all tracks scored.
+
+    python benchmarks/serve/recall.py EXPORT STORE --sessions 500
+
+Sessions are the held-out contexts of the store that the run was trained on. `scan`: of the 20 largest float32 dot
+products, the share among the tracks that are scored definitely. `served`: of the 20 best by the whole score
+(transitions and P(listen) mixed in), the share in the list that is answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from segue.batches.split import DataConfig, split_store
+from segue.config import build
+from segue.exported.folder import open_export
+from segue.serving import live_model
+from segue.serving.encoding import known_session
+from segue.serving.live_model import Asked, Filters, LiveModel
+from segue.serving.messages import feedback_code
+from segue.store import Store
+
+K = 20
+
+
+def main() -> None:
+    """Print one JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("export", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--sessions", type=int, default=500)
+    given = parser.parse_args()
+    model, store = LiveModel(open_export(given.export)), Store(given.store)
+    config = build(DataConfig, model.export.manifest.facts.data, "data")
+    cases = split_store(store, config).cases["test"]
+    tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
+    candidates = np.flatnonzero(model.is_candidate)
+    table = np.asarray(model.export.table)[candidates]
+    scanned_share, served_share, first_share = [], [], []
+    for place in np.linspace(0, len(cases) - 1, given.sessions).astype(int):
+        begin, end = max(int(cases.begin[place]), int(cases.target[place]) - config.max_len), int(cases.target[place])
+        codes = [feedback_code(int(code)) for code in strength[begin:end]]
+        session = known_session(tracks[begin:end].tolist(), codes, model.is_candidate)
+        (after,) = model._encoding.after([session])
+        sharp = model._scoring.sharpened(after.state[None])
+        scanned = model._scan.around(sharp)
+        exact = candidates[np.argsort(-(table @ sharp[0]), kind="stable")[:K]]
+        depth = min(live_model.DEPTH, scanned.rows.shape[1] - 1)
+        looked = scanned.rows[0][np.argpartition(-scanned.scores[0], depth)[:depth]]
+        scanned_share.append(len(set(exact.tolist()) & set(looked.tolist())) / K)
+        (answer,) = model.next_tracks([Asked(session, K)])
+        whole = model._scoring_all(after, model._scoring.followers(after), Filters())
+        best = whole.rows[np.argsort(-whole.score, kind="stable")[:K]].tolist()
+        found = [each.row for each in answer.suggestions]
+        served_share.append(len(set(best) & set(found)) / K)
+        first_share.append(best[0] == found[0])
+    told = {"sessions": given.sessions, "candidates": len(candidates), "depth": live_model.DEPTH}
+    told |= {"scan_recall@20": float(np.mean(scanned_share)), "served_recall@20": float(np.mean(served_share))}
+    print(json.dumps(told | {"same_first": float(np.mean(first_share))}))
+
+
+if __name__ == "__main__":
+    main()
