@@ -47,4 +47,5 @@ def demo_record(*, difference: tuple[float, float, float] = (0.02, 0.01, 0.03), 
         "budget": "Two epochs each.",
         "made": {"version": text},
         "report": "demo/report.html",
+        "serve": "segue serve demo/run-segue",
     }

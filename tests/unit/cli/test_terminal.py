@@ -108,4 +108,5 @@ def test_recommended_titles_cannot_drive_the_terminal() -> None:
 def test_the_demo_is_told_in_full() -> None:
     text = demo_text(demo_record())
     assert all(part in text for part in ("did better", "markov", "listened", "demo/report.html", "simulated"))
+    assert text.splitlines()[-1].endswith("serve demo/run-segue")
     assert "\x1b" not in text
