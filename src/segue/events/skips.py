@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 VERY_BRIEFLY: Final = 3
@@ -30,8 +31,8 @@ def skipped(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:
 
 
 def played_strength(share: float) -> int:
-    """Return the strength of a track of which `share` was played; NaN is unknown."""
-    if share != share:
+    """Return the strength of a track of which `share` was played; unknown where it is no number of 0 or more."""
+    if not 0 <= share < math.inf:
         return UNKNOWN_STRENGTH
     return next((strength for bound, strength in PLAYED_SHARES if share < bound), TO_ITS_END)
 
