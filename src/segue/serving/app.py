@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -36,6 +37,7 @@ from segue.serving.messages import (
 from segue.serving.problems import MEDIA_TYPE, ProblemError, problem
 from segue.serving.service import Service
 
+_LOG: Final = logging.getLogger(__name__)
 PAGE: Final = Path(__file__).parent / "page"
 """The listening room: files that are served as they are."""
 _REFUSED: Final = {
@@ -218,6 +220,7 @@ def make_app(
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
         on_shutdown=[close],
+        logging_config=None,  # loggers are left as they are
         request_class=StrictRequest,
         request_max_body_size=None,  # the gate counts
     )
@@ -251,6 +254,7 @@ def _told_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Prob
 def _told_fault(_: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     if isinstance(error.__cause__, RecursionError):
         return _problem_response(400, "the body is nested too deep")
+    _LOG.error("a fault while answering", exc_info=error)
     return _problem_response(
         500, f"a fault of ours ({type(error).__name__}); its trace stands in the log of the service"
     )

@@ -306,3 +306,15 @@ def test_counts_stand_in_the_metrics(call: Call) -> None:
     assert told.headers["content-type"].startswith("text/plain")
     assert 'segue_http_answers_total{status="200"} 1.0' in told.text
     assert 'segue_http_answers_total{status="404"} 1.0' in told.text
+
+
+def test_a_fault_of_ours_leaves_its_trace_in_the_log(
+    call: Call, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(service, "shown_models", fails)
+    detail = _is_problem(call("GET", "/v1/models"), 500)
+    assert "ours" not in detail.removeprefix("a fault of ours")
+    assert "ZeroDivisionError: ours" in caplog.text
