@@ -115,12 +115,19 @@ def avoided_losses(own: Tensor, others: Tensor) -> Tensor:
 
 
 def gbce_losses(own: Float[Tensor, " T"], scores: Float[Tensor, "T M"], beta: float) -> Float[Tensor, " T"]:
-    """Return -(beta log sigmoid(own) + sum over negatives of log(1 - sigmoid(score))) / (M + 1).
+    """Return -(beta log sigmoid(own) + sum over negatives of log(1 - sigmoid(score))).
 
     Generalised binary cross-entropy (Petrov & Macdonald 2023): see `gbce_beta`. Scores that are left out add nothing.
+    Theirs is divided by M + 1, which moves nothing under Adam as long as it is alone; beside a loss of another head
+    the target's pull must not shrink with the number of negatives, or the head has the encoder to itself.
+
+    >>> own = torch.zeros(1, requires_grad=True)
+    >>> gbce_losses(own, torch.zeros(1, 1000), beta=1.0).sum().backward()
+    >>> own.grad
+    tensor([-0.5000])
     """
     apart = functional.softplus(scores).sum(dim=1)
-    return (apart - beta * functional.logsigmoid(own)) / (scores.shape[1] + 1)
+    return apart - beta * functional.logsigmoid(own)
 
 
 def gbce_beta(num_negatives: int, num_tracks: int, t: float) -> float:

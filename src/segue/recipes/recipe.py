@@ -99,6 +99,7 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     )
     _check_terms(recipe, where)
     _check_heads(recipe, where)
+    _check_loss(recipe, where)
     _check_targets(recipe, where)
     return recipe
 
@@ -157,6 +158,15 @@ def _check_heads(recipe: Recipe, where: str) -> None:
         raise InputError(
             f"{where}: heads.transitions is a share of the softmax over all tracks, so negatives must be corrected for "
             "how often they are drawn: next_track.kind = 'mixed' or 'shared' with log_q = true, or 'full'"
+        )
+
+
+def _check_loss(recipe: Recipe, where: str) -> None:
+    dropped = recipe.features is not None and recipe.features.drop > 0.0
+    if dropped and getattr(recipe.next_track, "loss", "softmax") == "gbce":
+        raise InputError(
+            f"{where}: next_track.loss = 'gbce' moves the scores of all tracks down together, and features, which have "
+            "no constant, cannot do so for the tracks whose own rows are dropped: set features.drop = 0"
         )
 
 

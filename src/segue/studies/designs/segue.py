@@ -51,9 +51,10 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "own-skips": ("own skips among the negatives", {**_PLAIN, "next_track.own_skips": True}, "no-transitions"),
     "refined": ("refined logQ", {**_PLAIN, "next_track.refined": True}, "no-transitions"),
     "gbce": (
-        "gBCE, 1000 uniform negatives",
+        "gBCE, 1000 uniform negatives, no row dropped",
         {
             **_PLAIN,
+            "features.drop": 0.0,
             "next_track.kind": "shared",
             "next_track.log_q": False,
             "next_track.loss": "gbce",
@@ -61,6 +62,7 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
         },
         "no-transitions",
     ),
+    "full-softmax": ("the exact softmax over all tracks", {**_PLAIN, "next_track.kind": "full"}, "no-transitions"),
 }
 """One thing more or otherwise, and the arm that it is compared with."""
 _BASELINES: Final = ("popularity", "markov", "v-sknn")
