@@ -170,7 +170,7 @@ def test_what_cannot_go_together_is_refused():
     for changes, said in (
         ({"next_track.kind": "full", "next_track.own_skips": True}, "adds nothing"),
         ({"next_track.kind": "shared", "next_track.loss": "gbce", "next_track.log_q": True}, "corrects the sampling"),
-        ({"next_track.kind": "shared", "next_track.loss": "gbce", "features": True}, "set features.drop = 0"),
+        ({"next_track.kind": "shared", "next_track.loss": "gbce", "features": True}, "set features = false"),
         ({"next_track.kind": "mixed", "next_track.log_q": False, "next_track.refined": True}, "log_q must be true"),
         ({"next_track.targets": "listened", "next_track.skipped": "avoid"}, "targets must be 'next'"),
         ({"next_track.skipped_weight": 0.0}, "leaves skipped targets out"),

@@ -162,11 +162,10 @@ def _check_heads(recipe: Recipe, where: str) -> None:
 
 
 def _check_loss(recipe: Recipe, where: str) -> None:
-    dropped = recipe.features is not None and recipe.features.drop > 0.0
-    if dropped and getattr(recipe.next_track, "loss", "softmax") == "gbce":
+    if recipe.features is not None and getattr(recipe.next_track, "loss", "softmax") == "gbce":
         raise InputError(
             f"{where}: next_track.loss = 'gbce' moves the scores of all tracks down together, and features, which have "
-            "no constant, cannot do so for the tracks whose own rows are dropped: set features.drop = 0"
+            "no constant, cannot do so for tracks without a row of their own: set features = false"
         )
 
 

@@ -26,11 +26,14 @@ _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "the paper's blocks",
         {"encoder.norm": "post", "encoder.ffn_width": 128, "encoder.activation": "relu"},
     ),
+    "ids-alone": ("without transitions and features", {"heads.transitions": False, "features": False}),
     "no-unknown": ("UNKNOWN never read in training", {"encoder.unknown_share": 0.0}),
 }
 """The whole less one part."""
 _PLAIN: Final[Mapping[str, Any]] = {"heads.transitions": False}
 """What the rules below are compared with: transitions know what followed right after a track, and nothing else."""
+_IDS: Final[Mapping[str, Any]] = {**_PLAIN, "features": False}
+"""What gBCE is compared with: features have no constant, and it moves all scores by one."""
 _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "listen-stop": ("P(listen) leaves the encoder alone", {"heads.listen.gradient": "stop"}, WHOLE),
     "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
@@ -51,16 +54,15 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "own-skips": ("own skips among the negatives", {**_PLAIN, "next_track.own_skips": True}, "no-transitions"),
     "refined": ("refined logQ", {**_PLAIN, "next_track.refined": True}, "no-transitions"),
     "gbce": (
-        "gBCE, 1000 uniform negatives, no row dropped",
+        "gBCE, 1000 uniform negatives, ids alone",
         {
-            **_PLAIN,
-            "features.drop": 0.0,
+            **_IDS,
             "next_track.kind": "shared",
             "next_track.log_q": False,
             "next_track.loss": "gbce",
             "next_track.negatives": 1000,
         },
-        "no-transitions",
+        "ids-alone",
     ),
     "full-softmax": ("the exact softmax over all tracks", {**_PLAIN, "next_track.kind": "full"}, "no-transitions"),
 }
