@@ -11,7 +11,7 @@ from typing import Any, Final
 from segue.errors import InputError
 from segue.events.skips import UNKNOWN_STRENGTH
 from segue.files import check_parent, replaced_file
-from segue.serving.sessions.sqlite import stored_sessions
+from segue.serving.sessions import kept_sessions
 
 COLUMNS: Final = ("session", "position", "track", "strength", "time")
 
@@ -30,14 +30,16 @@ class ServedLog:
 
 
 def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False) -> ServedLog:
-    """Write the sessions that a service keeps in the file `sessions` to a CSV or Parquet file, oldest first.
+    """Write the sessions that a service keeps to a CSV or Parquet file, oldest first.
 
+    `sessions` is the file or the URL of the Redis that they are kept in; a Redis has forgotten those that are over.
     Columns: session, position (from 0), track, strength (empty = unknown), time (UTC). Ids stand in it as they were
     told, for `prepare_table` to read them again: open the CSV in no spreadsheet, which may run a cell that begins
     with = as a formula. The service may go on meanwhile.
 
     Raises:
-        FormatError: no such file, or no store of sessions. InputError: `out` exists, or is neither CSV nor Parquet.
+        FormatError: no such file, or no store of sessions. InputError: `out` exists, or is neither CSV nor Parquet;
+            `sessions` is a URL that is not understood. SegueError: Redis cannot be reached.
     """
     path = Path(out)
     if path.suffix not in (".csv", ".parquet"):
@@ -47,7 +49,7 @@ def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False
     check_parent(path)
     found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     count = 0
-    for session in stored_sessions(Path(sessions)):
+    for session in kept_sessions(sessions):
         count += 1
         for place, event in enumerate(session.events):
             strength = None if event.strength == UNKNOWN_STRENGTH else event.strength

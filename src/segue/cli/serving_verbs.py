@@ -33,8 +33,8 @@ class Reach:
 class Kept:
     """Where live sessions are kept."""
 
-    sessions: Path = Path("segue-sessions.sqlite")
-    """File of live sessions; made where it is missing."""
+    sessions: str = "segue-sessions.sqlite"
+    """File of live sessions, made where it is missing; or redis://HOST:PORT/DB (password: SEGUE_REDIS_PASSWORD)."""
     expires_h: float = 24.0
     """Hours after which a session that nobody touched is over."""
     durable: bool = False
@@ -112,11 +112,11 @@ def serve(
     run(paths, options, terminal.say)
 
 
-def export_log(sessions: Path, out: Path, /, *, overwrite: bool = False, json: bool = False, terminal: Shown) -> None:
+def export_log(sessions: str, out: Path, /, *, overwrite: bool = False, json: bool = False, terminal: Shown) -> None:
     """Write served sessions to a CSV or Parquet file that segue prepare table reads: tonight's skips train tomorrow.
 
     Args:
-        sessions: the file that segue serve keeps its sessions in.
+        sessions: the file, or the URL of the Redis, that segue serve keeps its sessions in.
         out: file to write, .csv or .parquet.
         overwrite: replace an existing file.
         json: print one JSON document.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from segue.errors import InputError
+from segue.serving.sessions import check_place
 
 TOKEN_VARIABLE: Final = "SEGUE_TOKEN"
 _SHORTEST_TOKEN: Final = 16
@@ -16,17 +17,26 @@ _SHORTEST_TOKEN: Final = 16
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """How the service is run."""
+    """How the service is run.
+
+    Raises:
+        InputError: `sessions` is a URL that is not understood or holds a password, or needs a package that is missing.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8765
-    sessions: Path = Path("segue-sessions.sqlite")
+    sessions: str | Path = "segue-sessions.sqlite"
+    """A file, or the URL of a Redis, without its password."""
     allow_hosts: tuple[str, ...] = ()
     token: str | None = field(default=None, repr=False)
     insecure: bool = False
     threads: int = 2
     expires_h: float = 24.0
     durable: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a place for sessions that cannot be."""
+        check_place(self.sessions, durable=self.durable)
 
 
 def given_token(file: Path | None) -> str | None:

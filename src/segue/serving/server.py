@@ -18,7 +18,7 @@ from segue.serving.gate import LOCAL_HOSTS, GateOptions
 from segue.serving.models import Models
 from segue.serving.options import ServeOptions, check_reach
 from segue.serving.service import Service
-from segue.serving.sessions import SqliteSessions
+from segue.serving.sessions import open_sessions
 
 LOOK_S: Final = 2.0
 """Seconds between two looks at whether an export was replaced."""
@@ -29,11 +29,11 @@ def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], 
 
     Raises:
         FormatError, InputError: an export, the file of sessions or an option is not what it should be; the address
-            is taken.
+            is taken. SegueError: Redis cannot be reached.
     """
     check_reach(options)
     models = Models(exports, options.threads)
-    sessions = SqliteSessions(options.sessions, expires_s=options.expires_h * 3600.0, durable=options.durable)
+    sessions = open_sessions(options.sessions, expires_s=options.expires_h * 3600.0, durable=options.durable)
     service = Service(models, sessions)
     hosts = (*LOCAL_HOSTS, *options.allow_hosts, *((options.host,) if options.host not in ("0.0.0.0", "::") else ()))
     app = make_app(service, GateOptions(hosts, options.token), CollectorRegistry())

@@ -1,37 +1,78 @@
-"""Live sessions survive what may happen to them."""
+"""Live sessions survive what may happen to them, wherever they are kept: the laws of every store."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sqlite3
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import fakeredis
 import pytest
 
-from segue.errors import FormatError, SegueError
+from segue.errors import SegueError
 from segue.serving.sessions import (
-    FullStoreError,
+    LiveSession,
     Logged,
     NoSessionError,
-    ReadOnlyStoreError,
     SessionFullError,
+    Sessions,
     SqliteSessions,
     new_session_id,
+    store,
 )
-from segue.serving.sessions import sqlite as sqlite_sessions
+from segue.serving.sessions.redis import RedisSessions, sessions_in_redis
 from segue.serving.sessions.sqlite import stored_sessions
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place for sessions, opened as often as a test wants."""
+
+    opened: Callable[[float], Sessions]
+    stored: Callable[[], list[LiveSession]]
+
+    def open(self, expires_s: float = 24 * 3600.0) -> Sessions:
+        return self.opened(expires_s)
+
+
+def _in_sqlite(folder: Path) -> Place:
+    path = folder / "s.sqlite"
+    return Place(lambda expires_s: SqliteSessions(path, expires_s=expires_s), lambda: [*stored_sessions(path)])
+
+
+def _in_redis(folder: Path) -> Place:
+    server = fakeredis.FakeServer()
+
+    def stored() -> list[LiveSession]:
+        with fakeredis.FakeRedis(server=server) as client:
+            return [*sessions_in_redis(client)]
+
+    return Place(
+        lambda expires_s: RedisSessions(fakeredis.FakeRedis(server=server), expires_s=expires_s),
+        stored,
+    )
+
+
+@pytest.fixture(params=[_in_sqlite, _in_redis], ids=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    made: Place = request.param(tmp_path)
+    return made
 
 
 def _event(track: str, event_id: str | None = None, strength: int = 0) -> Logged:
     return Logged(track, strength, 1.5, event_id)
 
 
-def test_a_session_is_what_was_told_in_that_order(tmp_path: Path) -> None:
-    sessions = SqliteSessions(tmp_path / "s.sqlite")
+def _refused(futures: list[Future[object]]) -> None:
+    for future in futures:
+        with pytest.raises(NoSessionError, match="begin a new one"):
+            future.result()
+
+
+def test_a_session_is_what_was_told_in_that_order(place: Place) -> None:
+    sessions = place.open()
     mine, other = new_session_id(), new_session_id()
     assert len({mine, other}) == 2
     sessions.create(mine, "segue", [_event("a")]).result()
@@ -45,37 +86,66 @@ def test_a_session_is_what_was_told_in_that_order(tmp_path: Path) -> None:
     found = sessions.read(mine).result()
     assert found.events == (_event("a"), *told, _event("c", "3"))
     assert found.model == "segue"
+    assert abs(found.created_at - time.time()) < 60.0
     sessions.close()
-    reopened = SqliteSessions(tmp_path / "s.sqlite")
+    reopened = place.open()
     assert reopened.read(mine).result() == found
-    assert [each.session_id for each in stored_sessions(tmp_path / "s.sqlite")] == [mine, other]
+    stored = place.stored()
+    assert [each.session_id for each in stored] == [mine, other], "by when they began"
+    assert stored[0] == found
     reopened.remove(mine).result()
-    for what in (reopened.read(mine), reopened.remove(mine), reopened.add(mine, told), reopened.read("nobody")):
-        with pytest.raises(NoSessionError, match="begin a new one"):
-            what.result()
+    _refused([reopened.read(mine), reopened.remove(mine), reopened.add(mine, told), reopened.read("nobody")])
+    assert [each.session_id for each in place.stored()] == [other]
+    assert reopened.read(other).result().events == (_event("b", "1"),)
     reopened.close()
-    assert (tmp_path / "s.sqlite").stat().st_mode & 0o077 == 0, "nobody else's business"
 
 
-def test_a_session_that_nobody_touched_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions = SqliteSessions(tmp_path / "s.sqlite", expires_s=60.0)
-    session = new_session_id()
-    sessions.create(session, "", [_event("a")]).result()
-    now = time.time()
-    monkeypatch.setattr(sqlite_sessions.time, "time", lambda: now + 50.0)
-    sessions.add(session, [_event("b")]).result()
-    monkeypatch.setattr(sqlite_sessions.time, "time", lambda: now + 100.0)
-    assert len(sessions.read(session).result().events) == 2, "told 50 s ago"
-    monkeypatch.setattr(sqlite_sessions.time, "time", lambda: now + 111.0)
-    with pytest.raises(NoSessionError):
-        sessions.read(session).result()
+def test_hostile_text_is_kept_as_it_was_told(place: Place) -> None:
+    sessions, mine = place.open(), new_session_id()
+    texts = ["", "\x00", "a\nb\r\n$3", '{"x": [1', "ü\u202e\U0001f3b5", "e:0", "events", "x" * 3000, "*3\r\n$3\r\nSET"]
+    told = [_event(text, text or None, 2) for text in texts]
+    sessions.create(mine, texts[4], told[:2]).result()
+    sessions.add(mine, told).result()
+    found = sessions.read(mine).result()
+    assert found.events == (told[0], told[1], told[0], *told[2:]), "what has no id counts each time"
+    assert found.model == texts[4]
+    assert sessions.add(mine, told[1:]).result().repeated == len(told) - 1
     sessions.close()
-    assert [len(each.events) for each in stored_sessions(tmp_path / "s.sqlite")] == [2], "the log keeps it"
 
 
-def test_one_bad_job_of_many_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_sessions, "MOST_EVENTS", 3)
-    sessions = SqliteSessions(tmp_path / "s.sqlite")
+@pytest.mark.parametrize(
+    "hostile", ["", "nobody", "*", "../../x", "a b", "a\n", "\u0661\u0662", "\uff41", "' OR 1=1 --", "a\r\nDEL b"]
+)
+def test_an_id_that_the_service_never_gave_names_no_session(place: Place, hostile: str) -> None:
+    sessions, mine = place.open(), new_session_id()
+    sessions.create(mine, "", [_event("a")]).result()
+    tries: list[Future[object]] = []
+    for name in (hostile, mine + hostile if hostile else "0", f"segue:1:{mine}"):
+        tries += [sessions.read(name), sessions.add(name, [_event("b")]), sessions.remove(name)]
+    _refused(tries)
+    assert sessions.read(mine).result().events == (_event("a"),)
+    sessions.close()
+
+
+def test_a_session_that_nobody_touched_is_over(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, session = place.open(60.0), new_session_id()
+    sessions.create(session, "", [_event("a", "1")]).result()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 50.0)
+    sessions.add(session, [_event("b", "2")]).result()
+    monkeypatch.setattr(time, "time", lambda: now + 100.0)
+    assert len(sessions.read(session).result().events) == 2, "told 50 s ago"
+    assert sessions.add(session, [_event("b", "2")]).result().repeated == 1
+    monkeypatch.setattr(time, "time", lambda: now + 155.0)
+    assert len(sessions.read(session).result().events) == 2, "what was told again touches, too"
+    monkeypatch.setattr(time, "time", lambda: now + 161.0)
+    _refused([sessions.read(session), sessions.add(session, []), sessions.remove(session)])
+    sessions.close()
+
+
+def test_one_bad_job_of_many_leaves_the_others(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_EVENTS", 3)
+    sessions = place.open()
     names = [new_session_id() for _ in range(4)]
     made = [sessions.create(name, "", [_event("a")]) for name in names]
     jobs = [sessions.add(name, [_event(str(i)) for i in range(1 + place)]) for place, name in enumerate(names)]
@@ -92,73 +162,72 @@ def test_one_bad_job_of_many_leaves_the_others(tmp_path: Path, monkeypatch: pyte
     sessions.close()
 
 
-def test_a_full_disk_is_told_and_reads_go_on(tmp_path: Path) -> None:
-    sessions = SqliteSessions(tmp_path / "s.sqlite")
-    session = new_session_id()
-    sessions.create(session, "", [_event("a")]).result()
-    pages = sessions._connection.execute("PRAGMA page_count").fetchone()[0]
-    sessions._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-    told = [sessions.add(session, [_event("x" * 500, str(place))]) for place in range(100)]
-    full = [place for place, future in enumerate(told) if isinstance(future.exception(), FullStoreError)]
-    accepted = 1 + len(told) - len(full)
-    assert full
-    with pytest.raises(FullStoreError, match="disk is full"):
-        told[full[0]].result()
-    assert len(sessions.read(session).result().events) == accepted
-    sessions._connection.execute("PRAGMA max_page_count = 100000")
-    assert sessions.add(session, [_event("b")]).result().events == accepted + 1, "as soon as there is room again"
+def test_what_does_not_fit_whole_is_not_written_at_all(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_EVENTS", 3)
+    sessions, mine, other = place.open(), new_session_id(), new_session_id()
+    sessions.create(mine, "", [_event("a", "1")]).result()
+    for _ in range(2):
+        with pytest.raises(SessionFullError):
+            sessions.add(mine, [_event(name, name) for name in "bcd"]).result()
+    assert sessions.read(mine).result().events == (_event("a", "1"),)
+    told = [_event("a", "1"), _event("b", "b"), _event("c", "c")]
+    added = sessions.add(mine, told).result()
+    assert (added.accepted, added.repeated, added.events) == (2, 1, 3), "no id of what was refused is remembered"
+    assert sessions.add(mine, told).result().repeated == 3, "what it has it may be told again, full or not"
+    with pytest.raises(SessionFullError):
+        sessions.create(other, "", [_event(str(i)) for i in range(4)]).result()
+    _refused([sessions.read(other)])
+    assert [each.session_id for each in place.stored()] == [mine]
     sessions.close()
 
 
-def test_a_store_that_may_not_be_written_is_told_and_reads_go_on(tmp_path: Path) -> None:
-    sessions = SqliteSessions(tmp_path / "s.sqlite")
-    session = new_session_id()
-    sessions.create(session, "", [_event("a")]).result()
-    sessions._connection.execute("PRAGMA query_only = 1")
-    for what in (sessions.add(session, [_event("b")]), sessions.create(new_session_id(), "", [])):
-        with pytest.raises(ReadOnlyStoreError, match="can be read"):
-            what.result()
-    assert len(sessions.read(session).result().events) == 1
-    sessions.close()
-
-
-def test_other_files_are_no_store(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("no store of anything, only words\n" * 100)
-    sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE cats (name TEXT)").connection.close()
-    for name in ("text", "other.sqlite"):
-        before = (tmp_path / name).read_bytes()
-        with pytest.raises(FormatError, match="no store of sessions"):
-            SqliteSessions(tmp_path / name)
-        assert (tmp_path / name).read_bytes() == before
-    with pytest.raises(FormatError, match="is missing"):
-        list(stored_sessions(tmp_path / "nothing"))
-
-
-_TELLER = """
-import sys
-from pathlib import Path
-from segue.serving.sessions import Logged, SqliteSessions
-sessions = SqliteSessions(Path(sys.argv[1]))
-name = sys.argv[2]
-sessions.create(name, "", []).result()
-for place in range(10**9):
-    sessions.add(name, [Logged(str(place), 0, 0.0, str(place))]).result()
-    print(place, flush=True)
-"""
-
-
-def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    for after in (1, 40, 150):
+def test_jobs_that_nobody_waits_for_are_done_in_their_order(place: Place) -> None:
+    sessions = place.open()
+    for _ in range(20):
         name = new_session_id()
-        told = [sys.executable, "-c", _TELLER, str(tmp_path / "s.sqlite"), name]
-        with subprocess.Popen(told, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for _ in range(after):
-                process.stdout.readline()
-            os.kill(process.pid, signal.SIGKILL)
-            last = [int(line) for line in process.stdout.read().split("\n")[:-1] if line] or [after - 1]
-        sessions = SqliteSessions(tmp_path / "s.sqlite")
-        tracks = [event.track for event in sessions.read(name).result().events]
+        begun, *added = (
+            sessions.create(name, "", [_event("a", "1")]),
+            sessions.add(name, [_event("b", "2")]),
+            sessions.add(name, [_event("a", "1"), _event("c", "3")]),
+        )
+        found = sessions.read(name)
+        assert [(each.result().accepted, each.result().repeated) for each in added] == [(1, 0), (1, 1)]
+        assert [event.track for event in found.result().events] == ["a", "b", "c"]
+        assert begun.result() is None
+        gone, afresh = sessions.remove(name), sessions.create(name, "m", [_event("a", "1")])
+        assert gone.result() is None
+        assert afresh.result() is None
+        assert sessions.read(name).result().events == (_event("a", "1"),), "nothing of the one before"
+    sessions.close()
+
+
+def test_an_event_that_two_tell_at_once_counts_once(place: Place) -> None:
+    both, name, events = [place.open(), place.open()], new_session_id(), 120
+    both[0].create(name, "", []).result()
+
+    def tell(who: int) -> int:
+        accepted = 0
+        for number in range(events):
+            told = [_event(f"t{number}", str(number)), _event(f"by{who}-{number}")]
+            accepted += both[who % 2].add(name, told).result().accepted
+        return accepted
+
+    with ThreadPoolExecutor(4) as threads:
+        accepted = sum(threads.map(tell, range(4)))
+    found = both[1].read(name).result().events
+    assert accepted == len(found) == events + 4 * events
+    ids = [event.event_id for event in found if event.event_id is not None]
+    assert sorted(ids) == sorted(map(str, range(events)))
+    for who in range(4):
+        mine = [event.track for event in found if event.track.startswith(f"by{who}-")]
+        assert mine == [f"by{who}-{number}" for number in range(events)], "in the order in which they were told"
+    for sessions in both:
         sessions.close()
-        assert tracks[: last[-1] + 1] == [str(place) for place in range(last[-1] + 1)]
-        assert len(tracks) <= last[-1] + 2, "one may be on disk that nobody heard of"
+
+
+def test_what_was_told_before_it_is_closed_is_written(place: Place) -> None:
+    sessions, name = place.open(), new_session_id()
+    told = [sessions.create(name, "", []), *(sessions.add(name, [_event(str(i))]) for i in range(300))]
+    sessions.close()
+    assert all(future.done() and future.exception() is None for future in told)
+    assert [event.track for event in place.stored()[0].events] == [str(i) for i in range(300)]

@@ -1,5 +1,6 @@
 """Live sessions, kept where a kill does not lose them."""
 
+from segue.serving.sessions.places import check_place, kept_sessions, open_sessions
 from segue.serving.sessions.sqlite import SqliteSessions
 from segue.serving.sessions.store import (
     Added,
@@ -23,5 +24,8 @@ __all__ = [
     "SessionFullError",
     "Sessions",
     "SqliteSessions",
+    "check_place",
+    "kept_sessions",
     "new_session_id",
+    "open_sessions",
 ]

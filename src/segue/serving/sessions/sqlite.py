@@ -23,18 +23,15 @@ from segue.serving.sessions.store import (
     FullStoreError,
     LiveSession,
     Logged,
-    NoSessionError,
     ReadOnlyStoreError,
-    SessionFullError,
     Sessions,
+    check_room,
+    no_session,
 )
+from segue.serving.sessions.waiting import batches
 
 T = TypeVar("T")
 STORE_VERSION: Final = 1
-MOST_EVENTS: Final = 10_000
-"""Events of one session."""
-TOGETHER: Final = 256
-"""Jobs of one transaction, at most."""
 _SCHEMA: Final = """
 CREATE TABLE session (
   id TEXT PRIMARY KEY, model TEXT NOT NULL, created_at REAL NOT NULL, touched_at REAL NOT NULL, events INTEGER NOT NULL
@@ -116,7 +113,7 @@ class SqliteSessions(Sessions):
         row = to.execute("SELECT model, created_at, touched_at, events FROM session WHERE id = ?", (session_id,))
         found: tuple[Any, ...] | None = row.fetchone()
         if found is None or float(found[2]) < time.time() - self._expires_s:
-            raise NoSessionError("there is no such session, or it has expired; begin a new one")
+            raise no_session()
         return found
 
     def _asked(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> Future[T]:
@@ -125,20 +122,8 @@ class SqliteSessions(Sessions):
         return future
 
     def _work(self) -> None:
-        ending = False
-        while not ending:
-            first = self._jobs.get()
-            jobs = [] if first is None else [first]
-            ending = first is None
-            while jobs and len(jobs) < TOGETHER and not ending:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                ending = following is None
-                jobs += [] if following is None else [following]
-            if jobs:
-                self._transact(jobs)
+        for jobs in batches(self._jobs):
+            self._transact(jobs)
         self._connection.close()
 
     def _transact(self, jobs: Sequence[_Job]) -> None:
@@ -242,8 +227,7 @@ def _append(to: sqlite3.Connection, session_id: str, events: Sequence[Logged], h
             ).fetchone()
             if told is not None:
                 continue
-        if fresh >= MOST_EVENTS:
-            raise SessionFullError(f"a session holds {MOST_EVENTS:,} events at most; begin a new one")
+        check_room(fresh)
         row = (session_id, fresh, event.track, event.strength, event.at, event.event_id)
         to.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", row)
         fresh += 1

@@ -7,8 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Final
 
 from segue.errors import SegueError
+
+MOST_EVENTS: Final = 10_000
+"""Events of one session."""
 
 
 class NoSessionError(SegueError):
@@ -20,7 +24,7 @@ class SessionFullError(SegueError):
 
 
 class FullStoreError(SegueError):
-    """Nothing more can be written: the disk is full."""
+    """Nothing more can be written: the disk, or the memory, is full."""
 
 
 class ReadOnlyStoreError(SegueError):
@@ -89,3 +93,14 @@ class Sessions(ABC):
 def new_session_id() -> str:
     """Return an id that nobody guesses: 128 random bits, hexadecimal."""
     return secrets.token_hex(16)
+
+
+def check_room(held: int) -> None:
+    """Refuse one more event in a session that holds `held`; SessionFullError."""
+    if held >= MOST_EVENTS:
+        raise SessionFullError(f"a session holds {MOST_EVENTS:,} events at most; begin a new one")
+
+
+def no_session() -> NoSessionError:
+    """Return the error of a session that is not there."""
+    return NoSessionError("there is no such session, or it has expired; begin a new one")

@@ -1,0 +1,91 @@
+"""A client of Redis that comes back by itself, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from segue.errors import SegueError
+from segue.serving.sessions.redis_address import PASSWORD_VARIABLE, RedisAddress
+from segue.serving.sessions.store import FullStoreError, ReadOnlyStoreError
+
+_ANSWER_S: Final = 5.0
+"""Seconds that Redis has to connect or to answer."""
+_REFUSED: Final = re.compile(r"\b(OOM|READONLY|MISCONF|NOREPLICAS|NOPERM|NOAUTH|WRONGPASS|LOADING)\b")
+
+
+def redis_client(address: RedisAddress) -> redis.Redis:
+    """Return a client that has reached `address`, with the password of the environment where there is one.
+
+    A connection that broke is made anew when it is needed next. What may be sent twice is (once); a transaction never.
+
+    Raises:
+        SegueError: it cannot be reached, or refuses user or password.
+    """
+    reach: dict[str, Any] = {"unix_socket_path": address.path}
+    if address.scheme != "unix":
+        reach = {"host": address.host, "port": address.port, "socket_keepalive": True}
+    if address.scheme == "rediss":
+        reach |= {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    client = redis.Redis(
+        **reach,
+        db=address.database,
+        username=address.user,
+        password=os.environ.get(PASSWORD_VARIABLE) or None,
+        protocol=2,
+        socket_timeout=_ANSWER_S,
+        socket_connect_timeout=_ANSWER_S,
+        health_check_interval=0,  # it would connect anew between WATCH and EXEC, which then watches nothing
+        retry=Retry(NoBackoff(), 1),
+    )
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        client.close()
+        raise SegueError(f"{address}: {told(error)}") from error
+    return client
+
+
+def told(error: redis.RedisError) -> SegueError:
+    """Return what a caller understands of an error of Redis.
+
+    Nothing of the server's own text is repeated: the client puts what listeners heard into it.
+    """
+    text = str(error).rpartition("caused error: ")[2]
+    found = _REFUSED.search(text)
+    code = found[1] if found else ""
+    if code == "OOM" or isinstance(error, redis.OutOfMemoryError):
+        return FullStoreError("the memory of Redis is full: nothing was written; make room, then tell it again")
+    if code in ("READONLY", "MISCONF", "NOREPLICAS") or isinstance(error, redis.ReadOnlyError):
+        why = code or "READONLY"
+        return ReadOnlyStoreError(
+            f"sessions cannot be written (Redis says {why}); sessions that stand there can be read"
+        )
+    if code == "LOADING" or isinstance(error, redis.BusyLoadingError):
+        return SegueError("Redis still loads what it keeps; ask again in a moment")
+    if isinstance(error, redis.exceptions.NoPermissionError) or code == "NOPERM":
+        return SegueError("Redis does not let this user keep sessions; it needs ~segue:1:* and +@all -@admin, say")
+    if isinstance(error, redis.AuthenticationError) or code in ("NOAUTH", "WRONGPASS"):
+        return SegueError(f"Redis refuses the user or the password; put the password into {PASSWORD_VARIABLE}")
+    if isinstance(error, redis.TimeoutError):
+        return SegueError(f"Redis did not answer for {_ANSWER_S:.0f} s; see that it runs, then tell it again")
+    if isinstance(error, redis.ConnectionError):
+        return SegueError(
+            f"Redis cannot be reached ({_reason(error)}); start it, then tell it again: it is connected to by itself"
+        )
+    return SegueError(f"Redis failed ({type(error).__name__}); tell it again")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the operating system said, if it did."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError):
+            return link.strerror or type(link).__name__
+        link = link.__cause__ or link.__context__
+    return "the connection broke"
