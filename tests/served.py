@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -10,17 +11,24 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from segue import api
 from segue.checkpoint import load_run
 from segue.config import dump_toml
 from segue.export import ExportOptions, write_export
+from segue.serving.app import make_app
+from segue.serving.gate import GateOptions
+from segue.serving.service import Service
 from small_recipes import small_recipe
 from stores import tiny_store
+
+Call = Callable[..., httpx.Response]
 
 
 def small_run(folder: Path, recipe: str = "segue", tracks: int = 60, **changes: Any) -> Path:
@@ -39,6 +47,21 @@ def small_export(folder: Path, recipe: str = "segue", name: str = "", tracks: in
     run = load_run(small_run(folder, recipe, tracks, **changes))
     write_export(run, folder / "export", ExportOptions(name=name))
     return folder / "export"
+
+
+def calling(service: Service, options: GateOptions | None = None) -> Call:
+    """Return what sends one request to a service in this process."""
+    app = make_app(service, options)
+
+    def call(method: str, path: str, **more: Any) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(once())
+
+    return call
 
 
 def free_port() -> int:

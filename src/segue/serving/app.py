@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response, delete, get, post
+from litestar import Litestar, Request, Response, Router, delete, get, post, route
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import ClientException, HTTPException, ValidationException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from litestar.static_files import create_static_files_router
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from segue.serving.document import ExactSchema
 from segue.serving.gate import Gate, GateOptions
 from segue.serving.messages import (
     EventsKept,
@@ -35,7 +41,7 @@ from segue.serving.messages import (
     Suggestions,
 )
 from segue.serving.problems import MEDIA_TYPE, ProblemError, problem
-from segue.serving.service import Service
+from segue.serving.service import SESSION_ID, Service
 
 _LOG: Final = logging.getLogger(__name__)
 PAGE: Final = Path(__file__).parent / "page"
@@ -53,8 +59,10 @@ _REFUSED: Final = {
 _MISSING: Final = {404: "There is no such session, model or track."}
 _STORE: Final = {503: "Sessions cannot be written, or too many requests wait.", 507: "The disk is full."}
 
-SessionId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="A session's id.")]
-"""Nobody guesses it: whoever has it may read and continue the session."""
+_NOWHERE: Final = "nothing is served at this path; the routes stand in /schema/openapi.json"
+
+SessionId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{SESSION_ID}$"}, description="A session's id.")]
+"""Nobody guesses it: whoever has it may read and continue the session. Of anything else there is no session: 404."""
 K = Annotated[int, QueryParameter(ge=1, le=1000, description="How many tracks.")]
 
 
@@ -89,6 +97,12 @@ def answers(*more: dict[int, str]) -> dict[int, ResponseSpec]:
 async def begin_session(data: JSONBody[SessionAsked], service: NamedDependency[Service]) -> SessionMade:
     """Begin a session, with events that were already heard, and give its id."""
     return await service.create(data.model, data.events)
+
+
+@route("/v1/sessions/{session:str}", http_method="OPTIONS", include_in_schema=False, status_code=204)
+async def session_methods(session: SessionId) -> Response[None]:
+    """Name both methods in Allow: where a path has two handlers, Litestar's own answer forgets one."""
+    return Response(None, headers={"allow": "DELETE, GET, OPTIONS"})
 
 
 @get("/v1/sessions/{session:str}", summary="Show a session", responses=answers(_MISSING, _STORE))
@@ -191,6 +205,7 @@ def make_app(
     app = Litestar(
         route_handlers=[
             begin_session,
+            session_methods,  # before the others of its path
             show_session,
             forget_session,
             tell_events,
@@ -216,8 +231,8 @@ def make_app(
             title="Segue",
             version="1",
             description="Next tracks for sessions as they happen, skips included.",
-            path="/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_no_page),
+            render_plugins=[ExactSchema()],
         ),
         on_shutdown=[close],
         logging_config=None,  # loggers are left as they are
@@ -229,6 +244,11 @@ def make_app(
 
 def _problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[Problem]:
     return Response(problem(status, detail), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _no_page(response: Response[Any]) -> Response[Any]:
+    """Return a problem in the place of Litestar's HTML page for what is not below /schema."""
+    return _problem_response(404, _NOWHERE) if response.status_code == 404 else response
 
 
 def _told_problem(_: Request[Any, Any, Any], error: ProblemError) -> Response[Problem]:
@@ -243,12 +263,23 @@ def _told_depth(_: Request[Any, Any, Any], __: RecursionError) -> Response[Probl
 def _told_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     detail = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        parts = [f"{part.get('key', '')}: {part.get('message', '')}" for part in error.extra if isinstance(part, dict)]
+        parts = [_told_part(part) for part in error.extra if isinstance(part, dict)]
         detail = f"{'; '.join(parts) or detail}; see /schema/openapi.json for what is expected"
     if isinstance(error.__cause__, RecursionError):
         detail = "the body is nested too deep"
-    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() in ("allow", "retry-after")}
-    return _problem_response(error.status_code, detail, headers)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if isinstance(error, NotFoundException):
+        detail = _NOWHERE
+    elif isinstance(error, MethodNotAllowedException):
+        detail = f"this path answers {headers.get('allow', 'other methods')}; /schema/openapi.json tells what each does"
+    kept = {name: value for name, value in headers.items() if name in ("allow", "retry-after")}
+    return _problem_response(error.status_code, detail, kept)
+
+
+def _told_part(part: dict[str, Any]) -> str:
+    if part.get("key") == "data":  # a body that is there is decoded by StrictRequest
+        return "a body is needed, JSON, at least {}"
+    return f"{part.get('key', '')}: {part.get('message', '')}"
 
 
 def _told_fault(_: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

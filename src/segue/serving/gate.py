@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from segue.serving.problems import MEDIA_TYPE, problem_bytes
+from segue.serving.problems import MEDIA_TYPE, ProblemError, problem_bytes
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,8 +26,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
-OPEN_PATHS: Final = ("/health", "/ready")
-"""Asked without a token: they say nothing but whether the service runs."""
+OPEN_PATHS: Final = ("/health", "/ready", "/")
+OPEN_FOLDER: Final = "/page/"
+"""Asked without a token: they say whether the service runs, and bring the page, which then asks for the token."""
 _KNOWN_CLIENTS: Final = 4096
 _SECURITY: Final = (
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
@@ -95,7 +96,7 @@ class Gate:
             seen += len(message.get("body", b""))
             if seen > most:
                 too_long = True
-                return {"type": "http.request", "body": b"", "more_body": False}
+                raise ProblemError(413, _too_long(most)[1])  # what came before may be a whole body: it is not obeyed
             return message
 
         async def kept_back(message: Message) -> None:
@@ -111,16 +112,14 @@ class Gate:
     ) -> tuple[int, str, Iterable[tuple[bytes, bytes]]] | None:
         options = self._options
         host = _text(headers.get(b"host", b""))
-        if _name(host) not in options.hosts:
-            return (
-                421,
-                f"this service is not called {host!r}; ask for localhost, or start it with --allow-host NAME",
-                (),
-            )
+        if _name(host) not in options.hosts or sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            named = _text(b", ".join(value for name, value in scope["headers"] if name == b"host"))
+            detail = f"this service is not called {named!r}; ask for localhost, or start it with --allow-host NAME"
+            return 421, detail, ()
         origin = headers.get(b"origin")
         if origin is not None and not self._is_own(_text(origin), host):
             return 403, "requests of other sites' pages are refused; open the page that this service serves", ()
-        if options.token is not None and scope["path"] not in OPEN_PATHS:
+        if options.token is not None and not _is_open(scope):
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, b"Bearer " + options.token.encode()):
                 asks = ((b"www-authenticate", b"Bearer"),)
@@ -173,6 +172,11 @@ class _Telling:
             names = {name for name, _ in given}
             message = {**message, "headers": given + [pair for pair in _SECURITY if pair[0] not in names]}
         await self._send(message)
+
+
+def _is_open(scope: Scope) -> bool:
+    path = scope["path"]
+    return scope["method"] in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
 
 
 async def _answer(send: _Telling, status: int, detail: str, more: Iterable[tuple[bytes, bytes]]) -> None:

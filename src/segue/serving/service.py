@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segue.axes import Int
 from segue.errors import SegueError
@@ -53,6 +53,8 @@ from segue.serving.sessions import (
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
 T = TypeVar("T")
+SESSION_ID: Final = "[0-9a-f]{32}"
+"""The form of a session's id."""
 _MANY: Final = 200
 """Names of a filter that are looked up where they stand; a name takes some 20 microseconds."""
 _STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
@@ -87,22 +89,22 @@ class Service:
 
     async def add(self, session_id: str, events: Sequence[Event]) -> EventsKept:
         """Add events to a session."""
-        added = await _kept(self.sessions.add(session_id, logged(events)))
+        added = await _kept(self.sessions.add(_named(session_id), logged(events)))
         return EventsKept(added.accepted, added.repeated, added.events)
 
     async def show(self, session_id: str) -> SessionShown:
         """Return a session."""
-        found = await _kept(self.sessions.read(session_id))
+        found = await _kept(self.sessions.read(_named(session_id)))
         events = [Event(event.track, heard=word_of(event.strength)) for event in found.events]
         return SessionShown(session_id, found.model, found.created_at, events)
 
     async def remove(self, session_id: str) -> None:
         """Forget a session."""
-        await _kept(self.sessions.remove(session_id))
+        await _kept(self.sessions.remove(_named(session_id)))
 
     async def next_in(self, session_id: str, asked: NextAsked) -> Suggestions:
         """Return what next in a session."""
-        found = await _kept(self.sessions.read(session_id))
+        found = await _kept(self.sessions.read(_named(session_id)))
         return await self._next(asked, asked.model or found.model or None, found.events)
 
     async def next_once(self, asked: NextOnce) -> Suggestions:
@@ -205,10 +207,9 @@ def _filters(model: ServedModel, asked: FilterAsked, heard: Sequence[int]) -> Fi
     export = model.live.export
     refused = [] if asked.heard else [*heard]
     refused += [row for row in export.vocabulary.rows(asked.blocked_tracks) if row != UNKNOWN]
-    blocked: NDArray[np.bool_] | None = None
+    blocked: Int[np.ndarray, " n"] | None = None
     if refused:
-        blocked = np.zeros(len(export.table), np.bool_)
-        blocked[refused] = True
+        blocked = np.array(refused, np.int32)
     allowed: Int[np.ndarray, " n"] | None = None
     if asked.allowed_tracks is not None:
         allowed = np.array(export.vocabulary.rows(asked.allowed_tracks), np.int32)
@@ -246,6 +247,13 @@ def _why(each: Suggestion, heard: _Heard, events: Sequence[Logged]) -> Why:
         near.append(NearShown(event.track, word_of(event.strength), one.cosine))
     assert each.log_next is not None, "asked for with explain"
     return Why(each.log_next, each.log_listen, each.rank_before, each.followed, near)
+
+
+def _named(session_id: str) -> str:
+    """Return the id; 404 where it cannot be one, so that no store is asked for a key of another form."""
+    if re.fullmatch(SESSION_ID, session_id) is None:
+        raise ProblemError(404, "there is no such session: its id is no id; begin a new one")
+    return session_id
 
 
 async def _kept(future: Future[T]) -> T:

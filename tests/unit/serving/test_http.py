@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,13 @@ import httpx
 import pytest
 
 from segue.exported import open_export
-from segue.serving.app import make_app
 from segue.serving.gate import GateOptions
 from segue.serving.models import Models
 from segue.serving.service import Service
 from segue.serving.sessions import SqliteSessions
-from served import small_export
+from served import Call, calling, small_export
 
 MARKUP = "<img src=x onerror=alert(1)>\u202e\x00'\"\\"
-Call = Callable[..., httpx.Response]
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +27,6 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         small_export(tmp_path_factory.mktemp("first")),
         small_export(tmp_path_factory.mktemp("second"), "paper-causal-s-minus", name="plain"),
     ]
-
-
-def _caller(service: Service, options: GateOptions | None = None) -> Call:
-    app = make_app(service, options)
-
-    def call(method: str, path: str, **more: Any) -> httpx.Response:
-        async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                return await client.request(method, path, **more)
-
-        return asyncio.run(once())
-
-    return call
 
 
 @pytest.fixture
@@ -56,7 +39,7 @@ def service(exports: list[Path], tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def call(service: Service) -> Call:
-    return _caller(service)
+    return calling(service)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +194,20 @@ def test_a_bad_body_is_a_problem_that_says_what_is_wrong(call: Call, body: bytes
     _is_problem(answer, answer.status_code)
 
 
+def test_a_body_that_is_missing_is_asked_for(call: Call) -> None:
+    assert "a body is needed" in _is_problem(call("POST", "/v1/next"), 400)
+
+
+def test_a_path_or_method_that_is_not_served_says_where_to_look(call: Call) -> None:
+    for path in ("/nothing", "/schema/nothing", "/schema/nothing.json", "/page/nothing", "/v1/sessions/a/b"):
+        assert "/schema/openapi.json" in _is_problem(call("GET", path), 404)
+    session = f"/v1/sessions/{'0' * 32}"
+    for method, path in (("PUT", session), ("DELETE", "/v1/next"), ("GET", "/v1/sessions")):
+        answer = call(method, path)
+        assert answer.headers["allow"] in _is_problem(answer, 405)
+    assert call("OPTIONS", session).headers["allow"] == "DELETE, GET, OPTIONS"
+
+
 def test_thousands_of_random_bodies_are_answered(call: Call, tracks: list[str]) -> None:
     draw = random.Random(3)
     values: list[Any] = [None, -1, 0, 3, 1e300, "", "skip", MARKUP, tracks[3], [], {}, True, [[[]]], "x" * 3000]
@@ -233,7 +230,7 @@ def test_thousands_of_random_bodies_are_answered(call: Call, tracks: list[str]) 
 
 
 def test_what_the_gate_refuses(service: Service, tracks: list[str]) -> None:
-    call = _caller(
+    call = calling(
         service, GateOptions(hosts=("localhost", "radio.example"), token="s" * 20, most_bytes=500, rate=50.0)
     )
     told = {"authorization": "Bearer " + "s" * 20}
@@ -250,6 +247,9 @@ def test_what_the_gate_refuses(service: Service, tracks: list[str]) -> None:
         assert "sss" not in answer.text
     for host, status in (("radio.example:99", 200), ("evil.example", 421), ("localhost.evil.example", 421), ("", 421)):
         assert call("GET", "/v1/models", headers={**told, "host": host}).status_code == status
+    twice = [("authorization", told["authorization"]), ("host", "evil.example"), ("host", "localhost")]
+    for headers in (twice, twice[:1] + twice[:0:-1]):
+        assert call("GET", "/v1/models", headers=headers).status_code == 421, "which of two names is meant?"
     for origin, status in (
         ("http://localhost", 200),
         ("https://evil.example", 403),
@@ -297,6 +297,16 @@ def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             assert {"400", "401", "413", "415", "421", "429"} <= set(operation["responses"])
+            for status, answer in operation["responses"].items():
+                assert status < "400" or [*answer["content"]] == ["application/problem+json"]
+    event = document["components"]["schemas"]["Event"]
+    assert event["additionalProperties"] is False
+    for name in ("strength", "played_s", "duration_s"):
+        assert event["properties"][name]["minimum"] == 0, "Litestar drops it"
+    assert document["components"]["schemas"]["FilterAsked"]["properties"]["blocked_tracks"]["items"]["minLength"] == 1
+    told = document["paths"]["/v1/sessions"]["post"]["responses"]
+    assert set(told["201"]["links"]) == {"tell", "next", "show", "forget"}
+    assert [*told["429"]["headers"]] == ["Retry-After"]
 
 
 def test_counts_stand_in_the_metrics(call: Call) -> None:
