@@ -25,9 +25,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, other = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("plain")
     whole, plain = small_run(folder, tracks=120), small_run(other, "paper-causal-s-minus", tracks=120)
     api.export(whole, folder / "export", name="segue")
-    api.export(plain, other / "export", name="S-minus")
-    port = free_port()
-    with running(folder / "export", other / "export", "--sessions", folder / "s.sqlite", port=port):
+    api.export(plain, other / "export", name="s-minus")
+    api.export(plain, other / "third", name="a-model-of-a-longer-name")
+    exports, port = (folder / "export", other / "export", other / "third"), free_port()
+    with running(*exports, "--sessions", folder / "s.sqlite", port=port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -142,14 +143,14 @@ def test_a_row_says_why_and_the_map_answers(page: Any) -> None:
 
 def test_models_are_changed_and_stand_side_by_side(page: Any) -> None:
     first = _list(page)
-    page.get_by_role("radio", name="S-minus").click()
+    page.get_by_role("radio", name="S\u2212").click()
     page.wait_for_timeout(800)
-    assert page.get_by_role("radio", name="S-minus").get_attribute("aria-checked") == "true"
+    assert page.get_by_role("radio", name="S\u2212").get_attribute("aria-checked") == "true"
     assert _list(page) != first
     page.keyboard.press("b")
     page.wait_for_selector(".ranked >> nth=1")
     page.wait_for_selector(".ranked:nth-child(2) .row >> nth=9")
-    assert page.locator(".ranked h2").all_inner_texts() == ["S-minus", "segue"]
+    assert page.locator(".ranked h2").all_inner_texts() == ["S\u2212", "segue", "a-model-of-a-longer-name"]
     _picture(page, "beside")
 
 
@@ -230,6 +231,47 @@ def test_what_others_wrote_is_text(browser: Any, address: str) -> None:
     assert HOSTILE in page.locator(".playing h2").inner_text()
     assert page.locator(".ranked img, .playing img").count() == 0
     context.close()
+
+
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll('.ranked')].map((each) => each.getBoundingClientRect());
+  const inside = [...document.querySelectorAll('.ranked > *, .row:not(.gone) .mark')].every((each) => {
+    const box = each.getBoundingClientRect(), whole = each.closest('.ranked').getBoundingClientRect();
+    return box.right <= whole.right + 1 && box.left >= whole.left - 1;
+  });
+  return !inside || boxes.some((box, i) => i && box.left < boxes[i - 1].right && box.top < boxes[i - 1].bottom)
+    || document.documentElement.scrollWidth > document.documentElement.clientWidth;
+}"""
+
+
+def test_three_models_stand_side_by_side(page: Any, phone: Any) -> None:
+    for each in (page, phone):
+        assert not each.evaluate(OVERLAPS)
+        each.get_by_role("button", name="Side by side").click()
+        each.wait_for_selector(".ranked >> nth=2")
+        each.get_by_role("button", name="Skip now").click()
+        each.wait_for_selector(".ranked .meter >> nth=2")
+        assert not each.evaluate(OVERLAPS)
+        assert each.locator(".ranked h2").all_inner_texts() == ["segue", "S\u2212", "a-model-of-a-longer-name"]
+
+
+def test_a_room_with_a_token_asks_for_it_once(browser: Any, tmp_path: Path) -> None:
+    token, port = "a token nobody guesses".replace(" ", "-"), free_port()
+    api.export(small_run(tmp_path, "paper-causal-s-minus", tracks=120), tmp_path / "export")
+    kept = ("--sessions", tmp_path / "s.sqlite")
+    with running(tmp_path / "export", *kept, port=port, environment={"SEGUE_TOKEN": token}):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}")
+        for told in ("not-the-token-at-all", token):
+            page.get_by_label("Token").fill(told)
+            page.get_by_role("button", name="Open").click()
+            if told != token:
+                page.wait_for_selector("text=That is not the token")
+        page.wait_for_selector(".row >> nth=9")
+        page.reload()
+        page.wait_for_selector(".row >> nth=9")
+        context.close()
 
 
 def test_the_pages_files_name_no_other_host() -> None:

@@ -57,7 +57,9 @@ def exported(path: Path, told: Told) -> Path:
     if _newest(path) > _written(served / "manifest.json"):
         told(f"exporting {path} (once)")
         command = [sys.executable, "-m", "segue", "export", str(path), str(served), "--overwrite", "--quiet"]
-        done = subprocess.run([*command, "--name", _plain(path.absolute().name)], capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "--name", _plain(path.absolute().name.removeprefix("run-"))], capture_output=True, text=True
+        )
         if done.returncode:
             said = done.stderr.strip().splitlines()
             raise SegueError(f"{path} cannot be exported: {said[-1] if said else 'no reason was given'}")

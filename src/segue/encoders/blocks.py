@@ -80,6 +80,9 @@ class TransformerConfig:
 Attend = Callable[[Tensor, int], Tensor]
 """Self-attention without its projections: queries, keys and values [*, 3 D] of a block, and its index, to [*, D]."""
 
+Picked = Callable[[Tensor], Tensor]
+"""[B, L, D] to the one position of each session that is wanted, [B, D]."""
+
 
 class Block(nn.Module):
     """One transformer block over states of any leading shape; only `attend` knows which belong to one session."""
@@ -97,24 +100,26 @@ class Block(nn.Module):
         gates = 2 if config.gated else 0
         self.gates = nn.ModuleList(nn.Linear(width, width) for _ in range(gates))
 
-    def forward(self, x: Float[Tensor, "*shape D"], attend: Attend) -> Float[Tensor, "*shape D"]:
-        """Return the block's output."""
+    def forward(
+        self, x: Float[Tensor, "*shape D"], attend: Attend, only: Picked | None = None
+    ) -> Float[Tensor, "*some D"]:
+        """Return the block's output; with `only`, that of the positions it picks, [B, D]: nothing else is worked out
+        that they do not need."""
+        normed = self.attention_norm(x) if self.pre_norm else x
+        seen = attend(self.project_in(normed), self.index)
+        if only is not None:
+            x, normed, seen = only(x), only(normed), only(seen)
         if self.pre_norm:
-            normed = self.attention_norm(x)
-            x = x + self._drop(self._gate(0, normed, self._attend(normed, attend)))
+            x = x + self._drop(self._gate(0, normed, self.project_out(seen)))
             normed = self.feed_norm(x)
             return x + self._drop(self._gate(1, normed, self._feed(normed)))
-        x = self.attention_norm(x + self._drop(self._attend(x, attend)))
+        x = self.attention_norm(x + self._drop(self.project_out(seen)))
         after: Tensor = self.feed_norm(x + self._drop(self._feed(x)))
         return after
 
     def _gate(self, layer: int, normed: Tensor, added: Tensor) -> Tensor:
         """Return what a layer adds (0 attention, 1 feed-forward), gated by its input."""
         return torch.sigmoid(self.gates[layer](normed)) * added if len(self.gates) else added
-
-    def _attend(self, x: Tensor, attend: Attend) -> Tensor:
-        joined: Tensor = self.project_out(attend(self.project_in(x), self.index))
-        return joined
 
     def _feed(self, x: Tensor) -> Tensor:
         hidden = self._drop(self.activation(self.widen(x)))

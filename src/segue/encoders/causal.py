@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from segue.axes import Float
@@ -36,5 +35,4 @@ class CausalEncoder(TransformerEncoder):
     def next_state(self, batch: SessionBatch) -> Float[Tensor, "B D"]:
         """Return y_hat at each session's last valid track (of its most recent `max_len`)."""
         recent = most_recent(batch, self.max_len)
-        states: Tensor = self(recent)
-        return states[torch.arange(states.shape[0], device=states.device), last_place(recent.valid)]
+        return self.state_at(recent, last_place(recent.valid))

@@ -12,7 +12,7 @@ from torch.nn import functional
 from segue.axes import Bool, Float, Int
 from segue.columns import CONTEXT, EARLIER_FEEDBACK, EARLIER_TRACKS, POSITION_OFFSET
 from segue.encoders.attention import PaddedAttention, visibility
-from segue.encoders.blocks import Attend, Block, TransformerConfig
+from segue.encoders.blocks import Attend, Block, Picked, TransformerConfig
 from segue.encoders.context import ContextInputs
 from segue.encoders.dropout import dropout
 from segue.encoders.earlier import EarlierInputs
@@ -45,8 +45,17 @@ class TransformerEncoder(Encoder, ABC):
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Return y_hat [B, L, D]; rows at padding are finite and meaningless."""
-        if self.config.padding == "visible":
-            return self._amid_padding(batch)
+        return self._amid_padding(batch) if self.config.padding == "visible" else self._states_of(batch)
+
+    def state_at(self, batch: SessionBatch, place: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Return y_hat of one position of each session: the last block works out no other."""
+
+        def only(x: Tensor) -> Tensor:
+            return x[torch.arange(x.shape[0], device=x.device), place]
+
+        return only(self._amid_padding(batch)) if self.config.padding == "visible" else self._states_of(batch, only)
+
+    def _states_of(self, batch: SessionBatch, only: Picked | None = None) -> Tensor:
         visible = visibility(batch.valid, causal=self.causal)
         attend = PaddedAttention(visible, self.config.heads, self.share)
         heard = self.heard(self.rows(batch.tracks), batch.feedback, batch.side.get(CONTEXT))
@@ -55,7 +64,7 @@ class TransformerEncoder(Encoder, ABC):
             before = self.earlier(self.rows(tracks), batch.side[EARLIER_FEEDBACK], tracks != 0)
             first = batch.valid & (batch.valid.long().cumsum(dim=1) == 1)
             heard = heard + first[:, :, None] * before[:, None, :]
-        return self.states(heard, self._place(batch), attend)
+        return self.states(heard, self._place(batch), attend, only)
 
     def read(self, context: ContextInputs) -> None:
         """Read these inputs too, from `side` of a batch."""
@@ -86,13 +95,21 @@ class TransformerEncoder(Encoder, ABC):
         return self.config.dropout if self.training else 0.0
 
     def states(
-        self, rows: Float[Tensor, "*shape D"], place: Int[Tensor, "*shape"], attend: Attend
-    ) -> Float[Tensor, "*shape D"]:
-        """Return y_hat of inputs of any leading shape: their table rows, their position rows, who sees whom."""
+        self,
+        rows: Float[Tensor, "*shape D"],
+        place: Int[Tensor, "*shape"],
+        attend: Attend,
+        only: Picked | None = None,
+    ) -> Float[Tensor, "*some D"]:
+        """Return y_hat of inputs of any leading shape: their table rows, their position rows, who sees whom.
+
+        With `only`, of the positions that it picks.
+        """
         x = dropout(rows + position_rows(self.positions.weight, place), self.config.dropout, self.training)
-        for block in self.blocks:
+        *former, last = self.blocks
+        for block in former:
             x = block(x, attend)
-        return functional.gelu(self.predict(self.final_norm(x)))
+        return functional.gelu(self.predict(self.final_norm(last(x, attend, only))))
 
     def _amid_padding(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Return y_hat of sessions laid at the end of `max_len` places, PAD before them and seen as a track is.

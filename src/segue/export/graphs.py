@@ -17,6 +17,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from segue.encoders.causal import CausalEncoder
 from segue.encoders.encoder import HIDDEN, Encoder
 from segue.errors import InputError
 from segue.heads import ListenHead
@@ -65,9 +66,11 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
     Raises:
         InputError: the packages of the extra `export` are missing.
     """
-    sessions = torch.export.Dim("B")
-    sizes = {name: {0: sessions} for name in INPUTS} | {"values": {0: torch.export.Dim("U")}}
-    length = encoder.max_len
+    sessions, length = torch.export.Dim("B"), encoder.max_len
+    sizes: dict[str, dict[int, Any]] = {name: {0: sessions} for name in INPUTS} | {"values": {0: torch.export.Dim("U")}}
+    if isinstance(encoder, CausalEncoder) and encoder.config.padding == "masked" and length > 2:
+        columns = torch.export.Dim("L", max=length)
+        sizes |= {name: {0: sessions, 1: columns} for name in INPUTS[1:]}
     valid = torch.arange(length)[None, :] < torch.tensor([[length], [1], [2]])
     tracks = torch.where(valid, torch.arange(3 * length).view(3, length) + 3, 0)
     feedback = torch.where(valid, 0, HIDDEN)

@@ -176,7 +176,7 @@ class _Arrays:
     def of(self, name: str, dtype: Any, shape: tuple[int | None, ...]) -> NDArray[Any]:
         if not self.has(name):
             raise FormatError(f"{self._folder / MANIFEST} does not name {name}; export the run again")
-        array = read_array(self._folder / name)
+        array = np.asarray(read_array(self._folder / name))  # no subclass, whose every look costs some microseconds
         fits = len(array.shape) == len(shape) and all(
             wanted is None or have == wanted for have, wanted in zip(array.shape, shape, strict=True)
         )

@@ -36,20 +36,21 @@ class Session:
 class Encoding:
     """The encoder of one export, and what its head for P(listen) asks."""
 
-    def __init__(self, export: ExportFolder, threads: int) -> None:
+    def __init__(self, export: ExportFolder) -> None:
         self._table = export.table
         self._width, self._length = export.manifest.facts.width, export.manifest.facts.max_len
         path = export.path
-        self._encoder = load_graph(path / ENCODER, ("values", "tracks", "feedback", "valid"), ("state",), threads)
+        self._encoder = load_graph(path / ENCODER, ("values", "tracks", "feedback", "valid"), ("state",))
+        self._trims = not isinstance(self._encoder.get_inputs()[1].shape[1], int)
+        """Whether sessions may have fewer columns than the longest that the encoder reads."""
         self._listen = (
-            load_graph(path / LISTEN, ("state",), ("direction", "level"), threads)
-            if export.listen_offset is not None
-            else None
+            load_graph(path / LISTEN, ("state",), ("direction", "level")) if export.listen_offset is not None else None
         )
 
     def after(self, sessions: Sequence[Session]) -> list[After]:
         """Return what is made of each session; rows that were never trained are to be UNKNOWN already."""
-        shape = (len(sessions), self._length)
+        longest = max((len(session.rows) for session in sessions), default=1)
+        shape = (len(sessions), min(max(longest, 1), self._length) if self._trims else self._length)
         rows, feedback = np.zeros(shape, np.int64), np.full(shape, HIDDEN, np.int64)
         valid = np.zeros(shape, np.bool_)
         for place, session in enumerate(sessions):

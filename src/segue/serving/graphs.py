@@ -26,8 +26,8 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
-    """Return the graph of `path`, ready to run.
+def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnxruntime.InferenceSession:
+    """Return the graph of `path`, ready to run on one thread: a few sessions are too little work for more.
 
     Raises:
         FormatError: no ONNX graph; one with data outside its file, operators of another domain, or other inputs and
@@ -43,7 +43,7 @@ def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str], thread
     if found != (list(inputs), list(outputs)):
         raise FormatError(f"{path} has inputs and outputs {found}, not {[*inputs]}, {[*outputs]}; export the run again")
     try:
-        return onnxruntime.InferenceSession(held, session_options(threads), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(held, session_options(1), providers=["CPUExecutionProvider"])
     except Exception as error:  # what ONNX Runtime raises has no type of its own
         raise FormatError(f"{path} cannot be run ({error}); export the run again") from error
 

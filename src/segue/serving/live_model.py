@@ -19,6 +19,8 @@ from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 128
 """Tracks of the scan that are scored definitely, beside those that followed the last one."""
+SMALL: Final = 200_000
+"""Candidates up to which a batch is too little work for a second thread."""
 _CHUNK: Final = 1 << 14
 _NEAR: Final = 2
 """Tracks of the session that an explanation names at most."""
@@ -28,11 +30,11 @@ _NEAR: Final = 2
 class Filters:
     """What may be suggested."""
 
-    blocked: Bool[np.ndarray, " R"] | None = None
+    blocked: Int[np.ndarray, " b"] | None = None
     """Table rows that may not."""
-    allowed: Int[np.ndarray, " n"] | None = None
+    allowed: Int[np.ndarray, " a"] | None = None
     """The only table rows that may; None = all candidates."""
-    artists: Int[np.ndarray, " n"] | None = None
+    artists: Int[np.ndarray, " c"] | None = None
     """Codes of artists whose tracks may not."""
     per_artist: int | None = None
     """At most so many tracks of one artist; those without an artist are not counted."""
@@ -89,9 +91,12 @@ class LiveModel:
     def __init__(self, export: ExportFolder, threads: int = 2) -> None:
         self.export = export
         self.name = export.manifest.name
-        self._encoding = Encoding(export, threads)
-        self._scan = Scan(export, threads)
+        self._encoding = Encoding(export)
+        self.is_small = export.manifest.facts.num_candidates <= SMALL
+        self._scan = Scan(export, 1 if self.is_small else threads)
         self._scoring = Scoring(export)
+        self._blocked = np.zeros(len(export.table), np.bool_)
+        """Table rows that the request at hand may not get."""
 
     @property
     def is_candidate(self) -> NDArray[np.bool_]:
@@ -127,6 +132,16 @@ class LiveModel:
         return [Suggestion(int(one), float(scores[one])) for one in best]
 
     def _best(self, one: Asked, after: After, scanned: Scanned) -> Answer:
+        blocked = one.filters.blocked
+        if blocked is None:
+            return self._best_allowed(one, after, scanned)
+        self._blocked[blocked] = True  # one array for all requests: a new one of the catalogue's size would cost more
+        try:
+            return self._best_allowed(one, after, scanned)
+        finally:
+            self._blocked[blocked] = False
+
+    def _best_allowed(self, one: Asked, after: After, scanned: Scanned) -> Answer:
         followers = self._scoring.followers(after)
         rows, everything = self._looked_at(one, scanned, followers)
         scored = self._scoring.of(after, rows, followers)
@@ -152,18 +167,22 @@ class LiveModel:
         if one.filters.allowed is not None:
             allowed = one.filters.allowed
             return np.unique(allowed[self._may(allowed, one.filters)]), True
-        may = self._may(scanned.rows, one.filters)
-        rows, scores = scanned.rows[may], scanned.scores[may]
-        depth = max(DEPTH, 2 * one.k)
-        if len(rows) > depth:
-            rows = rows[np.argpartition(-scores, depth - 1)[:depth]]
+        depth, blocked = max(DEPTH, 2 * one.k), one.filters.blocked
+        if one.filters.artists is None:  # of so many, `depth` are left
+            held = _best_places(scanned.scores, depth + (0 if blocked is None else len(blocked)))
+            rows = scanned.rows[held]
+            rows = rows[self._may(rows, one.filters)]
+        else:
+            may = self._may(scanned.rows, one.filters)
+            rows = scanned.rows[may]
+            rows = rows[_best_places(scanned.scores[may], depth)]
         follow = followers.rows[self._may(followers.rows, one.filters)]
         return np.unique(np.concatenate([rows, follow])), len(scanned.rows) >= len(self.export.scan_order)
 
     def _may(self, rows: Int[np.ndarray, " n"], filters: Filters) -> Bool[np.ndarray, " n"]:
         may: NDArray[np.bool_] = self.is_candidate[rows]
         if filters.blocked is not None:
-            may = may & ~filters.blocked[rows]
+            may = may & ~self._blocked[rows]
         codes = self.export.artist_code
         if filters.artists is not None and codes is not None:
             may = may & ~np.isin(codes[rows], filters.artists)
@@ -250,6 +269,13 @@ class LiveModel:
 
 def _of(scanned: Scanned, place: int) -> Scanned:
     return Scanned(scanned.rows[place], scanned.scores[place])
+
+
+def _best_places(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
+    """Return the places of the `depth` largest scores, or of all, in no order."""
+    if len(scores) <= depth:
+        return np.arange(len(scores))
+    return np.argpartition(scores, len(scores) - depth)[len(scores) - depth :]
 
 
 def _largest(values: NDArray[np.floating], k: int) -> list[int]:

@@ -59,7 +59,6 @@ class ServedModel:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.similar, row, k)
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
             batch = [waiting for waiting in batch if not waiting.answer.cancelled()]
@@ -67,7 +66,7 @@ class ServedModel:
                 continue
             try:
                 asked = [waiting.asked for waiting in batch]
-                answers = await loop.run_in_executor(self._worker, self.live.next_tracks, asked)
+                answers = await self._answers(asked)
             except Exception as error:  # of a batch that cannot be worked out every request hears
                 for waiting in batch:
                     if not waiting.answer.done():
@@ -76,6 +75,12 @@ class ServedModel:
             for waiting, answer in zip(batch, answers, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
+
+    async def _answers(self, asked: list[Asked]) -> list[Answer]:
+        if self.live.is_small:  # handing it to a thread would take as long as the work
+            await asyncio.sleep(0)  # what has come meanwhile makes the next batch
+            return self.live.next_tracks(asked)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.next_tracks, asked)
 
 
 class Models:

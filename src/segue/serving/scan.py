@@ -7,6 +7,7 @@ catalogue is sorted or copied.
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,20 +52,28 @@ class Scan:
             options.add_external_initializers(["table"], [table])
             graph = _graph(export.scan_int8.shape, self._blocks, self._half + 1, self._scale)
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            _let_go(export.scan_int8)
 
     def around(self, states: NDArray[np.float32]) -> Scanned:
         """Return the best blocks of each state [B, D]."""
         if self._session is None:
             return Scanned(np.zeros((len(states), 0), np.int32), np.zeros((len(states), 0), np.float32))
         step = np.abs(states).max(1, keepdims=True) / np.float32(self._half)
-        step[~(step > 0)] = 1.0  # a state of zeros, or of no numbers
-        asked = np.rint(states / step).clip(-self._half, self._half)
-        asked = np.nan_to_num(asked) + np.float32(self._half + 1)
+        sound = (step > 0) & np.isfinite(step)  # else a state of zeros, or of no numbers
+        step = np.where(sound, step, np.float32(1.0))
+        asked = np.where(sound, np.rint(states / step), 0.0) + np.float32(self._half + 1)
         blocks, sums = self._session.run(None, {"state": asked.astype(np.uint8)})
         scores = sums.astype(np.float32) * (self._scale[blocks][:, :, None] * step[:, :, None])
         rows = self._order[blocks]
         scores[rows == 0] = -np.inf
         return Scanned(rows.reshape(len(states), -1), scores.reshape(len(states), -1))
+
+
+def _let_go(array: NDArray[Any]) -> None:
+    """Give the pages of a mapped array back: the runtime has a copy in the order in which it multiplies."""
+    mapped = getattr(array.base, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def multiplies_whole_bytes() -> bool:

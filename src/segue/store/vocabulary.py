@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ UNKNOWN: Final = 1
 MASK: Final = 2
 NUM_SPECIALS: Final = 3
 """Table rows below the first track: PAD, UNKNOWN, MASK."""
+_STRIDE: Final = 32
 
 
 class TextColumn:
@@ -25,6 +28,7 @@ class TextColumn:
     def __init__(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         self.data = data
         self.offsets = offsets
+        self._bytes, self._ends = _view(data, "B"), _view(offsets, "q")
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> TextColumn:
@@ -55,7 +59,7 @@ class TextColumn:
 
     def raw(self, index: int) -> bytes:
         """Return the UTF-8 bytes of text `index`."""
-        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+        return bytes(self._bytes[self._ends[index] : self._ends[index + 1]])
 
     def text(self, index: int) -> str:
         """Return text `index`; bytes that are no UTF-8 read as U+FFFD."""
@@ -102,18 +106,24 @@ class Vocabulary(TextColumn):
         return np.array([self._place(track_id.encode("utf-8", "surrogatepass")) for track_id in track_ids], np.int64)
 
     def _place(self, wanted: bytes) -> int:
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self.raw(middle) < wanted:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        stride = bisect_left(self._landmarks, wanted)  # the landmark before it is smaller, that at it is not
+        low, high = max(stride - 1, 0) * _STRIDE, min(stride * _STRIDE, len(self))
+        return bisect_left(range(len(self)), wanted, low, high, key=self.raw)
+
+    @cached_property
+    def _landmarks(self) -> list[bytes]:
+        """Every so many ids, so that most of a search is done in memory without a call of ours."""
+        return [self.raw(place) for place in range(0, len(self), _STRIDE)]
 
     def rows(self, track_ids: Iterable[str]) -> list[int]:
         """Return the table row of each id, UNKNOWN where the vocabulary lacks it."""
         return [self.row(track_id) for track_id in track_ids]
+
+
+def _view(array: NDArray[Any], kind: Literal["B", "q"]) -> memoryview:
+    """Return the memory of a flat array: one element of it comes several times faster than from NumPy."""
+    flat: Any = np.ascontiguousarray(array)  # NumPy's types do not say that it is a buffer
+    return memoryview(flat).cast("B").cast(kind)
 
 
 def read_array(path: Path) -> NDArray[Any]:

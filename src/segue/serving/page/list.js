@@ -37,7 +37,7 @@ function Bar({ log, most, what, kind }) {
     <i style=${{ transform: `scaleX(${width})` }}></i></span>`;
 }
 
-export function Ranked({ title, answer, session, lit, onLight, onPlay, changed }) {
+export function Ranked({ title, hint, answer, session, lit, onLight, onPlay, changed }) {
   const tracks = answer ? answer.tracks : [];
   const leaving = useLeaving(tracks);
   const rows = [...tracks, ...leaving.map((track) => ({ ...track, gone: true }))].sort((a, b) => (a.track < b.track ? -1 : 1));
@@ -59,12 +59,12 @@ export function Ranked({ title, answer, session, lit, onLight, onPlay, changed }
         </button></li>`)}
     </ol>
     <p class="why" role="status">${said ? html`<b>${percent(said.why.log_p)}</b> fits${said.why.log_listen !== null ? html`, <b>${percent(said.why.log_listen)}</b> heard out` : ""}. ${reason(said, session)}`
-      : answer ? "Point at a track to hear why it stands there." : ""}</p>
+      : answer && hint ? "Point at a track to hear why it stands there." : ""}</p>
   </section>`;
 }
 
 function Meter({ changed }) {
   return html`<span class="meter" title="how many of the ten are other tracks than before the last action">
     <span class="dots" aria-hidden="true">${Array.from({ length: 10 }, (_, i) => html`<i class=${i < changed ? "on" : ""}></i>`)}</span>
-    <span>${changed} of 10 changed</span></span>`;
+    <span>${changed}<span class="words"> of 10 changed</span></span></span>`;
 }

@@ -4,7 +4,7 @@ import { Chart } from "./map.js";
 import { Ranked } from "./list.js";
 import { Sleeve } from "./sleeve.js";
 import * as service from "./service.js";
-import { HEARD, by, name } from "./words.js";
+import { HEARD, by, called, name } from "./words.js";
 
 const TEN = 10;
 const OPENING = [["listened", 0], ["listened", 1], ["skip", 3], ["listened", 0]];     // how the first session went, and which suggestion it took
@@ -136,7 +136,7 @@ function Room({ models }) {
     <${Playing} track=${playing} done=${done} onAct=${act} />
     <${Chart} points=${points} session=${session} suggestions=${first ? first.tracks : []} lit=${lit} onLight=${setLit} onPlay=${play} />
     <div class="columns">
-      ${columns.map((each) => html`<${Ranked} key=${each} title=${beside ? each : "What comes next"} answer=${views[each]} session=${events} lit=${lit} onLight=${setLit}
+      ${columns.map((each) => html`<${Ranked} key=${each} title=${beside ? called(each) : "What comes next"} hint=${each === model} answer=${views[each]} session=${events} lit=${lit} onLight=${setLit}
         onPlay=${play} changed=${views[each] ? views[each].changed : null} />`)}
       ${beside && html`<${Lines} columns=${columns} answers=${views} lit=${lit} />`}
     </div>
@@ -182,10 +182,10 @@ function Playing({ track, done, onAct }) {
 }
 
 function Models({ models, model, onModel, beside, onBeside }) {
-  if (models.length < 2) return html`<p class="only">${model}</p>`;
+  if (models.length < 2) return html`<p class="only">${called(model)}</p>`;
   return html`<div class="models"><div class="segments" role="radiogroup" aria-label="Model">
     ${models.map((each) => html`<button key=${each.name} role="radio" aria-checked=${each.name === model} onClick=${() => onModel(each.name)}
-      title=${each.reads_feedback ? "reads how each track was heard" : "reads tracks alone: what you skip does not change its list"}>${each.name}</button>`)}</div>
+      title=${each.reads_feedback ? "reads how each track was heard" : "reads tracks alone: what you skip does not change its list"}>${called(each.name)}</button>`)}</div>
     <button class="switch" aria-pressed=${beside} onClick=${onBeside}>Side by side <kbd>b</kbd></button></div>`;
 }
 
@@ -227,8 +227,23 @@ function Lines({ columns, answers, lit }) {
       d=${`M${line.c * 100 - 3} ${line.from * 10 - 5} C${line.c * 100} ${line.from * 10 - 5} ${line.c * 100} ${line.to * 10 - 5} ${line.c * 100 + 3} ${line.to * 10 - 5}`} />`)}</svg>`;
 }
 
+// A service that others can reach has a token; whoever opens the page gives it once.
+function Door({ wrong, onEnter }) {
+  const enter = (event) => { event.preventDefault(); onEnter(event.target.elements.token.value.trim()); };
+  return html`<div class="closed"><h1>Segue</h1><p role="status">${wrong ? "That is not the token of this service." : "This room is kept closed. Whoever started the service knows its token."}</p>
+    <form onSubmit=${enter}><label>Token<input name="token" type="password" autocomplete="current-password" required autofocus /></label><button>Open</button></form></div>`;
+}
+
 const root = document.getElementById("room");
-service.models().then((models) => { root.textContent = ""; render(html`<${Room} models=${models} />`, root); }).catch((error) => {
-  root.innerHTML = "";
-  render(html`<div class="closed"><h1>Segue</h1><p role="alert">The service does not answer. ${error.message}</p><button onClick=${() => location.reload()}>Try again</button></div>`, root);
-});
+async function open() {
+  let shown;
+  try { const models = await service.models(); shown = html`<${Room} models=${models} />`; } catch (error) {
+    shown = error.status === 401
+      ? html`<${Door} wrong=${error.tried} onEnter=${(token) => { service.keepToken(token); open(); }} />`
+      : html`<div class="closed"><h1>Segue</h1><p role="alert">The service does not answer. ${error.message}</p><button onClick=${() => location.reload()}>Try again</button></div>`;
+  }
+  root.textContent = "";
+  render(null, root);
+  render(shown, root);
+}
+open();

@@ -1,10 +1,15 @@
 // Everything the page asks of the service that it came from.
 const JSON_TYPE = { "content-type": "application/json" };
+const TOKEN = "segue-token";   // kept until the tab is closed
+
+export const keepToken = (token) => sessionStorage.setItem(TOKEN, token);
 
 async function ask(path, body) {
-  const answer = await fetch(path, body === undefined ? {} : { method: "POST", headers: JSON_TYPE, body: JSON.stringify(body) });
+  const token = sessionStorage.getItem(TOKEN);
+  const allowed = token ? { authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(path, body === undefined ? { headers: allowed } : { method: "POST", headers: { ...JSON_TYPE, ...allowed }, body: JSON.stringify(body) });
   const document = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(document.detail || `the service answers ${answer.status}`);
+  if (!answer.ok) throw Object.assign(new Error(document.detail || `the service answers ${answer.status}`), { status: answer.status, tried: Boolean(token) });
   return document;
 }
 

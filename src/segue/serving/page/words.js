@@ -2,6 +2,9 @@
 export const HEARD = { listened: "heard to its end", mostly: "heard for the most part", brief: "skipped later", skip: "skipped at once", unknown: "told without a word" };
 // The simulator marks every name it makes up; the room says so once, at its top.
 const bare = (text) => text.replace(/ \(simulated\)$/, "");
+// Models of the paper are called as it calls them.
+const MODELS = { "s-minus": "S\u2212", "s-plus-track": "S+ track", "s-plus-session": "S+ session" };
+export const called = (model) => MODELS[model.replace(/^paper-(causal|cloze)-/, "")] || model;
 export const name = (track) => bare(track.title || track.track);
 export const by = (track) => bare(track.artist || "");
 export const percent = (log) => {
