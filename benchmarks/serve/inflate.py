@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segue.export.cells import make_cells
 from segue.export.scanned import in_eight_bits, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts, open_export
 from segue.exported.manifest import MANIFEST, ExportManifest
@@ -21,8 +22,8 @@ from segue.files import replaced_folder, write_json
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn
 
 
-def inflate(source: Path, out: Path, tracks: int, seed: int = 0) -> None:
-    """Write the export `source` with `tracks` tracks to `out`."""
+def inflate(source: Path, out: Path, tracks: int, *, index: bool = False, seed: int = 0) -> None:
+    """Write the export `source` with `tracks` tracks to `out`, with cells for an index if asked."""
     export = open_export(source)
     generator = np.random.default_rng(seed)
     trained = np.asarray(export.scan_order)
@@ -43,6 +44,9 @@ def inflate(source: Path, out: Path, tracks: int, seed: int = 0) -> None:
         order = scan_order(table, candidates)
         columns, scale = in_eight_bits(table, order)
         arrays = {"table": table, "scan_order": order, "scan_int8": columns, "scan_scale": scale}
+        if index:
+            (folder / "index").mkdir()
+            arrays["index/centres"], arrays["index/cell"] = make_cells(table, candidates)
         arrays["plays"] = np.ones(len(table), np.int64)
         arrays["map"] = np.zeros((tracks, 2), np.float32)
         if export.listen_offset is not None:
@@ -74,5 +78,6 @@ if __name__ == "__main__":
     parser.add_argument("export", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--tracks", type=int, default=1_000_000)
+    parser.add_argument("--index", action="store_true")
     given = parser.parse_args()
-    inflate(given.export, given.out, given.tracks)
+    inflate(given.export, given.out, given.tracks, index=given.index)

@@ -33,8 +33,9 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("store", type=Path)
     parser.add_argument("--sessions", type=int, default=500)
+    parser.add_argument("--probes", type=int, default=0, help="cells of the index; 0 = the exact scan")
     given = parser.parse_args()
-    model, store = LiveModel(open_export(given.export)), Store(given.store)
+    model, store = LiveModel(open_export(given.export), probes=given.probes), Store(given.store)
     config = build(DataConfig, model.export.manifest.facts.data, "data")
     cases = split_store(store, config).cases["test"]
     tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
@@ -47,7 +48,7 @@ def main() -> None:
         session = known_session(tracks[begin:end].tolist(), codes, model.is_candidate)
         (after,) = model._encoding.after([session])
         sharp = model._scoring.sharpened(after.state[None])
-        scanned = model._scan.around(sharp)
+        scanned = model._scan.around(sharp, live_model.DEPTH)
         exact = candidates[np.argsort(-(table @ sharp[0]), kind="stable")[:K]]
         depth = min(live_model.DEPTH, scanned.rows.shape[1] - 1)
         looked = scanned.rows[0][np.argpartition(-scanned.scores[0], depth)[:depth]]
@@ -58,7 +59,12 @@ def main() -> None:
         found = [each.row for each in answer.suggestions]
         served_share.append(len(set(best) & set(found)) / K)
         first_share.append(best[0] == found[0])
-    told = {"sessions": given.sessions, "candidates": len(candidates), "depth": live_model.DEPTH}
+    told = {
+        "sessions": given.sessions,
+        "candidates": len(candidates),
+        "depth": live_model.DEPTH,
+        "probes": given.probes,
+    }
     told |= {"scan_recall@20": float(np.mean(scanned_share)), "served_recall@20": float(np.mean(served_share))}
     print(json.dumps(told | {"same_first": float(np.mean(first_share))}))
 

@@ -12,14 +12,21 @@ from segue.progress import Progress, silent
 
 
 def export(
-    run: str | Path, out: str | Path, *, name: str = "", overwrite: bool = False, progress: Progress = silent
+    run: str | Path,
+    out: str | Path,
+    *,
+    name: str = "",
+    overwrite: bool = False,
+    index: bool = False,
+    progress: Progress = silent,
 ) -> ExportManifest:
     """Write a trained run, with the tracks that it was extended by, to the folder `out`; return its manifest.
 
-    `name`: what the model is called where it is served; the recipe's name unless given.
+    `name`: what the model is called where it is served; the recipe's name unless given. `index`: make cells of the
+    track space too, for `segue serve --index`.
 
     Raises:
         FormatError: no run, damaged, or without weights. InputError: `out` exists and may not be replaced, the name is
             no plain one, or the packages of the extra `export` are missing.
     """
-    return write_export(load_run(serving(run)), out, ExportOptions(name, overwrite), progress)
+    return write_export(load_run(serving(run)), out, ExportOptions(name, overwrite, index), progress)

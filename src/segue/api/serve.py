@@ -56,7 +56,7 @@ def exported(path: Path, told: Told) -> Path:
     served = path / SERVED
     if _newest(path) > _written(served / "manifest.json"):
         told(f"exporting {path} (once)")
-        command = [sys.executable, "-m", "segue", "export", str(path), str(served), "--overwrite", "--quiet"]
+        command = [sys.executable, "-P", "-m", "segue", "export", str(path), str(served), "--overwrite", "--quiet"]
         done = subprocess.run(
             [*command, "--name", _plain(path.absolute().name.removeprefix("run-"))], capture_output=True, text=True
         )

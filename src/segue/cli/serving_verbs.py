@@ -39,8 +39,18 @@ class Kept:
     """Hours after which a session that nobody touched is over."""
     durable: bool = False
     """Sync every write to the disk: a power cut loses nothing either."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How candidates are found."""
+
     threads: int = 2
     """Threads that rank."""
+    index: bool = False
+    """Look into the cells nearest to a session in place of all candidates; exports made with --index."""
+    probes: int = 48
+    """So many cells: more find more, and take longer."""
 
 
 def add_to(app: App) -> None:
@@ -54,7 +64,15 @@ def add_to(app: App) -> None:
 
 
 def export(
-    run: Path, out: Path, /, *, name: str = "", overwrite: bool = False, json: bool = False, terminal: Shown
+    run: Path,
+    out: Path,
+    /,
+    *,
+    name: str = "",
+    overwrite: bool = False,
+    index: bool = False,
+    json: bool = False,
+    terminal: Shown,
 ) -> None:
     """Write a run as files that are served without torch: ONNX graphs, arrays, texts, and a manifest of hashes.
 
@@ -63,11 +81,12 @@ def export(
         out: folder to write.
         name: what the model is called where it is served; the recipe's name unless given.
         overwrite: replace an existing export.
+        index: make cells of the track space too, for segue serve --index; pays from a million tracks on.
         json: print one JSON document.
     """
     from segue import api
 
-    manifest = api.export(run, out, name=name, overwrite=overwrite, progress=terminal)
+    manifest = api.export(run, out, name=name, overwrite=overwrite, index=index, progress=terminal)
     terminal.close()
     size = sum(facts.bytes for facts in manifest.files.values())
     facts = {
@@ -84,6 +103,7 @@ def serve(
     *paths: Path,
     reach: Annotated[Reach | None, Flat] = None,
     kept: Annotated[Kept | None, Flat] = None,
+    ranks: Annotated[Ranks | None, Flat] = None,
     terminal: Shown,
 ) -> None:
     """Serve the next track over HTTP on this machine, from runs or exports; the first is the default.
@@ -97,7 +117,7 @@ def serve(
     from segue.api.serve import serve as run
     from segue.serving.options import ServeOptions, given_token
 
-    reach, kept = reach or Reach(), kept or Kept()
+    reach, kept, ranks = reach or Reach(), kept or Kept(), ranks or Ranks()
     options = ServeOptions(
         host=reach.host,
         port=reach.port,
@@ -105,9 +125,10 @@ def serve(
         allow_hosts=reach.allow_host,
         token=given_token(reach.token_file),
         insecure=reach.insecure,
-        threads=kept.threads,
+        threads=ranks.threads,
         expires_h=kept.expires_h,
         durable=kept.durable,
+        probes=ranks.probes if ranks.index else 0,
     )
     run(paths, options, terminal.say)
 

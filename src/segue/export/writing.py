@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segue.checkpoint import LoadedRun
 from segue.checkpoint.environment import installed
 from segue.errors import InputError
+from segue.export.cells import make_cells
 from segue.export.chart import principal_map
 from segue.export.graphs import export_encoder, export_listen
 from segue.export.scanned import in_eight_bits, scan_order
@@ -34,6 +35,8 @@ class ExportOptions:
     name: str = ""
     """What the model is called; empty = the recipe's name."""
     overwrite: bool = False
+    index: bool = False
+    """Make cells for an index too."""
 
 
 def write_export(
@@ -63,6 +66,11 @@ def write_export(
         _save(folder / "scan_int8.npy", columns)
         _save(folder / "scan_scale.npy", scale)
         del columns
+        if options.index:
+            centres, cell = make_cells(table, run.candidates)
+            (folder / "index").mkdir()
+            _save(folder / "index" / "centres.npy", centres)
+            _save(folder / "index" / "cell.npy", cell)
         tell.next("map and texts")
         shown = np.zeros(len(table), np.bool_)
         shown[run.candidates] = True

@@ -11,6 +11,7 @@ listen_offset.npy        float32 [V + 3], what the track itself adds to the logi
 transitions/             begin int64 [V + 4], tracks int32, times int32 (what followed each row), gate float32 [D + 2]
 plays.npy                int64 [V + 3], plays of each row in training
 map.npy                  float32 [V, 2], the two principal axes of the track space
+index/                   centres float32 [L, D] of cells of the track space, cell int32 [V + 3] of each row, -1 = none
 vocabulary/ title/       texts of the tracks
 artist/                  names of artists, each once, in UTF-8 byte order
 artist_code.npy          int32 [V + 3], place of each track's artist in artist/, -1 = none
@@ -74,6 +75,16 @@ class Transitions:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Parts of the track space, for an index."""
+
+    centres: NDArray[np.float32]
+    """[L, D]."""
+    of_row: NDArray[np.int32]
+    """Cell of each table row, -1 = no candidate."""
+
+
+@dataclass(frozen=True)
 class ExportFolder:
     """A verified export, its arrays memory-mapped."""
 
@@ -94,6 +105,8 @@ class ExportFolder:
     listen_offset: NDArray[np.float32] | None
     """None without a head for P(listen)."""
     transitions: Transitions | None
+    cells: Cells | None = None
+    """None where it was exported without an index."""
 
     @property
     def fingerprint(self) -> str:
@@ -135,6 +148,7 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         artist_code=None if artist is None else arrays.codes("artist_code.npy", rows, len(artist)),
         listen_offset=arrays.of("listen_offset.npy", np.float32, (rows,)) if listens else None,
         transitions=arrays.transitions(rows, width) if arrays.has("transitions/gate.npy") else None,
+        cells=arrays.cells(order, rows, width) if arrays.has("index/centres.npy") else None,
     )
 
 
@@ -199,6 +213,16 @@ class _Arrays:
         if len(codes) and (codes.min() < -1 or codes.max() >= count):
             raise FormatError(f"{self._folder / name} does not fit the artists; export the run again")
         return codes
+
+    def cells(self, order: NDArray[np.int32], rows: int, width: int) -> Cells:
+        centres = self.of("index/centres.npy", np.float32, (None, width))
+        cell = self.of("index/cell.npy", np.int32, (rows,))
+        candidate = np.zeros(rows, np.bool_)
+        candidate[order] = True
+        candidate[0] = False
+        if cell.min() < -1 or cell.max() >= len(centres) or not np.array_equal(cell >= 0, candidate):
+            raise FormatError(f"{self._folder}/index does not fit the candidates; export the run again")
+        return Cells(centres, cell)
 
     def transitions(self, rows: int, width: int) -> Transitions:
         begin = self.of("transitions/begin.npy", np.int64, (rows + 1,))

@@ -15,7 +15,7 @@ from segue.files import plain_name, read_json_object
 EXPORT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 KIND: Final = "segue-export"
-FOLDERS: Final = ("", "vocabulary", "title", "artist", "transitions")
+FOLDERS: Final = ("", "vocabulary", "title", "artist", "transitions", "index")
 """Folders that files of an export may stand in; "" = its own."""
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segue.axes import Bool, Int
 from segue.exported.folder import ExportFolder
+from segue.serving.cells import CellScan
 from segue.serving.encoding import Encoding, Session
 from segue.serving.scan import Scan, Scanned
 from segue.serving.scoring import After, Followers, Scored, Scoring
@@ -88,12 +89,16 @@ class Answer:
 class LiveModel:
     """Next tracks from one export. Used from one thread at a time."""
 
-    def __init__(self, export: ExportFolder, threads: int = 2) -> None:
+    def __init__(self, export: ExportFolder, threads: int = 2, probes: int = 0) -> None:
+        """Make it ready; with `probes`, an index that looks into so many cells, where the export has cells."""
         self.export = export
         self.name = export.manifest.name
         self._encoding = Encoding(export)
-        self.is_small = export.manifest.facts.num_candidates <= SMALL
-        self._scan = Scan(export, 1 if self.is_small else threads)
+        by_cells = probes > 0 and export.cells is not None
+        self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
+        """Whether a batch takes a millisecond or two, which handing it to a thread takes too."""
+        threads = 1 if self.is_light else threads
+        self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
         self._blocked = np.zeros(len(export.table), np.bool_)
         """Table rows that the request at hand may not get."""
@@ -107,7 +112,8 @@ class LiveModel:
         """Return the best next tracks of each request, best first; equal scores by lower row."""
         before = [one.session.without_last() for one in asked if one.explain and one.session.rows]
         afters = self._encoding.after([*(one.session for one in asked), *before])
-        scanned = self._scan.around(self._scoring.sharpened(np.stack([after.state for after in afters])))
+        states = self._scoring.sharpened(np.stack([after.state for after in afters]))
+        scanned = self._scan.around(states, max((_depth(one) for one in asked), default=DEPTH))
         earlier = iter(range(len(asked), len(afters)))
         answers = []
         for place, one in enumerate(asked):
@@ -167,15 +173,13 @@ class LiveModel:
         if one.filters.allowed is not None:
             allowed = one.filters.allowed
             return np.unique(allowed[self._may(allowed, one.filters)]), True
-        depth, blocked = max(DEPTH, 2 * one.k), one.filters.blocked
-        if one.filters.artists is None:  # of so many, `depth` are left
-            held = _best_places(scanned.scores, depth + (0 if blocked is None else len(blocked)))
-            rows = scanned.rows[held]
+        if one.filters.artists is None:
+            rows = scanned.rows[_best_places(scanned.scores, _depth(one))]
             rows = rows[self._may(rows, one.filters)]
         else:
             may = self._may(scanned.rows, one.filters)
             rows = scanned.rows[may]
-            rows = rows[_best_places(scanned.scores[may], depth)]
+            rows = rows[_best_places(scanned.scores[may], max(DEPTH, 2 * one.k))]
         follow = followers.rows[self._may(followers.rows, one.filters)]
         return np.unique(np.concatenate([rows, follow])), len(scanned.rows) >= len(self.export.scan_order)
 
@@ -269,6 +273,11 @@ class LiveModel:
 
 def _of(scanned: Scanned, place: int) -> Scanned:
     return Scanned(scanned.rows[place], scanned.scores[place])
+
+
+def _depth(one: Asked) -> int:
+    """Return how many of the nearest tracks are looked at, so that DEPTH and twice what is asked for may be left."""
+    return max(DEPTH, 2 * one.k) + (0 if one.filters.blocked is None else len(one.filters.blocked))
 
 
 def _best_places(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:

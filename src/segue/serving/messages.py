@@ -152,7 +152,7 @@ class Why(Struct):
 
 
 class Look(Struct):
-    """How a track is drawn."""
+    """How a track is drawn: by the default model where it knows the track, else by the one that suggests it."""
 
     x: float
     """Place on the map, -1..1 for most tracks."""

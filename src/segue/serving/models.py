@@ -77,7 +77,7 @@ class ServedModel:
                     waiting.answer.set_result(answer)
 
     async def _answers(self, asked: list[Asked]) -> list[Answer]:
-        if self.live.is_small:  # handing it to a thread would take as long as the work
+        if self.live.is_light:
             await asyncio.sleep(0)  # what has come meanwhile makes the next batch
             return self.live.next_tracks(asked)
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.next_tracks, asked)
@@ -86,13 +86,14 @@ class ServedModel:
 class Models:
     """All models that are served; the first is the default."""
 
-    def __init__(self, paths: Sequence[Path], threads: int = 2) -> None:
-        """Open the exports at `paths`.
+    def __init__(self, paths: Sequence[Path], threads: int = 2, probes: int = 0) -> None:
+        """Open the exports at `paths`; with `probes`, look into so many cells of those that have an index.
 
         Raises:
-            FormatError: one is no export, or damaged. InputError: none, or two of one name.
+            FormatError: one is no export, or damaged. InputError: none, two of one name, or none with an index where
+                one is asked for.
         """
-        self._threads = threads
+        self._threads, self._probes = threads, probes
         self._worker = ThreadPoolExecutor(1, "segue-ranking")
         self._paths = tuple(paths)
         self._served = self._opened()
@@ -126,7 +127,7 @@ class Models:
         found: dict[str, ServedModel] = {}
         self._opened_at = {path: _manifest_at(path) for path in self._paths}
         for path in self._paths:
-            live = LiveModel(open_export(path), self._threads)
+            live = LiveModel(open_export(path), self._threads, self._probes)
             if live.name in found:
                 raise InputError(
                     f"{path} is called {live.name!r}, as another model is; export it again with --name SOMETHING"
@@ -134,6 +135,8 @@ class Models:
             found[live.name] = ServedModel(live, self._worker)
         if not found:
             raise InputError("nothing to serve; name at least one export or run")
+        if self._probes and not any(served.live.export.cells for served in found.values()):
+            raise InputError("--index: no export has one; make it by segue export RUN DIR --index")
         return found
 
 

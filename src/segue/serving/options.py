@@ -33,6 +33,8 @@ class ServeOptions:
     threads: int = 2
     expires_h: float = 24.0
     durable: bool = False
+    probes: int = 0
+    """Cells of the index that are looked into; 0 = all candidates are scanned."""
 
     def __post_init__(self) -> None:
         """Refuse a place for sessions that cannot be."""

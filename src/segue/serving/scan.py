@@ -54,8 +54,8 @@ class Scan:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             _let_go(export.scan_int8)
 
-    def around(self, states: NDArray[np.float32]) -> Scanned:
-        """Return the best blocks of each state [B, D]."""
+    def around(self, states: NDArray[np.float32], depth: int) -> Scanned:
+        """Return the best blocks of each state [B, D], whatever the `depth`."""
         if self._session is None:
             return Scanned(np.zeros((len(states), 0), np.int32), np.zeros((len(states), 0), np.float32))
         step = np.abs(states).max(1, keepdims=True) / np.float32(self._half)

@@ -32,7 +32,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], 
             is taken. SegueError: Redis cannot be reached.
     """
     check_reach(options)
-    models = Models(exports, options.threads)
+    models = Models(exports, options.threads, options.probes)
     sessions = open_sessions(options.sessions, expires_s=options.expires_h * 3600.0, durable=options.durable)
     service = Service(models, sessions)
     hosts = (*LOCAL_HOSTS, *options.allow_hosts, *((options.host,) if options.host not in ("0.0.0.0", "::") else ()))

@@ -22,6 +22,7 @@ from segue.serving.messages import (
     Event,
     EventsKept,
     FilterAsked,
+    Look,
     MapShown,
     ModelShown,
     NearShown,
@@ -120,7 +121,7 @@ class Service:
         found = await model.similar(row, k)
         shown = _suggested(model.live.export, found, None)
         for each, one in zip(shown, found, strict=True):
-            each.look = look_of(model.live.export, one.row)
+            each.look = self._look(model, one.row, each.track)
         return SimilarShown(model.live.name, track, shown)
 
     def map(self, name: str | None) -> MapShown:
@@ -165,9 +166,15 @@ class Service:
         shown = _suggested(export, answer.suggestions, (heard, events) if asked.explain else None)
         if asked.looks:
             for each, found in zip(shown, answer.suggestions, strict=True):
-                each.look = look_of(export, found.row)
+                each.look = self._look(model, found.row, each.track)
         simulated = bool(export.manifest.facts.simulated)
         return Suggestions(model.live.name, simulated, shown, list(heard.unknown), answer.scored)
+
+    def _look(self, model: ServedModel, row: int, track: str) -> Look:
+        """Return how a track is drawn: as the default model sees it, so that it looks the same whoever suggests it."""
+        first = self.models.every[0]
+        known = row if first is model else first.live.export.vocabulary.row(track)
+        return look_of(model.live.export, row) if known == UNKNOWN else look_of(first.live.export, known)
 
     def _model(self, name: str | None) -> ServedModel:
         model = self.models.named(name)

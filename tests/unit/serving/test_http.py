@@ -328,3 +328,14 @@ def test_a_fault_of_ours_leaves_its_trace_in_the_log(
     detail = _is_problem(call("GET", "/v1/models"), 500)
     assert "ours" not in detail.removeprefix("a fault of ours")
     assert "ZeroDivisionError: ours" in caplog.text
+
+
+def test_a_track_looks_the_same_whoever_suggests_it(call: Call, tracks: list[str]) -> None:
+    shown: list[dict[str, Any]] = []
+    for model in ("plain", None):
+        asked = {"model": model, "k": 1000, "looks": True, "events": [{"track": tracks[0], "heard": "listened"}]}
+        shown.append({each["track"]: each["look"] for each in call("POST", "/v1/next", json=asked).json()["tracks"]})
+    assert len(shown[0]) > 20
+    assert shown[0] == shown[1]
+    near = call("GET", "/v1/similar", params={"track": tracks[0], "model": "plain", "k": 5}).json()["tracks"]
+    assert {each["track"]: each["look"] for each in near}.items() <= shown[1].items()

@@ -67,7 +67,7 @@ export function Chart({ points, session, suggestions, lit, onLight, onPlay }) {
 
 function place(canvas, view, point) {
   const width = canvas.clientWidth, height = canvas.clientHeight;
-  const size = .62 * Math.min(width, height * 1.15) * view.zoom;
+  const size = (Math.min(width, height) / 2 - 24) * view.zoom;   // a place of -1 or 1 stands clear of the edge
   return [width / 2 + view.x + size * point.x * Math.max(width / height, 1), height / 2 + view.y - size * point.y];
 }
 

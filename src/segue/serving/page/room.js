@@ -69,7 +69,7 @@ function Room({ models }) {
   useEffect(() => { if (!waiting.current) for (const [each, view] of Object.entries(views)) seen.current[each] = view; }, [views]);
   const first = views[model];
 
-  useEffect(() => { service.map(model).then(setPoints).catch(() => setPoints(null)); }, [model]);
+  useEffect(() => { service.map(models[0].name).then(setPoints).catch(() => setPoints(null)); }, []);   // one map, whichever model ranks
   useEffect(() => { opened(models[0].name).then(({ heard, now }) => { setEvents(heard); setPlaying(now); }).catch(() => {}).finally(() => setReady(true)); }, []);
   useEffect(() => { if (ready) told.follow(events); }, [events, ready]);
   // what plays next is the first suggestion that comes after the action

@@ -1,0 +1,71 @@
+"""An index in place of the scan of all candidates: those of the cells that lie nearest to a state.
+
+Faiss's inverted file with rows in 8 bits. It is made anew from an export's arrays when the service starts: no file that
+only Faiss's own reader understands is trusted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.errors import InputError
+from segue.exported.folder import Cells, ExportFolder
+from segue.serving.scan import Scanned
+
+FEWEST: Final = 256
+"""Tracks that are looked for, at least."""
+_SAMPLE: Final = 1 << 16
+_TOGETHER: Final = 1 << 16
+
+
+class CellScan:
+    """The candidates of one export, by cells."""
+
+    def __init__(self, export: ExportFolder, probes: int, threads: int) -> None:
+        """Make the index of an export that has cells.
+
+        Raises:
+            InputError: the package of the extra `index` is missing.
+        """
+        faiss, cells = _faiss(), export.cells
+        assert cells is not None, "an export with cells"
+        faiss.omp_set_num_threads(threads)
+        self._centres = faiss.IndexFlatIP(cells.centres.shape[1])
+        self._centres.add(cells.centres)
+        self._index = faiss.IndexIVFScalarQuantizer(
+            self._centres,
+            cells.centres.shape[1],
+            len(cells.centres),
+            faiss.ScalarQuantizer.QT_8bit,
+            faiss.METRIC_INNER_PRODUCT,
+        )
+        rows = np.flatnonzero(cells.of_row >= 0)
+        self._index.train(export.table[rows[:: max(len(rows) // _SAMPLE, 1)]])
+        for begin in range(0, len(rows), _TOGETHER):
+            _add(faiss, self._index, export.table, rows[begin : begin + _TOGETHER], cells)
+        self._index.nprobe = min(probes, len(cells.centres))
+
+    def around(self, states: NDArray[np.float32], depth: int) -> Scanned:
+        """Return about the best `depth` of each state [B, D], best first."""
+        scores, rows = self._index.search(states, max(depth, FEWEST))
+        missing = rows < 0
+        return Scanned(np.where(missing, 0, rows).astype(np.int32), np.where(missing, -np.inf, scores))
+
+
+def _add(faiss: Any, index: Any, table: NDArray[np.float32], rows: NDArray[np.int64], cells: Cells) -> None:
+    values = np.ascontiguousarray(table[rows])
+    places = np.ascontiguousarray(cells.of_row[rows], np.int64)
+    index.add_core(len(rows), faiss.swig_ptr(values), faiss.swig_ptr(rows), faiss.swig_ptr(places))
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError(
+            "--index needs the package of its extra: pip install 'segue[index]' (faiss is missing)"
+        ) from error
+    return faiss
