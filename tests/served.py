@@ -42,10 +42,12 @@ def small_run(folder: Path, recipe: str = "segue", tracks: int = 60, **changes: 
     return folder / "run"
 
 
-def small_export(folder: Path, recipe: str = "segue", name: str = "", tracks: int = 60, **changes: Any) -> Path:
+def small_export(
+    folder: Path, recipe: str = "segue", name: str = "", tracks: int = 60, *, index: bool = False, **changes: Any
+) -> Path:
     """Return the export of such a run, under `folder` too."""
     run = load_run(small_run(folder, recipe, tracks, **changes))
-    write_export(run, folder / "export", ExportOptions(name=name))
+    write_export(run, folder / "export", ExportOptions(name=name, index=index))
     return folder / "export"
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "evaluate",
     "study",
     "replay",
+    "export",
 } | {"demo"}
 """Public verbs: keyword options with defaults may outnumber the limit, as in any command."""
 KERNELS = ("triton.jit", "custom_op", "register_fake")

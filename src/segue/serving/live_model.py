@@ -181,7 +181,8 @@ class LiveModel:
             rows = scanned.rows[may]
             rows = rows[_best_places(scanned.scores[may], max(DEPTH, 2 * one.k))]
         follow = followers.rows[self._may(followers.rows, one.filters)]
-        return np.unique(np.concatenate([rows, follow])), len(scanned.rows) >= len(self.export.scan_order)
+        everything = np.count_nonzero(scanned.rows) >= self.export.manifest.facts.num_candidates
+        return np.unique(np.concatenate([rows, follow])), bool(everything)
 
     def _may(self, rows: Int[np.ndarray, " n"], filters: Filters) -> Bool[np.ndarray, " n"]:
         may: NDArray[np.bool_] = self.is_candidate[rows]
