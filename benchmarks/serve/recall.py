@@ -1,6 +1,7 @@
 """How much of the exact ranking the scan in 8 bits keeps: recall@20 of the served list against all tracks scored.
 
     python benchmarks/serve/recall.py EXPORT STORE --sessions 500
+    python benchmarks/serve/recall.py EXPORT           # sessions of random tracks: of an inflated export
 
 Sessions are the held-out contexts of the store that the run was trained on. `scan`: of the 20 largest float32 dot
 products, the share among the tracks that are scored definitely. `served`: of the 20 best by the whole score
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from segue.batches.split import DataConfig, split_store
 from segue.config import build
 from segue.exported.folder import open_export
 from segue.serving import live_model
-from segue.serving.encoding import known_session
+from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.serving.messages import feedback_code
 from segue.store import Store
@@ -27,25 +29,40 @@ from segue.store import Store
 K = 20
 
 
+def held_out(model: LiveModel, path: Path, num: int) -> Iterator[Session]:
+    """Yield contexts of held-out tracks, evenly spread."""
+    store = Store(path)
+    config = build(DataConfig, model.export.manifest.facts.data, "data")
+    cases = split_store(store, config).cases["test"]
+    tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
+    for place in np.linspace(0, len(cases) - 1, num).astype(int):
+        begin, end = max(int(cases.begin[place]), int(cases.target[place]) - config.max_len), int(cases.target[place])
+        codes = [feedback_code(int(code)) for code in strength[begin:end]]
+        yield known_session(tracks[begin:end].tolist(), codes, model.is_candidate)
+
+
+def drawn(model: LiveModel, num: int) -> Iterator[Session]:
+    """Yield sessions of 1 to 20 random candidates."""
+    generator, candidates = np.random.default_rng(0), np.flatnonzero(model.is_candidate)
+    for length in generator.integers(1, 21, num):
+        rows = generator.choice(candidates, length).tolist()
+        yield Session(tuple(rows), tuple(generator.integers(0, 4, length).tolist()))
+
+
 def main() -> None:
     """Print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("export", type=Path)
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, nargs="?")
     parser.add_argument("--sessions", type=int, default=500)
     parser.add_argument("--probes", type=int, default=0, help="cells of the index; 0 = the exact scan")
     given = parser.parse_args()
-    model, store = LiveModel(open_export(given.export), probes=given.probes), Store(given.store)
-    config = build(DataConfig, model.export.manifest.facts.data, "data")
-    cases = split_store(store, config).cases["test"]
-    tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
+    model = LiveModel(open_export(given.export), probes=given.probes)
     candidates = np.flatnonzero(model.is_candidate)
     table = np.asarray(model.export.table)[candidates]
     scanned_share, served_share, first_share = [], [], []
-    for place in np.linspace(0, len(cases) - 1, given.sessions).astype(int):
-        begin, end = max(int(cases.begin[place]), int(cases.target[place]) - config.max_len), int(cases.target[place])
-        codes = [feedback_code(int(code)) for code in strength[begin:end]]
-        session = known_session(tracks[begin:end].tolist(), codes, model.is_candidate)
+    chosen = drawn(model, given.sessions) if given.store is None else held_out(model, given.store, given.sessions)
+    for session in chosen:
         (after,) = model._encoding.after([session])
         sharp = model._scoring.sharpened(after.state[None])
         scanned = model._scan.around(sharp, live_model.DEPTH)
