@@ -49,7 +49,7 @@ class Ranks:
     """Threads that rank."""
     index: bool = False
     """Look into the cells nearest to a session in place of all candidates; exports made with --index."""
-    probes: int = 48
+    probes: int = 64
     """So many cells: more find more, and take longer."""
 
 

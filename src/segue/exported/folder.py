@@ -20,6 +20,7 @@ artist_code.npy          int32 [V + 3], place of each track's artist in artist/,
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -234,4 +235,13 @@ class _Arrays:
             sound = sound and tracks.min() >= 0 and tracks.max() < rows and times.min() > 0
         if not sound:
             raise FormatError(f"{self._folder}/transitions fit no training rows; export the run again")
+        let_go(tracks)  # a look at all of them is no reason to keep them in memory
+        let_go(times)
         return Transitions(begin, tracks, times, gate)
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Give the pages of a memory-mapped array back; they are read again when they are needed."""
+    mapped = getattr(array.base, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -7,7 +7,6 @@ catalogue is sorted or copied.
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from segue.exported.folder import BLOCK, ExportFolder
+from segue.exported.folder import BLOCK, ExportFolder, let_go
 from segue.serving.graphs import session_options
 
 BLOCKS: Final = 128
@@ -52,7 +51,7 @@ class Scan:
             options.add_external_initializers(["table"], [table])
             graph = _graph(export.scan_int8.shape, self._blocks, self._half + 1, self._scale)
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-            _let_go(export.scan_int8)
+            let_go(export.scan_int8)  # the runtime has a copy in the order in which it multiplies
 
     def around(self, states: NDArray[np.float32], depth: int) -> Scanned:
         """Return the best blocks of each state [B, D], whatever the `depth`."""
@@ -67,13 +66,6 @@ class Scan:
         rows = self._order[blocks]
         scores[rows == 0] = -np.inf
         return Scanned(rows.reshape(len(states), -1), scores.reshape(len(states), -1))
-
-
-def _let_go(array: NDArray[Any]) -> None:
-    """Give the pages of a mapped array back: the runtime has a copy in the order in which it multiplies."""
-    mapped = getattr(array.base, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def multiplies_whole_bytes() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -68,6 +69,8 @@ class _Server(uvicorn.Server):
         """Listen, then begin to look."""
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what stands now stays: looking through it again would make somebody wait
             names = ", ".join(model.live.name for model in self._service.models.every)
             self._told(f"serving {names} at http://{self.config.host}:{self.config.port}")
             self._looking = asyncio.create_task(self._look())
