@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
 import signal
@@ -105,40 +104,6 @@ def test_an_export_is_exchanged_without_a_failed_request(folder: Path, tmp_path:
             thread.join()
     assert (before["name"], after["name"]) == ("segue", "newer")
     assert set(statuses) == {200}
-
-
-def test_a_kill_under_load_loses_nothing_that_was_acknowledged(folder: Path, tmp_path: Path) -> None:
-    kept, draw = tmp_path / "s.sqlite", random.Random(0)
-    acknowledged: dict[str, list[str]] = {}
-    for _ in range(2):
-        port = free_port()
-
-        def telling(port: int = port) -> None:
-            try:
-                session = ask(port, "POST", "/v1/sessions", {"events": []})[1]["session"]
-                acknowledged[session] = []
-                for place in range(10_000):
-                    events = [{"track": f"t{place}", "event_id": str(place)}]
-                    if ask(port, "POST", f"/v1/sessions/{session}/events", {"events": events})[0] == 200:
-                        acknowledged[session].append(f"t{place}")
-            except (OSError, ValueError, http.client.HTTPException):
-                return  # it was killed, perhaps amid an answer
-
-        with running(folder / "export", "--sessions", kept, port=port) as process:
-            threads = [threading.Thread(target=telling) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            threading.Event().wait(0.3 + draw.random())
-            process.kill()
-            for thread in threads:
-                thread.join()
-    assert sum(map(len, acknowledged.values())) > 20
-    port = free_port()
-    with running(folder / "export", "--sessions", kept, port=port):
-        for session, tracks in acknowledged.items():
-            status, found = ask(port, "GET", f"/v1/sessions/{session}")
-            assert status == 200
-            assert [event["track"] for event in found["events"]][: len(tracks)] == tracks
 
 
 def test_what_cannot_be_served_is_told_in_a_line(
