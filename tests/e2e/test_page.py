@@ -263,6 +263,8 @@ def test_a_room_with_a_token_asks_for_it_once(browser: Any, tmp_path: Path) -> N
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}")
+        page.get_by_label("Token").wait_for()
+        assert page.locator(".room").count() == 0
         for told in ("not-the-token-at-all", token):
             page.get_by_label("Token").fill(told)
             page.get_by_role("button", name="Open").click()
@@ -271,6 +273,9 @@ def test_a_room_with_a_token_asks_for_it_once(browser: Any, tmp_path: Path) -> N
         page.wait_for_selector(".row >> nth=9")
         page.reload()
         page.wait_for_selector(".row >> nth=9")
+        assert page.get_by_label("Token").count() == 0
+        assert token not in page.url
+        assert token not in page.content()
         context.close()
 
 

@@ -20,8 +20,9 @@ from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 128
 """Tracks of the scan that are scored definitely, beside those that followed the last one."""
-SMALL: Final = 200_000
-"""Candidates up to which a batch is too little work for a second thread."""
+SMALL: Final = 100_000
+"""Candidates up to which a batch is too little work for another thread, even where filters leave so few that all are
+scored."""
 _CHUNK: Final = 1 << 14
 _NEAR: Final = 2
 """Tracks of the session that an explanation names at most."""
@@ -95,9 +96,9 @@ class LiveModel:
         self.name = export.manifest.name
         self._encoding = Encoding(export)
         by_cells = probes > 0 and export.cells is not None
-        self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
-        """Whether a batch takes a millisecond or two, which handing it to a thread takes too."""
-        threads = 1 if self.is_light else threads
+        self.is_light = export.manifest.facts.num_candidates <= SMALL
+        """Whether a batch may be worked out where others wait for their turn."""
+        threads = 1 if self.is_light or by_cells else threads
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
         self._blocked = np.zeros(len(export.table), np.bool_)

@@ -57,7 +57,7 @@ T = TypeVar("T")
 SESSION_ID: Final = "[0-9a-f]{32}"
 """The form of a session's id."""
 _MANY: Final = 200
-"""Names of a filter that are looked up where they stand; a name takes some 20 microseconds."""
+"""Names of a filter that are looked up where they stand; a name takes some 5 microseconds."""
 _STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
 
 

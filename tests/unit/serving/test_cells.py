@@ -13,6 +13,7 @@ from segue.errors import FormatError, InputError
 from segue.export.cells import make_cells
 from segue.exported import open_export
 from segue.exported.folder import file_facts
+from segue.serving import live_model
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.serving.models import Models
@@ -116,3 +117,11 @@ def test_what_an_index_needs_is_said(export: Path, tmp_path: Path, monkeypatch: 
     for use in (lambda: make_cells(table, np.arange(3, 10)), lambda: LiveModel(opened, probes=4)):
         with pytest.raises(InputError, match=r"pip install 'segue\[index\]'"):
             use()
+
+
+def test_what_may_score_a_large_catalogue_keeps_nobody_waiting(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters may leave so few that all candidates are scored, with an index too."""
+    monkeypatch.setattr(live_model, "SMALL", 10)
+    assert not any(LiveModel(open_export(export), probes=probes).is_light for probes in (0, 1))
+    monkeypatch.setattr(live_model, "SMALL", 1000)
+    assert all(LiveModel(open_export(export), probes=probes).is_light for probes in (0, 1))
