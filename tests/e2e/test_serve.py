@@ -149,3 +149,11 @@ def test_a_run_is_exported_once_and_served(folder: Path, tmp_path: Path) -> None
             written = (folder / "run" / "served" / "manifest.json").stat().st_mtime_ns
             assert ask(port, "GET", "/v1/models")[1]["models"][0]["name"] == "run"
     assert (folder / "run" / "served" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_an_index_that_looks_nowhere_or_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", str(folder / "export"), "--index", "--probes", "0"]) == 2
+    assert "--probes 0 looks nowhere" in capsys.readouterr().err
+    kept = ["--sessions", str(folder / "none.sqlite")]
+    assert main(["serve", str(folder / "export"), "--index", *kept]) == 2
+    assert "segue export RUN DIR --index" in capsys.readouterr().err

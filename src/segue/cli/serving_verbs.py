@@ -10,6 +10,7 @@ from cyclopts import App
 
 from segue.cli.parameters import Flat, Shown
 from segue.cli.tables import facts_text
+from segue.errors import InputError
 from segue.output import json_text
 
 
@@ -118,6 +119,8 @@ def serve(
     from segue.serving.options import ServeOptions, given_token
 
     reach, kept, ranks = reach or Reach(), kept or Kept(), ranks or Ranks()
+    if ranks.probes < 1:
+        raise InputError(f"--probes {ranks.probes} looks nowhere; take 1 or more")
     options = ServeOptions(
         host=reach.host,
         port=reach.port,
