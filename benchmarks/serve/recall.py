@@ -1,4 +1,4 @@
-"""How much of the exact ranking the scan in 8 bits keeps: recall@20 of the served list against all tracks scored.
+"""How much of the exact ranking the scan in few bits keeps: recall@20 of the served list against all tracks scored.
 
     python benchmarks/serve/recall.py EXPORT STORE --sessions 500
     python benchmarks/serve/recall.py EXPORT           # sessions of random tracks: of an inflated export
@@ -65,10 +65,9 @@ def main() -> None:
     for session in chosen:
         (after,) = model._encoding.after([session])
         sharp = model._scoring.sharpened(after.state[None])
-        scanned = model._scan.around(sharp, live_model.DEPTH)
+        (scanned,) = model._scan.around(sharp, live_model.DEPTH)
         exact = candidates[np.argsort(-(table @ sharp[0]), kind="stable")[:K]]
-        depth = min(live_model.DEPTH, scanned.rows.shape[1] - 1)
-        looked = scanned.rows[0][np.argpartition(-scanned.scores[0], depth)[:depth]]
+        looked = scanned.best(live_model.DEPTH).rows
         scanned_share.append(len(set(exact.tolist()) & set(looked.tolist())) / K)
         (answer,) = model.next_tracks([Asked(session, K)])
         whole = model._scoring_all(after, model._scoring.followers(after), Filters())

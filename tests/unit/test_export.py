@@ -14,9 +14,9 @@ import pytest
 from segue import api
 from segue.errors import FormatError, InputError
 from segue.export.chart import principal_map
-from segue.export.scanned import LARGEST, in_eight_bits, scan_order
+from segue.export.scanned import LARGEST, in_eight_bits, in_four_bits, scan_order
 from segue.exported import open_export
-from segue.exported.folder import BLOCK, file_facts
+from segue.exported.folder import BLOCK, file_facts, parts_in_four_bits
 from segue.serving.live_model import LiveModel
 from served import small_run
 
@@ -104,7 +104,7 @@ def test_a_manifest_names_plain_files_of_its_own_folder(export: Path, name: str)
     ("change", "told"),
     [
         (lambda d: d.update(kind="other"), "no manifest of an export"),
-        (lambda d: d.update(export_version=2), "export version 2"),
+        (lambda d: d.update(export_version=1), "export version 1"),
         (lambda d: d.pop("facts"), "damaged"),
         (lambda d: d["facts"].update(bogus=1), "damaged"),
         (lambda d: d["facts"].update(temperature=0), "damaged"),
@@ -230,6 +230,24 @@ def test_eight_bits_are_within_half_a_step(tmp_path: Path) -> None:
         wanted = table[row] if row else np.zeros(16)
         step = scale[place // BLOCK]
         assert np.abs(columns[:, place] * step - wanted).max() <= step * 0.5001
+
+
+@pytest.mark.parametrize(("width", "parts"), [(3, (1, 16)), (16, (1, 16)), (100, (1, 128)), (300, (2, 256))])
+def test_rows_in_four_bits_are_off_by_half_a_step_at_most(width: int, parts: tuple[int, int]) -> None:
+    generator = np.random.default_rng(0)
+    columns = generator.integers(-127, 128, (width, 3 * BLOCK)).astype(np.int8)
+    columns[:, 5], columns[:, 9], columns[0, 9] = 0, 0, -127
+    scale = np.array([0.5, 2.0, 3.0], np.float32)
+    assert parts_in_four_bits(width) == parts
+    halves, steps = in_four_bits(columns, scale)
+    assert halves.shape == (3 * BLOCK, parts[0], parts[1] // 2)
+    whole = np.stack([halves & 15, halves >> 4], axis=-1).reshape(3 * BLOCK, *parts).astype(float)
+    values = ((whole - 8) * steps[:, :, None]).reshape(3 * BLOCK, -1)
+    wanted = columns.T * np.repeat(scale, BLOCK)[:, None]
+    off = np.abs(values[:, :width] - wanted)
+    assert (off <= np.repeat(steps, parts[1], axis=1)[:, :width] * 0.5001).all()
+    assert not values[:, width:].any()
+    assert not values[5].any()
 
 
 def test_the_map_is_that_of_singular_values() -> None:

@@ -23,7 +23,7 @@ from segue.errors import InputError
 from segue.heads import ListenHead
 from segue.session_batch import SessionBatch
 
-OPSET: Final = 18
+OPSET: Final = 23
 INPUTS: Final = ("values", "tracks", "feedback", "valid")
 
 

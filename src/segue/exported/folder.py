@@ -6,6 +6,8 @@ listen.onnx              state -> direction u [B, D] and level c [B] of the logi
 table.npy                float32 [V + 3, D], rows as they are ranked
 scan_int8.npy            int8 [D, N], the candidates' rows, whole blocks of BLOCK columns, padded with zeros
 scan_scale.npy           float32 [N / BLOCK], a row is about its int8 column times the scale of its block
+scan_int4.npy            uint8 [N, P, W / 2], the same rows in 4 bits, P parts, the first value in the lower half
+scan_step.npy            float32 [N, P], a value is about its half less 8, times the step of its part
 scan_order.npy           int32 [N], table row of each column; 0 = padding
 listen_offset.npy        float32 [V + 3], what the track itself adds to the logit of P(listen)
 transitions/             begin int64 [V + 4], tracks int32, times int32 (what followed each row), gate float32 [D + 2]
@@ -40,6 +42,15 @@ ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
 _PIECE: Final = 1 << 22
 """Bytes hashed at a time."""
+
+
+def parts_in_four_bits(width: int) -> tuple[int, int]:
+    """Return into how many parts of how many values a row is cut in 4 bits; the values of a part share a step.
+
+    The runtime wants powers of two from 16 to 256.
+    """
+    together = min(max(16, 1 << (width - 1).bit_length()), 256)
+    return -(-width // together), together
 
 
 def file_facts(path: Path) -> FileFacts:
@@ -94,6 +105,8 @@ class ExportFolder:
     table: NDArray[np.float32]
     scan_int8: NDArray[np.int8]
     scan_scale: NDArray[np.float32]
+    scan_int4: NDArray[np.uint8]
+    scan_step: NDArray[np.float32]
     scan_order: NDArray[np.int32]
     plays: NDArray[np.int64]
     map: NDArray[np.float32]
@@ -130,6 +143,7 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
     arrays = _Arrays(folder, manifest)
     facts = manifest.facts
     rows, width = facts.num_tracks + NUM_SPECIALS, facts.width
+    parts, together = parts_in_four_bits(width)
     order = arrays.of("scan_order.npy", np.int32, (None,))
     _check_order(order, rows, facts.num_candidates, f"{folder}/scan_order.npy")
     listens = arrays.has(LISTEN)
@@ -140,6 +154,8 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         table=arrays.of("table.npy", np.float32, (rows, width)),
         scan_int8=arrays.of("scan_int8.npy", np.int8, (width, len(order))),
         scan_scale=arrays.of("scan_scale.npy", np.float32, (len(order) // BLOCK,)),
+        scan_int4=arrays.of("scan_int4.npy", np.uint8, (len(order), parts, together // 2)),
+        scan_step=arrays.of("scan_step.npy", np.float32, (len(order), parts)),
         scan_order=order,
         plays=arrays.of("plays.npy", np.int64, (rows,)),
         map=arrays.of("map.npy", np.float32, (facts.num_tracks, 2)),

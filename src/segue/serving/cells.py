@@ -48,11 +48,10 @@ class CellScan:
             _add(faiss, self._index, export.table, rows[begin : begin + _TOGETHER], cells)
         self._index.nprobe = min(probes, len(cells.centres))
 
-    def around(self, states: NDArray[np.float32], depth: int) -> Scanned:
+    def around(self, states: NDArray[np.float32], depth: int) -> list[Scanned]:
         """Return about the best `depth` of each state [B, D], best first."""
         scores, rows = self._index.search(states, max(depth, FEWEST))
-        missing = rows < 0
-        return Scanned(np.where(missing, 0, rows).astype(np.int32), np.where(missing, -np.inf, scores))
+        return [Scanned(*each) for each in zip(np.maximum(rows, 0).astype(np.int32), scores, strict=True)]
 
 
 def _add(faiss: Any, index: Any, table: NDArray[np.float32], rows: NDArray[np.int64], cells: Cells) -> None:

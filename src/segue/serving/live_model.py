@@ -18,8 +18,10 @@ from segue.serving.scan import Scan, Scanned
 from segue.serving.scoring import After, Followers, Scored, Scoring
 from segue.store.vocabulary import UNKNOWN
 
-DEPTH: Final = 128
+DEPTH: Final = 192
 """Tracks of the scan that are scored definitely, beside those that followed the last one."""
+_MORE: Final = 1024
+"""As many more where artists are blocked: how many of their tracks are near is not known."""
 SMALL: Final = 100_000
 """Candidates up to which a batch is too little work for another thread, even where filters leave so few that all are
 scored."""
@@ -101,8 +103,8 @@ class LiveModel:
         threads = 1 if self.is_light or by_cells else threads
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
-        self._blocked = np.zeros(len(export.table), np.bool_)
-        """Table rows that the request at hand may not get."""
+        self._may_be = self.is_candidate.copy()
+        """Table rows that the request at hand may get."""
 
     @property
     def is_candidate(self) -> NDArray[np.bool_]:
@@ -118,7 +120,7 @@ class LiveModel:
         earlier = iter(range(len(asked), len(afters)))
         answers = []
         for place, one in enumerate(asked):
-            found = self._best(one, afters[place], _of(scanned, place))
+            found = self._best(one, afters[place], scanned[place])
             if one.explain:
                 other = next(earlier) if one.session.rows else None
                 found = self._explained(one, afters, scanned, (place, other), found)
@@ -142,11 +144,11 @@ class LiveModel:
         blocked = one.filters.blocked
         if blocked is None:
             return self._best_allowed(one, after, scanned)
-        self._blocked[blocked] = True  # one array for all requests: a new one of the catalogue's size would cost more
+        self._may_be[blocked] = False  # one array for all requests: a new one of the catalogue's size would cost more
         try:
             return self._best_allowed(one, after, scanned)
         finally:
-            self._blocked[blocked] = False
+            self._may_be[blocked] = self.is_candidate[blocked]
 
     def _best_allowed(self, one: Asked, after: After, scanned: Scanned) -> Answer:
         followers = self._scoring.followers(after)
@@ -174,21 +176,13 @@ class LiveModel:
         if one.filters.allowed is not None:
             allowed = one.filters.allowed
             return np.unique(allowed[self._may(allowed, one.filters)]), True
-        if one.filters.artists is None:
-            rows = scanned.rows[_best_places(scanned.scores, _depth(one))]
-            rows = rows[self._may(rows, one.filters)]
-        else:
-            may = self._may(scanned.rows, one.filters)
-            rows = scanned.rows[may]
-            rows = rows[_best_places(scanned.scores[may], max(DEPTH, 2 * one.k))]
-        follow = followers.rows[self._may(followers.rows, one.filters)]
-        everything = np.count_nonzero(scanned.rows) >= self.export.manifest.facts.num_candidates
-        return np.unique(np.concatenate([rows, follow])), bool(everything)
+        rows = scanned.best(_depth(one)).rows  # another request of the batch may have looked deeper
+        everything = np.count_nonzero(rows) >= self.export.manifest.facts.num_candidates
+        rows = np.concatenate([rows, followers.rows])
+        return np.unique(rows[self._may(rows, one.filters)]), bool(everything)
 
     def _may(self, rows: Int[np.ndarray, " n"], filters: Filters) -> Bool[np.ndarray, " n"]:
-        may: NDArray[np.bool_] = self.is_candidate[rows]
-        if filters.blocked is not None:
-            may = may & ~self._blocked[rows]
+        may: NDArray[np.bool_] = self._may_be[rows]
         codes = self.export.artist_code
         if filters.artists is not None and codes is not None:
             may = may & ~np.isin(codes[rows], filters.artists)
@@ -230,7 +224,7 @@ class LiveModel:
         self,
         one: Asked,
         afters: Sequence[After],
-        scanned: Scanned,
+        scanned: Sequence[Scanned],
         places: tuple[int, int | None],
         found: Answer,
     ) -> Answer:
@@ -239,7 +233,7 @@ class LiveModel:
         ranks: dict[int, int] = {}
         if earlier is not None:
             asked = replace(one, session=one.session.without_last(), k=max(4 * one.k, DEPTH), explain=False)
-            old = self._best(asked, afters[earlier], _of(scanned, earlier))
+            old = self._best(asked, afters[earlier], scanned[earlier])
             ranks = {each.row: rank for rank, each in enumerate(old.suggestions, start=1)}
         followers = self._scoring.followers(afters[now])
         times = dict(zip(followers.rows.tolist(), followers.times.tolist(), strict=True))
@@ -273,20 +267,11 @@ class LiveModel:
         return np.concatenate(parts).astype(np.float32)
 
 
-def _of(scanned: Scanned, place: int) -> Scanned:
-    return Scanned(scanned.rows[place], scanned.scores[place])
-
-
 def _depth(one: Asked) -> int:
     """Return how many of the nearest tracks are looked at, so that DEPTH and twice what is asked for may be left."""
-    return max(DEPTH, 2 * one.k) + (0 if one.filters.blocked is None else len(one.filters.blocked))
-
-
-def _best_places(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
-    """Return the places of the `depth` largest scores, or of all, in no order."""
-    if len(scores) <= depth:
-        return np.arange(len(scores))
-    return np.argpartition(scores, len(scores) - depth)[len(scores) - depth :]
+    filters = one.filters
+    refused = 0 if filters.blocked is None else len(filters.blocked)
+    return max(DEPTH, 2 * one.k) + refused + (0 if filters.artists is None else _MORE)
 
 
 def _largest(values: NDArray[np.floating], k: int) -> list[int]:

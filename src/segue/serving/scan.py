@@ -1,71 +1,94 @@
-"""All candidates in 8 bits: which blocks of tracks hold the best of a state.
+"""All candidates in a few bits: which are the best of a state.
 
-One integer matrix product a batch, the maximum of each block of 64 columns, and the blocks whose maximum, times the
-block's scale, is largest. No score leaves the graph but those of the chosen blocks, so that nothing of the size of the
-catalogue is sorted or copied.
+The `depth` best tracks stand in the `depth` blocks whose best are best, and none of them is worse than the worst of
+those blocks' best: what is as good as that is looked at, and nothing else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from segue.exported.folder import BLOCK, ExportFolder, let_go
-from segue.serving.graphs import session_options
+from segue.serving.products import eight_bits, four_bits
 
-BLOCKS: Final = 128
-"""Blocks looked into: the best BLOCKS tracks by their score in 8 bits are always among them."""
-_OPSET: Final = 18
+FEW: Final = 4
+"""States up to which rows in 4 bits are read faster than rows in 8 bits are multiplied."""
+TOGETHER: Final = 16
+"""States of one product at most: what it works in is of their number times that of all tracks."""
 _CPU: Final = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """What stands in the best blocks of B states, in no order."""
+    """The best tracks of one state, in no order."""
 
     rows: NDArray[np.int32]
-    """Table rows [B, N]; 0 = padding."""
+    """Table rows [N]; 0 = none."""
     scores: NDArray[np.float32]
-    """About the dot product with each, [B, N]; -inf at padding."""
+    """About the dot product with each, times what is the same for all of one state, [N]."""
+
+    def best(self, depth: int) -> Scanned:
+        """Return the best `depth` of them, or all."""
+        if len(self.rows) <= depth:
+            return self
+        places = np.argpartition(self.scores, len(self.scores) - depth)[len(self.scores) - depth :]
+        return Scanned(self.rows[places], self.scores[places])
 
 
 class Scan:
-    """The scan of one export's candidates."""
+    """The scan of one export's candidates: in 4 bits for a few states, in 8 bits for many at a time."""
 
     def __init__(self, export: ExportFolder, threads: int) -> None:
-        self._order = np.asarray(export.scan_order).reshape(-1, BLOCK)
-        self._scale = np.asarray(export.scan_scale)
         self._half = 127 if multiplies_whole_bytes() else 63
-        self._blocks = min(BLOCKS, len(self._order))
-        self._session: onnxruntime.InferenceSession | None = None
+        self._order = np.asarray(export.scan_order)
+        self._blocks = len(self._order) // BLOCK
+        self._padding = int(np.count_nonzero(self._order[-BLOCK:] == 0))
         if self._blocks:
-            options = session_options(threads)
-            table = onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(export.scan_int8))
-            options.add_external_initializers(["table"], [table])
-            graph = _graph(export.scan_int8.shape, self._blocks, self._half + 1, self._scale)
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-            let_go(export.scan_int8)  # the runtime has a copy in the order in which it multiplies
+            width = export.table.shape[1]
+            self._few = four_bits(export.scan_int4, export.scan_step, width, threads)
+            self._many = eight_bits(export.scan_int8, np.asarray(export.scan_scale), self._half + 1, threads)
+            let_go(export.scan_int4)  # the runtime has copies in the order in which it multiplies
+            let_go(export.scan_int8)
+            for most in (TOGETHER, FEW):  # the largest first: what it worked in has room for all others
+                self.around(np.zeros((most, width), np.float32), 1)
 
-    def around(self, states: NDArray[np.float32], depth: int) -> Scanned:
-        """Return the best blocks of each state [B, D], whatever the `depth`."""
-        if self._session is None:
-            return Scanned(np.zeros((len(states), 0), np.int32), np.zeros((len(states), 0), np.float32))
+    def around(self, states: NDArray[np.float32], depth: int) -> list[Scanned]:
+        """Return about the best `depth` of each state [B, D], or all that there are."""
+        if self._blocks == 0:
+            return [Scanned(np.zeros(0, np.int32), np.zeros(0, np.float32))] * len(states)
+        depth += self._padding
+        many = np.array([min(depth, self._blocks)], np.int64)
+        if len(states) <= FEW:
+            states = np.where(np.isfinite(states).all(1, keepdims=True), states, np.float32(0.0))
+            return self._chosen(depth, *self._few.run(None, {"state": states, "many": many}))
+        found = []
+        for begin in range(0, len(states), TOGETHER):
+            asked = {"state": self._in_bytes(states[begin : begin + TOGETHER]), "many": many}
+            found += self._chosen(depth, *self._many.run(None, asked))
+        return found
+
+    def _in_bytes(self, states: NDArray[np.float32]) -> NDArray[np.uint8]:
         step = np.abs(states).max(1, keepdims=True) / np.float32(self._half)
         sound = (step > 0) & np.isfinite(step)  # else a state of zeros, or of no numbers
         step = np.where(sound, step, np.float32(1.0))
-        asked = np.where(sound, np.rint(states / step), 0.0) + np.float32(self._half + 1)
-        blocks, sums = self._session.run(None, {"state": asked.astype(np.uint8)})
-        scores = sums.astype(np.float32) * (self._scale[blocks][:, :, None] * step[:, :, None])
-        rows = self._order[blocks]
-        scores[rows == 0] = -np.inf
-        return Scanned(rows.reshape(len(states), -1), scores.reshape(len(states), -1))
+        whole = np.where(sound, np.rint(states / step), 0.0) + np.float32(self._half + 1)
+        return whole.astype(np.uint8)
+
+    def _chosen(
+        self, depth: int, best: NDArray[np.float32], blocks: NDArray[np.int64], found: NDArray[np.float32]
+    ) -> list[Scanned]:
+        chosen = []
+        for bests, which, scores in zip(best, blocks, found.reshape(len(found), -1), strict=True):
+            places = np.arange(len(scores)) if depth > len(which) else np.flatnonzero(scores >= bests.min())
+            scanned = Scanned(places.astype(np.int32), scores[places]).best(depth)
+            block, column = np.divmod(scanned.rows, BLOCK)
+            chosen.append(Scanned(self._order[which[block] * BLOCK + column], scanned.scores))
+        return chosen
 
 
 def multiplies_whole_bytes() -> bool:
@@ -78,48 +101,3 @@ def multiplies_whole_bytes() -> bool:
     except OSError:
         return False
     return any(word in told for word in ("avx512_vnni", "avx_vnni", "asimddp"))
-
-
-def _graph(shape: tuple[int, ...], blocks: int, zero: int, scale: NDArray[np.float32]) -> bytes:
-    """Return the graph of the scan; its `table` [D, N] is given when it is loaded."""
-    width, columns = shape
-    constants: dict[str, NDArray[Any]] = {
-        "zero": np.array(zero, np.uint8),
-        "shape": np.array([0, columns // BLOCK, BLOCK], np.int64),
-        "last": np.array([2], np.int64),
-        "many": np.array([blocks], np.int64),
-        "scale": scale,
-    }
-    nodes = [
-        helper.make_node("MatMulInteger", ["state", "table", "zero"], ["sums"]),
-        helper.make_node("Reshape", ["sums", "shape"], ["by_block"]),
-        helper.make_node("ReduceMax", ["by_block", "last"], ["largest"], keepdims=0),
-        helper.make_node("Cast", ["largest"], ["largest_float"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["largest_float", "scale"], ["scaled"]),
-        helper.make_node("TopK", ["scaled", "many"], ["values", "blocks"], largest=1, sorted=0),
-        helper.make_node("Unsqueeze", ["blocks", "last"], ["which"]),
-        helper.make_node("GatherND", ["by_block", "which"], ["found"], batch_dims=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "scan",
-        [helper.make_tensor_value_info("state", TensorProto.UINT8, ["B", width])],
-        [
-            helper.make_tensor_value_info("blocks", TensorProto.INT64, ["B", blocks]),
-            helper.make_tensor_value_info("found", TensorProto.INT32, ["B", blocks, BLOCK]),
-        ],
-        [
-            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
-            _outside("table", TensorProto.INT8, (width, columns)),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=10)
-    found: bytes = model.SerializeToString()
-    return found
-
-
-def _outside(name: str, kind: int, dims: tuple[int, ...]) -> onnx.TensorProto:
-    """Return an initializer whose data is given in memory when the graph is loaded."""
-    tensor = onnx.TensorProto(name=name, data_type=kind, dims=dims, data_location=onnx.TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value="given in memory")
-    return tensor

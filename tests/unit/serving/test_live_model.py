@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segue.exported import open_export
-from segue.serving import live_model, scan
+from segue.serving import live_model
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from served import small_export
@@ -74,12 +76,15 @@ def test_artists_are_blocked_and_capped(model: LiveModel, session: Session) -> N
         assert _rows(model, session, len(every), Filters(per_artist=cap)) == wanted
 
 
-def test_a_scan_that_sees_few_blocks_still_finds_the_best(model: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "BLOCKS", 1)
-    few = LiveModel(model.export, threads=1)
-    for session in SESSIONS:
-        every = [row for row, _ in _everything(model, session)]
-        assert _rows(few, session, len(every), Filters()) == every  # more are asked for than a block holds
+def test_one_artist_who_has_the_best_of_all_is_capped_too(model: LiveModel) -> None:
+    """So many of its tracks are near that what is looked at first holds nobody else's."""
+    session = SESSIONS[2]
+    every = [row for row, _ in _everything(model, session)]
+    codes = np.full(len(model.export.table), -1, np.int32)
+    codes[every[:250]] = 0
+    one = LiveModel(replace(model.export, artist_code=codes), threads=1)
+    assert _rows(one, session, 20, Filters(per_artist=1)) == [every[0], *every[250:269]]
+    assert _rows(one, session, 20, Filters(artists=np.array([0], np.int32))) == every[250:270]
 
 
 def test_what_moved_is_what_it_says(model: LiveModel) -> None:
