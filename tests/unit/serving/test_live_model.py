@@ -81,10 +81,10 @@ def test_one_artist_who_has_the_best_of_all_is_capped_too(model: LiveModel) -> N
     session = SESSIONS[2]
     every = [row for row, _ in _everything(model, session)]
     codes = np.full(len(model.export.table), -1, np.int32)
-    codes[every[:250]] = 0
+    codes[every[:200]] = 0
     one = LiveModel(replace(model.export, artist_code=codes), threads=1)
-    assert _rows(one, session, 20, Filters(per_artist=1)) == [every[0], *every[250:269]]
-    assert _rows(one, session, 20, Filters(artists=np.array([0], np.int32))) == every[250:270]
+    assert _rows(one, session, 20, Filters(per_artist=1)) == [every[0], *every[200:219]]
+    assert _rows(one, session, 20, Filters(artists=np.array([0], np.int32))) == every[200:220]
 
 
 def test_what_moved_is_what_it_says(model: LiveModel) -> None:
