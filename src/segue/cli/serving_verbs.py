@@ -50,7 +50,7 @@ class Ranks:
     """Threads that rank."""
     index: bool = False
     """Look into the cells nearest to a session in place of all candidates; exports made with --index."""
-    probes: int = 64
+    probes: int = 32
     """So many cells: more find more, and take longer."""
 
 

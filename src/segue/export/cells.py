@@ -20,7 +20,8 @@ def make_cells(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Return centres, float32 [L, D], and the cell of each table row, int32 [R], -1 = no candidate.
 
-    L is about 2 sqrt(C). Centres are directions (spherical k-means), since what ranks is a dot product.
+    L is about 2 sqrt(C). Cells are of k-means by distance, not by direction: what ranks is a dot product, and the long
+    rows that win it get cells of their own.
 
     Raises:
         InputError: the package of the extra `index` is missing, or there are too few candidates.
@@ -35,7 +36,7 @@ def make_cells(
     if len(candidates) < 2 * _A_CELL:
         raise InputError(f"{len(candidates)} candidates need no index: leave --index out")
     step = max(len(candidates) // (_A_CELL * num), 1)
-    means = faiss.Kmeans(table.shape[1], num, niter=10, spherical=True, seed=_SEED, min_points_per_centroid=1)
+    means = faiss.Kmeans(table.shape[1], num, niter=10, seed=_SEED, min_points_per_centroid=1)
     means.train(table[candidates[::step]])
     centres: NDArray[np.float32] = np.ascontiguousarray(means.centroids, np.float32)
     cell = np.full(len(table), -1, np.int32)

@@ -42,6 +42,7 @@ from segue.serving.messages import (
 )
 from segue.serving.problems import MEDIA_TYPE, ProblemError, problem
 from segue.serving.service import SESSION_ID, Service
+from segue.serving.shortcut import Shortcut
 
 _LOG: Final = logging.getLogger(__name__)
 PAGE: Final = Path(__file__).parent / "page"
@@ -239,7 +240,7 @@ def make_app(
         request_class=StrictRequest,
         request_max_body_size=None,  # the gate counts
     )
-    return Gate(app, options or GateOptions(), registry)
+    return Gate(Shortcut(app, service), options or GateOptions(), registry)
 
 
 def _problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[Problem]:

@@ -17,7 +17,6 @@ from segue.serving.scan import Scanned
 
 FEWEST: Final = 256
 """Tracks that are looked for, at least."""
-_SAMPLE: Final = 1 << 16
 _TOGETHER: Final = 1 << 16
 
 
@@ -39,11 +38,12 @@ class CellScan:
             self._centres,
             cells.centres.shape[1],
             len(cells.centres),
-            faiss.ScalarQuantizer.QT_8bit,
+            faiss.ScalarQuantizer.QT_8bit_uniform,
             faiss.METRIC_INNER_PRODUCT,
+            False,  # rows, not what is left of them beside their centre
         )
         rows = np.flatnonzero(cells.of_row >= 0)
-        self._index.train(export.table[rows[:: max(len(rows) // _SAMPLE, 1)]])
+        self._index.train(_extremes(export.table, rows))
         for begin in range(0, len(rows), _TOGETHER):
             _add(faiss, self._index, export.table, rows[begin : begin + _TOGETHER], cells)
         self._index.nprobe = min(probes, len(cells.centres))
@@ -52,6 +52,13 @@ class CellScan:
         """Return about the best `depth` of each state [B, D], best first."""
         scores, rows = self._index.search(states, max(depth, FEWEST))
         return [Scanned(*each) for each in zip(np.maximum(rows, 0).astype(np.int32), scores, strict=True)]
+
+
+def _extremes(table: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return two rows of the smallest and of the largest value, [2, D]: what 8 bits must reach."""
+    chunks = np.array_split(rows, len(rows) // _TOGETHER + 1)
+    ends = [min(float(table[part].min()) for part in chunks), max(float(table[part].max()) for part in chunks)]
+    return np.repeat(np.array(ends, np.float32)[:, None], table.shape[1], axis=1)
 
 
 def _add(faiss: Any, index: Any, table: NDArray[np.float32], rows: NDArray[np.int64], cells: Cells) -> None:

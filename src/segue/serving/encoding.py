@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.exported.folder import ENCODER, LISTEN, ExportFolder
-from segue.serving.graphs import load_graph
+from segue.serving.graphs import joined, load_graph, runnable
 from segue.serving.scoring import After
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
@@ -39,13 +39,13 @@ class Encoding:
     def __init__(self, export: ExportFolder) -> None:
         self._table = export.table
         self._width, self._length = export.manifest.facts.width, export.manifest.facts.max_len
-        path = export.path
-        self._encoder = load_graph(path / ENCODER, ("values", "tracks", "feedback", "valid"), ("state",))
-        self._trims = not isinstance(self._encoder.get_inputs()[1].shape[1], int)
+        model = load_graph(export.path / ENCODER, ("values", "tracks", "feedback", "valid"), ("state",))
+        if export.listen_offset is not None:
+            path = export.path / LISTEN
+            model = joined(model, load_graph(path, ("state",), ("direction", "level")), "state", path)
+        self._graph = runnable(model, export.path / ENCODER)
+        self._trims = not isinstance(self._graph.get_inputs()[1].shape[1], int)
         """Whether sessions may have fewer columns than the longest that the encoder reads."""
-        self._listen = (
-            load_graph(path / LISTEN, ("state",), ("direction", "level")) if export.listen_offset is not None else None
-        )
 
     def after(self, sessions: Sequence[Session]) -> list[After]:
         """Return what is made of each session; rows that were never trained are to be UNKNOWN already."""
@@ -63,11 +63,11 @@ class Encoding:
         values[NUM_SPECIALS:] = self._table[rows.ravel()]
         tracks = np.where(valid, np.arange(rows.size).reshape(shape) + NUM_SPECIALS, 0)
         asked = {"values": values, "tracks": tracks, "feedback": feedback, "valid": valid}
-        states: NDArray[np.float32] = self._encoder.run(None, asked)[0]
+        states, *of_listening = self._graph.run(None, asked)
         last = [int(session.rows[-1]) if session.rows else 0 for session in sessions]
-        if self._listen is None:
+        if not of_listening:
             return [After(state, row) for state, row in zip(states, last, strict=True)]
-        direction, level = self._listen.run(None, {"state": states})
+        direction, level = of_listening
         return [After(state, row, u, float(c)) for state, row, u, c in zip(states, last, direction, level, strict=True)]
 
 

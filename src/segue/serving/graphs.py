@@ -9,6 +9,7 @@ from typing import Any, Final
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
+from onnx import compose
 
 from segue.errors import FormatError
 
@@ -26,24 +27,48 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnxruntime.InferenceSession:
-    """Return the graph of `path`, ready to run on one thread: a few sessions are too little work for more.
+def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
+    """Return the graph of `path`.
 
     Raises:
         FormatError: no ONNX graph; one with data outside its file, operators of another domain, or other inputs and
             outputs than these.
     """
-    held = path.read_bytes()
     try:
-        model = onnx.load_model_from_string(held)
+        model = onnx.load_model_from_string(path.read_bytes())
     except (DecodeError, ValueError) as error:
         raise FormatError(f"{path} is no ONNX graph ({error}); export the run again") from error
     _check(model, path)
     found = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
     if found != (list(inputs), list(outputs)):
         raise FormatError(f"{path} has inputs and outputs {found}, not {[*inputs]}, {[*outputs]}; export the run again")
+    return model
+
+
+def joined(first: onnx.ModelProto, second: onnx.ModelProto, name: str, path: Path) -> onnx.ModelProto:
+    """Return one graph of two: the value `name` of the first is what the second, of the file `path`, asks for.
+
+    Raises:
+        FormatError: the two do not fit.
+    """
+    outputs = [name, *(value.name for value in second.graph.output)]
     try:
-        return onnxruntime.InferenceSession(held, session_options(1), providers=["CPUExecutionProvider"])
+        other = compose.add_prefix(second, "joined/", rename_inputs=True, rename_outputs=False)
+        return compose.merge_models(first, other, [(name, f"joined/{name}")], outputs=outputs)
+    except Exception as error:  # of several types, some of them in C++
+        raise FormatError(f"{path} does not fit the encoder ({error}); export the run again") from error
+
+
+def runnable(model: onnx.ModelProto, path: Path) -> onnxruntime.InferenceSession:
+    """Return the graph, ready to run on one thread: a few sessions are too little work for more.
+
+    Raises:
+        FormatError: it cannot be run.
+    """
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # what ONNX Runtime raises has no type of its own
         raise FormatError(f"{path} cannot be run ({error}); export the run again") from error
 

@@ -19,7 +19,8 @@ UNKNOWN: Final = 1
 MASK: Final = 2
 NUM_SPECIALS: Final = 3
 """Table rows below the first track: PAD, UNKNOWN, MASK."""
-_STRIDE: Final = 32
+_LANDMARKS: Final = 1 << 16
+"""Ids that are kept as they are looked up, at most."""
 
 
 class TextColumn:
@@ -107,13 +108,19 @@ class Vocabulary(TextColumn):
 
     def _place(self, wanted: bytes) -> int:
         stride = bisect_left(self._landmarks, wanted)  # the landmark before it is smaller, that at it is not
-        low, high = max(stride - 1, 0) * _STRIDE, min(stride * _STRIDE, len(self))
+        if self._stride == 1:
+            return stride
+        low, high = max(stride - 1, 0) * self._stride, min(stride * self._stride, len(self))
         return bisect_left(range(len(self)), wanted, low, high, key=self.raw)
 
     @cached_property
     def _landmarks(self) -> list[bytes]:
         """Every so many ids, so that most of a search is done in memory without a call of ours."""
-        return [self.raw(place) for place in range(0, len(self), _STRIDE)]
+        return [self.raw(place) for place in range(0, len(self), self._stride)]
+
+    @cached_property
+    def _stride(self) -> int:
+        return -(-len(self) // _LANDMARKS) or 1
 
     def rows(self, track_ids: Iterable[str]) -> list[int]:
         """Return the table row of each id, UNKNOWN where the vocabulary lacks it."""
