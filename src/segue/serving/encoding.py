@@ -51,13 +51,10 @@ class Encoding:
         """Return what is made of each session; rows that were never trained are to be UNKNOWN already."""
         longest = max((len(session.rows) for session in sessions), default=1)
         shape = (len(sessions), min(max(longest, 1), self._length) if self._trims else self._length)
-        rows, feedback = np.zeros(shape, np.int64), np.full(shape, HIDDEN, np.int64)
-        valid = np.zeros(shape, np.bool_)
-        for place, session in enumerate(sessions):
-            recent = session.rows[-self._length :]
-            rows[place, : len(recent)] = recent
-            feedback[place, : len(recent)] = session.feedback[-self._length :]
-            valid[place, : len(recent)] = True
+        kept = [(session.rows[-self._length :], session.feedback[-self._length :]) for session in sessions]
+        rows = np.array([each + (0,) * (shape[1] - len(each)) for each, _ in kept], np.int64).reshape(shape)
+        feedback = np.array([codes + (HIDDEN,) * (shape[1] - len(codes)) for _, codes in kept], np.int64).reshape(shape)
+        valid = np.arange(shape[1]) < np.array([[len(each)] for each, _ in kept])
         values = np.empty((NUM_SPECIALS + rows.size, self._width), np.float32)
         values[:NUM_SPECIALS] = self._table[:NUM_SPECIALS]
         values[NUM_SPECIALS:] = self._table[rows.ravel()]

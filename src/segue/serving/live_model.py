@@ -63,7 +63,7 @@ class Near:
     cosine: float
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Suggestion:
     """One suggested track."""
 
@@ -158,17 +158,12 @@ class LiveModel:
         if len(order) < one.k and not everything:  # filters took too many: look at all that they leave
             scored = self._scoring_all(after, followers, one.filters)
             order = self._ordered(one, scored)
-        listen = scored.log_listen
-        whole = _log_sum(scored.log_next) if one.explain else 0.0
-        suggestions = tuple(
-            Suggestion(
-                int(scored.rows[place]),
-                float(scored.score[place]),
-                float(scored.log_next[place] - whole) if one.explain else None,
-                float(listen[place]) if one.explain and listen is not None else None,
-            )
-            for place in order
-        )
+        rows, scores = scored.rows[order].tolist(), scored.score[order].tolist()
+        if not one.explain:
+            return Answer(tuple(Suggestion(*each) for each in zip(rows, scores, strict=True)), len(scored.rows))
+        log_next = (scored.log_next[order] - _log_sum(scored.log_next)).tolist()
+        listen = [None] * len(order) if scored.log_listen is None else scored.log_listen[order].tolist()
+        suggestions = tuple(Suggestion(*each) for each in zip(rows, scores, log_next, listen, strict=True))
         return Answer(suggestions, len(scored.rows))
 
     def _looked_at(self, one: Asked, scanned: Scanned, followers: Followers) -> tuple[Int[np.ndarray, " n"], bool]:
