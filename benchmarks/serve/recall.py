@@ -56,27 +56,30 @@ def main() -> None:
     parser.add_argument("store", type=Path, nargs="?")
     parser.add_argument("--sessions", type=int, default=500)
     parser.add_argument("--probes", type=int, default=0, help="cells of the index; 0 = the exact scan")
+    parser.add_argument("--together", type=int, default=1, help="sessions asked for at once; more than 4: in 8 bits")
     given = parser.parse_args()
     model = LiveModel(open_export(given.export), probes=given.probes)
     candidates = np.flatnonzero(model.is_candidate)
     table = np.asarray(model.export.table)[candidates]
     scanned_share, served_share, first_share = [], [], []
-    chosen = drawn(model, given.sessions) if given.store is None else held_out(model, given.store, given.sessions)
-    for session in chosen:
-        (after,) = model._encoding.after([session])
-        sharp = model._scoring.sharpened(after.state[None])
-        (scanned,) = model._scan.around(sharp, live_model.DEPTH)
-        exact = candidates[np.argsort(-(table @ sharp[0]), kind="stable")[:K]]
-        looked = scanned.best(live_model.DEPTH).rows
-        scanned_share.append(len(set(exact.tolist()) & set(looked.tolist())) / K)
-        (answer,) = model.next_tracks([Asked(session, K)])
-        whole = model._scoring_all(after, model._scoring.followers(after), Filters())
-        best = whole.rows[np.argsort(-whole.score, kind="stable")[:K]].tolist()
-        found = [each.row for each in answer.suggestions]
-        served_share.append(len(set(best) & set(found)) / K)
-        first_share.append(best[0] == found[0])
+    chosen = [*(drawn(model, given.sessions) if given.store is None else held_out(model, given.store, given.sessions))]
+    for begin in range(0, len(chosen), given.together):
+        sessions = chosen[begin : begin + given.together]
+        afters = model._encoding.after(sessions)
+        sharp = model._scoring.sharpened(np.stack([after.state for after in afters]))
+        scanned = model._scan.around(sharp, live_model.DEPTH)
+        answers = model.next_tracks([Asked(session, K) for session in sessions])
+        for state, after, scan, answer in zip(sharp, afters, scanned, answers, strict=True):
+            exact = candidates[np.argsort(-(table @ state), kind="stable")[:K]]
+            scanned_share.append(len(set(exact.tolist()) & set(scan.best(live_model.DEPTH).rows.tolist())) / K)
+            whole = model._scoring_all(after, model._scoring.followers(after), Filters())
+            best = whole.rows[np.argsort(-whole.score, kind="stable")[:K]].tolist()
+            found = [each.row for each in answer.suggestions]
+            served_share.append(len(set(best) & set(found)) / K)
+            first_share.append(best[0] == found[0])
     told = {
         "sessions": given.sessions,
+        "together": given.together,
         "candidates": len(candidates),
         "depth": live_model.DEPTH,
         "probes": given.probes,

@@ -103,6 +103,7 @@ class LiveModel:
         threads = 1 if self.is_light or by_cells else threads
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
+        export.vocabulary.rows([""])  # what it looks ids up by is made here, not while the first request waits
         self._may_be = self.is_candidate.copy()
         """Table rows that the request at hand may get."""
 

@@ -19,8 +19,7 @@ UNKNOWN: Final = 1
 MASK: Final = 2
 NUM_SPECIALS: Final = 3
 """Table rows below the first track: PAD, UNKNOWN, MASK."""
-_LANDMARKS: Final = 1 << 16
-"""Ids that are kept as they are looked up, at most."""
+_SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 
 
 class TextColumn:
@@ -97,34 +96,50 @@ class Vocabulary(TextColumn):
         return self.text(row - NUM_SPECIALS)
 
     def row(self, track_id: str) -> int:
-        """Return the table row of `track_id`, or UNKNOWN where the vocabulary lacks it (binary search)."""
-        wanted = track_id.encode("utf-8", "surrogatepass")
-        low = self._place(wanted)
-        return low + NUM_SPECIALS if low < len(self) and self.raw(low) == wanted else UNKNOWN
-
-    def places(self, track_ids: Iterable[str]) -> NDArray[np.int64]:
-        """Return how many tracks come before each id, int64."""
-        return np.array([self._place(track_id.encode("utf-8", "surrogatepass")) for track_id in track_ids], np.int64)
-
-    def _place(self, wanted: bytes) -> int:
-        stride = bisect_left(self._landmarks, wanted)  # the landmark before it is smaller, that at it is not
-        if self._stride == 1:
-            return stride
-        low, high = max(stride - 1, 0) * self._stride, min(stride * self._stride, len(self))
-        return bisect_left(range(len(self)), wanted, low, high, key=self.raw)
-
-    @cached_property
-    def _landmarks(self) -> list[bytes]:
-        """Every so many ids, so that most of a search is done in memory without a call of ours."""
-        return [self.raw(place) for place in range(0, len(self), self._stride)]
-
-    @cached_property
-    def _stride(self) -> int:
-        return -(-len(self) // _LANDMARKS) or 1
+        """Return the table row of `track_id`, or UNKNOWN where the vocabulary lacks it."""
+        return self.rows([track_id])[0]
 
     def rows(self, track_ids: Iterable[str]) -> list[int]:
         """Return the table row of each id, UNKNOWN where the vocabulary lacks it."""
-        return [self.row(track_id) for track_id in track_ids]
+        wanted = [track_id.encode("utf-8", "surrogatepass") for track_id in track_ids]
+        skipped, end = self._shared, self._shared + 8
+        keys = np.array([int.from_bytes(each[skipped:end].ljust(8, b"\0")) for each in wanted], np.uint64)
+        low, high = (np.searchsorted(self._keys, keys, side) for side in _SIDES)
+        return [self._row(*each) for each in zip(wanted, low.tolist(), high.tolist(), strict=True)]
+
+    def _row(self, wanted: bytes, low: int, high: int) -> int:
+        """Return the row of an id that stands at a place from `low` to before `high`, if anywhere."""
+        if high - low > 1:
+            low = bisect_left(range(len(self)), wanted, low, high, key=self.raw)
+        return low + NUM_SPECIALS if low < high and self.raw(low) == wanted else UNKNOWN
+
+    def places(self, track_ids: Iterable[str]) -> NDArray[np.int64]:
+        """Return how many tracks come before each id, int64."""
+        wanted = (track_id.encode("utf-8", "surrogatepass") for track_id in track_ids)
+        return np.array([bisect_left(range(len(self)), each, key=self.raw) for each in wanted], np.int64)
+
+    @cached_property
+    def _shared(self) -> int:
+        """Bytes that all ids begin with: those that the first and the last begin with."""
+        if len(self) == 0:
+            return 0
+        first, last = self.raw(0), self.raw(len(self) - 1)
+        alike = (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+        return next(alike, min(len(first), len(last)))
+
+    @cached_property
+    def _keys(self) -> NDArray[np.uint64]:
+        """The eight bytes that follow in each id, as numbers [V], ascending; zeros behind an id's end.
+
+        They lie together, so that a search among them touches little memory; ids are compared where keys agree.
+        """
+        begin, end = self.offsets[:-1] + self._shared, self.offsets[1:]
+        keys = np.zeros(len(self), np.uint64)
+        for byte in range(8):
+            there = begin + byte < end
+            value = self.data[np.where(there, begin + byte, 0)] if len(self.data) else np.uint8(0)
+            keys = keys << np.uint64(8) | np.where(there, value, 0).astype(np.uint64)
+        return keys
 
 
 def _view(array: NDArray[Any], kind: Literal["B", "q"]) -> memoryview:
