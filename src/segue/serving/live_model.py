@@ -23,8 +23,7 @@ DEPTH: Final = 192
 _MORE: Final = 1024
 """As many more where artists are blocked: how many of their tracks are near is not known."""
 SMALL: Final = 100_000
-"""Candidates up to which a batch is too little work for another thread, even where filters leave so few that all are
-scored."""
+"""Tracks that may be looked at where others wait for their turn."""
 _CHUNK: Final = 1 << 14
 _NEAR: Final = 2
 """Tracks of the session that an explanation names at most."""
@@ -89,6 +88,10 @@ class Answer:
     """Tracks that were scored definitely: what log p is normalised over."""
 
 
+class LongError(Exception):
+    """Others would wait too long for this."""
+
+
 class LiveModel:
     """Next tracks from one export. Used from one thread at a time."""
 
@@ -98,9 +101,10 @@ class LiveModel:
         self.name = export.manifest.name
         self._encoding = Encoding(export)
         by_cells = probes > 0 and export.cells is not None
-        self.is_light = export.manifest.facts.num_candidates <= SMALL
-        """Whether a batch may be worked out where others wait for their turn."""
-        threads = 1 if self.is_light or by_cells else threads
+        self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
+        """Whether most batches are too little work for another thread."""
+        threads = 1 if self.is_light else threads
+        self._hurries = False
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
         export.vocabulary.rows([""])  # what it looks ids up by is made here, not while the first request waits
@@ -127,6 +131,18 @@ class LiveModel:
                 found = self._explained(one, afters, scanned, (place, other), found)
             answers.append(found)
         return answers
+
+    def next_tracks_at_once(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Return the same where that takes not long.
+
+        Raises:
+            LongError: filters ask for more than SMALL tracks to be scored.
+        """
+        self._hurries = True
+        try:
+            return self.next_tracks(asked)
+        finally:
+            self._hurries = False
 
     def similar(self, row: int, k: int) -> list[Suggestion]:
         """Return the `k` candidates whose rows have the largest cosine with that of `row`, itself left out."""
@@ -171,6 +187,7 @@ class LiveModel:
         """Return the rows that are scored definitely, ascending, and whether no other may be suggested."""
         if one.filters.allowed is not None:
             allowed = one.filters.allowed
+            self._may_take(len(allowed))
             return np.unique(allowed[self._may(allowed, one.filters)]), True
         rows = scanned.best(_depth(one)).rows  # another request of the batch may have looked deeper
         everything = np.count_nonzero(rows) >= self.export.manifest.facts.num_candidates
@@ -185,6 +202,7 @@ class LiveModel:
         return may
 
     def _scoring_all(self, after: After, followers: Followers, filters: Filters) -> Scored:
+        self._may_take(self.export.manifest.facts.num_candidates)
         rows = np.flatnonzero(self.is_candidate).astype(np.int32)
         rows = rows[self._may(rows, filters)]
         parts = [
@@ -198,6 +216,11 @@ class LiveModel:
             np.concatenate([part.log_next for part in parts]),
             np.concatenate(listen) if listen else None,
         )
+
+    def _may_take(self, tracks: int) -> None:
+        """Refuse to look at so many while others wait."""
+        if self._hurries and tracks > SMALL:
+            raise LongError
 
     def _ordered(self, one: Asked, scored: Scored) -> list[int]:
         """Return the places of the best k in `scored`, whose rows ascend."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Final
 from segue.errors import InputError
 from segue.exported.folder import open_export
 from segue.exported.manifest import MANIFEST
-from segue.serving.live_model import Answer, Asked, LiveModel, Suggestion
+from segue.serving.live_model import Answer, Asked, LiveModel, LongError, Suggestion
 
 TOGETHER: Final = 16
 """Requests of one batch, at most: an integer product of 16 states takes little more than one of 1."""
@@ -79,7 +80,8 @@ class ServedModel:
     async def _answers(self, asked: list[Asked]) -> list[Answer]:
         if self.live.is_light:
             await asyncio.sleep(0)  # what has come meanwhile makes the next batch
-            return self.live.next_tracks(asked)
+            with contextlib.suppress(LongError):
+                return self.live.next_tracks_at_once(asked)
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.next_tracks, asked)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from segue.exported.folder import file_facts
 from segue.serving import live_model
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
-from segue.serving.models import Models
+from segue.serving.models import Models, ServedModel
 from served import small_export
 
 SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))
@@ -120,9 +123,32 @@ def test_what_an_index_needs_is_said(export: Path, tmp_path: Path, monkeypatch: 
             use()
 
 
-def test_what_may_score_a_large_catalogue_keeps_nobody_waiting(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Filters may leave so few that all candidates are scored, with an index too."""
-    monkeypatch.setattr(live_model, "SMALL", 10)
-    assert not any(LiveModel(open_export(export), probes=probes).is_light for probes in (0, 1))
-    monkeypatch.setattr(live_model, "SMALL", 1000)
-    assert all(LiveModel(open_export(export), probes=probes).is_light for probes in (0, 1))
+@pytest.mark.parametrize("probes", [0, 1])
+def test_what_takes_long_keeps_nobody_waiting(export: Path, probes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters may leave so few that all candidates are scored, with an index too: in a thread of its own."""
+    opened = open_export(export)
+    exact, session = LiveModel(opened, threads=1), SESSIONS[2]
+    every = np.array(_rows(exact, Asked(session, 300)), np.int32)
+    asked = {
+        "little": Asked(session, 5),
+        "much": Asked(session, 200),
+        "allowed": Asked(session, 5, Filters(allowed=every[10:70])),
+    }
+    wanted = {name: _rows(exact, one) for name, one in asked.items()}
+    monkeypatch.setattr(live_model, "SMALL", 50)
+    with ThreadPoolExecutor(1, "beside") as worker:
+        model = ServedModel(LiveModel(opened, probes=probes), worker)
+        assert model.live.is_light == (probes > 0)
+        where: list[str] = []
+        answered = LiveModel._best
+        monkeypatch.setattr(
+            LiveModel, "_best", lambda *given: where.append(threading.current_thread().name) or answered(*given)
+        )
+        for name, one in asked.items():
+            where.clear()
+            answer = asyncio.run(model.next_tracks(one))
+            found = [each.row for each in answer.suggestions]
+            assert found == wanted[name] or (probes, name) == (1, "little")
+            main = [thread for thread in where if not thread.startswith("beside")]
+            assert bool(main) == (probes > 0)  # what takes long is begun there, and left
+            assert len(where) - len(main) == (probes == 0 or name != "little")
