@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from segue.export.cells import make_cells
-from segue.export.scanned import in_eight_bits, in_four_bits, scan_order
+from segue.export.scanned import in_four_bits, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts, open_export
 from segue.exported.manifest import MANIFEST, ExportManifest
 from segue.files import replaced_folder, write_json
@@ -41,11 +41,9 @@ def inflate(source: Path, out: Path, tracks: int, *, index: bool = False, seed: 
         for name in (ENCODER, LISTEN):
             if (source / name).is_file():
                 shutil.copy(source / name, folder / name)
-        order = scan_order(table, candidates)
-        columns, scale = in_eight_bits(table, order)
-        halves, step = in_four_bits(columns, scale)
-        arrays = {"table": table, "scan_order": order, "scan_int8": columns, "scan_scale": scale}
-        arrays |= {"scan_int4": halves, "scan_step": step}
+        order = scan_order(candidates)
+        halves, step = in_four_bits(table, order)
+        arrays = {"table": table, "scan_order": order, "scan_int4": halves, "scan_step": step}
         if index:
             (folder / "index").mkdir()
             arrays["index/centres"], arrays["index/cell"] = make_cells(table, candidates)

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, nargs="?")
     parser.add_argument("--sessions", type=int, default=500)
     parser.add_argument("--probes", type=int, default=0, help="cells of the index; 0 = the exact scan")
-    parser.add_argument("--together", type=int, default=1, help="sessions asked for at once; more than 4: in 8 bits")
+    parser.add_argument("--together", type=int, default=1, help="sessions asked for at once")
     given = parser.parse_args()
     model = LiveModel(open_export(given.export), probes=given.probes)
     candidates = np.flatnonzero(model.is_candidate)

@@ -14,7 +14,7 @@ import pytest
 from segue import api
 from segue.errors import FormatError, InputError
 from segue.export.chart import principal_map
-from segue.export.scanned import LARGEST, in_eight_bits, in_four_bits, scan_order
+from segue.export.scanned import in_four_bits, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, file_facts, parts_in_four_bits
 from segue.serving.live_model import LiveModel
@@ -112,7 +112,7 @@ def test_a_manifest_names_plain_files_of_its_own_folder(export: Path, name: str)
         (lambda d: d["facts"].update(num_tracks=3), "fit"),
         (lambda d: d["facts"].update(num_candidates=3), "fit"),
         (lambda d: d["facts"].update(width=8), "fit"),
-        (lambda d: d["files"].pop("scan_int8.npy"), "does not name scan_int8.npy"),
+        (lambda d: d["files"].pop("scan_int4.npy"), "does not name scan_int4.npy"),
         (lambda d: d["files"].pop("plays.npy"), "does not name plays.npy"),
         (lambda d: d.update(files=[]), "damaged"),
         (lambda d: d.update(name="../x"), "not trusted"),
@@ -216,38 +216,26 @@ def test_an_export_stands_where_nothing_else_is_lost(run: Path, export: Path, tm
     assert not (tmp_path / "named").exists()
 
 
-def test_eight_bits_are_within_half_a_step(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    table = (generator.normal(size=(3 + 150, 16)) * generator.uniform(0, 5, (153, 1))).astype(np.float32)
-    table[10] = 0
-    candidates = np.array([row for row in range(3, 153) if row % 7], np.int32)
-    order = scan_order(table, candidates)
-    assert sorted(order[order > 0].tolist()) == candidates.tolist()
-    assert len(order) % BLOCK == 0
-    columns, scale = in_eight_bits(table, order)
-    assert np.abs(columns.astype(int)).max() == LARGEST
-    for place, row in enumerate(order.tolist()):
-        wanted = table[row] if row else np.zeros(16)
-        step = scale[place // BLOCK]
-        assert np.abs(columns[:, place] * step - wanted).max() <= step * 0.5001
-
-
 @pytest.mark.parametrize(("width", "parts"), [(3, (1, 16)), (16, (1, 16)), (100, (1, 128)), (300, (2, 256))])
 def test_rows_in_four_bits_are_off_by_half_a_step_at_most(width: int, parts: tuple[int, int]) -> None:
     generator = np.random.default_rng(0)
-    columns = generator.integers(-127, 128, (width, 3 * BLOCK)).astype(np.int8)
-    columns[:, 5], columns[:, 9], columns[0, 9] = 0, 0, -127
-    scale = np.array([0.5, 2.0, 3.0], np.float32)
+    table = (generator.normal(size=(3 + 150, width)) * generator.uniform(0, 5, (153, 1))).astype(np.float32)
+    table[10] = 0
+    candidates = np.array([row for row in range(3, 153) if row % 7], np.int32)
+    order = scan_order(candidates)
+    assert order[order > 0].tolist() == candidates.tolist()
+    assert len(order) == 3 * BLOCK
     assert parts_in_four_bits(width) == parts
-    halves, steps = in_four_bits(columns, scale)
-    assert halves.shape == (3 * BLOCK, parts[0], parts[1] // 2)
-    whole = np.stack([halves & 15, halves >> 4], axis=-1).reshape(3 * BLOCK, *parts).astype(float)
-    values = ((whole - 8) * steps[:, :, None]).reshape(3 * BLOCK, -1)
-    wanted = columns.T * np.repeat(scale, BLOCK)[:, None]
+    halves, steps = in_four_bits(table, order)
+    assert halves.shape == (len(order), parts[0], parts[1] // 2)
+    whole = np.stack([halves & 15, halves >> 4], axis=-1).reshape(len(order), *parts).astype(float)
+    values = ((whole - 8) * steps[:, :, None]).reshape(len(order), -1)
+    wanted = np.where(order[:, None] > 0, table[order], 0.0)
     off = np.abs(values[:, :width] - wanted)
     assert (off <= np.repeat(steps, parts[1], axis=1)[:, :width] * 0.5001).all()
     assert not values[:, width:].any()
-    assert not values[5].any()
+    assert not values[(order == 0) | (order == 10)].any()
+    assert whole.min() == 0 or whole.max() == 15
 
 
 def test_the_map_is_that_of_singular_values() -> None:

@@ -17,7 +17,7 @@ from segue.errors import InputError
 from segue.export.cells import make_cells
 from segue.export.chart import principal_map
 from segue.export.graphs import export_encoder, export_listen
-from segue.export.scanned import in_eight_bits, in_four_bits, scan_order
+from segue.export.scanned import in_four_bits, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts
 from segue.exported.manifest import MANIFEST, ExportManifest, Facts
 from segue.files import replaced_folder, write_json
@@ -59,16 +59,13 @@ def write_export(
         tell.next("track table")
         _save(folder / "table.npy", table)
         _save(folder / "plays.npy", run.training_counts.astype(np.int64))
-        tell.next("tables in 8 and 4 bits")
-        order = scan_order(table, run.candidates)
-        columns, scale = in_eight_bits(table, order)
+        tell.next("table in 4 bits")
+        order = scan_order(run.candidates)
+        halves, step = in_four_bits(table, order)
         _save(folder / "scan_order.npy", order)
-        _save(folder / "scan_int8.npy", columns)
-        _save(folder / "scan_scale.npy", scale)
-        halves, step = in_four_bits(columns, scale)
         _save(folder / "scan_int4.npy", halves)
         _save(folder / "scan_step.npy", step)
-        del columns, halves
+        del halves
         if options.index:
             centres, cell = make_cells(table, run.candidates)
             (folder / "index").mkdir()

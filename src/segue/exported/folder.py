@@ -4,11 +4,9 @@ manifest.json            what it is, and the hash of every file
 encoder.onnx             rows of a session's tracks, feedback -> state [B, D] after its last track
 listen.onnx              state -> direction u [B, D] and level c [B] of the logit of P(listen); only with that head
 table.npy                float32 [V + 3, D], rows as they are ranked
-scan_int8.npy            int8 [D, N], the candidates' rows, whole blocks of BLOCK columns, padded with zeros
-scan_scale.npy           float32 [N / BLOCK], a row is about its int8 column times the scale of its block
-scan_int4.npy            uint8 [N, P, W / 2], the same rows in 4 bits, P parts, the first value in the lower half
+scan_int4.npy            uint8 [N, P, W / 2], the candidates' rows in 4 bits, P parts, the first value in the lower half
 scan_step.npy            float32 [N, P], a value is about its half less 8, times the step of its part
-scan_order.npy           int32 [N], table row of each column; 0 = padding
+scan_order.npy           int32 [N], table row of each, whole blocks of BLOCK; 0 = padding
 listen_offset.npy        float32 [V + 3], what the track itself adds to the logit of P(listen)
 transitions/             begin int64 [V + 4], tracks int32, times int32 (what followed each row), gate float32 [D + 2]
 plays.npy                int64 [V + 3], plays of each row in training
@@ -37,7 +35,7 @@ from segue.exported.manifest import FOLDERS, MANIFEST, ExportManifest, FileFacts
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary, read_array
 
 BLOCK: Final = 64
-"""Columns of the scan that share a scale, and of which only the best is looked at first."""
+"""Rows of the scan of which only the best is looked at first."""
 ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
 _PIECE: Final = 1 << 22
@@ -103,8 +101,6 @@ class ExportFolder:
     path: Path
     manifest: ExportManifest
     table: NDArray[np.float32]
-    scan_int8: NDArray[np.int8]
-    scan_scale: NDArray[np.float32]
     scan_int4: NDArray[np.uint8]
     scan_step: NDArray[np.float32]
     scan_order: NDArray[np.int32]
@@ -152,8 +148,6 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         path=folder,
         manifest=manifest,
         table=arrays.of("table.npy", np.float32, (rows, width)),
-        scan_int8=arrays.of("scan_int8.npy", np.int8, (width, len(order))),
-        scan_scale=arrays.of("scan_scale.npy", np.float32, (len(order) // BLOCK,)),
         scan_int4=arrays.of("scan_int4.npy", np.uint8, (len(order), parts, together // 2)),
         scan_step=arrays.of("scan_step.npy", np.float32, (len(order), parts)),
         scan_order=order,

@@ -1,26 +1,30 @@
-"""All candidates in a few bits: which are the best of a state.
+"""All candidates in 4 bits: which are the best of a state.
 
-The `depth` best tracks stand in the `depth` blocks whose best are best, and none of them is worse than the worst of
-those blocks' best: what is as good as that is looked at, and nothing else.
+One product reads half a byte a value: what a lone state takes is the time to read that. Of the scores only the best of
+each block are looked at, then all that stand in the `depth` blocks whose best are best. None of the `depth` best tracks
+is worse than the worst of those blocks' best: what is as good as that is taken, and nothing of the catalogue's size is
+sorted, or leaves the graph.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import onnx
+import onnxruntime
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from segue.exported.folder import BLOCK, ExportFolder, let_go
-from segue.serving.products import eight_bits, four_bits
+from segue.serving.graphs import session_options
 
-FEW: Final = 4
-"""States up to which rows in 4 bits are read faster than rows in 8 bits are multiplied."""
-TOGETHER: Final = 16
-"""States of one product at most: what it works in is of their number times that of all tracks."""
-_CPU: Final = Path("/proc/cpuinfo")
+TOGETHER: Final = 4
+"""States of one product. More take as long one by one, and their scores more memory."""
+_OPSET: Final = 18
+_DOMAIN: Final = "com.microsoft"
+"""Where ONNX Runtime keeps products with rows in 4 bits. The graphs of an export may not ask for it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Scanned:
     rows: NDArray[np.int32]
     """Table rows [N]; 0 = none."""
     scores: NDArray[np.float32]
-    """About the dot product with each, times what is the same for all of one state, [N]."""
+    """About the dot product with each, [N]."""
 
     def best(self, depth: int) -> Scanned:
         """Return the best `depth` of them, or all."""
@@ -41,21 +45,15 @@ class Scanned:
 
 
 class Scan:
-    """The scan of one export's candidates: in 4 bits for a few states, in 8 bits for many at a time."""
+    """The scan of one export's candidates."""
 
     def __init__(self, export: ExportFolder, threads: int) -> None:
-        self._half = 127 if multiplies_whole_bytes() else 63
         self._order = np.asarray(export.scan_order)
         self._blocks = len(self._order) // BLOCK
         self._padding = int(np.count_nonzero(self._order[-BLOCK:] == 0))
         if self._blocks:
-            width = export.table.shape[1]
-            self._few = four_bits(export.scan_int4, export.scan_step, width, threads)
-            self._many = eight_bits(export.scan_int8, np.asarray(export.scan_scale), self._half + 1, threads)
-            let_go(export.scan_int4)  # the runtime has copies in the order in which it multiplies
-            let_go(export.scan_int8)
-            for most in (TOGETHER, FEW):  # the largest first: what it worked in has room for all others
-                self.around(np.zeros((most, width), np.float32), 1)
+            self._graph = _graph(export, threads)
+            let_go(export.scan_int4)  # the runtime has a copy in the order in which it multiplies
 
     def around(self, states: NDArray[np.float32], depth: int) -> list[Scanned]:
         """Return about the best `depth` of each state [B, D], or all that there are."""
@@ -63,21 +61,12 @@ class Scan:
             return [Scanned(np.zeros(0, np.int32), np.zeros(0, np.float32))] * len(states)
         depth += self._padding
         many = np.array([min(depth, self._blocks)], np.int64)
-        if len(states) <= FEW:
-            states = np.where(np.isfinite(states).all(1, keepdims=True), states, np.float32(0.0))
-            return self._chosen(depth, *self._few.run(None, {"state": states, "many": many}))
+        states = np.where(np.isfinite(states).all(1, keepdims=True), states, np.float32(0.0))
         found = []
         for begin in range(0, len(states), TOGETHER):
-            asked = {"state": self._in_bytes(states[begin : begin + TOGETHER]), "many": many}
-            found += self._chosen(depth, *self._many.run(None, asked))
+            asked = {"state": states[begin : begin + TOGETHER], "many": many}
+            found += self._chosen(depth, *self._graph.run(None, asked))
         return found
-
-    def _in_bytes(self, states: NDArray[np.float32]) -> NDArray[np.uint8]:
-        step = np.abs(states).max(1, keepdims=True) / np.float32(self._half)
-        sound = (step > 0) & np.isfinite(step)  # else a state of zeros, or of no numbers
-        step = np.where(sound, step, np.float32(1.0))
-        whole = np.where(sound, np.rint(states / step), 0.0) + np.float32(self._half + 1)
-        return whole.astype(np.uint8)
 
     def _chosen(
         self, depth: int, best: NDArray[np.float32], blocks: NDArray[np.int64], found: NDArray[np.float32]
@@ -86,18 +75,58 @@ class Scan:
         for bests, which, scores in zip(best, blocks, found.reshape(len(found), -1), strict=True):
             places = np.arange(len(scores)) if depth > len(which) else np.flatnonzero(scores >= bests.min())
             scanned = Scanned(places.astype(np.int32), scores[places]).best(depth)
-            block, column = np.divmod(scanned.rows, BLOCK)
-            chosen.append(Scanned(self._order[which[block] * BLOCK + column], scanned.scores))
+            block, within = np.divmod(scanned.rows, BLOCK)
+            chosen.append(Scanned(self._order[which[block] * BLOCK + within], scanned.scores))
         return chosen
 
 
-def multiplies_whole_bytes() -> bool:
-    """Return whether the machine adds products of 8-bit numbers without loss.
+def _graph(export: ExportFolder, threads: int) -> onnxruntime.InferenceSession:
+    """Return the graph: state float32 [B, D], many int64 [1] = K -> best [B, K], blocks [B, K], found [B, K, BLOCK].
 
-    Where it does not (x86 before VNNI), two products of a byte and a signed byte may not fit 16 bits: then 7 are used.
+    `best` are the largest scores of the K best blocks, in no order, `blocks` which these are, int64, and `found` what
+    stands in them.
     """
-    try:
-        told = _CPU.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return any(word in told for word in ("avx512_vnni", "avx_vnni", "asimddp"))
+    width, rows = export.table.shape[1], export.scan_int4
+    shape = {"K": width, "N": len(rows), "bits": 4, "block_size": 2 * rows.shape[2], "accuracy_level": 4}
+    nodes = [
+        helper.make_node("MatMulNBits", ["state", "table", "steps"], ["scores"], domain=_DOMAIN, **shape),
+        helper.make_node("Reshape", ["scores", "shape"], ["by_block"]),
+        helper.make_node("ReduceMax", ["by_block", "last"], ["largest"], keepdims=0),
+        helper.make_node("TopK", ["largest", "many"], ["best", "blocks"], largest=1, sorted=0),
+        helper.make_node("Unsqueeze", ["blocks", "last"], ["which"]),
+        helper.make_node("GatherND", ["by_block", "which"], ["found"], batch_dims=1),
+    ]
+    constants = {"shape": np.array([0, -1, BLOCK], np.int64), "last": np.array([2], np.int64)}
+    tables: dict[str, NDArray[Any]] = {"table": rows, "steps": export.scan_step.reshape(-1)}
+    graph = helper.make_graph(
+        nodes,
+        "scan",
+        [
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, ["B", width]),
+            helper.make_tensor_value_info("many", TensorProto.INT64, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("best", TensorProto.FLOAT, ["B", "K"]),
+            helper.make_tensor_value_info("blocks", TensorProto.INT64, ["B", "K"]),
+            helper.make_tensor_value_info("found", TensorProto.FLOAT, ["B", "K", BLOCK]),
+        ],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
+            *(_outside(name, value) for name, value in tables.items()),
+        ],
+    )
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_DOMAIN, 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    options = session_options(threads)
+    options.enable_mem_pattern = False  # one piece of memory for all values of a run would not fit what others left
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(value)) for value in tables.values()]
+    options.add_external_initializers([*tables], values)
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _outside(name: str, value: NDArray[Any]) -> onnx.TensorProto:
+    """Return an initializer whose data is given in memory when the graph is loaded."""
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    tensor = onnx.TensorProto(name=name, data_type=kind, dims=value.shape, data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="given in memory")
+    return tensor

@@ -19,6 +19,7 @@ UNKNOWN: Final = 1
 MASK: Final = 2
 NUM_SPECIALS: Final = 3
 """Table rows below the first track: PAD, UNKNOWN, MASK."""
+_TOGETHER: Final = 1 << 14
 _SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 
 
@@ -133,12 +134,14 @@ class Vocabulary(TextColumn):
 
         They lie together, so that a search among them touches little memory; ids are compared where keys agree.
         """
-        begin, end = self.offsets[:-1] + self._shared, self.offsets[1:]
         keys = np.zeros(len(self), np.uint64)
-        for byte in range(8):
-            there = begin + byte < end
-            value = self.data[np.where(there, begin + byte, 0)] if len(self.data) else np.uint8(0)
-            keys = keys << np.uint64(8) | np.where(there, value, 0).astype(np.uint64)
+        for first in range(0, len(self), _TOGETHER):  # a little at a time: what is made on the way is not to stay
+            part = slice(first, first + _TOGETHER)
+            begin, end = self.offsets[:-1][part] + self._shared, self.offsets[1:][part]
+            for byte in range(8):
+                there = begin + byte < end
+                value = self.data[np.where(there, begin + byte, 0)] if len(self.data) else np.uint8(0)
+                keys[part] = keys[part] << np.uint64(8) | np.where(there, value, 0).astype(np.uint64)
         return keys
 
 

@@ -1,4 +1,4 @@
-"""The scan in few bits against float64 products with all rows: many states and few, padding, states of nothing."""
+"""The scan in 4 bits against float64 products with all rows: many states and few, padding, states of nothing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.export.scanned import in_eight_bits, in_four_bits, scan_order
+from segue.export.scanned import in_four_bits, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, ExportFolder
-from segue.serving import scan
-from segue.serving.scan import FEW, TOGETHER, Scan
+from segue.serving.scan import TOGETHER, Scan
 from served import small_export
 
-SIZES = (1, FEW, FEW + 1, 2 * TOGETHER + FEW + 1)
-"""Numbers of states: rows in 4 bits, in 8, several products of 8."""
+SIZES = (1, TOGETHER, 2 * TOGETHER + 1)
+"""Numbers of states: in one product, and in several."""
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +28,9 @@ def _export(small: ExportFolder, tracks: int, width: int, seed: int = 0) -> Expo
     generator = np.random.default_rng(seed)
     table = generator.normal(size=(tracks + 3, width)) * generator.gamma(4.0, size=(tracks + 3, 1))
     rows = table.astype(np.float32)
-    order = scan_order(rows, np.arange(3, tracks + 3, dtype=np.int32))
-    columns, scale = in_eight_bits(rows, order)
-    halves, step = in_four_bits(columns, scale)
-    return replace(
-        small, table=rows, scan_order=order, scan_int8=columns, scan_scale=scale, scan_int4=halves, scan_step=step
-    )
+    order = scan_order(np.arange(3, tracks + 3, dtype=np.int32))
+    halves, step = in_four_bits(rows, order)
+    return replace(small, table=rows, scan_order=order, scan_int4=halves, scan_step=step)
 
 
 def _states(num: int, width: int) -> np.ndarray:
@@ -68,10 +64,10 @@ def test_whoever_asks_for_all_gets_all(small: ExportFolder, num: int, tracks: in
 
 
 def test_a_depth_reaches_over_blocks(small: ExportFolder) -> None:
-    """The best by their scores in few bits, one by one, and not only the best of each block."""
+    """The best by their scores in 4 bits, one by one, and not only the best of each block."""
     export = _export(small, 20 * BLOCK, 16)
     whole = Scan(export, 1)
-    for num in (1, FEW + 1):
+    for num in (1, TOGETHER + 1):
         states = _states(num, 16)
         every = whole.around(states, 20 * BLOCK)
         for depth in (1, 7, 19, 20, 21, 500):
@@ -96,15 +92,3 @@ def test_a_state_of_no_numbers_harms_no_other(small: ExportFolder, num: int) -> 
 def test_no_candidates_no_tracks(small: ExportFolder) -> None:
     nothing = replace(small, scan_order=np.zeros(0, np.int32))
     assert [len(scanned.rows) for scanned in Scan(nothing, 1).around(_states(3, 16), 10)] == [0, 0, 0]
-
-
-@pytest.mark.parametrize("num", SIZES)
-def test_a_machine_that_loses_products_of_bytes_uses_fewer_bits(
-    small: ExportFolder, num: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(scan, "_CPU", tmp_path / "cpuinfo")
-    assert not scan.multiplies_whole_bytes()
-    (tmp_path / "cpuinfo").write_text("flags : sse2 avx512_vnni")
-    assert scan.multiplies_whole_bytes()
-    (tmp_path / "cpuinfo").write_text("flags : sse2 avx2")
-    test_the_best_are_found(small, num, 3000, 64)
