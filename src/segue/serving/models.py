@@ -17,7 +17,7 @@ from segue.exported.manifest import MANIFEST
 from segue.serving.live_model import Answer, Asked, LiveModel, LongError, Suggestion
 
 TOGETHER: Final = 16
-"""Requests of one batch, at most: an integer product of 16 states takes little more than one of 1."""
+"""Requests of one batch, at most: those who come first do not wait for more."""
 WAITING: Final = 2048
 """Requests that may wait; more are refused, so that those who wait are answered in time."""
 

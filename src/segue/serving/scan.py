@@ -56,7 +56,7 @@ class Scan:
             let_go(export.scan_int4)  # the runtime has a copy in the order in which it multiplies
 
     def around(self, states: NDArray[np.float32], depth: int) -> list[Scanned]:
-        """Return about the best `depth` of each state [B, D], or all that there are."""
+        """Return about the best `depth` of each state [B, D], or a few more, or all that there are."""
         if self._blocks == 0:
             return [Scanned(np.zeros(0, np.int32), np.zeros(0, np.float32))] * len(states)
         depth += self._padding
@@ -76,7 +76,9 @@ class Scan:
             places = np.arange(len(scores)) if depth > len(which) else np.flatnonzero(scores >= bests.min())
             scanned = Scanned(places.astype(np.int32), scores[places]).best(depth)
             block, within = np.divmod(scanned.rows, BLOCK)
-            chosen.append(Scanned(self._order[which[block] * BLOCK + within], scanned.scores))
+            rows = self._order[which[block] * BLOCK + within]
+            real = rows != 0
+            chosen.append(Scanned(rows[real], scanned.scores[real]))
         return chosen
 
 
