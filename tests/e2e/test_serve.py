@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from segue import api
+from segue.api.serve import exported
 from segue.cli.main import main
 from segue.store import Store
 from served import ask, free_port, running, small_export
@@ -149,6 +150,22 @@ def test_a_run_is_exported_once_and_served(folder: Path, tmp_path: Path) -> None
             written = (folder / "run" / "served" / "manifest.json").stat().st_mtime_ns
             assert ask(port, "GET", "/v1/models")[1]["models"][0]["name"] == "run"
     assert (folder / "run" / "served" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_what_another_version_exported_of_a_run_is_exported_anew(folder: Path) -> None:
+    told: list[str] = []
+    made = exported(folder / "run", told.append)
+    manifest = json.loads((made / "manifest.json").read_text())
+    (made / "manifest.json").write_text(json.dumps(manifest | {"export_version": 1}))
+    told.clear()
+    assert exported(folder / "run", told.append) == made
+    assert told == [f"exporting {folder / 'run'} (once)"]
+    assert json.loads((made / "manifest.json").read_text())["export_version"] == manifest["export_version"]
+    told.clear()
+    (made / "manifest.json").write_text("{")  # damaged: said when it is opened
+    exported(folder / "run", told.append)
+    assert told == []
+    (made / "manifest.json").unlink()
 
 
 def test_an_index_that_looks_nowhere_or_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

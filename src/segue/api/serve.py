@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from segue.errors import InputError, SegueError
+from segue.errors import FormatError, InputError, SegueError
+from segue.exported.manifest import EXPORT_VERSION, MANIFEST
+from segue.files import read_json_object
 
 if TYPE_CHECKING:
     from segue.serving.options import ServeOptions
@@ -54,7 +56,7 @@ def exported(path: Path, told: Told) -> Path:
     if not (path / RUN_MARKER).is_file():
         return path
     served = path / SERVED
-    if _newest(path) > _written(served / "manifest.json"):
+    if _newest(path) > _written(served / MANIFEST) or not _is_read(served):
         told(f"exporting {path} (once)")
         command = [sys.executable, "-P", "-m", "segue", "export", str(path), str(served), "--overwrite", "--quiet"]
         done = subprocess.run(
@@ -64,6 +66,14 @@ def exported(path: Path, told: Told) -> Path:
             said = done.stderr.strip().splitlines()
             raise SegueError(f"{path} cannot be exported: {said[-1] if said else 'no reason was given'}")
     return served
+
+
+def _is_read(served: Path) -> bool:
+    """Return whether this version of Segue reads the export; one that is damaged says so when it is opened."""
+    try:
+        return read_json_object(served / MANIFEST).get("export_version") == EXPORT_VERSION
+    except FormatError:
+        return True
 
 
 def _newest(run: Path) -> float:
