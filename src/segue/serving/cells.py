@@ -15,8 +15,6 @@ from segue.errors import InputError
 from segue.exported.folder import Cells, ExportFolder
 from segue.serving.scan import Scanned
 
-FEWEST: Final = 256
-"""Tracks that are looked for, at least."""
 _TOGETHER: Final = 1 << 16
 
 
@@ -50,7 +48,7 @@ class CellScan:
 
     def around(self, states: NDArray[np.float32], depth: int) -> list[Scanned]:
         """Return about the best `depth` of each state [B, D], best first."""
-        scores, rows = self._index.search(states, max(depth, FEWEST))
+        scores, rows = self._index.search(states, depth)
         return [Scanned(*each) for each in zip(np.maximum(rows, 0).astype(np.int32), scores, strict=True)]
 
 
