@@ -20,6 +20,10 @@ import numpy as np
 from segue.exported.folder import open_export
 
 
+_MOST = 900
+"""Requests under way at once: more sockets than select takes would be a traceback."""
+
+
 def bodies(export: Path, num: int, k: int, seed: int = 0) -> list[bytes]:
     """Return requests of sessions of 1 to 20 tracks, a third of them skipped."""
     vocabulary = open_export(export, verify=False).vocabulary
@@ -49,6 +53,8 @@ class Connections:
 
     def ask(self, place: int, due: float) -> None:
         """Send one request, whose time counts from `due`."""
+        if len(self._asked) >= _MOST:
+            raise SystemExit(f"{_MOST} requests wait at once: the service does not keep up; ask for a lower --rate")
         connection = self._idle.pop() if self._idle else socket.create_connection(("127.0.0.1", self._port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(self._requests[place % len(self._requests)])
