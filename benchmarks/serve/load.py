@@ -19,7 +19,6 @@ import numpy as np
 
 from segue.exported.folder import open_export
 
-
 _MOST = 900
 """Requests under way at once: more sockets than select takes would be a traceback."""
 
