@@ -18,6 +18,9 @@ _LETTERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 }
 """Our reading with one thing as the letter has it. A raw ratio of cosines takes logs of negative numbers: not run."""
 OURS: Final = "causal-s-plus-track"
+PER_SESSION: Final = "negatives-each-step"
+"""S+ track with 1000 negatives a session, drawn anew each step: the paper's, where OURS shares 1000 a batch."""
+PER_SESSION_WITHOUT: Final = "negatives-each-step-s-minus"
 
 DEPARTURES: Final = Design(
     name="departures",
@@ -27,19 +30,23 @@ DEPARTURES: Final = Design(
         arm("causal", "s-minus"),
         arm("causal", "s-plus-track"),
         *(variant(name, title, "s-plus-track", changes, OURS) for name, (title, changes) in _LETTERS.items()),
-        variant("negatives-each-step", "negatives redrawn each step", "s-plus-track", _PER_SESSION),
+        variant(PER_SESSION, "negatives per session", "s-plus-track", _PER_SESSION),
+        variant(PER_SESSION_WITHOUT, "negatives per session, S-", "s-minus", _PER_SESSION),
         variant(
             "letter-negatives-each-epoch",
             "negatives redrawn each epoch",
             "s-plus-track",
             {**_PER_SESSION, "next_track.redraw": "epoch"},
-            "negatives-each-step",
+            PER_SESSION,
         ),
     ),
     compared=(
         Compared(OURS, "causal-s-minus", "skips"),
+        Compared(PER_SESSION, PER_SESSION_WITHOUT, "skips"),
         *(Compared(name, OURS, "departure") for name in _LETTERS),
-        Compared("letter-negatives-each-epoch", "negatives-each-step", "departure"),
+        Compared(PER_SESSION, OURS, "departure"),
+        Compared(PER_SESSION_WITHOUT, "causal-s-minus", "departure"),
+        Compared("letter-negatives-each-epoch", PER_SESSION, "departure"),
     ),
     tuned=FEWER_RATES,
 )
