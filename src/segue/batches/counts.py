@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.batches.split import Split
+from segue.batches.split import Split, visible_strength
 from segue.events import skips
 from segue.store import Store
 
@@ -30,8 +30,7 @@ def training_counts(store: Store, split: Split, skip_at_least: int) -> TrainingC
     """
     rows, size = split.training_rows, len(split.training_counts)
     tracks = np.asarray(store.tracks)[rows].astype(np.int64)
-    strength = np.asarray(store.strength)[rows].copy()
-    strength[np.searchsorted(rows, split.hidden)] = skips.UNKNOWN_STRENGTH
+    strength = visible_strength(store, split)[rows]
     listened = skips.listened(strength, skip_at_least)
     known = listened | skips.skipped(strength, skip_at_least)
     length = split.train_end - split.train_begin

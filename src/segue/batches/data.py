@@ -13,7 +13,7 @@ from torch import Tensor
 from segue.axes import Bool, Int, UInt8
 from segue.batches.context import context_codes
 from segue.batches.earlier import Earlier
-from segue.batches.split import Cases, Split
+from segue.batches.split import Cases, Split, visible_strength
 from segue.columns import CONTEXT, EARLIER_FEEDBACK, EARLIER_TRACKS
 from segue.events import skips
 from segue.session_batch import SessionBatch
@@ -61,9 +61,8 @@ class SessionData:
 
         `context` names further inputs; `earlier`: most tracks of earlier sessions that are read.
         """
-        strength = np.asarray(store.strength)
+        strength = visible_strength(store, split)
         feedback = np.where(strength > skips.VERY_BRIEFLY, skips.FEEDBACK_UNKNOWN, strength).astype(np.uint8)
-        feedback[split.hidden] = skips.FEEDBACK_UNKNOWN
         return cls(
             tracks=_on(np.array(store.tracks, dtype=np.int32), device),
             feedback=_on(feedback, device),

@@ -106,6 +106,8 @@ class Split:
     """Table row to the row that a model reads: itself, or UNKNOWN, [V + 3]."""
     hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Global rows of training parts whose feedback is read as unknown, ascending."""
+    skip_at_least: int = skips.SKIP_AT_LEAST
+    """Smallest strength that counts as a skip."""
 
     @property
     def training_rows(self) -> NDArray[np.int64]:
@@ -150,7 +152,15 @@ def split_store(store: Store, config: DataConfig) -> Split:
         negatives=np.flatnonzero(drawn).astype(np.int32),
         input_row=input_row,
         hidden=_hidden(store, ranges(train[0][enough], train[1][enough]), config),
+        skip_at_least=config.skip_at_least,
     )
+
+
+def visible_strength(store: Store, split: Split) -> NDArray[np.uint8]:
+    """Return the strength of each row as models and baselines read it, [rows]: unknown where `split` hides it."""
+    strength = np.array(store.strength)
+    strength[split.hidden] = skips.UNKNOWN_STRENGTH
+    return strength
 
 
 def _hidden(store: Store, training: NDArray[np.int64], config: DataConfig) -> NDArray[np.int64]:

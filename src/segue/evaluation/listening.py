@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from segue import columns
+from segue.batches.split import visible_strength
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import Ratio
 from segue.evaluation.scene import Scene
 from segue.evaluation.strata import position_strata
+from segue.events import skips
 from segue.ranking import ModelScorer, Scorer
 
 BINS: Final = 15
@@ -123,18 +125,18 @@ def baseline_predictions(scene: Scene) -> dict[str, Array]:
     """Return P(listen) of each target without a model, [N] by name.
 
     The share listened to in training ('share'), the track's smoothed rate ('track-rate'), the session's own so far
-    ('session-rate', shrunk towards the share), and, of simulated data, the truth ('oracle').
+    ('session-rate', shrunk towards the share), and, of simulated data, the truth ('oracle'). Feedback is read as models
+    read it.
     """
     rows, cases = scene.split.training_rows, scene.held.cases
-    tracks = np.asarray(scene.store.tracks)
-    heard, passed = scene.listened(rows), scene.skipped(rows)
-    size = len(scene.split.training_counts)
-    plays = np.bincount(tracks[rows][heard | passed], minlength=size)
-    listens = np.bincount(tracks[rows][heard], minlength=size)
-    share = heard.sum() / max(int((heard | passed).sum()), 1)
-    every = np.arange(scene.store.num_rows)
-    all_heard, all_passed = scene.listened(every), scene.skipped(every)
-    heard_sums, known_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (all_heard, all_heard | all_passed))
+    strength = visible_strength(scene.store, scene.split)
+    listened = skips.listened(strength, scene.skip_at_least)
+    judged = listened | skips.skipped(strength, scene.skip_at_least)
+    tracks, size = np.asarray(scene.store.tracks)[rows], len(scene.split.training_counts)
+    plays = np.bincount(tracks[judged[rows]], minlength=size)
+    listens = np.bincount(tracks[listened[rows]], minlength=size)
+    share = listens.sum() / max(int(plays.sum()), 1)
+    heard_sums, known_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (listened, judged))
     own = heard_sums[cases.target] - heard_sums[cases.begin]
     known = known_sums[cases.target] - known_sums[cases.begin]
     found = {

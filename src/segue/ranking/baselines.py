@@ -18,7 +18,7 @@ from scipy import sparse
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.batches.split import Split
+from segue.batches.split import Split, visible_strength
 from segue.events import skips
 from segue.ranking.neighbours import Entries, Sets, largest
 from segue.ranking.scorer import Scorer
@@ -50,6 +50,8 @@ class TrainingRows:
     session: NDArray[np.int64]
     """Index of the training session of each row, ascending."""
     strength: NDArray[np.uint8]
+    """Unknown where the split hides it."""
+    skip_at_least: int
     counts: NDArray[np.int64]
     """Training plays of each table row, [V + 3]."""
     candidates: NDArray[np.int32]
@@ -59,8 +61,8 @@ class TrainingRows:
         """Return the training rows of `split`."""
         rows = split.training_rows
         session = np.repeat(np.arange(len(split.train_begin)), split.train_end - split.train_begin)
-        tracks, strength = np.asarray(store.tracks)[rows].astype(np.int64), np.asarray(store.strength)[rows]
-        return cls(tracks, session, strength, split.training_counts, split.candidates)
+        tracks, strength = np.asarray(store.tracks)[rows].astype(np.int64), visible_strength(store, split)[rows]
+        return cls(tracks, session, strength, split.skip_at_least, split.training_counts, split.candidates)
 
 
 class Baseline(ABC):
@@ -229,8 +231,8 @@ class ListenRate(Baseline):
 
     def __init__(self, data: TrainingRows) -> None:
         super().__init__(data)
-        skipped = skips.skipped(data.strength)
-        judged = skipped | skips.listened(data.strength)
+        skipped = skips.skipped(data.strength, data.skip_at_least)
+        judged = skipped | skips.listened(data.strength, data.skip_at_least)
         size = len(data.counts)
         plays = np.bincount(data.tracks[judged], minlength=size)
         self.rate = (plays - np.bincount(data.tracks[skipped], minlength=size) + 2.5) / (plays + 5.0)

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.next_track import Mixed, Shared, num_shared
-from segue.batches.split import Split
+from segue.batches.split import Split, visible_strength
 from segue.encoders.encoder import Encoder
-from segue.events import skips
 from segue.recipes import Recipe
 from segue.store import Store
 
@@ -23,9 +22,8 @@ def corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) ->
     config = recipe.next_track
     if not isinstance(config, Shared | Mixed) or not config.log_q:
         return None
-    strength, max_len = np.array(store.strength), recipe.data.max_len
-    strength[split.hidden] = skips.UNKNOWN_STRENGTH
-    rows = Rows(np.asarray(store.tracks), strength, config.targets, recipe.data.skip_at_least)
+    max_len = recipe.data.max_len
+    rows = Rows(np.asarray(store.tracks), visible_strength(store, split), config.targets, split.skip_at_least)
     if encoder.masked:
         counts = cloze_target_counts(rows, split, max_len, recipe.encoder.mask_share)
     else:
