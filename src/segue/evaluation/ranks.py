@@ -15,6 +15,7 @@ def target_rank(
     A rival whose score is NaN counts above; a NaN target ranks behind every rival. Constant scores give
     1 + K / 2: no hits.
 
+    >>> import torch
     >>> rivals = torch.tensor([[3.0, 2.0, 2.0, 1.0]])
     >>> target_rank(torch.tensor([2.0]), rivals, torch.ones(1, 4, dtype=torch.bool))  # one above, two equal
     tensor([3.], dtype=torch.float64)

@@ -67,9 +67,7 @@ class ShardPieces:
 class StoreWriter:
     """Writes one store; used as a context manager, it leaves a whole store or none.
 
-    >>> with StoreWriter(path, source, side) as writer:   # doctest: +SKIP
-    ...     writer.add_shard(sessions)
-    ...     writer.finish(vocabulary, track_table)
+    Inside the `with` block, call `add_shard` for each shard and then `finish` once.
 
     Raises:
         InputError: `path` exists (and `overwrite` is not set, or it is no store).
