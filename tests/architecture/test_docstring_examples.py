@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src"
+ROOT = Path(__file__).parents[2]
 MODULES = [
-    ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-    for path in sorted(SOURCE.rglob("*.py"))
+    ".".join(path.relative_to(source).with_suffix("").parts)
+    for source, pattern in ((ROOT / "src", "**/*.py"), (ROOT / "studies", "*.py"))
+    for path in sorted(source.glob(pattern))
     if ">>>" in path.read_text(encoding="utf-8")
 ]
 

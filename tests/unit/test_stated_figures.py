@@ -1,0 +1,49 @@
+"""A page that states a figure of a study agrees with the study's result, or the check says where it does not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from stated import lacking, unstated
+from what_skips_bring import NO_RESULTS, PAGE, differing, statements
+
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    """Return a copy of the page with the first `old` in it made `new`."""
+    assert old in TEXT
+    (folder / PAGE.name).write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    return folder / PAGE.name
+
+
+def test_what_skips_bring_states_what_the_results_hold() -> None:
+    assert differing() == []
+
+
+@pytest.mark.parametrize("figure", ["-1.10", ".034", "28 are gains", "+1.30 (+1.00 to +1.61)", "+3.09"])
+def test_a_figure_that_is_changed_is_found(tmp_path: Path, figure: str) -> None:
+    other = re.sub(r"\d(?=\D*$)", lambda found: str((int(found.group()) + 1) % 10), figure)
+    assert differing(changed(tmp_path, figure, other))
+
+
+def test_a_figure_that_no_result_holds_is_found(tmp_path: Path) -> None:
+    page = changed(tmp_path, "## How much skip", "A gain of 3.7 points.\n\n## How much skip")
+    (found,) = differing(page)
+    assert "3.7" in found
+
+
+def test_a_statement_may_be_broken_across_lines_and_emphasised(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("The term\nloses **.5\npoints**, `--seeds 3` in Table 1.\n", encoding="utf-8")
+    assert lacking(page, ["loses .5 points"]) == []
+    assert unstated(page, ["loses .5 points"]) == []
+    assert lacking(page, ["loses .6 points"]) == ["loses .6 points"]
+    assert len(unstated(page, [])) == 1
+
+
+def test_every_piece_that_is_no_result_still_stands_on_the_page() -> None:
+    assert lacking(PAGE, NO_RESULTS) == []
+    assert len(set(statements())) == len(statements())
