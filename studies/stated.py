@@ -33,15 +33,12 @@ class Study:
     def __init__(self, name: str) -> None:
         self.name = name
         self.result: Record = json.loads((HOME / name / "result.json").read_text(encoding="utf-8"))
+        records = reversed(self.result["contrasts"])  # of two alike the first counts
+        self._contrasts = {(r["arm"], r["less"], r["metric"], r["protocol"]): r for r in records}
 
     def contrast(self, arm: str, less: str, metric: str, protocol: str = "sampled") -> Record:
-        """Return the record of `arm` less `less`."""
-        asked = arm, less, metric, protocol
-        for record in self.result["contrasts"]:
-            if (record["arm"], record["less"], record["metric"], record["protocol"]) == asked:
-                found: Record = record
-                return found
-        raise KeyError(f"{self.name} has no contrast {asked}")
+        """Return the record of `arm` less `less`; KeyError where it was not asked."""
+        return self._contrasts[arm, less, metric, protocol]
 
     def level(self, arm: str, metric: str, protocol: str = "sampled") -> list[float]:
         """Return [mean, low, high] of an arm or a baseline."""

@@ -1,18 +1,21 @@
-"""Every figure of docs/what-skips-bring.md, from the results in this folder.
+"""Every figure of docs/what-skips-bring.md, from the results in this folder, and some of other pages.
 
 `python studies/what_skips_bring.py` draws docs/figures/skips-*.svg and prints what they show, prints every statement of
-the page, and exits with 1 where the page and the results differ. `--check` draws nothing.
+the page and what `stated_elsewhere` holds of others, and exits with 1 where a page and the results differ. `--check`
+draws nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 from pathlib import Path
 
 from gains_by_skips import STUDIES, chosen_at_the_edge, own_skips, repeated, table
 from skips_figures import CONTRASTS, METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK, WORLDS, draw
 from stated import HOME, Study, difference, lacking, points, share, unstated
+from stated_elsewhere import PAGES
 
 from segue.studies.published import TABLE_1
 
@@ -297,6 +300,7 @@ def limits() -> list[str]:
     ]
 
 
+@cache
 def statements() -> list[str]:
     """Return every statement of the page."""
     parts = (paper, real, table1, gains, per_session, ablations, scarce, dose, architectures, setup, limits)
@@ -312,16 +316,26 @@ def differing(page: Path = PAGE) -> list[str]:
     ]
 
 
+def elsewhere() -> list[str]:
+    """Return where other pages and the results differ."""
+    return [
+        f"{page.relative_to(HOME.parent)} does not say: {statement}"
+        for page, statements_of in PAGES.items()
+        for statement in lacking(page, statements_of())
+    ]
+
+
 def main() -> int:
     """Draw, print, compare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="draw nothing, only compare")
     if not parser.parse_args().check:
         draw()
-    print("\nThe page says, by the results:")
-    print("\n".join(f"  {statement}" for statement in statements()))
-    wrong = differing()
-    print("\n".join(wrong) if wrong else f"\n{PAGE.name} and the results agree", file=sys.stderr)
+    for page, told in {PAGE: statements(), **{page: each() for page, each in PAGES.items()}}.items():
+        print(f"\n{page.relative_to(HOME.parent)} says, by the results:")
+        print("\n".join(f"  {statement}" for statement in told))
+    wrong = differing() + elsewhere()
+    print("\n".join(wrong) if wrong else "\nthe pages and the results agree", file=sys.stderr)
     return bool(wrong)
 
 

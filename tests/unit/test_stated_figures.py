@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from stated import lacking, unstated
-from what_skips_bring import NO_RESULTS, PAGE, differing, statements
+from what_skips_bring import NO_RESULTS, PAGE, differing, elsewhere, statements
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -19,8 +19,9 @@ def changed(folder: Path, old: str, new: str) -> Path:
     return folder / PAGE.name
 
 
-def test_what_skips_bring_states_what_the_results_hold() -> None:
+def test_pages_state_what_the_results_hold() -> None:
     assert differing() == []
+    assert elsewhere() == []
 
 
 @pytest.mark.parametrize("figure", ["-1.10", ".034", "28 are gains", "+1.30 (+1.00 to +1.61)", "+3.09"])

@@ -1,0 +1,144 @@
+"""What do session neighbours reach with what V-SKNN as shipped leaves out? Beside a run, on the same test targets.
+
+`python studies/checks/session_neighbours.py STORE RUN` compares the shipped `v-sknn` and the run with neighbours whose
+scores decay: a neighbour counts 1/step of the most recent track it shares with the session, counted back from the
+session's end (Ludewig & Jannach 2018, V-SKNN's decay). How many neighbours are used is chosen on validation, by sampled
+HR@10. It prints sampled HR@10, and HR@20 among all tracks with heard tracks kept and left out.
+
+Still not the published method: it chooses among recent sessions only, this among all. Sparse products of 32 sessions at
+a time; for stores of some ten thousand sessions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from segue.batches.split import split_store
+from segue.checkpoint import load_run
+from segue.evaluation.metrics import hit
+from segue.evaluation.ranking_pass import Held, full_ranks, sampled_ranks
+from segue.evaluation.scene import make_scene
+from segue.evaluation.session_candidates import session_candidates
+from segue.ranking import ModelScorer, Scorer
+from segue.ranking.baselines import QUANTUM, TrainingRows, Vsknn
+from segue.ranking.standing import NOTHING, Standing, dense_standing
+from segue.session_batch import SessionBatch
+from segue.store import NUM_SPECIALS, Store
+
+NUMBERS = (50, 100, 200, 500, 1000)
+"""Neighbours tried."""
+
+
+class Decaying(Vsknn):
+    """V-SKNN whose neighbours count 1/step of the most recent common track."""
+
+    name = "v-sknn with decay"
+
+    def __init__(self, data: TrainingRows, neighbours: int) -> None:
+        super().__init__(data)
+        self.neighbours = neighbours
+
+    def _known(self, batch: SessionBatch) -> Any:
+        weights, length = self._decayed(batch), (batch.valid & (batch.tracks >= NUM_SPECIALS)).sum(1).numpy()
+        found = [self._of_session(weights.getrow(i), length[i]) for i in range(len(length))]
+        return sparse.vstack(found, format="csr")
+
+    def _of_session(self, weights: Any, length: int) -> Any:
+        """Return the scores of a session whose tracks weigh place / `length`, [1, R]."""
+        near, holders = self._holders[weights.indices], self._holders
+        share, sessions = np.repeat(weights.data, np.diff(near.indptr)), near.indices
+        similar = np.bincount(sessions, share, holders.shape[1])
+        common = np.bincount(sessions, minlength=holders.shape[1])
+        latest = np.zeros(holders.shape[1])
+        np.maximum.at(latest, sessions, share)
+        new = np.flatnonzero((common > 0) & (common < self._sizes))
+        best = new[np.argsort(-similar[new], kind="stable")[: self.neighbours]]
+        step = np.round((1 - latest[best]) * length) + 1
+        row = sparse.csr_matrix(similar[best] / step) @ self._held[best]
+        row.data = np.round(row.data * QUANTUM)
+        return row.tocsr()
+
+
+class Unheard:
+    """A scorer that never ranks a track of the session.
+
+    Args:
+        scorer: any; candidates: the rows that may be ranked.
+    """
+
+    reads_feedback = False
+
+    def __init__(self, scorer: Scorer, candidates: np.ndarray) -> None:
+        self._scorer, self._candidates, self.name = scorer, torch.from_numpy(candidates.astype(np.int64)), scorer.name
+
+    def score(self, batch: SessionBatch, candidates: Tensor) -> Tensor:
+        """Return the scorer's own scores."""
+        return self._scorer.score(batch, candidates)
+
+    def score_all(self, batch: SessionBatch) -> Tensor:
+        """Return scores of all rows, -inf at tracks of the session."""
+        return self._scorer.score_all(batch).scatter(1, batch.tracks * batch.valid, NOTHING)
+
+    def stand(self, batch: SessionBatch, tracks: Tensor, k: int) -> Standing:
+        """Return where `tracks` stand."""
+        return dense_standing(self.score_all(batch), self._candidates, tracks, k)
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("store")
+    parser.add_argument("run")
+    given = parser.parse_args()
+    store, run = Store(given.store), load_run(given.run)
+    config = run.recipe
+    split = split_store(store, config.data)
+    data = TrainingRows.of(store, split)
+
+    def sampled(scorer: Scorer, held: Held) -> float:
+        session = held.cases.session
+        drawn = session_candidates(
+            store, session, split.candidates, config.evaluation.candidates, config.evaluation.seed
+        )
+        return float(hit(sampled_ranks(scorer, held, drawn).ranks[:, 0], 10).mean())
+
+    validation, test = (
+        make_scene(store, split, config.data, config.evaluation, which, "cpu").held for which in ("validation", "test")
+    )
+    tried = {number: round(sampled(Decaying(data, number), validation), 4) for number in NUMBERS}
+    chosen = max(tried, key=lambda number: tried[number])
+    scorers = [ModelScorer(run.encoder, split.candidates, run.listen_weight), Vsknn(data), Decaying(data, chosen)]
+    rows = []
+    for scorer in scorers:
+        full = {
+            "heard kept": full_ranks(scorer, test),
+            "heard left out": full_ranks(Unheard(scorer, split.candidates), test),
+        }
+        rows.append(
+            {"name": scorer.name, "sampled hr@10": round(sampled(scorer, test), 4)}
+            | {
+                f"full hr@20, {name}": round(float(hit(found.ranks[:, 0], 20).mean()), 4)
+                for name, found in full.items()
+            }
+        )
+    document = {
+        "simulated": dict(store.manifest.source.simulated),
+        "targets": len(test.cases),
+        "validation sampled hr@10 by neighbours": tried,
+        "neighbours": chosen,
+        "rows": rows,
+    }
+    print(json.dumps(document, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

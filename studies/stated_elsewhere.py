@@ -1,0 +1,175 @@
+"""What the README and the pages of single studies state of these results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gains_by_skips import chosen_at_the_edge
+from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
+from stated import HOME, Study, difference, points, share
+
+SEGUE = "segue"
+
+
+def readme() -> list[str]:
+    """Return what the README says of what skips brought."""
+    table1, negatives = Study("table1-simulated"), Study("shared-negatives/100k")
+    big, real, own = Study("segue-simulated/450k"), Study("segue-ml-100k"), Study("ml-100k").result["arms"]["causal S-"]
+    one = [points(table1.contrast(arm, MINUS, "hr@1")["difference"]) for arm in (SESSION, TRACK)]
+    gained = negatives.contrast(PER_SESSION_MINUS, MINUS, "hr@10")["difference"]
+    lost = negatives.contrast(PER_SESSION, PER_SESSION_MINUS, "hr@10")["difference"]
+    paper = [r for r in big.result["contrasts"] if r["primary"] and r["less"].startswith("causal")]
+    counted = [record for record in paper if record["counts"]]
+    assert (len(paper), len(counted)) == (9, 4)
+    assert {record["verdict"] for record in counted} == {"gain"}
+    best = [max((MINUS, SESSION, TRACK), key=lambda arm: big.level(arm, m, p)[0]) for p, m in list(METRICS)[1:]]
+    return [
+        f"S- {table1.mean(MINUS, 'hr@10')}, S+ session {table1.mean(SESSION, 'hr@10')}, S+ track "
+        f"{table1.mean(TRACK, 'hr@10')}, popularity {table1.mean('popularity', 'hr@10')}, Markov "
+        f"{table1.mean('markov', 'hr@10')}",
+        f"sampled HR@1, S+ session {one[0]} points, S+ track {one[1]}",
+        f"S- gains {points(gained)[1:]} points of sampled HR@10, and the term loses {points(-lost)[1:]}",
+        f"{big.mean(SEGUE, 'hr@10')}, best of the paper's recipes {big.mean(best[0], 'hr@10')}, Markov "
+        f"{big.mean('markov', 'hr@10')}; HR@20 among all tracks {big.mean(SEGUE, 'hr@20', 'full')}, "
+        f"{big.mean(best[1], 'hr@20', 'full')}, {big.mean('markov', 'hr@20', 'full')}",
+        f"({points(big.contrast(SEGUE, 'markov', 'hr@1', 'full')['difference'])} points)",
+        f"HR@10 `segue` {share(real.level(SEGUE, 'hr@10')[0], 4)}, the paper's own S- with negatives for each session "
+        f"{share(own['sampled']['hr@10'][0], 4)}",
+        f"HR@20 among all tracks {share(real.level(SEGUE, 'hr@20', 'full')[0], 4)} and "
+        f"{share(own['full']['hr@20'][0], 4)}",
+        f"({share(real.level(MINUS, 'hr@10')[0], 4)}, {share(real.level(MINUS, 'hr@20', 'full')[0], 4)})",
+    ]
+
+
+def shared_negatives() -> list[str]:
+    """Return what its page says of negatives at the same rate."""
+    study, rows = Study("shared-negatives/100k"), []
+    for title, arm, less in PAIRS:
+        cells = []
+        for protocol, metric in METRICS:
+            record = study.contrast(arm, less, metric, protocol)
+            bold = record["counts"] and record["verdict"] != "none shown"
+            text = difference(record)
+            cells.append(f"**{text.split(' ', 1)[0]}** {text.split(' ', 1)[1]}" if bold else text)
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    epochs = {arm: [s["epochs"] for s in study.result["arms"][arm]["seeds"]] for arm in study.result["arms"]}
+    ends = [sorted(epochs[a] + epochs[b]) for a, b in ((MINUS, TRACK), (PER_SESSION, PER_SESSION_MINUS))]
+    return [
+        *rows,
+        f"{study.mean(MINUS, 'hr@10')} and {study.mean(TRACK, 'hr@10')} shared (S-, S+ track), "
+        f"{study.mean(PER_SESSION_MINUS, 'hr@10')} and {study.mean(PER_SESSION, 'hr@10')} per session; Markov "
+        f"{study.mean('markov', 'hr@10')}",
+        f"in {ends[0][0]} to {ends[0][-1]} epochs shared and {ends[1][0]} to {ends[1][-1]} per session",
+    ]
+
+
+def segue_on_ratings() -> list[str]:
+    """Return what its page says of `segue` and the paper's own S-."""
+    study, own = Study("segue-ml-100k"), Study("ml-100k").result["arms"]["causal S-"]
+    asked = (("sampled", "hr@10"), ("full", "hr@20"), ("sampled", "hr@10.listened"), ("full", "hr@10.listened"))
+    cells = [share(own[p][m][0], 4) for p, m in asked]
+    shared = [share(study.level(MINUS, m, p)[0], 4) for p, m in asked]
+    low, high = own["sampled"]["hr@10"][1:]
+    return [
+        f"(best of the three in this study) | {' | '.join(shared)} |",
+        f"| {cells[0]} | {cells[1]} | {cells[2]} | {cells[3]} |",
+        f"{share(low, 4)} to {share(high, 4)}",
+    ]
+
+
+def architectures() -> list[str]:
+    """Return what its page says of random tracks and of gains."""
+    study = Study("architectures-simulated")
+
+    def less(encoder: str, metric: str) -> str:
+        record = study.contrast(f"{encoder}-s-plus-track", f"{encoder}-random-negatives", metric, "full")
+        return points(record["difference"])
+
+    heard = [study.contrast(f"{e}-s-plus-track", f"{e}-s-minus", "hr@10.listened") for e in ("causal", "gru4rec")]
+    random = [
+        study.contrast(f"{e}-random-negatives", f"{e}-s-minus", "hr@10.listened")["difference"]
+        for e in ("causal", "gru4rec")
+    ]
+    assert "`architectures-simulated` 11 of 20" in chosen_at_the_edge()
+    return [
+        f"{less('causal', 'hr@1')} (HR@1) and {less('causal', 'hr@10')} (HR@10) with causal, "
+        f"{less('gru4rec', 'hr@1')} (HR@1) with GRU4Rec, {less('nextitnet', 'hr@10')} (HR@10) and "
+        f"{less('nextitnet', 'hr@20')} (HR@20) with NextItNet",
+        f"causal S+ track {difference(heard[0])}, GRU4Rec S+ track {difference(heard[1])}; random tracks give "
+        f"{points(random[0])} and {points(random[1])}",
+    ]
+
+
+def ablations() -> list[str]:
+    """Return what its page says of gains by own skips."""
+    full, taste = Study("ablations-simulated/full"), Study("ablations-simulated/taste")
+    few = full.contrast("uniform-8192-s-plus-track", "uniform-8192-s-minus", "hr@10.listened")
+    warm = [taste.contrast(f"temperature-{t}", MINUS, "hr@10") for t in (20, 50)]
+    assert points(warm[0]["difference"]) == points(warm[1]["difference"])
+    spans = "; ".join(difference(record).split("(")[1].rstrip(")") for record in warm)
+    random = [
+        full.contrast("random-negatives", MINUS, "hr@10.listened"),
+        taste.contrast("random-negatives", MINUS, "hr@10"),
+    ]
+    return [
+        f"S+ track HR_l@10 {difference(full.contrast(TRACK, MINUS, 'hr@10.listened'))}, with 8192 uniform negatives "
+        f"HR_l@10 {difference(few)}",
+        f"HR@10 {points(warm[0]['difference'])} ({spans})",
+        f"HR_l@10 {points(random[0]['difference'])} in `full`, HR@10 {points(random[1]['difference'])} in `taste`",
+    ]
+
+
+def dose() -> list[str]:
+    """Return what its page says of listened targets."""
+    study = Study("dose-simulated")
+    every, few = (
+        study.contrast(f"{name}-s-plus-track", f"{name}-s-minus", "hr@10.listened")
+        for name in ("all-skips", "length-5")
+    )
+    assert every["counts"]
+    assert few["counts"]
+    return [f"all skips {difference(every)} over seeds), 5 tracks".replace(") over", " over"), difference(few)]
+
+
+def departures() -> list[str]:
+    """Return what its page says of negatives for each session."""
+    arms = Study("departures-simulated").result["arms"]
+
+    def less(protocol: str, metric: str) -> str:
+        values = [sum(arms[arm]["per_seed"][protocol][metric]) / 3 for arm in (PER_SESSION, TRACK)]
+        return points(values[0] - values[1])
+
+    return [
+        f"S+ track gains {less('sampled', 'hr@10')} points of sampled HR@10 (",
+        f"{less('sampled', 'hr@1')} of HR@1 and {less('full', 'hr@20')} of HR@20 among all tracks",
+    ]
+
+
+def table1() -> list[str]:
+    """Return what its page says of losses and of the gain."""
+    study = Study("table1-simulated")
+    one = [study.contrast(arm, MINUS, "hr@1") for arm in (SESSION, TRACK)]
+    ten = study.contrast(SESSION, MINUS, "hr@10")
+    heard, passed, area = (study.contrast(TRACK, MINUS, m) for m in ("hr@10.listened", "hr@10.skipped", "pair-auc"))
+    bounds = difference(heard).split("(")[1].rstrip(")")
+    return [
+        f"causal S+ session {points(one[0]['difference'])} points (p {share(one[0]['holm'], 4)}) and causal S+ track "
+        f"{points(one[1]['difference'])} (p {share(one[1]['holm'])})",
+        f"Causal S+ session in HR@10 ({points(ten['difference'])}) has p {share(ten['holm'])}",
+        f"by {points(heard['difference'])[1:]} points ({bounds} over seeds; sampled; it counts), and lowers that of "
+        f"skipped ones ({points(passed['difference'])}) and pair AUC ({points(area['difference'])})",
+    ]
+
+
+PAGES: dict[Path, Callable[[], list[str]]] = {
+    HOME.parent / "README.md": readme,
+    HOME / "shared-negatives" / "README.md": shared_negatives,
+    HOME / "segue-ml-100k" / "README.md": segue_on_ratings,
+    HOME / "architectures-simulated" / "README.md": architectures,
+    HOME / "ablations-simulated" / "README.md": ablations,
+    HOME / "dose-simulated" / "README.md": dose,
+    HOME / "departures-simulated" / "README.md": departures,
+    HOME / "table1-simulated" / "README.md": table1,
+}
+"""Page to what it must say. These pages state more: only what stands here is checked."""
