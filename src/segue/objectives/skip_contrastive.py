@@ -39,7 +39,7 @@ def skip_contrastive_loss(
 
     It is `segue.objectives.contrast.contrastive_loss` of these roles; `segue.objectives.variants` has others.
 
-    Source: Seshadri & Knees 2023 (arXiv 2309.11623), section 3.3. We differ: exp and temperature (a ratio of raw
+    Source: Seshadri & Knees 2023 (arXiv 2309.11623), section 3.4. We differ: exp and temperature (a ratio of raw
     cosines takes logs of negative numbers), the positive stands in the denominator, anchors are listened positions
     only, and a track that is also listened to in the session is no negative.
 

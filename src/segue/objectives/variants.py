@@ -1,6 +1,6 @@
 """The skip-contrastive term made otherwise, one thing at a time: to tell what its gain comes from (never a default).
 
-The random numbers are a caller's. Source of all: the term of Seshadri & Knees 2023 (arXiv 2309.11623), section 3.3; the
+The random numbers are a caller's. Source of all: the term of Seshadri & Knees 2023 (arXiv 2309.11623), section 3.4; the
 ablations are ours.
 """
 

@@ -11,7 +11,7 @@ def combine(parts: Mapping[str, tuple[float, Tensor]]) -> Tensor:
     """Return sum(weight * loss) / sum(weight) over named `(weight, loss)` parts, scalar.
 
     With two parts this is (alpha * skip_contrastive + beta * next_track) / (alpha + beta)
-    (Seshadri & Knees 2023, section 3.3).
+    (Seshadri & Knees 2023, section 3.6).
 
     Raises:
         ValueError: no parts, or weights that do not sum to a positive number.

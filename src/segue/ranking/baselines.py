@@ -148,7 +148,10 @@ class Markov(Baseline):
 
 
 class Vsknn(Baseline):
-    """Session k-NN in the manner of V-SKNN (Ludewig & Jannach 2018).
+    """Session k-NN, simpler than V-SKNN (Ludewig & Jannach 2018).
+
+    We differ: a neighbour's scores do not decay by 1/step of the most recent common track, all training sessions are
+    neighbours and not a choice of recent ones, and the number of neighbours is not tuned.
 
     Similarity of a session to a training session = sum over their common tracks of the place in the session / its
     length (its last mention counts); a track's score = sum of the similarities of the 100 nearest that hold it.

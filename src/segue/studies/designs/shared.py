@@ -8,11 +8,11 @@ from typing import Any, Final
 from segue.studies.design import Arm
 
 RATES: Final[Mapping[str, tuple[float, ...]]] = {"training.learning_rate": (0.0001, 0.0005, 0.001, 0.005)}
-"""The paper's rates (Seshadri & Knees 2023, section 4.2)."""
+"""The paper's rates (Seshadri & Knees 2023, section 3.7)."""
 FEWER_RATES: Final[Mapping[str, tuple[float, ...]]] = {"training.learning_rate": (0.0005, 0.001, 0.005)}
 """Of many arms: the lowest rate of the paper needs more epochs than its cap."""
 FAST: Final[Mapping[str, Any]] = {"next_track.kind": "shared"}
-"""One draw of 1000 negatives a batch in place of one a session (`studies/shared-negatives`: level at rate .001)."""
+"""One draw of 1000 negatives a batch in place of one a session: faster, and not as good (`studies/shared-negatives`)."""
 TERMS: Final[Mapping[str, str]] = {"s-minus": "S-", "s-plus-session": "S+ session", "s-plus-track": "S+ track"}
 """End of a preset's name to the column's title."""
 
