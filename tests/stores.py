@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue import columns
 from segue.hashing import pack_text, session_keys
@@ -26,6 +27,7 @@ CONTEXT = (
     SideColumn(columns.SHUFFLE, "bool"),
     SideColumn(columns.AT, "int64"),
 )
+Values = dict[str, NDArray[np.generic]]
 
 
 def tiny_store(
@@ -83,6 +85,24 @@ def tiny_store(
             writer.finish(names, TrackTable(titles, artists, features=known, feature_names=tuple("abcde")))
         else:
             writer.finish(names, TrackTable(title=titles, artist=artists))
+    return Store(path)
+
+
+def values_of(store: Store) -> Values:
+    """Return the columns of a store by name, to be changed at will."""
+    side = {column.name: np.array(store.side(column.name)) for column in store.manifest.side}
+    return side | {"tracks": np.array(store.tracks), "strength": np.array(store.strength)}
+
+
+def rewritten(path: Path, like: Store, values: Values, side: tuple[SideColumn, ...] | None = None) -> Store:
+    """Return a store at `path` with the sessions and the vocabulary of `like`, and `values`; `side`: its columns."""
+    beside = like.manifest.side if side is None else side
+    with StoreWriter(path, like.manifest.source, beside) as writer:
+        events = values["tracks"], values["strength"], np.array(like.offsets), np.array(like.session_key)
+        writer.add_shard(SessionColumns(*events, {column.name: values[column.name] for column in beside}))
+        names = Vocabulary.from_texts(like.vocabulary.texts(np.arange(like.num_tracks)))
+        assert isinstance(names, Vocabulary)
+        writer.finish(names, TrackTable())
     return Store(path)
 
 

@@ -19,10 +19,9 @@ from segue.evaluation import make_scene
 from segue.ranking import ModelScorer, Scorer, fit_baselines
 from segue.recipes import EvaluationConfig
 from segue.session_batch import SessionBatch
-from segue.store import Store, StoreWriter, Vocabulary
+from segue.store import Store
 from segue.store.manifest import SideColumn
-from segue.store.writer import SessionColumns, TrackTable
-from stores import SIDE, tiny_store
+from stores import SIDE, rewritten, tiny_store, values_of
 
 SCORERS = ("causal", "cloze", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
 CONTEXTS = ("catalog", "charts", "radio")
@@ -39,7 +38,6 @@ EVENT_SIDE = (
 )
 """Event columns of every kind that the sources and the simulator write, beside `inferred`."""
 ARMS = [("leave-last-two-out", "training"), ("leave-last-two-out", "transductive"), ("temporal", "training")]
-Values = dict[str, NDArray[np.generic]]
 
 
 def drawn(column: SideColumn, size: int, generator: np.random.Generator) -> NDArray[np.generic]:
@@ -50,32 +48,14 @@ def drawn(column: SideColumn, size: int, generator: np.random.Generator) -> NDAr
     return generator.integers(0, highest, size).astype(column.dtype)
 
 
-def read(store: Store) -> Values:
-    """Return the columns of a store by name."""
-    side = {column.name: np.array(store.side(column.name)) for column in store.manifest.side}
-    return side | {"tracks": np.array(store.tracks), "strength": np.array(store.strength)}
-
-
-def write(path: Path, like: Store, values: Values, side: tuple[SideColumn, ...]) -> Store:
-    """Return a store at `path` with the sessions and the vocabulary of `like`, and `values`."""
-    kept = {column.name: values[column.name] for column in side}
-    with StoreWriter(path, like.manifest.source, side) as writer:
-        events = values["tracks"], values["strength"], np.array(like.offsets), np.array(like.session_key)
-        writer.add_shard(SessionColumns(*events, kept))
-        names = Vocabulary.from_texts(like.vocabulary.texts(np.arange(like.num_tracks)))
-        assert isinstance(names, Vocabulary)
-        writer.finish(names, TrackTable())
-    return Store(path)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A tiny store with event columns of every kind."""
     folder = tmp_path_factory.mktemp("leakage")
     tiny = tiny_store(folder / "tiny", sessions=60)
     generator = np.random.default_rng(1)
-    values = read(tiny) | {column.name: drawn(column, tiny.num_rows, generator) for column in EVENT_SIDE}
-    return write(folder / "store", tiny, values, SIDE + EVENT_SIDE)
+    values = values_of(tiny) | {column.name: drawn(column, tiny.num_rows, generator) for column in EVENT_SIDE}
+    return rewritten(folder / "store", tiny, values, SIDE + EVENT_SIDE)
 
 
 def randomised(store: Store, path: Path, cases: Cases, split: Split) -> Store:
@@ -88,7 +68,7 @@ def randomised(store: Store, path: Path, cases: Cases, split: Split) -> Store:
     rows = np.concatenate(
         [np.arange(t, store.offsets[s + 1]) for s, t in zip(cases.session, cases.target, strict=True)]
     )
-    values = read(store)
+    values = values_of(store)
     for column in store.manifest.side:
         if column.level == "event":
             values[column.name][rows] = drawn(column, len(rows), generator)
@@ -97,7 +77,7 @@ def randomised(store: Store, path: Path, cases: Cases, split: Split) -> Store:
     old = values["tracks"][rows]
     new = generator.choice(trained, len(rows)).astype(np.int32)
     values["tracks"][rows] = np.where(np.isin(old, trained), new, old)
-    return write(path, store, values, store.manifest.side)
+    return rewritten(path, store, values)
 
 
 def scorers(store: Store, split: Split) -> Iterator[tuple[str, Scorer]]:

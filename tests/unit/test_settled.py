@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +14,20 @@ import pytest
 import torch
 
 from segue import api
-from segue.batches.split import split_store
+from segue.batches.split import SplitName, split_store
 from segue.checkpoint import RunFolder, load_run
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
-from segue.evaluation.scene import make_scene
+from segue.evaluation.scene import Scene, make_scene
 from segue.evaluation.settle_listen import look_listen, settle_listen
+from segue.evaluation.settle_ranking import best_weight
 from segue.evaluation.settle_transitions import TEMPERATURES, look, settle
 from segue.heads import ListenHead, Settled, SettledListen, TransitionsHead
 from segue.ranking import ModelScorer
 from segue.store import Store
 from segue.training import fit
 from small_recipes import small_recipe
-from stores import tiny_store
+from stores import rewritten, tiny_store, values_of
 
 CPU = torch.device("cpu")
 
@@ -41,13 +44,122 @@ def run(tmp_path: Path, store: Store) -> Path:
     return tmp_path / "run"
 
 
+Settle = Callable[[Store], bytes]
+
+
+@pytest.fixture
+def settled(tmp_path: Path, run: Path) -> Settle:
+    """What gives the ranking.json of the same trained weights, settled on a store."""
+
+    def settle_on(store: Store) -> bytes:
+        shutil.rmtree(tmp_path / "settled", ignore_errors=True)
+        shutil.copytree(run, tmp_path / "settled")
+        settle_ranking(store, tmp_path / "settled", CPU)
+        return (tmp_path / "settled" / "ranking.json").read_bytes()
+
+    return settle_on
+
+
+def scene_of(store: Store, run: Path, which: SplitName) -> Scene:
+    recipe = load_run(run).recipe
+    return make_scene(store, split_store(store, recipe.data), recipe.data, recipe.evaluation, which, CPU)
+
+
+def retargeted(path: Path, store: Store, run: Path, which: SplitName, hard: bool) -> Store:
+    """Return `store` with other targets of `which`, and other feedback to them: each choice goes another way.
+
+    Easy ones are what the run ranks first, and most of them are skipped: a low temperature would do, and lambda could
+    only harm. Hard ones come far down its list; those of the highest listen rate there are listened to, and those of
+    the lowest are skipped.
+    """
+    loaded, scene = load_run(run), scene_of(store, run, which)
+    rows = scene.held.cases.target
+    _, batch = next(scene.held.blocks(len(rows)))
+    order = ModelScorer(loaded.encoder, loaded.candidates).score_all(batch).argsort(1, descending=True)
+    head = loaded.encoder.heads["listen"]
+    assert isinstance(head, ListenHead)
+    rate = head.offset(order).detach().numpy()[:, : len(loaded.candidates)]
+    third = np.arange(len(rows)) % 3 == 0
+    values, place = values_of(store), np.zeros(len(rows), np.int64)
+    if hard:
+        place = np.where(third, 20 + rate[:, 20:].argmin(1), 10 + rate[:, 10:20].argmax(1))
+    values["tracks"][rows] = order.numpy()[np.arange(len(rows)), place]
+    values["strength"][rows] = np.where(third == hard, 3, 0)
+    return rewritten(path, store, values)
+
+
+def test_no_test_row_weighs_in_what_is_chosen(tmp_path: Path, store: Store, run: Path, settled: Settle) -> None:
+    base = retargeted(tmp_path / "base", store, run, "validation", hard=True)
+    wanted = settled(base)
+    for hard in (False, True):
+        other = retargeted(tmp_path / f"hard {hard}", base, run, "test", hard)
+        held_out = split_store(base, load_run(run).recipe.data).cases["test"].target
+        changed = np.flatnonzero((base.tracks != other.tracks) | (base.strength != other.strength))
+        assert set(changed) <= set(held_out)
+        assert len(changed) > 0.8 * len(held_out)
+        assert settled(other) == wanted
+
+
+def test_validation_rows_choose_gate_temperature_parts_of_p_listen_and_lambda(
+    tmp_path: Path, store: Store, run: Path, settled: Settle
+) -> None:
+    """The very change that does nothing to test rows: there it would have shown, had it been looked at."""
+    stores = [retargeted(tmp_path / f"hard {hard}", store, run, "validation", hard) for hard in (False, True)]
+    easy, hard = (json.loads(settled(one)) for one in stores)
+    assert easy["transitions"]["temperature"] < hard["transitions"]["temperature"]
+    assert easy["transitions"]["offset"] > 0 > hard["transitions"]["offset"]
+    assert easy["transitions"]["slope"] > 0 > hard["transitions"]["slope"]
+    for part in ("rate", "along", "level", "bias"):
+        assert easy["listen"][part] != pytest.approx(hard["listen"][part], abs=0.1), part
+    assert easy["listen_weight"] == 0.0 < hard["listen_weight"]
+
+
+def test_each_choice_is_made_of_all_validation_targets_alone(store: Store, run: Path, settled: Settle) -> None:
+    document = json.loads(settled(store))
+    rows = store.offsets[1:] - 2  # the last but one of each session
+    strength, ranked = np.asarray(store.strength)[rows], np.isin(store.tracks[rows], load_run(run).candidates)
+    assert document["transitions"]["targets"] == ranked.sum()
+    assert 30 < document["listen"]["targets"] == (ranked & (strength < 4)).sum() < ranked.sum()
+    after = load_run(run.parent / "settled")
+    scene, target = scene_of(store, run, "validation"), torch.from_numpy(np.array(store.tracks[rows])).long()
+    _, batch = next(scene.held.blocks(len(rows)))
+    for one in document["tried"]:
+        scores = ModelScorer(after.encoder, after.candidates, one["listen_weight"]).score_all(batch)
+        own = scores.gather(1, target[:, None])
+        rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+        hits = (rank <= 10).numpy() & ranked
+        assert one["hr@10"] == pytest.approx(hits.mean())
+        assert one["hr@10.listened"] == pytest.approx(hits[strength < 2].mean())
+    within = [one for one in document["tried"] if one["hr@10"] >= document["tried"][0]["hr@10"] - 0.002]
+    best = max(one["hr@10.listened"] for one in within)
+    wanted = min(one["listen_weight"] for one in within if one["hr@10.listened"] == best)
+    assert document["listen_weight"] == wanted == after.listen_weight
+
+
+def weighed(*tried: tuple[float, float, float]) -> float:
+    """Return the lambda chosen among (lambda, HR@10, HR@10 of listened targets)."""
+    names = ("listen_weight", "hr@10", "hr@10.listened")
+    return best_weight([dict(zip(names, one, strict=True)) for one in tried])
+
+
+def test_lambda_costs_at_most_its_margin() -> None:
+    """0.002 of HR@10 below that of lambda 0, whatever it gains among listened targets, and however others rank."""
+    none = (0.0, 0.5, 0.5)
+    for cost, chosen in ((-0.01, 2.0), (0.0, 2.0), (0.0019, 2.0), (0.0021, 0.0), (0.004, 0.0), (0.4, 0.0)):
+        assert weighed(none, (2.0, 0.5 - cost, 0.9)) == chosen
+        assert weighed(none, (1.0, 0.7, 0.4), (2.0, 0.5 - cost, 0.9)) == chosen, "1's HR@10 is no measure"
+    assert weighed(none, (0.25, 0.4985, 0.6), (1.0, 0.4975, 0.9), (4.0, 0.1, 1.0)) == 0.25
+    assert weighed(none, (0.5, 0.6, 0.4)) == 0.0, "it is listened targets that lambda is for"
+    assert weighed(none, (0.5, 0.5, 0.6), (1.0, 0.6, 0.6)) == 0.5, "the smallest of equals"
+    assert weighed((0.0, 0.001, 0.0), (3.0, 0.0, 0.1)) == 3.0
+
+
 def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run: Path) -> None:
     loaded = load_run(run)
     head = loaded.encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead)
     settled = head.settled = Settled(0.7, -0.4, 0.3)
-    scene = make_scene(store, split_store(store, loaded.recipe.data), loaded.recipe.data, loaded.recipe.evaluation,
-                       "test", CPU)  # fmt: skip
+    scene = scene_of(store, run, "test")
     scorer = ModelScorer(loaded.encoder, loaded.candidates)
     _, batch = next(scene.held.blocks(16))
     scores, states, table = (
@@ -73,8 +185,7 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
 
 def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path) -> None:
     loaded = load_run(run)
-    scene = make_scene(store, split_store(store, loaded.recipe.data), loaded.recipe.data, loaded.recipe.evaluation,
-                       "validation", CPU)  # fmt: skip
+    scene = scene_of(store, run, "validation")
     head = loaded.encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead)
 
@@ -115,8 +226,7 @@ def test_parts_add_up_to_the_logit_and_settling_weighs_them(store: Store, run: P
     loaded = load_run(run)
     head = loaded.encoder.heads["listen"]
     assert isinstance(head, ListenHead)
-    scene = make_scene(store, split_store(store, loaded.recipe.data), loaded.recipe.data, loaded.recipe.evaluation,
-                       "validation", CPU)  # fmt: skip
+    scene = scene_of(store, run, "validation")
     parts, heard = look_listen(scene, loaded.encoder)
     assert len(parts) == len(heard) > 20
     asked = [batch for _, batch in scene.held.blocks(1)]
