@@ -1,12 +1,25 @@
-"""Bootstrap sums equal plain resampling, whatever the blocks; weights are drawn once."""
+"""Bootstrap sums equal plain resampling, whatever the blocks; weights are drawn once; listeners are what is drawn."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
+from segue.batches.split import DataConfig, split_store
+from segue.columns import USER
+from segue.encoders import build_encoder
+from segue.encoders.causal import CausalConfig
+from segue.evaluation import Evaluation, Question, contrasts, evaluate_scorers, make_scene
 from segue.evaluation import bootstrap as module
 from segue.evaluation.bootstrap import Bootstrap
+from segue.evaluation.listening import baseline_predictions
+from segue.evaluation.scene import Scene
+from segue.ranking import ModelScorer, fit_baselines
+from segue.recipes import EvaluationConfig
+from stores import rewritten, tiny_store, values_of
 
 RESAMPLES = 21
 UNIT = np.array([7, 7, 2, 9, 9, 9, 4, 11, 11, 3, 5, 6, 8, 30])  # listeners of one to three targets, not in order
@@ -102,3 +115,95 @@ def test_no_targets_and_no_resamples_give_no_intervals() -> None:
     found = Bootstrap(np.arange(4), 0, 0).estimate({"x": (np.ones(4), np.ones(4))})[0]["x"]
     assert found.value == 1
     assert np.isnan(found.low)
+
+
+CONFIG = EvaluationConfig(candidates=8, resamples=60, seed=3)
+
+
+def listened_scene(path: Path, *, listeners: bool) -> Scene:
+    """Return the test scene of a store of 60 sessions, with or without its 14 listeners, of 1 to 11 sessions each.
+
+    The sessions of a listener do not stand side by side, and listeners not in the order of their sessions.
+    """
+    tiny = tiny_store(path / "tiny", sessions=60)
+    drawn = np.random.default_rng(1).integers(0, 200, 60).astype(np.int32)
+    values = values_of(tiny) | {USER: 97 - np.sqrt(drawn).astype(np.int32)}
+    side = tuple(column for column in tiny.manifest.side if listeners or column.name != USER)
+    store, data = rewritten(path / "store", tiny, values, side), DataConfig()
+    assert (store.side_column(USER) is not None) == listeners
+    return make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu")
+
+
+def model(scene: Scene, seed: int) -> ModelScorer:
+    generator = torch.Generator().manual_seed(seed)
+    encoder = build_encoder(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, generator=generator)
+    return ModelScorer(encoder, scene.split.candidates)
+
+
+def units_of(scene: Scene) -> np.ndarray:
+    """Return the listener of each target, one after another; its session where nobody is named."""
+    session = scene.held.cases.session.tolist()
+    if scene.store.side_column(USER) is None:
+        return np.array(session)
+    return np.array([int(scene.store.side(USER)[one]) for one in session])
+
+
+def resampled(unit: np.ndarray, over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """Return the mean of `over` where `under` holds in each resample of units."""
+    sums = naive(unit, [over * under, under], CONFIG.resamples, CONFIG.seed)[1:]
+    return sums[:, 0] / sums[:, 1]
+
+
+def bounds(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5)).tolist()
+    return low, high
+
+
+@pytest.mark.parametrize("listeners", [True, False])
+def test_an_evaluation_resamples_listeners_where_there_are_any_and_else_sessions(
+    tmp_path: Path, listeners: bool
+) -> None:
+    scene = listened_scene(tmp_path, listeners=listeners)
+    found, unit = evaluate_scorers(scene, [model(scene, 1), *fit_baselines(scene.store, scene.split)]), units_of(scene)
+    assert len(set(unit.tolist())) == (14 if listeners else 60)
+    assert found.unit.tolist() == unit.tolist()
+    target = scene.held.cases.target
+    heard, passed, everyone = scene.listened(target), scene.skipped(target), np.ones(len(unit), np.bool_)
+    for row in found.rows:
+        hits, name = (row.ranks <= 10).astype(np.float64), f"{row.name}, {row.protocol}"
+        reciprocal, of_heard = resampled(unit, 1 / row.ranks, everyone), resampled(unit, hits, heard)
+        wanted = {"mrr": reciprocal, "hr@10.listened": of_heard, "delta": of_heard - resampled(unit, hits, passed)}
+        for metric, values in wanted.items():
+            estimate = row.metrics[metric]
+            assert (estimate.low, estimate.high) == pytest.approx(bounds(values)), (name, metric)
+        member = scene.held.cases.target - scene.held.cases.begin <= 5
+        early = row.strata["position=1-5"]
+        assert (early.low, early.high) == pytest.approx(bounds(resampled(unit, hits, member))), name
+        if listeners:
+            by_session = bounds(resampled(np.arange(len(unit)), 1 / row.ranks, everyone))
+            assert bounds(reciprocal) != pytest.approx(by_session), "the two are told apart"
+    for listening in found.listening:
+        p = baseline_predictions(scene)[listening["name"]]
+        losses = -np.log(np.where(heard, p, 1 - p))
+        assert listening["log-loss"][1:] == pytest.approx(bounds(resampled(unit, losses, heard | passed)))
+
+
+@pytest.mark.parametrize("listeners", [True, False])
+def test_a_contrast_resamples_listeners_where_there_are_any_and_else_sessions(tmp_path: Path, listeners: bool) -> None:
+    scene = listened_scene(tmp_path, listeners=listeners)
+
+    def arm(*seeds: int) -> list[Evaluation]:
+        return [evaluate_scorers(scene, [model(scene, seed)]) for seed in seeds]
+
+    first, second, unit = arm(1, 2), arm(3, 4), units_of(scene)
+    target, whole = scene.held.cases.target, np.ones(len(unit), np.bool_)
+    asked = [Question("full", "mrr"), Question("sampled", "mrr", "listened"), Question("sampled", "mrr", "skipped")]
+    for question, member in zip(asked, (whole, scene.listened(target), scene.skipped(target)), strict=True):
+        ranks = [[one.row("model", question.protocol).ranks for one in part] for part in (first, second)]
+        difference = np.mean([1 / mine - 1 / other for mine, other in zip(*ranks, strict=True)], axis=0)
+        values = resampled(unit, difference, member)
+        for shared in (None, first[0].bootstrap()):
+            over_units = contrasts(first, second, [question], shared)[0].over_units
+            assert (over_units.low, over_units.high) == pytest.approx(bounds(values))
+        if listeners:
+            assert bounds(values) != pytest.approx(bounds(resampled(np.arange(len(unit)), difference, member)))
