@@ -6,14 +6,20 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from segue.batches.split import DataConfig, SplitName, split_store
+from segue.evaluation import Table, evaluate_scorers, make_scene
 from segue.evaluation.candidates import candidate_draws, candidate_draws_torch, num_eligible, sampled_candidates
 from segue.evaluation.session_candidates import session_candidates
+from segue.ranking import fit_baselines
+from segue.recipes import EvaluationConfig
 from stores import tiny_store
 
 MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15
+ALL = ("sampled", "full", "popularity")
 KEYS = np.array([0, 1, 2**63 + 5, 2**64 - 1, 0x123456789ABCDEF], np.uint64)
 
 
@@ -112,3 +118,32 @@ def test_where_few_are_eligible_all_are_given_and_counted(tmp_path: Path) -> Non
     fewer = sum(40 - len(tracks) < 34 for tracks in heard)
     assert 0 < fewer < 40
     assert candidates.num_fewer == fewer
+
+
+@pytest.mark.parametrize("which", ["test", "validation"])
+def test_the_seed_of_an_evaluation_draws_its_candidates(tmp_path: Path, which: SplitName) -> None:
+    """Another seed draws others in both sampled protocols, the same seed the same ones."""
+    store, data = tiny_store(tmp_path / "store", sessions=40), DataConfig()
+    split = split_store(store, data)
+    tables = [
+        Table(make_scene(store, split, data, EvaluationConfig(candidates=12, seed=seed), which, "cpu"))
+        for seed in (0, 7, 7)
+    ]
+    session, allowed = split.cases[which].session, split.candidates.tolist()
+    index = np.arange(len(session))
+    for table in tables:
+        for i, rows in enumerate(table.uniform.rows(index).tolist()):
+            heard = set(store.tracks[store.offsets[session[i]] : store.offsets[session[i] + 1]].tolist())
+            assert rows == naive(int(store.session_key[session[i]]), heard, allowed, table.scene.config.seed, 12)
+    baselines = fit_baselines(store, split)[:2]
+    ranks = [
+        {(row.name, row.protocol): row.ranks.tolist() for row in evaluate_scorers(table.scene, baselines, ALL).rows}
+        for table in tables
+    ]
+    for protocol in ("sampled", "popularity"):
+        zero, seven, again = (table.rivals(protocol).rows(index) for table in tables)
+        assert torch.equal(seven, again)
+        assert (seven.sort(1).values != zero.sort(1).values).any(1).float().mean() > 0.9, protocol
+    for (name, protocol), found in ranks[1].items():
+        assert found == ranks[2][name, protocol]
+        assert (found != ranks[0][name, protocol]) == (protocol != "full"), (name, protocol)

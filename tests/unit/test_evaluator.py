@@ -44,6 +44,21 @@ def test_an_evaluator_finds_what_the_verb_finds(trained: tuple[Path, list[Path]]
             assert found.to_json() == alone.to_json()
 
 
+def test_the_seed_of_the_recipe_draws_rivals_and_resamples(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    """The same weights, judged by two seeds: other rivals, other intervals, and the same ranks among all tracks."""
+    store, runs = trained
+    changes = {"training__seed": 1, "evaluation__seed": 7}
+    recipe = small_recipe(training__epochs=1, data__vocabulary="transductive", **changes)
+    api.train(store, tmp_path / "run", recipe=recipe, device="cpu")
+    evaluator = Evaluator(store, device="cpu")
+    for asked in ("both", "popularity"):
+        zero, seven = (evaluator.evaluate(run, asked) for run in (runs[0], tmp_path / "run"))
+        for row in seven.rows:
+            other = zero.row(row.name, row.protocol)
+            assert np.array_equal(row.ranks, other.ranks) == (row.protocol == "full"), (row.name, row.protocol)
+            assert row.metrics["mrr"].low != other.metrics["mrr"].low
+
+
 def test_what_hangs_on_no_model_is_made_once(trained: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
     store, runs = trained
     made = dict[str, int]()

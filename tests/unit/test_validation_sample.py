@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,22 @@ import pytest
 import torch
 
 from segue.batches.split import split_store
+from segue.checkpoint import load_run
 from segue.encoders import build_encoder
 from segue.errors import InputError
 from segue.evaluation import session_candidates as session_candidates_module
+from segue.evaluation import settle_listen
 from segue.evaluation.metrics import hit
-from segue.evaluation.ranking_pass import sampled_ranks
+from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
 from segue.evaluation.scene import make_scene
 from segue.evaluation.session_candidates import session_candidates
-from segue.evaluation.validation import Validation, sampled
+from segue.evaluation.settle_listen import look_listen
+from segue.evaluation.settle_ranking import try_weights
+from segue.evaluation.settle_transitions import look
+from segue.evaluation.validation import Validation, sampled, validating
 from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
+from segue.training import fit
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -47,21 +54,54 @@ def test_all_where_there_are_no_more(most: int) -> None:
 
 @pytest.mark.parametrize("most", [0, 7])
 def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> None:
-    store = tiny_store(tmp_path / "store")
-    recipe = small_recipe("paper-causal-s-minus")
-    split = split_store(store, recipe.data)
-    generator = torch.Generator().manual_seed(3)
-    encoder = build_encoder(recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=True, generator=generator)
-    encoder.eval()
-    found = Validation(store, split, recipe.data, recipe.evaluation, torch.device("cpu"), most).measure(encoder)
-    scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", torch.device("cpu"))
-    session = split.cases["validation"].session
-    config = recipe.evaluation
-    drawn = session_candidates(store, session, split.candidates, config.candidates, config.seed)
-    ranks = sampled_ranks(ModelScorer(encoder, split.candidates), scene.held, drawn).ranks[:, 0]
-    chosen = sampled(np.asarray(store.session_key[session]), most, config.seed)
-    assert len(chosen) == (most or len(session))
-    assert found["hr@10"] == hit(ranks[chosen], 10).mean()
+    """And of the candidates of the same seed: of five seeds, those whose targets and candidates tell them apart."""
+    store, values = tiny_store(tmp_path / "store"), set[tuple[float, float]]()
+    for seed in range(5):
+        recipe = small_recipe("paper-causal-s-minus", evaluation__seed=seed, evaluation__candidates=20)
+        split = split_store(store, recipe.data)
+        generator = torch.Generator().manual_seed(3)
+        encoder = build_encoder(recipe.encoder, store.num_tracks, recipe.data.max_len, generator=generator)
+        encoder.eval()
+        found = Validation(store, split, recipe.data, recipe.evaluation, torch.device("cpu"), most).measure(encoder)
+        scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", torch.device("cpu"))
+        session = split.cases["validation"].session
+        drawn = session_candidates(store, session, split.candidates, recipe.evaluation.candidates, seed)
+        ranks = sampled_ranks(ModelScorer(encoder, split.candidates), scene.held, drawn).ranks[:, 0]
+        chosen = sampled(np.asarray(store.session_key[session]), most, seed)
+        assert len(chosen) == (most or len(session))
+        assert (found["hr@1"], found["hr@10"]) == (hit(ranks[chosen], 1).mean(), hit(ranks[chosen], 10).mean())
+        recipe = replace(recipe, training=replace(recipe.training, validation_targets=most))
+        assert validating(store, recipe)(split, encoder) == found
+        values.add((found["hr@1"], found["hr@10"]))
+    assert len(values) > 2
+
+
+def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gate and temperature, P(listen) and lambda alike, of at most so many targets as each may look at."""
+    store, most, rates = tiny_store(tmp_path / "store", sessions=40), 9, set[float]()
+    recipe = small_recipe("segue", training__epochs=1, heads__listen={"hidden": 5})
+    fit(store, tmp_path / "run", recipe)
+    encoder, split = load_run(tmp_path / "run").encoder, split_store(store, recipe.data)
+    keys, cases = np.asarray(store.session_key), split.cases["validation"]
+    ranked = np.isin(store.tracks[cases.target], split.candidates)
+    for seed in range(3):
+        config = replace(recipe.evaluation, seed=seed)
+        scene = make_scene(store, split, recipe.data, config, "validation", "cpu")
+        chosen = sampled(keys[cases.session], most, seed)
+        place = (np.cumsum(ranked) - 1)[chosen[ranked[chosen]]]  # among targets that are candidates
+        torch.testing.assert_close(look(scene, encoder, most).own, look(scene, encoder, 0).own[place])
+        hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.held).ranks[:, 0], 10)
+        rate = try_weights(scene, encoder, most)[0]["hr@10"]
+        assert rate == pytest.approx(hits[chosen].mean())
+        rates.add(rate)
+        usable = np.flatnonzero(ranked & (np.asarray(store.strength)[cases.target] < 4))
+        (parts, heard), place = look_listen(scene, encoder), sampled(keys[cases.session[usable]], most, seed)
+        with monkeypatch.context() as few:
+            few.setattr(settle_listen, "MOST_PLAYS", most)
+            some_parts, some_heard = look_listen(scene, encoder)
+        torch.testing.assert_close(some_parts, parts[place])
+        assert torch.equal(some_heard, heard[place])
+    assert len(rates) > 1
 
 
 def test_candidates_that_are_kept_are_those_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
