@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,23 @@ def table1() -> list[str]:
     ]
 
 
+def neighbours() -> list[str]:
+    """Return what the page of checks says of session neighbours."""
+    rows = []
+    for name, model, number in (
+        ("demo", "demo (*simulated*): `segue`", 500),
+        ("ml-100k", "ml-100k: `segue`", 100),
+        ("ml-100k-s-minus", "ml-100k, transductive: causal S-, negatives for each session", 100),
+    ):
+        document = json.loads((HOME / "checks" / f"session-neighbours-{name}.json").read_text(encoding="utf-8"))
+        assert document["neighbours"] == number
+        titles = (model, "`v-sknn` as shipped", f"with decay, {number} neighbours")
+        for title, row in zip(titles, document["rows"], strict=True):
+            keys = ("sampled hr@10", "full hr@20, heard kept", "full hr@20, heard left out")
+            rows.append(f"| {title} | {' | '.join(share(row[key], 4) for key in keys)} |")
+    return rows
+
+
 PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME.parent / "README.md": readme,
     HOME / "shared-negatives" / "README.md": shared_negatives,
@@ -171,5 +189,6 @@ PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME / "dose-simulated" / "README.md": dose,
     HOME / "departures-simulated" / "README.md": departures,
     HOME / "table1-simulated" / "README.md": table1,
+    HOME / "checks" / "README.md": neighbours,
 }
 """Page to what it must say. These pages state more: only what stands here is checked."""
