@@ -11,6 +11,7 @@ from segue.cli.main import main
 from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
+from segue.studies.cells import recipe_of
 from segue.studies.design import TUNING_SEED, Cell, Plan
 from segue.studies.runner import chosen_design
 from segue.studies.suited import suited
@@ -42,6 +43,25 @@ def test_tuning_seeds_are_never_reported() -> None:
     assert {cell.seed for cell in plan.cells() if cell.tuning} == {TUNING_SEED}
     assert {cell.seed for cell in plan.cells() if not cell.tuning} == set(range(5))
     assert len(plan.cells()) == plan.total == 6 * 4 + 6 * 5
+
+
+@pytest.mark.parametrize("seeds", [1, 5, 1000])
+def test_no_seed_chooses_settings_and_is_reported_too(seeds: int) -> None:
+    plan = Plan(DESIGNS["table1"], seeds, {}, {"causal-s-minus": {"training.learning_rate": 0.001}})
+    cells = plan.cells()
+    choosing, reported = ({cell.seed for cell in cells if cell.tuning == tuning} for tuning in (True, False))
+    assert len(reported) == seeds
+    assert choosing
+    assert not choosing & reported
+
+
+def test_a_cell_trains_with_its_own_seed_whatever_is_laid_over_its_arm() -> None:
+    """A seed given to all arms would otherwise be the one that chooses and the one that is reported."""
+    design, over = DESIGNS["table1"], {"training.seed": 7}
+    cells = Plan(design, 2, over, {design.arms[0].name: {}}).cells()
+    assert {cell.seed for cell in cells} == {0, 1, TUNING_SEED}
+    for cell in cells:
+        assert recipe_of(design.name, cell, over).training.seed == cell.seed
 
 
 @pytest.mark.parametrize("name", list(DESIGNS))
