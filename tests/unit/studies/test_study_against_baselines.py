@@ -1,13 +1,22 @@
-"""An arm is held against a baseline as against another arm: every seed less the one that needs none."""
+"""An arm is held against a baseline as against another arm, and a contrast counts where both arms beat the bar."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from segue import api
+from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Row, Targets
+from segue.evaluation.answers import Answers, ListAnswers
+from segue.evaluation.bootstrap import Estimate
+from segue.recipes import EvaluationConfig
+from segue.studies.analysis import analysed
+from segue.studies.design import Cell, Plan
 from segue.studies.designs import DESIGNS
+from segue.studies.folder import StudyFolder
 from small_recipes import SMALL
 from stores import tiny_store
 
@@ -51,3 +60,102 @@ def test_an_arm_less_a_baseline_is_the_difference_of_their_levels(tmp_path: Path
     assert "Is it better than the baselines?" in said
     assert "Do skips help: S+ > S-?" not in said
     assert "less markov" in (tmp_path / "out" / "report.md").read_text()
+
+
+CUTOFFS = (1, 5, 10, 20)
+TARGETS = Targets(np.arange(16), known_last=np.ones(16, np.bool_))
+ARMS = ("causal-s-plus-track", "causal-s-minus")
+"""First less second."""
+HIGH, LOW, BAR = (7, 9, 11, 13), (5, 7, 9, 11), (3, 5, 7, 9)
+"""How many of the sixteen targets stand among the first 1, 5, 10 and 20."""
+Levels = dict[Protocol, tuple[int, ...]]
+CELL = {
+    "converged": True, "validation": {"hr@10": 0.5}, "epochs": 3, "best_epoch": 2, "seconds": 0.1, "curve": [],
+    "environment": {},
+}  # fmt: skip
+
+
+def row_of(name: str, protocol: Protocol, hits: tuple[int, ...]) -> Row:
+    """Return a row so many of whose targets stand among the first 1, 5, 10 and 20."""
+    ranks = np.full(len(TARGETS), np.inf)
+    for cutoff, num in sorted(zip(CUTOFFS, hits, strict=True), reverse=True):
+        ranks[:num] = cutoff
+    levels = {f"hr@{cutoff}": num / len(TARGETS) for cutoff, num in zip(CUTOFFS, hits, strict=True)}
+    metrics = {metric: Estimate(level, level, level) for metric, level in levels.items()}
+    zeros = np.zeros(len(TARGETS))
+    lists = ListAnswers(zeros, zeros.astype(int), zeros.astype(int), zeros) if protocol == "full" else None
+    return Row(
+        name, "model" if name == "model" else "baseline", protocol, metrics, {}, Answers(ranks, 30.0, lists=lists)
+    )
+
+
+def levels(hits: tuple[int, ...]) -> Levels:
+    return dict.fromkeys(PROTOCOLS, hits)
+
+
+def evaluation(rows: dict[str, Levels]) -> Evaluation:
+    made = [row_of(name, protocol, hits) for name, each in rows.items() for protocol, hits in each.items()]
+    return Evaluation("test", made, TARGETS, {}, {}, EvaluationConfig(resamples=20))
+
+
+def counted(
+    path: Path, arms: dict[str, list[Levels]], baselines: dict[str, Levels], capped: tuple[str, int] | None = None
+) -> dict[tuple[str, str], list[Any]]:
+    """Return why each contrast does not count, by protocol and metric, of arms with such levels, seed after seed.
+
+    `capped`: arm and seed of the training that met the epoch cap.
+    """
+    store, folder = tiny_store(path / "store"), StudyFolder.begin(path / "study", {}, overwrite=False)
+    folder.save_baselines(evaluation(baselines))
+    for arm, seeds in arms.items():
+        for seed, each in enumerate(seeds):
+            record = CELL | {"converged": (arm, seed) != capped}
+            folder.finish(Cell(arm, seed, {}, False), record, evaluation({"model": each}))
+    design = DESIGNS["table1"].cut(ARMS, tuned=False)
+    result = analysed(folder, store, Plan(design, 2, {}, {arm: {} for arm in ARMS}))
+    found = {(one["protocol"], one["metric"]): one for one in result["contrasts"]}
+    assert len(found) == len(result["contrasts"]) == 7  # among sampled tracks the four, among all 1, 10 and 20
+    assert all(one["counts"] == (not one["reasons"]) for one in found.values())
+    return {asked: [(reason["arm"], reason["why"]) for reason in one["reasons"]] for asked, one in found.items()}
+
+
+def test_a_contrast_counts_where_both_arms_beat_both_baselines(tmp_path: Path) -> None:
+    arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
+    found = counted(tmp_path, arms, {"popularity": levels(BAR), "markov": levels(BAR)})
+    assert not any(found.values())
+
+
+@pytest.mark.parametrize("level", ["equal", "below"])
+@pytest.mark.parametrize("bar", ["popularity", "markov"])
+@pytest.mark.parametrize(("protocol", "metric"), [("sampled", "hr@1"), ("sampled", "hr@5"), ("full", "hr@20")])
+@pytest.mark.parametrize("low", ARMS)
+def test_one_arm_that_does_not_beat_one_baseline_leaves_that_contrast_uncounted(
+    tmp_path: Path, low: str, protocol: Protocol, metric: str, bar: str, level: str
+) -> None:
+    """On that metric and protocol, whichever of the two arms it is; all other contrasts of the pair count."""
+    place = CUTOFFS.index(int(metric.removeprefix("hr@")))
+    bars, mine = {name: levels(BAR) for name in ("popularity", "markov")}, levels(LOW)
+    bars[bar][protocol] = (*BAR[:place], LOW[place], *BAR[place + 1 :])
+    if level == "below":
+        mine[protocol] = (*LOW[:place], LOW[place] - 1, *LOW[place + 1 :])
+    arms = {arm: [mine if arm == low else levels(HIGH)] * 2 for arm in ARMS}
+    found = counted(tmp_path, arms, bars)
+    assert found.pop((protocol, metric)) == [(low, f"does not beat {bar}")]
+    assert not any(found.values())
+
+
+def test_it_is_the_mean_over_seeds_that_beats_a_baseline(tmp_path: Path) -> None:
+    """A seed at the bar and one above it: above. One below it and one so much above: at the bar, which is not above."""
+    above, below = (BAR[0] + 1, *BAR[1:]), (BAR[0] - 1, *BAR[1:])
+    bars = {"popularity": levels(BAR), "markov": levels(BAR)}
+    for second, why in ((BAR, []), (below, [(ARMS[1], f"does not beat {bar}") for bar in bars])):
+        arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(above), levels(second)]}
+        assert counted(tmp_path / str(second), arms, bars)["full", "hr@1"] == why
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_training_that_met_the_cap_leaves_its_contrasts_uncounted(tmp_path: Path, arm: str, seed: int) -> None:
+    arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
+    found = counted(tmp_path, arms, {"popularity": levels(BAR), "markov": levels(BAR)}, capped=(arm, seed))
+    assert all(why == [(arm, "did not converge")] for why in found.values())
