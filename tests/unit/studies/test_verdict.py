@@ -10,7 +10,7 @@ import pytest
 
 from segue import api
 from segue.errors import FormatError, InputError
-from segue.studies.verdict import verdicts
+from segue.studies.verdict import LEVEL, verdicts
 
 BAR = {"hr@10": [0.6, 0.59, 0.61]}
 
@@ -67,6 +67,27 @@ def _answer(result: dict[str, Any], start: str) -> dict[str, Any]:
 def test_the_primary_family(records: list[dict[str, Any]], answer: str) -> None:
     result = _result(*(_record(**more) for more in records))
     assert _answer(result, "Do skips help")["answer"] == answer
+
+
+@pytest.mark.parametrize("holm", [None, 0.0499, 0.05, 0.0501, 0.9])  # one seed has none
+@pytest.mark.parametrize("verdict", ["gain", "loss"])
+def test_a_gain_or_a_loss_is_counted_where_holms_p_is_below_the_level(verdict: str, holm: float | None) -> None:
+    shown = holm is not None and holm < LEVEL == 0.05
+    alone = _answer(_result(_record(verdict=verdict, holm=holm)), "Do skips help")
+    assert alone["answer"] == (
+        "not shown" if not shown else {"gain": "yes, in every contrast", "loss": "no: it loses in 1 of 1"}[verdict]
+    )
+    gains, losses = (shown and verdict == one for one in ("gain", "loss"))
+    told = {True: ("is 1 gain", "is 1 loss"), False: ("are 0 gains", "are 0 losses")}
+    assert f"after Holm's correction there {told[gains][0]} and there {told[losses][1]} among them" in alone["why"]
+
+
+@pytest.mark.parametrize("holm", [None, 0.05])
+def test_a_loss_that_does_not_survive_holm_is_no_loss_beside_a_gain(holm: float | None) -> None:
+    records = _record(), _record(metric="hr@1", verdict="loss", holm=holm), _record(metric="hr@5", verdict="none shown")
+    found = _answer(_result(*records), "Do skips help")
+    assert found["answer"] == "in 1 of 3 contrasts"
+    assert "there are 0 losses" in found["why"]
 
 
 @pytest.mark.parametrize(
