@@ -136,6 +136,81 @@ def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
         assert torch.equal(one, other)
 
 
+NEGATIVES = {
+    "per session": ("causal", {"next_track__kind": "per_session"}),
+    "per session, an epoch": ("causal", {"next_track__kind": "per_session", "next_track__redraw": "epoch"}),
+    "per session, cloze": ("cloze", {"next_track__kind": "per_session"}),
+    "shared": ("causal", {"next_track__kind": "shared"}),
+    "shared, cloze": ("cloze", {"next_track__kind": "shared"}),
+    "gbce": ("causal", {"next_track__kind": "shared", "next_track__loss": "gbce"}),
+    "mixed": ("causal", {"next_track__kind": "mixed", "next_track__uniform": 400}),
+    "mixed, by date": ("causal", {"next_track__kind": "mixed", "next_track__uniform": 400, "data__split": "temporal"}),
+    "mixed, cloze": ("cloze", {"next_track__kind": "mixed", "next_track__uniform": 400}),
+    "random negatives": ("causal", {"next_track__kind": "shared", "terms__0__ablation": "random_negatives"}),
+    "random positive": ("causal", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
+    "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
+}
+"""Many negatives a step, so that hardly any track that may be one is left out."""
+ALONE = ("gbce", "per session", "per session, an epoch", "per session, cloze")
+"""What only the plain step trains."""
+
+
+def moved_rows(path, case, vocabulary, *, plain):
+    """Return which tracks' table rows two steps of training move, and which tracks have a training row."""
+    encoder, changes = NEGATIVES[case]
+    changes = {"next_track__negatives": 400, "data__vocabulary": vocabulary} | changes
+    recipe = small_recipe(f"paper-{encoder}-s-plus-track", **changes)
+    store = tiny_store(path, tracks=200, sessions=40)
+    split = split_store(store, recipe.data)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False, plain=plain)
+        before = trainer.weights()["table.weight"]
+        order = torch.arange(trainer.data.num_training)
+        for index in trainer.begin(order, 2).tensor_split(2):
+            trainer.step(index)
+        trainer.settle()
+    assert (trainer._fast is None) == plain
+    moved = (trainer.weights()["table.weight"] != before).any(dim=1).numpy()
+    trained, elsewhere = np.zeros((2, len(moved)), np.bool_)
+    for session in range(store.num_sessions):
+        tracks = np.asarray(store.tracks[store.offsets[session] : store.offsets[session + 1]])
+        num = len(tracks) - 2
+        if recipe.data.split == "temporal":
+            dates = np.asarray(store.side("date"))
+            num = len(tracks) if dates[session] < dates[split.cases["validation"].session].min() else 0
+        trained[tracks[:num]] = elsewhere[tracks[num:]] = True
+    assert (elsewhere & ~trained).sum() > 5, "tracks that only held-out rows have"
+    return moved[3:], trained[3:]
+
+
+@pytest.mark.parametrize(
+    ("case", "plain"), [(case, plain) for case in NEGATIVES for plain in (True, False) if plain or case not in ALONE]
+)
+def test_a_track_without_a_training_row_is_never_a_negative(tmp_path, case, plain):
+    """A row that is read, predicted or compared with moves; one that none of it happens to keeps its bytes."""
+    moved, trained = moved_rows(tmp_path / "store", case, "training", plain=plain)
+    assert not moved[~trained].any()
+    assert moved[trained].mean() > 0.9, "those that may be drawn are"
+
+
+@pytest.mark.parametrize("case", ["per session", "shared", "mixed"])
+def test_a_transductive_vocabulary_draws_tracks_of_held_out_rows_too(tmp_path, case):
+    """So the test above would notice one."""
+    moved, trained = moved_rows(tmp_path / "store", case, "transductive", plain=case == "per session")
+    assert moved[~trained].sum() > 5
+
+
+def test_a_track_that_only_its_features_serve_is_never_drawn(tmp_path):
+    store = tiny_store(tmp_path / "store", tracks=200, rich=True)
+    recipe = small_recipe(next_track__kind="shared", features=True, data__vocabulary="features")
+    split = split_store(store, recipe.data)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False)
+    served = set(split.candidates.tolist()) - set(np.flatnonzero(split.training_counts).tolist())
+    assert served
+    assert not served & set(trainer.candidates.tolist())
+
+
 def test_numbers_of_an_epoch_are_uniform_and_belong_to_seed_epoch_and_session_alone():
     sessions = np.arange(50)
     numbers = epoch_numbers(sessions, 400, 7, 3)
