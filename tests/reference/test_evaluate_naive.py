@@ -15,6 +15,7 @@ from segue.checkpoint import RunFolder, load_run
 from segue.cli.main import main
 from segue.evaluation import evaluate_scorers, make_scene
 from segue.evaluation.reaction import flipped
+from segue.evaluation.scene import target_groups
 from segue.evaluation.strata import strata
 from segue.ranking import Standing, dense_standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
@@ -175,6 +176,16 @@ def test_a_flip_turns_every_listened_track_into_a_skipped_one_and_back(skip_at_l
     assert found[5].tolist() == [1, 1, 0 if skip_at_least <= 2 else 3]
     changed = found != feedback
     assert changed[:5, [0, 2]].sum() == changed[5, :2].sum() == changed[6].sum() == 0
+
+
+@pytest.mark.parametrize("skip_at_least", [1, 2, 3])
+def test_the_groups_of_targets_follow_what_counts_as_a_skip(tmp_path, skip_at_least):
+    store, data = tiny_store(tmp_path / "store", sessions=60), DataConfig(skip_at_least=skip_at_least)
+    found = target_groups(make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu"))
+    strength = np.asarray(store.strength)[np.asarray(store.offsets[1:]) - 1]
+    assert {1, 2} <= set(strength.tolist())
+    assert found["listened"].tolist() == [s < skip_at_least for s in strength.tolist()]
+    assert found["skipped"].tolist() == [skip_at_least <= s <= 3 for s in strength.tolist()]
 
 
 def test_the_flip_of_an_evaluation_follows_what_counts_as_a_skip(tmp_path):

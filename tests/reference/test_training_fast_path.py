@@ -36,6 +36,8 @@ CASES += [
     ("paper-cloze-s-plus-session", "features", "shifted", "post"),
     ("paper-causal-s-minus", "all", "shifted", "pre"),
     ("paper-causal-s-plus-session", "context", "shifted", "post"),
+    ("paper-causal-s-plus-track", "skips-from-1", "shifted", "pre"),
+    ("paper-cloze-s-plus-session", "skips-from-3", "shifted", "post"),
 ]
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -69,6 +71,15 @@ KINDS: dict[str, dict[str, Any]] = {
         "heads__listen": {"hidden": 5, "gradient": "flow"},
         "features": True,
         "data__vocabulary": "features",
+    },
+    **{
+        f"skips-from-{at_least}": {
+            "data__skip_at_least": at_least,
+            "next_track__kind": "mixed",
+            "next_track__targets": "listened",
+            "heads__listen": {"hidden": 5, "gradient": "flow"},
+        }
+        for at_least in (1, 3)
     },
     "feedback+gates": {
         "next_track__kind": "mixed",

@@ -22,6 +22,7 @@ from segue.heads.listen import Heard
 from segue.objectives.next_track import softmax_losses
 from segue.recipes import load_recipe
 from segue.store import Store
+from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -29,14 +30,14 @@ TRACKS = 9
 ROWS = TRACKS + 3
 
 
-def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS) -> Counts:
-    """Return the counts of training sessions of (row, strength), by loops."""
+def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: int = 2) -> Counts:
+    """Return the counts of training sessions of (row, strength), by loops; `at_least`: smallest strength of a skip."""
     plays, listens, followed = (torch.zeros(rows, dtype=torch.int32) for _ in range(3))
     times: dict[int, int] = {}
     for session in sessions:
         for row, strength in session:
             plays[row] += strength <= 3
-            listens[row] += strength < 2
+            listens[row] += strength < at_least
         for (before, _), (after, _) in itertools.pairwise(session):
             followed[before] += 1
             times[before * rows + after] = times.get(before * rows + after, 0) + 1
@@ -52,16 +53,17 @@ SESSIONS = [
 ]
 
 
-def test_counts_are_those_of_the_training_parts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_least", [1, 2, 3])
+def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -> None:
     store = tiny_store(tmp_path / "store")
-    split = split_store(store, DataConfig(skip_share=0.2))
+    split = split_store(store, DataConfig(skip_share=0.2, skip_at_least=at_least))
     hidden = set(split.hidden.tolist())
     sessions = []
     for begin, end in zip(split.train_begin, split.train_end, strict=True):
         rows = range(int(begin), int(end))
         sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
     assert hidden
-    found, wanted = training_counts(store, split, 2), counted(sessions, store.num_tracks + 3)
+    found, wanted = training_counts(store, split, at_least), counted(sessions, store.num_tracks + 3, at_least)
     for mine, other in zip(astuple(found), vars(wanted).values(), strict=True):
         assert np.array_equal(mine, other.numpy())
 
@@ -155,6 +157,31 @@ def test_p_listen_is_foretold_without_the_play_itself() -> None:
     assert head.loss(states, table[tracks], tracks, heard).item() == pytest.approx(sum(losses) / 2, rel=1e-4)
     nothing = Heard(torch.zeros(4, dtype=torch.bool), torch.zeros(4, dtype=torch.bool))
     assert head.loss(states, table[tracks], tracks, nothing).item() == 0.0
+
+
+@pytest.mark.parametrize("at_least", [1, 2, 3])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+def test_training_foretells_what_the_setting_calls_listened(tmp_path: Path, at_least: int, *, plain: bool) -> None:
+    """The first step's loss of a head that begins at the tracks' own rates, play after play."""
+    head = {"heads__listen": {"hidden": 4}, "data__skip_at_least": at_least, "next_track__kind": "shared"}
+    recipe = small_recipe("paper-causal-s-minus", **head, data__max_len=20)
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, recipe.data)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False, plain=plain)
+        trainer.step(trainer.begin(torch.arange(trainer.data.num_training), 1))
+    assert (trainer._fast is None) == plain
+    sessions = [
+        [(int(store.tracks[r]), int(store.strength[r])) for r in range(begin, end)]
+        for begin, end in zip(split.train_begin, split.train_end, strict=True)
+    ]
+    counts, losses = counted(sessions, store.num_tracks + 3, at_least), []
+    for row, strength in (play for session in sessions for play in session[1:] if play[1] <= 3):
+        listened = strength < at_least
+        plays, listens = int(counts.plays[row]) - 1, int(counts.listens[row]) - listened
+        rate = (listens + 2.5) / (plays + 5)
+        losses.append(-math.log(rate if listened else 1 - rate))
+    assert trainer.sums[trainer.names.index("listen")].item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
 @pytest.mark.parametrize("gradient", ["stop", "flow"])

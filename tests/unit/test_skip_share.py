@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,24 @@ from segue.events import skips
 from stores import tiny_store
 
 
-@pytest.mark.parametrize("share", [0.15, 0.3])
-def test_training_skips_are_thinned_to_the_share_and_no_other_row_is_touched(tmp_path: Path, share: float) -> None:
-    store = tiny_store(tmp_path / "store", sessions=300)
-    whole, thinned = (split_store(store, DataConfig(skip_share=part)) for part in (0.0, share))
+@pytest.mark.parametrize(("share", "at_least"), [(0.15, 2), (0.3, 2), (0.3, 1), (0.15, 3)])
+def test_training_skips_are_thinned_to_the_share_and_no_other_row_is_touched(
+    tmp_path: Path, share: float, at_least: int
+) -> None:
+    store, config = tiny_store(tmp_path / "store", sessions=300), DataConfig(skip_share=share, skip_at_least=at_least)
+    whole, thinned = (split_store(store, each) for each in (replace(config, skip_share=0.0), config))
     before, after = (SessionData.load(store, split, "cpu").feedback.numpy() for split in (whole, thinned))
     rows = thinned.training_rows
-    skipped, listened = skips.skipped(after[rows], 2).sum(), skips.listened(after[rows], 2).sum()
+    skipped, listened = skips.skipped(after[rows], at_least).sum(), skips.listened(after[rows], at_least).sum()
     assert share - 0.01 < skipped / (skipped + listened) <= share
     changed = np.flatnonzero(before != after)
     np.testing.assert_array_equal(changed, thinned.hidden)
     assert np.isin(changed, rows).all()
-    assert skips.skipped(before[changed], 2).all()
+    assert skips.skipped(before[changed], at_least).all()
     assert (after[changed] == skips.FEEDBACK_UNKNOWN).all()
-    again = split_store(store, DataConfig(skip_share=share))
+    again = split_store(store, config)
     np.testing.assert_array_equal(again.hidden, thinned.hidden)
-    other = split_store(store, DataConfig(skip_share=share, sample_seed=1))
+    other = split_store(store, replace(config, sample_seed=1))
     assert not np.array_equal(other.hidden, thinned.hidden)
 
 
