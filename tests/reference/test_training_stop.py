@@ -1,0 +1,92 @@
+"""A head that may not move the encoder leaves the encoder's training as it is, on either step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from segue.batches.split import split_store
+from segue.training.trainer import Trainer
+from small_recipes import small_recipe
+from stores import tiny_store
+
+KINDS: dict[str, dict[str, Any]] = {
+    "full": {"next_track__kind": "full"},
+    "shared": {"next_track__kind": "shared", "next_track__log_q": True},
+    "mixed": {"next_track__kind": "mixed"},
+    "skipped left out": {"next_track__kind": "mixed", "next_track__targets": "listened"},
+}
+STOP, FLOW = ({"heads__transitions": {"gradient": gradient, "own": 1.0}} for gradient in ("stop", "flow"))
+STEPS = [pytest.param(True, id="plain"), pytest.param(False, id="fast")]
+
+
+def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3) -> Trainer:
+    """Return the trainer after some steps without clipping: what one part adds to the norm scales no other."""
+    recipe = small_recipe("paper-causal-s-minus", encoder__dropout=0.0, training__clip=1e9, **changes)
+    store = tiny_store(path, tracks=60)
+    with torch.random.fork_rng():
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=plain)
+        for head in trainer.encoder.heads.values():  # as initialised, nothing comes through their weights
+            for place, parameter in enumerate(head.parameters()):
+                torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(place))
+        for index in trainer.begin(torch.arange(trainer.data.num_training), steps).tensor_split(steps):
+            trainer.step(index)
+        trainer.settle()
+    assert (trainer._fast is None) == plain
+    return trainer
+
+
+def of_encoder(trainer: Trainer) -> dict[str, Tensor]:
+    """Return the weights of all but the heads."""
+    return {name: value for name, value in trainer.weights().items() if not name.startswith("heads.")}
+
+
+def gradients(trainer: Trainer, *, heads: bool) -> dict[str, Tensor]:
+    """Return what the last step left as gradients, of the heads or of all else; the full softmax has the table's."""
+    named = trainer.encoder.named_parameters()
+    return {name: p.grad for name, p in named if p.grad is not None and name.startswith("heads.") == heads}
+
+
+@pytest.mark.parametrize("plain", STEPS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_mixture_leaves_the_encoder_to_its_own_softmax(tmp_path: Path, kind: str, *, plain: bool) -> None:
+    """Neither through the gate nor through the scores that it mixes: not a byte differs from no transitions at all."""
+    alone, stopped, flowing = (
+        of_encoder(trained(tmp_path / str(turn), KINDS[kind] | head, plain=plain))
+        for turn, head in enumerate(({}, STOP, FLOW))
+    )
+    assert all(torch.equal(stopped[name], value) for name, value in alone.items())
+    moved = {name for name, value in alone.items() if not torch.equal(flowing[name], value)}
+    assert {"table.weight", "positions.weight"} <= moved
+
+
+@pytest.mark.parametrize("plain", STEPS)
+def test_the_gate_learns_alike_whether_the_mixture_is_stopped_or_flows(tmp_path: Path, *, plain: bool) -> None:
+    stopped, flowing = (
+        gradients(trained(tmp_path / str(turn), KINDS["mixed"] | head, plain=plain, steps=1), heads=True)
+        for turn, head in enumerate((STOP, FLOW))
+    )
+    assert set(stopped) == {f"heads.transitions.{name}" for name in ("gate.weight", "gate.bias", "reliability")}
+    for name, value in stopped.items():
+        assert value.any(), name
+        torch.testing.assert_close(value, flowing[name])
+
+
+@pytest.mark.parametrize("plain", STEPS)
+@pytest.mark.parametrize("gradient", ["stop", "flow"])
+def test_a_stopped_p_listen_only_weighs_beside_the_encoders_loss(tmp_path: Path, gradient: str, *, plain: bool) -> None:
+    """The loss is a mean weighed by the parts: so scaled back, the gradients are those of the encoder without it."""
+    head = {"heads__listen": {"gradient": gradient, "hidden": 5, "weight": 0.5}, "next_track__weight": 1.0}
+    alone, beside = (
+        trained(tmp_path / str(turn), KINDS["full"] | changes, plain=plain, steps=1)
+        for turn, changes in enumerate(({}, head))
+    )
+    wanted, found = (gradients(trainer, heads=False) for trainer in (alone, beside))
+    assert set(wanted) == set(found)
+    close = {name: torch.allclose(1.5 * found[name], value, rtol=1e-4, atol=1e-7) for name, value in wanted.items()}
+    assert all(close.values()) == (gradient == "stop"), close
+    assert all(value.any() for value in gradients(beside, heads=True).values())
