@@ -1,9 +1,15 @@
-"""Scores for a target never depend on the target's own row: track, strength and every side column of it."""
+"""Scores for a target never depend on the target's own row: track, strength and every side column of it.
+
+But for what is known when it is asked for: a model that reads context reads hour and premium of the row asked for. Of
+context type and shuffle it reads the row before, and of the pause, the seeks and how it was heard nothing later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +17,45 @@ import torch
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.batches.context import SIZES
+from segue.batches.data import SessionData, Window
+from segue.batches.example import Example
 from segue.batches.split import Cases, DataConfig, Split, SplitName, split_store
 from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
-from segue.encoders.cloze import ClozeConfig
-from segue.evaluation import make_scene
-from segue.ranking import ModelScorer, Scorer, fit_baselines
-from segue.recipes import EvaluationConfig
+from segue.encoders.encoder import Encoder
+from segue.evaluation import head_predictions, make_scene
+from segue.evaluation.listening import baseline_predictions
+from segue.ranking import ModelScorer, Scorer, fit_baselines, head_scorers
+from segue.recipes import EvaluationConfig, Recipe
 from segue.session_batch import SessionBatch
 from segue.store import Store
 from segue.store.manifest import SideColumn
+from segue.training.context import attach_context
+from segue.training.heads import attach_heads
+from segue.training.loss import make_example
+from small_recipes import small_recipe
 from stores import SIDE, rewritten, tiny_store, values_of
 
-SCORERS = ("causal", "cloze", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+EVERY = tuple(SIZES)
+ASKED = (columns.HOUR, columns.PREMIUM)
+"""Known of the row that is asked for: a law of the method, so it is not read from the code."""
+FEEDBACK, CONTEXT = {"encoder__feedback": True}, {"data__context": EVERY}
+LISTEN = {"next_track__kind": "mixed", "heads__listen": {"hidden": 5}}
+HEADS = LISTEN | {"heads__transitions": True}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "causal": ("causal", {}),
+    "cloze": ("cloze", {}),
+    "causal, feedback": ("causal", FEEDBACK),
+    "cloze, feedback": ("cloze", FEEDBACK),
+    "causal, heads": ("causal", HEADS),
+    "cloze, heads": ("cloze", LISTEN),
+    "causal, context": ("causal", CONTEXT),
+    "causal, all": ("causal", FEEDBACK | CONTEXT | HEADS),
+}
+"""Transitions and context are the causal encoder's."""
+READ_CONTEXT = {"causal, context", "causal, all", "causal, all, P(listen) alone"}
+ALONE = [f"{name}, P(listen) alone" for name, (_, changes) in MODELS.items() if "heads__listen" in changes]
+SCORERS = (*MODELS, *ALONE, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
 CONTEXTS = ("catalog", "charts", "radio")
 EVENT_SIDE = (
     SideColumn(columns.CONTEXT_TYPE, "uint8", categories=CONTEXTS),
@@ -58,9 +90,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return rewritten(folder / "store", tiny, values, SIDE + EVENT_SIDE)
 
 
-def randomised(store: Store, path: Path, cases: Cases, split: Split) -> Store:
+def randomised(
+    store: Store,
+    path: Path,
+    cases: Cases,
+    split: Split,
+    *,
+    only: Collection[str] | None = None,
+    known: Collection[str] = (),
+) -> Store:
     """Return `store` with every column of the targets' rows, and of what follows them, drawn anew.
 
+    `only`: the names of those that are, None = all; `known`: columns that keep their values in the targets' rows.
     Tracks are drawn among those with a training row and change only where the old one has one too, so that no
     candidate comes or goes in a transductive vocabulary.
     """
@@ -68,26 +109,53 @@ def randomised(store: Store, path: Path, cases: Cases, split: Split) -> Store:
     rows = np.concatenate(
         [np.arange(t, store.offsets[s + 1]) for s, t in zip(cases.session, cases.target, strict=True)]
     )
-    values = values_of(store)
+    values, old = values_of(store), values_of(store)
     for column in store.manifest.side:
         if column.level == "event":
             values[column.name][rows] = drawn(column, len(rows), generator)
     values["strength"][rows] = generator.choice(np.array([0, 1, 2, 3, 255], np.uint8), len(rows))
     trained = np.flatnonzero(split.training_counts)
-    old = values["tracks"][rows]
     new = generator.choice(trained, len(rows)).astype(np.int32)
-    values["tracks"][rows] = np.where(np.isin(old, trained), new, old)
+    values["tracks"][rows] = np.where(np.isin(old["tracks"][rows], trained), new, old["tracks"][rows])
+    for name, before in old.items():
+        if only is not None and name not in only:
+            values[name] = before
+        elif name in known:
+            values[name][cases.target] = before[cases.target]
     return rewritten(path, store, values)
 
 
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of one of the models."""
+    kind, changes = MODELS[name]
+    return small_recipe(f"paper-{kind}-s-minus", **changes)
+
+
+def model(name: str, store: Store, split: Split) -> Encoder:
+    """Return one of the models, its heads counted over the training parts of `split`; alike each time.
+
+    As initialised, states hardly differ and heads say nothing; so scaled, each input and head counts.
+    """
+    recipe, generator = recipe_of(name), torch.Generator().manual_seed(3)
+    encoder = build_encoder(recipe.encoder, store.num_tracks, 8, generator=generator)
+    attach_context(encoder, recipe, generator)
+    attach_heads(encoder, recipe, store, split, generator)
+    with torch.no_grad():
+        for part, parameter in encoder.named_parameters():
+            if part.startswith(("table.", "feedback.", "context.")):
+                parameter.mul_(50)
+            elif part.startswith("heads."):
+                parameter.normal_(0.0, 0.5, generator=generator)
+    return encoder
+
+
 def scorers(store: Store, split: Split) -> Iterator[tuple[str, Scorer]]:
-    """Yield both encoders, alike each time, and every baseline fitted to `split`."""
-    for name, config in (("causal", CausalConfig(width=16, heads=2)), ("cloze", ClozeConfig(width=16, heads=2))):
-        generator = torch.Generator().manual_seed(3)
-        encoder = build_encoder(config, store.num_tracks, 8, generator=generator)
-        with torch.no_grad():  # as initialised, states hardly differ; so scaled, each input counts
-            encoder.table.weight.mul_(50)
-        yield name, ModelScorer(encoder, split.candidates)
+    """Yield every model, alike each time, what its head for P(listen) says alone, and every baseline of `split`."""
+    for name in MODELS:
+        encoder = model(name, store, split)
+        yield name, ModelScorer(encoder, split.candidates, 0.7 if "listen" in encoder.heads else 0.0)
+        for alone in head_scorers(encoder, split.candidates):
+            yield f"{name}, P(listen) alone", alone
     for baseline in fit_baselines(store, split):
         yield baseline.name, baseline
 
@@ -106,26 +174,133 @@ def asked(store: Store, data: DataConfig, which: SplitName, later: int = 0) -> t
 def test_scores_keep_their_bytes_when_the_target_row_is_randomised(
     store: Store, tmp_path: Path, which: SplitName, kind: str, vocabulary: str
 ) -> None:
-    data = DataConfig(split=kind, vocabulary=vocabulary, max_len=8)  # type: ignore[arg-type]
+    """Hour and premium of that row included, but where a model reads context: there they are what is asked with."""
+    data = DataConfig(split=kind, vocabulary=vocabulary, max_len=8, context=EVERY)  # type: ignore[arg-type]
     before, contexts = asked(store, data, which)
-    changed = randomised(store, tmp_path / "changed", before.cases[which], before)
+    cases = before.cases[which]
+    changed = randomised(store, tmp_path / "changed", cases, before)
+    told = randomised(store, tmp_path / "told", cases, before, known=ASKED)
     after, changed_contexts = asked(changed, data, which)
-    assert set(SCORERS) == {name for name, _ in scorers(store, before)}
-    assert before.candidates.tobytes() == after.candidates.tobytes()
-    for (name, one), (_, other) in zip(scorers(store, before), scorers(changed, after), strict=True):
-        first, second = one.score_all(contexts), other.score_all(changed_contexts)
+    after_told, told_contexts = asked(told, data, which)
+    assert {name for name, _ in scorers(store, before)} == set(SCORERS)
+    assert before.candidates.tobytes() == after.candidates.tobytes() == after_told.candidates.tobytes()
+    others = scorers(changed, after), scorers(told, after_told)
+    for (name, one), (_, blind), (_, reader) in zip(scorers(store, before), *others, strict=True):
+        first = one.score_all(contexts)
+        second = reader.score_all(told_contexts) if name in READ_CONTEXT else blind.score_all(changed_contexts)
         assert first.numpy().tobytes() == second.numpy().tobytes(), name
-    target = before.cases[which].target
-    assert not np.array_equal(store.tracks[target], changed.tracks[target])
-    for column in (column for column in store.manifest.side if column.level == "event"):
-        assert not np.array_equal(store.side(column.name)[target], changed.side(column.name)[target]), column.name
+    for other in (changed, told):
+        assert not np.array_equal(store.tracks[cases.target], other.tracks[cases.target])
+        for column in (column.name for column in store.manifest.side if column.level == "event"):
+            same = np.array_equal(store.side(column)[cases.target], other.side(column)[cases.target])
+            assert same == (other is told and column in ASKED), column
 
 
-@pytest.mark.parametrize("name", ["causal", "cloze", "repeat-last", "markov", "v-sknn"])
-def test_a_context_that_holds_its_target_would_be_noticed(store: Store, tmp_path: Path, name: str) -> None:
-    data = DataConfig(max_len=8)
+@pytest.mark.parametrize("which", ["test", "validation"])
+def test_hour_and_premium_of_the_target_row_count_for_readers_of_context_alone(
+    store: Store, tmp_path: Path, which: SplitName
+) -> None:
+    data = DataConfig(max_len=8, context=EVERY)
+    split, contexts = asked(store, data, which)
+    for column in ASKED:
+        changed = randomised(store, tmp_path / column, split.cases[which], split, only=(column,))
+        _, changed_contexts = asked(changed, data, which)
+        for name, scorer in scorers(store, split):
+            same = torch.equal(scorer.score_all(contexts), scorer.score_all(changed_contexts))
+            assert same == (name not in READ_CONTEXT), (name, column)
+
+
+def foretold(store: Store, data: DataConfig, which: SplitName) -> dict[str, NDArray[np.float64]]:
+    """Return P(listen) of each target by every model that foretells it, and by what needs none."""
+    split = split_store(store, data)
+    scene = make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu")
+    found = {name: p for name, p in baseline_predictions(scene).items() if name != "oracle"}
+    for name in MODELS:
+        for p in head_predictions(scene, [ModelScorer(model(name, store, split), split.candidates)]).values():
+            found[name] = p
+    return found
+
+
+@pytest.mark.parametrize("which", ["test", "validation"])
+def test_p_listen_of_a_target_is_foretold_from_its_track_and_nothing_else_of_its_row(
+    store: Store, tmp_path: Path, which: SplitName
+) -> None:
+    """Not from how it was heard: no rate counts the play that is foretold."""
+    data = DataConfig(max_len=8, context=EVERY)
+    split = split_store(store, data)
+    heard = {column.name for column in store.manifest.side} | {"strength"}
+    changed = randomised(store, tmp_path / "changed", split.cases[which], split, only=heard, known=ASKED)
+    found = [foretold(each, data, which) for each in (store, changed)]
+    assert set(found[0]) == {"share", "track-rate", "session-rate", "causal, heads", "cloze, heads", "causal, all"}
+    for name, first in found[0].items():
+        assert first.tobytes() == found[1][name].tobytes(), name
+
+
+POWER = [(name, None) for name in ("causal", "cloze", "repeat-last", "markov", "v-sknn")]
+POWER += [(name, ("tracks",)) for name in MODELS]
+POWER += [(name, ("strength",)) for name in ("causal, feedback", "cloze, feedback", "causal, all")]
+POWER += [
+    (name, (column,))
+    for name in ("causal, context", "causal, all")
+    for column in (columns.CONTEXT_TYPE, columns.SHUFFLE, columns.AT)
+]
+
+
+@pytest.mark.parametrize(("name", "only"), POWER)
+def test_a_context_that_holds_its_target_would_be_noticed(
+    store: Store, tmp_path: Path, name: str, only: tuple[str] | None
+) -> None:
+    """Each column of it by itself, by each that reads such a column."""
+    data = DataConfig(max_len=8, context=EVERY)
     split, contexts = asked(store, data, "test", later=1)
-    changed = randomised(store, tmp_path / "changed", split.cases["test"], split)
+    changed = randomised(store, tmp_path / "changed", split.cases["test"], split, only=only)
     scorer = dict(scorers(store, split))[name]
     _, changed_contexts = asked(changed, data, "test", later=1)
     assert not torch.equal(scorer.score_all(contexts), scorer.score_all(changed_contexts))
+
+
+@pytest.mark.parametrize(("name", "column"), [(name, "strength") for name in ("causal, heads", "cloze, heads")] + [
+    ("causal, heads", "tracks")
+])  # fmt: skip
+def test_a_head_that_counts_its_target_would_be_noticed(store: Store, tmp_path: Path, name: str, column: str) -> None:
+    data = DataConfig(max_len=8)
+    split, contexts = asked(store, data, "validation")
+    changed = randomised(store, tmp_path / "changed", split.cases["validation"], split, only=(column,))
+    longer = replace(split, train_end=split.train_end + 1)
+    one, other = (ModelScorer(model(name, each, longer), split.candidates, 0.7) for each in (store, changed))
+    assert not torch.equal(one.score_all(contexts), other.score_all(contexts))
+
+
+def with_others(window: Window, place: torch.Tensor, num_tracks: int) -> Window:
+    """Return the window with another track, heard otherwise and in another context, wherever `place` [B, W] is."""
+    at = place & window.valid
+    context = window.context
+    return replace(
+        window,
+        tracks=torch.where(at, (window.tracks + 4) % num_tracks + 3, window.tracks),
+        strength=torch.where(at, 3 * (window.strength != 3), window.strength),
+        context=None if context is None else torch.where(at[:, :, None], (context == 0).long(), context),
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_in_training_no_state_sees_the_row_that_it_predicts(store: Store, name: str) -> None:
+    """Nor, causal, any row after it; other rows do count."""
+    recipe = recipe_of(name)
+    split = split_store(store, recipe.data)
+    encoder, data = model(name, store, split).eval(), SessionData.load(store, split, "cpu", recipe.data.context)
+    window = data.training_window(torch.arange(data.num_training), recipe.data.max_len + (not encoder.masked))
+
+    def example_of(place: torch.Tensor | None = None) -> Example:
+        changed = window if place is None else with_others(window, place, store.num_tracks)
+        return make_example(encoder, recipe, changed, torch.Generator().manual_seed(5))
+
+    example, column = example_of(), torch.arange(window.tracks.shape[1]).expand_as(window.tracks)
+    states = encoder(example.batch)
+    cases = [(example.targets, ~example.targets, example.targets)]  # cloze: what is predicted is masked
+    if not encoder.masked:  # input j - 1 predicts row j
+        before = column[:, :-1]
+        cases = [(column >= j, column == j - 1, example.targets & (before == j - 1)) for j in range(1, len(column[0]))]
+    for predicted, seen, where in cases:
+        assert torch.equal(encoder(example_of(predicted).batch)[where], states[where])
+        assert not torch.equal(encoder(example_of(seen).batch)[where], states[where])
