@@ -20,7 +20,7 @@ from segue.studies.analysis import SCHEMA_VERSION, analysed
 from segue.studies.cells import Task, recipe_of
 from segue.studies.contrasts import counted_as_whole
 from segue.studies.crew import Crew
-from segue.studies.design import Cell, Design, Plan
+from segue.studies.design import TUNING_SEED, Cell, Design, Plan
 from segue.studies.designs import DESIGNS
 from segue.studies.folder import StudyFolder
 from segue.studies.report import report_html, report_markdown
@@ -119,6 +119,10 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
         raise InputError(f"no study {name!r}{nearest(name, DESIGNS)}")
     if options.seeds < 1:
         raise InputError(f"seeds is {options.seeds}; at least one training of each arm is needed")
+    if options.seeds > TUNING_SEED:
+        raise InputError(
+            f"seeds is {options.seeds}; seed {TUNING_SEED} chooses settings, so name at most {TUNING_SEED}"
+        )
     if options.tuning_epochs < 0:
         raise InputError(f"tuning_epochs is {options.tuning_epochs}; name a number of epochs, or 0 for the recipe's")
     if options.jobs < 0:

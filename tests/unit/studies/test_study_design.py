@@ -106,6 +106,7 @@ def test_a_cut_design_keeps_what_can_be_compared() -> None:
         ("tabel1", StudyOptions(), "did you mean 'table1'"),
         ("table1", StudyOptions(arms=("causal-s-mins",)), "did you mean 'causal-s-minus'"),
         ("table1", StudyOptions(seeds=0), "at least one training"),
+        ("table1", StudyOptions(seeds=1001), "seed 1000 chooses settings"),
         ("table1", StudyOptions(jobs=-1), "jobs is -1"),
         ("table1", StudyOptions(baselines=("markow",)), "did you mean 'markov'"),
     ],
