@@ -12,7 +12,7 @@ RATES: Final[Mapping[str, tuple[float, ...]]] = {"training.learning_rate": (0.00
 FEWER_RATES: Final[Mapping[str, tuple[float, ...]]] = {"training.learning_rate": (0.0005, 0.001, 0.005)}
 """Of many arms: the lowest rate of the paper needs more epochs than its cap."""
 FAST: Final[Mapping[str, Any]] = {"next_track.kind": "shared"}
-"""One draw of 1000 negatives a batch in place of one a session: faster, and not as good (`studies/shared-negatives`)."""
+"""One draw of 1000 negatives a batch in place of one a session: faster, not as good (`studies/shared-negatives`)."""
 TERMS: Final[Mapping[str, str]] = {"s-minus": "S-", "s-plus-session": "S+ session", "s-plus-track": "S+ track"}
 """End of a preset's name to the column's title."""
 
