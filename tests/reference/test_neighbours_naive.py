@@ -21,7 +21,7 @@ def _rows(num_sessions: int, num_tracks: int, seed: int) -> TrainingRows:
     tracks = 3 + np.floor(num_tracks * rng.random(len(session)) ** 2).astype(np.int64)
     counts = np.bincount(tracks, minlength=num_tracks + 3)
     return TrainingRows(
-        tracks, session, np.zeros(len(session), np.uint8), counts, np.flatnonzero(counts).astype(np.int32)
+        tracks, session, np.zeros(len(session), np.uint8), 2, counts, np.flatnonzero(counts).astype(np.int32)
     )
 
 
