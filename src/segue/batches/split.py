@@ -212,15 +212,14 @@ def _leave_last_two_out(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds,
     return (begin, np.maximum(end - 2, begin)), cases, int((~long_enough).sum())
 
 
+_SECONDS_OF_A_DAY: Final = 86_400
 TEMPORAL_SHARES: Final = (0.8, 0.1, 0.1)
 """Shares of the days (rounded to whole days) that train, validate and test in the temporal split."""
 
 
 def _temporal(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
     """Whole sessions by date: the last tenth of sessions (cut at whole days) tests, the tenth before validates."""
-    if store.side_column(columns.DATE) is None:
-        raise InputError(f"{store.path} has no dates, so it cannot be split by time; use leave-last-two-out")
-    date = np.asarray(store.side(columns.DATE))[kept]
+    date = _days(store)[kept]
     ordered = np.sort(date)
     first_validation = ordered[int(len(ordered) * TEMPORAL_SHARES[0])]
     first_test = ordered[int(len(ordered) * (TEMPORAL_SHARES[0] + TEMPORAL_SHARES[1]))]
@@ -238,6 +237,15 @@ def _temporal(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[Spli
         "test": _last_of(kept, begin, end, chosen["test"]),
     }
     return (begin[train], end[train]), cases, int((~train & ~long_enough).sum())
+
+
+def _days(store: Store) -> NDArray[np.int64]:
+    """Return the day of each session, days since 1970-01-01: its date, or that of its first event's time."""
+    if store.side_column(columns.DATE) is not None:
+        return np.asarray(store.side(columns.DATE)).astype(np.int64)
+    if store.side_column(columns.AT) is None:
+        raise InputError(f"{store.path} has no dates or times to split by; use leave-last-two-out")
+    return np.asarray(store.side(columns.AT))[store.offsets[:-1]] // _SECONDS_OF_A_DAY
 
 
 def _last_of(
