@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from segue import api
-from segue.events.sources.table import TableColumns
+from segue.data.sources.table_columns import TableColumns
 from segue.store import Store
 from small_recipes import SMALL
 

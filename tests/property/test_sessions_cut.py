@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from segue.events.sources.histories import cut_histories
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["u", "v", "é"]), st.integers(0, 12_000)), min_size=1, max_size=60)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 
-import polars as pl
+import numpy as np
 
+from segue.data.feedback import strengths
 from segue.events.skips import UNKNOWN_STRENGTH, played_strength
-from segue.events.sources.typed import _played
 
-SHARES = (-1.0, 0.0, 0.1499, 0.15, 0.3, 0.5, 0.51, 0.8999, 0.9, 1.0, 7.0, math.inf, math.nan)
+SHARES = (-1.0, 0.0, 0.1499, 0.15, 0.3, 0.5, 0.51, 0.8999, 0.9, 1.0, 7.0, math.nan)
 
 
-def test_one_by_one_and_a_whole_column_agree() -> None:
-    column = _played(pl.Series(SHARES), pl.Series([1.0] * len(SHARES)))
-    assert [played_strength(share) for share in SHARES] == column.to_list()
+def test_one_by_one_and_a_whole_log_agree() -> None:
+    nothing = np.full(len(SHARES), np.nan)
+    told = np.full(len(SHARES), UNKNOWN_STRENGTH, np.uint8)
+    strength, _ = strengths(told, np.array(SHARES), nothing, nothing, nothing)
+    assert [played_strength(share) for share in SHARES] == strength.tolist()
     assert [played_strength(share) for share in (0.0, 0.2, 0.6, 0.95)] == [3, 2, 1, 0]
-    assert played_strength(math.nan) == UNKNOWN_STRENGTH
+    assert played_strength(math.inf) == UNKNOWN_STRENGTH

@@ -11,8 +11,8 @@ import pytest
 
 from prepared_logs import plain
 from segue.api.prepare import prepare_ratings, prepare_table
+from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
-from segue.events.sources.table import TableColumns
 from segue.store import Store
 
 EVENTS = {
@@ -52,8 +52,8 @@ def test_a_played_share_becomes_an_inferred_strength(tmp_path: Path) -> None:
     report = prepare_table(frame, tmp_path / "store")
     store = Store(tmp_path / "store")
     assert store.strength.tolist() == [3, 3, 2, 2, 1, 1, 0, 0, 255]
-    assert store.side("inferred").all()
-    assert report.inferred_share == 1.0
+    assert store.side("inferred").tolist() == [True] * 8 + [False], "what is unknown is not inferred"
+    assert report.inferred_share == 8 / 9
 
 
 def test_side_columns_keep_flags_numbers_and_texts(tmp_path: Path) -> None:
@@ -94,12 +94,25 @@ def test_ratings_are_cut_by_length(tmp_path: Path) -> None:
     assert report.sessions == 3
 
 
-def test_a_rating_outside_its_scale_is_rejected_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("user,item,rating,timestamp\nu,1,5,0\nu,2,9,1\nu,,3,2\nu,4,3,soon\n")
+def test_ratings_of_another_scale_are_refused_with_the_range_seen(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating,timestamp\nu,1,5,0\nu,2,9,1\nu,3,1,2\n")
+    with pytest.raises(InputError, match=r"ratings go from 1 to 9, not from 0\.5 to 5"):
+        prepare_ratings(tmp_path / "r.csv", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_rating_that_cannot_be_used_is_rejected_with_line_column_and_value(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,rating,timestamp\nu,1,5,0\nu,,3,2\nu,4,3,soon\nu,5,3,\n")
     report = prepare_ratings(tmp_path / "r.csv", tmp_path / "store", max_rejected=1.0)
-    assert report.rejected == {"missing-track": 1, "wrong-flag": 1, "wrong-column": 1}
+    assert report.rejected == {"missing-track": 1, "missing-time": 1, "wrong-time": 1}
     lines = (tmp_path / "store.rejected.csv").read_text().splitlines()
-    assert lines[1].startswith("r.csv,3,wrong-flag")
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["r.csv", "3", "missing-track"],
+        ["r.csv", "5", "missing-time"],
+        ["r.csv", "4", "wrong-time"],
+    ]
+    with pytest.raises(InputError, match=r"timestamp is 'soon'; accepted: .*2023-10-29"):
+        prepare_ratings(tmp_path / "r.csv", tmp_path / "store", overwrite=True)
 
 
 def test_a_track_table_is_joined_to_the_vocabulary(tmp_path: Path) -> None:

@@ -3,144 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from segue.api.log_inputs import Cutting, Input, Log
+from segue.api.preparing import Job, PrepareReport, track_files
+from segue.data.histories import GAP_MINUTES, MAX_LENGTH
+from segue.data.records.block import Block
+from segue.data.records.frames import frame_of
+from segue.data.records.member import Member, find_members
+from segue.data.records.reading import blocks_of, sample_of
+from segue.data.sources import source_of
+from segue.data.sources.column_types import check_types
+from segue.data.sources.source import Sample
+from segue.data.sources.table import mapping_of
+from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
-from segue.events.rejects import Rejects, reject_path
-from segue.events.sources.events import event_table
-from segue.events.sources.histories import GAP_MINUTES, MAX_LENGTH
+from segue.events.rejects import Rejects
 from segue.events.sources.mssd import find_logs, read_mssd
 from segue.events.sources.oracle import Oracle
-from segue.events.sources.ratings import read_ratings
-from segue.events.sources.table import TableColumns, read_frame
 from segue.events.table import EventTable
-from segue.files import check_replaceable
 from segue.progress import Progress, Step, silent
-from segue.sessions.assemble import Questions, write_store
-from segue.sessions.tracks import join_tracks
-from segue.store.manifest import MANIFEST, Manifest, Source
-from segue.store.writer import TrackTable
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """What a reading did."""
-
-    store: Path
-    sessions: int
-    rows: int
-    """Events in the store."""
-    tracks: int
-    rows_read: int
-    """Events read, rejected ones included."""
-    rejected: dict[str, int] = field(default_factory=dict)
-    """Rejected rows by kind."""
-    rejected_file: Path | None = None
-    """Where they stand, if any."""
-    tied_share: float | None = None
-    """Share of events whose time equals a neighbour's in the session; None where there are no times."""
-    inferred_share: float = 0.0
-    """Share of events whose strength was inferred."""
-    simulated: bool = False
-    fingerprint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as a JSON document, schema_version 1."""
-        paths = {"store": str(self.store), "rejected_file": self.rejected_file and str(self.rejected_file)}
-        return {"schema_version": 1, **vars(self), **paths}
-
-
-@dataclass
-class _Tally:
-    """What the reading counts as it goes."""
-
-    rows: int = 0
-    tied: int | None = None
-    inferred: int = 0
-
-    def watch(self, tables: Iterable[EventTable]) -> Iterator[EventTable]:
-        for table in tables:
-            self.rows += len(table.track)
-            self.inferred += int(np.count_nonzero(table.side["inferred"].values))
-            if "tied" in table.side:
-                self.tied = (self.tied or 0) + int(np.count_nonzero(table.side["tied"].values))
-            yield table
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One preparing: where to, what from, under which rules."""
-
-    store: Path
-    kind: str
-    name: str
-    max_rejected: float
-    overwrite: bool
-    simulated: dict[str, Any] = field(default_factory=dict)
-    track_files: tuple[Path, ...] = ()
-
-    def run(self, read: Callable[[Rejects, Path], Iterator[EventTable]]) -> PrepareReport:
-        """Return the report of reading, checking and writing.
-
-        Raises:
-            InputError: bad input, or an existing store.
-            RejectedRowsError: more than `max_rejected` of the rows were unusable.
-        """
-        if not 0 <= self.max_rejected <= 1:
-            raise InputError(f"max_rejected is {self.max_rejected}, expected a share between 0 and 1")
-        check_replaceable(self.store, overwrite=self.overwrite, marker=MANIFEST)
-        rejects, tally = Rejects(reject_path(self.store)), _Tally()
-        try:
-            manifest = write_store(
-                self.store,
-                lambda scratch: tally.watch(read(rejects, scratch)),
-                rejects,
-                Questions(
-                    check=lambda: rejects.check(_rows_read(rejects, tally), self.max_rejected),
-                    source=lambda: self._source(rejects, tally),
-                    tracks=self._tracks,
-                ),
-                overwrite=self.overwrite,
-            )
-        finally:
-            rejects.close()
-        return self._report(manifest, rejects, tally)
-
-    def _tracks(self, vocabulary: pl.Series) -> TrackTable:
-        return join_tracks(self.track_files, vocabulary) if self.track_files else TrackTable()
-
-    def _source(self, rejects: Rejects, tally: _Tally) -> Source:
-        report: dict[str, Any] = {"rows_read": _rows_read(rejects, tally), "rejected": rejects.by_kind()}
-        if tally.tied is not None:
-            report["tied_share"] = tally.tied / max(tally.rows, 1)
-        return Source(self.kind, self.name, self.simulated, report)
-
-    def _report(self, manifest: Manifest, rejects: Rejects, tally: _Tally) -> PrepareReport:
-        return PrepareReport(
-            store=self.store,
-            sessions=manifest.num_sessions,
-            rows=manifest.num_rows,
-            tracks=manifest.num_tracks,
-            rows_read=_rows_read(rejects, tally),
-            rejected=rejects.by_kind(),
-            rejected_file=rejects.path if rejects.total else None,
-            tied_share=None if tally.tied is None else tally.tied / max(tally.rows, 1),
-            inferred_share=tally.inferred / max(tally.rows, 1),
-            simulated=bool(self.simulated),
-            fingerprint=manifest.fingerprint,
-        )
-
-
-def _rows_read(rejects: Rejects, tally: _Tally) -> int:
-    """Return rows read: those in tables and those rejected before (later kinds stand in the tables already)."""
-    later = rejects.counts["duplicate-position"] + rejects.counts["session-in-two-files"]
-    return tally.rows + rejects.total - later
 
 
 def prepare_mssd(
@@ -180,27 +67,16 @@ def prepare_mssd(
                 progress(Step("read", done, len(logs), "files", *(log.name for log in logs[done : done + 1])))
 
     beside = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
-    job = _Job(
+    job = Job(
         store=store,
         kind="mssd",
         name=path.name,
         max_rejected=max_rejected,
         overwrite=overwrite,
         simulated=_simulated(root / "simulation.json"),
-        track_files=_track_files(tracks) + tuple(file for file in beside if file.is_file()),
+        track_files=track_files(tracks) + tuple(file for file in beside if file.is_file()),
     )
     return job.run(read)
-
-
-def _track_files(tracks: str | Path | None) -> tuple[Path, ...]:
-    """Return the files of a track table: itself, or what a folder of CSVs holds."""
-    if tracks is None:
-        return ()
-    path = Path(tracks)
-    files = tuple(sorted(path.glob("*.csv"))) if path.is_dir() else (path,)
-    if not files or not all(file.is_file() for file in files):
-        raise InputError(f"{path} is no track table; name a CSV or Parquet file, or a folder of CSVs")
-    return files
 
 
 def _simulated(path: Path) -> dict[str, Any]:
@@ -215,38 +91,75 @@ def _simulated(path: Path) -> dict[str, Any]:
 
 
 def prepare_table(
-    source: str | Path | Any,
+    source: str | Path | Sequence[str | Path] | Any,
     store: str | Path,
     *,
     columns: TableColumns | None = None,
     tracks: str | Path | None = None,
+    drop_duplicates: bool = False,
+    accept: Sequence[str] = (),
     max_rejected: float = 0.001,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PrepareReport:
     """Return the report of reading any table of events into a store.
 
-    `source` is a CSV or Parquet file, or a Polars or pandas frame; `columns` says what is what (see `TableColumns`;
-    usual names are found unasked). Sessions without a session column are histories of users cut by gap and length.
-    The whole table is held in memory meanwhile: some 450 bytes a row (2.1 to 2.5 GB for 5 million rows).
+    `source` is a file (CSV of any dialect, JSON, Parquet, ...; also compressed or in an archive), several, or a Polars
+    or pandas frame; `columns` says what is what (see `TableColumns`; usual names are found unasked). Sessions without
+    a session column are histories of users cut by gap and length. Some 50 bytes a row are held in memory.
 
     Raises:
-        InputError: bad input, or an existing store without `overwrite`.
+        InputError: bad input, an implausible log, or an existing store without `overwrite`.
         RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
     """
+    asked = columns or TableColumns()
+    inputs = [_table_input(*each, asked) for each in _tables(source)]
+    name = type(source).__name__ if _is_frame(source) else Path(_paths(source)[0]).name
+    job = Job(Path(store), "table", name, max_rejected, overwrite, track_files=track_files(tracks))
+    cutting = Cutting(asked.gap_minutes, asked.max_length, drop_duplicates, tuple(accept))
+    return Log(inputs, cutting, progress=progress).prepared(job)
 
-    def read(rejects: Rejects, _: Path) -> Iterator[EventTable]:
-        progress(Step("read", 0, 1, "files"))
-        yield event_table(*read_frame(source, columns or TableColumns(), rejects), rejects)
-        progress(Step("read", 1, 1, "files"))
 
-    name = Path(source).name if isinstance(source, str | Path) else type(source).__name__
-    job = _Job(Path(store), "table", name, max_rejected, overwrite, track_files=_track_files(tracks))
-    return job.run(read)
+def _is_frame(source: Any) -> bool:
+    return not isinstance(source, str | Path | list | tuple)
+
+
+def _paths(source: Any) -> list[str | Path]:
+    return [source] if isinstance(source, str | Path) else list(source)
+
+
+_Blocks = Callable[[Rejects], Iterator[Block]]
+
+
+def _tables(source: Any) -> list[tuple[str, pl.DataFrame, _Blocks]]:
+    """Return the name, some first records (with all columns) and the records of each file, or of a frame."""
+    if _is_frame(source):
+        frame = frame_of(source)
+        block = Block(frame, np.arange(1, frame.height + 1, dtype=np.int64))
+        return [("the frame", frame, lambda rejects: iter([block]))]
+    found = [(member, sample_of(member)) for member in find_members(_paths(source))]
+    found = [each for each in found if each[1].columns] or found  # _SUCCESS, say, beside the parts of a table
+    if not found[0][1].columns:
+        raise InputError(f"{found[0][0].name} is empty; name a file with plays")
+    return [(member.name, _first(sample), _reader(member, sample)) for member, sample in found]
+
+
+def _first(sample: Sample) -> pl.DataFrame:
+    return sample.first if sample.first.width else pl.DataFrame(schema=dict.fromkeys(sample.columns, pl.String))
+
+
+def _reader(member: Member, sample: Sample) -> _Blocks:
+    return lambda rejects: blocks_of(member, sample, (), rejects)
+
+
+def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: TableColumns) -> Input:
+    resolved = columns.resolved(tuple(first.columns), name)
+    check_types(name, first, resolved)
+    return Input(name, mapping_of(resolved), blocks)
 
 
 def prepare_ratings(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     store: str | Path,
     *,
     gap_minutes: float = GAP_MINUTES,
@@ -256,22 +169,26 @@ def prepare_ratings(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PrepareReport:
-    """Return the report of reading a ratings file (user, item, rating, timestamp) into a store.
+    """Return the report of reading ratings of one to five stars (user, item, rating, timestamp) into a store.
 
-    Rating 1 -> strength 3, 2 -> 2, 3 -> 1, 4-5 -> 0; per user by time and file row, cut by gap and length. Many such
-    files hold tied times: `tied_share` of the report says how many, and column `tied` says which. The whole file is
-    held in memory meanwhile: some 380 bytes a row.
+    Up to 1 star -> strength 3, up to 2 -> 2, up to 3 -> 1, more -> 0; per user by time and file row, cut by gap and
+    length. Many such files hold tied times: `tied_share` of the report says how many, and column `tied` says which.
 
     Raises:
-        InputError: bad input, or an existing store without `overwrite`.
+        InputError: bad input, ratings of another scale, or an existing store without `overwrite`.
         RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
     """
-    path = Path(path)
-
-    def read(rejects: Rejects, _: Path) -> Iterator[EventTable]:
-        progress(Step("read", 0, 1, "files"))
-        yield read_ratings(path, rejects, gap_minutes, max_length)
-        progress(Step("read", 1, 1, "files"))
-
-    job = _Job(Path(store), "ratings", path.name, max_rejected, overwrite, track_files=_track_files(tracks))
-    return job.run(read)
+    source = source_of("movielens")
+    inputs = []
+    for name, first, blocks in _tables(_paths(path)):
+        mapping = source.mapping(tuple(first.columns))
+        missing = [role for role in ("listener", "track", "told", "time") if getattr(mapping, role) is None]
+        if missing:
+            words = {"listener": "user", "track": "item", "told": "rating", "time": "timestamp"}
+            lacks = ", ".join(words[role] for role in missing)
+            raise InputError(f"{name} has no column for {lacks}; its columns: {', '.join(first.columns)}")
+        inputs.append(Input(name, mapping, blocks, source.scale))
+    job = Job(
+        Path(store), "ratings", Path(_paths(path)[0]).name, max_rejected, overwrite, track_files=track_files(tracks)
+    )
+    return Log(inputs, Cutting(gap_minutes, max_length), progress=progress).prepared(job)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App
 
+from segue.cli import source_verbs
 from segue.cli.parameters import Flat, Shown
 from segue.cli.tables import facts_text, inspect_text
 from segue.cli.terminal import Terminal
@@ -15,7 +16,7 @@ from segue.cli.whole import Whole
 from segue.output import json_text
 
 if TYPE_CHECKING:
-    from segue.api.prepare import PrepareReport
+    from segue.api.preparing import PrepareReport
 
 World = Literal["null", "track", "state", "taste", "no-reaction", "full"]
 
@@ -41,6 +42,16 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Doubts:
+    """What is done with what looks wrong."""
+
+    drop_duplicates: bool = False
+    """Keep the first of plays of one listener, time and track."""
+    accept: tuple[str, ...] = ()
+    """Name of a doubt (years, shares, ...) that is right as it is; repeat the option."""
+
+
+@dataclass(frozen=True)
 class Cut:
     """How a listener's history is cut into sessions."""
 
@@ -60,18 +71,28 @@ class ColumnNames:
     """User id, with --time-column; histories are cut by --gap-minutes and --max-length."""
     track_column: str | None = None
     """Track id, kept as text."""
+    title_column: str | None = None
+    """Title of the track; with the artist its identity where there is no id."""
+    artist_column: str | None = None
+    """Artist of the track."""
     position_column: str | None = None
     """Order within the session; without position and time, file order."""
     time_column: str | None = None
-    """UTC seconds, or text such as 2019-08-23 14:40:33."""
+    """When a play began: epoch s, ms, us or ns, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
+    ended_column: str | None = None
+    """When a play ended, where no column says when it began."""
     skipped_column: str | None = None
     """True, 1 or yes where the track was skipped."""
     listened_column: str | None = None
     """The opposite of --skipped-column."""
     strength_column: str | None = None
     """Skip strength 0..3 (3 = skipped very early), 255 or empty = unknown."""
+    ratio_column: str | None = None
+    """Share of the track that was played, 1 = whole."""
+    percent_column: str | None = None
+    """The same in percent."""
     played_column: str | None = None
-    """Time played, with --duration-column."""
+    """Time played; alone in seconds, or milliseconds where its name says ms."""
     duration_column: str | None = None
     """Length of the track, in the unit of --played-column."""
     side: tuple[str, ...] = ()
@@ -103,6 +124,7 @@ def add_to(app: App) -> None:
     prepare = App(name="prepare", help="Turn a listening log into a store.")
     for verb in (prepare_mssd, prepare_table, prepare_ratings):
         prepare.command(verb, name=verb.__name__.removeprefix("prepare_"))
+    source_verbs.add_to(app, prepare)
     app.command(simulate)
     app.command(prepare)
     app.command(inspect)
@@ -156,28 +178,27 @@ def prepare_mssd(
 
 
 def prepare_table(
-    file: Path,
-    store: Path,
-    /,
-    *,
+    *paths: Path,
     columns: Annotated[ColumnNames, Flat] = ColumnNames(),
     cut: Annotated[Cut, Flat] = Cut(),
+    doubts: Annotated[Doubts, Flat] = Doubts(),
     rejection: Annotated[Rejection, Flat] = Rejection(),
     output: Annotated[Output, Flat] = Output(),
     terminal: Shown,
 ) -> None:
-    """Prepare any table of plays (CSV or Parquet).
+    """Prepare any table of plays (CSV of any dialect, JSON, Parquet; also compressed or in an archive).
 
     Args:
-        file: the table.
-        store: folder to write.
+        paths: the files, and last the store to write.
     """
     from segue import api
-    from segue.events.sources.table import TableColumns
+    from segue.data.sources.table_columns import TableColumns
 
+    files, store = source_verbs.files_and_store(paths)
     report = api.prepare_table(
-        file,
+        files,
         store,
+        **asdict(doubts),
         columns=TableColumns(**columns.roles(), **asdict(cut)),
         **asdict(rejection),
         overwrite=output.overwrite,
@@ -187,10 +208,7 @@ def prepare_table(
 
 
 def prepare_ratings(
-    file: Path,
-    store: Path,
-    /,
-    *,
+    *paths: Path,
     cut: Annotated[Cut, Flat] = Cut(),
     rejection: Annotated[Rejection, Flat] = Rejection(),
     output: Annotated[Output, Flat] = Output(),
@@ -199,13 +217,13 @@ def prepare_ratings(
     """Prepare MovieLens-like ratings: rating 1 plays a very early skip, 2 a skip, 3 mostly heard, 4-5 heard.
 
     Args:
-        file: the ratings (user, item, rating, timestamp).
-        store: folder to write.
+        paths: the files of ratings (user, item, rating, timestamp), and last the store to write.
     """
     from segue import api
 
+    files, store = source_verbs.files_and_store(paths)
     report = api.prepare_ratings(
-        file, store, **asdict(cut), **asdict(rejection), overwrite=output.overwrite, progress=terminal
+        files, store, **asdict(cut), **asdict(rejection), overwrite=output.overwrite, progress=terminal
     )
     _print_report(report, output, terminal)
 
@@ -236,6 +254,4 @@ def inspect(
 
 def _print_report(report: PrepareReport, output: Output, terminal: Terminal) -> None:
     """Print what a reading did."""
-    facts = report.to_json()
-    terminal.close()
-    print(json_text(facts) if output.json else facts_text(facts))
+    source_verbs.print_report(report, terminal, as_json=output.json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -16,11 +17,17 @@ MISSING_POSITION: Final = "missing-position"
 DUPLICATE_POSITION: Final = "duplicate-position"
 CONTRADICTORY_FLAGS: Final = "contradictory-flags"
 WRONG_FLAG: Final = "wrong-flag"
+MISSING_TIME: Final = "missing-time"
+WRONG_TIME: Final = "wrong-time"
+WRONG_AMOUNT: Final = "wrong-number"
 TRUNCATED_LAST_LINE: Final = "truncated-last-line"
 WRONG_FIELD_COUNT: Final = "wrong-field-count"
 WRONG_COLUMN: Final = "wrong-column"
 NOT_UTF8: Final = "not-utf8"
 SESSION_IN_TWO_FILES: Final = "session-in-two-files"
+UNCLOSED_QUOTE: Final = "unclosed-quote"
+NUL_BYTE: Final = "nul-byte"
+REPEATED_HEADER: Final = "repeated-header"
 KINDS: Final = {
     MISSING_SESSION: "no session (or user) id",
     MISSING_TRACK: "no track id",
@@ -31,10 +38,17 @@ KINDS: Final = {
     TRUNCATED_LAST_LINE: "the file ends inside this line",
     WRONG_FIELD_COUNT: "more or fewer fields than the header",
     WRONG_COLUMN: "a value that cannot belong to its column",
-    NOT_UTF8: "bytes that are no UTF-8",
+    MISSING_TIME: "no time",
+    WRONG_TIME: "a time that cannot be read",
+    WRONG_AMOUNT: "text where a number belongs",
+    NOT_UTF8: "bytes that are no UTF-8; save the file as UTF-8, it looks like Latin-1 or Windows-1252",
     SESSION_IN_TWO_FILES: "its session stands in an earlier file",
+    UNCLOSED_QUOTE: "a quote that is not closed where its field ends",
+    NUL_BYTE: "a NUL byte, which no text holds; the file is damaged",
 }
 """Every kind of bad row and what it means."""
+NOTES: Final = {REPEATED_HEADER: "the header again, as where files were joined"}
+"""Every kind of line that is left out and is no bad row."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _EXAMPLES: Final = 3
 
@@ -54,18 +68,26 @@ class Rejects:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+        """Lines left out that are no bad rows, by kind."""
         self.examples: list[str] = []
         self._handle: TextIO | None = None
         path.unlink(missing_ok=True)
 
-    def add(self, kind: str, file: str, rows: Iterable[tuple[int, str]]) -> None:
-        """Take bad rows, each `(line, text)`, of one kind and file."""
+    def add(self, kind: str, file: str, rows: Iterable[tuple[int, str]], why: Iterable[str] = ()) -> None:
+        """Take bad rows, each `(line, text)`, of one kind and file; `why` says of each which value is wrong."""
         assert kind in KINDS, kind
-        for line, text in rows:
+        for (line, text), found in zip(rows, chain(why, repeat("")), strict=False):
             if len(self.examples) < _EXAMPLES:
-                self.examples.append(f"{file} line {line}: {kind} ({KINDS[kind]})")
+                self.examples.append(f"{file} line {line}: {kind} ({found or KINDS[kind]})")
             self._writer().writerow([_safe(file), line, kind, _safe(text)])
             self.counts[kind] += 1
+
+    def note(self, kind: str, count: int) -> None:
+        """Count lines of a kind that is left out by right: they are not written and never refuse a log."""
+        assert kind in NOTES, kind
+        if count:
+            self.notes[kind] += count
 
     @property
     def total(self) -> int:

@@ -75,9 +75,9 @@ def test_a_length_that_is_no_number_is_a_bad_row(
     odd = {"played": "soon,200", "duration": "3,3:45"}[column]
     log = log_of(tmp_path / "log.csv", "session,track,played,duration", "s,a,3,200", f"s,b,{odd}", "s,c,,200")
     message = refused(capsys, "prepare", "table", log, tmp_path / "store")
-    assert "wrong-column 1; first: log.csv line 3" in message
+    assert "wrong-number 1; first: log.csv line 3" in message
     assert main(["prepare", "table", str(log), str(tmp_path / "store"), "--max-rejected", "0.5", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["rejected"] == {"wrong-column": 1}
+    assert json.loads(capsys.readouterr().out)["rejected"] == {"wrong-number": 1}
 
 
 @pytest.mark.parametrize("option", [("--gap-minutes", "0"), ("--gap-minutes", "nan"), ("--max-length", "0")])

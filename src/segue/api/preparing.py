@@ -1,0 +1,156 @@
+"""What every way of preparing a log does: reading, checking, writing, and a report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from segue.errors import InputError
+from segue.events.rejects import Rejects, reject_path
+from segue.events.table import EventTable
+from segue.files import check_replaceable
+from segue.sessions.assemble import Questions, write_store
+from segue.sessions.tracks import join_tracks
+from segue.store.manifest import MANIFEST, Manifest, Source
+from segue.store.writer import TrackTable
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a reading did."""
+
+    store: Path
+    sessions: int
+    rows: int
+    """Events in the store."""
+    tracks: int
+    rows_read: int
+    """Events read, rejected ones included."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Rejected rows by kind."""
+    rejected_file: Path | None = None
+    """Where they stand, if any."""
+    tied_share: float | None = None
+    """Share of events whose time equals a neighbour's in the session; None where there are no times."""
+    inferred_share: float = 0.0
+    """Share of events whose strength was inferred."""
+    simulated: bool = False
+    fingerprint: str = ""
+    recognised: str | None = None
+    """Why the log was taken for what it is; None where it was named."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Records that are no tracks, by what they are, and repeats that were dropped."""
+    warnings: tuple[str, ...] = ()
+    """What is implausible in the log, and what mends it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as a JSON document, schema_version 1."""
+        paths = {"store": str(self.store), "rejected_file": self.rejected_file and str(self.rejected_file)}
+        return {"schema_version": 1, **vars(self), **paths}
+
+
+@dataclass
+class _Tally:
+    """What the reading counts as it goes."""
+
+    rows: int = 0
+    tied: int | None = None
+    inferred: int = 0
+
+    def watch(self, tables: Iterable[EventTable]) -> Iterator[EventTable]:
+        for table in tables:
+            self.rows += len(table.track)
+            self.inferred += int(np.count_nonzero(table.side["inferred"].values))
+            if "tied" in table.side:
+                self.tied = (self.tied or 0) + int(np.count_nonzero(table.side["tied"].values))
+            yield table
+
+
+@dataclass(frozen=True)
+class Job:
+    """One preparing: where to, what from, under which rules."""
+
+    store: Path
+    kind: str
+    name: str
+    max_rejected: float
+    overwrite: bool
+    simulated: dict[str, Any] = field(default_factory=dict)
+    track_files: tuple[Path, ...] = ()
+    own_tracks: Callable[[pl.Series], TrackTable] | None = None
+    """What the log itself says of the tracks of a vocabulary; None = nothing."""
+
+    def run(self, read: Callable[[Rejects, Path], Iterator[EventTable]]) -> PrepareReport:
+        """Return the report of reading, checking and writing.
+
+        Raises:
+            InputError: bad input, or an existing store.
+            RejectedRowsError: more than `max_rejected` of the rows were unusable.
+        """
+        if not 0 <= self.max_rejected <= 1:
+            raise InputError(f"max_rejected is {self.max_rejected}, expected a share between 0 and 1")
+        check_replaceable(self.store, overwrite=self.overwrite, marker=MANIFEST)
+        rejects, tally = Rejects(reject_path(self.store)), _Tally()
+        try:
+            manifest = write_store(
+                self.store,
+                lambda scratch: tally.watch(read(rejects, scratch)),
+                rejects,
+                Questions(
+                    check=lambda: rejects.check(_rows_read(rejects, tally), self.max_rejected),
+                    source=lambda: self._source(rejects, tally),
+                    tracks=self._tracks,
+                ),
+                overwrite=self.overwrite,
+            )
+        finally:
+            rejects.close()
+        return self._report(manifest, rejects, tally)
+
+    def _tracks(self, vocabulary: pl.Series) -> TrackTable:
+        if self.track_files:
+            return join_tracks(self.track_files, vocabulary)
+        return self.own_tracks(vocabulary) if self.own_tracks is not None else TrackTable()
+
+    def _source(self, rejects: Rejects, tally: _Tally) -> Source:
+        report: dict[str, Any] = {"rows_read": _rows_read(rejects, tally), "rejected": rejects.by_kind()}
+        if tally.tied is not None:
+            report["tied_share"] = tally.tied / max(tally.rows, 1)
+        return Source(self.kind, self.name, self.simulated, report)
+
+    def _report(self, manifest: Manifest, rejects: Rejects, tally: _Tally) -> PrepareReport:
+        return PrepareReport(
+            store=self.store,
+            sessions=manifest.num_sessions,
+            rows=manifest.num_rows,
+            tracks=manifest.num_tracks,
+            rows_read=_rows_read(rejects, tally),
+            rejected=rejects.by_kind(),
+            rejected_file=rejects.path if rejects.total else None,
+            tied_share=None if tally.tied is None else tally.tied / max(tally.rows, 1),
+            inferred_share=tally.inferred / max(tally.rows, 1),
+            simulated=bool(self.simulated),
+            fingerprint=manifest.fingerprint,
+        )
+
+
+def _rows_read(rejects: Rejects, tally: _Tally) -> int:
+    """Return rows read: those in tables and those rejected before (later kinds stand in the tables already)."""
+    later = rejects.counts["duplicate-position"] + rejects.counts["session-in-two-files"]
+    return tally.rows + rejects.total - later
+
+
+def track_files(tracks: str | Path | None) -> tuple[Path, ...]:
+    """Return the files of a track table: itself, or what a folder of CSVs holds."""
+    if tracks is None:
+        return ()
+    path = Path(tracks)
+    files = tuple(sorted(path.glob("*.csv"))) if path.is_dir() else (path,)
+    if not files or not all(file.is_file() for file in files):
+        raise InputError(f"{path} is no track table; name a CSV or Parquet file, or a folder of CSVs")
+    return files

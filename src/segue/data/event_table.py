@@ -1,0 +1,89 @@
+"""Plays with their sessions as the event table that a store is written from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from segue import columns as names
+from segue.data.feedback import KNOWN, TOLD, UNKNOWN
+from segue.data.gathered import Gathering
+from segue.data.sessions import Heard
+from segue.errors import InputError
+from segue.events.keys import text_keys
+from segue.events.table import EventTable, Side, encode_text, known_side
+
+_US_PER_DAY: Final = 86_400 * 10**6
+_LARGE_CODE: Final = 255
+
+
+def event_table(name: str, gathering: Gathering, heard: Heard, *, listeners: bool) -> EventTable:
+    """Return the event table of a whole log called `name`; `listeners`: whether the log says who listened."""
+    plays = heard.plays
+    ids = _session_ids(gathering, heard, listeners=listeners)
+    inferred = (heard.known != TOLD) & (heard.known != UNKNOWN)
+    side = {names.INFERRED: known_side(names.INFERRED, inferred)}
+    if heard.start_us is not None:
+        side[names.AT] = known_side(names.AT, heard.start_us // 10**6)
+        side[names.TIED] = known_side(names.TIED, tied_events(heard.session, heard.start_us))
+        side[names.DATE] = known_side(names.DATE, heard.start_us // _US_PER_DAY)
+    if listeners:
+        side[names.USER] = known_side(names.USER, plays.listener)
+    side["known"] = Side(heard.known, "uint8", "event", KNOWN)
+    side.update({column.name: side_column(column) for column in plays.side})
+    return EventTable(
+        name=name,
+        session_key=text_keys(ids),
+        session=heard.session,
+        position=np.arange(len(plays), dtype=np.int64),
+        track_ids=gathering.track_ids,
+        track=plays.track,
+        strength=heard.strength,
+        line=plays.line,
+        side=side,
+        session_ids=lambda rows: ids.gather(heard.session[rows]).to_list(),
+    )
+
+
+def _session_ids(gathering: Gathering, heard: Heard, *, listeners: bool) -> pl.Series:
+    """Return the text of each session: `listener:n` of histories, else as stated, led by its listener if known."""
+    first = np.flatnonzero(np.diff(heard.session, prepend=-1))
+    parts = []
+    if listeners:
+        parts.append(gathering.listeners.gather(heard.plays.listener[first]))
+    if heard.plays.session is not None:
+        parts.append(gathering.session_texts(heard.plays.session[first]))
+    else:
+        parts.append(pl.Series(heard.number).cast(pl.String))
+    frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
+    return frame.select(pl.concat_str(pl.all(), separator=":")).to_series()
+
+
+def tied_events(session: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return True where an event's time equals that of a neighbour in its session (rows in session order)."""
+    same = (session[1:] == session[:-1]) & (at[1:] == at[:-1])
+    tied = np.zeros(len(session), np.bool_)
+    tied[1:] |= same
+    tied[:-1] |= same
+    return tied
+
+
+def side_column(values: pl.Series) -> Side:
+    """Return a side column of a reader's choosing: flags bool, numbers float32 (NaN unknown), text as codes.
+
+    Raises:
+        InputError: text of more than 65,535 values.
+    """
+    if values.dtype == pl.Boolean and values.null_count() == 0:
+        return Side(values.to_numpy(), "bool")
+    number = values.cast(pl.Float32, strict=False)
+    if number.null_count() == values.null_count():
+        return Side(number.fill_null(float("nan")).to_numpy(), "float32")
+    codes, texts = encode_text(values.cast(pl.String).fill_null(""))
+    if len(texts) > 2**16 - 1:
+        raise InputError(f"side column {values.name!r} has {len(texts)} values, at most 65,535; leave it out")
+    dtype = "uint8" if len(texts) <= _LARGE_CODE else "uint16"
+    return Side(codes.astype(dtype), dtype, "event", tuple(texts.to_list()))

@@ -1,0 +1,79 @@
+"""A corpus is a mapping: which column of a record plays which role, and how it is spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import polars as pl
+
+WRONG: Final = 254
+"""A flag or a strength that is none: its record is rejected."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value of a record."""
+
+    value: pl.Expr
+    """Over the columns of a block."""
+    name: str
+    """What messages call it: the column as the file has it."""
+
+    @classmethod
+    def of(cls, name: str) -> Column:
+        """Return the column called `name`."""
+        return cls(pl.col(name), name)
+
+
+@dataclass(frozen=True)
+class Time(Column):
+    """When a play began or ended: epoch numbers or a date and time as text."""
+
+    unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    """Of numbers; 'auto' = the one that gives plausible years."""
+    step: float = 1.0
+    """Units a number counts (Yambda: 5 s)."""
+    ends: bool = False
+    """True where it is the end of the play."""
+
+
+@dataclass(frozen=True)
+class Amount(Column):
+    """A length of time: of a track, or of what was played of it."""
+
+    unit: Literal["s", "ms", "text"] = "s"
+    """Of numbers; 'text' = minutes:seconds or hours:minutes:seconds."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Roles of one corpus, over the columns that a file has."""
+
+    time: Time | None = None
+    track: Column | None = None
+    """Track id; None, or null in a record: the folded (artist, title) is the identity."""
+    title: Column | None = None
+    artist: Column | None = None
+    album: Column | None = None
+    listener: Column | None = None
+    """None: one listener a log."""
+    session: Column | None = None
+    """None: sessions are cut out of each listener's history."""
+    position: Column | None = None
+    """Order within the session; None: by time, then by file order."""
+    length: Amount | None = None
+    """Of the track."""
+    played: Amount | None = None
+    """Time played."""
+    share: Column | None = None
+    """Share of the track that was played, 1 = whole (may exceed 1)."""
+    told: Column | None = None
+    """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG where its value says nothing."""
+    left_out: Column | None = None
+    """What a record is where it is no track ('podcast', 'video'): text, null = a track. Left out and counted."""
+    side: AnyMapping[str, Column] = field(default_factory=dict)
+    """Further event columns by name."""
+    newest_first: bool = False
+    """True where files hold the newest play first, so that plays of equal time stand in reverse order."""

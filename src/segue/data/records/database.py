@@ -1,0 +1,187 @@
+"""SQLite databases as blocks: one table, or what a query gives."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from shutil import copyfile
+from typing import Any, Final
+from urllib.parse import quote
+
+import numpy as np
+import polars as pl
+
+from segue.data.records.block import Block
+from segue.data.records.dialect import PROBED
+from segue.data.records.member import Member
+from segue.data.records.spilled import on_disk
+from segue.data.sources.source import Sample
+from segue.errors import InputError
+from segue.events.rejects import NOT_UTF8, NUL_BYTE, Rejects
+
+SQLITE_MAGIC: Final = b"SQLite format 3\x00"
+BLOCK_ROWS = 1 << 16
+"""Records of a block."""
+_WRITE_AHEAD: Final = 2
+"""File format of a database in WAL mode."""
+
+
+def database_sample(member: Member) -> Sample:
+    """Return the beginning of a database: columns 'table.column' of all tables, the first rows of each side by side.
+
+    Raises:
+        InputError: a damaged database, or one whose write-ahead log is missing.
+    """
+    with _connected(member) as connection:
+        tables = _tables(connection)
+        frames = []
+        for table, columns in tables.items():
+            rows = connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT {PROBED}").fetchall()
+            frames.append(_frame([row for row in rows if _kind(row) is None], [f"{table}.{name}" for name in columns]))
+    first = pl.concat(_levelled(frames), how="horizontal") if frames else pl.DataFrame()
+    return Sample(member.name, "sqlite", tuple(first.columns), first)
+
+
+def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+    """Yield the rows of the table that the columns `wanted` ('table.column') are of; empty = all of the only table.
+
+    Raises:
+        InputError: no such column, columns of several tables, or no row.
+    """
+    with _connected(member) as connection:
+        known = {f"{table}.{name}": table for table, names in _tables(connection).items() for name in names}
+    columns = list(wanted) or list(known)
+    if unknown := [name for name in columns if name not in known]:
+        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(known)}")
+    tables = dict.fromkeys(known[name] for name in columns)
+    if len(tables) != 1:
+        raise InputError(f"{member.name}: columns of {len(tables)} tables ({', '.join(tables)}); name those of one")
+    table = next(iter(tables))
+    selected = ", ".join(f"{_quoted(name.removeprefix(table + '.'))} AS {_quoted(name)}" for name in columns)
+    blocks = query_blocks(member, f"SELECT {selected} FROM {_quoted(table)}", rejects)
+    first = next(blocks, None)
+    if first is None:
+        raise InputError(f"{member.name} is empty; its table {table} has no rows")
+    yield first
+    yield from blocks
+
+
+def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
+    """Yield what a SELECT gives, named as it names its columns, all String; `line` counts the rows from 1.
+
+    Rows with text that is no UTF-8 or holds NUL go to `rejects`.
+
+    Raises:
+        InputError: a damaged database, or a query that it refuses.
+    """
+    number = 1
+    with _connected(member) as connection:
+        cursor = connection.execute(sql)
+        names = [entry[0] for entry in cursor.description]
+        while rows := cursor.fetchmany(BLOCK_ROWS):
+            kinds = [_kind(row) for row in rows]
+            for kind in (NOT_UTF8, NUL_BYTE):
+                bad = [(number + at, _shown(rows[at])) for at, other in enumerate(kinds) if other == kind]
+                rejects.add(kind, member.name, bad)
+            sound = np.array([at for at, kind in enumerate(kinds) if kind is None], dtype=np.int64)
+            yield Block(_frame([rows[at] for at in sound], names), sound + number)
+            number += len(rows)
+
+
+@contextmanager
+def _connected(member: Member) -> Iterator[sqlite3.Connection]:
+    """Return a connection that writes nothing: neither into the file nor beside it."""
+    with on_disk(member, SQLITE_MAGIC) as path, _with_log(path, member) as (place, immutable):
+        uri = f"file:{quote(str(place.absolute()))}?mode=ro" + "&immutable=1" * immutable
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as connection:
+                connection.text_factory = bytes
+                yield connection
+        except sqlite3.Error as error:
+            raise InputError(
+                f"{member.name}: the database cannot be read ({error}); copy it again while its program is closed"
+            ) from error
+
+
+@contextmanager
+def _with_log(path: Path, member: Member) -> Iterator[tuple[Path, bool]]:
+    """Return a path to read and whether nothing may be written beside it: that of a copy where a write-ahead log stands
+    beside the database, which reading merges.
+
+    Raises:
+        InputError: the database is cut short, or all that it holds is in a write-ahead log that is missing.
+    """
+    with path.open("rb") as handle:
+        header = handle.read(100)
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        with tempfile.TemporaryDirectory(prefix="segue-") as folder:
+            copy = Path(folder, "copy")
+            copyfile(path, copy)
+            copyfile(log, copy.with_name("copy-wal"))
+            yield copy, False
+        return
+    page = int.from_bytes(header[16:18], "big")
+    pages, size = int.from_bytes(header[28:32], "big"), path.stat().st_size
+    in_log = len(header) == 100 and header[18] == _WRITE_AHEAD
+    if in_log and (size < pages * (65_536 if page == 1 else page) or pages <= 1):
+        raise InputError(
+            f"{member.name}: its latest rows stand in a write-ahead log that is missing; "
+            f"copy {Path(member.name).name}-wal beside it, or close the program that writes it and copy again"
+        )
+    yield path, True
+
+
+def _tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Return the columns of each table, in the order in which they were made."""
+    rows = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    names = [row[0].decode("utf-8", "replace") for row in rows.fetchall()]
+    return {name: [entry[0] for entry in _described(connection, name)] for name in names}
+
+
+def _described(connection: sqlite3.Connection, table: str) -> tuple[Any, ...]:
+    return connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT 0").description or ()
+
+
+def _levelled(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return frames of equal height, the shorter ones filled with null."""
+    rows = np.arange(max(frame.height for frame in frames))
+    return [frame.select(pl.all().gather(np.minimum(rows, frame.height), null_on_oob=True)) for frame in frames]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _kind(row: tuple[Any, ...]) -> str | None:
+    """Return what makes a row bad, None where nothing does."""
+    for value in row:
+        if not isinstance(value, bytes):
+            continue
+        if b"\0" in value:
+            return NUL_BYTE
+        try:
+            value.decode("utf-8")
+        except UnicodeDecodeError:
+            return NOT_UTF8
+    return None
+
+
+def _shown(row: tuple[Any, ...]) -> str:
+    return ",".join(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in row)
+
+
+def _frame(rows: list[tuple[Any, ...]], names: Sequence[str]) -> pl.DataFrame:
+    columns = [[_text(row[place]) for row in rows] for place in range(len(names))]
+    return pl.DataFrame([pl.Series(name, values, pl.String) for name, values in zip(names, columns, strict=True)])
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return (value.decode("utf-8") if isinstance(value, bytes) else str(value)) or None

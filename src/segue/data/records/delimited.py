@@ -1,0 +1,88 @@
+"""Delimited text as blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import polars as pl
+
+from segue.data.records.block import Block
+from segue.data.records.dialect import PROBED, Dialect, dialect_of
+from segue.data.records.encoding import utf8_chunks
+from segue.data.records.member import Member
+from segue.data.records.opened import opened
+from segue.data.records.parsing import Parsed, parsed
+from segue.data.records.pieces import Piece, pieces_of
+from segue.data.sources.source import Sample
+from segue.errors import InputError
+from segue.events.rejects import REPEATED_HEADER, Rejects
+from segue.events.sources.ahead import worked_ahead
+
+BLOCK_BYTES = 1 << 23
+"""Text parsed at once: 8 MiB."""
+HEAD_BYTES: Final = 1 << 20
+"""Text by which a dialect is told."""
+
+
+def delimited_sample(member: Member) -> Sample:
+    """Return the beginning of a delimited file; `columns` is empty where the file is.
+
+    Raises:
+        InputError: a header that cannot be read.
+    """
+    head, whole = _head(member)
+    dialect = dialect_of(head, member.name, whole=whole)
+    if not dialect.cells:
+        return Sample(member.name, "delimited", (), pl.DataFrame(), preamble=dialect.preamble)
+    blocks = [parsed(piece, dialect, dialect.columns) for piece in pieces_of([head], dialect, member.name, whole=whole)]
+    empty = pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String))
+    first = pl.concat([empty, *(block.frame for block in blocks)]).head(PROBED)
+    return Sample(member.name, "delimited", dialect.columns, first, dialect.headed, dialect.preamble)
+
+
+def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+    """Yield the records of a delimited file, columns `wanted` only; bad lines go to `rejects`.
+
+    Raises:
+        InputError: a file without records, or without one of the columns.
+    """
+    head, whole = _head(member)
+    dialect = dialect_of(head, member.name, whole=whole)
+    _check(member, dialect, wanted, whole and dialect.start >= len(head))
+
+    def work(piece: Piece) -> Parsed:
+        return parsed(piece, dialect, wanted or dialect.columns)
+
+    line = dialect.line
+    with opened(member) as handle:
+        chunks = utf8_chunks(handle, member.name, BLOCK_BYTES)
+        for part in worked_ahead(work, pieces_of(chunks, dialect, member.name)):
+            for kind, rows in part.bad:
+                rejects.add(kind, member.name, [(number + line, text) for number, text in rows])
+            rejects.note(REPEATED_HEADER, part.num_headers)
+            if part.frame.height:
+                yield Block(part.frame, part.line + line)
+            line += part.num_lines
+
+
+def _head(member: Member) -> tuple[bytes, bool]:
+    """Return the first bytes of the text, and whether they are all."""
+    head = b""
+    with opened(member) as handle:
+        for chunk in utf8_chunks(handle, member.name, HEAD_BYTES):
+            head += chunk
+            if len(head) >= HEAD_BYTES:
+                return head, False
+    return head, True
+
+
+def _check(member: Member, dialect: Dialect, wanted: Sequence[str], ended: bool) -> None:
+    if not dialect.cells:
+        raise InputError(f"{member.name} is empty; name a file with records")
+    if ended and dialect.headed:
+        raise InputError(f"{member.name} is empty; it has a header and no records below it")
+    unknown = [name for name in wanted if name not in dialect.columns]
+    if unknown:
+        known = ", ".join(dialect.columns)
+        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {known}")

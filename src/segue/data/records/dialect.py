@@ -1,0 +1,236 @@
+"""How a delimited file is laid out: its separator, line ends, header and the names of its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from segue.data.records.encoding import UTF8_MARK
+from segue.errors import InputError
+
+PROBED: Final = 100
+"""Records by which a dialect is told."""
+SEPARATORS: Final = ("\t", ",", ";", "|", "::")
+_LINE: Final = re.compile(rb"\r\n|\r|\n")
+_QUOTED: Final = re.compile(rb'"(?:[^"]|"")*"')
+_SEPARATOR_LINE: Final = re.compile(rb'"?sep=(.)"?', re.IGNORECASE)
+_TYPED: Final = re.compile(r"(.+):(token|token_seq|float|float_seq)")
+_VALUES: Final = {
+    "number": re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?"),
+    "date": re.compile(
+        r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}(,? .*)?"
+        r"|\d{1,2} [^\W\d]{3,10}\.? \d{4}(,? .*)?"
+    ),
+}
+"""What a header does not say and a record does."""
+_WORDS: Final = frozenset(
+    "user userid username uid listener session sessionid track trackid trackname song songid songtitle item itemid "
+    "title name artist artistname album albumname time timestamp date datetime ts uts played playedat endtime duration "
+    "msplayed rating position skipped uri isrc mbid id event eventtype liked movieid entrydate utctime".split()
+)
+"""What columns are called, letters and digits alone."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The layout of one delimited file."""
+
+    separator: str
+    cells: tuple[str, ...]
+    """Fields of the header as they stand; where there is none, the places of the fields from 0."""
+    headed: bool
+    start: int
+    """Bytes of the text above the first record."""
+    line: int
+    """Physical line of the first record, from 1."""
+    by_return: bool = False
+    """True where a carriage return alone ends a line."""
+    header: bytes = b""
+    """Line of the header without its end, as it stands; empty where there is none."""
+    preamble: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Fields of a record."""
+        return len(self.cells)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields, blanks and RecBole's types left out; '' = a field without a name."""
+        stripped = tuple(cell.strip().removeprefix("\ufeff").strip() for cell in self.cells)
+        typed = [_TYPED.fullmatch(name) for name in stripped]
+        return tuple(match[1] for match in typed if match) if all(typed) else stripped
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that have one."""
+        return tuple(name for name in self.names if name)
+
+    @property
+    def quoted(self) -> bool:
+        """Whether fields may stand in double quotes."""
+        return len(self.separator) == 1
+
+
+def dialect_of(head: bytes, name: str, *, whole: bool) -> Dialect:
+    """Return the dialect that the first bytes of a text show; `whole` = there are no more bytes.
+
+    Raises:
+        InputError: a header that is no UTF-8, holds a line end outside quotes, or names a column twice.
+    """
+    by_return = _ends_by_return(head, whole)
+    start, line, preamble, separator = _above(head, by_return)
+    text = head[start:].decode("utf-8", "replace")
+    separator = separator or _guessed(text, whole)
+    records = list(_probed(text, separator, whole))
+    if not records:
+        return Dialect(separator, (), True, start, line, by_return, preamble=preamble)
+    first, later = records[0], records[1:]
+    if _is_record(first, later):
+        width = Counter(map(len, records)).most_common(1)[0][0]
+        return Dialect(separator, tuple(map(str, range(width))), False, start, line, by_return, preamble=preamble)
+    size, lines = _size_of_first(head[start:], separator, by_return)
+    raw = head[start : start + size].rstrip(b"\r\n")
+    cells = _fitted(first, later)
+    dialect = Dialect(separator, cells, True, start + size, line + lines, by_return, raw, preamble)
+    _check_header(dialect, head[start : start + size], (name, line))
+    return dialect
+
+
+def _ends_by_return(head: bytes, whole: bool) -> bool:
+    """Return whether lines end by a carriage return alone."""
+    if b"\r" not in head:
+        return False
+    bare = _QUOTED.sub(b"", head if whole else head.rstrip(b"\r"))
+    pairs = bare.count(b"\r\n")
+    return bare.count(b"\r") - pairs > bare.count(b"\n")
+
+
+def _above(head: bytes, by_return: bool) -> tuple[int, int, tuple[str, ...], str | None]:
+    """Return where the first record begins (byte, line), the comment lines above it, and the separator that a line
+    `sep=` there names."""
+    start, line, preamble, separator = 0, 1, list[str](), None
+    ends = _LINE if by_return else re.compile(rb"\r?\n")
+    while start < len(head):
+        end = ends.search(head, start)
+        content = head[start : end.start() if end else len(head)].removeprefix(UTF8_MARK)
+        named = _SEPARATOR_LINE.fullmatch(content)
+        if named and separator is None:
+            separator = named[1].decode("ascii", "replace")
+        elif content.startswith(b"#"):
+            preamble.append(content.decode("utf-8", "replace"))
+        elif content.strip(b" \t\r"):
+            break
+        start, line = (end.end() if end else len(head)), line + 1
+    return start, line, tuple(preamble), separator
+
+
+def _guessed(text: str, whole: bool) -> str:
+    """Return the separator by which most of the first records have as many fields as the first; ',' for none."""
+
+    def agreement(separator: str) -> tuple[float, int]:
+        widths = [len(record) for record in _probed(text, separator, whole)]
+        if not widths or max(widths) < 2:
+            return 0.0, 0
+        width = Counter(widths).most_common(1)[0][0] if widths[0] < 2 else widths[0]
+        share = sum(other == width for other in widths) / len(widths)
+        return (share, width) if width > 1 else (0.0, 0)
+
+    best = max(SEPARATORS, key=agreement)
+    return best if agreement(best)[1] else ","
+
+
+def _probed(text: str, separator: str, whole: bool) -> Iterator[list[str]]:
+    """Yield the first records, blank ones left out; one that `text` may cut is left out, too."""
+    records = filter(any, _split(text, separator))
+    previous = None
+    for record in islice(records, PROBED):
+        if previous is not None:
+            yield previous
+        previous = record
+    if previous is not None and (whole or next(records, None) is not None):
+        yield previous
+
+
+def _split(text: str, separator: str) -> Iterator[list[str]]:
+    lines = io.StringIO(text, newline="")
+    if len(separator) > 1:
+        yield from (line.rstrip("\r\n").split(separator) for line in lines)
+        return
+    reader = csv.reader(lines, delimiter=separator)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            continue
+
+
+def _is_record(first: list[str], later: list[list[str]]) -> bool:
+    """Return whether the first line is a record: a value of a kind that later records have in its place."""
+    if any(re.sub(r"[^a-z0-9]", "", cell.lower()) in _WORDS for cell in first):
+        return False
+    for place, cell in enumerate(first):
+        for pattern in _VALUES.values():
+            if not pattern.fullmatch(cell.strip()):
+                continue
+            below = [record[place].strip() for record in later if len(record) > place and record[place].strip()]
+            if not later or (below and sum(map(bool, map(pattern.fullmatch, below))) * 2 > len(below)):
+                return True
+    return False
+
+
+def _fitted(first: list[str], later: list[list[str]]) -> tuple[str, ...]:
+    """Return the header's fields, with as many empty ones at its end as most records have fields."""
+    if not later:
+        return tuple(first)
+    named = max((place + 1 for place, cell in enumerate(first) if cell.strip()), default=0)
+    width, count = Counter(map(len, later)).most_common(1)[0]
+    beyond_empty = not any(any(record[len(first) :]) for record in later if len(record) == width)
+    if width < named or count * 2 <= len(later) or not beyond_empty:
+        return tuple(first)
+    return (*first[:width], *[""] * (width - len(first)))
+
+
+def _size_of_first(data: bytes, separator: str, by_return: bool) -> tuple[int, int]:
+    """Return bytes and physical lines of the first record."""
+    lines = (match[0] for match in re.finditer(rb"[^\r\n]*(?:\r\n?|\n|$)" if by_return else rb"[^\n]*(?:\n|$)", data))
+    if len(separator) > 1:
+        return len(next(lines)), 1
+    sizes = list[int]()
+
+    def texts() -> Iterator[str]:
+        for line in lines:
+            sizes.append(len(line))
+            yield line.decode("utf-8", "replace")
+
+    try:
+        next(csv.reader(texts(), delimiter=separator))
+    except csv.Error:
+        return sizes[0], 1
+    return sum(sizes), len(sizes)
+
+
+def _check_header(dialect: Dialect, raw: bytes, place: tuple[str, int]) -> None:
+    name, line = place
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} line {line}: the header holds bytes that are no UTF-8 (byte {error.start}); save the file as "
+            "UTF-8, it looks like Latin-1 or Windows-1252"
+        ) from error
+    if b"\0" in raw:
+        raise InputError(f"{name} line {line}: the header holds NUL bytes; name a text file, saved as UTF-8")
+    if not dialect.by_return and b"\r" in _QUOTED.sub(b"", raw).rstrip(b"\r\n"):
+        raise InputError(f"{name} line {line}: the header holds a carriage return inside a name; take it out")
+    twice = [column for column, count in Counter(dialect.columns).items() if count > 1]
+    if twice:
+        raise InputError(f"{name} line {line}: the header names a column twice ({', '.join(twice)}); rename one")

@@ -1,0 +1,118 @@
+"""JSON as blocks: nested fields flattened, one column a path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from segue.data.records.block import Block
+from segue.data.records.dialect import PROBED
+from segue.data.records.encoding import utf8_chunks
+from segue.data.records.json_text import JsonText, Object, objects_of
+from segue.data.records.member import Member
+from segue.data.records.opened import opened
+from segue.data.sources.source import Sample
+from segue.errors import InputError
+
+CHUNK_BYTES = 1 << 20
+"""Text decoded at once: 1 MiB."""
+BLOCK_ROWS = 1 << 15
+"""Records of a block."""
+MAX_COLUMNS: Final = 10_000
+"""Columns of a block; a file with more has ids for keys, or whole logs for records."""
+
+
+def json_sample(member: Member) -> Sample:
+    """Return the beginning of a JSON file; `columns` is empty where it holds no record.
+
+    Raises:
+        InputError: no JSON, or a text that ends early, where that shows in the first records.
+    """
+    with opened(member) as handle:
+        rows = _rows(_objects(handle, member), None)
+        first = [row for _, row in islice(rows, PROBED)]
+    columns = tuple(dict.fromkeys(name for row in first for name in row))
+    return Sample(member.name, "json", columns, _frame(member, first, columns, 1))
+
+
+def json_blocks(member: Member, sample: Sample, wanted: Sequence[str]) -> Iterator[Block]:
+    """Yield the records of a JSON file, columns `wanted` only (null where a record lacks them); where that is empty
+    those of the sample and what else the block's records have.
+
+    Raises:
+        InputError: no record, no JSON, or a text that ends early.
+    """
+    number = 1
+    with opened(member) as handle:
+        rows = _rows(_objects(handle, member), _prefixes(wanted) if wanted else None)
+        while part := list(islice(rows, BLOCK_ROWS)):
+            found = [row for _, row in part]
+            columns = tuple(wanted) or tuple(dict.fromkeys((*sample.columns, *(name for row in found for name in row))))
+            line = np.array([at for at, _ in part], dtype=np.int64)
+            yield Block(_frame(member, found, columns, number), line)
+            number += len(part)
+    if number == 1:
+        raise InputError(f"{member.name} is empty; it is JSON without records")
+
+
+def _objects(handle: Any, member: Member) -> Iterator[Object]:
+    return objects_of(JsonText(utf8_chunks(handle, member.name, CHUNK_BYTES), member.name))
+
+
+def _prefixes(wanted: Sequence[str]) -> set[str]:
+    """Return the columns and what leads to them: 'a', 'a.b' and 'a.b.c' for 'a.b.c'."""
+    parts = [name.split(".") for name in wanted]
+    return {".".join(part[:size]) for part in parts for size in range(1, len(part) + 1)}
+
+
+def _rows(objects: Iterable[Object], prefixes: Collection[str] | None) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield number and flattened fields of each record; `prefixes` = the paths to follow, None = all."""
+    for number, record in enumerate(objects, 1):
+        row = dict[str, str]()
+        _flatten(record.items(), "", prefixes, row)
+        yield number, row
+
+
+def _flatten(
+    items: Iterable[tuple[Any, Any]], prefix: str, prefixes: Collection[str] | None, row: dict[str, str]
+) -> None:
+    for key, value in items:
+        name = f"{prefix}{key}"
+        if value is None or (prefixes is not None and name not in prefixes):
+            continue
+        if isinstance(value, str):
+            if value:
+                row[name] = value
+        elif isinstance(value, bool):
+            row[name] = "true" if value else "false"
+        else:
+            _flatten(value.items() if isinstance(value, dict) else enumerate(value), name + ".", prefixes, row)
+
+
+def _frame(member: Member, rows: list[dict[str, str]], columns: Sequence[str], number: int) -> pl.DataFrame:
+    """Return rows as a frame; the first is record `number`."""
+    if len(columns) > MAX_COLUMNS:
+        raise InputError(
+            f"{member.name}: the records have {len(columns):,} different fields; a log is an array of records that "
+            "have the same few"
+        )
+    try:
+        return pl.DataFrame([pl.Series(name, [row.get(name) for row in rows], pl.String) for name in columns])
+    except UnicodeEncodeError:
+        bad = next(at for at, row in enumerate(rows) if not all(map(_is_text, (*row, *row.values()))))
+        raise InputError(
+            f"{member.name}: record {number + bad} holds half of a surrogate pair (\\ud800 to \\udfff alone), which is "
+            "no text; take it out"
+        ) from None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

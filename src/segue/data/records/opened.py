@@ -1,0 +1,172 @@
+"""The bytes of a file, decompressed: told by their first bytes, not by the name."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast, runtime_checkable
+
+from segue.data.records.member import Member
+from segue.errors import InputError
+
+_NESTING: Final = 3
+"""Compressions inside one another that are undone."""
+_BUFFER: Final = 1 << 17
+_NO_TEXT: Final = {
+    b"\x1f\x9d": "a file of compress (.Z)",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\x04\x22\x4d\x18": "an LZ4 file",
+}
+"""First bytes of what is not undone here."""
+
+
+@runtime_checkable
+@runtime_checkable
+class _Stream(Protocol):
+    """One compressed stream: a gzip member, a zstd frame, ..."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class _Packing:
+    name: str
+    magic: bytes
+    stream: Callable[[], _Stream]
+    piece: int
+    """Packed bytes undone at once: few where a few may become many, so that memory stays bounded."""
+
+
+def _zstd_stream() -> _Stream:
+    try:
+        import zstandard
+    except ImportError:
+        raise InputError("zstd files are read through the package zstandard; pip install zstandard") from None
+    return cast("_Stream", zstandard.ZstdDecompressor().decompressobj())
+
+
+_PACKINGS: Final = (
+    _Packing("gzip", b"\x1f\x8b", lambda: cast("_Stream", zlib.decompressobj(31)), 1 << 16),
+    _Packing("bzip2", b"BZh", bz2.BZ2Decompressor, 1 << 13),
+    _Packing("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor, 1 << 14),
+    _Packing("zstd", b"\x28\xb5\x2f\xfd", _zstd_stream, 1 << 12),
+)
+
+
+@contextmanager
+def opened(member: Member) -> Iterator[io.BufferedReader]:
+    """Return the bytes of a file, from which compression is undone: gzip, bzip2, xz and zstd, also inside a zip.
+
+    Raises:
+        InputError: (on reading, too) the file cannot be read, or its compressed bytes are damaged or cut short.
+    """
+    with ExitStack() as stack:
+        yield _unpacked(_plain(member, stack), member.name)
+
+
+def _plain(member: Member, stack: ExitStack) -> io.BufferedReader:
+    try:
+        if member.inside is None:
+            return stack.enter_context(member.path.open("rb"))
+        archive = stack.enter_context(zipfile.ZipFile(member.path))
+        entry = stack.enter_context(archive.open(member.inside))
+        return io.BufferedReader(_Entry(entry, member.name), _BUFFER)
+    except (zipfile.BadZipFile, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{member.path}: {member.name} cannot be unpacked ({error}); fetch it again") from error
+    except OSError as error:
+        raise InputError(f"{member.name} cannot be read ({error.strerror or error}); name a log file") from error
+
+
+def _unpacked(handle: io.BufferedReader, name: str) -> io.BufferedReader:
+    for _ in range(_NESTING):
+        head = handle.peek(8)[:8]
+        for magic, kind in _NO_TEXT.items():
+            if head.startswith(magic):
+                raise InputError(f"{name} is {kind}, which is not read; unpack it and name what it holds")
+        packing = next((packing for packing in _PACKINGS if head.startswith(packing.magic)), None)
+        if packing is None:
+            return handle
+        handle = io.BufferedReader(_Unpacked(handle, packing, name), _BUFFER)
+    raise InputError(f"{name} is compressed more than {_NESTING - 1} times; unpack it and name what it holds")
+
+
+class _Entry(io.RawIOBase):
+    """A file of an archive; damage is an InputError."""
+
+    def __init__(self, entry: Any, name: str) -> None:
+        self._entry, self._name = entry, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            data = self._entry.read(len(buffer))
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+            raise _damaged(self._name, "archive", error) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes that compressed streams, one after the other, hold."""
+
+    def __init__(self, handle: io.BufferedReader, packing: _Packing, name: str) -> None:
+        self._handle, self._packing, self._name = handle, packing, name
+        self._stream, self._fresh = packing.stream(), True
+        self._packed, self._bytes = b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._bytes:
+            packed = self._packed or self._handle.read(self._packing.piece)
+            if not packed:
+                return self._ended()
+            self._bytes = memoryview(self._undone(packed))
+        size = min(len(buffer), len(self._bytes))
+        buffer[:size] = self._bytes[:size]
+        self._bytes = self._bytes[size:]
+        return size
+
+    def _ended(self) -> int:
+        if not self._fresh:
+            raise InputError(f"{self._name}: the {self._packing.name} file ends early; fetch it again")
+        return 0
+
+    def _undone(self, packed: bytes) -> bytes:
+        """Return what `packed` unpacks to; what stands behind the end of its stream waits in `_packed`."""
+        self._packed = b""
+        if self._fresh and not (packed := packed.lstrip(b"\0")):
+            return b""
+        self._fresh = False
+        try:
+            data = self._stream.decompress(packed)
+        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+            raise _damaged(self._name, self._packing.name + " file", error) from error
+        except Exception as error:  # zstandard's own type, known only where it is installed
+            if type(error).__name__ != "ZstdError":
+                raise
+            raise _damaged(self._name, self._packing.name + " file", error) from error
+        if self._stream.eof:
+            self._packed, self._fresh = self._stream.unused_data, True
+            self._stream = self._packing.stream()
+        return data
+
+
+def _damaged(name: str, kind: str, error: Exception) -> InputError:
+    return InputError(f"{name}: the {kind} is damaged ({error}); fetch it again")

@@ -1,0 +1,150 @@
+"""A piece of text as a block: fast where all records have as many fields as the header, one by one where not.
+
+Line ends and separators are counted in the bytes themselves; Polars, which would drop surplus fields and fill missing
+ones, parses only what was found sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from segue.data.records.dialect import Dialect
+from segue.data.records.encoding import UTF8_MARK
+from segue.data.records.mending import Bad
+from segue.data.records.pieces import Piece
+from segue.data.records.sifting import readable, shown, sifted
+from segue.data.records.structure import Structure, count_of, structure_of
+from segue.errors import InputError
+
+_STAND_INS: Final = bytes((31, 30, 29, 28, *range(1, 9), *range(14, 28)))
+"""Bytes that may stand for a separator of two characters."""
+_NEWLINE: Final = 10
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The sound records of a piece, and what was left out; lines from 0 at the piece's first."""
+
+    frame: pl.DataFrame
+    line: NDArray[np.int64]
+    num_lines: int
+    bad: list[Bad] = field(default_factory=list)
+    num_headers: int = 0
+    """Repeated headers left out."""
+
+
+def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str]) -> Parsed:
+    """Return the records of `piece`, columns `wanted` only: String, an empty field null."""
+    piece, separator = _single(piece, dialect)
+    places = [dialect.names.index(name) for name in wanted]
+    frame = _plain(piece, separator, dialect, places)
+    if frame is not None:
+        line = np.arange(frame.height, dtype=np.int64)
+        whole = Parsed(_named(frame, places, wanted), line, frame.height)
+        return _without_headers(whole, lambda: structure_of(piece, separator), dialect)
+    bad = list(piece.bad)
+    structure = structure_of(piece, separator)
+    num_lines = structure.num_lines
+    if not structure.is_even(dialect.width) or b"\0" in structure.data:
+        structure = sifted(structure, dialect, piece.cut, bad)
+    frame = _fast(structure, dialect, places)
+    if frame is None:
+        structure = readable(structure, bad)
+        frame = _fast(structure, dialect, places)
+    if frame is None:
+        frame = _exact(structure, places)
+    whole = Parsed(_named(frame, places, wanted), structure.line, num_lines, bad)
+    return _without_headers(whole, lambda: structure, dialect)
+
+
+def _single(piece: Piece, dialect: Dialect) -> tuple[Piece, int]:
+    """Return the piece with a separator of one byte, and that byte."""
+    separator = dialect.separator.encode()
+    if len(separator) == 1:
+        return piece, separator[0]
+    byte = next((byte for byte in _STAND_INS if byte not in piece.data), None)
+    if byte is None:
+        raise InputError(f"text with '{dialect.separator}' between its fields and control characters in them: no log")
+    return replace(piece, data=piece.data.replace(separator, bytes((byte,)))), byte
+
+
+def _plain(piece: Piece, separator: int, dialect: Dialect, places: list[int]) -> pl.DataFrame | None:
+    """Return the records of a piece without quotes and without a flaw, or None where it may have one.
+
+    As many separators as sound records have in all, and none that lacks its last field: then each has as many.
+    """
+    width = dialect.width
+    if piece.quoted or piece.line is not None or width == 1 or b"\0" in piece.data:
+        return None
+    num_rows = count_of(piece.data, _NEWLINE)
+    if count_of(piece.data, separator) != num_rows * (width - 1):
+        return None
+    frame = _polars(piece.data, separator, None, (width, {*places, width - 1}))
+    if frame is None or frame.height != num_rows:
+        return None
+    if frame[str(width - 1)].null_count() and not structure_of(piece, separator).is_even(width):
+        return None
+    return frame
+
+
+def _fast(structure: Structure, dialect: Dialect, places: list[int]) -> pl.DataFrame | None:
+    """Return sound records as Polars reads them, or None where it refuses."""
+    quote = '"' if structure.quoted else None
+    frame = _polars(structure.data, structure.separator, quote, (dialect.width, set(places)))
+    if frame is None or frame.height != len(structure.line):
+        return None
+    if structure.quoted and b'""' in structure.data:
+        return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+    return frame
+
+
+def _polars(data: bytes, separator: int, quote: str | None, fields: tuple[int, set[int]]) -> pl.DataFrame | None:
+    width, places = fields
+    if not data or data.startswith(UTF8_MARK):  # Polars would take a mark at the beginning away
+        return None
+    try:
+        return pl.read_csv(
+            data,
+            has_header=False,
+            schema={str(place): pl.String for place in range(width)},
+            columns=sorted(places),
+            separator=chr(separator),
+            quote_char=quote,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _exact(structure: Structure, places: list[int]) -> pl.DataFrame:
+    """Return sound records split one by one."""
+    rows = [structure.fields(record) for record in range(len(structure.line))]
+    columns = [(place, [row[place].decode("utf-8") or None for row in rows]) for place in sorted(set(places))]
+    return pl.DataFrame([pl.Series(str(place), values, pl.String) for place, values in columns])
+
+
+def _named(frame: pl.DataFrame, places: list[int], wanted: Sequence[str]) -> pl.DataFrame:
+    return frame.select(pl.col(str(place)).alias(name) for place, name in zip(places, wanted, strict=True))
+
+
+def _without_headers(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
+    """Return what was parsed without the records that are the header again."""
+    if not dialect.header or not whole.frame.width:
+        return whole
+    name = whole.frame.columns[-1]
+    cell = dialect.cells[dialect.names.index(name)]
+    alike = whole.frame[name].is_in([cell, "\ufeff" + cell])
+    if not alike.any():
+        return whole
+    repeated, records = np.zeros(len(whole.line), dtype=np.bool_), structure()
+    for record in alike.arg_true().to_list():
+        text = shown(records.record(record), records, dialect).removeprefix("\ufeff")
+        repeated[record] = text.encode() == dialect.header
+    return replace(
+        whole, frame=whole.frame.filter(~repeated), line=whole.line[~repeated], num_headers=int(repeated.sum())
+    )

@@ -1,0 +1,91 @@
+"""Files of any kind as samples and blocks: the kind is told by the first bytes, not by the name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal
+
+from segue.data.records.block import Block
+from segue.data.records.columnar import ARROW_MAGIC, PARQUET_MAGIC, columnar_blocks, columnar_sample
+from segue.data.records.database import SQLITE_MAGIC, database_blocks, database_sample
+from segue.data.records.delimited import delimited_blocks, delimited_sample
+from segue.data.records.encoding import utf8_chunks
+from segue.data.records.json_records import json_blocks, json_sample
+from segue.data.records.member import Member
+from segue.data.records.opened import opened
+from segue.data.records.workbook import ZIP_MAGIC, workbook_blocks, workbook_sample
+from segue.data.sources.source import Sample
+from segue.errors import InputError
+from segue.events.rejects import Rejects
+
+Form = Literal["delimited", "json", "parquet", "arrow", "xlsx", "sqlite"]
+_PROBED: Final = 1 << 12
+_JSON: Final = re.compile(rb"\s*(\[\s*([\[{\]]|$)|\{\s*([\"}]|$))")
+_FOREIGN: Final = {
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls); save it as .xlsx or CSV",
+    b"%PDF": "a PDF document; export the log as CSV",
+    b"FEA1": "a Feather file of version 1; write it as Parquet",
+    b"Obj\x01": "an Avro file; write it as Parquet",
+    b"\x93NUMPY": "a NumPy array; write it as CSV or Parquet",
+}
+_MAGIC: Final[dict[Form, bytes]] = {
+    "parquet": PARQUET_MAGIC,
+    "arrow": ARROW_MAGIC,
+    "xlsx": ZIP_MAGIC,
+    "sqlite": SQLITE_MAGIC,
+}
+_TAR_AT: Final = 257
+
+
+def sample_of(member: Member) -> Sample:
+    """Return the beginning of a file. `columns` is empty where the file holds nothing, `first` where it holds no
+    record: `blocks_of` refuses such a file.
+
+    Raises:
+        InputError: a file that cannot be read, or is no log.
+    """
+    form = _form(member)
+    if form == "json":
+        return json_sample(member)
+    if form == "delimited":
+        return delimited_sample(member)
+    if form == "xlsx":
+        return workbook_sample(member)
+    if form == "sqlite":
+        return database_sample(member)
+    return columnar_sample(member, PARQUET_MAGIC if form == "parquet" else ARROW_MAGIC)
+
+
+def blocks_of(member: Member, sample: Sample, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+    """Yield the records of a file in file order, columns `wanted` only (empty = all); bad ones go to `rejects`.
+
+    Raises:
+        InputError: a file that cannot be read, holds no record, or lacks a column.
+    """
+    form = _form(member)
+    if form == "json":
+        return json_blocks(member, sample, wanted)
+    if form == "delimited":
+        return delimited_blocks(member, wanted, rejects)
+    if form == "xlsx":
+        return workbook_blocks(member, wanted, rejects)
+    if form == "sqlite":
+        return database_blocks(member, wanted, rejects)
+    return columnar_blocks(member, PARQUET_MAGIC if form == "parquet" else ARROW_MAGIC, wanted)
+
+
+def _form(member: Member) -> Form:
+    with opened(member) as handle:
+        head = handle.read(_PROBED)
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise InputError(f"{member.name} is {what}")
+    if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
+        raise InputError(f"{member.name} is a tar archive, which is not read; unpack it and name the folder")
+    for form, magic in _MAGIC.items():
+        if head.startswith(magic):
+            return form
+    with opened(member) as handle:
+        text = next(utf8_chunks(handle, member.name, _PROBED), b"")
+    return "json" if _JSON.match(text) else "delimited"

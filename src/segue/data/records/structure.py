@@ -1,0 +1,129 @@
+"""Where the records and fields of a piece of text stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.data.records.pieces import Piece
+
+_NEWLINE: Final = 10
+_QUOTE: Final = 34
+_PART: Final = 1 << 19
+"""Bytes searched at once: half of a core's second-level cache (1 MiB)."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Text, and where its line ends and separators outside quotes stand."""
+
+    data: bytes
+    separator: int
+    quoted: bool
+    ends: NDArray[np.int64]
+    """Newline of each record, int64 [records]."""
+    marks: NDArray[np.int64]
+    """Separators, int64."""
+    line: NDArray[np.int64]
+    """Physical line of each record, int64 [records]."""
+    num_lines: int
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """First byte of each record."""
+        starts = np.zeros(len(self.ends), np.int64)
+        starts[1:] = self.ends[:-1] + 1
+        return starts
+
+    def is_even(self, width: int) -> bool:
+        """Return whether every record has `width` fields (and, where that is one, is not empty)."""
+        if width == 1:
+            return len(self.marks) == 0 and bool((self.sizes() > 1).all())
+        if len(self.marks) != len(self.ends) * (width - 1):
+            return False
+        marks = self.marks.reshape(len(self.ends), width - 1)
+        return bool((marks[:, 0] >= self.starts).all() and (marks[:, -1] < self.ends).all())
+
+    def num_fields(self) -> NDArray[np.int64]:
+        """Return the fields of each record."""
+        return np.searchsorted(self.marks, self.ends) - np.searchsorted(self.marks, self.starts) + 1
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of each record without its line end, plus one where that has a carriage return or none."""
+        array = np.frombuffer(self.data, np.uint8)
+        last = array[np.maximum(self.ends - 1, 0)]
+        sizes: NDArray[np.int64] = self.ends - self.starts + (last != 13)
+        return sizes
+
+    def holding(self, byte: int) -> NDArray[np.bool_]:
+        """Return which records hold a byte, bool [records]."""
+        held = np.zeros(len(self.ends), np.bool_)
+        if byte in self.data:
+            held[np.searchsorted(self.ends, np.flatnonzero(np.frombuffer(self.data, np.uint8) == byte))] = True
+        return held
+
+    def record(self, record: int) -> bytes:
+        """Return the bytes of a record without its newline."""
+        return self.data[self.starts[record] : self.ends[record]]
+
+    def between(self, first: int, last: int) -> bytes:
+        """Return the bytes of records `first` to before `last`."""
+        return self.data[self.starts[first] : self.ends[last - 1] + 1] if first < last else b""
+
+    def fields(self, record: int) -> list[bytes]:
+        """Return the fields of a record, quotes undone."""
+        start, end = int(self.starts[record]), int(self.ends[record])
+        low, high = np.searchsorted(self.marks, (start, end))
+        if end > start and self.data[end - 1] == 13:
+            end -= 1
+        places = [start - 1, *self.marks[low:high].tolist(), end]
+        parts = [self.data[a + 1 : b] for a, b in pairwise(places)]
+        if not self.quoted:
+            return parts
+        return [part[1:-1].replace(b'""', b'"') if part.startswith(b'"') else part for part in parts]
+
+
+def structure_of(piece: Piece, separator: int) -> Structure:
+    """Return where the records and fields of `piece` stand."""
+    array = np.frombuffer(piece.data, np.uint8)
+    places = _places(array, separator, piece.quoted)
+    kinds = array[places]
+    newline, mark = kinds == _NEWLINE, kinds == separator
+    num_newlines = int(np.count_nonzero(newline))
+    line = piece.line
+    if piece.quoted:
+        outside = ~np.bitwise_xor.accumulate(kinds == _QUOTE)
+        if line is None:
+            above = np.cumsum(newline)[newline & outside]
+            line = np.concatenate([np.zeros(1, np.int64), above[:-1]])[: len(above)]
+        newline, mark = newline & outside, mark & outside
+    ends = places[newline]
+    line = np.arange(len(ends), dtype=np.int64) if line is None else line
+    num_lines = num_newlines if piece.num_lines is None else piece.num_lines
+    return Structure(piece.data, separator, piece.quoted, ends, places[mark], line, num_lines)
+
+
+def count_of(data: bytes, byte: int) -> int:
+    """Return how often a byte stands in `data`, counted in parts that stay in the cache."""
+    array, mask, count = np.frombuffer(data, np.uint8), np.empty(_PART, np.bool_), 0
+    for start in range(0, len(array), _PART):
+        part = array[start : start + _PART]
+        count += int(np.count_nonzero(np.equal(part, byte, out=mask[: len(part)])))
+    return count
+
+
+def _places(array: NDArray[np.uint8], separator: int, quoted: bool) -> NDArray[np.int64]:
+    """Return where newlines, separators and (in quoted text) quotes stand, searched in parts that stay in the cache."""
+    parts = []
+    for start in range(0, len(array), _PART):
+        part = array[start : start + _PART]
+        mask = (part == _NEWLINE) | (part == separator)
+        if quoted:
+            mask |= part == _QUOTE
+        parts.append(np.flatnonzero(mask) + start)
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -1,0 +1,140 @@
+"""Plays in order, without repeats, cut into sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.data.feedback import Floats, lengths_seen, strengths
+from segue.data.gathered import Plays
+
+_US = 10**6
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How plays become sessions."""
+
+    gap_minutes: float
+    """A pause this long, from the end of a play where it is known, ends a session."""
+    max_length: int
+    """A session of this many plays ends."""
+    ends: bool
+    """True where the time of a play is that of its end."""
+    newest_first: bool
+    """True where plays of one time stand in reverse order."""
+    drop_repeats: bool
+    """True: of exact duplicates the first stays."""
+    guess: bool
+    """True: feedback is guessed from gaps. Not where a log tells or measures any: what it leaves out is unknown."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Plays in the order of the store, with their sessions and feedback, [N]."""
+
+    plays: Plays
+    session: NDArray[np.int32]
+    """Number of the session of each play, ascending from 0."""
+    number: NDArray[np.int64]
+    """Of each session [S]: its number within its listener's history; -1 where the log states the session."""
+    start_us: NDArray[np.int64] | None
+    """Microseconds UTC at which each play began, as far as known."""
+    strength: NDArray[np.uint8]
+    known: NDArray[np.uint8]
+    """How each strength is known: a code of `feedback.KNOWN`."""
+    repeats: int
+    """Exact duplicates that were dropped."""
+
+
+def heard(plays: Plays, rules: Rules) -> Heard:
+    """Return the sessions of `plays`, each play with its strength."""
+    plays, repeats = _ordered(plays, rules)
+    start, end = _spans(plays, rules)
+    owner = plays.listener if plays.session is None else _pairs(plays.listener, plays.session)
+    fresh = np.ones(len(plays), np.bool_)
+    fresh[1:] = owner[1:] != owner[:-1]
+    gap_s = _gaps(start, fresh)
+    first = fresh.copy()
+    if plays.session is None:
+        assert start is not None, "histories have times"
+        assert end is not None, "histories have times"
+        first[1:] |= start[1:] - end[:-1] > rules.gap_minutes * 60 * _US
+        place = np.arange(len(plays)) - np.maximum.accumulate(np.where(first, np.arange(len(plays)), 0))
+        first |= place % rules.max_length == 0
+    session = (np.cumsum(first) - 1).astype(np.int32)
+    follows = np.zeros(len(plays), np.bool_)
+    follows[:-1] = session[:-1] == session[1:]
+    length = plays.length_s
+    if np.isnan(length).all():
+        length = lengths_seen(plays.track, plays.played_s)
+    gap_s = np.where(follows & rules.guess, gap_s, np.nan)
+    strength, known = strengths(plays.told, plays.share, plays.played_s, length, gap_s)
+    return Heard(plays, session, _numbers(first, fresh, plays), start, strength, known, repeats)
+
+
+def _ordered(plays: Plays, rules: Rules) -> tuple[Plays, int]:
+    """Return plays by listener, session, and place, else time, else file; and how many repeats were dropped."""
+    row = np.arange(len(plays))
+    keys: list[NDArray[np.generic]] = [-row if rules.newest_first else row]
+    if plays.place is not None:
+        keys.append(plays.place)
+    elif plays.at is not None:
+        keys.append(plays.at)
+    if plays.session is not None:
+        keys.append(_first_seen(_pairs(plays.listener, plays.session)))
+    else:
+        keys.append(plays.listener)
+    plays = plays.take(np.lexsort(keys))
+    if not rules.drop_repeats or plays.at is None:
+        return plays, 0
+    again = repeated(plays)
+    return plays.take(np.flatnonzero(~again)), int(again.sum())
+
+
+def repeated(plays: Plays) -> NDArray[np.bool_]:
+    """Return where a play equals an earlier one in listener, time, track and time played."""
+    if plays.at is None or len(plays) == 0:
+        return np.zeros(len(plays), np.bool_)
+    played = np.nan_to_num(plays.played_s, nan=-1.0)
+    order = np.lexsort((np.arange(len(plays)), played, plays.track, plays.at, plays.listener))
+    parts = (plays.listener, plays.at, plays.track, played)
+    same = np.logical_and.reduce([part[order][1:] == part[order][:-1] for part in parts])
+    again = np.zeros(len(plays), np.bool_)
+    again[order[1:]] = same
+    return again
+
+
+def _spans(plays: Plays, rules: Rules) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Return when plays began and ended, as far as known."""
+    if plays.at is None:
+        return None, None
+    lasted = (np.nan_to_num(np.where(plays.played_s >= 0, plays.played_s, 0.0)) * _US).astype(np.int64)
+    return (plays.at - lasted, plays.at) if rules.ends else (plays.at, plays.at + lasted)
+
+
+def _gaps(start: NDArray[np.int64] | None, fresh: NDArray[np.bool_]) -> Floats:
+    gap = np.full(len(fresh), np.nan)
+    if start is not None:
+        gap[:-1] = np.where(fresh[1:], np.nan, np.diff(start) / _US)
+    return gap
+
+
+def _pairs(listener: NDArray[np.int32], session: NDArray[np.int32]) -> NDArray[np.int64]:
+    return (listener.astype(np.int64) << 32) + session
+
+
+def _first_seen(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each code the place of its first appearance."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse])
+
+
+def _numbers(first: NDArray[np.bool_], fresh: NDArray[np.bool_], plays: Plays) -> NDArray[np.int64]:
+    begin = np.flatnonzero(first)
+    if plays.session is not None:
+        return np.full(len(begin), -1)
+    opening = np.maximum.accumulate(np.where(fresh[begin], np.arange(len(begin)), 0))
+    return np.arange(len(begin)) - opening

@@ -1,0 +1,87 @@
+"""Last.fm's scrobbles, in the three forms that people have them in.
+
+A scrobble says that half of a track or four minutes of it were heard, so a skip is hardly ever there, and nothing is
+stated. The MusicBrainz ids that some forms give are not the identity: they are missing for some plays of a track and
+there for others, and the form without a header has none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from segue.data.mapping import Column, Mapping
+from segue.data.sources.fields import claim, column, flag, text, time
+from segue.data.sources.source import Sample, Source
+
+_TABLE: Final = ("uts", "utc_time", "artist", "artist_mbid", "album", "album_mbid", "track", "track_mbid")
+"""With a header (ghan's exporter)."""
+_TABLE_ALWAYS: Final = ("uts", "artist", "track")
+_BARE: Final = ("0", "1", "2", "3")
+"""Artist, album, track, date: without a header (lastfm-to-csv)."""
+_BARE_DATE: Final = r"^\s*\d{1,2} [A-Z][a-z]{2} \d{4},? \d{2}:\d{2}\s*$"
+_PAGE: Final = ("name", "artist.#text", "album.#text", "date.uts", "url", "streamable")
+"""Pages of the programming interface (user.getRecentTracks)."""
+_PAGE_ARTIST: Final = ("artist.#text", "artist.name")
+"""The second where the page was asked for with extended=1."""
+_PLAYING: Final = "@attr.nowplaying"
+
+
+def _recognise(sample: Sample) -> str | None:
+    there = set(sample.columns)
+    if there.issuperset(_TABLE_ALWAYS) and there & {"utc_time", "track_mbid", "artist_mbid"}:
+        return claim(there, _TABLE, "a table of Last.fm scrobbles")
+    if "name" in there and there & set(_PAGE_ARTIST) and there & {"date.uts", _PLAYING}:
+        return claim(there, _PAGE, "Last.fm's recent tracks")
+    if not sample.headed and sample.columns == _BARE:
+        date = sample.first.select(pl.col("3").cast(pl.String)).to_series().drop_nulls()
+        if len(date) and date.str.contains(_BARE_DATE).all():
+            return f"{len(_BARE)} columns without a header, the last a date as Last.fm spells it"
+    return None
+
+
+def _mapping(columns: tuple[str, ...]) -> Mapping:
+    if set(columns) & {*_PAGE_ARTIST, "date.uts", _PLAYING}:
+        return _page(columns)
+    title, artist, album, at = ("2", "0", "1", "3") if "0" in columns else ("track", "artist", "album", "uts")
+    return Mapping(
+        time=time(columns, at, unit="s"),
+        title=column(columns, title),
+        artist=column(columns, artist),
+        album=column(columns, album),
+        newest_first=True,
+    )
+
+
+def _page(columns: tuple[str, ...]) -> Mapping:
+    playing = flag(columns, _PLAYING).fill_null(False) | text(columns, "date.uts").is_null()
+    return Mapping(
+        time=time(columns, "date.uts", unit="s"),
+        title=column(columns, "name"),
+        artist=column(columns, *_PAGE_ARTIST),
+        album=column(columns, "album.#text"),
+        left_out=Column(pl.when(playing).then(pl.lit("now-playing")), "date.uts"),
+        newest_first=True,
+    )
+
+
+SOURCE: Final = Source(
+    name="lastfm",
+    title="Last.fm, scrobbles",
+    where="Last.fm has no export of its own: use one of the exporters that write CSV, or save pages of "
+    "user.getRecentTracks as JSON.",
+    licence="Personal data of the listener, under the terms of Last.fm.",
+    notes=(
+        "A scrobble is a track of which half or four minutes were heard.",
+        "Times are those at which a play began, in UTC; the form without a header has no seconds.",
+        "The newest play comes first.",
+        "Plays from devices without a clock stand in 1970.",
+        "The track that is playing now has no date and is left out.",
+        "Title and artist are the identity, since ids are often missing.",
+    ),
+    files=("*.csv", "*.json"),
+    recognise=_recognise,
+    mapping=_mapping,
+    feedback="Not stated: what is there was heard for half or four minutes, and gaps between plays are guesses.",
+)

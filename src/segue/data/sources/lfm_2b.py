@@ -1,0 +1,45 @@
+"""LFM-2b: listening events of Last.fm."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from segue.data.mapping import Mapping
+from segue.data.sources.fields import column, time
+from segue.data.sources.source import Sample, Source
+
+_COLUMNS: Final = ("user_id", "track_id", "album_id", "timestamp")
+_FILE: Final = "listening_events"
+
+
+def recognise(sample: Sample) -> str | None:
+    """Return why a file holds LFM-2b's events, or None; its header is too plain to tell without the file's name."""
+    named = _FILE in sample.name.lower()
+    return f"4 of 4 columns of LFM-2b's {_FILE}" if named and set(_COLUMNS) == set(sample.columns) else None
+
+
+def mapping(columns: tuple[str, ...]) -> Mapping:
+    """Return the roles of a file with these columns."""
+    return Mapping(
+        time=time(columns, "timestamp"),
+        track=column(columns, "track_id"),
+        album=column(columns, "album_id"),
+        listener=column(columns, "user_id"),
+    )
+
+
+SOURCE: Final = Source(
+    name="lfm-2b",
+    title="LFM-2b, listening events of Last.fm",
+    where="Johannes Kepler University Linz: listening_events.tsv.bz2; no longer downloadable.",
+    licence="Non-commercial research only.",
+    notes=(
+        "Only what was heard for half its length or 4 minutes is there, so skips are rare and gaps are guesses.",
+        "Times have no zone and are read as UTC.",
+        "Titles, artists and lengths stand in other files and are not read.",
+    ),
+    files=("listening_events.tsv*", "*/listening_events.tsv*"),
+    recognise=recognise,
+    mapping=mapping,
+    feedback="None is stated, and there are no lengths.",
+)

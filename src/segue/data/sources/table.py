@@ -1,0 +1,105 @@
+"""Any table with a track and a session or a listener."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import polars as pl
+
+from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
+from segue.data.sources.source import Sample, Source
+from segue.data.sources.table_columns import USUAL, TableColumns
+from segue.errors import InputError
+
+_TRUE: Final = ("true", "1", "1.0", "yes", "t", "y")
+_FALSE: Final = ("false", "0", "0.0", "no", "f", "n")
+_EMPTY: Final = ("", "nan", "null", "none", "<na>")
+
+
+def mapping_of(columns: TableColumns) -> Mapping:
+    """Return the roles of resolved columns."""
+
+    def column(name: str | None) -> Column | None:
+        return None if name is None else Column.of(name)
+
+    return Mapping(
+        time=_time(columns),
+        track=column(columns.track),
+        title=column(columns.title),
+        artist=column(columns.artist),
+        listener=column(columns.user),
+        session=column(columns.session),
+        position=column(columns.position) if columns.session is not None else None,
+        played=_amount(columns.played),
+        length=_amount(columns.duration),
+        share=_share(columns),
+        told=_told(columns),
+        side={name: Column.of(name) for name in columns.side},
+    )
+
+
+def _time(columns: TableColumns) -> Time | None:
+    if columns.time is not None:
+        return Time(pl.col(columns.time), columns.time)
+    return None if columns.ended is None else Time(pl.col(columns.ended), columns.ended, ends=True)
+
+
+def _amount(name: str | None) -> Amount | None:
+    if name is None:
+        return None
+    words = name.lower().replace("-", "_").split("_")
+    unit: Literal["s", "ms"] = "ms" if "ms" in words or words[0].startswith("ms") else "s"
+    return Amount(pl.col(name), name, unit)
+
+
+def _share(columns: TableColumns) -> Column | None:
+    if columns.ratio is not None:
+        return Column.of(columns.ratio)
+    if columns.percent is None:
+        return None
+    return Column(pl.col(columns.percent).cast(pl.Float64, strict=False) / 100, columns.percent)
+
+
+def _told(columns: TableColumns) -> Column | None:
+    if columns.strength is not None:
+        value, text = pl.col(columns.strength).cast(pl.Float64, strict=False), _text(columns.strength)
+        known = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
+        unknown = text.is_null() | text.is_in(_EMPTY) | (value == 255)
+        return Column(known.when(unknown).then(None).otherwise(WRONG).cast(pl.UInt8), columns.strength)
+    for name, true, false in ((columns.skipped, 3, 0), (columns.listened, 0, 3)):
+        if name is not None:
+            text = _text(name)
+            strength = pl.when(text.is_in(_TRUE)).then(true).when(text.is_in(_FALSE)).then(false)
+            unknown = text.is_null() | text.is_in(_EMPTY)
+            return Column(strength.when(unknown).then(None).otherwise(WRONG).cast(pl.UInt8), name)
+    return None
+
+
+def _text(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
+
+
+def _recognise(sample: Sample) -> str | None:
+    try:
+        columns = TableColumns().resolved(sample.columns, sample.name)
+    except InputError:
+        return None
+    roles = {role: getattr(columns, role) for role in USUAL}
+    told = ", ".join(f"{name} ({role})" for role, name in roles.items() if name is not None)
+    return f"a table of plays: {told}"
+
+
+SOURCE: Final = Source(
+    name="table",
+    title="Any table of plays",
+    where="Your own: CSV, JSON lines or Parquet with a track and a session, or a listener and a time.",
+    licence="Yours to say.",
+    notes=(
+        "Columns are found by their usual names; segue prepare table takes others.",
+        "A name with ms in it counts milliseconds, any other seconds.",
+    ),
+    files=("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.parquet", "*.pq", "*.jsonl"),
+    recognise=_recognise,
+    mapping=lambda columns: mapping_of(TableColumns().resolved(columns, "the table")),
+    feedback="By the columns that are there: strength, skipped or listened, share, time played, gaps.",
+)

@@ -1,0 +1,127 @@
+"""Which column of a table plays which role: named by the caller, or found by its usual name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from segue.config import nearest
+from segue.data.histories import GAP_MINUTES, MAX_LENGTH, check_cut
+from segue.errors import InputError
+
+USUAL: Final[AnyMapping[str, tuple[str, ...]]] = {
+    "session": ("session", "session_id", "sessionid"),
+    "user": ("user", "user_id", "userid", "listener", "listener_id"),
+    "track": ("track", "track_id", "trackid", "track_id_clean", "song", "song_id", "item", "item_id", "itemid"),
+    "title": ("title", "track_name", "track_title", "song_title"),
+    "artist": ("artist", "artist_name"),
+    "position": ("position", "session_position"),
+    "time": ("time", "timestamp", "at", "played_at", "ts", "started_at", "start_time", "listened_at"),
+    "ended": ("ended_at", "end_time", "endtime", "finished_at", "stopped_at"),
+    "strength": ("strength",),
+    "skipped": ("skipped", "skip"),
+    "listened": ("listened", "liked"),
+    "ratio": ("played_ratio", "playratio", "ratio"),
+    "percent": ("played_ratio_pct", "played_percent", "percent_played"),
+    "played": ("played", "ms_played", "played_ms", "msplayed", "seconds_played", "played_s"),
+    "duration": ("duration", "duration_ms", "length_ms", "duration_s", "length_s"),
+}
+"""Usual names of each role, in lower case; the first that is there counts."""
+_FEEDBACK: Final = {"strength", "skipped", "listened", "ratio", "percent", "played", "duration"}
+_ORDER: Final = {"position", "time", "ended"}
+_RESERVED: Final = frozenset(
+    {"tracks", "strength", "offsets", "session_key", "inferred", "at", "tied", "user", "date", "known"}
+)
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Which column of a table is what; what is not named is taken where a usual name stands.
+
+    Order within a session is `position`, else the time, else the file's. Feedback is `strength`, else `skipped`, else
+    `listened`, else the share that was played, else the time played. With no `session`, the histories of `user` are
+    cut (their time is needed); with both, a session is one of its user.
+    """
+
+    session: str | None = None
+    user: str | None = None
+    track: str | None = None
+    title: str | None = None
+    """Kept in the track table; with `artist` the identity of a track where no id is given."""
+    artist: str | None = None
+    position: str | None = None
+    """Any numbers; only their order counts."""
+    time: str | None = None
+    """When a play began: epoch numbers of any unit, or text such as 2019-08-23 14:40:33, UTC where no offset stands."""
+    ended: str | None = None
+    """When a play ended, where no column says when it began."""
+    skipped: str | None = None
+    """true/false, 1/0, yes/no: skipped -> strength 3, not -> 0, empty -> unknown."""
+    listened: str | None = None
+    """The opposite of `skipped` (listened, liked): true -> 0, false -> 3, empty -> unknown."""
+    strength: str | None = None
+    """0..3; 255 or empty -> unknown."""
+    ratio: str | None = None
+    """Share of the track that was played, 1 = whole."""
+    percent: str | None = None
+    """The same in percent."""
+    played: str | None = None
+    """Time played, in the unit of `duration`; alone in seconds, or ms where its name says so."""
+    duration: str | None = None
+    """Length of the track."""
+    side: tuple[str, ...] = ()
+    """Columns kept beside the events: numbers, flags, or text of at most 65,535 values."""
+    gap_minutes: float = GAP_MINUTES
+    max_length: int = MAX_LENGTH
+
+    def resolved(self, known: tuple[str, ...], where: str) -> TableColumns:
+        """Return the columns with the usual names filled in from `known`; a name spelled exactly comes first.
+
+        Raises:
+            InputError: a named column is missing, or there is no track, or neither session nor user with a time, or
+                a gap or length is not positive.
+        """
+        check_cut(self.gap_minutes, self.max_length)
+        named = {role: getattr(self, role) for role in USUAL if getattr(self, role) is not None}
+        for role, name in [*named.items(), *(("side", name) for name in self.side)]:
+            if name not in known:
+                columns = ", ".join(known)
+                raise InputError(f"{where} has no {role} column {name!r}{nearest(name, known)} (columns: {columns})")
+        for name in self.side:
+            if name in _RESERVED:
+                raise InputError(f"{where}: a side column cannot be called {name!r}; rename it")
+        spelled = {name.lower(): name for name in reversed(known)} | {name: name for name in known}
+        found = {role: next((spelled[n] for n in USUAL[role] if n in spelled), None) for role in self._wanted(named)}
+        result = replace(self, **{**found, **named})
+        _check(result, known, where)
+        return result
+
+    def _wanted(self, named: AnyMapping[str, Any]) -> list[str]:
+        """Return the roles to guess: an explicit choice among rivals keeps the others unguessed."""
+        wanted = []
+        for role in USUAL:
+            rivals = _FEEDBACK if role in _FEEDBACK else _ORDER if role in _ORDER else {role}
+            pair = role in ("played", "duration") and ("played" in named or "duration" in named)
+            if role == "session" and "user" in named:
+                continue
+            cut_by_time = role in ("time", "ended") and "user" in named and "session" not in named
+            cut_by_time = cut_by_time and not {"time", "ended"} & named.keys()
+            if cut_by_time or pair or not rivals & named.keys():
+                wanted.append(role)
+        return wanted
+
+    def used(self) -> tuple[str, ...]:
+        """Return the distinct columns that will be read."""
+        names = [getattr(self, each.name) for each in fields(self) if each.name in USUAL]
+        return tuple(dict.fromkeys([*(name for name in names if name is not None), *self.side]))
+
+
+def _check(columns: TableColumns, known: tuple[str, ...], where: str) -> None:
+    listed = f"its columns: {', '.join(known)}"
+    if columns.track is None and columns.title is None:
+        raise InputError(f"{where} has no column that looks like a track; name it with --track-column ({listed})")
+    if columns.session is None and columns.user is None:
+        raise InputError(f"{where} has neither session nor user; name --session-column or --user-column ({listed})")
+    if columns.session is None and columns.time is None and columns.ended is None:
+        raise InputError(f"{where}: histories of users need times; name --time-column ({listed})")

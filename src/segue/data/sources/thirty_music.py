@@ -1,0 +1,95 @@
+"""30Music: sessions of Last.fm in idomaar's form, with the share of each track that was played."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+from polars.exceptions import ComputeError
+
+from segue.data.mapping import Mapping
+from segue.data.sources.fields import amount, column, time
+from segue.data.sources.source import Sample, Source
+
+_KIND, _SESSION, _STARTED, _PROPERTIES, _RELATIONS = map(str, range(5))
+_ENTITY: Final = pl.Struct({"id": pl.String})
+_PLAY: Final = pl.Struct({"id": pl.String, "playstart": pl.Float64, "playtime": pl.Float64, "playratio": pl.Float64})
+_LINKS: Final = pl.Struct({"subjects": pl.List(_ENTITY), "objects": pl.List(_PLAY)})
+
+
+def recognise(sample: Sample) -> str | None:
+    """Return why a file holds sessions in idomaar's form, or None."""
+    if sample.headed or len(sample.columns) not in (4, 5) or sample.first.is_empty():
+        return None
+    sessions = (sample.first[_KIND] == "event.session").fill_null(False).all()
+    return "records of kind event.session in idomaar's form" if sessions else None
+
+
+def prepare(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a play; a record is a session with its plays as JSON, broken JSON one row without a track."""
+    if not {_SESSION, _STARTED, _PROPERTIES}.issubset(frame.columns):
+        return frame
+    texts = [name for name in (_PROPERTIES, _RELATIONS) if name in frame.columns]
+    text = pl.concat_str(texts, separator=" ", ignore_nulls=True)
+    links = _decoded(frame.select(text.str.extract(r"\}\s+(\{.*\})\s*$")).to_series().alias("links"))
+    objects = pl.col("links").struct.field("objects")
+    sessions = (
+        frame.drop(texts)
+        .with_columns(links)
+        .with_columns(
+            pl.col(_SESSION).alias("session_id"),
+            pl.col("links").struct.field("subjects").list.get(0, null_on_oob=True).struct.field("id").alias("user_id"),
+            objects.alias("play"),
+            pl.int_ranges(0, objects.list.len()).alias("position"),
+        )
+    )
+    events = sessions.filter(pl.col("play").list.len().fill_null(1) > 0).explode("play", "position")
+    play = pl.col("play").struct
+    return events.with_columns(
+        play.field("id").alias("track_id"),
+        (pl.col(_STARTED).cast(pl.Float64, strict=False) + play.field("playstart").fill_null(0)).alias("timestamp"),
+        play.field("playtime"),
+        play.field("playratio"),
+    ).drop("links", "play")
+
+
+def _decoded(text: pl.Series) -> pl.Series:
+    """Return the links of each session; null where the text is no such JSON."""
+    try:
+        return text.str.json_decode(_LINKS)
+    except ComputeError:
+        half = len(text) // 2
+    if half == 0:
+        return pl.Series(text.name, [None], _LINKS)
+    return pl.concat([_decoded(text[:half]), _decoded(text[half:])])
+
+
+def mapping(columns: tuple[str, ...]) -> Mapping:
+    """Return the roles of a file with these columns, those that `prepare` makes."""
+    return Mapping(
+        time=time(columns, "timestamp", unit="s"),
+        track=column(columns, "track_id"),
+        listener=column(columns, "user_id"),
+        session=column(columns, "session_id"),
+        position=column(columns, "position"),
+        played=amount(columns, "playtime"),
+        share=column(columns, "playratio"),
+    )
+
+
+SOURCE: Final = Source(
+    name="30music",
+    title="30Music, sessions of Last.fm",
+    where="Politecnico di Milano, recsys.deib.polimi.it: ThirtyMusic.tar.gz, relations/sessions.idomaar.",
+    licence="Research only, under Last.fm's terms.",
+    notes=(
+        "A record is a session with its listener and its plays; when a play began is counted from the session's begin.",
+        "The time played and its share may be missing, and the share may exceed 1.",
+        "Titles and artists stand in entities/tracks.idomaar and are not read.",
+    ),
+    files=("sessions.idomaar*", "*/sessions.idomaar*"),
+    recognise=recognise,
+    mapping=mapping,
+    feedback="The time played and its share of the track are stated where they are known.",
+    prepare=prepare,
+)

@@ -1,0 +1,77 @@
+"""YouTube Music's part of the watch history in a Google takeout."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from segue.data.mapping import Column, Mapping
+from segue.data.sources.fields import claim, column, text, time
+from segue.data.sources.source import Sample, Source
+
+_COLUMNS: Final = ("header", "title", "titleUrl", "subtitles.0.name", "time")
+_NEEDED: Final = ("header", "title", "time")
+_MUSIC: Final = "YouTube Music"
+_WATCHED: Final = "Watched "
+"""What an English takeout puts before a title; another language's words stay part of it."""
+_TOPIC: Final = " - Topic"
+"""What YouTube puts behind an artist whose channel it made itself."""
+_VIDEO_ID: Final = r"[?&]v=([\w-]+)"
+_ADDRESS: Final = r"^https?://"
+
+
+def _recognise(sample: Sample) -> str | None:
+    if not set(sample.columns).issuperset(_NEEDED):
+        return None
+    header = sample.first.select(text(sample.columns, "header")).to_series()
+    if not header.str.starts_with("YouTube").any():
+        return None
+    return claim(sample.columns, _COLUMNS, "YouTube's watch history")
+
+
+def _track(columns: tuple[str, ...]) -> pl.Expr:
+    return text(columns, "titleUrl").str.extract(_VIDEO_ID)
+
+
+def _title(columns: tuple[str, ...]) -> pl.Expr:
+    """Return the title without "Watched"; null where it is the video's address, for want of a title."""
+    title = text(columns, "title").str.strip_prefix(_WATCHED)
+    return pl.when(~title.str.contains(_ADDRESS)).then(title)
+
+
+def _left_out(columns: tuple[str, ...]) -> pl.Expr:
+    music = (text(columns, "header") == _MUSIC).fill_null(False)
+    nameless = _track(columns).is_null() & text(columns, "subtitles.0.name").is_null()
+    return pl.when(~music).then(pl.lit("video")).when(nameless).then(pl.lit("removed"))
+
+
+def _mapping(columns: tuple[str, ...]) -> Mapping:
+    artist = column(columns, "subtitles.0.name")
+    return Mapping(
+        time=time(columns, "time"),
+        track=Column(_track(columns), "titleUrl"),
+        title=Column(_title(columns), "title"),
+        artist=Column(artist.value.str.strip_suffix(_TOPIC), artist.name) if artist else None,
+        left_out=Column(_left_out(columns), "header"),
+        newest_first=True,
+    )
+
+
+SOURCE: Final = Source(
+    name="youtube-music",
+    title="YouTube Music, watch history",
+    where="Ask Google Takeout for YouTube's history in the JSON format (HTML is its default).",
+    licence="Personal data of the listener, who alone decides on its use.",
+    notes=(
+        "Times are those at which a play began, in UTC; the newest comes first.",
+        "Videos watched on YouTube itself are left out, and so are tracks that were removed and have no id.",
+        "The word before a title is of the takeout's language: 'Watched' is cut off, another stays.",
+        "Artists are often missing.",
+        "Neither the time played nor the length of the track is given.",
+    ),
+    files=("*watch-history.json",),
+    recognise=_recognise,
+    mapping=_mapping,
+    feedback="Not stated, and there are no durations: gaps between plays are guesses.",
+)

@@ -1,0 +1,118 @@
+"""Moments as people write them: epoch numbers of any unit, and dates with times of any usual spelling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import polars as pl
+
+Unit = Literal["auto", "s", "ms", "us", "ns"]
+ACCEPTED: Final = "1698539400, 2023-10-29 00:30:00, 2023-10-29T02:30:00+02:00"
+"""What a message shows as accepted forms."""
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_UNTIL: Final = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
+"""A number below the bound is of the unit, where the unit is to be told: of moments from 1973 to 5138 no two agree."""
+_LARGEST_S: Final = 253_402_300_800
+"""The year 10000, in seconds."""
+_OFFSET: Final = r"(?i)\s*(?:(z|utc|gmt)|([+-])(\d{2}):?(\d{2})?)$"
+"""'Z', 'UTC', '+02:00', '+0200' or '+02' at the end."""
+_CLOCKS: Final = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M")
+_DAYS: Final = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %b %Y", "%d %B %Y", "%Y%m%d")
+"""Days that can be read in one way only: 03/04/2023 is none of them."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Times read, and how."""
+
+    at: pl.Series
+    """Microseconds since 1970-01-01 UTC, Int64; null where nothing could be read."""
+    readings: frozenset[str]
+    """How: 's', 'ms', 'us', 'ns', 'text with offset', 'text without offset'."""
+
+
+def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moments:
+    """Return the moments that `values` name; text without an offset is read as UTC.
+
+    `unit` of numbers: 'auto' takes for each the one that gives a year from 1973 to 5138 (numbers below 10^11: seconds).
+    `step`: units that a number counts.
+
+    >>> found = moments(pl.Series(["2023-10-29T02:30:00+02:00", "1698539400000", "soon"]))
+    >>> found.at.to_list(), sorted(found.readings)
+    ([1698539400000000, 1698539400000000, None], ['ms', 'text with offset'])
+    """
+    if values.dtype.is_temporal():
+        return Moments(_of_dates(values), frozenset({"text with offset"}))
+    if values.dtype == pl.String:
+        values = values.str.strip_chars()
+    number = values.cast(pl.Float64, strict=False)
+    number = number.set(~number.is_finite().fill_null(False), None)
+    exact = values.cast(pl.Int64, strict=False)  # nanoseconds do not fit a float
+    at, readings = _of_numbers(number, exact, unit, step)
+    if values.dtype == pl.String and number.null_count() > values.null_count():
+        text, spelled = _of_text(values)
+        at = at.zip_with(number.is_not_null(), text)
+        readings |= spelled
+    return Moments(at, frozenset(readings))
+
+
+def _of_dates(values: pl.Series) -> pl.Series:
+    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
+        values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return values.cast(pl.Datetime("us")).dt.epoch("us")
+
+
+def _of_numbers(number: pl.Series, integers: pl.Series, unit: Unit, step: float) -> tuple[pl.Series, set[str]]:
+    frame = pl.DataFrame({"number": number, "exact": integers})
+    size = pl.col("number").abs()
+    if unit == "auto":
+        told = pl.lit(None, pl.String)
+        for bound, name in reversed(_UNTIL):
+            told = pl.when(size < bound).then(pl.lit(name)).otherwise(told)
+        frame = frame.with_columns(told.alias("unit"))
+    else:
+        frame = frame.with_columns(pl.lit(unit).alias("unit"))
+    result = pl.lit(None, pl.Int64)
+    for name, per_second in _PER_SECOND.items():
+        exact = pl.col("exact")
+        whole = exact * (10**6 // per_second) if per_second <= 10**6 else exact // (per_second // 10**6)
+        broken = (pl.col("number") * step * (10**6 / per_second)).round().cast(pl.Int64, strict=False)
+        plausible = size * step / per_second < _LARGEST_S
+        value = pl.when(exact.is_not_null() & (step == 1.0)).then(whole).otherwise(broken)
+        result = pl.when((pl.col("unit") == name) & plausible).then(value).otherwise(result)
+    found = frame.select(result.alias("at"), pl.col("unit"))
+    read = found.filter(pl.col("at").is_not_null())["unit"].unique().to_list()
+    return found["at"], set(read)
+
+
+def _of_text(values: pl.Series) -> tuple[pl.Series, set[str]]:
+    text = values.str.replace(r"(\d)T(\d)", "$1 $2").str.replace(", ", " ", literal=True)
+    text = text.str.replace(r"(\d),(\d)", "$1.$2")  # a decimal comma of seconds
+    zone = text.str.extract_groups(_OFFSET).struct.unnest()
+    told = text.str.contains(":", literal=True) & (zone["1"].is_not_null() | zone["2"].is_not_null())
+    told = told.fill_null(False)
+    plain = text.str.replace(_OFFSET, "").str.strip_chars().zip_with(told, text)
+    result = pl.Series("at", [None] * len(values), pl.Int64)
+    for pattern in (*(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS):
+        if result.null_count() == values.null_count():
+            break
+        result = result.zip_with(result.is_not_null(), _read(plain, pattern))
+    shift = _shift_minutes(zone).zip_with(told, pl.zeros(len(told), pl.Int64, eager=True))
+    result = result - shift * (60 * 10**6)
+    read = result.is_not_null()
+    spelled = {"text with offset": (read & told).any(), "text without offset": (read & ~told).any()}
+    return result, {name for name, there in spelled.items() if there}
+
+
+def _shift_minutes(zone: pl.DataFrame) -> pl.Series:
+    """Return the minutes that offsets are ahead of UTC, 0 where there is none."""
+    sign = (zone["2"] == "-").fill_null(False).cast(pl.Int64) * -2 + 1
+    hours, minutes = (zone[name].cast(pl.Int64, strict=False).fill_null(0) for name in ("3", "4"))
+    return sign * (hours * 60 + minutes)
+
+
+def _read(text: pl.Series, pattern: str) -> pl.Series:
+    if "%H" not in pattern:
+        return text.str.to_date(pattern, strict=False).cast(pl.Datetime("us")).dt.epoch("us")
+    return text.str.to_datetime(pattern, strict=False, time_unit="us").dt.epoch("us")

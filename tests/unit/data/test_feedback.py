@@ -1,0 +1,59 @@
+"""What is told counts before what is measured, and that before what is guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segue.data.feedback import KNOWN, lengths_seen, strengths
+
+NAN = float("nan")
+
+
+def judged(
+    told: int = 255, share: float = NAN, played: float = NAN, length: float = NAN, gap: float = NAN
+) -> tuple[int, str]:
+    """Return the strength of one play and how it is known."""
+    numbers = (np.array([value], np.float64) for value in (share, played, length, gap))
+    strength, known = strengths(np.array([told], np.uint8), *numbers)
+    return int(strength[0]), KNOWN[known[0]]
+
+
+@pytest.mark.parametrize(
+    ("play", "wanted"),
+    [
+        ({"told": 0, "played": 1.0, "length": 200.0}, (0, "told")),
+        ({"told": 3, "share": 1.0}, (3, "told")),
+        ({"share": 0.1, "played": 400.0}, (3, "measured")),
+        ({"played": 20.0, "length": 200.0}, (3, "measured")),
+        ({"played": 90.0, "length": 200.0}, (2, "measured")),
+        ({"played": 179.0, "length": 200.0}, (1, "measured")),
+        ({"played": 180.0, "length": 200.0}, (0, "measured")),
+        ({"played": 500.0, "length": 200.0}, (0, "measured")),
+        ({"played": 4.9}, (3, "measured")),
+        ({"played": 0.0}, (3, "measured")),
+        ({"played": 29.9}, (2, "measured")),
+        ({"played": 30.0}, (1, "measured")),
+        ({"played": 30.0, "gap": 3.0}, (1, "measured")),
+        ({"played": 200.0, "length": 0.0}, (1, "measured")),
+        ({"played": -1.0, "length": 200.0}, (255, "unknown")),
+        ({"gap": 10.0}, (2, "guessed")),
+        ({"gap": 200.0}, (1, "guessed")),
+        ({}, (255, "unknown")),
+    ],
+)
+def test_the_first_that_is_known_counts(play: dict[str, float], wanted: tuple[int, str]) -> None:
+    assert judged(**play) == wanted  # type: ignore[arg-type]
+
+
+def test_a_length_is_what_two_plays_agree_on() -> None:
+    track = np.array([0, 0, 0, 0, 1, 1, 2, 2, 3], np.int32)
+    played = np.array([200.0, 200.5, 900.0, 12.0, 100.0, 180.0, 20.0, 20.0, NAN])
+    found = lengths_seen(track, played)
+    np.testing.assert_array_equal(found[:4], 200.5)  # the play of 900 s stands alone: paused, or wound back
+    assert np.isnan(found[4:]).all()  # two plays that differ; two that were skipped; one of unknown time
+
+
+def test_a_log_without_times_played_shows_no_length() -> None:
+    assert np.isnan(lengths_seen(np.array([0, 1], np.int32), np.full(2, NAN))).all()
+    assert len(lengths_seen(np.zeros(0, np.int32), np.zeros(0))) == 0
