@@ -7,9 +7,9 @@ from segue.data.sources.source import Source
 
 HEAD = """# Sources of listening logs
 
-`segue prepare auto FILE... STORE` recognises each of these by its columns and says why. `segue prepare NAME FILE... STORE`
-asks for one by name. Files may be given one by one, as a folder, or as the archive that you downloaded. What becomes of a
-log stands in [logs](logs.md).
+`segue prepare auto FILE... STORE` recognises each of these by its columns and says why.
+`segue prepare NAME FILE... STORE` asks for one by name. Files may be given one by one, as a folder, or as the archive
+that you downloaded. What becomes of a log stands in [logs](logs.md).
 
 This page is made from the code (`tools/sources_page.py`); `segue sources show NAME` prints the same."""
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import segue
+from exports import spotify
 from segue.cli.main import main, make_app
 from shown_code import NAMED, USUAL, blocks, command_lines, write_plays
 from small_recipes import SMALL
@@ -89,10 +90,14 @@ def test_the_shell_lines_on_ones_own_log_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_plays(tmp_path / "plays.csv", NAMED)
+    spotify.write(tmp_path)
     sets = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
     for words in segue_lines():
         if words[0] not in ("demo", "serve"):  # test_demo.py and test_serve.py run them
-            assert main([*words, *(sets if words[0] == "train" else [])]) == 0, capsys.readouterr().err
+            short = sets if words[0] == "train" and "segue" not in words else []
+            mixed = [w.replace("next_track.negatives", "next_track.uniform") for w in sets]
+            given = mixed if words[0] == "train" and not short else short
+            assert main([*words, *given]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert "HR@10" in shown
     assert "rank  track" in shown

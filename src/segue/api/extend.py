@@ -42,7 +42,7 @@ def extend(run: str | Path, tracks: str | Path) -> Extended:
         InputError: the run reads no features, or the file has no id column or none of the features.
         FormatError: no run, or a damaged one.
     """
-    from segue.sessions.tracks import new_tracks
+    from segue.data.track_tables import new_tracks
 
     names = feature_names(serving(run))
     vocabulary = Vocabulary.read(serving(run) / "vocabulary")

@@ -14,7 +14,7 @@ from segue.data.event_table import event_table
 from segue.data.gathered import Gathering
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
-from segue.data.plausible import check, doubts
+from segue.data.plausible import alike, check, doubts
 from segue.data.records.block import Block
 from segue.data.sessions import Rules, heard
 from segue.data.typed import Reading, typed
@@ -83,7 +83,9 @@ class Log:
         mapping = self._inputs[0].mapping
         found = heard(self._gathering.plays(), self._rules(mapping))
         self._left_out = reading.left_out | ({"duplicate": found.repeats} if found.repeats else {})
-        self._warnings = _spelled(reading.times) + check(doubts(found), self._cutting.accept)
+        ids = (("track", self._gathering.tracks()), ("listener", self._gathering.listeners))
+        alikes = [doubt for what, texts in ids if (doubt := alike(what, texts)) is not None]
+        self._warnings = _spelled(reading.times) + check([*doubts(found), *alikes], self._cutting.accept)
         yield event_table(self._inputs[0].name, self._gathering, found, listeners=mapping.listener is not None)
 
     def _rules(self, mapping: Mapping) -> Rules:

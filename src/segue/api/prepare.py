@@ -17,7 +17,7 @@ from segue.data.records.block import Block
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
-from segue.data.sources import source_of
+from segue.data.sources import all_sources, source_of
 from segue.data.sources.column_types import check_types
 from segue.data.sources.source import Sample
 from segue.data.sources.table import mapping_of
@@ -153,9 +153,19 @@ def _reader(member: Member, sample: Sample) -> _Blocks:
 
 
 def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: TableColumns) -> Input:
-    resolved = columns.resolved(tuple(first.columns), name)
+    try:
+        resolved = columns.resolved(tuple(first.columns), name)
+    except InputError as error:
+        raise InputError(f"{error}{_hint(name, first)}") from None
     check_types(name, first, resolved)
     return Input(name, mapping_of(resolved), blocks)
+
+
+def _hint(name: str, first: pl.DataFrame) -> str:
+    """Return what to do where a file is of a known source."""
+    sample = Sample(name, "delimited", tuple(first.columns), first)
+    known = next((one for one in all_sources() if one.recognise(sample) is not None), None)
+    return "" if known is None else f". It looks like {known.title}: segue prepare {known.name} reads it"
 
 
 def prepare_ratings(

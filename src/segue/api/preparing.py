@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from segue.data.track_tables import join_tracks
 from segue.errors import InputError
 from segue.events.rejects import Rejects, reject_path
 from segue.events.table import EventTable
 from segue.files import check_replaceable
 from segue.sessions.assemble import Questions, write_store
-from segue.sessions.tracks import join_tracks
 from segue.store.manifest import MANIFEST, Manifest, Source
 from segue.store.writer import TrackTable
 
@@ -39,6 +39,8 @@ class PrepareReport:
     """Share of events whose time equals a neighbour's in the session; None where there are no times."""
     inferred_share: float = 0.0
     """Share of events whose strength was inferred."""
+    tracks_joined: str | None = None
+    """How many tracks of the log the track table names; None without one."""
     simulated: bool = False
     fingerprint: str = ""
     recognised: str | None = None
@@ -84,6 +86,8 @@ class Job:
     track_files: tuple[Path, ...] = ()
     own_tracks: Callable[[pl.Series], TrackTable] | None = None
     """What the log itself says of the tracks of a vocabulary; None = nothing."""
+    joined: list[int] = field(default_factory=list)
+    """Tracks that the track table names, once it has been joined."""
 
     def run(self, read: Callable[[Rejects, Path], Iterator[EventTable]]) -> PrepareReport:
         """Return the report of reading, checking and writing.
@@ -114,7 +118,9 @@ class Job:
 
     def _tracks(self, vocabulary: pl.Series) -> TrackTable:
         if self.track_files:
-            return join_tracks(self.track_files, vocabulary)
+            joined = join_tracks(self.track_files, vocabulary)
+            self.joined.append(joined.known)
+            return joined.table
         return self.own_tracks(vocabulary) if self.own_tracks is not None else TrackTable()
 
     def _source(self, rejects: Rejects, tally: _Tally) -> Source:
@@ -134,6 +140,7 @@ class Job:
             rejected_file=rejects.path if rejects.total else None,
             tied_share=None if tally.tied is None else tally.tied / max(tally.rows, 1),
             inferred_share=tally.inferred / max(tally.rows, 1),
+            tracks_joined=f"{self.joined[0]:,} of {manifest.num_tracks:,}" if self.joined else None,
             simulated=bool(self.simulated),
             fingerprint=manifest.fingerprint,
         )

@@ -108,6 +108,11 @@ class Gathering:
         rank[order] = np.arange(len(used), dtype=np.int32)
         return np.asarray(rank[np.searchsorted(used, codes)])
 
+    def tracks(self) -> pl.Series:
+        """Return the ids of all tracks that were seen."""
+        codes = np.unique(np.concatenate([part["track"].to_numpy() for part in self._tracks]))
+        return coded_texts(codes.astype(np.int32), self._codes["track"])
+
     def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
         """Return the sessions of the codes, as the log has them."""
         return coded_texts(codes, self._codes["session"])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.sessions import Heard, repeated
@@ -48,6 +49,16 @@ def doubts(heard: Heard, *, now: datetime | None = None) -> list[Doubt]:
         _close(heard),
     ]
     return [doubt for doubt in found if doubt is not None]
+
+
+def alike(what: str, ids: pl.Series) -> Doubt | None:
+    """Return a doubt where ids are equal but for blanks at their ends or for how Unicode composes them."""
+    plain = ids.str.strip_chars().str.normalize("NFC")
+    changed = ids.filter((plain != ids) & plain.is_in(ids.implode()))
+    if len(changed) == 0:
+        return None
+    text = f"{len(changed)} {what} ids differ from another only by blanks or by how letters are composed"
+    return Doubt(f"{what}s-alike", f"{text} (the first: {changed[0]!r}); are they the same?", refuses=False)
 
 
 def check(found: Collection[Doubt], accepted: Collection[str]) -> list[str]:

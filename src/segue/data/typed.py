@@ -138,14 +138,19 @@ def _text(frame: pl.DataFrame, column: Column | None, name: str) -> pl.Series | 
     """Return a column as text, null where it is missing; whole floats are written as integers."""
     if column is None:
         return None
+    if name in ("listener", "session", "track"):
+        return id_texts(frame, column, name)
+    values = _values(frame, column)
+    return values.cast(pl.String).set(_absent(values), None).alias(name)
+
+
+def id_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
+    """Return ids as text, called `name`: null where they are missing, integers where they went through floats."""
     values = _values(frame, column)
     absent = _absent(values)
     if values.dtype.is_float() and (values.filter(~absent).floor() == values.filter(~absent)).all():
         values = values.set(absent, None).cast(pl.Int64)
-    text = values.cast(pl.String).set(absent, None)
-    if name in ("listener", "session", "track"):
-        text = text.str.replace(_WHOLE_FLOAT, "$1")
-    return text.alias(name)
+    return values.cast(pl.String).set(absent, None).str.replace(_WHOLE_FLOAT, "$1").alias(name)
 
 
 def _identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:

@@ -33,7 +33,7 @@ def delimited_sample(member: Member) -> Sample:
     """
     head, whole = _head(member)
     dialect = dialect_of(head, member.name, whole=whole)
-    if not dialect.cells:
+    if not dialect.columns:
         return Sample(member.name, "delimited", (), pl.DataFrame(), preamble=dialect.preamble)
     blocks = [parsed(piece, dialect, dialect.columns) for piece in pieces_of([head], dialect, member.name, whole=whole)]
     empty = pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String))
@@ -80,6 +80,8 @@ def _head(member: Member) -> tuple[bytes, bool]:
 def _check(member: Member, dialect: Dialect, wanted: Sequence[str], ended: bool) -> None:
     if not dialect.cells:
         raise InputError(f"{member.name} is empty; name a file with records")
+    if not dialect.columns:
+        raise InputError(f"{member.name} line {dialect.line - 1}: a header without names; name its columns")
     if ended and dialect.headed:
         raise InputError(f"{member.name} is empty; it has a header and no records below it")
     unknown = [name for name in wanted if name not in dialect.columns]

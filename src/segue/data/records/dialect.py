@@ -125,7 +125,7 @@ def _above(head: bytes, by_return: bool) -> tuple[int, int, tuple[str, ...], str
             separator = named[1].decode("ascii", "replace")
         elif content.startswith(b"#"):
             preamble.append(content.decode("utf-8", "replace"))
-        elif content.strip(b" \t\r"):
+        elif content.strip(b" \t\r,;|"):  # spreadsheets write a blank row as separators alone
             break
         start, line = (end.end() if end else len(head)), line + 1
     return start, line, tuple(preamble), separator
@@ -148,7 +148,7 @@ def _guessed(text: str, whole: bool) -> str:
 
 def _probed(text: str, separator: str, whole: bool) -> Iterator[list[str]]:
     """Yield the first records, blank ones left out; one that `text` may cut is left out, too."""
-    records = filter(any, _split(text, separator))
+    records = (record for record in _split(text, separator) if len(record) > 1 or any(map(str.strip, record)))
     previous = None
     for record in islice(records, PROBED):
         if previous is not None:

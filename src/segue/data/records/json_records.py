@@ -46,16 +46,18 @@ def json_blocks(member: Member, sample: Sample, wanted: Sequence[str]) -> Iterat
     Raises:
         InputError: no record, no JSON, or a text that ends early.
     """
-    number = 1
+    number, num_blocks = 1, 0
     with opened(member) as handle:
         rows = _rows(_objects(handle, member), _prefixes(wanted) if wanted else None)
         while part := list(islice(rows, BLOCK_ROWS)):
             found = [row for _, row in part]
             columns = tuple(wanted) or tuple(dict.fromkeys((*sample.columns, *(name for row in found for name in row))))
-            line = np.array([at for at, _ in part], dtype=np.int64)
-            yield Block(_frame(member, found, columns, number), line)
+            if columns:
+                line = np.array([at for at, _ in part], dtype=np.int64)
+                yield Block(_frame(member, found, columns, number), line)
+                num_blocks += 1
             number += len(part)
-    if number == 1:
+    if not num_blocks:
         raise InputError(f"{member.name} is empty; it is JSON without records")
 
 

@@ -19,7 +19,7 @@ from segue.data.records.encoding import UTF8_MARK
 from segue.data.records.mending import Bad
 from segue.data.records.pieces import Piece
 from segue.data.records.sifting import readable, shown, sifted
-from segue.data.records.structure import Structure, count_of, structure_of
+from segue.data.records.structure import Structure, count_of, even_lines, structure_of
 from segue.errors import InputError
 
 _STAND_INS: Final = bytes((31, 30, 29, 28, *range(1, 9), *range(14, 28)))
@@ -43,20 +43,21 @@ def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str]) -> Parsed:
     """Return the records of `piece`, columns `wanted` only: String, an empty field null."""
     piece, separator = _single(piece, dialect)
     places = [dialect.names.index(name) for name in wanted]
-    frame = _plain(piece, separator, dialect, places)
-    if frame is not None:
-        line = np.arange(frame.height, dtype=np.int64)
-        whole = Parsed(_named(frame, places, wanted), line, frame.height)
+    sound = None if dialect.width == 1 or b"\0" in piece.data else _sound(piece, separator, dialect, places)
+    if sound is not None:
+        records, line, num_lines = sound
+        whole = Parsed(_named(records, places, wanted), line, num_lines, piece.bad)
         return _without_headers(whole, lambda: structure_of(piece, separator), dialect)
     bad = list(piece.bad)
     structure = structure_of(piece, separator)
     num_lines = structure.num_lines
     if not structure.is_even(dialect.width) or b"\0" in structure.data:
         structure = sifted(structure, dialect, piece.cut, bad)
-    frame = _fast(structure, dialect, places)
+    fields = (dialect.width, set(places))
+    frame = _fast(structure.piece, separator, len(structure.line), fields)
     if frame is None:
         structure = readable(structure, bad)
-        frame = _fast(structure, dialect, places)
+        frame = _fast(structure.piece, separator, len(structure.line), fields)
     if frame is None:
         frame = _exact(structure, places)
     whole = Parsed(_named(frame, places, wanted), structure.line, num_lines, bad)
@@ -74,32 +75,36 @@ def _single(piece: Piece, dialect: Dialect) -> tuple[Piece, int]:
     return replace(piece, data=piece.data.replace(separator, bytes((byte,)))), byte
 
 
-def _plain(piece: Piece, separator: int, dialect: Dialect, places: list[int]) -> pl.DataFrame | None:
-    """Return the records of a piece without quotes and without a flaw, or None where it may have one.
+def _sound(
+    piece: Piece, separator: int, dialect: Dialect, places: list[int]
+) -> tuple[pl.DataFrame, NDArray[np.int64], int] | None:
+    """Return the records of a piece without a flaw, their lines and how many lines there are; None where it may have a
+    flaw.
 
-    As many separators as sound records have in all, and none that lacks its last field: then each has as many.
+    Where as many separators stand as sound records have in all, and no record lacks its last field, each has as many.
     """
     width = dialect.width
-    if piece.quoted or piece.line is not None or width == 1 or b"\0" in piece.data:
+    if not piece.quoted and piece.line is None:
+        num_rows = count_of(piece.data, _NEWLINE)
+        if count_of(piece.data, separator) != num_rows * (width - 1):
+            return None
+        frame = _fast(piece, separator, num_rows, (width, {*places, width - 1}))
+        if frame is not None and not frame[str(width - 1)].null_count():
+            return frame, np.arange(num_rows, dtype=np.int64), num_rows
+    lines = even_lines(piece, separator, width)
+    if lines is None:
         return None
-    num_rows = count_of(piece.data, _NEWLINE)
-    if count_of(piece.data, separator) != num_rows * (width - 1):
-        return None
-    frame = _polars(piece.data, separator, None, (width, {*places, width - 1}))
+    if piece.quoted or piece.line is not None:
+        frame = _fast(piece, separator, len(lines[0]), (width, set(places)))
+    return None if frame is None else (frame, *lines)
+
+
+def _fast(piece: Piece, separator: int, num_rows: int, fields: tuple[int, set[int]]) -> pl.DataFrame | None:
+    """Return sound records as Polars reads them, or None where it refuses; `fields` = how many there are, and which."""
+    frame = _polars(piece.data, separator, '"' if piece.quoted else None, fields)
     if frame is None or frame.height != num_rows:
         return None
-    if frame[str(width - 1)].null_count() and not structure_of(piece, separator).is_even(width):
-        return None
-    return frame
-
-
-def _fast(structure: Structure, dialect: Dialect, places: list[int]) -> pl.DataFrame | None:
-    """Return sound records as Polars reads them, or None where it refuses."""
-    quote = '"' if structure.quoted else None
-    frame = _polars(structure.data, structure.separator, quote, (dialect.width, set(places)))
-    if frame is None or frame.height != len(structure.line):
-        return None
-    if structure.quoted and b'""' in structure.data:
+    if piece.quoted and b'""' in piece.data:
         return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
     return frame
 

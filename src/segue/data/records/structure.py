@@ -33,6 +33,11 @@ class Structure:
     """Physical line of each record, int64 [records]."""
     num_lines: int
 
+    @property
+    def piece(self) -> Piece:
+        """The text as a piece."""
+        return Piece(self.data, self.quoted, self.line, self.num_lines)
+
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """First byte of each record."""
@@ -108,6 +113,45 @@ def structure_of(piece: Piece, separator: int) -> Structure:
     return Structure(piece.data, separator, piece.quoted, ends, places[mark], line, num_lines)
 
 
+def even_lines(piece: Piece, separator: int, width: int) -> tuple[NDArray[np.int64], int] | None:
+    """Return the physical line of each record and how many lines there are, where every record has `width` fields (two
+    or more); None where one has not. What separates records and fields is looked at in order, not where it stands."""
+    kinds = _kinds(piece.data, separator, piece.quoted)
+    newline = kinds == _NEWLINE
+    num_lines = int(np.count_nonzero(newline))
+    outside, rows = np.ones(0, np.bool_), kinds
+    if piece.quoted:
+        quote = kinds == _QUOTE
+        outside = ~(np.bitwise_xor.accumulate(quote) | quote)
+        rows = kinds[outside]
+    if len(rows) % width:
+        return None
+    table = rows.reshape(-1, width)
+    if not ((table[:, -1] == _NEWLINE).all() and (table[:, :-1] == separator).all()):
+        return None
+    if piece.line is not None:
+        return piece.line, num_lines if piece.num_lines is None else piece.num_lines
+    if len(table) == num_lines:
+        return np.arange(num_lines, dtype=np.int64), num_lines
+    above = np.cumsum(newline)[newline & outside]
+    return np.concatenate([np.zeros(1, np.int64), above[:-1]])[: len(above)], num_lines
+
+
+def _kinds(data: bytes, separator: int, quoted: bool) -> NDArray[np.uint8]:
+    """Return the newlines, separators and (in quoted text) quotes of `data`, in order."""
+    array = np.frombuffer(data, np.uint8)
+    parts = [part[_limits(part, separator, quoted)] for part in np.split(array, range(_PART, len(array), _PART))]
+    return np.concatenate(parts)
+
+
+def _limits(part: NDArray[np.uint8], separator: int, quoted: bool) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = part == separator
+    mask |= part == _NEWLINE
+    if quoted:
+        mask |= part == _QUOTE
+    return mask
+
+
 def count_of(data: bytes, byte: int) -> int:
     """Return how often a byte stands in `data`, counted in parts that stay in the cache."""
     array, mask, count = np.frombuffer(data, np.uint8), np.empty(_PART, np.bool_), 0
@@ -119,11 +163,6 @@ def count_of(data: bytes, byte: int) -> int:
 
 def _places(array: NDArray[np.uint8], separator: int, quoted: bool) -> NDArray[np.int64]:
     """Return where newlines, separators and (in quoted text) quotes stand, searched in parts that stay in the cache."""
-    parts = []
-    for start in range(0, len(array), _PART):
-        part = array[start : start + _PART]
-        mask = (part == _NEWLINE) | (part == separator)
-        if quoted:
-            mask |= part == _QUOTE
-        parts.append(np.flatnonzero(mask) + start)
+    starts = range(0, len(array), _PART)
+    parts = [np.flatnonzero(_limits(array[at : at + _PART], separator, quoted)) + at for at in starts]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -26,6 +26,7 @@ DIALECTS = {
     "separator line": ("sep=,\n" + TEXT).encode(),
     "comment": ("# exported 2024-01-01\n" + TEXT).encode(),
     "blank line first": ("\n" + TEXT).encode(),
+    "row of separators first": (",,\n" + TEXT).encode(),
     "blank lines last": (TEXT + "\n\n").encode(),
     "blank line amid": TEXT.replace("u1,1700000400", "\nu1,1700000400").encode(),
     "no last line end": TEXT.removesuffix("\n").encode(),

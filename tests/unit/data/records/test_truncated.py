@@ -58,6 +58,8 @@ def test_a_file_cut_at_any_byte_gives_true_records_or_an_input_error(tmp_path: P
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(data=b'a,b\n1,"\n\x00', size=1)
+@example(data=b"{}", size=1)
+@example(data=b'"",""\n1,2\n', size=16)
 @given(
     data=st.one_of(
         st.binary(max_size=200),

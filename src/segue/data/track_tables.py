@@ -1,0 +1,183 @@
+"""What is known of each track, joined to the vocabulary: titles, artists, durations, features."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from segue import columns
+from segue.data.mapping import Column
+from segue.data.records.member import Member, find_members
+from segue.data.records.reading import blocks_of, sample_of
+from segue.data.typed import id_texts
+from segue.errors import InputError
+from segue.events.rejects import Rejects
+from segue.store.writer import TrackTable
+
+_ID_NAMES: Final = ("track_id", "trackid", "track", "track_id_clean", "id", "item_id", "song_id", "track_uri")
+_SPELLED: Final = {"track_name": columns.TITLE, "artist_name": columns.ARTIST}
+_MILLISECONDS: Final = ("duration_ms", "length_ms")
+_LONGEST_S: Final = 10_000
+"""Seconds; durations whose median is longer are milliseconds."""
+_NO_FEATURES: Final = frozenset({columns.TITLE, columns.ARTIST, columns.DURATION, columns.SIMULATED})
+_MODES: Final = {"major": "1", "minor": "0"}
+"""MSSD writes the mode of a track as a word."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A track table, and how much of a vocabulary it knows."""
+
+    table: TrackTable
+    known: int
+    """Tracks of the vocabulary that a file names."""
+
+
+def join_tracks(files: Sequence[Path], vocabulary: pl.Series) -> Joined:
+    """Return the track table of `vocabulary` from `files` of any kind, later files adding columns.
+
+    A file has an id column (track_id, track, id, ..., in any letter case) and any of title, artist, duration (seconds,
+    or milliseconds where its name says ms) and numeric features. Files with the same header are laid end to end
+    (`tf_0.csv`, `tf_1.csv`). A track that no file names has an empty title and NaN numbers; of several rows for one
+    track the first counts.
+
+    Raises:
+        InputError: a file without id column, or one that cannot be read.
+    """
+    groups: dict[tuple[str, ...], list[pl.DataFrame]] = {}
+    for file in files:
+        frame = _read(file, vocabulary)
+        groups.setdefault(tuple(frame.columns), []).append(frame)
+    joined = pl.DataFrame({"id": vocabulary})
+    for frames in groups.values():
+        frame = pl.concat(frames).unique("id", keep="first", maintain_order=True)
+        fresh = [name for name in frame.columns if name not in joined.columns]
+        joined = joined.join(frame.select("id", *fresh), on="id", how="left", maintain_order="left")
+    named = pl.concat([frame["id"] for frames in groups.values() for frame in frames]).n_unique() if groups else 0
+    return Joined(_table(joined), named)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Tracks of a file that are not known yet, ids ascending in byte order, [N]."""
+
+    ids: list[str]
+    features: NDArray[np.float32]
+    """[N, F], of the names asked for; NaN where unknown."""
+    texts: dict[str, list[str]]
+    known: int
+    """Tracks of the file that are known already."""
+    bare: int
+    """Tracks left out, since the file has none of their features."""
+    missing: int
+    """Features asked for that the file has no column of."""
+
+
+def new_tracks(file: Path, known: Sequence[str], names: Sequence[str]) -> Found:
+    """Return the tracks of `file` that are not among `known` ids, with the features `names`.
+
+    Raises:
+        InputError: a file without id column, or one that cannot be read.
+    """
+    held, whole = pl.Series("id", known, dtype=pl.String), _read(file, None)
+    ids = whole["id"].unique()
+    fresh = ids.filter(~ids.is_in(held.implode())).sort()
+    table = join_tracks([file], fresh).table
+    empty = np.full(len(fresh), np.nan, np.float32)
+    columns_of = dict(zip(table.feature_names, table.features.T, strict=True)) if table.features is not None else {}
+    features = np.stack([columns_of.get(name, empty) for name in names], axis=1) if names else empty[:, None][:, :0]
+    kept = np.asarray(np.isfinite(features).any(axis=1))
+    texts = {name: getattr(table, name) for name in (columns.TITLE, columns.ARTIST)}
+    return Found(
+        ids=fresh.filter(pl.Series(kept)).to_list(),
+        features=features[kept],
+        texts={
+            name: [text for text, stays in zip(values, kept.tolist(), strict=True) if stays]
+            for name, values in texts.items()
+            if values is not None
+        },
+        known=len(ids) - len(fresh),
+        bare=int((~kept).sum()),
+        missing=sum(name not in whole.columns for name in names),
+    )
+
+
+def _read(file: Path, vocabulary: pl.Series | None) -> pl.DataFrame:
+    """Return the rows of `file` whose track is in the vocabulary (None: all), all String, its id column named `id`."""
+    frames = [_member(member, vocabulary) for member in find_members([file])]
+    return pl.concat(frames, how="diagonal")
+
+
+def _member(member: Member, vocabulary: pl.Series | None) -> pl.DataFrame:
+    sample = sample_of(member)
+    spelled = {name.lower(): name for name in reversed(sample.columns)} | {name: name for name in sample.columns}
+    key = next((spelled[name] for name in _ID_NAMES if name in spelled), None)
+    if key is None:
+        seen = ", ".join(sample.columns)
+        raise InputError(f"{member.name} has no track id column ({', '.join(_ID_NAMES)}); its columns: {seen}")
+    parts = []
+    with tempfile.TemporaryDirectory() as folder:
+        rejects = Rejects(Path(folder) / "rejects.csv")
+        for block in blocks_of(member, sample, (), rejects):
+            frame = block.frame.with_columns(id_texts(block.frame, Column.of(key), "__id__"))
+            if vocabulary is not None:
+                frame = frame.join(pl.DataFrame({"__id__": vocabulary}), on="__id__", how="semi")
+            others = [name for name in frame.columns if name not in (key, "__id__", "id") and name]
+            parts.append(frame.select(pl.col("__id__").alias("id"), pl.col(others).cast(pl.String, strict=False)))
+        rejects.close()
+        if rejects.total:
+            raise InputError(
+                f"{member.name}: {rejects.total} rows cannot be read; {rejects.examples[0]}; mend the track table"
+            )
+    return _usual(pl.concat(parts).filter(pl.col("id").is_not_null()))
+
+
+def _usual(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with the names that Segue gives titles, artists and durations (in seconds)."""
+    known = {columns.TITLE, columns.ARTIST, columns.DURATION, *_SPELLED, *_MILLISECONDS}
+    for old in frame.columns:
+        new = _SPELLED.get(old.lower(), old.lower())
+        if old.lower() in known and new not in frame.columns:
+            frame = frame.rename({old: new})
+    for name in _MILLISECONDS:
+        if name in frame.columns and columns.DURATION not in frame.columns:
+            frame = frame.rename({name: columns.DURATION}).with_columns(_seconds(pl.col(columns.DURATION)))
+    if columns.DURATION in frame.columns:
+        longest = _number(frame[columns.DURATION]).median()
+        if isinstance(longest, float) and longest > _LONGEST_S:
+            frame = frame.with_columns(_seconds(pl.col(columns.DURATION)))
+    return frame
+
+
+def _seconds(milliseconds: pl.Expr) -> pl.Expr:
+    return (milliseconds.cast(pl.Float64, strict=False) / 1000).cast(pl.String)
+
+
+def _number(values: pl.Series) -> pl.Series:
+    """Return text as numbers; 200,5 is 200.5."""
+    return values.str.strip_chars().str.replace(r"^(-?\d+),(\d+)$", "$1.$2").cast(pl.Float64, strict=False)
+
+
+def _table(joined: pl.DataFrame) -> TrackTable:
+    numbers = {
+        name: _number(joined[name].replace(_MODES)).cast(pl.Float32)
+        for name in joined.columns
+        if name not in (columns.TITLE, columns.ARTIST, columns.SIMULATED, "id")
+    }
+    names = tuple(n for n, v in numbers.items() if n not in _NO_FEATURES and v.null_count() < len(v))
+    features = [numbers[name].fill_null(float("nan")).to_numpy() for name in names]
+    duration = numbers.get(columns.DURATION)
+    return TrackTable(
+        title=joined[columns.TITLE].fill_null("").to_list() if columns.TITLE in joined.columns else None,
+        artist=joined[columns.ARTIST].fill_null("").to_list() if columns.ARTIST in joined.columns else None,
+        duration=None if duration is None else duration.fill_null(float("nan")).to_numpy(),
+        features=np.stack(features, axis=1) if features else None,
+        feature_names=names,
+    )
