@@ -60,7 +60,7 @@ def test_the_shell_lines_of_the_command_lines_page_run(
         code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
         assert code == 0, (words, capsys.readouterr().err)
     data, models = (
-        {"simulate", "prepare", "inspect"},
+        {"simulate", "sources", "prepare", "inspect"},
         {"train", "tune", "evaluate", "recommend", "extend", "recipes", "export"},
     )
     assert verbs == data | models | {"study", "studies", "report", "demo"}
