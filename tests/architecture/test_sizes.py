@@ -21,6 +21,7 @@ VERBS = {
     "prepare_mssd",
     "prepare_table",
     "prepare_ratings",
+    "prepare_source",
     "inspect",
     "train",
     "tune",

@@ -135,6 +135,8 @@ def test_a_manifest_that_does_not_fit_is_refused(export: Path, change: Callable[
         ("transitions/times.npy", lambda times: times * 0),
         ("artist_code.npy", lambda codes: codes + 10**6),
         ("map.npy", lambda places: places.astype(np.float64)),
+        ("table.npy", lambda rows: np.where(rows == rows[-1, -1], np.float32(np.nan), rows)),
+        ("scan_step.npy", lambda steps: np.where(steps == steps[0, 0], np.float32(np.inf), steps)),
         ("vocabulary/offsets.npy", lambda offsets: offsets[::-1].copy()),
     ],
 )

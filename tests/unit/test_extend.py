@@ -133,7 +133,7 @@ def test_what_cannot_be_extended_is_told(tmp_path: Path, store: Store, run: Path
     (tmp_path / "nameless.csv").write_text("colour\nblue\n", encoding="utf-8")
     with pytest.raises(InputError, match="no track id column"):
         api.extend(run, tmp_path / "nameless.csv")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         api.extend(run, tmp_path / "missing.csv")
     lacking = tmp_path / "lacking.csv"
     lacking.write_text(f"track_id,{store.manifest.feature_names[0]}\nnew,\nother,1.5\n", encoding="utf-8")

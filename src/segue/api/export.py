@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segue.checkpoint import load_run
-from segue.checkpoint.extending import serving
+from segue.checkpoint.extending import load_serving
 from segue.export import ExportOptions, write_export
 from segue.exported import ExportManifest
 from segue.progress import Progress, silent
@@ -26,7 +25,7 @@ def export(
     track space too, for `segue serve --index`.
 
     Raises:
-        FormatError: no run, damaged, or without weights. InputError: `out` exists and may not be replaced, the name is
-            no plain one, or the packages of the extra `export` are missing.
+        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers. InputError: `out`
+            exists and may not be replaced, the name is no plain one, or the packages of the extra `export` are missing.
     """
-    return write_export(load_run(serving(run)), out, ExportOptions(name, overwrite, index), progress)
+    return write_export(load_serving(run), out, ExportOptions(name, overwrite, index), progress)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from segue.checkpoint import LoadedRun, load_run
-from segue.checkpoint.extending import serving
+from segue.checkpoint import LoadedRun
+from segue.checkpoint.extending import load_serving
 from segue.columns import EARLIER_FEEDBACK, EARLIER_TRACKS
 from segue.encoders.encoder import Encoder
 from segue.errors import InputError
@@ -44,14 +45,18 @@ class Recommender:
         return self._run.encoder
 
     def unknown(self, tracks: Sequence[str]) -> list[str]:
-        """Return the tracks that this run has never seen; `recommend` passes them over."""
-        rows = self._run.vocabulary.rows(tracks)
+        """Return the tracks that this run has never seen; `recommend` passes them over.
+
+        Raises:
+            InputError: they are no list of texts.
+        """
+        rows = self._run.vocabulary.rows(_texts(tracks))
         return [track for track, row in zip(tracks, rows, strict=True) if row == UNKNOWN]
 
     def recommend(
         self,
         tracks: Sequence[str],
-        feedback: Sequence[str | int] | None = None,
+        feedback: Sequence[str | int] | NDArray[np.integer[Any]] | None = None,
         k: int = 20,
         *,
         exclude_heard: bool = False,
@@ -60,36 +65,39 @@ class Recommender:
         """Return the `k` best next tracks after a session: dicts of track, score, title and artist (where known).
 
         `feedback` gives each track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default:
-        all listened). Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks. `earlier`:
+        all listened; 255, as stores write it, is unknown). `k` larger than the catalogue gives all there is.
+        Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks. `earlier`:
         what the listener heard in sessions before, track and feedback, the most recent last; a run that reads no
         earlier sessions (`data.earlier`) takes no notice.
 
         Raises:
-            InputError: feedback of another length, or a word that is none of these.
+            InputError: `k` below 1, ids that are no texts, feedback of another length, or a word that is none of these.
         """
-        codes = [_code(word) for word in (["listened"] * len(tracks) if feedback is None else feedback)]
-        if len(codes) != len(tracks):
-            raise InputError(f"{len(tracks)} tracks but {len(codes)} feedbacks; give one a track")
-        known = [(r, c) for r, c in zip(self._run.vocabulary.rows(tracks), codes, strict=True) if r != UNKNOWN]
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise InputError(f"k is {k!r}, expected a whole number, at least 1")
+        ids = _texts(tracks)
+        codes = _codes(["listened"] * len(ids) if feedback is None else feedback)
+        if len(codes) != len(ids):
+            raise InputError(f"{len(ids)} tracks but {len(codes)} of feedback; give one a track")
+        known = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
         rows = [row if self._candidate[row] else UNKNOWN for row, _ in known]
         width = max(len(known), 1)
         batch = SessionBatch(
             torch.tensor([rows or [0]], dtype=torch.int64),
             torch.tensor([[code for _, code in known] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
             torch.full((1, width), bool(known)),
-            self._before(earlier),
+            self._before(*_pairs(earlier)),
         )
-        ranking = top_k(self._scorer, batch, k, exclude_heard=exclude_heard)
+        ranking = top_k(self._scorer, batch, min(k, len(self._run.candidates)), exclude_heard=exclude_heard)
         pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
         return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
 
-    def _before(self, earlier: Sequence[tuple[str, str | int]]) -> dict[str, Tensor]:
+    def _before(self, ids: Sequence[str], codes: Sequence[int]) -> dict[str, Tensor]:
         """Return the side inputs of what came in earlier sessions, where the run reads them."""
-        codes = [_code(word) for _, word in earlier]
         kept = self._run.recipe.data.earlier
         if not kept:
             return {}
-        found = zip(self._run.vocabulary.rows([track for track, _ in earlier]), codes, strict=True)
+        found = zip(self._run.vocabulary.rows(ids), codes, strict=True)
         known = [(row, code) for row, code in found if self._candidate[row]][-kept:] or [(0, skips.FEEDBACK_HIDDEN)]
         tracks, feedback = zip(*known, strict=True)
         return {EARLIER_TRACKS: torch.tensor([tracks]), EARLIER_FEEDBACK: torch.tensor([feedback])}
@@ -108,14 +116,53 @@ def load(run: str | Path) -> Recommender:
     """Return the recommender of a trained run, with the tracks that it was extended by.
 
     Raises:
-        FormatError: no run, damaged, or without weights.
+        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers.
     """
-    return Recommender(load_run(serving(run)))
+    return Recommender(load_serving(run))
 
 
-def _code(word: str | int) -> int:
+def _pairs(earlier: object) -> tuple[list[str], list[int]]:
+    """Return ids and codes of earlier plays.
+
+    Raises:
+        InputError: they are no pairs of a track and its feedback.
+    """
+    ids, codes = list[object](), list[object]()
+    for pair in earlier if isinstance(earlier, Iterable) else [earlier]:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(f"earlier play {pair!r} is no pair of track and feedback, such as ('track_3', 'skip')")
+        ids.append(pair[0])
+        codes.append(pair[1])
+    return _texts(ids), _codes(codes)
+
+
+def _texts(tracks: object) -> list[str]:
+    """Return ids as a list.
+
+    Raises:
+        InputError: they are no list of texts.
+    """
+    if isinstance(tracks, str | bytes) or not isinstance(tracks, Iterable):
+        raise InputError(f"{tracks!r} is no list of track ids; one text goes into a list as well: ['track_1']")
+    ids = list(tracks)
+    for each in ids:
+        if not isinstance(each, str):
+            raise InputError(f"track id {each!r} is a {type(each).__name__}; ids are text, as they stand in the log")
+    return ids
+
+
+def _codes(feedback: object) -> list[int]:
+    if isinstance(feedback, str | bytes) or not isinstance(feedback, Iterable):
+        raise InputError(f"feedback {feedback!r} is no list; give one word or strength a track")
+    return [_code(word) for word in feedback]
+
+
+def _code(word: object) -> int:
     if isinstance(word, str) and word in FEEDBACK_WORDS:
         return FEEDBACK_WORDS[word]
-    if isinstance(word, int) and not isinstance(word, bool) and 0 <= word <= skips.VERY_BRIEFLY:
-        return word
+    if isinstance(word, int | np.integer) and not isinstance(word, bool):
+        if 0 <= word <= skips.VERY_BRIEFLY:
+            return int(word)
+        if word == skips.UNKNOWN_STRENGTH:
+            return skips.FEEDBACK_UNKNOWN
     raise InputError(f"feedback {word!r} is none of {', '.join(FEEDBACK_WORDS)} and no strength 0..3")

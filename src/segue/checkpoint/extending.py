@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.batches.features import standardised
+from segue.checkpoint.loading import LoadedRun, load_run
 from segue.checkpoint.run_folder import FEATURES, MARKER, RANKING, WEIGHTS, RunFolder
 from segue.checkpoint.tensors import write_tensors
-from segue.errors import FormatError, InputError
+from segue.errors import FormatError, InputError, NonFiniteError
 from segue.files import read_json_object, replaced_folder, write_json
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
@@ -54,6 +55,19 @@ def serving(path: str | Path) -> Path:
     """Return the folder that serves the run at `path`: what it was extended to, or the run itself."""
     extended = Path(path) / EXTENDED
     return extended if (extended / MARKER).is_file() else Path(path)
+
+
+def load_serving(path: str | Path) -> LoadedRun:
+    """Return what serves the run at `path`, ready to rank.
+
+    Raises:
+        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers.
+    """
+    run = load_run(serving(path))
+    for name, weights in run.encoder.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise NonFiniteError(f"{path}: {name} holds values that are no numbers; train again")
+    return run
 
 
 def feature_names(path: str | Path) -> list[str]:

@@ -40,6 +40,8 @@ ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
 _PIECE: Final = 1 << 22
 """Bytes hashed at a time."""
+_PART: Final = 1 << 14
+"""Rows looked at at a time."""
 
 
 def parts_in_four_bits(width: int) -> tuple[int, int]:
@@ -136,7 +138,7 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
     folder = Path(path)
     manifest = read_export_manifest(folder)
     _check_files(folder, manifest, verify=verify)
-    arrays = _Arrays(folder, manifest)
+    arrays = _Arrays(folder, manifest, verify=verify)
     facts = manifest.facts
     rows, width = facts.num_tracks + NUM_SPECIALS, facts.width
     parts, together = parts_in_four_bits(width)
@@ -189,11 +191,16 @@ def _check_order(order: NDArray[np.int32], rows: int, candidates: int, where: st
         raise FormatError(f"{where} does not fit the vocabulary; export the run again")
 
 
+def _finite(array: NDArray[Any]) -> bool:
+    """Return whether all values are numbers; a part at a time, since the table may be larger than memory."""
+    return all(bool(np.isfinite(array[first : first + _PART]).all()) for first in range(0, len(array), _PART))
+
+
 class _Arrays:
     """The arrays of an export that is being opened."""
 
-    def __init__(self, folder: Path, manifest: ExportManifest) -> None:
-        self._folder, self._manifest = folder, manifest
+    def __init__(self, folder: Path, manifest: ExportManifest, *, verify: bool) -> None:
+        self._folder, self._manifest, self._verify = folder, manifest, verify
 
     def has(self, name: str) -> bool:
         return name in self._manifest.files
@@ -209,6 +216,8 @@ class _Arrays:
             raise FormatError(
                 f"{self._folder / name} is {array.dtype} {list(array.shape)}, which does not fit; export the run again"
             )
+        if self._verify and array.dtype.kind == "f" and not _finite(array):
+            raise FormatError(f"{self._folder / name} holds values that are no numbers; train and export again")
         return array
 
     def texts(self, name: str, kind: type[Any], count: int | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from segue.ranking.scorer import Scorer
 from segue.ranking.standing import NOTHING, Ranking, listed
 from segue.session_batch import SessionBatch
@@ -14,7 +16,9 @@ def top_k(scorer: Scorer, batch: SessionBatch, k: int, *, exclude_heard: bool = 
         return scorer.stand(batch, nothing, k).best
     # at most L of the k + L best are heard; the rest keep their order
     best = scorer.stand(batch, nothing, k + batch.tracks.shape[1]).best
-    heard = (best.tracks[:, :, None] == batch.tracks[:, None, :]).any(2)
+    held = batch.tracks.sort(dim=1).values
+    place = torch.searchsorted(held, best.tracks).clamp(max=held.shape[1] - 1)
+    heard = held.gather(1, place) == best.tracks
     order = heard.long().sort(dim=1, stable=True).indices
     scores = best.scores.masked_fill(heard, NOTHING)
     return listed(best.tracks.gather(1, order), scores.gather(1, order), k)
