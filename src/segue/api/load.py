@@ -79,13 +79,13 @@ class Recommender:
         codes = _codes(["listened"] * len(ids) if feedback is None else feedback)
         if len(codes) != len(ids):
             raise InputError(f"{len(ids)} tracks but {len(codes)} of feedback; give one a track")
-        known = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
-        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known]
-        width = max(len(known), 1)
+        known_plays = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
+        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known_plays]
+        width = max(len(known_plays), 1)
         batch = SessionBatch(
             torch.tensor([rows or [0]], dtype=torch.int64),
-            torch.tensor([[code for _, code in known] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
-            torch.full((1, width), bool(known)),
+            torch.tensor([[code for _, code in known_plays] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
+            torch.full((1, width), bool(known_plays)),
             self._before(*_pairs(earlier)),
         )
         ranking = top_k(self._scorer, batch, min(k, len(self._run.candidates)), exclude_heard=exclude_heard)
@@ -94,12 +94,14 @@ class Recommender:
 
     def _before(self, ids: Sequence[str], codes: Sequence[int]) -> dict[str, Tensor]:
         """Return the side inputs of what came in earlier sessions, where the run reads them."""
-        kept = self._run.recipe.data.earlier
-        if not kept:
+        num_earlier = self._run.recipe.data.earlier
+        if not num_earlier:
             return {}
-        found = zip(self._run.vocabulary.rows(ids), codes, strict=True)
-        known = [(row, code) for row, code in found if self._candidate[row]][-kept:] or [(0, skips.FEEDBACK_HIDDEN)]
-        tracks, feedback = zip(*known, strict=True)
+        plays = zip(self._run.vocabulary.rows(ids), codes, strict=True)
+        known_plays = [(row, code) for row, code in plays if self._candidate[row]][-num_earlier:] or [
+            (0, skips.FEEDBACK_HIDDEN)
+        ]
+        tracks, feedback = zip(*known_plays, strict=True)
         return {EARLIER_TRACKS: torch.tensor([tracks]), EARLIER_FEEDBACK: torch.tensor([feedback])}
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
@@ -147,7 +149,9 @@ def _texts(tracks: object) -> list[str]:
     ids = list(tracks)
     for each in ids:
         if not isinstance(each, str):
-            raise InputError(f"track id {each!r} is a {type(each).__name__}; ids are text, as they stand in the log")
+            raise InputError(
+                f"track id {each!r} is of type {type(each).__name__}; ids are text, as they stand in the log"
+            )
     return ids
 
 
