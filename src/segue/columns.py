@@ -26,6 +26,8 @@ DATE: Final = "date"
 CONTEXT_TYPE: Final = "context_type"
 SHUFFLE: Final = "shuffle"
 HOUR: Final = "hour"
+SEGUE_LOG: Final = "segue_log"
+"""Column of a log that a service has kept: the version of its layout. Its ids stand letter for letter."""
 PREMIUM: Final = "premium"
 
 ORACLE_PREFIX: Final = "oracle_"

@@ -38,7 +38,7 @@ def identity(track: str | None, artist: str | None, title: str | None) -> str:
     """Return how a track is told from others."""
     if track is not None:
         return track
-    return f"{' '.join((artist or '').lower().split())}\x1f{' '.join((title or '').lower().split())}"
+    return f"{' '.join((artist or '').lower().split())}\uff5c{' '.join((title or '').lower().split())}"
 
 
 def wanted(name: str) -> list[list[str]]:

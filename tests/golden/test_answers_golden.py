@@ -57,7 +57,7 @@ ANSWERS = Answers(
     RANKS,
     behind_all=1002.0,
     flipped=FLIPPED,
-    pairs=pair_answers(PAIRS, Ranked(PAIR_RANKS, SCORES, np.zeros((6, 0), np.int32), 0, 1002.0)),
+    pairs=pair_answers(PAIRS, Ranked(PAIR_RANKS, SCORES, np.zeros((6, 0)), np.zeros((6, 0), np.int32), 0, 1002.0)),
     lists=LISTS,
 )
 
@@ -137,12 +137,14 @@ def test_a_scorer_blind_to_feedback_has_no_utility() -> None:
 
 def test_nan_scores_of_a_pair_are_never_better() -> None:
     scores = np.array([[nan, 1.0], [nan, nan], [0.0, 0.0], [1.0, nan], [0.0, 0.0], [0.0, 0.0]])
-    found = pair_answers(PAIRS, Ranked(PAIR_RANKS, scores, np.zeros((6, 0), np.int32), 4, 1002.0))
+    found = pair_answers(PAIRS, Ranked(PAIR_RANKS, scores, np.zeros((6, 0)), np.zeros((6, 0), np.int32), 4, 1002.0))
     assert found.better.tolist() == [0, 0, 0, 0, 0.5, 0]
 
 
 def test_constant_scores_give_a_pair_auc_of_one_half() -> None:
-    found = pair_answers(PAIRS, Ranked(PAIR_RANKS, np.zeros((6, 2)), np.zeros((6, 0), np.int32), 0, 1002.0))
+    found = pair_answers(
+        PAIRS, Ranked(PAIR_RANKS, np.zeros((6, 2)), np.zeros((6, 0)), np.zeros((6, 0), np.int32), 0, 1002.0)
+    )
     assert value("pair-auc", answers=Answers(RANKS, 1002.0, pairs=found)) == 0.5
 
 

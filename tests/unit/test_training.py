@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from segue import api
-from segue.batches.split import split_store
+from segue.batches.split import Split, split_store
 from segue.checkpoint import RunFolder, load_run
+from segue.encoders.encoder import Encoder
 from segue.errors import InputError, Interrupted, NonFiniteError
-from segue.store import StoreWriter
+from segue.store import Store, StoreWriter
 from segue.store.writer import SessionColumns
 from segue.training import FitOptions, fit, packed_step
 from segue.training.device import choose_device, choose_precision
@@ -87,6 +90,36 @@ def test_training_stops_when_validation_has_not_risen_for_patience_epochs(store,
     assert (result.stopped, result.converged, result.epochs, result.best_epoch) == ("patience", True, 4, 2)
     assert result.metrics == {"hr@10": 0.3}
     assert load_run(tmp_path / "run").best["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [
+        ([2.5, 1.0, 0.1, 0.2, 0.3], 3),
+        ([2.5, 2.5, 2.5], 1),
+        ([0.1, 0.0995, 0.0993], 1),
+        ([0.1, math.nan, 0.05, 0.2, 0.2], 3),
+        ([math.nan, 0.1, 0.2], 2),
+    ],
+)
+def test_of_epochs_with_equal_hr_the_one_with_the_lower_loss_is_best(
+    store: Store, tmp_path: Path, losses: list[float], best: int
+) -> None:
+    """HR@10 of a small catalogue is 1 at once, while the model still learns."""
+    left = iter([*losses, *[9.0] * 9])
+    recipe = small_recipe(training__epochs=30, training__patience=2)
+    result = fit(store, tmp_path / "run", recipe, CPU, lambda split, encoder: {"hr@10": 1.0, "loss": next(left)})
+    assert (result.stopped, result.best_epoch, result.epochs) == ("patience", best, best + 2)
+
+
+def test_a_higher_hr_is_better_whatever_its_loss(store: Store, tmp_path: Path) -> None:
+    left = iter([(0.5, 1.0), (0.6, 2.0), (0.4, 0.1), (0.6, 2.5)])
+
+    def validate(split: Split, encoder: Encoder) -> dict[str, float]:
+        return dict(zip(("hr@10", "loss"), next(left), strict=True))
+
+    result = fit(store, tmp_path / "run", small_recipe(training__epochs=4), CPU, validate)
+    assert (result.best_epoch, result.metrics) == (2, {"hr@10": 0.6, "loss": 2.0})
 
 
 def test_stop_is_asked_after_each_epoch_and_its_answer_outlives_an_interrupt(store, tmp_path):

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from segue.batches.split import split_store
+from segue.batches.split import Split, split_store
 from segue.checkpoint import load_run
 from segue.encoders import build_encoder
+from segue.encoders.encoder import Encoder
 from segue.errors import InputError
 from segue.evaluation import session_candidates as session_candidates_module
 from segue.evaluation import settle_listen
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
-from segue.evaluation.scene import make_scene
-from segue.evaluation.session_candidates import session_candidates
+from segue.evaluation.scene import Scene, make_scene
+from segue.evaluation.session_candidates import Candidates, session_candidates
 from segue.evaluation.settle_listen import look_listen
 from segue.evaluation.settle_ranking import try_weights
 from segue.evaluation.settle_transitions import look
@@ -70,10 +72,22 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
         chosen = sampled(np.asarray(store.session_key[session]), most, seed)
         assert len(chosen) == (most or len(session))
         assert (found["hr@1"], found["hr@10"]) == (hit(ranks[chosen], 1).mean(), hit(ranks[chosen], 10).mean())
+        assert found["loss"] == pytest.approx(_loss(encoder, split, scene, drawn, chosen), rel=1e-5)
         recipe = replace(recipe, training=replace(recipe.training, validation_targets=most))
         assert validating(store, recipe)(split, encoder) == found
         values.add((found["hr@1"], found["hr@10"]))
     assert len(values) > 2
+
+
+def _loss(encoder: Encoder, split: Split, scene: Scene, drawn: Candidates, chosen: NDArray[np.int64]) -> float:
+    """Return the mean of -log softmax of the targets that are candidates, one by one."""
+    scorer, losses = ModelScorer(encoder, split.candidates), list[float]()
+    for index, batch in scene.held.blocks(1):
+        target, rivals = scene.held.target[index[0]], drawn.rows(index)[0]
+        if index[0] in chosen and target in split.candidates:
+            asked = torch.tensor([[int(target), *rivals[rivals >= 0].tolist()]])
+            losses.append(-float(scorer.score(batch, asked)[0].double().log_softmax(0)[0]))
+    return float(np.mean(losses))
 
 
 def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from segue.columns import SEGUE_LOG
 from segue.errors import InputError
 from segue.events.skips import UNKNOWN_STRENGTH
 from segue.files import check_parent, replaced_file
 from segue.serving.sessions import kept_sessions
 
-COLUMNS: Final = ("session", "position", "track", "strength", "time")
+COLUMNS: Final = ("session", "position", "track", "strength", "time", SEGUE_LOG)
+_VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False
     """Write the sessions that a service keeps to a CSV or Parquet file, oldest first.
 
     `sessions` is the file or the URL of the Redis that they are kept in; a Redis has forgotten those that are over.
-    Columns: session, position (from 0), track, strength (empty = unknown), time (UTC). Ids stand in it as they were
-    told, for `prepare_table` to read them again: open the CSV in no spreadsheet, which may run a cell that begins
-    with = as a formula. The service may go on meanwhile.
+    Columns: session, position (from 0), track, strength (empty = unknown), time (UTC), segue_log (version of this
+    layout). `prepare_table` reads back every event as it was told. Ids stand letter for letter: open the CSV in no
+    spreadsheet, which may run a cell that begins with = as a formula. The service may go on meanwhile.
 
     Raises:
         FormatError: no such file, or no store of sessions. InputError: `out` exists, or is neither CSV nor Parquet;
@@ -54,7 +56,7 @@ def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False
         for place, event in enumerate(session.events):
             strength = None if event.strength == UNKNOWN_STRENGTH else event.strength
             at = datetime.datetime.fromtimestamp(event.at, datetime.UTC)
-            row = (session.session_id, place, event.track, strength, at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            row = (session.session_id, place, event.track, strength, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), _VERSION)
             for name, value in zip(COLUMNS, row, strict=True):
                 found[name].append(value)
     with replaced_file(path) as temporary:
@@ -66,6 +68,6 @@ def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False
         else:
             import polars as pl
 
-            kinds = {"position": pl.Int64, "strength": pl.UInt8}
+            kinds = {"position": pl.Int64, "strength": pl.UInt8, SEGUE_LOG: pl.UInt8}
             pl.DataFrame(found, schema={name: kinds.get(name, pl.String) for name in COLUMNS}).write_parquet(temporary)
     return ServedLog(path, count, len(found["track"]))

@@ -97,6 +97,8 @@ class ColumnNames:
     """Length of the track, in the unit of --played-column."""
     side: tuple[str, ...] = ()
     """Further column to keep; repeat the option."""
+    exact_ids: bool = False
+    """Take ids letter for letter: NaN and 12.0 are ids, not a missing value and 12."""
 
     def roles(self) -> dict[str, Any]:
         """Return the columns by role."""

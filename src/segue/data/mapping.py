@@ -75,5 +75,7 @@ class Mapping:
     """What a record is where it is no track ('podcast', 'video'): text, null = a track. Left out and counted."""
     side: AnyMapping[str, Column] = field(default_factory=dict)
     """Further event columns by name."""
+    exact_ids: bool = False
+    """True where ids stand letter for letter, so that 'NaN', ' ' and '12.0' are ids; only an empty one is missing."""
     newest_first: bool = False
     """True where files hold the newest play first, so that plays of equal time stand in reverse order."""

@@ -22,8 +22,9 @@ from segue.events.rejects import (
 )
 from segue.events.skips import UNKNOWN_STRENGTH
 
-_FOLD: Final = "\x1f"
-"""Between artist and title in an identity: it stands in no name."""
+_FOLD: Final = "\uff5c"
+"""Between artist and title in an identity, a fullwidth bar: NFKC leaves none in a name, and it is no control character,
+which the service refuses in ids."""
 _FORMS: Final = {
     WRONG_TIME: ACCEPTED,
     WRONG_FLAG: "true or false, 1 or 0, yes or no, a strength 0 to 3, or nothing where it is unknown",
@@ -77,7 +78,8 @@ Part = tuple[list[pl.Series], list[Fault]]
 
 
 def _names(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
-    roles = [_text(frame, getattr(mapping, name), name) for name in ("listener", "session", "title", "artist", "album")]
+    exact, names = mapping.exact_ids, ("listener", "session", "title", "artist", "album")
+    roles = [_text(frame, getattr(mapping, name), name, exact=exact) for name in names]
     columns = [*(role for role in roles if role is not None), _identity(frame, mapping)]
     faults: list[Fault] = [(MISSING_TRACK, columns[-1].is_null(), None)]
     faults += [(MISSING_SESSION, role.is_null(), None) for role in roles[:2] if role is not None]
@@ -134,12 +136,12 @@ def _absent(values: pl.Series) -> pl.Series:
     return values.is_null()
 
 
-def _text(frame: pl.DataFrame, column: Column | None, name: str) -> pl.Series | None:
-    """Return a column as text, null where it is missing; whole floats are written as integers."""
+def _text(frame: pl.DataFrame, column: Column | None, name: str, *, exact: bool = False) -> pl.Series | None:
+    """Return a column as text, null where it is missing; whole floats are written as integers unless ids are exact."""
     if column is None:
         return None
     if name in ("listener", "session", "track"):
-        return id_texts(frame, column, name)
+        return _exact_texts(frame, column, name) if exact else id_texts(frame, column, name)
     values = _values(frame, column)
     return values.cast(pl.String).set(_absent(values), None).alias(name)
 
@@ -153,9 +155,16 @@ def id_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
     return values.cast(pl.String).set(absent, None).str.replace(_WHOLE_FLOAT, "$1").alias(name)
 
 
+def _exact_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
+    """Return ids letter for letter, called `name`; null where they are empty."""
+    texts = _values(frame, column).cast(pl.String).alias(name)
+    return texts.set(texts == "", None)
+
+
 def _identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
     """Return the id of each record's track: its own, else its folded artist and title."""
-    given, title, artist = (_text(frame, getattr(mapping, name), name) for name in ("track", "title", "artist"))
+    given = _text(frame, mapping.track, "track", exact=mapping.exact_ids)
+    title, artist = (_text(frame, getattr(mapping, name), name) for name in ("title", "artist"))
     if title is None or (given is not None and given.null_count() == 0):
         assert given is not None, "a mapping has an id or a title"
         return given.alias("track")
@@ -166,7 +175,7 @@ def _identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
 
 def _folded(name: str) -> pl.Expr:
     """Return a name by which two spellings of it agree: NFKC, lower case, single blanks."""
-    return pl.col(name).str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    return pl.col(name).str.normalize("NFKC").str.to_lowercase().str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
 
 
 def _number(frame: pl.DataFrame, column: Column | None) -> tuple[pl.Series, pl.Series]:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import softplus
 
 from segue.batches.data import SessionData
 from segue.batches.split import Cases
@@ -53,6 +54,8 @@ class Ranked:
     """[N, T]; infinity where the target is no candidate: a miss."""
     scores: NDArray[np.float64]
     """Scores of the targets, [N, T]."""
+    losses: NDArray[np.float64]
+    """Cross-entropy of each target among its own candidates, natural log, [N, T]; [N, 0] among all candidates."""
     best: NDArray[np.int32]
     """The LIST best tracks of each context, [N, LIST], 0 past the last candidate; [N, 0] in the sampled protocol."""
     num_nan: int
@@ -76,7 +79,7 @@ def sampled_ranks(
     `change` is applied to the contexts before they are scored.
     """
     wanted = held.target[:, None] if targets is None else targets
-    ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
+    ranks, scores, losses = np.empty(wanted.shape), np.empty(wanted.shape), np.empty(wanted.shape)
 
     def one(index: NDArray[np.int64], batch: SessionBatch) -> None:
         rivals = candidates.rows(index)
@@ -84,13 +87,15 @@ def sampled_ranks(
         asked = torch.cat([own, rivals.clamp(min=0)], dim=1)
         found = scorer.score(change(batch) if change else batch, asked)
         scores[index] = found[:, : own.shape[1]].double().cpu().numpy()
-        present = rivals >= 0
+        present, others = rivals >= 0, found[:, own.shape[1] :]
+        mass = others.double().masked_fill(~present, -torch.inf).logsumexp(1)
         for t in range(own.shape[1]):
-            ranks[index, t] = target_rank(found[:, t], found[:, own.shape[1] :], present).cpu().numpy()
+            ranks[index, t] = target_rank(found[:, t], others, present).cpu().numpy()
+            losses[index, t] = softplus(mass - found[:, t]).cpu().numpy()
 
     _each_block(scorer, held, BATCH, one)
     lists = np.zeros((len(wanted), 0), np.int32)
-    return _ranked(held, wanted, Ranked(ranks, scores, lists, 0, candidates.num + 2.0))
+    return _ranked(held, wanted, Ranked(ranks, scores, losses, lists, 0, candidates.num + 2.0))
 
 
 def full_ranks(
@@ -109,7 +114,8 @@ def full_ranks(
         best[index] = found.best.tracks.int().cpu().numpy()
 
     _each_block(scorer, held, FULL_BATCH, one)
-    return _ranked(held, wanted, Ranked(ranks, scores, best, 0, len(held.candidate_rows) + 1.0))
+    losses = np.zeros((len(wanted), 0))
+    return _ranked(held, wanted, Ranked(ranks, scores, losses, best, 0, len(held.candidate_rows) + 1.0))
 
 
 def _each_block(

@@ -1,4 +1,4 @@
-"""What early stopping looks at: sampled HR on the validation targets, epoch after epoch."""
+"""What early stopping looks at: sampled HR and loss on the validation targets, epoch after epoch."""
 
 from __future__ import annotations
 
@@ -35,12 +35,17 @@ class Validation:
         self._candidates = drawn.kept()
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
-        """Return HR@1 and HR@10 of `encoder` (in eval mode); NaN where there are no targets."""
-        scorer = ModelScorer(encoder, self._rows)
-        ranks = sampled_ranks(scorer, self._held, self._candidates).ranks[:, 0]
-        if len(ranks) == 0:
-            return {"hr@1": float("nan"), "hr@10": float("nan")}
-        return {"hr@1": float(hit(ranks, 1).mean()), "hr@10": float(hit(ranks, 10).mean())}
+        """Return HR@1, HR@10 and the loss of `encoder` (in eval mode); NaN where there are no targets.
+
+        The loss is the mean cross-entropy of the targets that are candidates, each among its own candidates.
+        """
+        ranked = sampled_ranks(ModelScorer(encoder, self._rows), self._held, self._candidates)
+        ranks, reachable = ranked.ranks[:, 0], np.isfinite(ranked.ranks[:, 0])
+        if not reachable.any():
+            miss = float("nan") if len(ranks) == 0 else 0.0
+            return {"hr@1": miss, "hr@10": miss, "loss": float("nan")}
+        loss = float(ranked.losses[reachable, 0].mean())
+        return {"hr@1": float(hit(ranks, 1).mean()), "hr@10": float(hit(ranks, 10).mean()), "loss": loss}
 
 
 def sampled(keys: NDArray[np.uint64], most: int, seed: int) -> NDArray[np.int64]:

@@ -80,7 +80,10 @@ class StrictRequest(Request[Any, Any, Any]):
         try:
             return msgspec.json.decode(await self.body(), type=wanted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
-            raise ClientException(f"the body is not what is expected: {error}; see /schema/openapi.json") from error
+            why = str(error)
+            if "matching regex" in why:
+                why = f"an id holds a control character, such as a line break{why[why.rfind(' - ') :]}"
+            raise ClientException(f"the body is not what is expected: {why}; see /schema/openapi.json") from error
 
 
 def answers(*more: dict[int, str]) -> dict[int, ResponseSpec]:

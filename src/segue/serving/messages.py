@@ -14,7 +14,14 @@ MOST_TOLD: Final = 1000
 MOST_LISTED: Final = 100_000
 """Tracks or artists of one filter, at most."""
 
-TrackId = Annotated[str, Meta(min_length=1, max_length=1024, description="A track's id, as it stood in the log.")]
+NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$(?!\n)"
+"""Pattern of an id: no control characters, so that an id never ends a line of a log. Python's $ alone lets one through.
+"""
+
+TrackId = Annotated[
+    str,
+    Meta(min_length=1, max_length=1024, pattern=NO_CONTROLS, description="A track's id, as it stood in the log."),
+]
 Strength = Annotated[
     int,
     Meta(ge=0, le=VERY_BRIEFLY, description="0 = heard to its end, 1 = mostly, 2 = skipped, 3 = skipped at once."),
@@ -33,7 +40,7 @@ class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True)
     strength: Strength | UnsetType = UNSET
     played_s: Seconds | UnsetType = UNSET
     duration_s: Seconds | UnsetType = UNSET
-    event_id: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
+    event_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROLS)] | UnsetType = UNSET
     """The client's own id: an event that is told twice counts once."""
 
     def told(self) -> int:

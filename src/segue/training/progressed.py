@@ -11,6 +11,10 @@ from segue.errors import NonFiniteError
 
 WATCHED: Final = "hr@10"
 """The validation metric that early stopping watches (sampled HR@10)."""
+TIE: Final = "loss"
+"""The one that breaks its ties, lower is better: on a small catalogue HR@10 is soon 1, and the loss still falls."""
+TIE_STEP: Final = 0.001
+"""Nats by which the loss must fall to break a tie: smaller steps would keep a finished training going to its cap."""
 
 
 @dataclass
@@ -22,7 +26,7 @@ class Progressed:
     step: int = 0
     """Steps done of the epoch that is running."""
     best_epoch: int = 0
-    """Epoch with the highest HR@10, the earliest of equals; 0 before the first."""
+    """Epoch with the highest HR@10, of equals that with the lower loss, then the earliest; 0 before the first."""
     best_metrics: dict[str, float | None] = field(default_factory=dict)
     pruned: bool = False
     """Whether the caller's `stop` ended it."""
@@ -42,11 +46,16 @@ class Progressed:
                 f"validation {WATCHED} of epoch {self.epoch} is {watched}; the scores are no longer numbers: "
                 "lower training.learning_rate, or use --precision fp32"
             )
-        before = self.best_metrics.get(WATCHED)
-        better = watched is None or before is None or watched > before
+        better = watched is None or self._is_better(watched, validation.get(TIE))
         if better:
             self.best_epoch, self.best_metrics = self.epoch, plain_numbers(validation)
         return better
+
+    def _is_better(self, watched: float, loss: float | None) -> bool:
+        before, before_loss = self.best_metrics.get(WATCHED), self.best_metrics.get(TIE)
+        if before is None or watched != before:
+            return before is None or watched > before
+        return loss is not None and loss <= (math.inf if before_loss is None else before_loss - TIE_STEP)
 
     def stopped(self, epochs: int, patience: int) -> Literal["patience", "cap", "pruned"] | None:
         """Return why training ends here; None: it goes on.

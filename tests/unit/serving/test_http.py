@@ -18,7 +18,7 @@ from segue.serving.service import Service
 from segue.serving.sessions import SqliteSessions
 from served import Call, calling, small_export
 
-MARKUP = "<img src=x onerror=alert(1)>\u202e\x00'\"\\"
+MARKUP = "<img src=x onerror=alert(1)>\u202e'\"\\"
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,17 @@ def test_an_event_told_twice_counts_once(call: Call, tracks: list[str]) -> None:
     assert call("POST", path, json=events).json() == {"accepted": 0, "repeated": 2, "events": 2}
 
 
+@pytest.mark.parametrize("control", [*map(chr, range(32)), "\x7f", "\x80", "\x85", "\x9f"])
+def test_an_id_holds_no_control_character(call: Call, control: str) -> None:
+    session = _begin(call, [{"track": "first"}])
+    for text in (f"a{control}b", f"{control}a", f"a{control}"):
+        for event in ({"track": text}, {"track": "a", "event_id": text}):
+            told = call("POST", f"/v1/sessions/{session}/events", json={"events": [{"track": "sound"}, event]})
+            assert "control character, such as a line break - at `$.events[1]." in _is_problem(told, 400)
+            _is_problem(call("POST", "/v1/sessions", json={"events": [event]}), 400)
+    assert [each["track"] for each in call("GET", f"/v1/sessions/{session}").json()["events"]] == ["first"]
+
+
 def test_hostile_text_comes_back_as_text(call: Call) -> None:
     session = _begin(call, [{"track": MARKUP}])
     shown = call("GET", f"/v1/sessions/{session}")
@@ -143,7 +154,7 @@ def test_hostile_text_comes_back_as_text(call: Call) -> None:
     asked = call("POST", f"/v1/sessions/{session}/next", json={"k": 2}).json()
     assert asked["unknown"] == [MARKUP]
     assert len(asked["tracks"]) == 2
-    detail = _is_problem(call("GET", "/v1/similar", params={"track": MARKUP}), 404)
+    detail = _is_problem(call("GET", "/v1/similar", params={"track": f"{MARKUP}\x00"}), 404)
     assert "\x00" not in detail
     assert "\u202e" not in detail
 

@@ -35,6 +35,7 @@ def mapping_of(columns: TableColumns) -> Mapping:
         share=_share(columns),
         told=_told(columns),
         side={name: Column.of(name) for name in columns.side},
+        exact_ids=columns.exact_ids,
     )
 
 

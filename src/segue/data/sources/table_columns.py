@@ -6,6 +6,7 @@ from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from segue.columns import SEGUE_LOG
 from segue.config import nearest
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH, check_cut
 from segue.errors import InputError
@@ -72,6 +73,8 @@ class TableColumns:
     """Length of the track."""
     side: tuple[str, ...] = ()
     """Columns kept beside the events: numbers, flags, or text of at most 65,535 values."""
+    exact_ids: bool = False
+    """Ids stand letter for letter: NaN and 12.0 are ids, not a missing value and 12. So it is in a served log."""
     gap_minutes: float = GAP_MINUTES
     max_length: int = MAX_LENGTH
 
@@ -93,7 +96,8 @@ class TableColumns:
                 raise InputError(f"{where}: a side column cannot be called {name!r}; rename it")
         spelled = {name.lower(): name for name in reversed(known)} | {name: name for name in known}
         found = {role: next((spelled[n] for n in USUAL[role] if n in spelled), None) for role in self._wanted(named)}
-        result = replace(self, **{**found, **named})
+        exact = self.exact_ids or SEGUE_LOG in known
+        result = replace(self, **{**found, **named}, exact_ids=exact)
         _check(result, known, where)
         return result
 
