@@ -13,6 +13,7 @@ import polars as pl
 from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.preparing import Job, PrepareReport, track_files
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH
+from segue.data.mapping import Mapping
 from segue.data.records.block import Block
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
@@ -128,7 +129,8 @@ def _paths(source: Any) -> list[str | Path]:
     return [source] if isinstance(source, str | Path) else list(source)
 
 
-_Blocks = Callable[[Rejects], Iterator[Block]]
+_Blocks = Callable[[Sequence[str], Rejects], Iterator[Block]]
+"""Yields the records, some of their columns; bad ones go to the rejects."""
 
 
 def _tables(source: Any) -> list[tuple[str, pl.DataFrame, _Blocks]]:
@@ -136,7 +138,7 @@ def _tables(source: Any) -> list[tuple[str, pl.DataFrame, _Blocks]]:
     if _is_frame(source):
         frame = frame_of(source)
         block = Block(frame, np.arange(1, frame.height + 1, dtype=np.int64))
-        return [("the frame", frame, lambda rejects: iter([block]))]
+        return [("the frame", frame, lambda _, rejects: iter([block]))]
     found = [(member, sample_of(member)) for member in find_members(_paths(source))]
     found = [each for each in found if each[1].columns] or found  # _SUCCESS, say, beside the parts of a table
     if not found[0][1].columns:
@@ -149,7 +151,7 @@ def _first(sample: Sample) -> pl.DataFrame:
 
 
 def _reader(member: Member, sample: Sample) -> _Blocks:
-    return lambda rejects: blocks_of(member, sample, (), rejects)
+    return lambda wanted, rejects: blocks_of(member, sample, wanted, rejects)
 
 
 def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: TableColumns) -> Input:
@@ -158,7 +160,11 @@ def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: Table
     except InputError as error:
         raise InputError(f"{error}{_hint(name, first)}") from None
     check_types(name, first, resolved)
-    return Input(name, mapping_of(resolved), blocks)
+    return _mapped(name, mapping_of(resolved), blocks)
+
+
+def _mapped(name: str, mapping: Mapping, blocks: _Blocks, scale: tuple[float, float] | None = None) -> Input:
+    return Input(name, mapping, lambda rejects: blocks(mapping.read_columns(), rejects), scale)
 
 
 def _hint(name: str, first: pl.DataFrame) -> str:
@@ -197,7 +203,7 @@ def prepare_ratings(
             words = {"listener": "user", "track": "item", "told": "rating", "time": "timestamp"}
             lacks = ", ".join(words[role] for role in missing)
             raise InputError(f"{name} has no column for {lacks}; its columns: {', '.join(first.columns)}")
-        inputs.append(Input(name, mapping, blocks, source.scale))
+        inputs.append(_mapped(name, mapping, blocks, source.scale))
     job = Job(
         Path(store), "ratings", Path(_paths(path)[0]).name, max_rejected, overwrite, track_files=track_files(tracks)
     )

@@ -85,12 +85,13 @@ def _blocks(file: _File, rejects: Rejects) -> Iterator[Block]:
         yield from query_blocks(file.member, file.source.query, rejects)
         return
     prepare = file.source.prepare
+    if prepare is None:
+        wanted = file.source.mapping(file.sample.columns).read_columns()
+        yield from blocks_of(file.member, file.sample, wanted, rejects)
+        return
     for block in blocks_of(file.member, file.sample, (), rejects):
-        if prepare is None:
-            yield block
-        else:
-            frame = prepare(block.frame.with_columns(pl.Series(_LINE, block.line)))
-            yield Block(frame.drop(_LINE), frame[_LINE].to_numpy())
+        frame = prepare(block.frame.with_columns(pl.Series(_LINE, block.line)))
+        yield Block(frame.drop(_LINE), frame[_LINE].to_numpy())
 
 
 def _recognised(members: Sequence[Member], name: str) -> list[_File]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
 import polars as pl
 
 WRONG: Final = 254
 """A flag or a strength that is none: its record is rejected."""
+CONTRADICTORY: Final = 253
+"""Flags that contradict one another: their record is rejected."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,22 @@ class Mapping:
     share: Column | None = None
     """Share of the track that was played, 1 = whole (may exceed 1)."""
     told: Column | None = None
-    """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG where its value says nothing."""
+    """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG or
+    CONTRADICTORY where its values say nothing."""
     left_out: Column | None = None
     """What a record is where it is no track ('podcast', 'video'): text, null = a track. Left out and counted."""
     side: AnyMapping[str, Column] = field(default_factory=dict)
     """Further event columns by name."""
     exact_ids: bool = False
     """True where ids stand letter for letter, so that 'NaN', ' ' and '12.0' are ids; only an empty one is missing."""
+    unique_positions: bool = False
+    """True where a position stands once in its session: the record on a later line is rejected."""
     newest_first: bool = False
     """True where files hold the newest play first, so that plays of equal time stand in reverse order."""
+
+    def read_columns(self) -> list[str]:
+        """Return the columns of a file that are read, each once."""
+        values = [getattr(self, each.name) for each in fields(self)]
+        columns = [value for value in values if isinstance(value, Column)]
+        names = [name for column in (*columns, *self.side.values()) for name in column.value.meta.root_names()]
+        return list(dict.fromkeys(names))

@@ -7,13 +7,16 @@ from typing import Final
 import polars as pl
 
 from segue import columns as names
-from segue.data.mapping import Column, Mapping
+from segue.data.mapping import CONTRADICTORY, WRONG, Column, Mapping
 from segue.data.sources.fields import column
 from segue.data.sources.source import Sample, Source
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
-_STRENGTHS: Final = dict(zip(_FLAGS, (3, 2, 1, 0), strict=True))
-"""Strength by flag; the flags are nested, so the first that is true says it."""
+_STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
+"""Strength by the flags, the first being the lowest bit."""
+_NO_FLAGS: Final = 2 ** len(_FLAGS)
+_LAST_HOUR: Final = 23
+_YEAR_FIRST: Final = len("2018-07-15")
 _REQUIRED: Final = {_SESSION, _POSITION, _TRACK, *_FLAGS}
 
 
@@ -31,26 +34,37 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         track=column(columns, _TRACK),
         session=column(columns, _SESSION),
         position=column(columns, _POSITION),
-        told=_told() if set(_FLAGS).issubset(columns) else None,
+        told=_told(columns),
         side={name: role for name, role in _side().items() if role.name in columns},
+        unique_positions=True,
     )
 
 
 def _flag(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String).str.to_lowercase() == "true"
+    """Return a flag, null where it is none; pandas writes True and False, spreadsheets TRUE and FALSE."""
+    text = pl.col(name).cast(pl.String)
+    true = (text == "true") | (text == "True") | (text == "TRUE")
+    false = (text == "false") | (text == "False") | (text == "FALSE")
+    return pl.when(true | false).then(true)
 
 
-def _told() -> Column:
-    stated = [pl.when(_flag(flag)).then(pl.lit(strength, pl.UInt8)) for flag, strength in _STRENGTHS.items()]
-    return Column(pl.coalesce(stated), ", ".join(_FLAGS))
+def _told(columns: tuple[str, ...]) -> Column | None:
+    """Return the strength by the flags, which are nested: the first that is true says it."""
+    if not set(_FLAGS).issubset(columns):
+        return None
+    flags = (_flag(name).cast(pl.UInt8) * 2**place for place, name in enumerate(_FLAGS))
+    code = pl.sum_horizontal(flags, ignore_nulls=False).fill_null(_NO_FLAGS)
+    table = pl.Series([_STRENGTHS.get(stated, CONTRADICTORY) for stated in range(_NO_FLAGS)] + [WRONG], dtype=pl.UInt8)
+    return Column(pl.lit(table).gather(code), ", ".join(_FLAGS))
 
 
 def _side() -> dict[str, Column]:
     shuffle, hour, premium = "hist_user_behavior_is_shuffle", "hour_of_day", "premium"
+    number = pl.col(hour).cast(pl.UInt8, strict=False)
     return {
         names.CONTEXT_TYPE: Column.of("context_type"),
         names.SHUFFLE: Column(_flag(shuffle), shuffle),
-        names.HOUR: Column(pl.col(hour).cast(pl.UInt8, strict=False), hour),
+        names.HOUR: Column(pl.when(number <= _LAST_HOUR).then(number), hour),
         names.PREMIUM: Column(_flag(premium), premium),
         names.DATE: Column(_date(), "date"),
     }
@@ -59,11 +73,11 @@ def _side() -> dict[str, Column]:
 def _date() -> pl.Expr:
     """Return the day; some files write 15-07-18, which Polars would take for a day of the year 15."""
     text = pl.col("date").cast(pl.String)
-    year_first = text.str.contains(r"^\d{4}-")
+    year_first = text.str.len_bytes() == _YEAR_FIRST
     return (
         pl.when(year_first)
         .then(text.str.to_date("%Y-%m-%d", strict=False))
-        .otherwise(text.str.to_date("%d-%m-%y", strict=False))
+        .otherwise(pl.when(~year_first).then(text).str.to_date("%d-%m-%y", strict=False))
     )
 
 
