@@ -23,7 +23,8 @@ from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
 from segue.events.rejects import Rejects
 from segue.events.sources.ahead import worked_ahead
-from segue.events.table import EventTable
+from segue.events.sources.oracle import Oracle
+from segue.events.table import FILE, EventTable
 from segue.progress import Progress, Step, silent
 from segue.store.writer import TrackTable
 
@@ -56,16 +57,23 @@ class Input:
 
 
 class Log:
-    """Reads the inputs of one log; `repeats`: it is known to hold plays twice.
+    """Reads the inputs of one log; `repeats`: it is known to hold plays twice; `oracle`: the truth of simulated plays.
 
     Raises:
         InputError: one input says who listened, in which session, or when, and another does not.
     """
 
     def __init__(
-        self, inputs: Sequence[Input], cutting: Cutting, *, repeats: bool = False, progress: Progress = silent
+        self,
+        inputs: Sequence[Input],
+        cutting: Cutting,
+        *,
+        repeats: bool = False,
+        progress: Progress = silent,
+        oracle: Path | None = None,
     ) -> None:
         _check_alike(inputs)
+        self._oracle = oracle
         self._inputs, self._cutting, self._repeats, self._progress = inputs, cutting, repeats, progress
         self._mapping = inputs[0].mapping
         self._gathering: Gathering | None = None
@@ -93,16 +101,16 @@ class Log:
         reading = self._gathered(gathering, rejects)
         self._rows, self._left_out = reading.rows + rejects.total - reading.rejected, reading.left_out
         suspicions, rules, repeats = Suspicions(), self._rules(), 0
-        waiting: EventTable | None = None
-        for plays in gathering.parts():
-            if waiting is not None:
-                yield replace(waiting, last=False)
+        files = tuple(given.name for given in self._inputs)
+        oracle = Oracle(self._oracle) if self._oracle is not None else None
+        for number, plays in enumerate(gathering.parts()):
+            self._progress(Step("sessions", number, gathering.num_parts, "parts"))
             sessions = heard(plays, rules)
             suspicions.add(sessions)
             repeats += sessions.repeats
-            waiting = event_table(self._inputs[0].name, gathering, sessions, self._mapping)
-        if waiting is not None:
-            yield waiting
+            table = event_table(files, gathering, sessions, self._mapping)
+            table = replace(table, last=number + 1 == gathering.num_parts)
+            yield oracle.join(table) if oracle is not None else table
         if repeats:
             self._left_out = {**self._left_out, "duplicate": repeats}
         ids = (("track", gathering.tracks()), ("listener", gathering.listeners))
@@ -114,10 +122,12 @@ class Log:
         """Read all inputs into `gathering`; blocks are typed in threads ahead of their use."""
         reading = Reading(rejects)
 
-        def work(task: tuple[Input, Block]) -> tuple[Input, Typed, Coded]:
-            given, block = task
+        def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
+            number, block = task
+            given = self._inputs[number]
             records = typed(block, given.mapping)
-            return given, records, gathering.coded(_on_scale(records.frame, given))
+            arrays, tracks = gathering.coded(_on_scale(records.frame, given))
+            return given, records, ({**arrays, "line": arrays["line"] + number * FILE}, tracks)
 
         for given, records, coded in worked_ahead(work, self._blocks(rejects)):
             reading.note(records, given.name)
@@ -125,11 +135,11 @@ class Log:
         self._progress(Step("read", len(self._inputs), len(self._inputs), "files"))
         return reading
 
-    def _blocks(self, rejects: Rejects) -> Iterator[tuple[Input, Block]]:
-        for place, given in enumerate(self._inputs):
-            self._progress(Step("read", place, len(self._inputs), "files", given.name))
+    def _blocks(self, rejects: Rejects) -> Iterator[tuple[int, Block]]:
+        for number, given in enumerate(self._inputs):
+            self._progress(Step("read", number, len(self._inputs), "files", given.name))
             for block in given.blocks(rejects):
-                yield given, block
+                yield number, block
 
     def _rules(self) -> Rules:
         mapping, drop = self._mapping, self._cutting.drop_duplicates

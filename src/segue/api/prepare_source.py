@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,7 +20,7 @@ from segue.data.records.database import query_blocks
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.sources import TITLES, all_sources, source_of
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.source import Beside, Sample, Source
 from segue.errors import InputError
 from segue.events.rejects import Rejects
 from segue.progress import Progress, silent
@@ -62,9 +63,29 @@ def prepare_source(
     named = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     files = _recognised(find_members(named), source)
     given = files[0].source
-    job = Job(Path(store), given.name, named[0].name, max_rejected, overwrite, track_files=track_files(tracks))
-    log = Log([_input(file) for file in files], cutting, repeats=given.repeats, progress=progress)
+    near = given.beside(named[0]) if given.beside is not None else Beside()
+    job = Job(
+        store=Path(store),
+        kind=given.name,
+        name=named[0].name,
+        max_rejected=max_rejected,
+        overwrite=overwrite,
+        simulated=_simulated(near.simulation),
+        track_files=track_files(tracks) + near.track_files,
+    )
+    log = Log([_input(file) for file in files], cutting, repeats=given.repeats, progress=progress, oracle=near.oracle)
     return replace(log.prepared(job), recognised=files[0].why)
+
+
+def _simulated(path: Path | None) -> dict[str, Any]:
+    """Return what the file beside a simulated log says, {} where there is none."""
+    if path is None:
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); simulate the log again") from error
+    return document if isinstance(document, dict) and document else {"file": path.name}
 
 
 def _input(file: _File) -> Input:
@@ -86,7 +107,7 @@ def _blocks(file: _File, rejects: Rejects) -> Iterator[Block]:
         return
     prepare = file.source.prepare
     if prepare is None:
-        wanted = file.source.mapping(file.sample.columns).read_columns()
+        wanted = file.source.mapping(file.sample.columns).read_of(file.sample.columns)
         yield from blocks_of(file.member, file.sample, wanted, rejects)
         return
     for block in blocks_of(file.member, file.sample, (), rejects):
@@ -111,7 +132,7 @@ def _recognised(members: Sequence[Member], name: str) -> list[_File]:
         found += [_File(member, sample, one, said) for one, said in why[:1]]
         other += [member.name] if not why else []
     if not found:
-        raise InputError(_unknown(members, name))
+        raise InputError(_lacking(members, name) or _unknown(members, name))
     names = sorted({file.source.name for file in found})
     if len(names) > 1:
         raise InputError(f"these files are of several sources ({', '.join(names)}); prepare one at a time")
@@ -126,6 +147,16 @@ def _fits(member: Member, source: Source, num: int) -> bool:
         return True
     names = {member.name.lower(), member.name.rsplit("/", 1)[-1].lower()}
     return any(fnmatch(name, pattern.lower()) for pattern in source.files for name in names)
+
+
+def _lacking(members: Sequence[Member], name: str) -> str:
+    """Return which columns the only file lacks of those that the named source needs; "" where it has few of them."""
+    needed = () if name == AUTO else source_of(name).needs
+    columns = sample_of(members[0]).columns if needed and len(members) == 1 else ()
+    missing = [column for column in needed if column not in columns]
+    if 2 * len(missing) > len(needed) or not missing:
+        return ""
+    return f"{members[0].name} has no column {missing[0]!r}{nearest(missing[0], columns)}"
 
 
 def _unknown(members: Sequence[Member], name: str) -> str:

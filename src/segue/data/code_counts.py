@@ -32,10 +32,10 @@ class CodeCounts:
             self._num_codes += len(fresh)
 
     def parts(self, rank: NDArray[np.int32], most: int) -> NDArray[np.int32]:
-        """Return the part of each code, where codes in the order of `rank` fill parts of about `most` rows."""
+        """Return the part of each code, from 0, where codes in the order of `rank` fill parts of about `most` rows."""
         codes = np.flatnonzero(self.rows)
         ordered = codes[np.argsort(rank[codes])]
         start = np.cumsum(self.rows[ordered]) - self.rows[ordered]
         part = np.zeros(len(self.rows), np.int32)
-        part[ordered] = start // most if self.rows.sum() > most else 0
+        part[ordered] = np.unique(start // most, return_inverse=True)[1]
         return part

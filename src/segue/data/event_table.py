@@ -19,8 +19,8 @@ from segue.events.table import EventTable, Side, known_side
 _US_PER_DAY: Final = 86_400 * 10**6
 
 
-def event_table(name: str, gathering: Gathering, heard: Heard, mapping: Mapping) -> EventTable:
-    """Return the event table of a part of a log called `name`."""
+def event_table(files: tuple[str, ...], gathering: Gathering, heard: Heard, mapping: Mapping) -> EventTable:
+    """Return the event table of a part of a log of `files`."""
     plays, listeners = heard.plays, mapping.listener is not None
     ids = _session_ids(gathering, heard, listeners=listeners)
     position = np.arange(len(plays), dtype=np.int64)
@@ -37,7 +37,7 @@ def event_table(name: str, gathering: Gathering, heard: Heard, mapping: Mapping)
     side["known"] = Side(heard.known, "uint8", "event", KNOWN)
     side.update({name: column.side(plays.side) for name, column in gathering.side.items()})
     return EventTable(
-        name=name,
+        names=files,
         session_key=text_keys(ids),
         session=heard.session,
         position=position,

@@ -47,6 +47,8 @@ class Gathering:
         self._knows_lengths = False
         self.side = {name: SideColumn(name) for name in side}
         """Further columns, by name."""
+        self.num_parts = 0
+        """How many parts there are; known when `parts` has begun."""
         self.listeners = pl.Series([], dtype=pl.String)
         """The listeners by the codes of `Plays.listener`; filled by `parts`."""
 
@@ -107,6 +109,7 @@ class Gathering:
         else:
             rank = by_name if by_name is not None and "session" not in present else self._counts[owner].appearance
             part = self._counts[owner].parts(rank, PART_ROWS)
+        self.num_parts = int(part.max(initial=0)) + 1
         for arrays in partitioned(self._chunks, self._folder, owner, part):
             listener = arrays.pop("listener", None)
             known = np.zeros(len(arrays["track"]), np.int32) if by_name is None else by_name[listener]

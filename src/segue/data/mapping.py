@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
@@ -85,9 +86,9 @@ class Mapping:
     newest_first: bool = False
     """True where files hold the newest play first, so that plays of equal time stand in reverse order."""
 
-    def read_columns(self) -> list[str]:
-        """Return the columns of a file that are read, each once."""
+    def read_of(self, columns: Sequence[str]) -> list[str]:
+        """Return those of a file's columns that are read, in its order."""
         values = [getattr(self, each.name) for each in fields(self)]
-        columns = [value for value in values if isinstance(value, Column)]
-        names = [name for column in (*columns, *self.side.values()) for name in column.value.meta.root_names()]
-        return list(dict.fromkeys(names))
+        roles = [value for value in values if isinstance(value, Column)]
+        names = {name for role in (*roles, *self.side.values()) for name in role.value.meta.root_names()}
+        return [name for name in columns if name in names]

@@ -38,8 +38,7 @@ def partitioned(
         bounds.append(np.searchsorted(place, np.arange(num_parts + 1)))
     for number in range(num_parts):
         pieces = [(file, int(ends[number]), int(ends[number + 1])) for file, ends in zip(files, bounds, strict=True)]
-        if any(end > first for _, first, end in pieces):
-            yield _loaded(pieces)
+        yield _loaded(pieces)
 
 
 def _loaded(pieces: Sequence[Piece]) -> dict[str, NDArray[Any]]:

@@ -161,6 +161,8 @@ def _order(raw: pl.DataFrame, mapping: Mapping, result: list[pl.Series], faults:
     """Add position and time to `result`; return how times were spelled."""
     if "place" in raw.columns:
         place = raw["place"].cast(pl.Float64, strict=False)
+        if place.null_count() and raw["place"].dtype == pl.String:  # " 7" is a number, too
+            place = raw["place"].str.strip_chars().cast(pl.Float64, strict=False)
         if not place.is_finite().all() or place.null_count():
             faults.append((MISSING_POSITION, _absent(raw["place"]), ""))
             faults.append((WRONG_AMOUNT, ~place.is_finite().fill_null(False), "place"))

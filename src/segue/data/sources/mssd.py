@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from segue import columns as names
 from segue.data.mapping import CONTRADICTORY, WRONG, Column, Mapping
 from segue.data.sources.fields import column
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.source import Beside, Sample, Source
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
 _STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
@@ -17,12 +18,12 @@ _STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
 _NO_FLAGS: Final = 2 ** len(_FLAGS)
 _LAST_HOUR: Final = 23
 _YEAR_FIRST: Final = len("2018-07-15")
-_REQUIRED: Final = {_SESSION, _POSITION, _TRACK, *_FLAGS}
+_NEEDED: Final = (_SESSION, _POSITION, _TRACK, *_FLAGS)
 
 
 def recognise(sample: Sample) -> str | None:
     """Return why a file is a log of the Music Streaming Sessions Dataset, or None."""
-    if not _REQUIRED.issubset(sample.columns):
+    if not set(_NEEDED).issubset(sample.columns):
         return None
     seen = sum(name in sample.columns for name in names.MSSD_LOG)
     return f"{seen} of {len(names.MSSD_LOG)} columns of MSSD's session logs"
@@ -81,6 +82,19 @@ def _date() -> pl.Expr:
     )
 
 
+def beside(path: Path) -> Beside:
+    """Return the track tables, the oracle and the mark that lie beside a log, or beside its folder `training_set`."""
+    folder = path if path.is_dir() else path.parent
+    root = folder.parent if folder.name == "training_set" else folder
+    tables = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
+    oracle, simulation = root / "oracle.parquet", root / "simulation.json"
+    return Beside(
+        track_files=tuple(file for file in tables if file.is_file()),
+        oracle=oracle if oracle.is_file() else None,
+        simulation=simulation if simulation.is_file() else None,
+    )
+
+
 SOURCE: Final = Source(
     name="mssd",
     title="Music Streaming Sessions Dataset (Spotify)",
@@ -92,6 +106,8 @@ SOURCE: Final = Source(
         "Flags are true and false, or True and False; days are 2018-07-15 or 15-07-18.",
     ),
     files=("log_*.csv*", "*/log_*.csv*"),
+    needs=_NEEDED,
+    beside=beside,
     recognise=recognise,
     mapping=mapping,
     feedback="Stated by nested flags: skip_1 is strength 3, else skip_2 is 2, else skip_3 is 1, else not_skipped is 0.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -31,6 +32,18 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What lies beside the files of a log and belongs to it."""
+
+    track_files: tuple[Path, ...] = ()
+    """Track tables."""
+    oracle: Path | None = None
+    """The simulator's truth of each event."""
+    simulation: Path | None = None
+    """What was simulated; a log with it is marked as simulated."""
+
+
+@dataclass(frozen=True)
 class Source:
     """One corpus."""
 
@@ -50,6 +63,8 @@ class Source:
     """Returns why a file is of this source ('21 of 21 columns of ...'), or None."""
     mapping: Callable[[tuple[str, ...]], Mapping]
     """Returns the roles of a file with these columns."""
+    needs: tuple[str, ...] = ()
+    """Columns without which a file is not of this source; a message names the one that is missing."""
     repeats: bool = False
     """True where exact duplicates are known to occur (overlapping exports): they are dropped and counted."""
     feedback: str = ""
@@ -59,6 +74,8 @@ class Source:
     prepare: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     """Applied to each raw block before `mapping`, which gets the columns that it returns. One record may become
     several events or none; columns it does not know are kept, so that a numbering of the records survives."""
+    beside: Callable[[Path], Beside] | None = None
+    """Returns what lies beside the path that is named."""
     scale: tuple[float, float] | None = None
     """Lowest and highest value of the side column 'rating' of the mapping. A file that goes beyond is refused with the
     range seen: its numbers mean something else."""
