@@ -16,8 +16,9 @@ from segue.data.gathered import Gathering
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
 from segue.data.plausible import Suspicions, alike, check
+from segue.data.plays import Plays
 from segue.data.records.block import Block
-from segue.data.sessions import Rules, heard
+from segue.data.sessions import Heard, Rules, heard
 from segue.data.side_columns import SIDE
 from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
@@ -100,16 +101,21 @@ class Log:
         )
         reading = self._gathered(gathering, rejects)
         self._rows, self._left_out = reading.rows + rejects.total - reading.rejected, reading.left_out
+        if not self._rows:
+            raise InputError(f"{self._inputs[0].name} holds no records; name a log with plays")
         suspicions, rules, repeats = Suspicions(), self._rules(), 0
         files = tuple(given.name for given in self._inputs)
         oracle = Oracle(self._oracle) if self._oracle is not None else None
-        for number, plays in enumerate(gathering.parts()):
-            self._progress(Step("sessions", number, gathering.num_parts, "parts"))
+
+        def work(plays: Plays) -> tuple[Heard, EventTable]:
             sessions = heard(plays, rules)
+            return sessions, event_table(files, gathering, sessions, self._mapping)
+
+        for number, (sessions, table) in enumerate(worked_ahead(work, gathering.parts(), most=2), 1):
+            self._progress(Step("sessions", number, gathering.num_parts, "parts"))
             suspicions.add(sessions)
             repeats += sessions.repeats
-            table = event_table(files, gathering, sessions, self._mapping)
-            table = replace(table, last=number + 1 == gathering.num_parts)
+            table = replace(table, last=number == gathering.num_parts)
             yield oracle.join(table) if oracle is not None else table
         if repeats:
             self._left_out = {**self._left_out, "duplicate": repeats}

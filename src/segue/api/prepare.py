@@ -97,8 +97,8 @@ def _paths(source: Any) -> list[str | Path]:
     return [source] if isinstance(source, str | Path) else list(source)
 
 
-_Blocks = Callable[[Sequence[str], Rejects], Iterator[Block]]
-"""Yields the records, some of their columns; bad ones go to the rejects."""
+_Blocks = Callable[[Mapping, Rejects], Iterator[Block]]
+"""Yields the records, the columns that are mapped; bad ones go to the rejects."""
 _Table = tuple[str, pl.DataFrame, _Blocks]
 """Name, some first records with all columns, and the records of a file or a frame."""
 
@@ -121,7 +121,10 @@ def _first(sample: Sample) -> pl.DataFrame:
 
 
 def _reader(member: Member, sample: Sample) -> _Blocks:
-    return lambda wanted, rejects: blocks_of(member, sample, wanted, rejects)
+    columns = sample.columns
+    return lambda mapping, rejects: blocks_of(
+        member, sample, mapping.read_of(columns), rejects, mapping.values_of(columns)
+    )
 
 
 def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: TableColumns) -> Input:
@@ -134,8 +137,8 @@ def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: Table
 
 
 def _mapped(table: _Table, mapping: Mapping, scale: tuple[float, float] | None = None) -> Input:
-    name, first, blocks = table
-    return Input(name, mapping, lambda rejects: blocks(mapping.read_of(first.columns), rejects), scale)
+    name, _, blocks = table
+    return Input(name, mapping, lambda rejects: blocks(mapping, rejects), scale)
 
 
 def _hint(name: str, first: pl.DataFrame) -> str:

@@ -107,8 +107,8 @@ def _blocks(file: _File, rejects: Rejects) -> Iterator[Block]:
         return
     prepare = file.source.prepare
     if prepare is None:
-        wanted = file.source.mapping(file.sample.columns).read_of(file.sample.columns)
-        yield from blocks_of(file.member, file.sample, wanted, rejects)
+        mapping, columns = file.source.mapping(file.sample.columns), file.sample.columns
+        yield from blocks_of(file.member, file.sample, mapping.read_of(columns), rejects, mapping.values_of(columns))
         return
     for block in blocks_of(file.member, file.sample, (), rejects):
         frame = prepare(block.frame.with_columns(pl.Series(_LINE, block.line)))

@@ -11,13 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.code_counts import CodeCounts
+from segue.data.distinct import by_runs
 from segue.data.feedback import lengths_seen
 from segue.data.named_tracks import NamedTracks
 from segue.data.partition import partitioned
 from segue.data.plays import Plays, joined
 from segue.data.side_columns import SIDE, SideColumn
-from segue.data.typed import by_runs
-from segue.errors import InputError
 from segue.events.spilled import Spilled
 from segue.events.table import coded_texts, shared_codes
 from segue.store.writer import TrackTable
@@ -27,6 +26,7 @@ CHUNK_ROWS = 1 << 20
 PART_ROWS = 1 << 21
 """Plays of one part, about: those of one listener (or session) stay together."""
 _TEXTS: Final = ("listener", "session", "track")
+_OWNERS: Final = ("listener", "session")
 _NAMES: Final = ("title", "artist", "album")
 _LENGTH, _PLAYED = "length_s", "played_s"
 
@@ -40,7 +40,8 @@ class Gathering:
     def __init__(self, folder: Path, side: Iterable[str]) -> None:
         self._folder = folder
         self._codes = {name: shared_codes(name) for name in _TEXTS}
-        self._counts = {name: CodeCounts() for name in _TEXTS}
+        self._counts = {name: CodeCounts() for name in _OWNERS}
+        self._seen_tracks = np.zeros(0, np.bool_)
         self._waiting: list[dict[str, NDArray[Any]]] = []
         self._chunks: list[Spilled] = []
         self._named = NamedTracks()
@@ -57,7 +58,8 @@ class Gathering:
         arrays = dict[str, NDArray[Any]]()
         for column in frame:
             if column.name in _TEXTS:
-                arrays[column.name] = by_runs(self._codes_of, column).to_numpy().view(np.int32)
+                codes = self._codes_of(column) if column.name == "track" else by_runs(self._codes_of, column)
+                arrays[column.name] = codes.to_numpy().view(np.int32)
             elif column.name.startswith(SIDE):
                 arrays |= self.side[column.name.removeprefix(SIDE)].arrays(column)
             elif column.name not in _NAMES:
@@ -74,9 +76,6 @@ class Gathering:
 
     def add(self, arrays: dict[str, NDArray[Any]], tracks: pl.DataFrame) -> None:
         """Take a block that `coded` returned."""
-        for name in _TEXTS:
-            if name in arrays:
-                self._counts[name].add(arrays[name])
         for column in self.side.values():
             column.note(arrays)
         self._named.add(tracks)
@@ -89,23 +88,25 @@ class Gathering:
         if self._waiting:
             whole = joined(self._waiting)
             self._waiting = []
+            for name in _OWNERS:
+                if name in whole:
+                    self._counts[name].add(whole[name])
+            fresh = int(whole["track"].max(initial=-1)) + 1 - len(self._seen_tracks)
+            self._seen_tracks = np.append(self._seen_tracks, np.zeros(max(fresh, 0), np.bool_))
+            self._seen_tracks[whole["track"]] = True
             self._chunks.append(Spilled.write(self._folder / f"plays-{len(self._chunks):05d}", whole))
 
     def parts(self) -> Iterator[Plays]:
-        """Yield the plays of each part in turn.
-
-        Raises:
-            InputError: there was none.
-        """
+        """Yield the plays of each part in turn; nothing where there was none."""
         self._spill()
-        if not self._chunks:
-            raise InputError("the log holds no records; name a log with plays")
+        if not any(chunk.length("track") for chunk in self._chunks):
+            return
         lengths = self._lengths()
         present = set(self._chunks[0].places)
         by_name = self._ranked("listener") if "listener" in present else None
         owner = "listener" if by_name is not None else "session" if "session" in present else "track"
         if owner == "track":  # one listener, whose history is one part
-            part = np.zeros(len(self._counts["track"].rows), np.int32)
+            part = np.zeros(len(self._seen_tracks), np.int32)
         else:
             rank = by_name if by_name is not None and "session" not in present else self._counts[owner].appearance
             part = self._counts[owner].parts(rank, PART_ROWS)
@@ -133,7 +134,7 @@ class Gathering:
         if self._knows_lengths or _PLAYED not in self._chunks[0].places:
             return None
         played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in self._chunks)
-        return lengths_seen(played, len(self._counts["track"].rows))
+        return lengths_seen(played, len(self._seen_tracks))
 
     @property
     def track_codes(self) -> pl.Series:
@@ -142,7 +143,7 @@ class Gathering:
 
     def tracks(self) -> pl.Series:
         """Return the ids of all tracks that were seen."""
-        return coded_texts(np.flatnonzero(self._counts["track"].rows).astype(np.int32), self._codes["track"])
+        return coded_texts(np.flatnonzero(self._seen_tracks).astype(np.int32), self._codes["track"])
 
     def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
         """Return the sessions of the codes, as the log has them."""

@@ -29,6 +29,10 @@ class Column:
         """Return the column called `name`."""
         return cls(pl.col(name), name)
 
+    def reads(self) -> list[str]:
+        """Return the columns of the file that it is made of."""
+        return self.value.meta.root_names()
+
 
 @dataclass(frozen=True)
 class Time(Column):
@@ -83,6 +87,9 @@ class Mapping:
     """True where ids stand letter for letter, so that 'NaN', ' ' and '12.0' are ids; only an empty one is missing."""
     unique_positions: bool = False
     """True where a position stands once in its session: the record on a later line is rejected."""
+    typed_columns: tuple[str, ...] = ()
+    """Columns whose roles take numbers and flags as well as text; besides those that are a position, a time or an
+    amount as they stand."""
     newest_first: bool = False
     """True where files hold the newest play first, so that plays of equal time stand in reverse order."""
 
@@ -90,5 +97,13 @@ class Mapping:
         """Return those of a file's columns that are read, in its order."""
         values = [getattr(self, each.name) for each in fields(self)]
         roles = [value for value in values if isinstance(value, Column)]
-        names = {name for role in (*roles, *self.side.values()) for name in role.value.meta.root_names()}
+        names = {name for role in (*roles, *self.side.values()) for name in role.reads()}
         return [name for name in columns if name in names]
+
+    def values_of(self, columns: Sequence[str]) -> list[str]:
+        """Return those of a file's columns that may be read as numbers or flags, where all of their values are."""
+        amounts = (self.position, self.time, self.length, self.played, self.share)
+        values = {name for role in amounts if role is not None and role.value.meta.is_column() for name in role.reads()}
+        names = (self.track, self.session, self.listener, self.title, self.artist, *self.side.values())
+        texts = {name for role in names if role is not None for name in role.reads()}
+        return [name for name in columns if name in self.typed_columns or name in values - texts]

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from segue.data.distinct import by_runs
 from segue.errors import InputError
 from segue.events.table import SIDE_DTYPES, Side, coded_texts, known_side, shared_codes
 
@@ -44,13 +45,17 @@ class SideColumn:
             return {self._number: values.cast(pl.Int32).to_numpy().astype(SIDE_DTYPES[self.name])}
         if values.dtype == pl.Boolean and not values.null_count():
             return {self._number: values.to_numpy()}
-        number, result = values.cast(pl.Float64, strict=False), dict[str, NDArray[Any]]()
-        if number.null_count() == values.null_count():
-            result[self._number] = number.fill_null(np.nan).to_numpy()
+        result = dict[str, NDArray[Any]]()
+        if self._is_number:
+            number = values.cast(pl.Float64, strict=False)
+            if number.null_count() == values.null_count():
+                result[self._number] = number.fill_null(np.nan).to_numpy()
         if not self._is_number or self._seen.sum() <= MOST_TEXTS:  # codes of many numbers would fill the memory
-            codes = values.cast(pl.String).fill_null("").cast(self._texts.dtype).to_physical()
-            result[self._code] = codes.to_numpy().view(np.int32)
+            result[self._code] = by_runs(self._codes_of, values).to_numpy().view(np.int32)
         return result
+
+    def _codes_of(self, values: pl.Series) -> pl.Series:
+        return values.cast(pl.String).fill_null("").cast(self._texts.dtype).to_physical()
 
     def note(self, arrays: Arrays) -> None:
         """Learn from a block of the column, as `arrays` returned it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,8 +41,8 @@ _WHOLE_FLOAT: Final = r"^(-?\d+)\.0$"
 """An integer id that went through a column of floats."""
 _NOTHING: Final = ("", "nan", "NaN", "null", "None", "<NA>", "NaT")
 """What stands for a missing value in text, besides null."""
-_LONG_RUNS: Final = 4
-"""Records of a run of equal values, on average, from which it pays to look at the first alone."""
+_LONGEST_NOTHING: Final = 8
+"""Bytes of the longest of them, a few blanks or tabs around it included; more blanks may lead it."""
 _IDS: Final = ("listener", "session", "track")
 _NAMES: Final = ("title", "artist", "album")
 _AMOUNTS: Final = {"length_s": "length", "played_s": "played", "share": "share"}
@@ -149,7 +148,7 @@ def _columns(mapping: Mapping) -> dict[str, Column]:
 
 def _identities(raw: pl.DataFrame, mapping: Mapping) -> tuple[list[pl.Series], list[Fault]]:
     id_text = _exact_text if mapping.exact_ids else id_texts
-    ids = {name: by_runs(id_text, raw[name]).alias(name) for name in _IDS if name in raw.columns}
+    ids = {name: id_text(raw[name]).alias(name) for name in _IDS if name in raw.columns}
     names = {name: _text(raw[name]) for name in _NAMES if name in raw.columns}
     track = _identity(ids.pop("track", None), names.get("title"), names.get("artist"))
     faults: list[Fault] = [(MISSING_TRACK, track.is_null(), "")]
@@ -187,7 +186,9 @@ def _absent(values: pl.Series) -> pl.Series:
     if values.dtype.is_float():
         return values.is_null() | values.is_nan().fill_null(False)
     if values.dtype == pl.String:
-        return values.is_null() | values.str.strip_chars().is_in(_NOTHING).fill_null(True)
+        may = (values.str.len_bytes() <= _LONGEST_NOTHING) | values.str.starts_with(" ")
+        if may.any():
+            return values.is_null() | values.str.strip_chars().is_in(_NOTHING).fill_null(True)
     return values.is_null()
 
 
@@ -207,16 +208,6 @@ def id_texts(values: pl.Series) -> pl.Series:
     if texts.str.ends_with(".0").any():
         texts = texts.str.replace(_WHOLE_FLOAT, "$1")
     return texts
-
-
-def by_runs(work: Callable[[pl.Series], pl.Series], values: pl.Series) -> pl.Series:
-    """Return `work(values)`, which looks at each value alone; of runs of equal values at the first alone."""
-    begins = pl.concat([pl.Series([True])[: len(values)], values[1:].ne_missing(values[:-1])])
-    num_runs = begins.sum()
-    if num_runs * _LONG_RUNS > len(values):
-        return work(values)
-    run = begins.cast(pl.UInt32).cum_sum() - 1
-    return work(values.filter(begins)).gather(run)
 
 
 def _exact_text(values: pl.Series) -> pl.Series:

@@ -26,7 +26,7 @@ class Spilled:
         with file.open("wb") as handle:
             for name, values in arrays.items():
                 places[name] = (values.dtype.str, handle.tell(), len(values))
-                np.ascontiguousarray(values).tofile(handle)
+                handle.write(np.ascontiguousarray(values).view(np.uint8).data)  # tofile says nothing of a full disk
         return cls(file, places)
 
     def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:

@@ -86,7 +86,8 @@ class Assembly:
 
     def vocabulary(self) -> tuple[pl.Series, NDArray[np.int32]]:
         """Return every track id once, in UTF-8 byte order, and the table row of each code."""
-        assert self._tracks is not None, "a table was added"
+        if self._tracks is None:
+            return pl.Series([], dtype=pl.String), np.zeros(0, np.int32)
         codes = np.flatnonzero(self._known).astype(np.int32)
         texts = coded_texts(codes, self._tracks)
         order = texts.arg_sort().to_numpy()

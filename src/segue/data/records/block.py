@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 class Block:
     """Some records of one file, in file order.
 
-    Text formats give String columns: an empty field and one that is not there are null; JSON's true and false are
-    "true" and "false", its numbers as written. A nested field is called by its path ("track.artists.0"). Parquet and
-    frames keep their types.
+    Text formats give String columns (delimited ones also numbers or flags, where these were asked for): an empty field
+    and one that is not there are null; JSON's true and false are "true" and "false", its numbers as written. A nested
+    field is called by its path ("track.artists.0"). Parquet and frames keep their types.
     """
 
     frame: pl.DataFrame

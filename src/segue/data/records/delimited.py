@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
 
 import polars as pl
 
@@ -21,6 +21,12 @@ from segue.events.sources.ahead import worked_ahead
 
 BLOCK_BYTES = 1 << 23
 """Text parsed at once: 8 MiB."""
+_FORMS: Final[dict[Any, str]] = {
+    pl.Boolean: r"^(true|false)$",
+    pl.Int64: r"^-?\d{1,18}$",
+    pl.Float64: r"^-?\d{1,18}(\.\d+)?$",
+}
+"""What values of a Polars type look like."""
 HEAD_BYTES: Final = 1 << 20
 """Text by which a dialect is told."""
 
@@ -41,8 +47,12 @@ def delimited_sample(member: Member) -> Sample:
     return Sample(member.name, "delimited", dialect.columns, first, dialect.headed, dialect.preamble)
 
 
-def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+def delimited_blocks(
+    member: Member, wanted: Sequence[str], rejects: Rejects, values: Collection[str] = ()
+) -> Iterator[Block]:
     """Yield the records of a delimited file, columns `wanted` only; bad lines go to `rejects`.
+
+    Columns are String; those named in `values` are numbers or flags in blocks where all of them are.
 
     Raises:
         InputError: a file without records, or without one of the columns.
@@ -51,8 +61,10 @@ def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) ->
     dialect = dialect_of(head, member.name, whole=whole)
     _check(member, dialect, wanted, whole and dialect.start >= len(head))
 
+    types = _types(head, dialect, member.name, values)
+
     def work(piece: Piece) -> Parsed:
-        return parsed(piece, dialect, wanted or dialect.columns)
+        return parsed(piece, dialect, wanted or dialect.columns, types)
 
     line = dialect.line
     with opened(member) as handle:
@@ -64,6 +76,22 @@ def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) ->
             if part.frame.height:
                 yield Block(part.frame, part.line + line)
             line += part.num_lines
+
+
+def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -> dict[str, Any]:
+    """Return the type of those columns whose first values are all numbers, or all flags."""
+    names = [column for column in columns if column in dialect.columns]
+    begun = head[: head.rfind(b"\n") + 1]
+    pieces = pieces_of([begun], dialect, name) if names else iter(())
+    first = next((parsed(piece, dialect, names).frame.head(PROBED) for piece in pieces), pl.DataFrame())
+    types: dict[str, Any] = {}
+    for column in first:
+        values = column.drop_nulls()
+        for dtype, form in _FORMS.items():
+            if len(values) and values.str.contains(form).all():
+                types[column.name] = dtype
+                break
+    return types
 
 
 def _head(member: Member) -> tuple[bytes, bool]:

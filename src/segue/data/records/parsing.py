@@ -6,9 +6,9 @@ ones, parses only what was found sound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -22,9 +22,9 @@ from segue.data.records.sifting import readable, shown, sifted
 from segue.data.records.structure import Structure, count_of, even_lines, structure_of
 from segue.errors import InputError
 
+_NEWLINE: Final = 10
 _STAND_INS: Final = bytes((31, 30, 29, 28, *range(1, 9), *range(14, 28)))
 """Bytes that may stand for a separator of two characters."""
-_NEWLINE: Final = 10
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,28 @@ class Parsed:
     """Repeated headers left out."""
 
 
-def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str]) -> Parsed:
-    """Return the records of `piece`, columns `wanted` only: String, an empty field null."""
+@dataclass(frozen=True)
+class Fields:
+    """Which fields of a record are read."""
+
+    width: int
+    """Fields of a record."""
+    places: frozenset[int]
+    """Those that are read."""
+    types: Mapping[int, Any] = field(default_factory=dict)
+    """Polars type of those that need not be text, where all values of the piece are of it."""
+
+
+def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str], types: Mapping[str, Any] | None = None) -> Parsed:
+    """Return the records of `piece`, columns `wanted` only: String, an empty field null.
+
+    `types`: what columns are tried as first; they are String where a value is of another type.
+    """
     piece, separator = _single(piece, dialect)
     places = [dialect.names.index(name) for name in wanted]
-    sound = None if dialect.width == 1 or b"\0" in piece.data else _sound(piece, separator, dialect, places)
+    typed = {dialect.names.index(name): dtype for name, dtype in (types or {}).items() if name in wanted}
+    fields = Fields(dialect.width, frozenset(places), typed)
+    sound = None if dialect.width == 1 or b"\0" in piece.data else _sound(piece, separator, fields)
     if sound is not None:
         records, line, num_lines = sound
         whole = Parsed(_named(records, places, wanted), line, num_lines, piece.bad)
@@ -53,7 +70,7 @@ def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str]) -> Parsed:
     num_lines = structure.num_lines
     if not structure.is_even(dialect.width) or b"\0" in structure.data:
         structure = sifted(structure, dialect, piece.cut, bad)
-    fields = (dialect.width, set(places))
+    fields = replace(fields, types={})
     frame = _fast(structure.piece, separator, len(structure.line), fields)
     if frame is None:
         structure = readable(structure, bad)
@@ -75,50 +92,50 @@ def _single(piece: Piece, dialect: Dialect) -> tuple[Piece, int]:
     return replace(piece, data=piece.data.replace(separator, bytes((byte,)))), byte
 
 
-def _sound(
-    piece: Piece, separator: int, dialect: Dialect, places: list[int]
-) -> tuple[pl.DataFrame, NDArray[np.int64], int] | None:
+def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, NDArray[np.int64], int] | None:
     """Return the records of a piece without a flaw, their lines and how many lines there are; None where it may have a
     flaw.
 
     Where as many separators stand as sound records have in all, and no record lacks its last field, each has as many.
     """
-    width = dialect.width
+    width = fields.width
     if not piece.quoted and piece.line is None:
         num_rows = count_of(piece.data, _NEWLINE)
         if count_of(piece.data, separator) != num_rows * (width - 1):
             return None
-        frame = _fast(piece, separator, num_rows, (width, {*places, width - 1}))
+        frame = _fast(piece, separator, num_rows, replace(fields, places=fields.places | {width - 1}))
         if frame is not None and not frame[str(width - 1)].null_count():
             return frame, np.arange(num_rows, dtype=np.int64), num_rows
     lines = even_lines(piece, separator, width)
     if lines is None:
         return None
     if piece.quoted or piece.line is not None:
-        frame = _fast(piece, separator, len(lines[0]), (width, set(places)))
+        frame = _fast(piece, separator, len(lines[0]), fields)
     return None if frame is None else (frame, *lines)
 
 
-def _fast(piece: Piece, separator: int, num_rows: int, fields: tuple[int, set[int]]) -> pl.DataFrame | None:
-    """Return sound records as Polars reads them, or None where it refuses; `fields` = how many there are, and which."""
-    frame = _polars(piece.data, separator, '"' if piece.quoted else None, fields)
+def _fast(piece: Piece, separator: int, num_rows: int, fields: Fields) -> pl.DataFrame | None:
+    """Return sound records as Polars reads them, or None where it refuses."""
+    quote = '"' if piece.quoted else None
+    frame = _polars(piece.data, separator, quote, fields)
+    if frame is None and fields.types:
+        frame = _polars(piece.data, separator, quote, replace(fields, types={}))
     if frame is None or frame.height != num_rows:
         return None
     if piece.quoted and b'""' in piece.data:
-        return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+        return frame.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)))
     return frame
 
 
-def _polars(data: bytes, separator: int, quote: str | None, fields: tuple[int, set[int]]) -> pl.DataFrame | None:
-    width, places = fields
+def _polars(data: bytes, separator: int, quote: str | None, fields: Fields) -> pl.DataFrame | None:
     if not data or data.startswith(UTF8_MARK):  # Polars would take a mark at the beginning away
         return None
     try:
         return pl.read_csv(
             data,
             has_header=False,
-            schema={str(place): pl.String for place in range(width)},
-            columns=sorted(places),
+            schema={str(place): fields.types.get(place, pl.String) for place in range(fields.width)},
+            columns=sorted(fields.places),
             separator=chr(separator),
             quote_char=quote,
         )
@@ -139,7 +156,7 @@ def _named(frame: pl.DataFrame, places: list[int], wanted: Sequence[str]) -> pl.
 
 def _without_headers(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
     """Return what was parsed without the records that are the header again."""
-    if not dialect.header or not whole.frame.width:
+    if not dialect.header or not whole.frame.width or whole.frame.dtypes[-1] != pl.String:  # a header is text
         return whole
     name = whole.frame.columns[-1]
     cell = dialect.cells[dialect.names.index(name)]

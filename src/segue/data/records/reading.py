@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, Literal
 
 from segue.data.records.block import Block
@@ -57,8 +57,12 @@ def sample_of(member: Member) -> Sample:
     return columnar_sample(member, PARQUET_MAGIC if form == "parquet" else ARROW_MAGIC)
 
 
-def blocks_of(member: Member, sample: Sample, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+def blocks_of(
+    member: Member, sample: Sample, wanted: Sequence[str], rejects: Rejects, values: Collection[str] = ()
+) -> Iterator[Block]:
     """Yield the records of a file in file order, columns `wanted` only (empty = all); bad ones go to `rejects`.
+
+    `values`: columns of text that may come as numbers or flags where all of them are.
 
     Raises:
         InputError: a file that cannot be read, holds no record, or lacks a column.
@@ -67,7 +71,7 @@ def blocks_of(member: Member, sample: Sample, wanted: Sequence[str], rejects: Re
     if form == "json":
         return json_blocks(member, sample, wanted)
     if form == "delimited":
-        return delimited_blocks(member, wanted, rejects)
+        return delimited_blocks(member, wanted, rejects, values)
     if form == "xlsx":
         return workbook_blocks(member, wanted, rejects)
     if form == "sqlite":

@@ -16,6 +16,9 @@ _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
 _STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
 """Strength by the flags, the first being the lowest bit."""
 _NO_FLAGS: Final = 2 ** len(_FLAGS)
+_TRUE: Final = ("true", "True", "TRUE")
+_FALSE: Final = ("false", "False", "FALSE")
+_SHUFFLE, _HOUR, _PREMIUM = "hist_user_behavior_is_shuffle", "hour_of_day", "premium"
 _LAST_HOUR: Final = 23
 _YEAR_FIRST: Final = len("2018-07-15")
 _NEEDED: Final = (_SESSION, _POSITION, _TRACK, *_FLAGS)
@@ -38,15 +41,20 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         told=_told(columns),
         side={name: role for name, role in _side().items() if role.name in columns},
         unique_positions=True,
+        typed_columns=(*_FLAGS, _SHUFFLE, _HOUR, _PREMIUM),
     )
 
 
 def _flag(name: str) -> pl.Expr:
     """Return a flag, null where it is none; pandas writes True and False, spreadsheets TRUE and FALSE."""
-    text = pl.col(name).cast(pl.String)
-    true = (text == "true") | (text == "True") | (text == "TRUE")
-    false = (text == "false") | (text == "False") | (text == "FALSE")
-    return pl.when(true | false).then(true)
+
+    def flags(values: pl.Series) -> pl.Series:
+        if values.dtype == pl.Boolean:
+            return values
+        true, false = (values.cast(pl.String).is_in(words).fill_null(False) for words in (_TRUE, _FALSE))
+        return true.set(~(true | false), None)
+
+    return pl.col(name).map_batches(flags, return_dtype=pl.Boolean)
 
 
 def _told(columns: tuple[str, ...]) -> Column | None:
@@ -60,13 +68,12 @@ def _told(columns: tuple[str, ...]) -> Column | None:
 
 
 def _side() -> dict[str, Column]:
-    shuffle, hour, premium = "hist_user_behavior_is_shuffle", "hour_of_day", "premium"
-    number = pl.col(hour).cast(pl.UInt8, strict=False)
+    number = pl.col(_HOUR).cast(pl.UInt8, strict=False)
     return {
         names.CONTEXT_TYPE: Column.of("context_type"),
-        names.SHUFFLE: Column(_flag(shuffle), shuffle),
-        names.HOUR: Column(pl.when(number <= _LAST_HOUR).then(number), hour),
-        names.PREMIUM: Column(_flag(premium), premium),
+        names.SHUFFLE: Column(_flag(_SHUFFLE), _SHUFFLE),
+        names.HOUR: Column(pl.when(number <= _LAST_HOUR).then(number), _HOUR),
+        names.PREMIUM: Column(_flag(_PREMIUM), _PREMIUM),
         names.DATE: Column(_date(), "date"),
     }
 

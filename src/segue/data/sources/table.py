@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 import polars as pl
 
+from segue.data.distinct import by_distinct
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample, Source
 from segue.data.sources.table_columns import USUAL, TableColumns
 from segue.errors import InputError
+from segue.events.skips import UNKNOWN_STRENGTH
 
 _TRUE: Final = ("true", "1", "1.0", "yes", "t", "y")
 _FALSE: Final = ("false", "0", "0.0", "no", "f", "n")
@@ -36,6 +40,7 @@ def mapping_of(columns: TableColumns) -> Mapping:
         told=_told(columns),
         side={name: Column.of(name) for name in columns.side},
         exact_ids=columns.exact_ids,
+        typed_columns=tuple(name for name in (columns.skipped, columns.listened, columns.strength) if name is not None),
     )
 
 
@@ -63,21 +68,33 @@ def _share(columns: TableColumns) -> Column | None:
 
 def _told(columns: TableColumns) -> Column | None:
     if columns.strength is not None:
-        value, text = pl.col(columns.strength).cast(pl.Float64, strict=False), _text(columns.strength)
-        known = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
-        unknown = text.is_null() | text.is_in(_EMPTY) | (value == 255)
-        return Column(known.when(unknown).then(None).otherwise(WRONG).cast(pl.UInt8), columns.strength)
+        return Column(_each(columns.strength, _strengths), columns.strength)
     for name, true, false in ((columns.skipped, 3, 0), (columns.listened, 0, 3)):
         if name is not None:
-            text = _text(name)
-            strength = pl.when(text.is_in(_TRUE)).then(true).when(text.is_in(_FALSE)).then(false)
-            unknown = text.is_null() | text.is_in(_EMPTY)
-            return Column(strength.when(unknown).then(None).otherwise(WRONG).cast(pl.UInt8), name)
+            return Column(_each(name, partial(_flags, true=true, false=false)), name)
     return None
 
 
-def _text(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
+def _each(name: str, work: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """Return `work` of a column as text in lower case, done once for each distinct value."""
+
+    def looked_up(values: pl.Series) -> pl.Series:
+        text = pl.col("text").str.strip_chars().str.to_lowercase()
+        empty = text.is_null() | text.is_in(_EMPTY)
+        told = pl.when(empty).then(None).otherwise(work(text)).cast(pl.UInt8).alias("told")
+        return by_distinct(lambda texts: pl.DataFrame({"text": texts}).select(told)["told"], values.cast(pl.String))
+
+    return pl.col(name).map_batches(looked_up, return_dtype=pl.UInt8)
+
+
+def _strengths(text: pl.Expr) -> pl.Expr:
+    value = text.cast(pl.Float64, strict=False)
+    known = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
+    return known.when(value == UNKNOWN_STRENGTH).then(None).otherwise(WRONG)
+
+
+def _flags(text: pl.Expr, true: int, false: int) -> pl.Expr:
+    return pl.when(text.is_in(_TRUE)).then(true).when(text.is_in(_FALSE)).then(false).otherwise(WRONG)
 
 
 def _recognise(sample: Sample) -> str | None:
