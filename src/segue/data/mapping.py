@@ -71,6 +71,9 @@ class Mapping:
     """Share of the track that was played, 1 = whole (may exceed 1)."""
     told: Column | None = None
     """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG where its value says nothing."""
+    opinion: Column | None = None
+    """What the listener thinks of the track, apart from this play: a strength as in `told`. It counts where the play is
+    neither told nor measured."""
     left_out: Column | None = None
     """What a record is where it is no track ('podcast', 'video'): text, null = a track. Left out and counted."""
     side: AnyMapping[str, Column] = field(default_factory=dict)

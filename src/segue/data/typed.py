@@ -80,7 +80,7 @@ Part = tuple[list[pl.Series], list[Fault]]
 def _names(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
     exact, names = mapping.exact_ids, ("listener", "session", "title", "artist", "album")
     roles = [_text(frame, getattr(mapping, name), name, exact=exact) for name in names]
-    columns = [*(role for role in roles if role is not None), _identity(frame, mapping)]
+    columns = [*(role for role in roles if role is not None), identity(frame, mapping)]
     faults: list[Fault] = [(MISSING_TRACK, columns[-1].is_null(), None)]
     faults += [(MISSING_SESSION, role.is_null(), None) for role in roles[:2] if role is not None]
     return columns, faults
@@ -96,6 +96,10 @@ def _amounts(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
     if mapping.told is not None:
         told = _values(frame, mapping.told).cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
         faults.append((WRONG_FLAG, told == WRONG, Column.of(mapping.told.name)))
+    if mapping.opinion is not None:
+        opinion = _values(frame, mapping.opinion).cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
+        measured = (columns[1].fill_nan(-1) >= 0) | (columns[2].fill_nan(-1) >= 0)
+        told = told.zip_with((told != UNKNOWN_STRENGTH) | measured, opinion)
     return [*columns, told.alias("told")], faults
 
 
@@ -161,16 +165,22 @@ def _exact_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
     return texts.set(texts == "", None)
 
 
-def _identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Return the id of each record's track: its own, else its folded artist and title."""
+def identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
+    """Return the id of each record's track, called `track`: its own, else its folded artist and title."""
     given = _text(frame, mapping.track, "track", exact=mapping.exact_ids)
-    title, artist = (_text(frame, getattr(mapping, name), name) for name in ("title", "artist"))
-    if title is None or (given is not None and given.null_count() == 0):
+    if mapping.title is None or (given is not None and given.null_count() == 0):
         assert given is not None, "a mapping has an id or a title"
         return given.alias("track")
-    names = pl.DataFrame({"artist": title.clear(len(title)) if artist is None else artist, "title": title})
-    folded = names.select(pl.concat_str(_folded("artist").fill_null(""), _folded("title"), separator=_FOLD)).to_series()
+    folded = folded_names(frame, mapping)
     return (folded if given is None else given.zip_with(given.is_not_null(), folded)).alias("track")
+
+
+def folded_names(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
+    """Return artist and title of each record in the spelling that is an identity; null where the title is missing."""
+    title, artist = (_text(frame, getattr(mapping, name), name) for name in ("title", "artist"))
+    assert title is not None, "a mapping has a title"
+    names = pl.DataFrame({"artist": title.clear(len(title)) if artist is None else artist, "title": title})
+    return names.select(pl.concat_str(_folded("artist").fill_null(""), _folded("title"), separator=_FOLD)).to_series()
 
 
 def _folded(name: str) -> pl.Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from segue.data.identities import names_as_aliases
 from segue.data.mapping import Mapping
 from segue.data.sources.fields import amount, claim, column, time
 from segue.data.sources.source import Sample, Source
@@ -37,12 +38,14 @@ SOURCE: Final = Source(
     licence="Personal data of the listener, who alone decides on its use.",
     notes=(
         "Times have no zone and are read as UTC; Deezer does not say of what, they are read as the start of a play.",
-        "A track goes by its ISRC, and without one by title and artist.",
+        "A track goes by its ISRC, where that is missing by the one that the log has elsewhere for title and artist, "
+        "else by these.",
         "Length of the track is not given.",
         "Addresses and devices are not read.",
     ),
     files=("*deezer*.xlsx",),
     recognise=_recognise,
     mapping=_mapping,
+    aliases=names_as_aliases,
     feedback="Not stated; judged by the seconds played.",
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from segue.data.identities import names_as_aliases
 from segue.data.mapping import Mapping
 from segue.data.sources.fields import column, time
 from segue.data.sources.source import Sample, Source
@@ -45,11 +46,13 @@ SOURCE: Final = Source(
     notes=(
         "Users are numbers that stand for no name; ages and countries (userid-profile.tsv) are not read.",
         "Each user's plays stand together, the newest first, in UTC.",
-        "A track goes by its MusicBrainz id, and where that is missing by title and artist.",
+        "A track goes by its MusicBrainz id, where that is missing by the one that the log has elsewhere for title and "
+        "artist, else by these.",
         "A scrobble is a track of which half or four minutes were heard.",
     ),
     files=("*userid-timestamp-*.tsv",),
     recognise=_recognise,
     mapping=_mapping,
+    aliases=names_as_aliases,
     feedback="Not stated: what is there was heard for half or four minutes, and gaps between plays are guesses.",
 )

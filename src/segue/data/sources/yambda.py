@@ -6,15 +6,18 @@ from typing import Final
 
 import polars as pl
 
+from segue.data import identities, opinions
 from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import amount, column
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import amount, column, flag
+from segue.data.sources.source import OpinionFiles, Sample, Source
 
 _STEP_S: Final = 5.0
 """Seconds that a timestamp counts."""
 _LISTENS: Final = ("uid", "timestamp", "item_id", "is_organic", "played_ratio_pct", "track_length_seconds")
 _REQUIRED: Final = {"uid", "timestamp", "item_id", "played_ratio_pct"}
 _EVENT: Final = "event_type"
+_SCORES: Final = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
+_OPINIONS: Final = tuple(f"{folder}{kind}s*.parquet" for kind in _SCORES for folder in ("", "*/"))
 
 
 def recognise(sample: Sample) -> str | None:
@@ -43,7 +46,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         listener=column(columns, "uid"),
         share=_share() if "played_ratio_pct" in columns else None,
         length=amount(columns, "track_length_seconds"),
-        told=_told() if _EVENT in columns else None,
+        side={"is_organic": Column(flag(columns, "is_organic"), "is_organic")} if "is_organic" in columns else {},
         left_out=_left_out() if _EVENT in columns else None,
     )
 
@@ -56,33 +59,44 @@ def _share() -> Column:
     return Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct")
 
 
-def _told() -> Column:
-    event = pl.col(_EVENT).cast(pl.String)
-    strength = pl.when(event == "like").then(0).when(event == "dislike").then(3)
-    return Column(strength.otherwise(None).cast(pl.UInt8), _EVENT)
-
-
 def _left_out() -> Column:
     event = pl.col(_EVENT).cast(pl.String)
-    return Column(pl.when(~event.is_in(["listen", "like", "dislike"])).then(event), _EVENT)
+    return Column(pl.when(event != "listen").then(event), _EVENT)
+
+
+def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the opinions among events of several kinds, or in a file of one kind, which its name tells."""
+    kind = pl.lit(name.rsplit("/", 1)[-1].lower())
+    event = pl.col(_EVENT).cast(pl.String) if _EVENT in frame.columns else kind.str.extract(r"^((?:un)?(?:dis)?like)")
+    return frame.select(
+        pl.col("uid").cast(pl.String).alias(opinions.LISTENER),
+        pl.col("item_id").cast(pl.String).alias(identities.TRACK),
+        event.replace_strict(_SCORES, default=None, return_dtype=pl.Int8).alias(opinions.SCORE),
+        (pl.col("timestamp").cast(pl.Float64) * _STEP_S).alias(opinions.AT),
+    ).drop_nulls(opinions.SCORE)
 
 
 SOURCE: Final = Source(
     name="yambda",
     title="Yambda, plays of Yandex Music",
-    where="Hugging Face, yandex/yambda: flat/50m/listens.parquet, or multi_event.parquet with likes and dislikes.",
+    where="Hugging Face, yandex/yambda: flat/50m or sequential/50m: listens.parquet, with "
+    "likes.parquet and dislikes.parquet beside it, or multi_event.parquet.",
     licence="Apache-2.0.",
     notes=(
         "Times count 5 s from an unknown start, so the dates are not real and plays within 5 s are tied.",
         "The share of a track that was played may exceed 100 %.",
         "The sequential layout holds one row a listener with lists; both layouts give the same events.",
-        "In multi_event a like is strength 0 and a dislike strength 3; unlike and undislike are left out.",
-        "likes.parquet and dislikes.parquet alone hold no plays and are not read.",
+        "is_organic (the listener's own choice, not the service's) is kept beside the plays.",
+        "Likes and dislikes are no plays: those of likes, dislikes, unlikes and undislikes.parquet beside it and of "
+        "multi_event are joined to the plays of the listener and track.",
+        "A like (strength 0) or dislike (3) tells of the play in which it was given; else the last one counts where no "
+        "share is known.",
     ),
     files=("listens*.parquet", "*/listens*.parquet", "multi_event*.parquet", "*/multi_event*.parquet"),
     recognise=recognise,
     mapping=mapping,
     repeats=True,
-    feedback="The share of the track that was played is stated; likes and dislikes are stated in multi_event.",
+    feedback="Likes and dislikes during a play are stated; else the share of the track that was played counts.",
     prepare=prepare,
+    opinions=OpinionFiles(files=_OPINIONS, read=scores, among_plays=_EVENT),
 )
