@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import chain
@@ -85,6 +86,24 @@ def test_an_export_becomes_its_plays_in_order(name: str, tmp_path: Path) -> None
     if store.side_column("at") is not None and not any(play.session for play in export(name).PLAYS):
         assert found(store) == wanted(name)
     assert sorted(chain(*found(store))) == sorted(chain(*wanted(name)))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_an_export_inside_an_archive_inside_an_archive_gives_the_same_plays(name: str, tmp_path: Path) -> None:
+    path = written(name, tmp_path)
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as inner:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            inner.write(file, file.relative_to(path.parent))
+    with zipfile.ZipFile(tmp_path / "download.zip", "w") as download:
+        download.write(tmp_path / "inner.zip", "Data/inner.zip")
+    stores = [Store(prepared(path, tmp_path / kept)) for path, kept in ((path, "a"), (tmp_path / "download.zip", "b"))]
+    assert stores[0].manifest.source.kind == stores[1].manifest.source.kind == name
+    assert found(stores[0]) == found(stores[1])
+
+
+def prepared(path: Path, store: Path) -> Path:
+    """Return `store`, made of the log at `path`."""
+    return prepare_source(path, store, cutting=CUTTING, max_rejected=0.5).store
 
 
 @pytest.mark.parametrize("name", READ)
