@@ -22,12 +22,14 @@ from segue.store import NUM_SPECIALS, Store
 ACCEPT = ("years", "lone-plays", "shares")
 """Small made-up logs are implausible."""
 CUTTING = Cutting(accept=ACCEPT)
+MODULES = {"30music": "thirty_music"}
+"""Where a name is no name of a module."""
 READ = [name for name in TITLES if name != "kkbox"]
 
 
 def export(name: str) -> ModuleType:
     """Return the module that writes an export of a source."""
-    return import_module(f"exports.{source_of(name).mapping.__module__.rsplit('.', 1)[1]}")
+    return import_module(f"exports.{MODULES.get(name, name.replace('-', '_'))}")
 
 
 def written(name: str, folder: Path) -> Path:

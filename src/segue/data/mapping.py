@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import polars as pl
 
+AnyColumn = TypeVar("AnyColumn", bound="Column")
 WRONG: Final = 254
 """A flag or a strength that is none: its record is rejected."""
 
@@ -22,7 +23,7 @@ class Column:
     """What messages call it: the column as the file has it."""
 
     @classmethod
-    def of(cls, name: str) -> Column:
+    def of(cls: type[AnyColumn], name: str) -> AnyColumn:
         """Return the column called `name`."""
         return cls(pl.col(name), name)
 

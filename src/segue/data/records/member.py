@@ -51,8 +51,8 @@ def find_members(paths: Sequence[str | Path]) -> list[Member]:
     """Return the files that `paths` name: a file, those below a folder, or those of a zip archive.
 
     A path is literal: '[', ']' and '*' are plain characters. Files of a folder and of an archive come in name order;
-    hidden ones (but .scrobbler.log) and those of `__MACOSX` are left out. An archive below a folder gives its files, too, and so does one
-    inside an archive that is called .zip. A workbook (.xlsx) is one file.
+    hidden ones (but .scrobbler.log) and those of `__MACOSX` are left out. An archive below a folder gives its
+    files, too, and so does one inside an archive that is called .zip. A workbook (.xlsx) is one file.
 
     Raises:
         InputError: no such path, nothing below it, or an archive that is damaged, encrypted or too large.

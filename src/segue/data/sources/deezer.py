@@ -5,31 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from segue.data.identities import names_as_aliases
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, claim, column, time
-from segue.data.sources.source import Sample, Source
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, by_columns
+from segue.data.sources.source import Source
 
 _COLUMNS: Final = ("Song Title", "Artist", "ISRC", "Album Title", "Listening Time", "Date")
 _NEEDED: Final = ("Song Title", "Listening Time", "Date")
 
 
-def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_NEEDED):
-        return None
-    return claim(sample.columns, _COLUMNS, "Deezer's listening history")
-
-
-def _mapping(columns: tuple[str, ...]) -> Mapping:
-    return Mapping(
-        time=time(columns, "Date"),
-        track=column(columns, "ISRC"),
-        title=column(columns, "Song Title"),
-        artist=column(columns, "Artist"),
-        album=column(columns, "Album Title"),
-        played=amount(columns, "Listening Time", "s"),
-    )
-
-
+_ROLES: Final = Mapping(
+    time=Time.of("Date"),
+    track=Column.of("ISRC"),
+    title=Column.of("Song Title"),
+    artist=Column.of("Artist"),
+    album=Column.of("Album Title"),
+    played=Amount.of("Listening Time"),
+)
 SOURCE: Final = Source(
     name="deezer",
     title="Deezer, listening history",
@@ -44,8 +35,8 @@ SOURCE: Final = Source(
         "Addresses and devices are not read.",
     ),
     files=("*deezer*.xlsx",),
-    recognise=_recognise,
-    mapping=_mapping,
+    recognise=by_columns("Deezer's listening history", _COLUMNS, _NEEDED),
+    mapping=by_column_names(_ROLES),
     aliases=names_as_aliases,
     feedback="Not stated; judged by the seconds played.",
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Final, Literal
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Mapping as AnyMapping
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 import polars as pl
 
-from segue.data.mapping import Amount, Column, Time
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.source import Sample
 
 _TRUE: Final = ("true", "1", "1.0")
 """How JSON, pandas' text and pandas' float columns spell true, in lower case."""
@@ -58,3 +61,37 @@ def claim(columns: Collection[str], wanted: Iterable[str], of: str) -> str:
     """Return how many of the `wanted` columns are there: '4 of 4 columns of ...'."""
     wanted = tuple(wanted)
     return f"{sum(name in columns for name in wanted)} of {len(wanted)} columns of {of}"
+
+
+def stated(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
+    """Return the strength that each text stands for, UInt8; null where it is none of these."""
+    return value.replace_strict(strengths, default=None, return_dtype=pl.UInt8)
+
+
+def by_columns(of: str, wanted: Collection[str], needed: Collection[str] = ()) -> Callable[[Sample], str | None]:
+    """Return a `recognise` that claims a file with all columns `needed`, which are all that are `wanted` if none is."""
+
+    def recognise(sample: Sample) -> str | None:
+        return claim(sample.columns, wanted, of) if set(needed or wanted) <= set(sample.columns) else None
+
+    return recognise
+
+
+def by_column_names(roles: Mapping) -> Callable[[tuple[str, ...]], Mapping]:
+    """Return a `mapping` that gives `roles`, without those whose column (by its name) a file lacks."""
+
+    def mapping(columns: tuple[str, ...]) -> Mapping:
+        every = {role: column for role, column in vars(roles).items() if isinstance(column, Column)}
+        lacking: dict[str, Any] = {role: None for role, column in every.items() if column.name not in columns}
+        side = {name: column for name, column in roles.side.items() if column.name in columns}
+        return replace(roles, **lacking, side=side)
+
+    return mapping
+
+
+def has_shapes(sample: Sample, shapes: AnyMapping[str, str]) -> bool:
+    """Return whether the first records have text of the shape (a pattern) in each of some columns."""
+    if sample.first.is_empty():
+        return False
+    fits = (pl.col(name).str.contains(shape).fill_null(False).all() for name, shape in shapes.items())
+    return all(sample.first.select(fits).row(0))

@@ -12,8 +12,8 @@ import polars as pl
 
 from segue.data import identities, opinions
 from segue.data.mapping import Amount, Mapping
-from segue.data.sources.fields import claim, column, number, text, time
-from segue.data.sources.source import OpinionFiles, Sample, Source
+from segue.data.sources.fields import by_columns, column, number, text, time
+from segue.data.sources.source import OpinionFiles, Source
 
 _ABOUT: Final = "track_metadata"
 _MORE: Final = f"{_ABOUT}.additional_info"
@@ -48,12 +48,6 @@ def other_ids(listens: pl.DataFrame, _: Mapping) -> pl.DataFrame:
     return rows.drop_nulls().unique(maintain_order=True)
 
 
-def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_ALWAYS):
-        return None
-    return claim(sample.columns, _ALWAYS, "ListenBrainz's listens")
-
-
 def _length(columns: tuple[str, ...]) -> Amount | None:
     there = [name for name in _LENGTHS if name in columns]
     milliseconds = pl.coalesce(number(columns, _LENGTHS[0]), number(columns, _LENGTHS[1]) * 1000)
@@ -86,7 +80,7 @@ SOURCE: Final = Source(
         "User names are not read.",
     ),
     files=("*listens/*.jsonl",),
-    recognise=_recognise,
+    recognise=by_columns("ListenBrainz's listens", _ALWAYS),
     mapping=_mapping,
     feedback="Stated by loves and hates of the recording, never for a single play; elsewhere gaps between plays are "
     "guesses.",

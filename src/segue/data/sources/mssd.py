@@ -8,21 +8,13 @@ import polars as pl
 
 from segue import columns as names
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import column
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import by_columns, column
+from segue.data.sources.source import Source
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
 _STRENGTHS: Final = dict(zip(_FLAGS, (3, 2, 1, 0), strict=True))
 """Strength by flag; the flags are nested, so the first that is true says it."""
 _REQUIRED: Final = {_SESSION, _POSITION, _TRACK, *_FLAGS}
-
-
-def recognise(sample: Sample) -> str | None:
-    """Return why a file is a log of the Music Streaming Sessions Dataset, or None."""
-    if not _REQUIRED.issubset(sample.columns):
-        return None
-    seen = sum(name in sample.columns for name in names.MSSD_LOG)
-    return f"{seen} of {len(names.MSSD_LOG)} columns of MSSD's session logs"
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:
@@ -78,7 +70,7 @@ SOURCE: Final = Source(
         "Flags are true and false, or True and False; days are 2018-07-15 or 15-07-18.",
     ),
     files=("log_*.csv*", "*/log_*.csv*"),
-    recognise=recognise,
+    recognise=by_columns("MSSD's session logs", names.MSSD_LOG, _REQUIRED),
     mapping=mapping,
     feedback="Stated by nested flags: skip_1 is strength 3, else skip_2 is 2, else skip_3 is 1, else not_skipped is 0.",
 )

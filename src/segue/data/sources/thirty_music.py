@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ComputeError
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, column, time
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names
 from segue.data.sources.source import Sample, Source
 
 _KIND, _SESSION, _STARTED, _PROPERTIES, _RELATIONS = map(str, range(5))
@@ -64,19 +64,16 @@ def _decoded(text: pl.Series) -> pl.Series:
     return pl.concat([_decoded(text[:half]), _decoded(text[half:])])
 
 
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns, those that `prepare` makes."""
-    return Mapping(
-        time=time(columns, "timestamp", unit="s"),
-        track=column(columns, "track_id"),
-        listener=column(columns, "user_id"),
-        session=column(columns, "session_id"),
-        position=column(columns, "position"),
-        played=amount(columns, "playtime"),
-        share=column(columns, "playratio"),
-    )
-
-
+_ROLES: Final = Mapping(
+    time=Time(pl.col("timestamp"), "timestamp", unit="s"),
+    track=Column.of("track_id"),
+    listener=Column.of("user_id"),
+    session=Column.of("session_id"),
+    position=Column.of("position"),
+    played=Amount.of("playtime"),
+    share=Column.of("playratio"),
+)
+"""Over the columns that `prepare` makes."""
 SOURCE: Final = Source(
     name="30music",
     title="30Music, sessions of Last.fm",
@@ -89,7 +86,7 @@ SOURCE: Final = Source(
     ),
     files=("sessions.idomaar*", "*/sessions.idomaar*"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     feedback="The time played and its share of the track are stated where they are known.",
     prepare=prepare,
 )

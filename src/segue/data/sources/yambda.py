@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 
 from segue.data import identities, opinions
-from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import amount, column, flag
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, flag
 from segue.data.sources.source import OpinionFiles, Sample, Source
 
 _STEP_S: Final = 5.0
@@ -38,32 +38,6 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col(lists[0]).list.len() > 0).explode(lists)
 
 
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns."""
-    return Mapping(
-        time=_time() if "timestamp" in columns else None,
-        track=column(columns, "item_id"),
-        listener=column(columns, "uid"),
-        share=_share() if "played_ratio_pct" in columns else None,
-        length=amount(columns, "track_length_seconds"),
-        side={"is_organic": Column(flag(columns, "is_organic"), "is_organic")} if "is_organic" in columns else {},
-        left_out=_left_out() if _EVENT in columns else None,
-    )
-
-
-def _time() -> Time:
-    return Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S)
-
-
-def _share() -> Column:
-    return Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct")
-
-
-def _left_out() -> Column:
-    event = pl.col(_EVENT).cast(pl.String)
-    return Column(pl.when(event != "listen").then(event), _EVENT)
-
-
 def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     """Return the opinions among events of several kinds, or in a file of one kind, which its name tells."""
     kind = pl.lit(name.rsplit("/", 1)[-1].lower())
@@ -76,6 +50,16 @@ def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     ).drop_nulls(opinions.SCORE)
 
 
+_KIND: Final = pl.col(_EVENT).cast(pl.String)
+_ROLES: Final = Mapping(
+    time=Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S),
+    track=Column.of("item_id"),
+    listener=Column.of("uid"),
+    share=Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct"),
+    length=Amount.of("track_length_seconds"),
+    side={"is_organic": Column(flag(("is_organic",), "is_organic"), "is_organic")},
+    left_out=Column(pl.when(_KIND != "listen").then(_KIND), _EVENT),
+)
 SOURCE: Final = Source(
     name="yambda",
     title="Yambda, plays of Yandex Music",
@@ -94,7 +78,7 @@ SOURCE: Final = Source(
     ),
     files=("listens*.parquet", "*/listens*.parquet", "multi_event*.parquet", "*/multi_event*.parquet"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     repeats=True,
     feedback="Likes and dislikes during a play are stated; else the share of the track that was played counts.",
     prepare=prepare,
