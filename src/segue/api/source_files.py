@@ -114,8 +114,8 @@ def _main_source(plays: Sequence[SourceFile]) -> Source:
 def _opinion_files(members: Sequence[Member], source: Source) -> list[SourceFile]:
     if source.opinions is None:
         return []
-    named = [member for member in members if _is_named(member, source.opinions.files)]
-    files = [SourceFile(member, sample_of(member), source, "opinions") for member in named]
+    opinion_members = [member for member in members if _is_named(member, source.opinions.files)]
+    files = [SourceFile(member, sample_of(member), source, "opinions") for member in opinion_members]
     return [file for file in files if not file.sample.first.is_empty()]
 
 
@@ -130,12 +130,12 @@ def _is_named(member: Member, patterns: Iterable[str]) -> bool:
 
 
 def _unknown(members: Sequence[Member], name: str) -> str:
-    seen = ", ".join(member.name for member in members[:5]) + (", ..." if len(members) > 5 else "")
+    file_names = ", ".join(member.name for member in members[:5]) + (", ..." if len(members) > 5 else "")
     if name != AUTO:
         source = source_of(name)
-        return f"nothing of {source.title} was found in {seen}; looked for files like {', '.join(source.files)}"
-    looked = "; ".join(f"{one.title} ({', '.join(one.files[:2])})" for one in all_sources())
+        return f"nothing of {source.title} was found in {file_names}; looked for files like {', '.join(source.files)}"
+    file_patterns = "; ".join(f"{one.title} ({', '.join(one.files[:2])})" for one in all_sources())
     return (
-        f"no source recognises {seen}. Looked for: {looked}. For a table of your own use segue prepare table, and name "
-        "its columns"
+        f"no source recognises {file_names}. Looked for: {file_patterns}. For a table of your own use segue "
+        "prepare table, and name its columns"
     )

@@ -13,7 +13,7 @@ import polars as pl
 from segue.api.source_files import LogFiles, SourceFile
 from segue.data.identities import track_of_alias, with_one_id
 from segue.data.mapping import Column, Mapping
-from segue.data.opinions import Opinions, judged, opinions_of, with_opinions
+from segue.data.opinions import Opinions, mapping_with_opinions, opinions_of, records_with_opinions
 from segue.data.records.block import Block
 from segue.data.times import moments
 from segue.data.typed import identity
@@ -54,7 +54,7 @@ class Survey:
         if self._has_aliases():
             mapping = replace(mapping, track=Column(pl.col(_TRACK), "track"))
         if self._has_opinions():
-            mapping = judged(mapping)
+            mapping = mapping_with_opinions(mapping)
         if self._is_beside(file):
             covered = pl.when(pl.col(_COVERED)).then(pl.lit(f"also-in-{self._files.source.name}"))
             kind = covered if mapping.left_out is None else pl.coalesce(mapping.left_out.value, covered)
@@ -74,7 +74,7 @@ class Survey:
             frame = frame.with_columns(with_one_id(identity(frame, mapping), findings.track_of).alias(_TRACK))
             mapping = replace(mapping, track=Column(pl.col(_TRACK), "track"))
         if self._has_opinions():
-            frame = with_opinions(frame, mapping, findings.opinions)
+            frame = records_with_opinions(frame, mapping, findings.opinions)
         if self._is_beside(file):
             covered = _times(frame, mapping).is_between(findings.first_us, findings.last_us)
             frame = frame.with_columns(covered.alias(_COVERED))
@@ -112,11 +112,11 @@ class Survey:
         if not (self._has_aliases() or self._mixed or _holds_opinions(file)):
             return
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:
-            unheeded = Rejects(Path(folder, "rejected.csv"))
+            throwaway = Rejects(Path(folder, "rejected.csv"))
             try:
-                yield from (block.frame for block in file.blocks(unheeded))
+                yield from (block.frame for block in file.blocks(throwaway))
             finally:
-                unheeded.close()
+                throwaway.close()
 
 
 def _holds_opinions(file: SourceFile) -> bool:

@@ -38,9 +38,9 @@ def track_of_alias(pairs: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
     Where that track is an alias itself, its own track takes its place, and so on.
     """
-    every = pl.concat([pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String}), *pairs])
-    every = every.filter(pl.col(ALIAS) != pl.col(TRACK)).unique(maintain_order=True)
-    track_of = every.filter(pl.len().over(ALIAS) == 1)
+    all_pairs = pl.concat([pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String}), *pairs])
+    distinct_pairs = all_pairs.filter(pl.col(ALIAS) != pl.col(TRACK)).unique(maintain_order=True)
+    track_of = distinct_pairs.filter(pl.len().over(ALIAS) == 1)
     for _ in range(_DOUBLINGS):
         track_of = track_of.with_columns(with_one_id(track_of[TRACK], track_of))
     return track_of

@@ -31,7 +31,7 @@ SCHEMA: Final = {LISTENER: pl.String, TRACK: pl.String, SCORE: pl.Int8, AT: pl.F
 _KEYS: Final = (LISTENER, TRACK)
 _LAST_WORD: Final = "__last_word__"
 _IN_PLAY: Final = "__opinion_in_play__"
-"""Strengths that `with_opinions` adds to records."""
+"""Strengths that `records_with_opinions` adds to records."""
 _ROW: Final = "__row__"
 
 
@@ -50,13 +50,13 @@ def opinions_of(parts: Sequence[pl.DataFrame], track_of: pl.DataFrame) -> Opinio
 
     `track_of`: see `identities.track_of_alias`; an opinion may name a track by any of its ids.
     """
-    every = pl.concat([pl.DataFrame(schema=SCHEMA), *parts]).drop_nulls([TRACK, SCORE])
-    each = every.with_columns(with_one_id(every[TRACK], track_of)).sort(AT, nulls_last=False, maintain_order=True)
+    stated = pl.concat([pl.DataFrame(schema=SCHEMA), *parts]).drop_nulls([TRACK, SCORE])
+    each = stated.with_columns(with_one_id(stated[TRACK], track_of)).sort(AT, nulls_last=False, maintain_order=True)
     return Opinions(each, each.unique(_KEYS, keep="last").select(*_KEYS, _strength().alias(_LAST_WORD)))
 
 
-def with_opinions(frame: pl.DataFrame, mapping: Mapping, opinions: Opinions) -> pl.DataFrame:
-    """Return records with the strengths that `judged` reads."""
+def records_with_opinions(frame: pl.DataFrame, mapping: Mapping, opinions: Opinions) -> pl.DataFrame:
+    """Return records with the strengths that `mapping_with_opinions` reads."""
     plays = _keys(frame, mapping)
     columns = [plays.join(opinions.last_words, on=_KEYS, how="left", maintain_order="left")[_LAST_WORD]]
     if _measures(mapping):
@@ -64,8 +64,8 @@ def with_opinions(frame: pl.DataFrame, mapping: Mapping, opinions: Opinions) -> 
     return frame.with_columns(columns)
 
 
-def judged(mapping: Mapping) -> Mapping:
-    """Return `mapping` with the opinions that `with_opinions` adds to its records."""
+def mapping_with_opinions(mapping: Mapping) -> Mapping:
+    """Return `mapping` with the opinions that `records_with_opinions` adds to its records."""
     opinion = Column(pl.col(_LAST_WORD), "opinion")
     if not _measures(mapping):
         return replace(mapping, opinion=opinion)

@@ -9,7 +9,7 @@ import pytest
 
 from segue.data.identities import track_of_alias
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.opinions import SCHEMA, judged, opinions_of, with_opinions
+from segue.data.opinions import SCHEMA, mapping_with_opinions, opinions_of, records_with_opinions
 from segue.data.records.block import Block
 from segue.data.typed import Reading, typed
 from segue.events.rejects import Rejects
@@ -34,9 +34,9 @@ def told(
         pl.lit("a").alias("listener"), pl.lit(100.0).alias("length")
     )
     table = opinions_of([pl.DataFrame(opinions, schema=SCHEMA, orient="row")], track_of_alias([]))
-    frame = with_opinions(frame, mapping, table)
+    frame = records_with_opinions(frame, mapping, table)
     lines = pl.int_range(frame.height, eager=True).to_numpy()
-    return typed(Block(frame, lines), judged(mapping), "log", Reading(Rejects(folder / "rejected.csv")))[
+    return typed(Block(frame, lines), mapping_with_opinions(mapping), "log", Reading(Rejects(folder / "rejected.csv")))[
         "told"
     ].to_list()
 

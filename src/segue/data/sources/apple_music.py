@@ -44,10 +44,10 @@ _NEEDED: Final = (_END, _REASON, _PLAYED)
 
 
 def _recognise(sample: Sample) -> str | None:
-    there = set(sample.columns)
-    if not there.issuperset(_NEEDED) or not there & set(_TITLES):
+    file_columns = set(sample.columns)
+    if not file_columns.issuperset(_NEEDED) or not file_columns & set(_TITLES):
         return None
-    return claim(there, _COLUMNS, "Apple Music's play activity")
+    return claim(file_columns, _COLUMNS, "Apple Music's play activity")
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
@@ -104,8 +104,10 @@ def _spelled(moment: pl.Expr) -> pl.Expr:
 
 
 def _begun(columns: tuple[str, ...]) -> Time | None:
-    there = [name for name in (_START, _END) if name in columns]
-    return Time(pl.coalesce(text(columns, _START), _spelled(_start(columns))), there[0]) if there else None
+    time_columns = [name for name in (_START, _END) if name in columns]
+    return (
+        Time(pl.coalesce(text(columns, _START), _spelled(_start(columns))), time_columns[0]) if time_columns else None
+    )
 
 
 def _told(columns: tuple[str, ...]) -> pl.Expr:

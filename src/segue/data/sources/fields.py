@@ -18,9 +18,9 @@ _TRUE: Final = ("true", "1", "1.0")
 
 def text(columns: Collection[str], *names: str) -> pl.Expr:
     """Return the first of the fields `names` that has a value, as text; null where none has, or no column is there."""
-    there = [pl.col(name).cast(pl.String) for name in names if name in columns]
+    texts = [pl.col(name).cast(pl.String) for name in names if name in columns]
     nothing = pl.lit(None, dtype=pl.String)
-    return pl.coalesce(*(pl.when(value.str.strip_chars() != "").then(value) for value in there), nothing)
+    return pl.coalesce(*(pl.when(value.str.strip_chars() != "").then(value) for value in texts), nothing)
 
 
 def flag(columns: Collection[str], name: str) -> pl.Expr:
@@ -35,10 +35,10 @@ def number(columns: Collection[str], *names: str) -> pl.Expr:
 
 def column(columns: Collection[str], *names: str) -> Column | None:
     """Return the first of the fields `names` that has a value, as a role; None where no column is there."""
-    there = [name for name in names if name in columns]
-    if not there:
+    fields = [name for name in names if name in columns]
+    if not fields:
         return None
-    return Column.of(there[0]) if len(there) == 1 else Column(text(columns, *there), there[0])
+    return Column.of(fields[0]) if len(fields) == 1 else Column(text(columns, *fields), fields[0])
 
 
 def amount(columns: Collection[str], name: str, unit: Literal["s", "ms", "text"] = "s") -> Amount | None:
@@ -57,10 +57,10 @@ def first_name(columns: Collection[str], *names: str) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
-def claim(columns: Collection[str], wanted: Iterable[str], of: str) -> str:
-    """Return how many of the `wanted` columns are there: '4 of 4 columns of ...'."""
-    wanted = tuple(wanted)
-    return f"{sum(name in columns for name in wanted)} of {len(wanted)} columns of {of}"
+def claim(columns: Collection[str], usual: Iterable[str], of: str) -> str:
+    """Return how many of the `usual` columns are there: '4 of 4 columns of ...'."""
+    usual = tuple(usual)
+    return f"{sum(name in columns for name in usual)} of {len(usual)} columns of {of}"
 
 
 def stated(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
@@ -68,11 +68,11 @@ def stated(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
     return value.replace_strict(strengths, default=None, return_dtype=pl.UInt8)
 
 
-def by_columns(of: str, wanted: Collection[str], needed: Collection[str] = ()) -> Callable[[Sample], str | None]:
-    """Return a `recognise` that claims a file with all columns `needed`, which are all that are `wanted` if none is."""
+def by_columns(of: str, usual: Collection[str], required: Collection[str] = ()) -> Callable[[Sample], str | None]:
+    """Return a `recognise` that claims a file with all `required` columns, by default all `usual` ones."""
 
     def recognise(sample: Sample) -> str | None:
-        return claim(sample.columns, wanted, of) if set(needed or wanted) <= set(sample.columns) else None
+        return claim(sample.columns, usual, of) if set(required or usual) <= set(sample.columns) else None
 
     return recognise
 
@@ -81,10 +81,10 @@ def by_column_names(roles: Mapping) -> Callable[[tuple[str, ...]], Mapping]:
     """Return a `mapping` that gives `roles`, without those whose column (by its name) a file lacks."""
 
     def mapping(columns: tuple[str, ...]) -> Mapping:
-        every = {role: column for role, column in vars(roles).items() if isinstance(column, Column)}
-        lacking: dict[str, Any] = {role: None for role, column in every.items() if column.name not in columns}
+        all_roles = {role: column for role, column in vars(roles).items() if isinstance(column, Column)}
+        missing_roles: dict[str, Any] = {role: None for role, one in all_roles.items() if one.name not in columns}
         side = {name: column for name, column in roles.side.items() if column.name in columns}
-        return replace(roles, **lacking, side=side)
+        return replace(roles, **missing_roles, side=side)
 
     return mapping
 
@@ -93,5 +93,5 @@ def has_shapes(sample: Sample, shapes: AnyMapping[str, str]) -> bool:
     """Return whether the first records have text of the shape (a pattern) in each of some columns."""
     if sample.first.is_empty():
         return False
-    fits = (pl.col(name).str.contains(shape).fill_null(False).all() for name, shape in shapes.items())
-    return all(sample.first.select(fits).row(0))
+    has_shape = (pl.col(name).str.contains(shape).fill_null(False).all() for name, shape in shapes.items())
+    return all(sample.first.select(has_shape).row(0))

@@ -30,28 +30,28 @@ _LENGTHS: Final = (f"{_MORE}.duration_ms", f"{_MORE}.duration")
 
 def scores(feedback: pl.DataFrame, _: str) -> pl.DataFrame:
     """Return the opinions in records of a feedback file; one that has both ids gives two."""
-    there = feedback.columns
-    ids = pl.concat_list(text(there, "recording_mbid"), text(there, "recording_msid"))
+    columns = feedback.columns
+    ids = pl.concat_list(text(columns, "recording_mbid"), text(columns, "recording_msid"))
     return feedback.select(
         pl.lit("").alias(opinions.LISTENER),
         ids.alias(identities.TRACK),
-        number(there, "score").cast(pl.Int8).alias(opinions.SCORE),
-        number(there, "created").alias(opinions.AT),
+        number(columns, "score").cast(pl.Int8).alias(opinions.SCORE),
+        number(columns, "created").alias(opinions.AT),
     ).explode(identities.TRACK)
 
 
 def other_ids(listens: pl.DataFrame, _: Mapping) -> pl.DataFrame:
     """Return every id that a track goes by in records of a file of listens."""
-    there = listens.columns
-    track, ids = text(there, *_IDS), pl.concat_list(*(text(there, name) for name in _IDS))
+    columns = listens.columns
+    track, ids = text(columns, *_IDS), pl.concat_list(*(text(columns, name) for name in _IDS))
     rows = listens.select(ids.alias(identities.ALIAS), track.alias(identities.TRACK)).explode(identities.ALIAS)
     return rows.drop_nulls().unique(maintain_order=True)
 
 
 def _length(columns: tuple[str, ...]) -> Amount | None:
-    there = [name for name in _LENGTHS if name in columns]
+    length_columns = [name for name in _LENGTHS if name in columns]
     milliseconds = pl.coalesce(number(columns, _LENGTHS[0]), number(columns, _LENGTHS[1]) * 1000)
-    return Amount(milliseconds, there[0], "ms") if there else None
+    return Amount(milliseconds, length_columns[0], "ms") if length_columns else None
 
 
 def _mapping(columns: tuple[str, ...]) -> Mapping:

@@ -33,8 +33,8 @@ def _flag(name: str) -> pl.Expr:
 
 
 def _told() -> Column:
-    stated = [pl.when(_flag(flag)).then(pl.lit(strength, pl.UInt8)) for flag, strength in _STRENGTHS.items()]
-    return Column(pl.coalesce(stated), ", ".join(_FLAGS))
+    strengths = [pl.when(_flag(flag)).then(pl.lit(strength, pl.UInt8)) for flag, strength in _STRENGTHS.items()]
+    return Column(pl.coalesce(strengths), ", ".join(_FLAGS))
 
 
 def _side() -> dict[str, Column]:

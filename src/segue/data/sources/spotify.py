@@ -44,10 +44,10 @@ _PRESSED_NEXT: Final = ("fwdbtn", "nextbtn")
 
 
 def _recognise(sample: Sample) -> str | None:
-    there = set(sample.columns)
-    if not there.issuperset(_ALWAYS) or not there & {_TITLE, _URI}:
+    file_columns = set(sample.columns)
+    if not file_columns.issuperset(_ALWAYS) or not file_columns & {_TITLE, _URI}:
         return None
-    return claim(there, _COLUMNS, "Spotify's extended history")
+    return claim(file_columns, _COLUMNS, "Spotify's extended history")
 
 
 def _told(columns: tuple[str, ...]) -> pl.Expr:

@@ -64,9 +64,9 @@ def _share(columns: TableColumns) -> Column | None:
 def _told(columns: TableColumns) -> Column | None:
     if columns.strength is not None:
         value, text = pl.col(columns.strength).cast(pl.Float64, strict=False), _text(columns.strength)
-        known = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
+        valid_strength = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
         unknown = text.is_null() | text.is_in(_EMPTY) | (value == 255)
-        return Column(known.when(unknown).then(None).otherwise(WRONG).cast(pl.UInt8), columns.strength)
+        return Column(valid_strength.when(unknown).then(None).otherwise(WRONG).cast(pl.UInt8), columns.strength)
     for name, true, false in ((columns.skipped, 3, 0), (columns.listened, 0, 3)):
         if name is not None:
             text = _text(name)
@@ -86,8 +86,8 @@ def _recognise(sample: Sample) -> str | None:
     except InputError:
         return None
     roles = {role: getattr(columns, role) for role in USUAL}
-    told = ", ".join(f"{name} ({role})" for role, name in roles.items() if name is not None)
-    return f"a table of plays: {told}"
+    columns_with_roles = ", ".join(f"{name} ({role})" for role, name in roles.items() if name is not None)
+    return f"a table of plays: {columns_with_roles}"
 
 
 SOURCE: Final = Source(

@@ -24,10 +24,10 @@ def recognise(sample: Sample) -> str | None:
     """Return why a file holds listens of Yambda, flat, sequential or among other events; None where it does not."""
     if not _REQUIRED.issubset(sample.columns):
         return None
-    seen = sum(name in sample.columns for name in _LISTENS)
+    num_columns = sum(name in sample.columns for name in _LISTENS)
     kind = "events of several kinds" if _EVENT in sample.columns else "listens"
     layout = "sequential" if isinstance(sample.first.schema.get("timestamp"), pl.List) else "flat"
-    return f"{seen} of {len(_LISTENS)} columns of Yambda's {layout} {kind}"
+    return f"{num_columns} of {len(_LISTENS)} columns of Yambda's {layout} {kind}"
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
