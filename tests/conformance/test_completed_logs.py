@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from exports import listenbrainz, spotify, spotify_account, yambda
@@ -94,6 +95,13 @@ def test_likes_and_dislikes_during_a_play_tell_of_it_in_every_layout(
     assert report.left_out == left_out
 
 
+def test_a_file_that_is_called_as_one_of_opinions_and_is_none_is_left_alone(tmp_path: Path) -> None:
+    folder = yambda.write(tmp_path).parent
+    pl.DataFrame({"page": ["a"], "likes": [7]}).write_parquet(folder / "likes.parquet")
+    store, _ = prepared(folder, tmp_path)
+    assert np.asarray(store.strength).tolist() == [yambda.STRENGTHS[place] for place in BY_LISTENER]
+
+
 def test_likes_alone_are_no_log(tmp_path: Path) -> None:
     likes = yambda.write_flat_files(tmp_path) / "flat" / "50m" / "likes.parquet"
     with pytest.raises(InputError):
@@ -145,6 +153,36 @@ def test_albums_that_the_log_holds_stand_in_the_track_table(tmp_path: Path) -> N
     albums = store.track_text("album")
     assert albums is not None
     assert "Low Tide" in [albums.text(row) for row in range(store.num_tracks)]
+
+
+@pytest.mark.parametrize("below", ["", "listens", "listens/2024"])
+def test_months_of_listens_are_read_from_whatever_folder_is_named(below: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(listenbrainz.write(tmp_path)) as archive:
+        archive.extractall(tmp_path / "export")
+    store, _ = prepared(tmp_path / "export" / below, tmp_path)
+    assert store.manifest.source.kind == "listenbrainz"
+    assert len(tracks(store)) == (3 if below.endswith("2024") else 5)
+    assert ("told" in known(store)) == (below == "")
+
+
+@pytest.mark.parametrize("inner", ["", "Spotify Extended Streaming History"])
+def test_an_unpacked_history_is_that_of_the_archive(inner: str, tmp_path: Path) -> None:
+    packed = spotify.write(tmp_path)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    stores = [
+        prepared(path, tmp_path / kept)[0] for path, kept in ((packed, "a"), (tmp_path / "unpacked" / inner, "b"))
+    ]
+    assert tracks(stores[0]) == tracks(stores[1])
+    assert stores[0].manifest.fingerprint == stores[1].manifest.fingerprint
+
+
+def test_one_file_of_a_history_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    with zipfile.ZipFile(spotify.write(tmp_path)) as archive:
+        records = archive.read("Spotify Extended Streaming History/endsong_1.json")
+    (tmp_path / "mine.json").write_bytes(records)
+    store, report = prepared(tmp_path / "mine.json", tmp_path)
+    assert (store.manifest.source.kind, report.rows) == ("spotify", 4)
 
 
 def test_exports_of_two_services_are_no_log(tmp_path: Path) -> None:

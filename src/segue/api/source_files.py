@@ -116,7 +116,8 @@ def _opinion_files(members: Sequence[Member], source: Source) -> list[SourceFile
         return []
     opinion_members = [member for member in members if _is_named(member, source.opinions.files)]
     files = [SourceFile(member, sample_of(member), source, "opinions") for member in opinion_members]
-    return [file for file in files if not file.sample.first.is_empty()]
+    required = set(source.opinions.columns)
+    return [file for file in files if not file.sample.first.is_empty() and required <= set(file.sample.columns)]
 
 
 def _fits(member: Member, source: Source, num_members: int) -> bool:

@@ -79,11 +79,11 @@ SOURCE: Final = Source(
         "counts for all plays of it.",
         "User names are not read.",
     ),
-    files=("*listens/*.jsonl",),
+    files=("*listens/*.jsonl", "[1-9].jsonl", "1[0-2].jsonl"),
     recognise=by_columns("ListenBrainz's listens", _ALWAYS),
     mapping=_mapping,
     feedback="Stated by loves and hates of the recording, never for a single play; elsewhere gaps between plays are "
     "guesses.",
-    opinions=OpinionFiles(files=("*feedback.jsonl",), read=scores),
+    opinions=OpinionFiles(files=("*feedback.jsonl",), columns=("score",), read=scores),
     aliases=other_ids,
 )

@@ -36,6 +36,8 @@ class OpinionFiles:
 
     files: tuple[str, ...]
     """Patterns of the names of files that hold opinions alone."""
+    columns: tuple[str, ...]
+    """What these files have; one that lacks any is none of them."""
     read: Callable[[pl.DataFrame, str], pl.DataFrame]
     """Returns the opinions among records of the file called so, after the source's `prepare`: the columns of
     `opinions.SCHEMA`, with any id of the track. A record may give several or none."""

@@ -82,5 +82,5 @@ SOURCE: Final = Source(
     repeats=True,
     feedback="Likes and dislikes during a play are stated; else the share of the track that was played counts.",
     prepare=prepare,
-    opinions=OpinionFiles(files=_OPINIONS, read=scores, among_plays=_EVENT),
+    opinions=OpinionFiles(files=_OPINIONS, columns=("uid", "timestamp", "item_id"), read=scores, among_plays=_EVENT),
 )
