@@ -185,6 +185,11 @@ def test_one_file_of_a_history_is_read_whatever_it_is_called(tmp_path: Path) -> 
     assert (store.manifest.source.kind, report.rows) == ("spotify", 4)
 
 
+def test_what_may_stand_beside_a_source_is_none_of_it_alone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing of Spotify, extended"):
+        prepare_source(spotify_account.write(tmp_path), tmp_path / "store", source="spotify")
+
+
 def test_exports_of_two_services_are_no_log(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="several sources"):
         prepare_source([listenbrainz.write(tmp_path), spotify_account.write(tmp_path)], tmp_path / "store")

@@ -83,7 +83,7 @@ def log_files(members: Sequence[Member], name: str) -> LogFiles:
         raise InputError(f"there is no source {name!r}{nearest(name, TITLES)}; segue sources lists them")
     sources = all_sources() if name == AUTO else [source_of(one) for one in (name, *source_of(name).beside)]
     plays = [file for member in members if (file := _recognised(member, sources, len(members))) is not None]
-    if not plays:
+    if not any(name in (AUTO, file.source.name) for file in plays):
         raise InputError(_unknown(members, name))
     main = _main_source(plays)
     if main.refused:
