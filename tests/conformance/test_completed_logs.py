@@ -190,6 +190,15 @@ def test_what_may_stand_beside_a_source_is_none_of_it_alone(tmp_path: Path) -> N
         prepare_source(spotify_account.write(tmp_path), tmp_path / "store", source="spotify")
 
 
+def test_a_rejected_row_stands_as_read(tmp_path: Path) -> None:
+    record = {"ts": "soon", "ms_played": 1, "spotify_track_uri": "spotify:track:1"}
+    good = record | {"ts": "2020-01-10T20:00:00Z"}
+    (tmp_path / "endsong_0.json").write_text(json.dumps([record, good]), encoding="utf-8")
+    report = prepare_source(tmp_path / "endsong_0.json", tmp_path / "store", cutting=CUTTING, max_rejected=1.0)
+    assert report.rejected_file is not None
+    assert report.rejected_file.read_text(encoding="utf-8").splitlines()[1].endswith('"soon,1,spotify:track:1"')
+
+
 def test_exports_of_two_services_are_no_log(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="several sources"):
         prepare_source([listenbrainz.write(tmp_path), spotify_account.write(tmp_path)], tmp_path / "store")

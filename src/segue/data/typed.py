@@ -227,7 +227,7 @@ def _sound(frame: pl.DataFrame, result: pl.DataFrame, faults: list[Fault], file:
 
 
 def _joined(frame: pl.DataFrame) -> pl.Expr:
-    texts = [pl.col(n).cast(pl.String, strict=False).fill_null("") for n in frame.columns if n != "__line__"]
+    texts = [pl.col(n).cast(pl.String, strict=False).fill_null("") for n in frame.columns if not n.startswith("__")]
     return pl.concat_str(texts, separator=",")
 
 

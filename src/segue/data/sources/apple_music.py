@@ -71,18 +71,18 @@ def whole(frame: pl.DataFrame) -> pl.DataFrame:
     goes_on &= pl.col("start") - pl.coalesce("end", "start").shift() <= _LONGEST_PAUSE
     play = (~goes_on.fill_null(False)).cum_sum()
     played = number(columns, _PLAYED)
-    merged = plays.with_columns(play.alias("play")).select(
+    play_of_row = plays.with_columns(play.alias("play")).select(
         "row",
         (pl.col("row") != pl.col("row").last().over("play")).alias(_PART),
-        pl.when(pl.len().over("play") > 1).then(_spelled(pl.col("start").first().over("play"))).alias("first start"),
+        pl.when(pl.len().over("play") > 1).then(_as_text(pl.col("start").first().over("play"))).alias("first start"),
         pl.when(pl.len().over("play") > 1).then(played.clip(lower_bound=0).sum().over("play")).alias("all played"),
     )
-    joined = timed.join(merged, on="row", how="left", maintain_order="left").with_columns(
+    records = timed.join(play_of_row, on="row", how="left", maintain_order="left").with_columns(
         pl.coalesce("first start", text(columns, _START)).alias(_START),
         pl.coalesce(pl.col("all played").cast(pl.String), text(columns, _PLAYED)).alias(_PLAYED),
         pl.col(_PART).fill_null(False),
     )
-    return joined.select(*dict.fromkeys([*columns, _START, _PLAYED]), _PART)
+    return records.select(*dict.fromkeys([*columns, _START, _PLAYED]), _PART)
 
 
 def _moment(columns: tuple[str, ...], name: str) -> pl.Expr:
@@ -99,15 +99,14 @@ def _end(columns: tuple[str, ...]) -> pl.Expr:
     return _moment(columns, _END)
 
 
-def _spelled(moment: pl.Expr) -> pl.Expr:
+def _as_text(moment: pl.Expr) -> pl.Expr:
     return moment.dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
 
 
-def _begun(columns: tuple[str, ...]) -> Time | None:
+def _time(columns: tuple[str, ...]) -> Time | None:
     time_columns = [name for name in (_START, _END) if name in columns]
-    return (
-        Time(pl.coalesce(text(columns, _START), _spelled(_start(columns))), time_columns[0]) if time_columns else None
-    )
+    begin = pl.coalesce(text(columns, _START), _as_text(_start(columns)))
+    return Time(begin, time_columns[0]) if time_columns else None
 
 
 def _told(columns: tuple[str, ...]) -> pl.Expr:
@@ -138,7 +137,7 @@ def _left_out(columns: tuple[str, ...]) -> pl.Expr:
 
 def _mapping(columns: tuple[str, ...]) -> Mapping:
     return Mapping(
-        time=_begun(columns),
+        time=_time(columns),
         title=column(columns, *_TITLES),
         artist=column(columns, *_ARTISTS),
         album=column(columns, *_ALBUMS),

@@ -31,7 +31,7 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     texts = [name for name in (_PROPERTIES, _RELATIONS) if name in frame.columns]
     text = pl.concat_str(texts, separator=" ", ignore_nulls=True)
-    links = _decoded(frame.select(text.str.extract(r"\}\s+(\{.*\})\s*$")).to_series().alias("links"))
+    links = _links_in(frame.select(text.str.extract(r"\}\s+(\{.*\})\s*$")).to_series().alias("links"))
     objects = pl.col("links").struct.field("objects")
     sessions = (
         frame.drop(texts)
@@ -53,7 +53,7 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
     ).drop("links", "play")
 
 
-def _decoded(text: pl.Series) -> pl.Series:
+def _links_in(text: pl.Series) -> pl.Series:
     """Return the links of each session; null where the text is no such JSON."""
     try:
         return text.str.json_decode(_LINKS)
@@ -61,7 +61,7 @@ def _decoded(text: pl.Series) -> pl.Series:
         half = len(text) // 2
     if half == 0:
         return pl.Series(text.name, [None], _LINKS)
-    return pl.concat([_decoded(text[:half]), _decoded(text[half:])])
+    return pl.concat([_links_in(text[:half]), _links_in(text[half:])])
 
 
 _ROLES: Final = Mapping(
