@@ -147,7 +147,6 @@ def test_the_account_export_adds_what_the_extended_history_does_not_hold(source:
     assert tracks(store)[-2:] == ["spotify:track:0000000000000000000003", "somebody\uff5cnew"]
 
 
-@pytest.mark.xfail(strict=True, reason="the gathering of plays drops albums")
 def test_albums_that_the_log_holds_stand_in_the_track_table(tmp_path: Path) -> None:
     store, _ = prepared(spotify.write(tmp_path), tmp_path)
     albums = store.track_text("album")

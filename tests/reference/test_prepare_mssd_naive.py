@@ -10,8 +10,10 @@ import pytest
 
 from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
+from segue.data import gathered
+from segue.data.records import delimited
 from segue.events.rejects import reject_path
-from segue.events.sources import ahead, mssd_large, raw
+from segue.events.sources import ahead
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
 
@@ -56,7 +58,7 @@ def test_rows_interleaved_give_the_bytes_of_the_contiguous_log(tmp_path: Path) -
 def test_shuffled_rows_over_many_blocks_and_files_equal_naive_grouping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_sizes: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(raw, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 700)
     everything = []
     for number, sessions in enumerate(file_sizes):
         rows = random_rows(number, sessions)
@@ -85,7 +87,7 @@ def test_threads_do_not_move_a_byte_nor_a_reject(tmp_path: Path, monkeypatch: py
         rows[number * 9 + 3]["hour_of_day"] = "soon"
         random.Random(number).shuffle(rows)
         write_log(logs / f"log_{number}.csv", rows)
-    monkeypatch.setattr(raw, "BLOCK_BYTES", 900)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 900)
     seen = set()
     for threads, waiting in ((1, 1), (2, 4), (8, 20)):
         monkeypatch.setattr(ahead, "THREADS", threads)
@@ -103,7 +105,7 @@ def test_gzip_small_blocks_and_crlf_give_the_bytes_of_the_plain_file(
     one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(csv_text(rows).encode()))
     (tmp_path / "crlf.csv").write_bytes(csv_text(rows).replace("\n", "\r\n").encode())
-    monkeypatch.setattr(raw, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 300)
     for name in ("a.csv.gz", "a.csv", "crlf.csv"):
         other = prepare_mssd(tmp_path / name, tmp_path / "two", overwrite=True)
         assert other.fingerprint == one.fingerprint, name
@@ -126,14 +128,14 @@ def test_files_are_laid_end_to_end_with_one_vocabulary(tmp_path: Path) -> None:
 
 
 def _small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a file of more than 40 rows be large, blocks hold some 4 rows, stretches some 20."""
-    monkeypatch.setattr(mssd_large, "MOST_ROWS", 40)
-    monkeypatch.setattr(mssd_large, "STRETCH_ROWS", 20)
-    monkeypatch.setattr(raw, "BLOCK_BYTES", 700)
+    """Let a log of more than 20 rows be large, blocks hold some 4 rows, scratch files some 10."""
+    monkeypatch.setattr(gathered, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(gathered, "PART_ROWS", 20)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 700)
 
 
 @pytest.mark.parametrize("order", ["as written", "shuffled", "one row at the end"])
-def test_a_file_too_large_for_memory_gives_the_bytes_of_one_that_is_not(
+def test_a_log_too_large_for_memory_gives_the_bytes_of_one_that_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     everything = []
@@ -156,14 +158,14 @@ def test_a_file_too_large_for_memory_gives_the_bytes_of_one_that_is_not(
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("log_")) == ["spilled", "whole"]
 
 
-def test_a_session_longer_than_a_stretch_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_longer_than_a_part_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [mssd_row("long", position, "t", 3) for position in range(1, 150)] + random_rows(1)
     _small_memory(monkeypatch)
     prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
     assert plain(tmp_path / "store") == naive(rows)
 
 
-def test_rejects_of_a_file_too_large_for_memory_name_line_session_and_track(
+def test_rejects_of_a_log_too_large_for_memory_name_line_session_and_track(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = random_rows(2, 60)
@@ -174,8 +176,9 @@ def test_rejects_of_a_file_too_large_for_memory_name_line_session_and_track(
     whole = prepare_mssd(tmp_path, tmp_path / "whole", max_rejected=1.0)
     _small_memory(monkeypatch)
     spilled = prepare_mssd(tmp_path, tmp_path / "spilled", max_rejected=1.0)
-    assert whole.rejected == {"missing-session": 1, "duplicate-position": 2, "session-in-two-files": 1}
+    assert whole.rejected == {"missing-session": 1, "duplicate-position": 3}
     assert (spilled.rejected, spilled.fingerprint) == (whole.rejected, whole.fingerprint)
     one, other = (reject_path(tmp_path / name).read_text().splitlines() for name in ("whole", "spilled"))
     assert sorted(one) == sorted(other)
+    assert one[-1].startswith("log_1.csv,2,duplicate-position,")
     assert f'log_0.csv,{len(rows) + 1},duplicate-position,"{rows[0]["session_id"]},1,again"' in one

@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
+from numpy.typing import NDArray
 
 from segue.api.preparing import Job, PrepareReport
 from segue.data.event_table import event_table
 from segue.data.gathered import Gathering
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
-from segue.data.plausible import alike, check, doubts
+from segue.data.plausible import Suspicions, alike, check
 from segue.data.records.block import Block
 from segue.data.sessions import Rules, heard
-from segue.data.typed import Reading, typed
+from segue.data.side_columns import SIDE
+from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
 from segue.events.rejects import Rejects
-from segue.events.table import EventTable
+from segue.events.sources.ahead import worked_ahead
+from segue.events.sources.oracle import Oracle
+from segue.events.table import FILE, EventTable
 from segue.progress import Progress, Step, silent
+from segue.store.writer import TrackTable
 
-_RATING: Final = "rating"
+_RATING: Final = f"{SIDE}rating"
+Coded = tuple[dict[str, NDArray[Any]], pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,26 @@ class Input:
 
 
 class Log:
-    """Reads the inputs of one log; `repeats`: it is known to hold plays twice."""
+    """Reads the inputs of one log; `repeats`: it is known to hold plays twice; `oracle`: the truth of simulated plays.
+
+    Raises:
+        InputError: one input says who listened, in which session, or when, and another does not.
+    """
 
     def __init__(
-        self, inputs: Sequence[Input], cutting: Cutting, *, repeats: bool = False, progress: Progress = silent
+        self,
+        inputs: Sequence[Input],
+        cutting: Cutting,
+        *,
+        repeats: bool = False,
+        progress: Progress = silent,
+        oracle: Path | None = None,
     ) -> None:
+        _check_alike(inputs)
+        self._oracle = oracle
         self._inputs, self._cutting, self._repeats, self._progress = inputs, cutting, repeats, progress
-        self._gathering = Gathering()
+        self._mapping = inputs[0].mapping
+        self._gathering: Gathering | None = None
         self._left_out: dict[str, int] = {}
         self._warnings: list[str] = []
         self._rows = 0
@@ -68,28 +87,62 @@ class Log:
         Raises:
             InputError, RejectedRowsError: see `Job.run`.
         """
-        report = replace(job, own_tracks=self._gathering.track_table).run(self._read)
+        report = replace(job, own_tracks=self._track_table).run(self._read)
         return replace(report, rows_read=self._rows, left_out=self._left_out, warnings=tuple(self._warnings))
 
-    def _read(self, rejects: Rejects, _: Path) -> Iterator[EventTable]:
-        reading = Reading(rejects)
-        for place, each in enumerate(self._inputs):
-            self._progress(Step("read", place, len(self._inputs), "files", each.name))
-            for block in each.blocks(rejects):
-                events = typed(block, each.mapping, each.name, reading)
-                self._gathering.add(_on_scale(events, each))
-        self._progress(Step("read", len(self._inputs), len(self._inputs), "files"))
-        self._rows = reading.rows + rejects.total - reading.rejected
-        mapping = self._inputs[0].mapping
-        found = heard(self._gathering.plays(), self._rules(mapping))
-        self._left_out = reading.left_out | ({"duplicate": found.repeats} if found.repeats else {})
-        ids = (("track", self._gathering.tracks()), ("listener", self._gathering.listeners))
-        alikes = [doubt for what, texts in ids if (doubt := alike(what, texts)) is not None]
-        self._warnings = _spelled(reading.times) + check([*doubts(found), *alikes], self._cutting.accept)
-        yield event_table(self._inputs[0].name, self._gathering, found, listeners=mapping.listener is not None)
+    def _track_table(self, vocabulary: pl.Series) -> TrackTable:
+        assert self._gathering is not None, "the log was read"
+        return self._gathering.track_table(vocabulary)
 
-    def _rules(self, mapping: Mapping) -> Rules:
-        drop = self._cutting.drop_duplicates
+    def _read(self, rejects: Rejects, scratch: Path) -> Iterator[EventTable]:
+        gathering = self._gathering = Gathering(
+            scratch, [name for name in self._mapping.side if f"{SIDE}{name}" != _RATING]
+        )
+        reading = self._gathered(gathering, rejects)
+        self._rows, self._left_out = reading.rows + rejects.total - reading.rejected, reading.left_out
+        suspicions, rules, repeats = Suspicions(), self._rules(), 0
+        files = tuple(given.name for given in self._inputs)
+        oracle = Oracle(self._oracle) if self._oracle is not None else None
+        for number, plays in enumerate(gathering.parts()):
+            self._progress(Step("sessions", number, gathering.num_parts, "parts"))
+            sessions = heard(plays, rules)
+            suspicions.add(sessions)
+            repeats += sessions.repeats
+            table = event_table(files, gathering, sessions, self._mapping)
+            table = replace(table, last=number + 1 == gathering.num_parts)
+            yield oracle.join(table) if oracle is not None else table
+        if repeats:
+            self._left_out = {**self._left_out, "duplicate": repeats}
+        ids = (("track", gathering.tracks()), ("listener", gathering.listeners))
+        alikes = [doubt for what, texts in ids if (doubt := alike(what, texts)) is not None]
+        doubts = [*suspicions.doubts(), *alikes]
+        self._warnings = _spelled(reading.times) + check(doubts, self._cutting.accept)
+
+    def _gathered(self, gathering: Gathering, rejects: Rejects) -> Reading:
+        """Read all inputs into `gathering`; blocks are typed in threads ahead of their use."""
+        reading = Reading(rejects)
+
+        def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
+            number, block = task
+            given = self._inputs[number]
+            records = typed(block, given.mapping)
+            arrays, tracks = gathering.coded(_on_scale(records.frame, given))
+            return given, records, ({**arrays, "line": arrays["line"] + number * FILE}, tracks)
+
+        for given, records, coded in worked_ahead(work, self._blocks(rejects)):
+            reading.note(records, given.name)
+            gathering.add(*coded)
+        self._progress(Step("read", len(self._inputs), len(self._inputs), "files"))
+        return reading
+
+    def _blocks(self, rejects: Rejects) -> Iterator[tuple[int, Block]]:
+        for number, given in enumerate(self._inputs):
+            self._progress(Step("read", number, len(self._inputs), "files", given.name))
+            for block in given.blocks(rejects):
+                yield number, block
+
+    def _rules(self) -> Rules:
+        mapping, drop = self._mapping, self._cutting.drop_duplicates
         return Rules(
             gap_minutes=self._cutting.gap_minutes,
             max_length=self._cutting.max_length,
@@ -98,6 +151,15 @@ class Log:
             drop_repeats=self._repeats if drop is None else drop,
             guess=mapping.told is None and mapping.played is None and mapping.share is None,
         )
+
+
+def _check_alike(inputs: Sequence[Input]) -> None:
+    """Refuse files that cannot be one log."""
+    for role in ("listener", "session", "position", "time"):
+        having = [given.name for given in inputs if getattr(given.mapping, role) is not None]
+        lacking = [given.name for given in inputs if getattr(given.mapping, role) is None]
+        if having and lacking:
+            raise InputError(f"{having[0]} has a {role} and {lacking[0]} has none; prepare them apart")
 
 
 def _on_scale(events: pl.DataFrame, given: Input) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from segue.api.log_inputs import Cutting, Input, Log
+from segue.api.prepare_source import prepare_source
 from segue.api.preparing import Job, PrepareReport, track_files
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH
+from segue.data.mapping import Mapping
 from segue.data.records.block import Block
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
@@ -24,10 +25,7 @@ from segue.data.sources.table import mapping_of
 from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
 from segue.events.rejects import Rejects
-from segue.events.sources.mssd import find_logs, read_mssd
-from segue.events.sources.oracle import Oracle
-from segue.events.table import EventTable
-from segue.progress import Progress, Step, silent
+from segue.progress import Progress, silent
 
 
 def prepare_mssd(
@@ -39,55 +37,26 @@ def prepare_mssd(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PrepareReport:
-    """Return the report of reading a log in MSSD's layout into a store.
+    """Return the report of reading a log in the layout of the Music Streaming Sessions Dataset into a store.
 
-    `path` is a folder (with `training_set/`, or the CSVs themselves), one CSV or one .csv.gz. What stands beside
+    `path` is a folder (with `training_set/`, or the CSVs themselves), one CSV or one .csv.gz. What lies beside
     `training_set` is joined: `tracks.csv` and `track_features/` as the track table, `oracle.parquet` as event columns,
-    `simulation.json` as the mark of simulated data. Sessions are in file name order, within a file in order of first
-    appearance; rows may be in any order. A session belongs to one file: rows of an id that an earlier file holds are
-    rejected as `session-in-two-files`. A file of more than 6 million rows is spilled beside `store` while it is read,
-    some 60 bytes a row.
+    `simulation.json` as the mark of simulated data. Sessions are in the order in which they appear; rows may be in any
+    order.
 
     Raises:
         InputError: bad input, or an existing store without `overwrite`.
         RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
     """
-    path, store = Path(path), Path(store)
-    logs = find_logs(path)
-    root = logs[0].parent.parent if logs[0].parent.name == "training_set" else logs[0].parent
-    oracle = root / "oracle.parquet"
-
-    def read(rejects: Rejects, scratch: Path) -> Iterator[EventTable]:
-        done, truth = 0, Oracle(oracle) if oracle.is_file() else None
-        progress(Step("read", done, len(logs), "files", logs[0].name))
-        for table in read_mssd(logs, rejects, scratch):
-            yield truth.join(table) if truth is not None else table
-            if table.last:
-                done += 1
-                progress(Step("read", done, len(logs), "files", *(log.name for log in logs[done : done + 1])))
-
-    beside = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
-    job = Job(
-        store=store,
-        kind="mssd",
-        name=path.name,
+    return prepare_source(
+        path,
+        store,
+        source="mssd",
+        tracks=tracks,
         max_rejected=max_rejected,
         overwrite=overwrite,
-        simulated=_simulated(root / "simulation.json"),
-        track_files=track_files(tracks) + tuple(file for file in beside if file.is_file()),
+        progress=progress,
     )
-    return job.run(read)
-
-
-def _simulated(path: Path) -> dict[str, Any]:
-    """Return what `simulation.json` says, {} where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); simulate the log again") from error
-    return document if isinstance(document, dict) and document else {"file": path.name}
 
 
 def prepare_table(
@@ -128,15 +97,18 @@ def _paths(source: Any) -> list[str | Path]:
     return [source] if isinstance(source, str | Path) else list(source)
 
 
-_Blocks = Callable[[Rejects], Iterator[Block]]
+_Blocks = Callable[[Sequence[str], Rejects], Iterator[Block]]
+"""Yields the records, some of their columns; bad ones go to the rejects."""
+_Table = tuple[str, pl.DataFrame, _Blocks]
+"""Name, some first records with all columns, and the records of a file or a frame."""
 
 
-def _tables(source: Any) -> list[tuple[str, pl.DataFrame, _Blocks]]:
-    """Return the name, some first records (with all columns) and the records of each file, or of a frame."""
+def _tables(source: Any) -> list[_Table]:
+    """Return the tables of each file, or of a frame."""
     if _is_frame(source):
         frame = frame_of(source)
         block = Block(frame, np.arange(1, frame.height + 1, dtype=np.int64))
-        return [("the frame", frame, lambda rejects: iter([block]))]
+        return [("the frame", frame, lambda _, rejects: iter([block]))]
     found = [(member, sample_of(member)) for member in find_members(_paths(source))]
     found = [each for each in found if each[1].columns] or found  # _SUCCESS, say, beside the parts of a table
     if not found[0][1].columns:
@@ -149,7 +121,7 @@ def _first(sample: Sample) -> pl.DataFrame:
 
 
 def _reader(member: Member, sample: Sample) -> _Blocks:
-    return lambda rejects: blocks_of(member, sample, (), rejects)
+    return lambda wanted, rejects: blocks_of(member, sample, wanted, rejects)
 
 
 def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: TableColumns) -> Input:
@@ -158,7 +130,12 @@ def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: Table
     except InputError as error:
         raise InputError(f"{error}{_hint(name, first)}") from None
     check_types(name, first, resolved)
-    return Input(name, mapping_of(resolved), blocks)
+    return _mapped((name, first, blocks), mapping_of(resolved))
+
+
+def _mapped(table: _Table, mapping: Mapping, scale: tuple[float, float] | None = None) -> Input:
+    name, first, blocks = table
+    return Input(name, mapping, lambda rejects: blocks(mapping.read_of(first.columns), rejects), scale)
 
 
 def _hint(name: str, first: pl.DataFrame) -> str:
@@ -197,7 +174,7 @@ def prepare_ratings(
             words = {"listener": "user", "track": "item", "told": "rating", "time": "timestamp"}
             lacks = ", ".join(words[role] for role in missing)
             raise InputError(f"{name} has no column for {lacks}; its columns: {', '.join(first.columns)}")
-        inputs.append(Input(name, mapping, blocks, source.scale))
+        inputs.append(_mapped((name, first, blocks), mapping, source.scale))
     job = Job(
         Path(store), "ratings", Path(_paths(path)[0]).name, max_rejected, overwrite, track_files=track_files(tracks)
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.preparing import Job, PrepareReport, track_files
@@ -12,6 +14,8 @@ from segue.api.source_files import AUTO, SourceFile, log_files
 from segue.api.survey import Survey
 from segue.data.histories import check_cut
 from segue.data.records.member import find_members
+from segue.data.sources.source import Beside
+from segue.errors import InputError
 from segue.progress import Progress, silent
 
 
@@ -41,10 +45,30 @@ def prepare_source(
     named = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     files = log_files(find_members(named), source)
     survey, main = Survey(files), files.source
-    job = Job(Path(store), main.name, named[0].name, max_rejected, overwrite, track_files=track_files(tracks))
+    near = main.beside(named[0]) if main.beside is not None else Beside()
+    job = Job(
+        store=Path(store),
+        kind=main.name,
+        name=named[0].name,
+        max_rejected=max_rejected,
+        overwrite=overwrite,
+        simulated=_simulated(near.simulation),
+        track_files=track_files(tracks) + near.track_files,
+    )
     inputs = [_input(file, survey) for file in files.plays]
-    log = Log(inputs, cutting, repeats=main.repeats, progress=progress)
+    log = Log(inputs, cutting, repeats=main.repeats, progress=progress, oracle=near.oracle)
     return replace(log.prepared(job), recognised=files.plays[0].why)
+
+
+def _simulated(path: Path | None) -> dict[str, Any]:
+    """Return what the file beside a simulated log says, {} where there is none."""
+    if path is None:
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); simulate the log again") from error
+    return document if isinstance(document, dict) and document else {"file": path.name}
 
 
 def _input(file: SourceFile, survey: Survey) -> Input:

@@ -40,16 +40,16 @@ class SourceFile:
             frame = frame if change is None else change(frame)
         return self.sample.columns if frame is self.sample.first else tuple(frame.columns)
 
-    def blocks(self, rejects: Rejects) -> Iterator[Block]:
-        """Yield the records as the mapping wants them."""
+    def blocks(self, rejects: Rejects, wanted: Sequence[str] = ()) -> Iterator[Block]:
+        """Yield the records as the mapping wants them, with the columns `wanted` alone (empty = all)."""
         if self.source.query is not None:
             yield from query_blocks(self.member, self.source.query, rejects)
             return
         prepare, whole = self.source.prepare, self.source.whole
-        blocks = blocks_of(self.member, self.sample, (), rejects)
         if prepare is None and whole is None:
-            yield from blocks
+            yield from blocks_of(self.member, self.sample, wanted, rejects)
             return
+        blocks = blocks_of(self.member, self.sample, (), rejects)
         frames = (block.frame.with_columns(pl.Series(_LINE, block.line)) for block in blocks)
         prepared: Iterable[pl.DataFrame] = frames if prepare is None else map(prepare, frames)
         if whole is not None:
@@ -81,10 +81,10 @@ def log_files(members: Sequence[Member], name: str) -> LogFiles:
     """
     if name != AUTO and name not in TITLES:
         raise InputError(f"there is no source {name!r}{nearest(name, TITLES)}; segue sources lists them")
-    sources = all_sources() if name == AUTO else [source_of(one) for one in (name, *source_of(name).beside)]
+    sources = all_sources() if name == AUTO else [source_of(one) for one in (name, *source_of(name).companions)]
     plays = [file for member in members if (file := _recognised(member, sources, len(members))) is not None]
     if not any(name in (AUTO, file.source.name) for file in plays):
-        raise InputError(_unknown(members, name))
+        raise InputError(_lacking(members, name) or _unknown(members, name))
     main = _main_source(plays)
     if main.refused:
         raise InputError(f"{plays[0].member.name} is of {main.title}: {main.refused}")
@@ -103,10 +103,10 @@ def _recognised(member: Member, sources: Sequence[Source], num_members: int) -> 
 
 
 def _main_source(plays: Sequence[SourceFile]) -> Source:
-    """Return the source beside which the others may stand."""
+    """Return the source whose companions the others are."""
     sources = {file.source.name: file.source for file in plays}
     for source in sources.values():
-        if set(sources) <= {source.name, *source.beside}:
+        if set(sources) <= {source.name, *source.companions}:
             return source
     raise InputError(f"these files are of several sources ({', '.join(sorted(sources))}); prepare one at a time")
 
@@ -128,6 +128,16 @@ def _fits(member: Member, source: Source, num_members: int) -> bool:
 def _is_named(member: Member, patterns: Iterable[str]) -> bool:
     names = {member.name.lower(), member.name.rsplit("/", 1)[-1].lower()}
     return any(fnmatch(name, pattern.lower()) for pattern in patterns for name in names)
+
+
+def _lacking(members: Sequence[Member], name: str) -> str:
+    """Return which column the only file lacks of those that the named source needs; "" where it has few of them."""
+    needed = () if name == AUTO else source_of(name).needs
+    columns = sample_of(members[0]).columns if needed and len(members) == 1 else ()
+    missing = [column for column in needed if column not in columns]
+    if 2 * len(missing) > len(needed) or not missing:
+        return ""
+    return f"{members[0].name} has no column {missing[0]!r}{nearest(missing[0], columns)}"
 
 
 def _unknown(members: Sequence[Member], name: str) -> str:

@@ -47,10 +47,14 @@ class Survey:
         self._files = files
         self._findings: Findings | None = None
         self._mixed = len({file.source.name for file in files.plays}) > 1
+        side = [set(file.source.mapping(file.columns()).side) for file in files.plays]
+        self._side = set.intersection(*side)
+        """Side columns that all files have."""
 
     def mapping(self, file: SourceFile) -> Mapping:
         """Return the roles of a file's records as `blocks` gives them."""
         mapping = file.source.mapping(file.columns())
+        mapping = replace(mapping, side={name: mapping.side[name] for name in mapping.side if name in self._side})
         if self._has_aliases():
             mapping = replace(mapping, track=Column(pl.col(_TRACK), "track"))
         if self._has_opinions():
@@ -66,7 +70,7 @@ class Survey:
         if self._findings is None:
             self._findings = self._read(rejects)
         mapping = file.source.mapping(file.columns())
-        for block in file.blocks(rejects):
+        for block in file.blocks(rejects, mapping.read_of(file.columns())):
             yield Block(self._completed(block.frame, file, mapping, self._findings), block.line)
 
     def _completed(self, frame: pl.DataFrame, file: SourceFile, mapping: Mapping, findings: Findings) -> pl.DataFrame:
@@ -114,7 +118,8 @@ class Survey:
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:
             throwaway = Rejects(Path(folder, "rejected.csv"))
             try:
-                yield from (block.frame for block in file.blocks(throwaway))
+                wanted = file.source.mapping(file.columns()).read_of(file.columns())
+                yield from (block.frame for block in file.blocks(throwaway, wanted))
             finally:
                 throwaway.close()
 

@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 from segue import columns as names
 from segue.data.feedback import KNOWN, TOLD, UNKNOWN
 from segue.data.gathered import Gathering
+from segue.data.mapping import Mapping
 from segue.data.sessions import Heard
-from segue.errors import InputError
 from segue.events.keys import text_keys
-from segue.events.table import EventTable, Side, encode_text, known_side
+from segue.events.table import EventTable, Side, known_side
 
 _US_PER_DAY: Final = 86_400 * 10**6
-_LARGE_CODE: Final = 255
 
 
-def event_table(name: str, gathering: Gathering, heard: Heard, *, listeners: bool) -> EventTable:
-    """Return the event table of a whole log called `name`; `listeners`: whether the log says who listened."""
-    plays = heard.plays
+def event_table(files: tuple[str, ...], gathering: Gathering, heard: Heard, mapping: Mapping) -> EventTable:
+    """Return the event table of a part of a log of `files`."""
+    plays, listeners = heard.plays, mapping.listener is not None
     ids = _session_ids(gathering, heard, listeners=listeners)
+    position = np.arange(len(plays), dtype=np.int64)
+    if mapping.unique_positions and plays.place is not None:
+        position = plays.place.astype(np.int64)
     inferred = (heard.known != TOLD) & (heard.known != UNKNOWN)
     side = {names.INFERRED: known_side(names.INFERRED, inferred)}
     if heard.start_us is not None:
@@ -33,13 +35,13 @@ def event_table(name: str, gathering: Gathering, heard: Heard, *, listeners: boo
     if listeners:
         side[names.USER] = known_side(names.USER, plays.listener)
     side["known"] = Side(heard.known, "uint8", "event", KNOWN)
-    side.update({column.name: side_column(column) for column in plays.side})
+    side.update({name: column.side(plays.side) for name, column in gathering.side.items()})
     return EventTable(
-        name=name,
+        names=files,
         session_key=text_keys(ids),
         session=heard.session,
-        position=np.arange(len(plays), dtype=np.int64),
-        track_ids=gathering.track_ids,
+        position=position,
+        track_ids=gathering.track_codes,
         track=plays.track,
         strength=heard.strength,
         line=plays.line,
@@ -69,21 +71,3 @@ def tied_events(session: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np
     tied[1:] |= same
     tied[:-1] |= same
     return tied
-
-
-def side_column(values: pl.Series) -> Side:
-    """Return a side column of a reader's choosing: flags bool, numbers float32 (NaN unknown), text as codes.
-
-    Raises:
-        InputError: text of more than 65,535 values.
-    """
-    if values.dtype == pl.Boolean and values.null_count() == 0:
-        return Side(values.to_numpy(), "bool")
-    number = values.cast(pl.Float32, strict=False)
-    if number.null_count() == values.null_count():
-        return Side(number.fill_null(float("nan")).to_numpy(), "float32")
-    codes, texts = encode_text(values.cast(pl.String).fill_null(""))
-    if len(texts) > 2**16 - 1:
-        raise InputError(f"side column {values.name!r} has {len(texts)} values, at most 65,535; leave it out")
-    dtype = "uint8" if len(texts) <= _LARGE_CODE else "uint16"
-    return Side(codes.astype(dtype), dtype, "event", tuple(texts.to_list()))

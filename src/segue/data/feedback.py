@@ -15,6 +15,7 @@ All thresholds are ours; 30 s is where streaming services begin to count a play.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ SECONDS: Final = ((5.0, VERY_BRIEFLY), (30.0, BRIEFLY))
 """Seconds played below the bound -> strength, where no length is known; at or above the last: mostly."""
 SAME_LENGTH_S: Final = 1.0
 """Two plays of a track that ended within this of each other ended at its end."""
+_LONGEST_MS: Final = 2**32 - 1
 KNOWN: Final = ("unknown", "told", "measured", "guessed")
 """How a strength is known, by code."""
 UNKNOWN, TOLD, MEASURED, GUESSED = range(4)
@@ -33,38 +35,54 @@ Floats = NDArray[np.float64]
 
 
 def strengths(
-    told: NDArray[np.uint8], share: Floats, played_s: Floats, length_s: Floats, gap_s: Floats
+    told: NDArray[np.uint8] | None,
+    share: Floats | None,
+    played_s: Floats | None,
+    length_s: Floats | None,
+    gap_s: Floats | None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the strength of each play, 255 where nothing tells, and how it is known (a code of KNOWN), uint8 [N].
 
     `told`: strength that the source states, 255 = none. `share` of the track that was played, `played_s`, `length_s` of
     the track, `gap_s` from the start of the play to that of the next: float [N], NaN where unknown, and unknown where
-    negative.
+    negative. None = unknown throughout; one of them is given.
     """
-    share = np.where(np.isnan(share), _ratio(played_s, length_s), share)
-    by_share = _coded(share, PLAYED_SHARES, TO_ITS_END)
-    by_seconds = _coded(played_s, SECONDS, MOSTLY)
-    by_gap = _coded(gap_s, SECONDS[1:], MOSTLY)
-    strength, known = np.full(len(told), UNKNOWN_STRENGTH, np.uint8), np.full(len(told), UNKNOWN, np.uint8)
-    for found, how in ((told, TOLD), (by_share, MEASURED), (by_seconds, MEASURED), (by_gap, GUESSED)):
+    if played_s is not None and length_s is not None:
+        ratio = _ratio(played_s, length_s)
+        share = ratio if share is None else np.where(np.isnan(share), ratio, share)
+    sources = [(told, TOLD)] if told is not None else []
+    sources += [(_coded(share, PLAYED_SHARES, TO_ITS_END), MEASURED)] if share is not None else []
+    sources += [(_coded(played_s, SECONDS, MOSTLY), MEASURED)] if played_s is not None else []
+    sources += [(_coded(gap_s, SECONDS[1:], MOSTLY), GUESSED)] if gap_s is not None else []
+    strength = sources[0][0].copy()
+    known = np.where(strength == UNKNOWN_STRENGTH, UNKNOWN, sources[0][1]).astype(np.uint8)
+    for found, how in sources[1:]:
         new = (strength == UNKNOWN_STRENGTH) & (found != UNKNOWN_STRENGTH)
         strength[new], known[new] = found[new], how
     return strength, known
 
 
-def lengths_seen(track: NDArray[np.int32], played_s: Floats) -> Floats:
-    """Return a length of each play's track from the plays of the log, float64 [N] seconds; NaN where they show none.
+def lengths_seen(plays: Iterable[tuple[NDArray[np.int32], Floats]], num_tracks: int) -> Floats:
+    """Return a length of each track from the plays of the log, float64 [T] seconds; NaN where they show none.
 
-    The longest time that two plays of the track share, up to SAME_LENGTH_S: whole plays end at the same second, while
-    one that is longer than any other was paused or wound back. Times below 30 s show no length.
+    `plays`: track codes and seconds played, block by block. The length is the longest time that two plays of the track
+    share, up to SAME_LENGTH_S: whole plays end at the same second, while one that is longer than any other was paused
+    or wound back. Times below 30 s show no length. Times count to the millisecond.
     """
-    usable = np.flatnonzero(np.nan_to_num(played_s) >= SECONDS[-1][0])
-    order = usable[np.lexsort((played_s[usable], track[usable]))]
-    codes, times = track[order], played_s[order]
-    agree = (codes[1:] == codes[:-1]) & (times[1:] - times[:-1] <= SAME_LENGTH_S)
-    length = np.full(int(track.max(initial=-1)) + 1, np.nan)
-    length[codes[1:][agree]] = times[1:][agree]  # ascending, so the longest stays
-    return np.asarray(length[track])
+    keys = np.concatenate([_length_keys(track, played_s) for track, played_s in plays])
+    keys.sort()
+    track, ms = keys >> np.uint64(32), keys & np.uint64(_LONGEST_MS)
+    agree = (track[1:] == track[:-1]) & (ms[1:] - ms[:-1] <= SAME_LENGTH_S * 1000)
+    length = np.full(num_tracks, np.nan)
+    length[track[1:][agree]] = ms[1:][agree] / 1000  # ascending, so the longest stays
+    return length
+
+
+def _length_keys(track: NDArray[np.int32], played_s: Floats) -> NDArray[np.uint64]:
+    """Return track and milliseconds of each play of 30 s or more as one number."""
+    usable = np.nan_to_num(played_s) >= SECONDS[-1][0]
+    ms = np.minimum(np.rint(played_s[usable] * 1000), _LONGEST_MS).astype(np.uint64)
+    return (track[usable].astype(np.uint64) << np.uint64(32)) | ms
 
 
 def _ratio(played_s: Floats, length_s: Floats) -> Floats:

@@ -1,137 +1,153 @@
-"""The plays of a whole log, gathered block by block with every text kept once."""
+"""The plays of a whole log, gathered block by block on disk, every text kept once, and given back part by part."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from segue.data.code_counts import CodeCounts
+from segue.data.feedback import lengths_seen
+from segue.data.named_tracks import NamedTracks
+from segue.data.partition import partitioned
+from segue.data.plays import Plays, joined
+from segue.data.side_columns import SIDE, SideColumn
+from segue.data.typed import by_runs
 from segue.errors import InputError
+from segue.events.spilled import Spilled
 from segue.events.table import coded_texts, shared_codes
 from segue.store.writer import TrackTable
 
-_TEXTS = ("listener", "session", "track")
-_NAMES = ("title", "artist")
-
-
-@dataclass(frozen=True)
-class Plays:
-    """All sound plays of a log in the order of its files, [N]; codes count from 0."""
-
-    listener: NDArray[np.int32]
-    session: NDArray[np.int32] | None
-    """Code of the session that the log states; None where it states none."""
-    track: NDArray[np.int32]
-    at: NDArray[np.int64] | None
-    """Microseconds UTC of the stamp."""
-    place: NDArray[np.float64] | None
-    length_s: NDArray[np.float64]
-    played_s: NDArray[np.float64]
-    share: NDArray[np.float64]
-    told: NDArray[np.uint8]
-    line: NDArray[np.int64]
-    side: pl.DataFrame
-    """Further columns, as the mapping has them."""
-
-    def __len__(self) -> int:
-        return len(self.track)
-
-    def take(self, rows: NDArray[np.int64]) -> Plays:
-        """Return the plays at `rows`."""
-        own: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "side"}
-        taken: dict[str, Any] = {name: None if value is None else value[rows] for name, value in own.items()}
-        return Plays(**taken, side=self.side[rows] if self.side.width else self.side)
+CHUNK_ROWS = 1 << 20
+"""Plays of one scratch file."""
+PART_ROWS = 1 << 21
+"""Plays of one part, about: those of one listener (or session) stay together."""
+_TEXTS: Final = ("listener", "session", "track")
+_NAMES: Final = ("title", "artist", "album")
+_LENGTH, _PLAYED = "length_s", "played_s"
 
 
 class Gathering:
-    """Takes typed blocks and gives the plays of all."""
+    """Takes typed blocks and gives the plays of all, in parts of whole listeners, or of whole sessions without them.
 
-    def __init__(self) -> None:
+    Parts stand in the order of the store: histories by listener in UTF-8 byte order, else by first appearance.
+    """
+
+    def __init__(self, folder: Path, side: Iterable[str]) -> None:
+        self._folder = folder
         self._codes = {name: shared_codes(name) for name in _TEXTS}
-        self._parts: list[pl.DataFrame] = []
-        self._tracks: list[pl.DataFrame] = []
+        self._counts = {name: CodeCounts() for name in _TEXTS}
+        self._waiting: list[dict[str, NDArray[Any]]] = []
+        self._chunks: list[Spilled] = []
+        self._named = NamedTracks()
+        self._knows_lengths = False
+        self.side = {name: SideColumn(name) for name in side}
+        """Further columns, by name."""
+        self.num_parts = 0
+        """How many parts there are; known when `parts` has begun."""
         self.listeners = pl.Series([], dtype=pl.String)
-        """The listeners by the codes of `plays`."""
+        """The listeners by the codes of `Plays.listener`; filled by `parts`."""
 
-    def add(self, block: pl.DataFrame) -> None:
-        """Take the plays of a block, as `typed` returns them."""
-        present = [name for name in _TEXTS if name in block.columns]
-        coded = block.with_columns(
-            block[name].cast(self._codes[name].dtype).to_physical().alias(name) for name in present
+    def coded(self, frame: pl.DataFrame) -> tuple[dict[str, NDArray[Any]], pl.DataFrame]:
+        """Return a typed frame as arrays, texts by code, and what it says of tracks; may be called in any thread."""
+        arrays = dict[str, NDArray[Any]]()
+        for column in frame:
+            if column.name in _TEXTS:
+                arrays[column.name] = by_runs(self._codes_of, column).to_numpy().view(np.int32)
+            elif column.name.startswith(SIDE):
+                arrays |= self.side[column.name.removeprefix(SIDE)].arrays(column)
+            elif column.name not in _NAMES:
+                arrays[column.name] = column.to_numpy()
+        tracks = frame.select(
+            pl.Series("track", arrays["track"]),
+            *(pl.col(name) for name in _NAMES if name in frame.columns),
+            *(pl.col(name).fill_nan(None) for name in (_LENGTH,) if name in frame.columns),
         )
-        names = [name for name in _NAMES if name in block.columns]
-        known = coded.select("track", *names, "length_s").with_columns(pl.lit(None, pl.String).alias("missing"))
-        self._tracks.append(known.unique("track", keep="first", maintain_order=True))
-        self._parts.append(coded.drop(*(n for n in (*_NAMES, "album") if n in coded.columns)))
+        return arrays, tracks.unique("track", keep="first", maintain_order=True) if tracks.width > 1 else tracks
 
-    def plays(self) -> Plays:
-        """Return the plays of all blocks.
+    def _codes_of(self, texts: pl.Series) -> pl.Series:
+        return texts.cast(self._codes[texts.name].dtype).to_physical()
+
+    def add(self, arrays: dict[str, NDArray[Any]], tracks: pl.DataFrame) -> None:
+        """Take a block that `coded` returned."""
+        for name in _TEXTS:
+            if name in arrays:
+                self._counts[name].add(arrays[name])
+        for column in self.side.values():
+            column.note(arrays)
+        self._named.add(tracks)
+        self._knows_lengths |= _LENGTH in arrays and not np.isnan(arrays[_LENGTH]).all()
+        self._waiting.append(arrays)
+        if sum(len(block["track"]) for block in self._waiting) >= CHUNK_ROWS:
+            self._spill()
+
+    def _spill(self) -> None:
+        if self._waiting:
+            whole = joined(self._waiting)
+            self._waiting = []
+            self._chunks.append(Spilled.write(self._folder / f"plays-{len(self._chunks):05d}", whole))
+
+    def parts(self) -> Iterator[Plays]:
+        """Yield the plays of each part in turn.
 
         Raises:
             InputError: there was none.
         """
-        if not self._parts:
+        self._spill()
+        if not self._chunks:
             raise InputError("the log holds no records; name a log with plays")
-        whole = pl.concat(self._parts, how="diagonal_relaxed", rechunk=True)
-        self._parts = []
-        known = {*_TEXTS, "at", "place", "length_s", "played_s", "share", "told", "line"}
+        lengths = self._lengths()
+        present = set(self._chunks[0].places)
+        by_name = self._ranked("listener") if "listener" in present else None
+        owner = "listener" if by_name is not None else "session" if "session" in present else "track"
+        if owner == "track":  # one listener, whose history is one part
+            part = np.zeros(len(self._counts["track"].rows), np.int32)
+        else:
+            rank = by_name if by_name is not None and "session" not in present else self._counts[owner].appearance
+            part = self._counts[owner].parts(rank, PART_ROWS)
+        self.num_parts = int(part.max(initial=0)) + 1
+        for arrays in partitioned(self._chunks, self._folder, owner, part):
+            listener = arrays.pop("listener", None)
+            known = np.zeros(len(arrays["track"]), np.int32) if by_name is None else by_name[listener]
+            if lengths is not None:
+                arrays[_LENGTH] = lengths[arrays["track"]]
+            side = {name: arrays.pop(name) for name in list(arrays) if name.startswith(SIDE)}
+            yield Plays(listener=known, side=side, **arrays)
 
-        def optional(name: str, dtype: type) -> Any:
-            return whole[name].to_numpy().astype(dtype) if name in whole.columns else None
+    def _ranked(self, name: str) -> NDArray[np.int32]:
+        """Return the place of each listener's code among all in UTF-8 byte order."""
+        codes = np.flatnonzero(self._counts[name].rows).astype(np.int32)
+        texts = coded_texts(codes, self._codes[name])
+        order = texts.arg_sort().to_numpy()
+        self.listeners = texts.gather(order)
+        rank = np.zeros(len(self._counts[name].rows), np.int32)
+        rank[codes[order]] = np.arange(len(codes), dtype=np.int32)
+        return rank
 
-        listener = optional("listener", np.int32)
-        return Plays(
-            listener=np.zeros(whole.height, np.int32) if listener is None else self._ranked(listener),
-            session=optional("session", np.int32),
-            track=optional("track", np.int32),
-            at=optional("at", np.int64),
-            place=optional("place", np.float64),
-            **{name: whole[name].to_numpy() for name in ("length_s", "played_s", "share", "told", "line")},
-            side=whole.select(name for name in whole.columns if name not in known),
-        )
+    def _lengths(self) -> NDArray[np.float64] | None:
+        """Return the length of each track that the times played show, by code; None where the log itself has any."""
+        if self._knows_lengths or _PLAYED not in self._chunks[0].places:
+            return None
+        played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in self._chunks)
+        return lengths_seen(played, len(self._counts["track"].rows))
 
     @property
-    def track_ids(self) -> pl.Series:
+    def track_codes(self) -> pl.Series:
         """The Categorical column whose dtype has given the codes of tracks."""
         return self._codes["track"]
 
-    def _ranked(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the place of each listener among all in UTF-8 byte order, whatever the order of the files."""
-        used = np.unique(codes)
-        texts = coded_texts(used, self._codes["listener"])
-        order = texts.arg_sort().to_numpy()
-        self.listeners = texts.gather(order)
-        rank = np.empty(len(used), np.int32)
-        rank[order] = np.arange(len(used), dtype=np.int32)
-        return np.asarray(rank[np.searchsorted(used, codes)])
-
     def tracks(self) -> pl.Series:
         """Return the ids of all tracks that were seen."""
-        codes = np.unique(np.concatenate([part["track"].to_numpy() for part in self._tracks]))
-        return coded_texts(codes.astype(np.int32), self._codes["track"])
+        return coded_texts(np.flatnonzero(self._counts["track"].rows).astype(np.int32), self._codes["track"])
 
     def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
         """Return the sessions of the codes, as the log has them."""
         return coded_texts(codes, self._codes["session"])
 
     def track_table(self, vocabulary: pl.Series) -> TrackTable:
-        """Return what the log itself says of the tracks of `vocabulary`: titles, artists, lengths."""
-        seen = pl.concat(self._tracks, how="diagonal_relaxed")
-        texts = coded_texts(seen["track"].to_numpy().astype(np.int32), self._codes["track"]).alias("id")
-        first = (
-            seen.with_columns(texts, pl.col("length_s").fill_nan(None))
-            .group_by("id", maintain_order=True)
-            .agg(pl.col(name).drop_nulls().first() for name in seen.columns if name not in ("track", "missing"))
-        )
-        joined = pl.DataFrame({"id": vocabulary}).join(first, on="id", how="left", maintain_order="left")
-        lengths = joined["length_s"]
-        return TrackTable(
-            title=joined["title"].fill_null("").to_list() if "title" in joined.columns else None,
-            artist=joined["artist"].fill_null("").to_list() if "artist" in joined.columns else None,
-            duration=None
-            if lengths.null_count() == len(lengths)
-            else lengths.fill_null(float("nan")).to_numpy().astype(np.float32),
-        )
+        """Return what the log itself says of the tracks of `vocabulary`."""
+        return self._named.table(self._codes["track"], vocabulary)

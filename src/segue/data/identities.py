@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Mapping
-from segue.data.typed import folded_names, id_texts
+from segue.data.typed import column_texts, folded_names
 
 ALIAS: Final = "alias"
 """Another id that a track goes by."""
@@ -28,8 +28,8 @@ def names_as_aliases(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """
     if mapping.track is None or mapping.title is None or mapping.artist is None:
         return pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String})
-    artist = id_texts(frame, mapping.artist, "artist")
-    pairs = pl.DataFrame([folded_names(frame, mapping).alias(ALIAS), id_texts(frame, mapping.track, TRACK)])
+    artist = column_texts(frame, mapping.artist, "artist")
+    pairs = pl.DataFrame([folded_names(frame, mapping).alias(ALIAS), column_texts(frame, mapping.track, TRACK)])
     return pairs.filter(artist.is_not_null()).drop_nulls().unique(maintain_order=True)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal, TypeVar
 
 import polars as pl
@@ -11,6 +12,8 @@ import polars as pl
 AnyColumn = TypeVar("AnyColumn", bound="Column")
 WRONG: Final = 254
 """A flag or a strength that is none: its record is rejected."""
+CONTRADICTORY: Final = 253
+"""Flags that contradict one another: their record is rejected."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class Mapping:
     share: Column | None = None
     """Share of the track that was played, 1 = whole (may exceed 1)."""
     told: Column | None = None
-    """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG where its value says nothing."""
+    """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG or
+    CONTRADICTORY where its values say nothing."""
     opinion: Column | None = None
     """What the listener thinks of the track, apart from this play: a strength as in `told`. It counts where the play is
     neither told nor measured."""
@@ -81,5 +85,14 @@ class Mapping:
     """Further event columns by name."""
     exact_ids: bool = False
     """True where ids stand letter for letter, so that 'NaN', ' ' and '12.0' are ids; only an empty one is missing."""
+    unique_positions: bool = False
+    """True where a position stands once in its session: the record on a later line is rejected."""
     newest_first: bool = False
     """True where files hold the newest play first, so that plays of equal time stand in reverse order."""
+
+    def read_of(self, columns: Sequence[str]) -> list[str]:
+        """Return those of a file's columns that are read, in its order."""
+        values = [getattr(self, each.name) for each in fields(self)]
+        roles = [value for value in values if isinstance(value, Column)]
+        names = {name for role in (*roles, *self.side.values()) for name in role.value.meta.root_names()}
+        return [name for name in columns if name in names]

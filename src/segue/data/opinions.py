@@ -19,7 +19,7 @@ import polars as pl
 from segue.data.identities import TRACK, with_one_id
 from segue.data.mapping import Column, Mapping
 from segue.data.times import moments
-from segue.data.typed import id_texts, identity
+from segue.data.typed import column_texts, identity
 
 LISTENER: Final = "listener"
 SCORE: Final = "score"
@@ -85,7 +85,7 @@ def _keys(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """Return listener and track of each record, as opinions have them."""
     listener = pl.Series(LISTENER, [""], pl.String).new_from_index(0, frame.height)
     if mapping.listener is not None:
-        listener = id_texts(frame, mapping.listener, LISTENER)
+        listener = column_texts(frame, mapping.listener, LISTENER)
     return pl.DataFrame([listener, identity(frame, mapping)])
 
 

@@ -1,7 +1,8 @@
-"""What makes a log implausible, looked at once, when all of it has been read."""
+"""What makes a log implausible, counted as it is read, judged once at the end."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from segue.data.plays import Plays
 from segue.data.sessions import Heard, repeated
 from segue.errors import InputError
+from segue.events.skips import UNKNOWN_STRENGTH
 
 _US: Final = 10**6
 FIRST_YEAR: Final = 1990
@@ -38,17 +41,99 @@ class Doubt:
     """True where the store would be nonsense."""
 
 
-def doubts(heard: Heard, *, now: datetime | None = None) -> list[Doubt]:
-    """Return what is implausible in the plays of a log; `now`: for the last plausible year."""
-    found = [
-        _years(heard, (now or datetime.now(UTC)).year + 1),
-        _shares(heard),
-        _one_strength(heard),
-        _alone(heard),
-        _twice(heard),
-        _close(heard),
-    ]
-    return [doubt for doubt in found if doubt is not None]
+class Suspicions:
+    """Counts what is implausible in the plays of a log, part by part; `now`: for the last plausible year."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self._last_year = (now or datetime.now(UTC)).year + 1
+        self._counts: Counter[str] = Counter()
+        self._strengths = np.zeros(256, np.int64)
+        self._odd_year: int | None = None
+
+    def add(self, heard: Heard) -> None:
+        """Take the sessions of a part of the log."""
+        self._strengths += np.bincount(heard.strength, minlength=256)
+        lengths = np.bincount(heard.session)
+        self._counts.update(
+            sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(heard.plays).sum())
+        )
+        self._add_years(heard.plays)
+        self._add_shares(heard.plays)
+        if heard.start_us is not None and len(heard.strength) > 1:
+            near = _next_to(heard.session) & _next_to(heard.plays.track)
+            step = np.diff(heard.start_us)
+            self._counts["close"] += int((near & (step > 0) & (step <= CLOSE_S * _US)).sum())
+
+    def _add_years(self, plays: Plays) -> None:
+        if plays.at is None:
+            return
+        years = plays.at.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+        odd = (years < FIRST_YEAR) | (years > self._last_year)
+        self._counts.update(odd_years=int(odd.sum()), future=int((years > self._last_year).sum()))
+        if self._odd_year is None and odd.any():
+            self._odd_year = int(years[odd][0])
+
+    def _add_shares(self, plays: Plays) -> None:
+        share = plays.share
+        if plays.played_s is not None and plays.length_s is not None:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratio = plays.played_s / plays.length_s
+            share = ratio if share is None else np.where(np.isnan(share), ratio, share)
+        if share is not None:
+            self._counts["shares"] += int((np.nan_to_num(share) > LONGEST_SHARE).sum())
+
+    def doubts(self) -> list[Doubt]:
+        """Return what is implausible in the whole log."""
+        found = [self._years(), self._shares(), self._one_strength(), self._alone(), self._twice(), self._close()]
+        return [doubt for doubt in found if doubt is not None]
+
+    @property
+    def _num_plays(self) -> int:
+        return int(self._strengths.sum())
+
+    def _years(self) -> Doubt | None:
+        odd = self._counts["odd_years"]
+        if not odd:
+            return None
+        text = f"{odd} of {self._num_plays} plays are outside of {FIRST_YEAR} to {self._last_year}"
+        text = f"{text} (the first: {self._odd_year}); is the unit of the times another?"
+        # clocks that begin at 0 are no fault; ones that run ahead are
+        return Doubt("years", text, refuses=self._counts["future"] > MANY * self._num_plays)
+
+    def _shares(self) -> Doubt | None:
+        odd = self._counts["shares"]
+        if not odd:
+            return None
+        text = f"{odd} of {self._num_plays} plays lasted more than {LONGEST_SHARE:g} times the length of their track"
+        text = f"{text}; are time played and length in different units?"
+        return Doubt("shares", text, refuses=odd > MANY * self._num_plays)
+
+    def _one_strength(self) -> Doubt | None:
+        seen = np.flatnonzero(self._strengths)
+        if len(seen) != 1:
+            return None
+        what = "unknown" if seen[0] == UNKNOWN_STRENGTH else f"strength {seen[0]}"
+        return Doubt("one-strength", f"the feedback of all plays is {what}: nothing can be learnt from skips", False)
+
+    def _alone(self) -> Doubt | None:
+        share = self._counts["alone"] / max(self._counts["sessions"], 1)
+        if share <= ALONE:
+            return None
+        text = f"{share:.0%} of the sessions are of one play; is the unit of the times, or --gap-minutes, another?"
+        return Doubt("lone-plays", text, refuses=False)
+
+    def _twice(self) -> Doubt | None:
+        again = self._counts["repeated"]
+        if again == 0:
+            return None
+        text = f"{again} of {self._num_plays} plays stand twice (same listener, time and track)"
+        return Doubt("duplicates", f"{text}; add --drop-duplicates to keep the first of each", False)
+
+    def _close(self) -> Doubt | None:
+        if self._counts["close"] <= MANY * self._num_plays:
+            return None
+        text = f"{self._counts['close']} plays repeat the track before them within {CLOSE_S} s"
+        return Doubt("adjacent-repeats", f"{text}; are two logs of the same plays mixed?", False)
 
 
 def alike(what: str, ids: pl.Series) -> Doubt | None:
@@ -71,65 +156,6 @@ def check(found: Collection[Doubt], accepted: Collection[str]) -> list[str]:
         if doubt.refuses and doubt.name not in accepted:
             raise InputError(f"{doubt.text}; nothing is written. If it is right so, add --accept {doubt.name}")
     return [f"{doubt.text} ({doubt.name})" for doubt in found if doubt.name not in accepted]
-
-
-def _years(heard: Heard, last: int) -> Doubt | None:
-    if heard.plays.at is None:
-        return None
-    years = heard.plays.at.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
-    odd = (years < FIRST_YEAR) | (years > last)
-    if not odd.any():
-        return None
-    text = f"{int(odd.sum())} of {len(odd)} plays are outside of {FIRST_YEAR} to {last} (the first: {years[odd][0]})"
-    future = float((years > last).mean()) > MANY  # clocks that begin at 0 are no fault; ones that run ahead are
-    return Doubt("years", f"{text}; is the unit of the times another?", refuses=future)
-
-
-def _shares(heard: Heard) -> Doubt | None:
-    plays = heard.plays
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(np.isnan(plays.share), plays.played_s / plays.length_s, plays.share)
-    odd = np.nan_to_num(share) > LONGEST_SHARE
-    if not odd.any():
-        return None
-    text = f"{int(odd.sum())} of {len(odd)} plays lasted more than {LONGEST_SHARE:g} times the length of their track"
-    return Doubt("shares", f"{text}; are time played and length in different units?", refuses=bool(odd.mean() > MANY))
-
-
-def _one_strength(heard: Heard) -> Doubt | None:
-    if len(heard.strength) == 0 or not (heard.strength == heard.strength[0]).all():
-        return None
-    what = "unknown" if heard.strength[0] == 255 else f"strength {heard.strength[0]}"
-    return Doubt("one-strength", f"the feedback of all plays is {what}: nothing can be learnt from skips", False)
-
-
-def _alone(heard: Heard) -> Doubt | None:
-    length = np.bincount(heard.session)
-    share = float((length == 1).mean()) if len(length) else 0.0
-    if share <= ALONE:
-        return None
-    text = f"{share:.0%} of the sessions are of one play; is the unit of the times, or --gap-minutes, another?"
-    return Doubt("lone-plays", text, refuses=False)
-
-
-def _twice(heard: Heard) -> Doubt | None:
-    again = int(repeated(heard.plays).sum())
-    if again == 0:
-        return None
-    text = f"{again} of {len(heard.strength)} plays stand twice (same listener, time and track)"
-    return Doubt("duplicates", f"{text}; add --drop-duplicates to keep the first of each", False)
-
-
-def _close(heard: Heard) -> Doubt | None:
-    if heard.start_us is None or len(heard.strength) < 2:
-        return None
-    near = _next_to(heard.session) & _next_to(heard.plays.track)
-    step = np.diff(heard.start_us)
-    odd = int((near & (step > 0) & (step <= CLOSE_S * _US)).sum())
-    if odd <= MANY * len(heard.strength):
-        return None
-    text = f"{odd} plays repeat the track before them within {CLOSE_S} s"
-    return Doubt("adjacent-repeats", f"{text}; are two logs of the same plays mixed?", False)
 
 
 def _next_to(codes: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.data.feedback import Floats, lengths_seen, strengths
-from segue.data.gathered import Plays
+from segue.data.feedback import Floats, strengths
+from segue.data.plays import Plays
 
 _US = 10**6
 
@@ -56,7 +56,6 @@ def heard(plays: Plays, rules: Rules) -> Heard:
     owner = plays.listener if plays.session is None else _pairs(plays.listener, plays.session)
     fresh = np.ones(len(plays), np.bool_)
     fresh[1:] = owner[1:] != owner[:-1]
-    gap_s = _gaps(start, fresh)
     first = fresh.copy()
     if plays.session is None:
         assert start is not None, "histories have times"
@@ -65,45 +64,49 @@ def heard(plays: Plays, rules: Rules) -> Heard:
         place = np.arange(len(plays)) - np.maximum.accumulate(np.where(first, np.arange(len(plays)), 0))
         first |= place % rules.max_length == 0
     session = (np.cumsum(first) - 1).astype(np.int32)
-    follows = np.zeros(len(plays), np.bool_)
-    follows[:-1] = session[:-1] == session[1:]
-    length = plays.length_s
-    if np.isnan(length).all():
-        length = lengths_seen(plays.track, plays.played_s)
-    gap_s = np.where(follows & rules.guess, gap_s, np.nan)
-    strength, known = strengths(plays.told, plays.share, plays.played_s, length, gap_s)
+    gap_s = _gaps(start, fresh, session) if rules.guess else None
+    strength, known = strengths(plays.told, plays.share, plays.played_s, plays.length_s, gap_s)
     return Heard(plays, session, _numbers(first, fresh, plays), start, strength, known, repeats)
 
 
 def _ordered(plays: Plays, rules: Rules) -> tuple[Plays, int]:
     """Return plays by listener, session, and place, else time, else file; and how many repeats were dropped."""
     row = np.arange(len(plays))
-    keys: list[NDArray[np.generic]] = [-row if rules.newest_first else row]
+    keys: list[NDArray[np.generic]] = [-row] if rules.newest_first else []
     if plays.place is not None:
         keys.append(plays.place)
     elif plays.at is not None:
         keys.append(plays.at)
     if plays.session is not None:
         keys.append(_first_seen(_pairs(plays.listener, plays.session)))
-    else:
-        keys.append(plays.listener)
-    plays = plays.take(np.lexsort(keys))
+    keys.append(plays.listener if plays.session is None else _first_seen(plays.listener))
+    if not _is_ordered(keys):
+        plays = plays.take(np.lexsort(keys))
     if not rules.drop_repeats or plays.at is None:
         return plays, 0
     again = repeated(plays)
-    return plays.take(np.flatnonzero(~again)), int(again.sum())
+    return plays.take(np.flatnonzero(~again)) if again.any() else plays, int(again.sum())
+
+
+def _is_ordered(keys: list[NDArray[np.generic]]) -> bool:
+    """Return whether rows stand in the order of `keys` already, the last being the first that counts."""
+    equal, rising = np.ones(len(keys[0]) - 1, np.bool_), np.zeros(len(keys[0]) - 1, np.bool_)
+    for key in reversed(keys):
+        rising |= equal & (key[1:] > key[:-1])
+        equal &= key[1:] == key[:-1]
+    return bool((rising | equal).all())
 
 
 def repeated(plays: Plays) -> NDArray[np.bool_]:
     """Return where a play equals an earlier one in listener, time, track and time played."""
-    if plays.at is None or len(plays) == 0:
-        return np.zeros(len(plays), np.bool_)
-    played = np.nan_to_num(plays.played_s, nan=-1.0)
-    order = np.lexsort((np.arange(len(plays)), played, plays.track, plays.at, plays.listener))
-    parts = (plays.listener, plays.at, plays.track, played)
-    same = np.logical_and.reduce([part[order][1:] == part[order][:-1] for part in parts])
     again = np.zeros(len(plays), np.bool_)
-    again[order[1:]] = same
+    if plays.at is None or len(plays) == 0:
+        return again
+    parts: list[NDArray[np.generic]] = [plays.track, plays.at, plays.listener]
+    if plays.played_s is not None:
+        parts.insert(0, np.nan_to_num(plays.played_s, nan=-1.0))
+    order = np.lexsort(parts)
+    again[order[1:]] = np.logical_and.reduce([part[order][1:] == part[order][:-1] for part in parts])
     return again
 
 
@@ -111,14 +114,17 @@ def _spans(plays: Plays, rules: Rules) -> tuple[NDArray[np.int64] | None, NDArra
     """Return when plays began and ended, as far as known."""
     if plays.at is None:
         return None, None
-    lasted = (np.nan_to_num(np.where(plays.played_s >= 0, plays.played_s, 0.0)) * _US).astype(np.int64)
+    if plays.played_s is None:
+        return plays.at, plays.at
+    lasted = (np.maximum(np.nan_to_num(plays.played_s), 0.0) * _US).astype(np.int64)
     return (plays.at - lasted, plays.at) if rules.ends else (plays.at, plays.at + lasted)
 
 
-def _gaps(start: NDArray[np.int64] | None, fresh: NDArray[np.bool_]) -> Floats:
+def _gaps(start: NDArray[np.int64] | None, fresh: NDArray[np.bool_], session: NDArray[np.int32]) -> Floats:
+    """Return the seconds from the start of each play to that of the next in its session; NaN where none follows."""
     gap = np.full(len(fresh), np.nan)
     if start is not None:
-        gap[:-1] = np.where(fresh[1:], np.nan, np.diff(start) / _US)
+        gap[:-1] = np.where(fresh[1:] | (session[1:] != session[:-1]), np.nan, np.diff(start) / _US)
     return gap
 
 
@@ -126,10 +132,11 @@ def _pairs(listener: NDArray[np.int32], session: NDArray[np.int32]) -> NDArray[n
     return (listener.astype(np.int64) << 32) + session
 
 
-def _first_seen(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each code the place of its first appearance."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse])
+def _first_seen(codes: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each code where it first appears: the number of its first run of equal codes."""
+    start = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), codes[1:] != codes[:-1]]))
+    _, first, inverse = np.unique(codes[start], return_index=True, return_inverse=True)
+    return np.repeat(first[inverse], np.diff(start, append=len(codes)))
 
 
 def _numbers(first: NDArray[np.bool_], fresh: NDArray[np.bool_], plays: Plays) -> NDArray[np.int64]:

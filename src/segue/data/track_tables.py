@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns
-from segue.data.mapping import Column
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.typed import id_texts
@@ -126,7 +125,7 @@ def _member(member: Member, vocabulary: pl.Series | None) -> pl.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         rejects = Rejects(Path(folder) / "rejects.csv")
         for block in blocks_of(member, sample, (), rejects):
-            frame = block.frame.with_columns(id_texts(block.frame, Column.of(key), "__id__"))
+            frame = block.frame.with_columns(id_texts(block.frame[key]).alias("__id__"))
             if vocabulary is not None:
                 frame = frame.join(pl.DataFrame({"__id__": vocabulary}), on="__id__", how="semi")
             others = [name for name in frame.columns if name not in (key, "__id__", "id") and name]

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from segue.data.mapping import WRONG, Amount, Column, Mapping
+from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
+from segue.data.side_columns import SIDE
 from segue.data.times import ACCEPTED, moments
 from segue.events.rejects import (
+    CONTRADICTORY_FLAGS,
+    MISSING_POSITION,
     MISSING_SESSION,
     MISSING_TIME,
     MISSING_TRACK,
     WRONG_AMOUNT,
+    WRONG_COLUMN,
     WRONG_FLAG,
     WRONG_TIME,
     Rejects,
 )
 from segue.events.skips import UNKNOWN_STRENGTH
+from segue.events.table import SIDE_DTYPES
 
 _FOLD: Final = "\uff5c"
 """Between artist and title in an identity, a fullwidth bar: NFKC leaves none in a name, and it is no control character,
@@ -28,11 +34,44 @@ which the service refuses in ids."""
 _FORMS: Final = {
     WRONG_TIME: ACCEPTED,
     WRONG_FLAG: "true or false, 1 or 0, yes or no, a strength 0 to 3, or nothing where it is unknown",
+    CONTRADICTORY_FLAGS: "skip_1 implies skip_2, skip_2 implies skip_3, and not_skipped stands alone",
+    WRONG_COLUMN: "what the format of the source has there",
 }
+_NUMBER_FORM: Final = "a number, or nothing where it is unknown"
 _WHOLE_FLOAT: Final = r"^(-?\d+)\.0$"
 """An integer id that went through a column of floats."""
 _NOTHING: Final = ("", "nan", "NaN", "null", "None", "<NA>", "NaT")
 """What stands for a missing value in text, besides null."""
+_LONG_RUNS: Final = 4
+"""Records of a run of equal values, on average, from which it pays to look at the first alone."""
+_IDS: Final = ("listener", "session", "track")
+_NAMES: Final = ("title", "artist", "album")
+_AMOUNTS: Final = {"length_s": "length", "played_s": "played", "share": "share"}
+_LINE: Final = "line"
+
+
+@dataclass(frozen=True)
+class BadRecords:
+    """Records of one block that share a fault."""
+
+    kind: str
+    rows: list[tuple[int, str]]
+    """Line and text of each."""
+    why: list[str]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The records of one block."""
+
+    frame: pl.DataFrame
+    """The sound ones, by role: see `typed`."""
+    bad: list[BadRecords]
+    left_out: dict[str, int]
+    """Records that are no tracks, by what they are."""
+    spellings: frozenset[str]
+    """How times were spelled; see `moments`."""
+    num_records: int
 
 
 @dataclass
@@ -49,86 +88,114 @@ class Reading:
     rejected: int = 0
     """Of them, those that went to the rejects."""
 
+    def note(self, block: Typed, file: str) -> None:
+        """Take what a block of `file` has to say."""
+        self.rows += block.num_records
+        self.times |= block.spellings
+        for name, count in block.left_out.items():
+            self.left_out[name] = self.left_out.get(name, 0) + count
+        for bad in block.bad:
+            self.rejects.add(bad.kind, file, bad.rows, bad.why)
+            self.rejected += len(bad.rows)
 
-def typed(block: Block, mapping: Mapping, file: str, reading: Reading) -> pl.DataFrame:
-    """Return the sound records of a block, by role.
 
-    Columns: `listener`, `session` (String, only where mapped), `place` Float64 (only where mapped), `at` Int64
-    microseconds (only where mapped), `track` (String identity), `title`, `artist`, `album` (String, only where mapped),
-    `length_s`, `played_s`, `share` Float64 (NaN = unknown), `told` UInt8 (255 = unknown), `line` Int64, and the side
-    columns by name.
+def typed(block: Block, mapping: Mapping) -> Typed:
+    """Return the records of a block by role.
+
+    Columns of the frame: `listener`, `session` (String, only where mapped), `place` Float64 (only where mapped), `at`
+    Int64 microseconds (only where mapped), `track` (String identity), `title`, `artist`, `album` (String, only where
+    mapped), `length_s`, `played_s`, `share` Float64 (NaN = unknown, only where mapped), `told` UInt8 (255 = unknown,
+    only where mapped), `line` Int64, and the side columns by name, led by "side.".
     """
-    reading.rows += block.frame.height
-    frame = block.frame.with_columns(pl.Series("__line__", block.line))
+    frame, left_out = block.frame.with_columns(pl.Series("__line__", block.line)), dict[str, int]()
     if mapping.left_out is not None:
-        frame = _tracks_alone(frame, mapping.left_out, reading)
-    columns: list[pl.Series] = [frame["__line__"].alias("line")]
-    faults: list[Fault] = []
-    for part in (_names, _amounts, _order):
-        found, wrong = part(frame, mapping, reading)
-        columns += found
-        faults += wrong
-    columns += [_values(frame, column).alias(name) for name, column in mapping.side.items()]
-    return _sound(frame, pl.DataFrame(columns), faults, file, reading)
+        frame, left_out = _tracks_alone(frame, mapping.left_out)
+    raw = frame.select(pl.col("__line__").alias(_LINE), *(c.value.alias(name) for name, c in _columns(mapping).items()))
+    result, faults = _identities(raw, mapping)
+    for name in _AMOUNTS:
+        if name in raw.columns:
+            amount, wrong = _number(raw[name], _columns(mapping)[name])
+            result.append(amount.alias(name))
+            faults.append((WRONG_AMOUNT, wrong, name))
+    if mapping.told is not None or mapping.opinion is not None:
+        result.append(_told(raw, result))
+        faults += [
+            (WRONG_FLAG, result[-1] == WRONG, "told"),
+            (CONTRADICTORY_FLAGS, result[-1] == CONTRADICTORY, "told"),
+        ]
+    spellings = _order(raw, mapping, result, faults)
+    side = [raw[name] for name in raw.columns if name.startswith(SIDE)]
+    faults += [
+        (WRONG_COLUMN, column.is_null(), column.name) for column in side if column.name[len(SIDE) :] in SIDE_DTYPES
+    ]
+    result += [raw[_LINE], *side]
+    sound, bad = _sound(frame, pl.DataFrame(result), faults, mapping)
+    return Typed(sound, bad, left_out, spellings, block.frame.height)
 
 
-Fault = tuple[str, pl.Series, Column | None]
-"""A kind of reject, where it is so, and the column at fault."""
-Part = tuple[list[pl.Series], list[Fault]]
+Fault = tuple[str, pl.Series, str]
+"""A kind of reject, where it is so, and the role whose value is at fault; "" = none has one."""
 
 
-def _names(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
-    exact, names = mapping.exact_ids, ("listener", "session", "title", "artist", "album")
-    roles = [_text(frame, getattr(mapping, name), name, exact=exact) for name in names]
-    columns = [*(role for role in roles if role is not None), identity(frame, mapping)]
-    faults: list[Fault] = [(MISSING_TRACK, columns[-1].is_null(), None)]
-    faults += [(MISSING_SESSION, role.is_null(), None) for role in roles[:2] if role is not None]
-    return columns, faults
-
-
-def _amounts(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
-    columns, faults = list[pl.Series](), list[Fault]()
-    for name, amount in (("length_s", mapping.length), ("played_s", mapping.played), ("share", mapping.share)):
-        values, wrong = _number(frame, amount)
-        columns.append(values.alias(name))
-        faults.append((WRONG_AMOUNT, wrong, amount))
-    told = pl.Series([UNKNOWN_STRENGTH], dtype=pl.UInt8).new_from_index(0, frame.height)
-    if mapping.told is not None:
-        told = _values(frame, mapping.told).cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
-        faults.append((WRONG_FLAG, told == WRONG, Column.of(mapping.told.name)))
+def _columns(mapping: Mapping) -> dict[str, Column]:
+    """Return the mapped columns by role."""
+    attributes = {name: name for name in (*_IDS, *_NAMES)} | _AMOUNTS | {"place": "position", "at": "time"}
+    columns = {role: getattr(mapping, name) for role, name in attributes.items()}
+    if mapping.told is not None:  # what it is called in messages is the column that it is read from
+        columns["told"] = mapping.told
     if mapping.opinion is not None:
-        opinion = _values(frame, mapping.opinion).cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
-        measured = (columns[1].fill_nan(-1) >= 0) | (columns[2].fill_nan(-1) >= 0)
-        told = told.zip_with((told != UNKNOWN_STRENGTH) | measured, opinion)
-    return [*columns, told.alias("told")], faults
+        columns["opinion"] = mapping.opinion
+    columns |= {f"{SIDE}{name}": column for name, column in mapping.side.items()}
+    return {role: column for role, column in columns.items() if column is not None}
 
 
-def _order(frame: pl.DataFrame, mapping: Mapping, reading: Reading) -> Part:
-    columns, faults = list[pl.Series](), list[Fault]()
-    if mapping.position is not None:
-        place = _values(frame, mapping.position).cast(pl.Float64, strict=False)
-        columns.append(place.alias("place"))
-        faults.append((WRONG_AMOUNT, place.is_null(), mapping.position))
-    if mapping.time is not None:
-        raw = _values(frame, mapping.time)
-        read = moments(raw, mapping.time.unit, mapping.time.step)
-        reading.times |= read.readings
-        columns.append(read.at.alias("at"))
-        absent = _absent(raw)
-        faults += [(MISSING_TIME, absent, None), (WRONG_TIME, read.at.is_null() & ~absent, mapping.time)]
-    return columns, faults
+def _identities(raw: pl.DataFrame, mapping: Mapping) -> tuple[list[pl.Series], list[Fault]]:
+    id_text = _exact_text if mapping.exact_ids else id_texts
+    ids = {name: by_runs(id_text, raw[name]).alias(name) for name in _IDS if name in raw.columns}
+    names = {name: _text(raw[name]) for name in _NAMES if name in raw.columns}
+    track = _identity(ids.pop("track", None), names.get("title"), names.get("artist"))
+    faults: list[Fault] = [(MISSING_TRACK, track.is_null(), "")]
+    faults += [(MISSING_SESSION, values.is_null(), "") for values in ids.values()]
+    return [*ids.values(), *names.values(), track], faults
 
 
-def _tracks_alone(frame: pl.DataFrame, what: Column, reading: Reading) -> pl.DataFrame:
-    """Return the records that are tracks; the others are counted by what they are."""
-    kind = _values(frame, what)
-    for name, count in kind.drop_nulls().value_counts().iter_rows():
-        reading.left_out[name] = reading.left_out.get(name, 0) + count
-    return frame.filter(kind.is_null())
+def _told(raw: pl.DataFrame, amounts: list[pl.Series]) -> pl.Series:
+    """Return the strength that is stated of each play, else of its track where the play is not measured."""
+    told = pl.Series("told", [UNKNOWN_STRENGTH], pl.UInt8).new_from_index(0, raw.height)
+    if "told" in raw.columns:
+        told = raw["told"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
+    if "opinion" in raw.columns:
+        counts = told != UNKNOWN_STRENGTH
+        for amount in amounts:
+            if amount.name in ("played_s", "share"):
+                counts |= amount.fill_nan(-1.0) >= 0
+        told = told.zip_with(counts, raw["opinion"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH))
+    return told
 
 
-def _values(frame: pl.DataFrame, column: Column) -> pl.Series:
-    return frame.select(column.value.alias("value"))["value"]
+def _order(raw: pl.DataFrame, mapping: Mapping, result: list[pl.Series], faults: list[Fault]) -> frozenset[str]:
+    """Add position and time to `result`; return how times were spelled."""
+    if "place" in raw.columns:
+        place = raw["place"].cast(pl.Float64, strict=False)
+        if place.null_count() and raw["place"].dtype == pl.String:  # " 7" is a number, too
+            place = raw["place"].str.strip_chars().cast(pl.Float64, strict=False)
+        if not place.is_finite().all() or place.null_count():
+            faults.append((MISSING_POSITION, _absent(raw["place"]), ""))
+            faults.append((WRONG_AMOUNT, ~place.is_finite().fill_null(False), "place"))
+        result.append(place)
+    if mapping.time is None:
+        return frozenset()
+    read = moments(raw["at"], mapping.time.unit, mapping.time.step)
+    result.append(read.at.alias("at"))
+    absent = _absent(raw["at"])
+    faults += [(MISSING_TIME, absent, ""), (WRONG_TIME, read.at.is_null() & ~absent, "at")]
+    return read.readings
+
+
+def _tracks_alone(frame: pl.DataFrame, what: Column) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return the records that are tracks; and how many others there are, by what they are."""
+    kind = frame.select(what.value.alias("kind"))["kind"]
+    return frame.filter(kind.is_null()), dict(kind.drop_nulls().value_counts().iter_rows())
 
 
 def _absent(values: pl.Series) -> pl.Series:
@@ -140,60 +207,90 @@ def _absent(values: pl.Series) -> pl.Series:
     return values.is_null()
 
 
-def _text(frame: pl.DataFrame, column: Column | None, name: str, *, exact: bool = False) -> pl.Series | None:
-    """Return a column as text, null where it is missing; whole floats are written as integers unless ids are exact."""
-    if column is None:
-        return None
-    if name in ("listener", "session", "track"):
-        return _exact_texts(frame, column, name) if exact else id_texts(frame, column, name)
-    values = _values(frame, column)
-    return values.cast(pl.String).set(_absent(values), None).alias(name)
+def _text(values: pl.Series) -> pl.Series:
+    """Return a column as text, null where it is missing."""
+    texts, absent = values.cast(pl.String), _absent(values)
+    return texts.set(absent, None) if absent.any() else texts
 
 
-def id_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
-    """Return ids as text, called `name`: null where they are missing, integers where they went through floats."""
-    values = _values(frame, column)
-    absent = _absent(values)
-    if values.dtype.is_float() and (values.filter(~absent).floor() == values.filter(~absent)).all():
-        values = values.set(absent, None).cast(pl.Int64)
-    return values.cast(pl.String).set(absent, None).str.replace(_WHOLE_FLOAT, "$1").alias(name)
+def id_texts(values: pl.Series) -> pl.Series:
+    """Return ids as text: null where they are missing, integers where they went through floats."""
+    if values.dtype.is_float():
+        sound = values.filter(~_absent(values))
+        if (sound.floor() == sound).all():
+            values = values.set(_absent(values), None).cast(pl.Int64)
+    texts = _text(values)
+    if texts.str.ends_with(".0").any():
+        texts = texts.str.replace(_WHOLE_FLOAT, "$1")
+    return texts
 
 
-def _exact_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
-    """Return ids letter for letter, called `name`; null where they are empty."""
-    texts = _values(frame, column).cast(pl.String).alias(name)
+def by_runs(work: Callable[[pl.Series], pl.Series], values: pl.Series) -> pl.Series:
+    """Return `work(values)`, which looks at each value alone; of runs of equal values at the first alone."""
+    begins = pl.concat([pl.Series([True])[: len(values)], values[1:].ne_missing(values[:-1])])
+    num_runs = begins.sum()
+    if num_runs * _LONG_RUNS > len(values):
+        return work(values)
+    run = begins.cast(pl.UInt32).cum_sum() - 1
+    return work(values.filter(begins)).gather(run)
+
+
+def _exact_text(values: pl.Series) -> pl.Series:
+    """Return ids letter for letter; null where they are empty."""
+    texts = values.cast(pl.String)
     return texts.set(texts == "", None)
 
 
-def identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Return the id of each record's track, called `track`: its own, else its folded artist and title."""
-    given = _text(frame, mapping.track, "track", exact=mapping.exact_ids)
-    if mapping.title is None or (given is not None and given.null_count() == 0):
+def _identity(given: pl.Series | None, title: pl.Series | None, artist: pl.Series | None) -> pl.Series:
+    """Return the id of each record's track: its own, else its folded artist and title."""
+    if title is None or (given is not None and given.null_count() == 0):
         assert given is not None, "a mapping has an id or a title"
         return given.alias("track")
-    folded = folded_names(frame, mapping)
-    return (folded if given is None else given.zip_with(given.is_not_null(), folded)).alias("track")
+    names = _folded_names(title, artist)
+    return (names if given is None else given.zip_with(given.is_not_null(), names)).alias("track")
+
+
+def _folded_names(title: pl.Series, artist: pl.Series | None) -> pl.Series:
+    names = pl.DataFrame({"artist": title.clear(len(title)) if artist is None else artist, "title": title})
+    distinct = names.unique()  # many plays are of few tracks, and folding is slow
+    folded = pl.concat_str(_folded("artist").fill_null(""), _folded("title"), separator=_FOLD).alias("track")
+    return names.join(
+        distinct.with_columns(folded), on=["artist", "title"], how="left", nulls_equal=True, maintain_order="left"
+    )["track"]
+
+
+def identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
+    """Return the id of the track of each record, called `track`: its own, else its folded artist and title."""
+    id_text = _exact_text if mapping.exact_ids else id_texts
+    given = None if mapping.track is None else by_runs(id_text, _values(frame, mapping.track))
+    title, artist = (None if one is None else _text(_values(frame, one)) for one in (mapping.title, mapping.artist))
+    return _identity(given, title, artist)
 
 
 def folded_names(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
     """Return artist and title of each record in the spelling that is an identity; null where the title is missing."""
-    title, artist = (_text(frame, getattr(mapping, name), name) for name in ("title", "artist"))
-    assert title is not None, "a mapping has a title"
-    names = pl.DataFrame({"artist": title.clear(len(title)) if artist is None else artist, "title": title})
-    return names.select(pl.concat_str(_folded("artist").fill_null(""), _folded("title"), separator=_FOLD)).to_series()
+    assert mapping.title is not None, "records have titles"
+    artist = None if mapping.artist is None else _text(_values(frame, mapping.artist))
+    return _folded_names(_text(_values(frame, mapping.title)), artist)
+
+
+def column_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
+    """Return ids of records as text, called `name`; see `id_texts`."""
+    return by_runs(id_texts, _values(frame, column)).alias(name)
+
+
+def _values(frame: pl.DataFrame, column: Column) -> pl.Series:
+    return frame.select(column.value.alias("value"))["value"]
 
 
 def _folded(name: str) -> pl.Expr:
     """Return a name by which two spellings of it agree: NFKC, lower case, single blanks."""
-    return pl.col(name).str.normalize("NFKC").str.to_lowercase().str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
+    text = pl.col(name).str.normalize("NFKC").str.to_lowercase()
+    return text.str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
 
 
-def _number(frame: pl.DataFrame, column: Column | None) -> tuple[pl.Series, pl.Series]:
+def _number(raw: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
     """Return a length of time in seconds or a plain number, NaN where missing; and where it is none."""
-    if column is None:
-        size = frame.height
-        return pl.Series(np.full(size, np.nan)), pl.Series(np.zeros(size, np.bool_))
-    raw = _values(frame, column)
     if raw.dtype == pl.String:
         raw = raw.str.strip_chars()
     unit = column.unit if isinstance(column, Amount) else "s"
@@ -209,29 +306,33 @@ def _clock(values: pl.Series) -> pl.Series:
     return hours.fill_null(0.0) * 3600 + minutes * 60 + seconds
 
 
-def _sound(frame: pl.DataFrame, result: pl.DataFrame, faults: list[Fault], file: str, reading: Reading) -> pl.DataFrame:
-    """Return the records without fault; the others go to `rejects`, each once, by its first fault."""
-    seen = np.zeros(frame.height, np.bool_)
-    for kind, where, column in faults:
-        rows = np.flatnonzero(where.to_numpy() & ~seen)
-        seen[rows] = True
+def _sound(
+    frame: pl.DataFrame, result: pl.DataFrame, faults: list[Fault], mapping: Mapping
+) -> tuple[pl.DataFrame, list[BadRecords]]:
+    """Return the records without fault, and the others, each once, by its first fault."""
+    faulty, bad = np.zeros(frame.height, np.bool_), list[BadRecords]()
+    for kind, where, role in faults:
+        if not where.any():
+            continue
+        rows = np.flatnonzero(where.to_numpy() & ~faulty)
+        faulty[rows] = True
         if len(rows):
-            bad = frame[rows]
-            text = bad.drop("__line__").select(_joined(bad)).to_series().to_list()
-            found = _values(bad, column).cast(pl.String).to_list() if column is not None else [None] * len(rows)
-            name = column.name if column is not None else ""
-            why = [_why(kind, name, value) for value in found]
-            reading.rejects.add(kind, file, zip(bad["__line__"].to_list(), text, strict=True), why)
-            reading.rejected += len(rows)
-    return result.filter(pl.Series(~seen))
+            bad.append(_bad_records(kind, frame[rows], _columns(mapping).get(role)))
+    return (result.filter(pl.Series(~faulty)) if faulty.any() else result), bad
+
+
+def _bad_records(kind: str, bad: pl.DataFrame, column: Column | None) -> BadRecords:
+    """Return records of one kind of fault, each with the value at fault where a column has it."""
+    text = bad.drop("__line__").select(_joined(bad)).to_series().to_list()
+    why = [""] * bad.height
+    if column is not None:
+        shown = pl.col(column.name) if column.name in bad.columns else column.value
+        accepted = _FORMS.get(kind, _NUMBER_FORM)
+        values = bad.select(shown.cast(pl.String).alias("value"))["value"].to_list()
+        why = [f"{column.name} is {value!r}; accepted: {accepted}" for value in values]
+    return BadRecords(kind, list(zip(bad["__line__"].to_list(), text, strict=True)), why)
 
 
 def _joined(frame: pl.DataFrame) -> pl.Expr:
     texts = [pl.col(n).cast(pl.String, strict=False).fill_null("") for n in frame.columns if not n.startswith("__")]
     return pl.concat_str(texts, separator=",")
-
-
-def _why(kind: str, column: str, value: str | None) -> str:
-    if not column:
-        return ""
-    return f"{column} is {value!r}; accepted: {_FORMS.get(kind, 'a number, or nothing where it is unknown')}"

@@ -1,4 +1,4 @@
-"""64-bit keys of session ids, and rows grouped by them without a hash table."""
+"""64-bit keys of session ids."""
 
 from __future__ import annotations
 
@@ -34,46 +34,6 @@ def text_keys(texts: pl.Series) -> NDArray[np.uint64]:
         np.bitwise_xor(keys, letter, out=keys)
         np.multiply(keys, FNV_PRIME, out=keys)
     return splitmix64(keys)
-
-
-def grouped(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
-    """Return `(code of each place int32, key of each code)`, codes in order of first appearance.
-
-    The keys are sorted with their places in the low bits: a hash table of many sessions misses the cache at every row
-    (5 M rows of 300,000 sessions: .15 s, against .7 s).
-    """
-    ordered = np.sort(keys)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return np.arange(len(keys), dtype=np.int32), keys
-    places, ordered = _sorted_places(keys)
-    starts = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), ordered[1:] != ordered[:-1]]))
-    first = places[starts]
-    in_order = np.argsort(first)
-    rank = np.empty(len(first), np.int32)
-    rank[in_order] = np.arange(len(first), dtype=np.int32)
-    code = np.empty(len(keys), np.int32)
-    code[places] = np.repeat(rank, np.diff(starts, append=len(keys)))
-    return code, ordered[starts[in_order]]
-
-
-def _sorted_places(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return the stable order of `keys`, and the keys in it."""
-    low = np.uint64((1 << len(keys).bit_length()) - 1)
-    both = (keys & ~low) | np.arange(len(keys), dtype=np.uint64)
-    both.sort()
-    places = (both & low).view(np.int64)
-    ordered = keys[places]
-    if (ordered[1:] < ordered[:-1]).any():  # keys that differ in their low bits alone
-        places = np.argsort(keys, kind="stable")
-        ordered = keys[places]
-    return places, ordered
-
-
-def stable_order(codes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the stable order of `codes` (>= 0), at most 2^32 of them."""
-    both = (codes.astype(np.uint64) << np.uint64(32)) | np.arange(len(codes), dtype=np.uint64)
-    both.sort()
-    return (both & np.uint64(2**32 - 1)).view(np.int64)
 
 
 class SeenKeys:

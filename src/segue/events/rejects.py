@@ -128,22 +128,6 @@ class Rejects:
         return self._csv
 
 
-class HeldRejects:
-    """Bad rows of one block of a file, held until their turn comes: rejects stay in file order."""
-
-    def __init__(self) -> None:
-        self._bad: list[tuple[str, list[tuple[int, str]]]] = []
-
-    def add(self, kind: str, rows: list[tuple[int, str]]) -> None:
-        """Hold bad rows `(line, text)` of one kind, lines counted from 0 at the block's first."""
-        self._bad.append((kind, rows))
-
-    def release(self, rejects: Rejects, file: str, first_line: int) -> None:
-        """Hand the rows on to `rejects`; the block begins at `first_line` of `file`."""
-        for kind, rows in self._bad:
-            rejects.add(kind, file, [(line + first_line, text) for line, text in rows])
-
-
 def _safe(text: str) -> str:
     """Return `text`, quoted by an apostrophe where a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -39,6 +39,8 @@ SIDE_DTYPES: Final = {
     columns.ORACLE_P_LISTEN: "float32",
     columns.ORACLE_P_LISTEN_COMMON: "float32",
 }
+FILE: Final = 2**40
+"""What a file number counts in `EventTable.line`: no file has so many lines."""
 SESSION_LEVEL: Final = frozenset({columns.DATE, columns.USER})
 
 
@@ -55,13 +57,13 @@ class Side:
 
 @dataclass(frozen=True)
 class EventTable:
-    """The events of one file, or of some of its sessions, in file order; bad rows are already out of it.
+    """The events of a log, or of some of its sessions, in file order; bad rows are already out of it.
 
     Rows of one session may stand apart, but are in file order.
     """
 
-    name: str
-    """File name, for messages."""
+    names: tuple[str, ...]
+    """Names of the files that rows come from, for messages."""
     session_key: NDArray[np.uint64]
     """Key of each session code [S], distinct."""
     session: NDArray[np.int32]
@@ -73,17 +75,13 @@ class EventTable:
     track: NDArray[np.int32]
     """Code of each row's track, int32 [rows]."""
     strength: NDArray[np.uint8]
-    line: NDArray[np.int64] | None
-    """1-based line of the file (the header is line 1), int64 [rows]; None where row i stands on line i + 2."""
+    line: NDArray[np.int64]
+    """Where each row stands: 1-based line of its file (the header is line 1) + FILE * number of the file, [rows]."""
     side: Mapping[str, Side]
     session_ids: Callable[[NDArray[np.int64]], list[str]]
     """Returns the text of the sessions of the given rows; for messages, so it may be slow."""
     last: bool = True
-    """False where the next table goes on with the sessions of this file."""
-
-    def lines(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the lines of the given rows."""
-        return rows + 2 if self.line is None else self.line[rows]
+    """False where the next table goes on with the same shard."""
 
     def track_texts(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the text of the tracks of the given rows."""

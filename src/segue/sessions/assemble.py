@@ -56,7 +56,7 @@ class Assembly:
         if not self._parts:
             self.side = {name: _declared(column) for name, column in side.items()}
         elif list(side) != list(self.side):
-            raise InputError(f"{table.name} has other columns than the first file; prepare them apart")
+            raise InputError(f"{table.names[0]} has other columns than the first file; prepare them apart")
         ordered = order_rows(table, self._seen, self._rejects)
         arrays, categories = _session_arrays(table, ordered, side)
         arrays["tracks"] = self._coded(arrays["tracks"], table.track_ids)

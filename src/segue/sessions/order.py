@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segue.events.keys import SeenKeys
 from segue.events.rejects import DUPLICATE_POSITION, SESSION_IN_TWO_FILES, Rejects
-from segue.events.table import EventTable
+from segue.events.table import FILE, EventTable
 
 _MOST_PLACES: Final = 4
 """Places a row that a counting sort may take (4 bytes each); beyond it a comparison sort costs less."""
@@ -47,7 +47,7 @@ def order_rows(table: EventTable, seen: SeenKeys, rejects: Rejects) -> Ordered:
         known = seen.known(keys)
         rows = np.arange(len(session)) if rows is None else rows
         old = known[session]
-        rejects.add(SESSION_IN_TWO_FILES, table.name, _texts(table, rows[old]))
+        _reject(SESSION_IN_TWO_FILES, table, rows[old], rejects)
         rows, session = rows[~old], session[~old]
     first = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), session[1:] != session[:-1]])[: len(session)])
     kept = keys[session[first]]
@@ -83,17 +83,14 @@ def _without_duplicates(
     again[1:] = (ordered[1:] == ordered[:-1]) & (position[1:] == position[:-1])
     if not again.any():
         return rows
-    again_rows = rows[again]
-    rejects.add(DUPLICATE_POSITION, table.name, _texts(table, again_rows[np.argsort(table.lines(again_rows))]))
+    _reject(DUPLICATE_POSITION, table, rows[again], rejects)
     return rows[~again]
 
 
-def _texts(table: EventTable, rows: NDArray[np.int64]) -> list[tuple[int, str]]:
-    """Return `(line, session,position,track)` of the given rows."""
-    places = (
-        table.lines(rows).tolist(),
-        table.session_ids(rows),
-        table.position[rows].tolist(),
-        table.track_texts(rows),
-    )
-    return [(line, f"{session},{position},{track}") for line, session, position, track in zip(*places, strict=True)]
+def _reject(kind: str, table: EventTable, rows: NDArray[np.int64], rejects: Rejects) -> None:
+    """Add the given rows to `rejects` by file and line, as `session,position,track`."""
+    rows = rows[np.argsort(table.line[rows], kind="stable")]
+    texts = zip(table.session_ids(rows), table.position[rows].tolist(), table.track_texts(rows), strict=True)
+    for place, (session, position, track) in zip(table.line[rows].tolist(), texts, strict=True):
+        file, line = divmod(place, FILE)
+        rejects.add(kind, table.names[file], [(line, f"{session},{position},{track}")])

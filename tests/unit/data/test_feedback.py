@@ -46,14 +46,21 @@ def test_the_first_that_is_known_counts(play: dict[str, float], wanted: tuple[in
     assert judged(**play) == wanted  # type: ignore[arg-type]
 
 
-def test_a_length_is_what_two_plays_agree_on() -> None:
-    track = np.array([0, 0, 0, 0, 1, 1, 2, 2, 3], np.int32)
-    played = np.array([200.0, 200.5, 900.0, 12.0, 100.0, 180.0, 20.0, 20.0, NAN])
-    found = lengths_seen(track, played)
-    np.testing.assert_array_equal(found[:4], 200.5)  # the play of 900 s stands alone: paused, or wound back
-    assert np.isnan(found[4:]).all()  # two plays that differ; two that were skipped; one of unknown time
+def lengths(track: list[int], played: list[float], blocks: int) -> list[float]:
+    """Return the length of each of five tracks, from plays that come in some blocks."""
+    tracks, seconds = np.array(track, np.int32), np.array(played)
+    parts = zip(np.array_split(tracks, blocks), np.array_split(seconds, blocks), strict=True)
+    return lengths_seen(parts, 5).tolist()
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 4])
+def test_a_length_is_what_two_plays_agree_on(blocks: int) -> None:
+    played = [200.0, 200.5, 900.0, 12.0, 100.0, 180.0, 20.0, 20.0, NAN]
+    found = lengths([0, 0, 0, 0, 1, 1, 2, 2, 3], played, blocks)
+    assert found[0] == 200.5  # the play of 900 s stands alone: paused, or wound back
+    assert np.isnan(found[1:]).all()  # two plays that differ; two that were skipped; one of unknown time; none
 
 
 def test_a_log_without_times_played_shows_no_length() -> None:
-    assert np.isnan(lengths_seen(np.array([0, 1], np.int32), np.full(2, NAN))).all()
-    assert len(lengths_seen(np.zeros(0, np.int32), np.zeros(0))) == 0
+    assert np.isnan(lengths([0, 1], [NAN, NAN], 1)).all()
+    assert np.isnan(lengths([], [], 1)).all()

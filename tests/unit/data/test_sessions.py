@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.data.gathered import Plays
+from segue.data.plays import Plays
 from segue.data.sessions import Rules, heard
 
 Play = tuple[int, int, int, float]
@@ -30,7 +29,7 @@ def plays_of(rows: list[Play], session: list[int] | None = None, place: list[flo
         share=nothing,
         told=np.full(size, 255, np.uint8),
         line=np.arange(size),
-        side=pl.DataFrame({"row": np.arange(size)}),
+        side={"row": np.arange(size)},
     )
 
 
@@ -68,7 +67,7 @@ ROWS = st.lists(
 @given(ROWS, st.booleans())
 def test_histories_are_cut_as_a_loop_cuts_them(rows: list[Play], ends: bool) -> None:
     found = heard(plays_of(rows), rules(ends=ends))
-    order = found.plays.side["row"].to_list()
+    order = found.plays.side["row"].tolist()
     sessions = [[order[i] for i in np.flatnonzero(found.session == s)] for s in range(found.session[-1] + 1)]
     assert sessions == naive(rows, ends=ends)
 
@@ -83,27 +82,27 @@ def test_a_gap_counts_from_the_end_of_a_long_play() -> None:
 def test_a_stated_session_belongs_to_its_listener_and_is_not_cut() -> None:
     rows = [(0, 0, 0, 1.0), (1, 1, 5, 1.0), (0, 2, 9000, 1.0), (1, 3, 2, 1.0)]
     found = heard(plays_of(rows, session=[7, 7, 7, 7]), rules())
-    assert found.plays.side["row"].to_list() == [0, 2, 3, 1]
+    assert found.plays.side["row"].tolist() == [0, 2, 3, 1]
     assert found.session.tolist() == [0, 0, 1, 1]
 
 
 def test_a_place_orders_before_a_time_and_a_fraction_of_it_counts() -> None:
     rows = [(0, 0, 100, 1.0), (0, 1, 50, 1.0), (0, 2, 10, 1.0)]
     found = heard(plays_of(rows, session=[0, 0, 0], place=[0.0, 0.5, 1.0]), rules())
-    assert found.plays.side["row"].to_list() == [0, 1, 2]
+    assert found.plays.side["row"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("newest_first", "order"), [(False, [0, 1, 2]), (True, [2, 1, 0])])
 def test_plays_of_one_minute_stand_in_the_order_of_listening(newest_first: bool, order: list[int]) -> None:
     rows = [(0, track, 60, 5.0) for track in range(3)]
     found = heard(plays_of(rows), rules(newest_first=newest_first))
-    assert found.plays.side["row"].to_list() == order
+    assert found.plays.side["row"].tolist() == order
 
 
 def test_of_exact_repeats_the_first_stays() -> None:
     rows = [(0, 1, 10, 5.0), (0, 1, 10, 5.0), (0, 1, 10, 6.0), (1, 1, 10, 5.0), (0, 1, 10, 5.0), (0, 2, 10, 5.0)]
     found = heard(plays_of(rows), rules(drop_repeats=True))
-    assert found.plays.side["row"].to_list() == [0, 2, 5, 3]
+    assert found.plays.side["row"].tolist() == [0, 2, 5, 3]
     assert found.repeats == 2
     assert heard(plays_of(rows), rules()).repeats == 0
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from segue import columns as names
-from segue.data.mapping import Column, Mapping
+from segue.data.mapping import CONTRADICTORY, WRONG, Column, Mapping
 from segue.data.sources.fields import by_columns, column
-from segue.data.sources.source import Source
+from segue.data.sources.source import Beside, Source
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
-_STRENGTHS: Final = dict(zip(_FLAGS, (3, 2, 1, 0), strict=True))
-"""Strength by flag; the flags are nested, so the first that is true says it."""
-_REQUIRED: Final = {_SESSION, _POSITION, _TRACK, *_FLAGS}
+_STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
+"""Strength by the flags, the first being the lowest bit."""
+_NO_FLAGS: Final = 2 ** len(_FLAGS)
+_LAST_HOUR: Final = 23
+_YEAR_FIRST: Final = len("2018-07-15")
+_NEEDED: Final = (_SESSION, _POSITION, _TRACK, *_FLAGS)
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:
@@ -23,26 +27,37 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         track=column(columns, _TRACK),
         session=column(columns, _SESSION),
         position=column(columns, _POSITION),
-        told=_told() if set(_FLAGS).issubset(columns) else None,
+        told=_told(columns),
         side={name: role for name, role in _side().items() if role.name in columns},
+        unique_positions=True,
     )
 
 
 def _flag(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String).str.to_lowercase() == "true"
+    """Return a flag, null where it is none; pandas writes True and False, spreadsheets TRUE and FALSE."""
+    text = pl.col(name).cast(pl.String)
+    true = (text == "true") | (text == "True") | (text == "TRUE")
+    false = (text == "false") | (text == "False") | (text == "FALSE")
+    return pl.when(true | false).then(true)
 
 
-def _told() -> Column:
-    strengths = [pl.when(_flag(flag)).then(pl.lit(strength, pl.UInt8)) for flag, strength in _STRENGTHS.items()]
-    return Column(pl.coalesce(strengths), ", ".join(_FLAGS))
+def _told(columns: tuple[str, ...]) -> Column | None:
+    """Return the strength by the flags, which are nested: the first that is true says it."""
+    if not set(_FLAGS).issubset(columns):
+        return None
+    flags = (_flag(name).cast(pl.UInt8) * 2**place for place, name in enumerate(_FLAGS))
+    code = pl.sum_horizontal(flags, ignore_nulls=False).fill_null(_NO_FLAGS)
+    table = pl.Series([_STRENGTHS.get(stated, CONTRADICTORY) for stated in range(_NO_FLAGS)] + [WRONG], dtype=pl.UInt8)
+    return Column(pl.lit(table).gather(code), ", ".join(_FLAGS))
 
 
 def _side() -> dict[str, Column]:
     shuffle, hour, premium = "hist_user_behavior_is_shuffle", "hour_of_day", "premium"
+    number = pl.col(hour).cast(pl.UInt8, strict=False)
     return {
         names.CONTEXT_TYPE: Column.of("context_type"),
         names.SHUFFLE: Column(_flag(shuffle), shuffle),
-        names.HOUR: Column(pl.col(hour).cast(pl.UInt8, strict=False), hour),
+        names.HOUR: Column(pl.when(number <= _LAST_HOUR).then(number), hour),
         names.PREMIUM: Column(_flag(premium), premium),
         names.DATE: Column(_date(), "date"),
     }
@@ -51,11 +66,24 @@ def _side() -> dict[str, Column]:
 def _date() -> pl.Expr:
     """Return the day; some files write 15-07-18, which Polars would take for a day of the year 15."""
     text = pl.col("date").cast(pl.String)
-    year_first = text.str.contains(r"^\d{4}-")
+    year_first = text.str.len_bytes() == _YEAR_FIRST
     return (
         pl.when(year_first)
         .then(text.str.to_date("%Y-%m-%d", strict=False))
-        .otherwise(text.str.to_date("%d-%m-%y", strict=False))
+        .otherwise(pl.when(~year_first).then(text).str.to_date("%d-%m-%y", strict=False))
+    )
+
+
+def beside(path: Path) -> Beside:
+    """Return the track tables, the oracle and the mark that lie beside a log, or beside its folder `training_set`."""
+    folder = path if path.is_dir() else path.parent
+    root = folder.parent if folder.name == "training_set" else folder
+    tables = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
+    oracle, simulation = root / "oracle.parquet", root / "simulation.json"
+    return Beside(
+        track_files=tuple(file for file in tables if file.is_file()),
+        oracle=oracle if oracle.is_file() else None,
+        simulation=simulation if simulation.is_file() else None,
     )
 
 
@@ -70,7 +98,9 @@ SOURCE: Final = Source(
         "Flags are true and false, or True and False; days are 2018-07-15 or 15-07-18.",
     ),
     files=("log_*.csv*", "*/log_*.csv*"),
-    recognise=by_columns("MSSD's session logs", names.MSSD_LOG, _REQUIRED),
+    needs=_NEEDED,
+    beside=beside,
+    recognise=by_columns("MSSD's session logs", names.MSSD_LOG, _NEEDED),
     mapping=mapping,
     feedback="Stated by nested flags: skip_1 is strength 3, else skip_2 is 2, else skip_3 is 1, else not_skipped is 0.",
 )

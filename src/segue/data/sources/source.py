@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -28,6 +29,18 @@ class Sample:
     """False where the first line of a delimited file is a record already."""
     preamble: tuple[str, ...] = ()
     """Leading lines of a delimited file that begin with '#', without their line ends; they are no records."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside the files of a log and belongs to it."""
+
+    track_files: tuple[Path, ...] = ()
+    """Track tables."""
+    oracle: Path | None = None
+    """The simulator's truth of each event."""
+    simulation: Path | None = None
+    """What was simulated; a log with it is marked as simulated."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,8 @@ class Source:
     """Returns why a file is of this source ('21 of 21 columns of ...'), or None."""
     mapping: Callable[[tuple[str, ...]], Mapping]
     """Returns the roles of a file with these columns."""
+    needs: tuple[str, ...] = ()
+    """Columns without which a file is not of this source; a message names the one that is missing."""
     repeats: bool = False
     """True where exact duplicates are known to occur (overlapping exports): they are dropped and counted."""
     feedback: str = ""
@@ -80,9 +95,11 @@ class Source:
     aliases: Callable[[pl.DataFrame, Mapping], pl.DataFrame] | None = None
     """Returns the `alias`es of each `track` of some records (see `identities`): what other records of the log may name
     it by. The files are read twice."""
-    beside: tuple[str, ...] = ()
-    """Sources whose files may stand beside those of this one, of the same listener: their plays between the first and
+    companions: tuple[str, ...] = ()
+    """Sources whose files may stand among those of this one, of the same listener: their plays between the first and
     the last of this one are in it, too, and left out."""
+    beside: Callable[[Path], Beside] | None = None
+    """Returns what lies beside the path that is named."""
     scale: tuple[float, float] | None = None
     """Lowest and highest value of the side column 'rating' of the mapping. A file that goes beyond is refused with the
     range seen: its numbers mean something else."""

@@ -115,6 +115,6 @@ SOURCE: Final = Source(
     mapping=_mapping,
     repeats=True,
     aliases=names_as_aliases,
-    beside=("spotify-account",),
+    companions=("spotify-account",),
     feedback="Stated where a track ended by itself or the listener pressed 'next'; else judged by the seconds played.",
 )

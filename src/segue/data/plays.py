@@ -1,0 +1,68 @@
+"""Plays as flat arrays: what sessions are cut of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.events.skips import UNKNOWN_STRENGTH
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "length_s": np.float64(np.nan),
+    "played_s": np.float64(np.nan),
+    "share": np.float64(np.nan),
+    "told": np.uint8(UNKNOWN_STRENGTH),
+}
+"""What stands where one file of a log says something and another does not."""
+
+
+@dataclass(frozen=True)
+class Plays:
+    """Sound plays of a log in the order of its files, [N]; codes count from 0. What a log does not say is None."""
+
+    listener: NDArray[np.int32]
+    """Place of the listener among all in UTF-8 byte order; 0 where the log names none."""
+    track: NDArray[np.int32]
+    line: NDArray[np.int64]
+    session: NDArray[np.int32] | None = None
+    """Code of the session that the log states; None where it states none."""
+    at: NDArray[np.int64] | None = None
+    """Microseconds UTC of the stamp."""
+    place: NDArray[np.float64] | None = None
+    length_s: NDArray[np.float64] | None = None
+    """Of the track."""
+    played_s: NDArray[np.float64] | None = None
+    share: NDArray[np.float64] | None = None
+    """Of the track that was played."""
+    told: NDArray[np.uint8] | None = None
+    """Strength that the log states, 255 = none."""
+    side: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Further columns as `SideColumn.arrays` has them."""
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+    def take(self, rows: NDArray[np.int64]) -> Plays:
+        """Return the plays at `rows`."""
+        present = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "side"}
+        taken: dict[str, Any] = {name: values[rows] for name, values in present.items() if values is not None}
+        return Plays(**taken, side={name: values[rows] for name, values in self.side.items()})
+
+
+def joined(blocks: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return blocks of arrays laid end to end; a block that lacks one has its default, or leaves it out of all."""
+    names = dict.fromkeys(name for block in blocks for name in block)
+    whole: dict[str, NDArray[Any]] = {}
+    for name in names:
+        if name in DEFAULTS:
+            parts = [block.get(name, np.full(len(block["track"]), DEFAULTS[name])) for block in blocks]
+        elif all(name in block for block in blocks):
+            parts = [block[name] for block in blocks]
+        else:
+            continue
+        whole[name] = np.concatenate(parts)
+    return whole

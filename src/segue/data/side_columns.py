@@ -1,0 +1,96 @@
+"""Side columns of a log on their way into a store: what each can be is known when all of it has been read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from segue.errors import InputError
+from segue.events.table import SIDE_DTYPES, Side, coded_texts, known_side, shared_codes
+
+SIDE: Final = "side."
+"""What the names of side columns begin with in typed frames."""
+MOST_TEXTS: Final = 2**16 - 1
+"""Distinct texts of a side column."""
+_LARGE_CODE: Final = 255
+_EXACT: Final = 2**24
+"""Float32 holds every integer up to this."""
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class SideColumn:
+    """One side column and what has been seen of it.
+
+    A column that Segue knows by name has the dtype of `events.table.SIDE_DTYPES`. Another is bool where all values are
+    flags, float32 (NaN = unknown) where all are numbers, int64 where these are integers too large for float32, and else
+    codes of at most 65,535 texts.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._number, self._code = f"{SIDE}{name}.number", f"{SIDE}{name}.code"
+        self._is_flag = self._is_number = self._is_integer = True
+        self._largest = 0.0
+        self._texts = shared_codes("side")
+        self._seen = np.zeros(0, np.bool_)
+
+    def arrays(self, values: pl.Series) -> dict[str, NDArray[Any]]:
+        """Return what is kept of a block of the column; may be called in any thread."""
+        if values.dtype != pl.String and self.name in SIDE_DTYPES:
+            return {self._number: values.cast(pl.Int32).to_numpy().astype(SIDE_DTYPES[self.name])}
+        if values.dtype == pl.Boolean and not values.null_count():
+            return {self._number: values.to_numpy()}
+        number, result = values.cast(pl.Float64, strict=False), dict[str, NDArray[Any]]()
+        if number.null_count() == values.null_count():
+            result[self._number] = number.fill_null(np.nan).to_numpy()
+        if not self._is_number or self._seen.sum() <= MOST_TEXTS:  # codes of many numbers would fill the memory
+            codes = values.cast(pl.String).fill_null("").cast(self._texts.dtype).to_physical()
+            result[self._code] = codes.to_numpy().view(np.int32)
+        return result
+
+    def note(self, arrays: Arrays) -> None:
+        """Learn from a block of the column, as `arrays` returned it.
+
+        Raises:
+            InputError: text of more than 65,535 values.
+        """
+        number, codes = arrays.get(self._number), arrays.get(self._code)
+        self._is_number &= number is not None
+        self._is_flag &= number is not None and number.dtype == np.bool_
+        if number is not None and number.dtype == np.float64:
+            self._is_integer &= bool((number == np.rint(number)).all())
+            self._largest = max(self._largest, float(np.nanmax(np.abs(number), initial=0.0)))
+        if codes is not None:
+            size = int(codes.max(initial=-1)) + 1
+            self._seen = np.append(self._seen, np.zeros(max(size - len(self._seen), 0), np.bool_))
+            self._seen[codes] = True
+        if not self._is_number and self._seen.sum() > MOST_TEXTS:
+            raise InputError(f"side column {self.name!r} has text of more than {MOST_TEXTS:,} values; leave it out")
+
+    def side(self, arrays: Arrays) -> Side:
+        """Return the column of a part of the log as a store takes it, once all blocks have been noted."""
+        if not self._is_number:
+            return self._coded(arrays[self._code])
+        number = arrays[self._number]
+        if self.name in SIDE_DTYPES:
+            return known_side(self.name, number)
+        if self._is_flag:
+            return Side(number, "bool")
+        if self._is_integer and self._largest > _EXACT:
+            return Side(number.astype(np.int64), "int64")
+        return Side(number.astype(np.float32), "float32")
+
+    def _coded(self, codes: NDArray[np.int32]) -> Side:
+        used = np.flatnonzero(self._seen).astype(np.int32)
+        texts = coded_texts(used, self._texts)
+        order = texts.arg_sort().to_numpy()
+        rank = np.zeros(len(self._seen), np.int32)
+        rank[used[order]] = np.arange(len(used), dtype=np.int32)
+        categories, dtype = tuple(texts.gather(order).to_list()), "uint8" if len(used) <= _LARGE_CODE else "uint16"
+        if self.name in SIDE_DTYPES:
+            return known_side(self.name, rank[codes], categories)
+        return Side(rank[codes].astype(dtype), dtype, "event", categories)
