@@ -9,9 +9,11 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample
 
+_NOTHING: Final = ("", "nan", "null", "none", "<na>")
+"""What stands for a missing value, in lower case."""
 _TRUE: Final = ("true", "1", "1.0")
 """How JSON, pandas' text and pandas' float columns spell true, in lower case."""
 
@@ -63,9 +65,11 @@ def claim(columns: Collection[str], usual: Iterable[str], of: str) -> str:
     return f"{sum(name in columns for name in usual)} of {len(usual)} columns of {of}"
 
 
-def stated(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
-    """Return the strength that each text stands for, UInt8; null where it is none of these."""
-    return value.replace_strict(strengths, default=None, return_dtype=pl.UInt8)
+def strength_of(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
+    """Return the strength that each word stands for, UInt8; null where there is none, WRONG where it is another."""
+    words = value.cast(pl.String).str.strip_chars()
+    missing = words.is_null() | words.str.to_lowercase().is_in(_NOTHING)
+    return pl.when(~missing).then(words.replace_strict(strengths, default=WRONG, return_dtype=pl.UInt8))
 
 
 def by_columns(of: str, usual: Collection[str], required: Collection[str] = ()) -> Callable[[Sample], str | None]:
@@ -89,9 +93,10 @@ def by_column_names(roles: Mapping) -> Callable[[tuple[str, ...]], Mapping]:
     return mapping
 
 
-def has_shapes(sample: Sample, shapes: AnyMapping[str, str]) -> bool:
-    """Return whether the first records have text of the shape (a pattern) in each of some columns."""
-    if sample.first.is_empty():
-        return False
-    has_shape = (pl.col(name).str.contains(shape).fill_null(False).all() for name, shape in shapes.items())
-    return all(sample.first.select(has_shape).row(0))
+def most_fit(first: pl.DataFrame, forms: AnyMapping[str, str]) -> bool:
+    """Return whether most records have the form (a regular expression) of each column; False where there is none. A
+    few may be damaged: they are shown when they are read."""
+    fit = [
+        pl.col(name).cast(pl.String).str.contains(form).fill_null(False).mean() > 0.5 for name, form in forms.items()
+    ]
+    return bool(len(first)) and all(first.select(one.alias(str(at)) for at, one in enumerate(fit)).row(0))

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, has_shapes
+from segue.data.sources.fields import by_column_names, most_fit
 from segue.data.sources.source import Sample, Source
 
 _CREATED, _USER, _ITEM, _TYPE, _NAME, _, _, _, _PLAYED = map(str, range(9))
@@ -24,7 +24,7 @@ _UNKNOWN: Final = "Not Known"
 def recognise(sample: Sample) -> str | None:
     """Return why a file is a backup of Playback Reporting, or None: nine fields without a header, of known shapes."""
     bare = sample.kind == "delimited" and not sample.headed and len(sample.columns) == 9
-    return "9 fields of Jellyfin's Playback Reporting" if bare and has_shapes(sample, _SHAPES) else None
+    return "9 fields of Jellyfin's Playback Reporting" if bare and most_fit(sample.first, _SHAPES) else None
 
 
 def _parts() -> tuple[pl.Expr, pl.Expr]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, has_shapes
+from segue.data.sources.fields import by_column_names, most_fit
 from segue.data.sources.source import Sample, Source
 
 _USER, _TIME, _ARTIST, _TRACK, _TITLE = "0", "1", "3", "4", "5"
@@ -23,7 +23,7 @@ _ROLES: Final = Mapping(
 
 
 def _recognise(sample: Sample) -> str | None:
-    if sample.headed or len(sample.columns) != _NUM_COLUMNS or not has_shapes(sample, _SHAPES):
+    if sample.headed or len(sample.columns) != _NUM_COLUMNS or not most_fit(sample.first, _SHAPES):
         return None
     return f"{_NUM_COLUMNS} columns without a header, users and times spelled as in Last.fm-1K"
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import column, first_name, stated, time
+from segue.data.sources.fields import column, first_name, strength_of, time
 from segue.data.sources.source import Sample, Source
 
 _LISTENER: Final = ("user_id", "user")
@@ -30,7 +30,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         time=time(columns, "timestamp"),
         track=column(columns, *_TRACK),
         listener=column(columns, *_LISTENER),
-        told=Column(stated(_LIKED, _STRENGTHS), "liked") if "liked" in columns else None,
+        told=Column(strength_of(_LIKED, _STRENGTHS), "liked") if "liked" in columns else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, has_shapes, stated
+from segue.data.sources.fields import by_column_names, most_fit, strength_of
 from segue.data.sources.source import Sample, Source
 
 _ARTIST, _ALBUM, _TITLE, _, _LENGTH, _RATING, _TIME = map(str, range(7))
@@ -27,7 +27,7 @@ def recognise(sample: Sample) -> str | None:
     bare = not sample.headed and len(sample.columns) in (7, 8)
     return (
         "7 fields of a player's log, with L and S for listened and skipped"
-        if bare and has_shapes(sample, _SHAPES)
+        if bare and most_fit(sample.first, _SHAPES)
         else None
     )
 
@@ -42,7 +42,7 @@ _ROLES: Final = Mapping(
     artist=_tag(_ARTIST),
     album=_tag(_ALBUM),
     length=Amount.of(_LENGTH),
-    told=Column(stated(pl.col(_RATING), {"L": 0, "S": 3}), _RATING),
+    told=Column(strength_of(pl.col(_RATING), {"L": 0, "S": 3}), _RATING),
     left_out=Column(pl.when(pl.col(_ARTIST).str.starts_with(_FAILED)).then(pl.lit("damaged entry")), _ARTIST),
 )
 SOURCE: Final = Source(
