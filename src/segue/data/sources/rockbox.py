@@ -24,12 +24,9 @@ def recognise(sample: Sample) -> str | None:
         return None
     if sample.preamble and sample.preamble[0].startswith(_TITLE_LINE):
         return f"the first line is {sample.preamble[0]}"
-    bare = not sample.headed and len(sample.columns) in (7, 8)
-    return (
-        "7 fields of a player's log, with L and S for listened and skipped"
-        if bare and most_fit(sample.first, _SHAPES)
-        else None
-    )
+    if sample.headed or len(sample.columns) not in (7, 8) or not most_fit(sample.first, _SHAPES):
+        return None
+    return "7 fields of a player's log, with L and S for listened and skipped"
 
 
 def _tag(name: str) -> Column:
