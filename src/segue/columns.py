@@ -53,6 +53,7 @@ EARLIER_FEEDBACK: Final = "earlier_feedback"
 # --- the track table ------------------------------------------------------------------------------------
 TITLE: Final = "title"
 ARTIST: Final = "artist"
+ALBUM: Final = "album"
 DURATION: Final = "duration"
 """Seconds."""
 SIMULATED: Final = "simulated"

@@ -22,6 +22,7 @@ _ROWS: list[tuple[str, str, str | None, str, int, str]] = [
     ("Salt & Rope", "Vale, Kumo", None, "Salt & Rope", 61, "2025-01-07 15:21:30"),
     ("夜の電車", "Kumo", "XX0000000003", "Kumo", 0, "2025-01-08 07:00:00"),
     ("Harbour Lights", "The Paper Boats", "XX0000000001", "Low Tide", 12, "2025-01-08 07:00:05"),
+    ("ærø", "Nils Åkesson", None, "Øer", 30, "2025-01-08 07:01:00"),  # its ISRC stands above
 ]
 
 PLAYS = [

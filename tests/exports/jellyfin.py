@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from exports.lines import write_lines
 from exports.play import Play
 
 _ADA, _CY = "a" * 32, "0123456789abcdef" * 2
@@ -29,10 +30,8 @@ LEFT_OUT: Final = {"video": 1}
 
 def write(folder: Path) -> Path:
     """Write the backup; return the file."""
-    path = folder / "PlaybackReportingBackup-20230504-030000.tsv"
     rows = ((*fields[:5], "DirectPlay", "Finamp", "Phone", fields[5]) for fields in _LINES)
-    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return write_lines(folder / "PlaybackReportingBackup-20230504-030000.tsv", map("\t".join, rows))
 
 
 FORMS: Final = {"backup": (write, PLAYS, LEFT_OUT)}

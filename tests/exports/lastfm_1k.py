@@ -16,6 +16,7 @@ _ROWS = [
     ("user_000002", "2008-01-01T00:00:00Z", "The Paper Boats", f"{_MBID}0", "Harbour Lights"),
     ("user_001000", "2006-08-13T13:59:20Z", "Mira Vale", "", '"Glass" Stairs'),
     ("user_001000", "2006-08-13T14:03:29Z", "Mira Vale", f"{_MBID}2", "Rope"),
+    ("user_001000", "2006-08-13T14:07:00Z", "KUMO ", "", "夜の電車"),  # its id stands with another listener
 ]
 
 PLAYS = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from exports.lines import write_lines
 from exports.play import Play
 
 _DAY: Final = 1_582_156_800
@@ -22,7 +23,6 @@ LEFT_OUT: Final[dict[str, int]] = {}
 
 def write(folder: Path) -> Path:
     """Write the events, not in order of time; return the file."""
-    path = folder / "listening_events.tsv"
     rows = (
         "31\t7\t501\t2020-02-20 01:00:00",
         "2\t88\t500\t2020-02-20 00:04:01",
@@ -31,8 +31,7 @@ def write(folder: Path) -> Path:
         "40\t9\t502\t2020-02-20 00:01:00",
         "40\t7\t501\t2020-02-20 00:06:00",
     )
-    path.write_text("\n".join(("user_id\ttrack_id\talbum_id\ttimestamp", *rows)) + "\n", encoding="utf-8")
-    return path
+    return write_lines(folder / "listening_events.tsv", ("user_id\ttrack_id\talbum_id\ttimestamp", *rows))
 
 
 FORMS: Final = {"events": (write, PLAYS, LEFT_OUT)}

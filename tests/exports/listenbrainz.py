@@ -47,10 +47,8 @@ FEEDBACK: list[dict[str, Any]] = [
     {"recording_msid": None, "recording_mbid": f"{_MBID}2", "score": 1, "created": 1_704_100_100},
     {"recording_msid": f"{_MSID}3", "recording_mbid": None, "score": 1, "created": 1_704_100_400},
 ]
-SCORES = {f"{_MBID}0": 1, f"{_MSID}1": -1, f"{_MBID}2": 0, f"{_MSID}2": 0, f"{_MSID}3": 1}
-"""By id; the last word counts."""
-TRACK_SCORES = {f"{_MBID}0": 1, f"{_MSID}1": -1, f"{_MBID}2": 0, f"{_MBID}3": 1}
-"""By the track of the listens."""
+STRENGTHS = [0, 3, None, 0, 0]
+"""Of the plays; None = guessed."""
 
 
 def write(folder: Path) -> Path:

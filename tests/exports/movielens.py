@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from exports.lines import write_lines
 from exports.play import Play
 
 _ROWS: Final = [
@@ -30,35 +31,30 @@ HALF_STAR_PLAYS: Final = [
 
 def write(folder: Path) -> Path:
     """Write u.data: tabs and no header; return the file."""
-    return _written(folder / "u.data", ["\t".join(map(str, row)) for row in _ROWS])
+    return write_lines(folder / "u.data", ["\t".join(map(str, row)) for row in _ROWS])
 
 
 def write_dat(folder: Path) -> Path:
     """Write ratings.dat: fields apart by '::' and no header; return the file."""
-    return _written(folder / "ratings.dat", ["::".join(map(str, row)) for row in _ROWS])
+    return write_lines(folder / "ratings.dat", ["::".join(map(str, row)) for row in _ROWS])
 
 
 def write_csv(folder: Path) -> Path:
     """Write ratings.csv: a header; return the file."""
     rows = [f"{user},{film},{stars}.0,{at}" for user, film, stars, at in _ROWS]
-    return _written(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *rows])
+    return write_lines(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *rows])
 
 
 def write_half_stars(folder: Path) -> Path:
     """Write ratings.csv with every half star and an empty rating; return the file."""
     rows = [f"6,{film},{stars},{1_500_000_000 + film}" for film, stars in enumerate(HALF_STARS)]
-    return _written(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *rows])
+    return write_lines(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *rows])
 
 
 def write_inter(folder: Path) -> Path:
     """Write RecBole's ml.inter: tabs, and a header with types; return the file."""
     rows = ["\t".join(map(str, row)) for row in _ROWS]
-    return _written(folder / "ml.inter", ["user_id:token\titem_id:token\trating:float\ttimestamp:float", *rows])
-
-
-def _written(path: Path, lines: list[str]) -> Path:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_lines(folder / "ml.inter", ["user_id:token\titem_id:token\trating:float\ttimestamp:float", *rows])
 
 
 FORMS: Final = {

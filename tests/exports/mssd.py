@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from exports.lines import write_lines
 from exports.play import Play
 from segue import columns
 
@@ -30,28 +31,23 @@ LEFT_OUT: Final[dict[str, int]] = {}
 
 def write(folder: Path) -> Path:
     """Write a log as published; return the file."""
-    return _written(folder / "log_0_20180715_000000000000.csv", _text("2018-07-15"))
+    return write_lines(folder / "log_0_20180715_000000000000.csv", _lines("2018-07-15"))
 
 
 def write_as_pandas(folder: Path) -> Path:
     """Write the log with pandas' flags and days that begin with the day; return the file."""
-    text = _text("15-07-18").replace("true", "True").replace("false", "False")
-    return _written(folder / "log_mini.csv", text)
+    lines = (line.replace("true", "True").replace("false", "False") for line in _lines("15-07-18"))
+    return write_lines(folder / "log_mini.csv", lines)
 
 
-def _text(day: str) -> str:
+def _lines(day: str) -> list[str]:
     lines = [",".join(columns.MSSD_LOG)]
     for session, events in _SESSIONS.items():
         for position, (track, told) in enumerate(events, start=1):
             head = (session, str(position), str(len(events)), track, *_FLAGS[told])
             rest = ("0", "0", "0", "0", "0", "0", "true", "16", day, "false", "radio", "trackdone", "fwdbtn")
             lines.append(",".join((*head, *rest)))
-    return "\n".join(lines) + "\n"
-
-
-def _written(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
+    return lines
 
 
 FORMS: Final = {"published": (write, PLAYS, LEFT_OUT), "pandas": (write_as_pandas, PLAYS, LEFT_OUT)}

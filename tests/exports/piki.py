@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from exports.lines import write_lines
 from exports.play import Play
 
 
@@ -35,9 +36,8 @@ def write(folder: Path) -> Path:
         "2020-01-01 00:00:20,31,900,,0,70",
         "2020-01-01 00:00:30,45,902,2,1,12",
     )
-    return _written(
-        folder / "piki_dataset.csv", "timestamp,user_id,song_id,liked,personalized,spotify_popularity", rows
-    )
+    header = "timestamp,user_id,song_id,liked,personalized,spotify_popularity"
+    return write_lines(folder / "piki_dataset.csv", (header, *rows))
 
 
 def write_as_flags(folder: Path) -> Path:
@@ -50,12 +50,7 @@ def write_as_flags(folder: Path) -> Path:
         "2020-01-01T00:00:02Z,8,901,false",
         "2020-01-01T00:00:30Z,45,902,true",
     )
-    return _written(folder / "piki.csv", "timestamp,user,song,liked", rows)
-
-
-def _written(path: Path, header: str, rows: tuple[str, ...]) -> Path:
-    path.write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
-    return path
+    return write_lines(folder / "piki.csv", ("timestamp,user,song,liked", *rows))
 
 
 FORMS: Final = {"published": (write, PLAYS, LEFT_OUT), "flags": (write_as_flags, PLAYS, LEFT_OUT)}

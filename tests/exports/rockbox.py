@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from exports.lines import write_lines
 from exports.play import Play
 
 _LINES: Final = (
@@ -28,23 +29,18 @@ def write(folder: Path) -> Path:
     """Write a log with its four leading lines and a damaged entry; return the file."""
     names = "#ARTIST #ALBUM #TITLE #TRACKNUM #LENGTH #RATING #TIMESTAMP #MUSICBRAINZ_TRACKID"
     head = ("#AUDIOSCROBBLER/1.1", "#TZ/UNKNOWN", "#CLIENT/Rockbox player $Revision$", names)
-    return _written(folder / ".scrobbler.log", (*head, *_LINES, _DAMAGED))
+    return write_lines(folder / ".scrobbler.log", (*head, *_LINES, _DAMAGED))
 
 
 def write_bare(folder: Path) -> Path:
     """Write a log without leading lines but with a byte order mark; return the file."""
-    return _written(folder / "player.scrobbler.log", ("\ufeff" + _LINES[0], *_LINES[1:]))
+    return write_lines(folder / "player.scrobbler.log", ("\ufeff" + _LINES[0], *_LINES[1:]))
 
 
 def write_old(folder: Path) -> Path:
     """Write a log of version 1.0, which has no MusicBrainz ids; return the file."""
     head = ("#AUDIOSCROBBLER/1.0", "#TZ/UTC", "#CLIENT/Player 1.0")
-    return _written(folder / ".scrobbler.log", (*head, *(line.rsplit("\t", 1)[0] for line in _LINES)))
-
-
-def _written(path: Path, lines: tuple[str, ...]) -> Path:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_lines(folder / ".scrobbler.log", (*head, *(line.rsplit("\t", 1)[0] for line in _LINES)))
 
 
 FORMS: Final = {"log": (write, PLAYS, LEFT_OUT), "bare": (write_bare, PLAYS, {}), "old": (write_old, PLAYS, {})}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from exports.lines import write_lines
 from exports.play import Play, seconds
 
 _ROWS = [
@@ -22,7 +23,4 @@ LEFT_OUT: dict[str, int] = {}
 
 def write(folder: Path) -> Path:
     """Write the table into `folder`, and return its path."""
-    path = folder / "plays.csv"
-    lines = ["listener,ended_at,track,ms_played", *(",".join(row) for row in _ROWS)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_lines(folder / "plays.csv", ["listener,ended_at,track,ms_played", *(",".join(row) for row in _ROWS)])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from exports.lines import write_lines
 from exports.play import Play
 
 _Session = tuple[int, int, int, list[tuple[int, int, float | None, float | None]]]
@@ -34,9 +35,7 @@ def write_five_fields(folder: Path) -> Path:
 
 
 def _written(folder: Path, between: str) -> Path:
-    path = folder / "sessions.idomaar"
-    path.write_text("".join(_line(*session, between) for session in _SESSIONS), encoding="utf-8")
-    return path
+    return write_lines(folder / "sessions.idomaar", (_line(*session, between) for session in _SESSIONS))
 
 
 def _line(session: int, at: int, user: int, plays: list[Any], between: str) -> str:
@@ -47,7 +46,7 @@ def _line(session: int, at: int, user: int, plays: list[Any], between: str) -> s
     properties = {"numtracks": len(plays), "playtime": sum(played or 0 for _, _, played, _ in plays)}
     links = {"subjects": [{"type": "user", "id": user}], "objects": objects}
     texts = (json.dumps(value, separators=(",", ":")) for value in (properties, links))
-    return f"event.session\t{session}\t{at}\t{between.join(texts)}\n"
+    return f"event.session\t{session}\t{at}\t{between.join(texts)}"
 
 
 FORMS: Final = {"one-field": (write, PLAYS, LEFT_OUT), "two-fields": (write_five_fields, PLAYS, LEFT_OUT)}

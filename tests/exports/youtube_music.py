@@ -17,6 +17,7 @@ _ROWS: list[tuple[str, str | None, str, str | None]] = [
     ("2024-03-02T07:00:00.001Z", "aaaaaaaaaa4", "https://www.youtube.com/watch?v=aaaaaaaaaa4", None),
     ("2024-03-02T07:04:00.001Z", None, "Tin Roof", "The Paper Boats - Topic"),
     ("2024-03-02T07:04:00.001Z", "aaaaaaaaaa0", "Harbour Lights", "The Paper Boats - Topic"),
+    ("2024-03-02T07:08:00.001Z", None, "Ærø", "Nils Åkesson"),  # its id stands above
 ]
 
 

@@ -2,7 +2,8 @@
 
 For each play the first that is known counts:
 
-1. *told*: the source states it (a flag, the reason of an end, a like).
+1. *told*: the source states it (a flag, the reason of an end, a like during the play). What a listener thinks of a
+   track apart from the play counts as told where nothing is told or measured (`opinions`).
 2. *measured*: the share of the track that was played: below .15 -> 3, below .5 -> 2, below .9 -> 1, else 0. Where the
    length is not given, what the log shows of it stands in (`lengths_seen`). Without any length the seconds alone
    count: below 5 s -> 3, below 30 s -> 2, else 1 (listened to, perhaps not to its end).

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import polars as pl
 
+AnyColumn = TypeVar("AnyColumn", bound="Column")
 WRONG: Final = 254
 """A flag or a strength that is none: its record is rejected."""
 CONTRADICTORY: Final = 253
@@ -25,7 +26,7 @@ class Column:
     """What messages call it: the column as the file has it."""
 
     @classmethod
-    def of(cls, name: str) -> Column:
+    def of(cls: type[AnyColumn], name: str) -> AnyColumn:
         """Return the column called `name`."""
         return cls(pl.col(name), name)
 
@@ -79,6 +80,9 @@ class Mapping:
     told: Column | None = None
     """Strength that the source states: 0..3 as UInt8, null where it states none, WRONG or
     CONTRADICTORY where its values say nothing."""
+    opinion: Column | None = None
+    """What the listener thinks of the track, apart from this play: a strength as in `told`. It counts where the play is
+    neither told nor measured."""
     left_out: Column | None = None
     """What a record is where it is no track ('podcast', 'video'): text, null = a track. Left out and counted."""
     side: AnyMapping[str, Column] = field(default_factory=dict)

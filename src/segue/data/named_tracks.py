@@ -1,4 +1,4 @@
-"""What a log itself says of its tracks: titles, artists, lengths."""
+"""What a log itself says of its tracks: titles, artists, albums, lengths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ROWS: Final = 1 << 20
 
 
 class NamedTracks:
-    """The first title, artist and length that stand in a log with each track."""
+    """The first title, artist, album and length that stand in a log with each track."""
 
     def __init__(self) -> None:
         self._parts: list[pl.DataFrame] = []
@@ -49,7 +49,7 @@ class NamedTracks:
         lengths = joined["length_s"] if "length_s" in joined.columns else pl.Series([], dtype=pl.Float64)
         known = lengths.null_count() < len(lengths)
         duration = lengths.fill_null(float("nan")).to_numpy().astype(np.float32) if known else None
-        return TrackTable(title=names("title"), artist=names("artist"), duration=duration)
+        return TrackTable(title=names("title"), artist=names("artist"), album=names("album"), duration=duration)
 
     def _first(self) -> pl.DataFrame:
         whole = pl.concat(self._parts, how="diagonal_relaxed")

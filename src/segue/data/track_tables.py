@@ -18,14 +18,14 @@ from segue.data.records.reading import blocks_of, sample_of
 from segue.data.typed import id_texts
 from segue.errors import InputError
 from segue.events.rejects import Rejects
-from segue.store.writer import TrackTable
+from segue.store.writer import TEXT_COLUMNS, TrackTable
 
 _ID_NAMES: Final = ("track_id", "trackid", "track", "track_id_clean", "id", "item_id", "song_id", "track_uri")
-_SPELLED: Final = {"track_name": columns.TITLE, "artist_name": columns.ARTIST}
+_SPELLED: Final = {"track_name": columns.TITLE, "artist_name": columns.ARTIST, "album_name": columns.ALBUM}
 _MILLISECONDS: Final = ("duration_ms", "length_ms")
 _LONGEST_S: Final = 10_000
 """Seconds; durations whose median is longer are milliseconds."""
-_NO_FEATURES: Final = frozenset({columns.TITLE, columns.ARTIST, columns.DURATION, columns.SIMULATED})
+_NO_FEATURES: Final = frozenset({*TEXT_COLUMNS, columns.DURATION, columns.SIMULATED})
 _MODES: Final = {"major": "1", "minor": "0"}
 """MSSD writes the mode of a track as a word."""
 
@@ -42,10 +42,10 @@ class Joined:
 def join_tracks(files: Sequence[Path], vocabulary: pl.Series) -> Joined:
     """Return the track table of `vocabulary` from `files` of any kind, later files adding columns.
 
-    A file has an id column (track_id, track, id, ..., in any letter case) and any of title, artist, duration (seconds,
-    or milliseconds where its name says ms) and numeric features. Files with the same header are laid end to end
-    (`tf_0.csv`, `tf_1.csv`). A track that no file names has an empty title and NaN numbers; of several rows for one
-    track the first counts.
+    A file has an id column (track_id, track, id, ..., in any letter case) and any of title, artist, album, duration
+    (seconds, or milliseconds where its name says ms) and numeric features. Files with the same header are laid end to
+    end (`tf_0.csv`, `tf_1.csv`). A track that no file names has an empty title and NaN numbers; of several rows for
+    one track the first counts.
 
     Raises:
         InputError: a file without id column, or one that cannot be read.
@@ -93,7 +93,7 @@ def new_tracks(file: Path, known: Sequence[str], names: Sequence[str]) -> Found:
     columns_of = dict(zip(table.feature_names, table.features.T, strict=True)) if table.features is not None else {}
     features = np.stack([columns_of.get(name, empty) for name in names], axis=1) if names else empty[:, None][:, :0]
     kept = np.asarray(np.isfinite(features).any(axis=1))
-    texts = {name: getattr(table, name) for name in (columns.TITLE, columns.ARTIST)}
+    texts = {name: getattr(table, name) for name in TEXT_COLUMNS}
     return Found(
         ids=fresh.filter(pl.Series(kept)).to_list(),
         features=features[kept],
@@ -140,7 +140,7 @@ def _member(member: Member, vocabulary: pl.Series | None) -> pl.DataFrame:
 
 def _usual(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the table with the names that Segue gives titles, artists and durations (in seconds)."""
-    known = {columns.TITLE, columns.ARTIST, columns.DURATION, *_SPELLED, *_MILLISECONDS}
+    known = {*TEXT_COLUMNS, columns.DURATION, *_SPELLED, *_MILLISECONDS}
     for old in frame.columns:
         new = _SPELLED.get(old.lower(), old.lower())
         if old.lower() in known and new not in frame.columns:
@@ -168,14 +168,16 @@ def _table(joined: pl.DataFrame) -> TrackTable:
     numbers = {
         name: _number(joined[name].replace(_MODES)).cast(pl.Float32)
         for name in joined.columns
-        if name not in (columns.TITLE, columns.ARTIST, columns.SIMULATED, "id")
+        if name not in (*TEXT_COLUMNS, columns.SIMULATED, "id")
     }
     names = tuple(n for n, v in numbers.items() if n not in _NO_FEATURES and v.null_count() < len(v))
     features = [numbers[name].fill_null(float("nan")).to_numpy() for name in names]
     duration = numbers.get(columns.DURATION)
+    texts = {name: joined[name].fill_null("").to_list() for name in TEXT_COLUMNS if name in joined.columns}
     return TrackTable(
-        title=joined[columns.TITLE].fill_null("").to_list() if columns.TITLE in joined.columns else None,
-        artist=joined[columns.ARTIST].fill_null("").to_list() if columns.ARTIST in joined.columns else None,
+        title=texts.get(columns.TITLE),
+        artist=texts.get(columns.ARTIST),
+        album=texts.get(columns.ALBUM),
         duration=None if duration is None else duration.fill_null(float("nan")).to_numpy(),
         features=np.stack(features, axis=1) if features else None,
         feature_names=names,

@@ -116,8 +116,8 @@ def typed(block: Block, mapping: Mapping) -> Typed:
             amount, wrong = _number(raw[name], _columns(mapping)[name])
             result.append(amount.alias(name))
             faults.append((WRONG_AMOUNT, wrong, name))
-    if "told" in raw.columns:
-        result.append(raw["told"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH))
+    if mapping.told is not None or mapping.opinion is not None:
+        result.append(_told(raw, result))
         faults += [
             (WRONG_FLAG, result[-1] == WRONG, "told"),
             (CONTRADICTORY_FLAGS, result[-1] == CONTRADICTORY, "told"),
@@ -142,6 +142,8 @@ def _columns(mapping: Mapping) -> dict[str, Column]:
     columns = {role: getattr(mapping, name) for role, name in attributes.items()}
     if mapping.told is not None:  # what it is called in messages is the column that it is read from
         columns["told"] = mapping.told
+    if mapping.opinion is not None:
+        columns["opinion"] = mapping.opinion
     columns |= {f"{SIDE}{name}": column for name, column in mapping.side.items()}
     return {role: column for role, column in columns.items() if column is not None}
 
@@ -154,6 +156,20 @@ def _identities(raw: pl.DataFrame, mapping: Mapping) -> tuple[list[pl.Series], l
     faults: list[Fault] = [(MISSING_TRACK, track.is_null(), "")]
     faults += [(MISSING_SESSION, values.is_null(), "") for values in ids.values()]
     return [*ids.values(), *names.values(), track], faults
+
+
+def _told(raw: pl.DataFrame, amounts: list[pl.Series]) -> pl.Series:
+    """Return the strength that is stated of each play, else of its track where the play is not measured."""
+    told = pl.Series("told", [UNKNOWN_STRENGTH], pl.UInt8).new_from_index(0, raw.height)
+    if "told" in raw.columns:
+        told = raw["told"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
+    if "opinion" in raw.columns:
+        counts = told != UNKNOWN_STRENGTH
+        for amount in amounts:
+            if amount.name in ("played_s", "share"):
+                counts |= amount.fill_nan(-1.0) >= 0
+        told = told.zip_with(counts, raw["opinion"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH))
+    return told
 
 
 def _order(raw: pl.DataFrame, mapping: Mapping, result: list[pl.Series], faults: list[Fault]) -> frozenset[str]:
@@ -221,13 +237,41 @@ def _identity(given: pl.Series | None, title: pl.Series | None, artist: pl.Serie
     if title is None or (given is not None and given.null_count() == 0):
         assert given is not None, "a mapping has an id or a title"
         return given.alias("track")
+    names = _folded_names(title, artist)
+    return (names if given is None else given.zip_with(given.is_not_null(), names)).alias("track")
+
+
+def _folded_names(title: pl.Series, artist: pl.Series | None) -> pl.Series:
     names = pl.DataFrame({"artist": title.clear(len(title)) if artist is None else artist, "title": title})
     distinct = names.unique()  # many plays are of few tracks, and folding is slow
     folded = pl.concat_str(_folded("artist").fill_null(""), _folded("title"), separator=_FOLD).alias("track")
-    identity = names.join(
+    return names.join(
         distinct.with_columns(folded), on=["artist", "title"], how="left", nulls_equal=True, maintain_order="left"
     )["track"]
-    return (identity if given is None else given.zip_with(given.is_not_null(), identity)).alias("track")
+
+
+def identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
+    """Return the id of the track of each record, called `track`: its own, else its folded artist and title."""
+    id_text = _exact_text if mapping.exact_ids else id_texts
+    given = None if mapping.track is None else id_text(_values(frame, mapping.track))
+    title, artist = (None if one is None else _text(_values(frame, one)) for one in (mapping.title, mapping.artist))
+    return _identity(given, title, artist)
+
+
+def folded_names(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
+    """Return artist and title of each record in the spelling that is an identity; null where the title is missing."""
+    assert mapping.title is not None, "records have titles"
+    artist = None if mapping.artist is None else _text(_values(frame, mapping.artist))
+    return _folded_names(_text(_values(frame, mapping.title)), artist)
+
+
+def column_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
+    """Return ids of records as text, called `name`; see `id_texts`."""
+    return id_texts(_values(frame, column)).alias(name)
+
+
+def _values(frame: pl.DataFrame, column: Column) -> pl.Series:
+    return frame.select(column.value.alias("value"))["value"]
 
 
 def _folded(name: str) -> pl.Expr:
@@ -281,5 +325,5 @@ def _bad_records(kind: str, bad: pl.DataFrame, column: Column | None) -> BadReco
 
 
 def _joined(frame: pl.DataFrame) -> pl.Expr:
-    texts = [pl.col(n).cast(pl.String, strict=False).fill_null("") for n in frame.columns if n != "__line__"]
+    texts = [pl.col(n).cast(pl.String, strict=False).fill_null("") for n in frame.columns if not n.startswith("__")]
     return pl.concat_str(texts, separator=",")

@@ -72,7 +72,7 @@ class Manifest:
     side: tuple[SideColumn, ...]
     shards: tuple[Shard, ...]
     track_columns: tuple[str, ...] = ()
-    """What `tracks/` holds: title, artist, duration, features, in any subset."""
+    """What `tracks/` holds: title, artist, album, duration, features, in any subset."""
     feature_names: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 

@@ -109,7 +109,7 @@ class Store:
         return self._flat(name, self.num_rows if column.level == "event" else self.num_sessions)
 
     def track_text(self, name: str) -> TextColumn | None:
-        """Return `title` or `artist` of every track (index = row - 3), or None where the store lacks it."""
+        """Return `title`, `artist` or `album` of every track (index = row - 3), or None where the store lacks it."""
         assert name in TEXT_COLUMNS
         return TextColumn.read(self.path / "tracks" / name) if name in self.manifest.track_columns else None
 

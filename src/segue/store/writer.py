@@ -26,7 +26,7 @@ _IN_WORK: Final = 16
 """Pieces in memory until they are hashed and written, at most; more than the columns of a shard."""
 _MANY_BYTES: Final = 1 << 20
 """Hashed in a thread of its own; handing over fewer costs as much as hashing them."""
-TEXT_COLUMNS = (columns.TITLE, columns.ARTIST)
+TEXT_COLUMNS = (columns.TITLE, columns.ARTIST, columns.ALBUM)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class TrackTable:
     features: NDArray[np.float32] | None = None
     """[V, F]; NaN where unknown."""
     feature_names: tuple[str, ...] = ()
+    album: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ def test_the_first_of_two_rows_counts_and_later_files_add_columns(tmp_path: Path
     assert joined.known == 2
 
 
+def test_albums_are_text_and_no_feature(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("track,album_name,energy\n7,1989,.5\n8,,1\n", encoding="utf-8")
+    table = join_tracks([tmp_path / "a.csv"], TRACKS).table
+    assert table.album == ["1989", "", ""]
+    assert table.feature_names == ("energy",)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("name,title\n7,Seven\n", "no track id column"), ("track_id,title\n7,Seven,more,fields\n8,Eight\n", "line 2")],

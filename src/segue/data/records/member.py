@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from segue.data.records.archive import DAMAGE, opened_archive
 from segue.errors import InputError
 
 MAX_BYTES: Final = 64 << 30
@@ -17,7 +18,17 @@ MAX_RATIO: Final = 1000
 """Unpacked to packed bytes, at most; deflate reaches 1,032 on zeros alone."""
 SMALL_BYTES: Final = 1 << 30
 """A file of an archive that unpacks to no more may have any ratio."""
+MAX_DEPTH: Final = 3
+"""Archives inside an archive, one in the other, at most."""
+MAX_ARCHIVES: Final = 100
+"""Archives inside one archive, at most; each is unpacked to be looked into."""
+SMALL_ARCHIVE: Final = 1 << 26
+"""Bytes; a larger archive inside another may unpack to no more than MAX_ARCHIVE_RATIO times its packed bytes."""
+MAX_ARCHIVE_RATIO: Final = 20
+"""What is packed already packs little more."""
 _ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_HIDDEN_LOG: Final = ".scrobbler"
+"""How the logs of portable players begin: hidden by their usual name."""
 _ENCRYPTED: Final = 0x1
 _WORKBOOK: Final = "xl/workbook.xml"
 
@@ -32,14 +43,16 @@ class Member:
     """The file, or the archive that holds it."""
     inside: str | None = None
     """Name within the archive; None = the file itself."""
+    within: tuple[str, ...] = ()
+    """Names of the archives inside the archive that lead to the one that holds it, the outermost first."""
 
 
 def find_members(paths: Sequence[str | Path]) -> list[Member]:
     """Return the files that `paths` name: a file, those below a folder, or those of a zip archive.
 
     A path is literal: '[', ']' and '*' are plain characters. Files of a folder and of an archive come in name order;
-    hidden ones and those of `__MACOSX` are left out. An archive below a folder gives its files, too. A workbook
-    (.xlsx) is one file.
+    hidden ones (but .scrobbler.log) and those of `__MACOSX` are left out. An archive below a folder gives its
+    files, too, and so does one inside an archive that is called .zip. A workbook (.xlsx) is one file.
 
     Raises:
         InputError: no such path, nothing below it, or an archive that is damaged, encrypted or too large.
@@ -76,7 +89,8 @@ def _files_below(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _is_shown(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
+    hidden = name.startswith(".") and not name.startswith(_HIDDEN_LOG)
+    return not hidden and name != "__MACOSX"
 
 
 def _file_members(path: Path, name: str, prefix: str) -> list[Member]:
@@ -86,15 +100,34 @@ def _file_members(path: Path, name: str, prefix: str) -> list[Member]:
     if not packed:
         return [Member(name, path)]
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        members = _archive_members(Member(prefix, path), [])
+    except DAMAGE as error:
         raise InputError(f"{path}: the zip archive is damaged or cut short ({error}); fetch it again") from error
-    if any(entry.filename == _WORKBOOK for entry in entries):
+    if members is None:
         return [Member(name, path)]
-    members = [Member(prefix + entry.filename, path, entry.filename) for entry in _shown_entries(entries, path)]
     if not members:
         raise InputError(f"{path} is an archive that holds no file; name one that holds a log")
+    return members
+
+
+def _archive_members(place: Member, archives: list[str]) -> list[Member] | None:
+    """Return the files of an archive, and of those inside it; None where it is a workbook.
+
+    `place`: the prefix of their names, the outermost archive, and the way `within` it. `archives` inside it that were
+    looked into are added.
+    """
+    members = list[Member]()
+    with opened_archive(place.path, place.within) as archive:
+        entries = archive.infolist()
+        if any(entry.filename == _WORKBOOK for entry in entries):
+            return None
+        for entry in _shown_entries(entries, place.path):
+            name, inner = entry.filename, None
+            if name.lower().endswith(".zip") and archive.open(name).read(4) in _ZIP_MAGIC:
+                _check_archive(entry, place, archives)
+                within = (*place.within, name)
+                inner = _archive_members(replace(place, name=f"{place.name}{name}/", within=within), archives)
+            members += [replace(place, name=place.name + name, inside=name)] if inner is None else inner
     return members
 
 
@@ -106,6 +139,21 @@ def _shown_entries(entries: list[zipfile.ZipInfo], path: Path) -> Iterator[zipfi
         if parts and all(map(_is_shown, parts)):
             _check_entry(by_name[name], path)
             yield by_name[name]
+
+
+def _check_archive(entry: zipfile.ZipInfo, place: Member, archives: list[str]) -> None:
+    """Refuse an archive inside another that would take too long to look into; note it in `archives`."""
+    archives.append(entry.filename)
+    size, packed = entry.file_size, max(entry.compress_size, 1)
+    too_deep = f"archives inside one another more than {MAX_DEPTH} deep" if len(place.within) == MAX_DEPTH else ""
+    too_many = f"more than {MAX_ARCHIVES} archives" if len(archives) > MAX_ARCHIVES else ""
+    swollen = size > SMALL_ARCHIVE and size > MAX_ARCHIVE_RATIO * packed
+    too_large = f"an archive that would unpack from {packed:,} to {size:,} bytes" if swollen else ""
+    if what := too_deep or too_many or too_large:
+        raise InputError(
+            f"{place.path} holds {what} ({place.name}{entry.filename}); unpack it yourself if you trust it, and name "
+            "the folder"
+        )
 
 
 def _check_entry(entry: zipfile.ZipInfo, path: Path) -> None:

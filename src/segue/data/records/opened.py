@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast, runtime_checkable
 
+from segue.data.records.archive import DAMAGE, opened_archive
 from segue.data.records.member import Member
 from segue.errors import InputError
 
@@ -81,10 +82,10 @@ def _plain(member: Member, stack: ExitStack) -> io.BufferedReader:
     try:
         if member.inside is None:
             return stack.enter_context(member.path.open("rb"))
-        archive = stack.enter_context(zipfile.ZipFile(member.path))
+        archive = stack.enter_context(opened_archive(member.path, member.within))
         entry = stack.enter_context(archive.open(member.inside))
         return io.BufferedReader(_Entry(entry, member.name), _BUFFER)
-    except (zipfile.BadZipFile, KeyError, RuntimeError, ValueError) as error:
+    except DAMAGE as error:
         raise InputError(f"{member.path}: {member.name} cannot be unpacked ({error}); fetch it again") from error
     except OSError as error:
         raise InputError(f"{member.name} cannot be read ({error.strerror or error}); name a log file") from error

@@ -40,8 +40,8 @@ _MODULES: Final = {"30music": "thirty_music"}
 def source_of(name: str) -> Source:
     """Return the source called `name`, one of TITLES."""
     module = _MODULES.get(name, name.replace("-", "_"))
-    found: Source = import_module(f"segue.data.sources.{module}").SOURCE
-    return found
+    source: Source = import_module(f"segue.data.sources.{module}").SOURCE
+    return source
 
 
 def all_sources() -> list[Source]:

@@ -1,7 +1,8 @@
 """Apple Music's play activity, from the data that Apple hands out.
 
-A record is an event, not always a play: one that lacks a name is no track, and moving the slider splits a play into
-records that belong together, of which the last is kept: the one that says how the play ended.
+A record is an event, not always a play: one that lacks a name is no track, and moving the slider or pausing splits a
+play into records that belong together. They are made one again: it begins with the first, the times played add up, and
+the last says how it ended.
 
 "NATURAL_END_OF_TRACK" states that a track was played to its end, "TRACK_SKIPPED_FORWARDS" that the listener pressed
 "next", a skip whose strength is the time played's. Skipping backwards, picking another track, pausing and failures say
@@ -14,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from segue.data.histories import GAP_MINUTES
 from segue.data.mapping import Column, Mapping, Time
 from segue.data.sources.fields import amount, claim, column, number, text
 from segue.data.sources.source import Sample, Source
@@ -27,24 +29,84 @@ _TITLES: Final = ("Song Name", "Content Name")
 """Of exports since 2022, and before."""
 _ARTISTS: Final = ("Artist Name", "Container Artist Name")
 _ALBUMS: Final = ("Album Name", "Container Album Name")
-_COLUMNS: Final = (_START, _END, "Event Type", _REASON, _PLAYED, "Media Duration In Milliseconds")
+_KIND: Final = "Event Type"
+_LENGTH: Final = "Media Duration In Milliseconds"
+_MEDIA: Final = "Media Type"
+_COLUMNS: Final = (_START, _END, _KIND, _REASON, _PLAYED, _LENGTH)
+_READ: Final = (*_COLUMNS, *_TITLES, *_ARTISTS, *_ALBUMS, _MEDIA)
+_GOES_ON: Final = ("SCRUB_BEGIN", "SCRUB_END", "PLAYBACK_MANUALLY_PAUSED")
+"""Reasons after which the next record of the same track may be of the same play."""
+_LONGEST_PAUSE: Final = pl.duration(minutes=GAP_MINUTES)
+"""Between two records of one play; a longer one ends a session, too."""
+_PART: Final = "part of a play"
+"""Column that `whole` adds: True where a later record stands for this one."""
 _NEEDED: Final = (_END, _REASON, _PLAYED)
 
 
 def _recognise(sample: Sample) -> str | None:
-    there = set(sample.columns)
-    if not there.issuperset(_NEEDED) or not there & set(_TITLES):
+    file_columns = set(sample.columns)
+    if not file_columns.issuperset(_NEEDED) or not file_columns & set(_TITLES):
         return None
-    return claim(there, _COLUMNS, "Apple Music's play activity")
+    return claim(file_columns, _COLUMNS, "Apple Music's play activity")
 
 
-def _begun(columns: tuple[str, ...]) -> Time | None:
-    """Return the start of a play: as it stands there, else its end less the time played."""
-    there = [name for name in (_START, _END) if name in columns]
-    ended = text(columns, _END).str.strip_suffix("Z").str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False)
+def prepare(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return records without the many columns that are not read; those that are no names of Apple's are kept."""
+    return frame.select(name for name in frame.columns if name in _READ or name.startswith("__"))
+
+
+def whole(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return all records of a file, the last of each play with its start and all that was played of it.
+
+    A record goes on with the play of the one before it in time where both are of one track, that one ended by a reason
+    of _GOES_ON, and no more than _LONGEST_PAUSE lies between them. The others of a play are marked as parts.
+    """
+    columns = tuple(frame.columns)
+    timed = frame.with_columns(
+        _start(columns).alias("start"), _end(columns).alias("end"), _no_play(columns).alias("no play")
+    ).with_row_index("row")
+    plays = timed.filter(pl.col("no play").is_null(), pl.col("start").is_not_null()).sort("start", "end", "row")
+    track = pl.concat_str(text(columns, *_TITLES), text(columns, *_ARTISTS).fill_null(""), separator="\n")
+    goes_on = text(columns, _REASON).shift().is_in(_GOES_ON) & (track == track.shift())
+    goes_on &= pl.col("start") - pl.coalesce("end", "start").shift() <= _LONGEST_PAUSE
+    play = (~goes_on.fill_null(False)).cum_sum()
+    played = number(columns, _PLAYED)
+    play_of_row = plays.with_columns(play.alias("play")).select(
+        "row",
+        (pl.col("row") != pl.col("row").last().over("play")).alias(_PART),
+        pl.when(pl.len().over("play") > 1).then(_as_text(pl.col("start").first().over("play"))).alias("first start"),
+        pl.when(pl.len().over("play") > 1).then(played.clip(lower_bound=0).sum().over("play")).alias("all played"),
+    )
+    records = timed.join(play_of_row, on="row", how="left", maintain_order="left").with_columns(
+        pl.coalesce("first start", text(columns, _START)).alias(_START),
+        pl.coalesce(pl.col("all played").cast(pl.String), text(columns, _PLAYED)).alias(_PLAYED),
+        pl.col(_PART).fill_null(False),
+    )
+    return records.select(*dict.fromkeys([*columns, _START, _PLAYED]), _PART)
+
+
+def _moment(columns: tuple[str, ...], name: str) -> pl.Expr:
+    return text(columns, name).str.strip_suffix("Z").str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False)
+
+
+def _start(columns: tuple[str, ...]) -> pl.Expr:
+    """Return when a play began: as it stands there, else its end less the time played."""
     played = pl.duration(milliseconds=number(columns, _PLAYED).clip(lower_bound=0).fill_null(0).cast(pl.Int64))
-    begun = (ended - played).dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-    return Time(pl.coalesce(text(columns, _START), begun), there[0]) if there else None
+    return pl.coalesce(_moment(columns, _START), _end(columns) - played)
+
+
+def _end(columns: tuple[str, ...]) -> pl.Expr:
+    return _moment(columns, _END)
+
+
+def _as_text(moment: pl.Expr) -> pl.Expr:
+    return moment.dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+
+
+def _time(columns: tuple[str, ...]) -> Time | None:
+    time_columns = [name for name in (_START, _END) if name in columns]
+    begin = pl.coalesce(text(columns, _START), _as_text(_start(columns)))
+    return Time(begin, time_columns[0]) if time_columns else None
 
 
 def _told(columns: tuple[str, ...]) -> pl.Expr:
@@ -53,28 +115,33 @@ def _told(columns: tuple[str, ...]) -> pl.Expr:
     return to_its_end.when(reason == "TRACK_SKIPPED_FORWARDS").then(skip_strength(number(columns, _PLAYED)))
 
 
-def _left_out(columns: tuple[str, ...]) -> pl.Expr:
-    event = text(columns, "Event Type")
+def _no_play(columns: tuple[str, ...]) -> pl.Expr:
+    """Return what a record is that is no play, null where it is one."""
+    event = text(columns, _KIND)
     no_play = (event == "LYRIC_DISPLAY") | ((event == "PLAY_START") & text(columns, _PLAYED).is_null())
     return (
         pl.when(text(columns, *_TITLES).is_null())
         .then(pl.lit("no-track"))
-        .when(text(columns, "Media Type") == "VIDEO")
+        .when(text(columns, _MEDIA) == "VIDEO")
         .then(pl.lit("video"))
         .when(no_play)
         .then(pl.lit("no-play"))
-        .when(text(columns, _REASON) == "SCRUB_BEGIN")
-        .then(pl.lit("part-of-a-play"))
     )
+
+
+def _left_out(columns: tuple[str, ...]) -> pl.Expr:
+    if _PART not in columns:
+        return _no_play(columns)
+    return pl.coalesce(_no_play(columns), pl.when(pl.col(_PART)).then(pl.lit("part-of-a-play")))
 
 
 def _mapping(columns: tuple[str, ...]) -> Mapping:
     return Mapping(
-        time=_begun(columns),
+        time=_time(columns),
         title=column(columns, *_TITLES),
         artist=column(columns, *_ARTISTS),
         album=column(columns, *_ALBUMS),
-        length=amount(columns, "Media Duration In Milliseconds", "ms"),
+        length=amount(columns, _LENGTH, "ms"),
         played=amount(columns, _PLAYED, "ms"),
         told=Column(_told(columns), _REASON),
         left_out=Column(_left_out(columns), _REASON),
@@ -91,12 +158,15 @@ SOURCE: Final = Source(
         "Times are those at which a play began, in UTC; where that is empty, its end less the time played.",
         "Columns and their order change from year to year; they are read by name.",
         "Records without a name, of music videos and of lyrics that were shown are left out.",
-        "Moving the slider splits a play into records; only the last is kept, so its time played is that of a part.",
+        "Moving the slider and pausing split a play into records; they are made one again, with all that was played "
+        "and the last reason why it ended. The others are counted as parts.",
         "Tracks have no id: title and artist are the identity, and some exports lack the artist.",
         "Addresses, places and devices are not read.",
     ),
     files=("*Apple Music Play Activity*.csv",),
     recognise=_recognise,
     mapping=_mapping,
+    prepare=prepare,
+    whole=whole,
     feedback="Stated where a track ended by itself or the listener pressed 'next'; else judged by the share played.",
 )

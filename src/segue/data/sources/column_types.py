@@ -28,8 +28,8 @@ def check_types(name: str, frame: pl.DataFrame, columns: TableColumns) -> None:
     Raises:
         InputError: names the role, the column and its type.
     """
-    asked = [(role, getattr(columns, role)) for role in USUAL] + [("side", side) for side in columns.side]
-    for role, column in asked:
+    role_columns = [(role, getattr(columns, role)) for role in USUAL] + [("side", side) for side in columns.side]
+    for role, column in role_columns:
         if column is not None and isinstance(frame.schema.get(column), _REFUSED.get(role, _NO_TEXT)):
             kind = frame.schema[column]
             raise InputError(f"{name}: {role} column {column!r} is of type {kind}; write it as text or numbers")

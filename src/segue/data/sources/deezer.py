@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, claim, column, time
-from segue.data.sources.source import Sample, Source
+from segue.data.identities import names_as_aliases
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, by_columns
+from segue.data.sources.source import Source
 
 _COLUMNS: Final = ("Song Title", "Artist", "ISRC", "Album Title", "Listening Time", "Date")
 _NEEDED: Final = ("Song Title", "Listening Time", "Date")
 
 
-def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_NEEDED):
-        return None
-    return claim(sample.columns, _COLUMNS, "Deezer's listening history")
-
-
-def _mapping(columns: tuple[str, ...]) -> Mapping:
-    return Mapping(
-        time=time(columns, "Date"),
-        track=column(columns, "ISRC"),
-        title=column(columns, "Song Title"),
-        artist=column(columns, "Artist"),
-        album=column(columns, "Album Title"),
-        played=amount(columns, "Listening Time", "s"),
-    )
-
-
+_ROLES: Final = Mapping(
+    time=Time.of("Date"),
+    track=Column.of("ISRC"),
+    title=Column.of("Song Title"),
+    artist=Column.of("Artist"),
+    album=Column.of("Album Title"),
+    played=Amount.of("Listening Time"),
+)
 SOURCE: Final = Source(
     name="deezer",
     title="Deezer, listening history",
@@ -37,12 +29,14 @@ SOURCE: Final = Source(
     licence="Personal data of the listener, who alone decides on its use.",
     notes=(
         "Times have no zone and are read as UTC; Deezer does not say of what, they are read as the start of a play.",
-        "A track goes by its ISRC, and without one by title and artist.",
+        "A track goes by its ISRC, where that is missing by the one that the log has elsewhere for title and artist, "
+        "else by these.",
         "Length of the track is not given.",
         "Addresses and devices are not read.",
     ),
     files=("*deezer*.xlsx",),
-    recognise=_recognise,
-    mapping=_mapping,
+    recognise=by_columns("Deezer's listening history", _COLUMNS, _NEEDED),
+    mapping=by_column_names(_ROLES),
+    aliases=names_as_aliases,
     feedback="Not stated; judged by the seconds played.",
 )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Final, Literal
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Mapping as AnyMapping
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 import polars as pl
 
-from segue.data.mapping import Amount, Column, Time
+from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
+from segue.data.sources.source import Sample
 
+_NOTHING: Final = ("", "nan", "null", "none", "<na>")
+"""What stands for a missing value, in lower case."""
 _TRUE: Final = ("true", "1", "1.0")
 """How JSON, pandas' text and pandas' float columns spell true, in lower case."""
 
 
 def text(columns: Collection[str], *names: str) -> pl.Expr:
     """Return the first of the fields `names` that has a value, as text; null where none has, or no column is there."""
-    there = [pl.col(name).cast(pl.String) for name in names if name in columns]
+    texts = [pl.col(name).cast(pl.String) for name in names if name in columns]
     nothing = pl.lit(None, dtype=pl.String)
-    return pl.coalesce(*(pl.when(value.str.strip_chars() != "").then(value) for value in there), nothing)
+    return pl.coalesce(*(pl.when(value.str.strip_chars() != "").then(value) for value in texts), nothing)
 
 
 def flag(columns: Collection[str], name: str) -> pl.Expr:
@@ -32,10 +37,10 @@ def number(columns: Collection[str], *names: str) -> pl.Expr:
 
 def column(columns: Collection[str], *names: str) -> Column | None:
     """Return the first of the fields `names` that has a value, as a role; None where no column is there."""
-    there = [name for name in names if name in columns]
-    if not there:
+    fields = [name for name in names if name in columns]
+    if not fields:
         return None
-    return Column.of(there[0]) if len(there) == 1 else Column(text(columns, *there), there[0])
+    return Column.of(fields[0]) if len(fields) == 1 else Column(text(columns, *fields), fields[0])
 
 
 def amount(columns: Collection[str], name: str, unit: Literal["s", "ms", "text"] = "s") -> Amount | None:
@@ -54,7 +59,44 @@ def first_name(columns: Collection[str], *names: str) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
-def claim(columns: Collection[str], wanted: Iterable[str], of: str) -> str:
-    """Return how many of the `wanted` columns are there: '4 of 4 columns of ...'."""
-    wanted = tuple(wanted)
-    return f"{sum(name in columns for name in wanted)} of {len(wanted)} columns of {of}"
+def claim(columns: Collection[str], usual: Iterable[str], of: str) -> str:
+    """Return how many of the `usual` columns are there: '4 of 4 columns of ...'."""
+    usual = tuple(usual)
+    return f"{sum(name in columns for name in usual)} of {len(usual)} columns of {of}"
+
+
+def strength_of(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
+    """Return the strength that each word stands for, UInt8; null where there is none, WRONG where it is another."""
+    words = value.cast(pl.String).str.strip_chars()
+    missing = words.is_null() | words.str.to_lowercase().is_in(_NOTHING)
+    return pl.when(~missing).then(words.replace_strict(strengths, default=WRONG, return_dtype=pl.UInt8))
+
+
+def by_columns(of: str, usual: Collection[str], required: Collection[str] = ()) -> Callable[[Sample], str | None]:
+    """Return a `recognise` that claims a file with all `required` columns, by default all `usual` ones."""
+
+    def recognise(sample: Sample) -> str | None:
+        return claim(sample.columns, usual, of) if set(required or usual) <= set(sample.columns) else None
+
+    return recognise
+
+
+def by_column_names(roles: Mapping) -> Callable[[tuple[str, ...]], Mapping]:
+    """Return a `mapping` that gives `roles`, without those whose column (by its name) a file lacks."""
+
+    def mapping(columns: tuple[str, ...]) -> Mapping:
+        all_roles = {role: column for role, column in vars(roles).items() if isinstance(column, Column)}
+        missing_roles: dict[str, Any] = {role: None for role, one in all_roles.items() if one.name not in columns}
+        side = {name: column for name, column in roles.side.items() if column.name in columns}
+        return replace(roles, **missing_roles, side=side)
+
+    return mapping
+
+
+def most_fit(first: pl.DataFrame, forms: AnyMapping[str, str]) -> bool:
+    """Return whether most records have the form (a regular expression) of each column; False where there is none. A
+    few may be damaged: they are shown when they are read."""
+    fit = [
+        pl.col(name).cast(pl.String).str.contains(form).fill_null(False).mean() > 0.5 for name, form in forms.items()
+    ]
+    return bool(len(first)) and all(first.select(one.alias(str(at)) for at, one in enumerate(fit)).row(0))

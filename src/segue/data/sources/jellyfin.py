@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, column, time
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, most_fit
 from segue.data.sources.source import Sample, Source
 
 _CREATED, _USER, _ITEM, _TYPE, _NAME, _, _, _, _PLAYED = map(str, range(9))
@@ -23,23 +23,8 @@ _UNKNOWN: Final = "Not Known"
 
 def recognise(sample: Sample) -> str | None:
     """Return why a file is a backup of Playback Reporting, or None: nine fields without a header, of known shapes."""
-    if sample.kind != "delimited" or sample.headed or len(sample.columns) != 9 or sample.first.is_empty():
-        return None
-    fits = sample.first.select(pl.col(name).str.contains(text).fill_null(False).all() for name, text in _SHAPES.items())
-    return "9 fields of Jellyfin's Playback Reporting" if all(fits.row(0)) else None
-
-
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns."""
-    return Mapping(
-        time=time(columns, _CREATED),
-        track=column(columns, _ITEM),
-        title=Column(_title(), _NAME) if _NAME in columns else None,
-        artist=Column(_artist(), _NAME) if _NAME in columns else None,
-        listener=column(columns, _USER),
-        played=amount(columns, _PLAYED),
-        left_out=Column(pl.when(pl.col(_TYPE) != "Audio").then(pl.lit("video")), _TYPE) if _TYPE in columns else None,
-    )
+    bare = sample.kind == "delimited" and not sample.headed and len(sample.columns) == 9
+    return "9 fields of Jellyfin's Playback Reporting" if bare and most_fit(sample.first, _SHAPES) else None
 
 
 def _parts() -> tuple[pl.Expr, pl.Expr]:
@@ -58,6 +43,15 @@ def _artist() -> pl.Expr:
     return pl.when(after.is_not_null() & (before != _UNKNOWN)).then(before)
 
 
+_ROLES: Final = Mapping(
+    time=Time.of(_CREATED),
+    track=Column.of(_ITEM),
+    title=Column(_title(), _NAME),
+    artist=Column(_artist(), _NAME),
+    listener=Column.of(_USER),
+    played=Amount.of(_PLAYED),
+    left_out=Column(pl.when(pl.col(_TYPE) != "Audio").then(pl.lit("video")), _TYPE),
+)
 SOURCE: Final = Source(
     name="jellyfin",
     title="Jellyfin, Playback Reporting",
@@ -71,6 +65,6 @@ SOURCE: Final = Source(
     ),
     files=("PlaybackReportingBackup*.tsv", "*/PlaybackReportingBackup*.tsv"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     feedback="The time played is stated, the length of the track is not.",
 )

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import column
-from segue.data.sources.source import Sample, Source
+from segue.data.mapping import Column, Mapping
+from segue.data.sources.fields import by_column_names, by_columns
+from segue.data.sources.source import Source
 
 _COLUMNS: Final = ("msno", "song_id", "source_system_tab", "source_screen_name", "source_type")
-
-
-def recognise(sample: Sample) -> str | None:
-    """Return why a file is a table of KKBOX' challenge, or None."""
-    complete = set(_COLUMNS).issubset(sample.columns)
-    return f"{len(_COLUMNS)} of {len(_COLUMNS)} columns of KKBOX' music challenge" if complete else None
-
-
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return listener and track; a file of this source has no other role."""
-    return Mapping(track=column(columns, "song_id"), listener=column(columns, "msno"))
-
 
 SOURCE: Final = Source(
     name="kkbox",
@@ -29,8 +17,8 @@ SOURCE: Final = Source(
     licence="Only for the challenge, under Kaggle's competition terms.",
     notes=("One row stands for all that a listener ever did with a song.",),
     files=("train.csv*", "*/train.csv*"),
-    recognise=recognise,
-    mapping=mapping,
+    recognise=by_columns("KKBOX' music challenge", _COLUMNS),
+    mapping=by_column_names(Mapping(track=Column.of("song_id"), listener=Column.of("msno"))),
     feedback="Whether a song was heard again within a month, which says nothing of a skip.",
     refused="KKBOX' tables have no times and no order, so no sequence can be made of them.",
 )

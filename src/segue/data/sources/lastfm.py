@@ -29,11 +29,11 @@ _PLAYING: Final = "@attr.nowplaying"
 
 
 def _recognise(sample: Sample) -> str | None:
-    there = set(sample.columns)
-    if there.issuperset(_TABLE_ALWAYS) and there & {"utc_time", "track_mbid", "artist_mbid"}:
-        return claim(there, _TABLE, "a table of Last.fm scrobbles")
-    if "name" in there and there & set(_PAGE_ARTIST) and there & {"date.uts", _PLAYING}:
-        return claim(there, _PAGE, "Last.fm's recent tracks")
+    file_columns = set(sample.columns)
+    if file_columns.issuperset(_TABLE_ALWAYS) and file_columns & {"utc_time", "track_mbid", "artist_mbid"}:
+        return claim(file_columns, _TABLE, "a table of Last.fm scrobbles")
+    if "name" in file_columns and file_columns & set(_PAGE_ARTIST) and file_columns & {"date.uts", _PLAYING}:
+        return claim(file_columns, _PAGE, "Last.fm's recent tracks")
     if not sample.headed and sample.columns == _BARE:
         date = sample.first.select(pl.col("3").cast(pl.String)).to_series().drop_nulls()
         if len(date) and date.str.contains(_BARE_DATE).all():
@@ -55,13 +55,13 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 
 def _page(columns: tuple[str, ...]) -> Mapping:
-    playing = flag(columns, _PLAYING).fill_null(False) | text(columns, "date.uts").is_null()
+    is_playing = flag(columns, _PLAYING).fill_null(False) | text(columns, "date.uts").is_null()
     return Mapping(
         time=time(columns, "date.uts", unit="s"),
         title=column(columns, "name"),
         artist=column(columns, *_PAGE_ARTIST),
         album=column(columns, "album.#text"),
-        left_out=Column(pl.when(playing).then(pl.lit("now-playing")), "date.uts"),
+        left_out=Column(pl.when(is_playing).then(pl.lit("now-playing")), "date.uts"),
         newest_first=True,
     )
 

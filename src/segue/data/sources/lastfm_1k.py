@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import column, time
+from segue.data.identities import names_as_aliases
+from segue.data.mapping import Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, most_fit
 from segue.data.sources.source import Sample, Source
 
 _USER, _TIME, _ARTIST, _TRACK, _TITLE = "0", "1", "3", "4", "5"
 _NUM_COLUMNS: Final = 6
-_USER_FORM: Final = r"^user_\d{6}$"
-_TIME_FORM: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
+_SHAPES: Final = {_USER: r"^user_\d{6}$", _TIME: r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"}
+_ROLES: Final = Mapping(
+    time=Time.of(_TIME),
+    track=Column.of(_TRACK),
+    title=Column.of(_TITLE),
+    artist=Column.of(_ARTIST),
+    listener=Column.of(_USER),
+    newest_first=True,
+)
 
 
 def _recognise(sample: Sample) -> str | None:
-    if sample.headed or sample.columns != tuple(str(place) for place in range(_NUM_COLUMNS)):
-        return None
-    user, at = sample.first.select(pl.col(_USER, _TIME).cast(pl.String)).drop_nulls().get_columns()
-    if not len(user) or not (user.str.contains(_USER_FORM) & at.str.contains(_TIME_FORM)).all():
+    if sample.headed or len(sample.columns) != _NUM_COLUMNS or not most_fit(sample.first, _SHAPES):
         return None
     return f"{_NUM_COLUMNS} columns without a header, users and times spelled as in Last.fm-1K"
-
-
-def _mapping(columns: tuple[str, ...]) -> Mapping:
-    return Mapping(
-        time=time(columns, _TIME),
-        track=column(columns, _TRACK),
-        title=column(columns, _TITLE),
-        artist=column(columns, _ARTIST),
-        listener=column(columns, _USER),
-        newest_first=True,
-    )
 
 
 SOURCE: Final = Source(
@@ -45,11 +37,13 @@ SOURCE: Final = Source(
     notes=(
         "Users are numbers that stand for no name; ages and countries (userid-profile.tsv) are not read.",
         "Each user's plays stand together, the newest first, in UTC.",
-        "A track goes by its MusicBrainz id, and where that is missing by title and artist.",
+        "A track goes by its MusicBrainz id, where that is missing by the one that the log has elsewhere for title and "
+        "artist, else by these.",
         "A scrobble is a track of which half or four minutes were heard.",
     ),
     files=("*userid-timestamp-*.tsv",),
     recognise=_recognise,
-    mapping=_mapping,
+    mapping=by_column_names(_ROLES),
+    aliases=names_as_aliases,
     feedback="Not stated: what is there was heard for half or four minutes, and gaps between plays are guesses.",
 )

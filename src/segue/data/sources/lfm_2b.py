@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import column, time
+from segue.data.mapping import Column, Mapping, Time
+from segue.data.sources.fields import by_column_names
 from segue.data.sources.source import Sample, Source
 
 _COLUMNS: Final = ("user_id", "track_id", "album_id", "timestamp")
 _FILE: Final = "listening_events"
+_ROLES: Final = Mapping(
+    time=Time.of("timestamp"),
+    track=Column.of("track_id"),
+    album=Column.of("album_id"),
+    listener=Column.of("user_id"),
+)
 
 
 def recognise(sample: Sample) -> str | None:
     """Return why a file holds LFM-2b's events, or None; its header is too plain to tell without the file's name."""
-    named = _FILE in sample.name.lower()
-    return f"4 of 4 columns of LFM-2b's {_FILE}" if named and set(_COLUMNS) == set(sample.columns) else None
-
-
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns."""
-    return Mapping(
-        time=time(columns, "timestamp"),
-        track=column(columns, "track_id"),
-        album=column(columns, "album_id"),
-        listener=column(columns, "user_id"),
-    )
+    has_name = _FILE in sample.name.lower()
+    return f"4 of 4 columns of LFM-2b's {_FILE}" if has_name and set(_COLUMNS) == set(sample.columns) else None
 
 
 SOURCE: Final = Source(
@@ -40,6 +36,6 @@ SOURCE: Final = Source(
     ),
     files=("listening_events.tsv*", "*/listening_events.tsv*"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     feedback="None is stated, and there are no lengths.",
 )

@@ -1,7 +1,7 @@
 """ListenBrainz's export: listens, and beside them what the listener loves and hates.
 
 A track is the recording that ListenBrainz matched, else the one that was submitted, else the id of its spelling
-(`recording_msid`). Feedback names either id, so that joining it takes `scores` and `other_ids`.
+(`recording_msid`). Feedback names either id.
 """
 
 from __future__ import annotations
@@ -10,16 +10,10 @@ from typing import Final
 
 import polars as pl
 
-from segue import columns as names
+from segue.data import identities, opinions
 from segue.data.mapping import Amount, Mapping
-from segue.data.sources.fields import claim, column, number, text, time
-from segue.data.sources.source import Sample, Source
-
-FEEDBACK_FILES: Final = ("*feedback.jsonl",)
-"""Patterns of the names of the files that `scores` reads."""
-SCORE: Final = "score"
-"""1 = loved, 0 = taken back, -1 = hated, Int8."""
-OTHER_ID: Final = "other_id"
+from segue.data.sources.fields import by_columns, column, number, text, time
+from segue.data.sources.source import OpinionFiles, Source
 
 _ABOUT: Final = "track_metadata"
 _MORE: Final = f"{_ABOUT}.additional_info"
@@ -34,43 +28,30 @@ _IDS: Final = (
 _LENGTHS: Final = (f"{_MORE}.duration_ms", f"{_MORE}.duration")
 
 
-def scores(feedback: pl.DataFrame) -> pl.DataFrame:
-    """Return the last score of each id in the records of a feedback file: track (String) and score (Int8).
-
-    A record with both ids gives two rows. `feedback` has the columns recording_mbid, recording_msid, score and created.
-    """
-    there = feedback.columns
-    ids = pl.concat_list(text(there, "recording_mbid"), text(there, "recording_msid"))
-    return (
-        feedback.select(
-            ids.alias(names.TRACK), number(there, "score").cast(pl.Int8).alias(SCORE), created=number(there, "created")
-        )
-        .sort("created", nulls_last=False, maintain_order=True)
-        .explode(names.TRACK)
-        .drop_nulls([names.TRACK, SCORE])
-        .unique(names.TRACK, keep="last", maintain_order=True)
-        .select(names.TRACK, SCORE)
-    )
+def scores(feedback: pl.DataFrame, _: str) -> pl.DataFrame:
+    """Return the opinions in records of a feedback file; one that has both ids gives two."""
+    columns = feedback.columns
+    ids = pl.concat_list(text(columns, "recording_mbid"), text(columns, "recording_msid"))
+    return feedback.select(
+        pl.lit("").alias(opinions.LISTENER),
+        ids.alias(identities.TRACK),
+        number(columns, "score").cast(pl.Int8).alias(opinions.SCORE),
+        number(columns, "created").alias(opinions.AT),
+    ).explode(identities.TRACK)
 
 
-def other_ids(listens: pl.DataFrame) -> pl.DataFrame:
-    """Return every id that a track goes by in the records of a file of listens: other_id and track, both String."""
-    there = listens.columns
-    track, ids = text(there, *_IDS), pl.concat_list(*(text(there, name) for name in _IDS))
-    rows = listens.select(ids.alias(OTHER_ID), track.alias(names.TRACK)).explode(OTHER_ID)
+def other_ids(listens: pl.DataFrame, _: Mapping) -> pl.DataFrame:
+    """Return every id that a track goes by in records of a file of listens."""
+    columns = listens.columns
+    track, ids = text(columns, *_IDS), pl.concat_list(*(text(columns, name) for name in _IDS))
+    rows = listens.select(ids.alias(identities.ALIAS), track.alias(identities.TRACK)).explode(identities.ALIAS)
     return rows.drop_nulls().unique(maintain_order=True)
 
 
-def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_ALWAYS):
-        return None
-    return claim(sample.columns, _ALWAYS, "ListenBrainz's listens")
-
-
 def _length(columns: tuple[str, ...]) -> Amount | None:
-    there = [name for name in _LENGTHS if name in columns]
+    length_columns = [name for name in _LENGTHS if name in columns]
     milliseconds = pl.coalesce(number(columns, _LENGTHS[0]), number(columns, _LENGTHS[1]) * 1000)
-    return Amount(milliseconds, there[0], "ms") if there else None
+    return Amount(milliseconds, length_columns[0], "ms") if length_columns else None
 
 
 def _mapping(columns: tuple[str, ...]) -> Mapping:
@@ -93,11 +74,16 @@ SOURCE: Final = Source(
         "Times are those at which a play began, in UTC.",
         "Listens that ListenBrainz imported from Spotify lack plays of less than 30 seconds.",
         "A track without a matched recording goes by the id of its spelling.",
-        "What the listener loves and hates (feedback.jsonl) is about a track, not about one play.",
+        "A track that was matched later goes by its recording everywhere, where its spelling stands for no other.",
+        "What the listener loves (strength 0) and hates (3) is about a recording: the last word in feedback.jsonl "
+        "counts for all plays of it.",
         "User names are not read.",
     ),
-    files=("*listens/*.jsonl",),
-    recognise=_recognise,
+    files=("*listens/*.jsonl", "[1-9].jsonl", "1[0-2].jsonl"),
+    recognise=by_columns("ListenBrainz's listens", _ALWAYS),
     mapping=_mapping,
-    feedback="Not stated for a play; gaps between plays against the length of the track are guesses.",
+    feedback="Stated by loves and hates of the recording, never for a single play; elsewhere gaps between plays are "
+    "guesses.",
+    opinions=OpinionFiles(files=("*feedback.jsonl",), columns=("score",), read=scores),
+    aliases=other_ids,
 )

@@ -36,10 +36,10 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
 
 def _artists(columns: tuple[str, ...]) -> Column | None:
     """Return all artists of a track in their order, apart by commas."""
-    places = {int(match[1]): name for name in columns if (match := _ARTIST.fullmatch(name))}
-    if not places:
+    column_of_rank = {int(match[1]): name for name in columns if (match := _ARTIST.fullmatch(name))}
+    if not column_of_rank:
         return None
-    names = [pl.col(places[place]) for place in sorted(places)]
+    names = [pl.col(column_of_rank[rank]) for rank in sorted(column_of_rank)]
     text = pl.concat_str(names, separator=", ", ignore_nulls=True)
     return Column(pl.when(text != "").then(text), "track.artists")
 

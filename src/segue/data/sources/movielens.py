@@ -29,25 +29,29 @@ def recognise(sample: Sample) -> str | None:
     """Return why a file holds ratings of MovieLens, or None; a header alone tells only where it is theirs."""
     name = sample.name.rsplit("/", 1)[-1].lower()
     if not sample.headed:
-        place = len(sample.columns) == 4 and name.startswith(_HEADLESS)
-        return f"4 columns without a header in {name}, as in MovieLens' ratings" if place else None
-    plain = [text.partition(":")[0] for text in sample.columns]
+        is_theirs = len(sample.columns) == 4 and name.startswith(_HEADLESS)
+        return f"4 columns without a header in {name}, as in MovieLens' ratings" if is_theirs else None
+    column_names = [text.partition(":")[0] for text in sample.columns]
     for title, header in _HEADERS.items():
-        if set(header) <= set(plain) and (".inter" in name or title.startswith("MovieLens")):
+        if set(header) <= set(column_names) and (".inter" in name or title.startswith("MovieLens")):
             return f"4 of 4 columns of {title}"
     return None
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:
     """Return the roles of a file with these columns: by their usual names, or by place where there is no header."""
-    plain = {name.partition(":")[0].strip().lower(): name for name in columns} | {name: name for name in columns}
-    spelled = {role: tuple(plain[name] for name in names if name in plain) for role, names in _NAMES.items()}
-    rating = column(columns, *spelled[_RATING])
+    column_of_name = {name.partition(":")[0].strip().lower(): name for name in columns} | {
+        name: name for name in columns
+    }
+    columns_of_role = {
+        role: tuple(column_of_name[name] for name in names if name in column_of_name) for role, names in _NAMES.items()
+    }
+    rating = column(columns, *columns_of_role[_RATING])
     stars = None if rating is None else _stars(rating)
     return Mapping(
-        time=time(columns, *spelled["time"]),
-        track=column(columns, *spelled["track"]),
-        listener=column(columns, *spelled["listener"]),
+        time=time(columns, *columns_of_role["time"]),
+        track=column(columns, *columns_of_role["track"]),
+        listener=column(columns, *columns_of_role["listener"]),
         told=None if stars is None else _told(stars),
         side={} if stars is None else {_RATING: stars},
     )

@@ -9,8 +9,8 @@ import polars as pl
 
 from segue import columns as names
 from segue.data.mapping import CONTRADICTORY, WRONG, Column, Mapping
-from segue.data.sources.fields import column
-from segue.data.sources.source import Beside, Sample, Source
+from segue.data.sources.fields import by_columns, column
+from segue.data.sources.source import Beside, Source
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
 _STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
@@ -22,14 +22,6 @@ _SHUFFLE, _HOUR, _PREMIUM = "hist_user_behavior_is_shuffle", "hour_of_day", "pre
 _LAST_HOUR: Final = 23
 _YEAR_FIRST: Final = len("2018-07-15")
 _NEEDED: Final = (_SESSION, _POSITION, _TRACK, *_FLAGS)
-
-
-def recognise(sample: Sample) -> str | None:
-    """Return why a file is a log of the Music Streaming Sessions Dataset, or None."""
-    if not set(_NEEDED).issubset(sample.columns):
-        return None
-    seen = sum(name in sample.columns for name in names.MSSD_LOG)
-    return f"{seen} of {len(names.MSSD_LOG)} columns of MSSD's session logs"
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:
@@ -115,7 +107,7 @@ SOURCE: Final = Source(
     files=("log_*.csv*", "*/log_*.csv*"),
     needs=_NEEDED,
     beside=beside,
-    recognise=recognise,
+    recognise=by_columns("MSSD's session logs", names.MSSD_LOG, _NEEDED),
     mapping=mapping,
     feedback="Stated by nested flags: skip_1 is strength 3, else skip_2 is 2, else skip_3 is 1, else not_skipped is 0.",
 )

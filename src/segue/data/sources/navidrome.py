@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, column, time
+import polars as pl
+
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, by_columns
 from segue.data.sources.source import Sample, Source
 
 _COLUMNS: Final = (
@@ -22,25 +24,21 @@ FROM scrobbles LEFT JOIN media_file ON media_file.id = scrobbles.media_file_id
 ORDER BY scrobbles.submission_time, scrobbles.rowid"""
 
 
+_LISTENER, _TRACK, _AT, _TITLE, _ARTIST, _ALBUM, _LENGTH = _COLUMNS
+_ROLES: Final = Mapping(
+    time=Time(pl.col(_AT), _AT, unit="s"),
+    track=Column.of(_TRACK),
+    title=Column.of(_TITLE),
+    artist=Column.of(_ARTIST),
+    album=Column.of(_ALBUM),
+    listener=Column.of(_LISTENER),
+    length=Amount.of(_LENGTH),
+)
+
+
 def recognise(sample: Sample) -> str | None:
     """Return why a database is Navidrome's with scrobbles in it, or None."""
-    seen = sum(name in sample.columns for name in _COLUMNS)
-    complete = sample.kind == "sqlite" and seen == len(_COLUMNS)
-    return f"{seen} of {len(_COLUMNS)} columns of Navidrome's scrobbles and files" if complete else None
-
-
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns."""
-    listener, track, at, title, artist, album, length = _COLUMNS
-    return Mapping(
-        time=time(columns, at, unit="s"),
-        track=column(columns, track),
-        title=column(columns, title),
-        artist=column(columns, artist),
-        album=column(columns, album),
-        listener=column(columns, listener),
-        length=amount(columns, length),
-    )
+    return by_columns("Navidrome's scrobbles and files", _COLUMNS)(sample) if sample.kind == "sqlite" else None
 
 
 SOURCE: Final = Source(
@@ -54,7 +52,7 @@ SOURCE: Final = Source(
     ),
     files=("navidrome*.db", "*/navidrome*.db"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     feedback="None is stated; a gap shorter than the track hints at a skip.",
     query=_QUERY,
 )

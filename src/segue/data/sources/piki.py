@@ -7,14 +7,14 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import column, first_name, time
+from segue.data.sources.fields import column, first_name, strength_of, time
 from segue.data.sources.source import Sample, Source
 
 _LISTENER: Final = ("user_id", "user")
 _TRACK: Final = ("song_id", "song")
-_LIKED: Final = ("1", "1.0", "2", "2.0", "true")
-"""2 = superliked."""
-_DISLIKED: Final = ("0", "0.0", "false")
+_LIKED: Final = pl.col("liked").cast(pl.String).str.strip_chars().str.to_lowercase()
+_STRENGTHS: Final = {"0": 3, "0.0": 3, "false": 3, "1": 0, "1.0": 0, "true": 0, "2": 0, "2.0": 0}
+"""Of `liked`; 2 = superliked."""
 
 
 def recognise(sample: Sample) -> str | None:
@@ -30,14 +30,8 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         time=time(columns, "timestamp"),
         track=column(columns, *_TRACK),
         listener=column(columns, *_LISTENER),
-        told=_told() if "liked" in columns else None,
+        told=Column(strength_of(_LIKED, _STRENGTHS), "liked") if "liked" in columns else None,
     )
-
-
-def _told() -> Column:
-    liked = pl.col("liked").cast(pl.String).str.strip_chars().str.to_lowercase()
-    strength = pl.when(liked.is_in(_LIKED)).then(0).when(liked.is_in(_DISLIKED)).then(3)
-    return Column(strength.otherwise(None).cast(pl.UInt8), "liked")
 
 
 SOURCE: Final = Source(

@@ -6,11 +6,12 @@ from typing import Final
 
 import polars as pl
 
-from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, time
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, most_fit, strength_of
 from segue.data.sources.source import Sample, Source
 
 _ARTIST, _ALBUM, _TITLE, _, _LENGTH, _RATING, _TIME = map(str, range(7))
+_SHAPES: Final = {_LENGTH: r"^\d{1,5}$", _RATING: "^[LS]$", _TIME: r"^\d{9,10}$"}
 _TITLE_LINE: Final = "#AUDIOSCROBBLER/"
 _UNTAGGED: Final = "<untagged>"
 _FAILED: Final = "# FAILED - "
@@ -23,40 +24,24 @@ def recognise(sample: Sample) -> str | None:
         return None
     if sample.preamble and sample.preamble[0].startswith(_TITLE_LINE):
         return f"the first line is {sample.preamble[0]}"
-    if sample.headed or len(sample.columns) not in (7, 8) or sample.first.is_empty():
+    if sample.headed or len(sample.columns) not in (7, 8) or not most_fit(sample.first, _SHAPES):
         return None
-    wanted = {_LENGTH: r"^\d{1,5}$", _RATING: "^[LS]$", _TIME: r"^\d{9,10}$"}
-    fits = sample.first.select(pl.col(name).str.contains(text).fill_null(False).all() for name, text in wanted.items())
-    return "7 fields of a player's log, with L and S for listened and skipped" if all(fits.row(0)) else None
+    return "7 fields of a player's log, with L and S for listened and skipped"
 
 
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns."""
-    return Mapping(
-        time=time(columns, _TIME, unit="s"),
-        title=_tag(columns, _TITLE),
-        artist=_tag(columns, _ARTIST),
-        album=_tag(columns, _ALBUM),
-        length=amount(columns, _LENGTH),
-        told=_told() if _RATING in columns else None,
-        left_out=_left_out() if _ARTIST in columns else None,
-    )
+def _tag(name: str) -> Column:
+    return Column(pl.when(pl.col(name).str.to_lowercase() != _UNTAGGED).then(pl.col(name)), name)
 
 
-def _tag(columns: tuple[str, ...], name: str) -> Column | None:
-    text = pl.col(name)
-    return Column(pl.when(text.str.to_lowercase() != _UNTAGGED).then(text), name) if name in columns else None
-
-
-def _told() -> Column:
-    strength = pl.when(pl.col(_RATING) == "L").then(0).when(pl.col(_RATING) == "S").then(3)
-    return Column(strength.otherwise(None).cast(pl.UInt8), _RATING)
-
-
-def _left_out() -> Column:
-    return Column(pl.when(pl.col(_ARTIST).str.starts_with(_FAILED)).then(pl.lit("damaged entry")), _ARTIST)
-
-
+_ROLES: Final = Mapping(
+    time=Time(pl.col(_TIME), _TIME, unit="s"),
+    title=_tag(_TITLE),
+    artist=_tag(_ARTIST),
+    album=_tag(_ALBUM),
+    length=Amount.of(_LENGTH),
+    told=Column(strength_of(pl.col(_RATING), {"L": 0, "S": 3}), _RATING),
+    left_out=Column(pl.when(pl.col(_ARTIST).str.starts_with(_FAILED)).then(pl.lit("damaged entry")), _ARTIST),
+)
 SOURCE: Final = Source(
     name="rockbox",
     title="Rockbox and other portable players, .scrobbler.log",
@@ -70,6 +55,6 @@ SOURCE: Final = Source(
     ),
     files=("*scrobbler*.log",),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     feedback="Stated: L (listened) is strength 0, S (skipped) strength 3.",
 )

@@ -44,6 +44,21 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class OpinionFiles:
+    """Where a source says what listeners think of tracks, apart from plays; `segue.data.opinions` joins it to them."""
+
+    files: tuple[str, ...]
+    """Patterns of the names of files that hold opinions alone."""
+    columns: tuple[str, ...]
+    """What these files have; one that lacks any is none of them."""
+    read: Callable[[pl.DataFrame, str], pl.DataFrame]
+    """Returns the opinions among records of the file called so, after the source's `prepare`: the columns of
+    `opinions.SCHEMA`, with any id of the track. A record may give several or none."""
+    among_plays: str | None = None
+    """Column of a file of plays by which opinions stand among them; their records are left out as plays."""
+
+
+@dataclass(frozen=True)
 class Source:
     """One corpus."""
 
@@ -74,6 +89,15 @@ class Source:
     prepare: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     """Applied to each raw block before `mapping`, which gets the columns that it returns. One record may become
     several events or none; columns it does not know are kept, so that a numbering of the records survives."""
+    whole: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    """Applied to all records of a file at once, after `prepare`, where records far apart belong together."""
+    opinions: OpinionFiles | None = None
+    aliases: Callable[[pl.DataFrame, Mapping], pl.DataFrame] | None = None
+    """Returns the `alias`es of each `track` of some records (see `identities`): what other records of the log may name
+    it by. The files are read twice."""
+    companions: tuple[str, ...] = ()
+    """Sources whose files may stand among those of this one, of the same listener: their plays between the first and
+    the last of this one are in it, too, and left out."""
     beside: Callable[[Path], Beside] | None = None
     """Returns what lies beside the path that is named."""
     scale: tuple[float, float] | None = None

@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from segue import columns as names
+from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping
 from segue.data.sources.fields import amount, claim, column, flag, number, text, time
 from segue.data.sources.source import Sample, Source
@@ -43,10 +44,10 @@ _PRESSED_NEXT: Final = ("fwdbtn", "nextbtn")
 
 
 def _recognise(sample: Sample) -> str | None:
-    there = set(sample.columns)
-    if not there.issuperset(_ALWAYS) or not there & {_TITLE, _URI}:
+    file_columns = set(sample.columns)
+    if not file_columns.issuperset(_ALWAYS) or not file_columns & {_TITLE, _URI}:
         return None
-    return claim(there, _COLUMNS, "Spotify's extended history")
+    return claim(file_columns, _COLUMNS, "Spotify's extended history")
 
 
 def _told(columns: tuple[str, ...]) -> pl.Expr:
@@ -94,7 +95,10 @@ SOURCE: Final = Source(
     notes=(
         "Times are those at which a play stopped, in UTC.",
         "Podcasts, audiobooks and records without a track are left out; so are files of videos.",
-        "Files of 2020 have no track id: title and artist are the identity there.",
+        "Files of 2020 have no track id. Their tracks go by the one id that the other files have for title and artist, "
+        "and where there is none or several by title and artist.",
+        "Files of the account export may stand beside; their plays count before the first and "
+        "after the last of this one.",
         "Overlapping exports repeat plays; endsong files are in no order.",
         "Length of the track is not given.",
         "User names, addresses, places and devices are not read.",
@@ -110,5 +114,7 @@ SOURCE: Final = Source(
     recognise=_recognise,
     mapping=_mapping,
     repeats=True,
+    aliases=names_as_aliases,
+    companions=("spotify-account",),
     feedback="Stated where a track ended by itself or the listener pressed 'next'; else judged by the seconds played.",
 )

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, claim, column, time
-from segue.data.sources.source import Sample, Source
+import polars as pl
+
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, by_columns
+from segue.data.sources.source import Source
 
 _COLUMNS: Final = ("endTime", "artistName", "trackName", "msPlayed")
 
 
-def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_COLUMNS):
-        return None
-    return claim(sample.columns, _COLUMNS, "Spotify's account export")
-
-
-def _mapping(columns: tuple[str, ...]) -> Mapping:
-    return Mapping(
-        time=time(columns, "endTime", ends=True),
-        title=column(columns, "trackName"),
-        artist=column(columns, "artistName"),
-        played=amount(columns, "msPlayed", "ms"),
-    )
-
-
+_ROLES: Final = Mapping(
+    time=Time(pl.col("endTime"), "endTime", ends=True),
+    title=Column.of("trackName"),
+    artist=Column.of("artistName"),
+    played=Amount(pl.col("msPlayed"), "msPlayed", "ms"),
+)
 SOURCE: Final = Source(
     name="spotify-account",
     title="Spotify, account export",
@@ -45,7 +38,7 @@ SOURCE: Final = Source(
         "*StreamingHistory[0-9]*.csv",
         "*StreamingHistory_music_*.csv",
     ),
-    recognise=_recognise,
-    mapping=_mapping,
+    recognise=by_columns("Spotify's account export", _COLUMNS),
+    mapping=by_column_names(_ROLES),
     feedback="Not stated; judged by the seconds played.",
 )

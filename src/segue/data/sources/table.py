@@ -103,8 +103,8 @@ def _recognise(sample: Sample) -> str | None:
     except InputError:
         return None
     roles = {role: getattr(columns, role) for role in USUAL}
-    told = ", ".join(f"{name} ({role})" for role, name in roles.items() if name is not None)
-    return f"a table of plays: {told}"
+    columns_with_roles = ", ".join(f"{name} ({role})" for role, name in roles.items() if name is not None)
+    return f"a table of plays: {columns_with_roles}"
 
 
 SOURCE: Final = Source(

@@ -78,42 +78,49 @@ class TableColumns:
     gap_minutes: float = GAP_MINUTES
     max_length: int = MAX_LENGTH
 
-    def resolved(self, known: tuple[str, ...], where: str) -> TableColumns:
-        """Return the columns with the usual names filled in from `known`; a name spelled exactly comes first.
+    def resolved(self, file_columns: tuple[str, ...], where: str) -> TableColumns:
+        """Return the columns with the usual names filled in from `file_columns`; a name spelled exactly comes first.
 
         Raises:
             InputError: a named column is missing, or there is no track, or neither session nor user with a time, or
                 a gap or length is not positive.
         """
         check_cut(self.gap_minutes, self.max_length)
-        named = {role: getattr(self, role) for role in USUAL if getattr(self, role) is not None}
-        for role, name in [*named.items(), *(("side", name) for name in self.side)]:
-            if name not in known:
-                columns = ", ".join(known)
-                raise InputError(f"{where} has no {role} column {name!r}{nearest(name, known)} (columns: {columns})")
+        chosen = {role: getattr(self, role) for role in USUAL if getattr(self, role) is not None}
+        for role, name in [*chosen.items(), *(("side", name) for name in self.side)]:
+            if name not in file_columns:
+                columns = ", ".join(file_columns)
+                raise InputError(
+                    f"{where} has no {role} column {name!r}{nearest(name, file_columns)} (columns: {columns})"
+                )
         for name in self.side:
             if name in _RESERVED:
                 raise InputError(f"{where}: a side column cannot be called {name!r}; rename it")
-        spelled = {name.lower(): name for name in reversed(known)} | {name: name for name in known}
-        found = {role: next((spelled[n] for n in USUAL[role] if n in spelled), None) for role in self._wanted(named)}
-        exact = self.exact_ids or SEGUE_LOG in known
-        result = replace(self, **{**found, **named}, exact_ids=exact)
-        _check(result, known, where)
+        column_of_spelling = {name.lower(): name for name in reversed(file_columns)} | {
+            name: name for name in file_columns
+        }
+        usual_columns = {
+            role: next((column_of_spelling[n] for n in USUAL[role] if n in column_of_spelling), None)
+            for role in self._open_roles(chosen)
+        }
+        exact = self.exact_ids or SEGUE_LOG in file_columns
+        result = replace(self, **{**usual_columns, **chosen}, exact_ids=exact)
+        _check(result, file_columns, where)
         return result
 
-    def _wanted(self, named: AnyMapping[str, Any]) -> list[str]:
+    def _open_roles(self, chosen: AnyMapping[str, Any]) -> list[str]:
         """Return the roles to guess: an explicit choice among rivals keeps the others unguessed."""
-        wanted = []
+        open_roles = []
         for role in USUAL:
             rivals = _FEEDBACK if role in _FEEDBACK else _ORDER if role in _ORDER else {role}
-            pair = role in ("played", "duration") and ("played" in named or "duration" in named)
-            if role == "session" and "user" in named:
+            pair = role in ("played", "duration") and ("played" in chosen or "duration" in chosen)
+            if role == "session" and "user" in chosen:
                 continue
-            cut_by_time = role in ("time", "ended") and "user" in named and "session" not in named
-            cut_by_time = cut_by_time and not {"time", "ended"} & named.keys()
-            if cut_by_time or pair or not rivals & named.keys():
-                wanted.append(role)
-        return wanted
+            cut_by_time = role in ("time", "ended") and "user" in chosen and "session" not in chosen
+            cut_by_time = cut_by_time and not {"time", "ended"} & chosen.keys()
+            if cut_by_time or pair or not rivals & chosen.keys():
+                open_roles.append(role)
+        return open_roles
 
     def used(self) -> tuple[str, ...]:
         """Return the distinct columns that will be read."""
@@ -121,11 +128,13 @@ class TableColumns:
         return tuple(dict.fromkeys([*(name for name in names if name is not None), *self.side]))
 
 
-def _check(columns: TableColumns, known: tuple[str, ...], where: str) -> None:
-    listed = f"its columns: {', '.join(known)}"
+def _check(columns: TableColumns, file_columns: tuple[str, ...], where: str) -> None:
+    column_list = f"its columns: {', '.join(file_columns)}"
     if columns.track is None and columns.title is None:
-        raise InputError(f"{where} has no column that looks like a track; name it with --track-column ({listed})")
+        raise InputError(f"{where} has no column that looks like a track; name it with --track-column ({column_list})")
     if columns.session is None and columns.user is None:
-        raise InputError(f"{where} has neither session nor user; name --session-column or --user-column ({listed})")
+        raise InputError(
+            f"{where} has neither session nor user; name --session-column or --user-column ({column_list})"
+        )
     if columns.session is None and columns.time is None and columns.ended is None:
-        raise InputError(f"{where}: histories of users need times; name --time-column ({listed})")
+        raise InputError(f"{where}: histories of users need times; name --time-column ({column_list})")

@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ComputeError
 
-from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, column, time
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names
 from segue.data.sources.source import Sample, Source
 
 _KIND, _SESSION, _STARTED, _PROPERTIES, _RELATIONS = map(str, range(5))
@@ -31,7 +31,7 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     texts = [name for name in (_PROPERTIES, _RELATIONS) if name in frame.columns]
     text = pl.concat_str(texts, separator=" ", ignore_nulls=True)
-    links = _decoded(frame.select(text.str.extract(r"\}\s+(\{.*\})\s*$")).to_series().alias("links"))
+    links = _links_in(frame.select(text.str.extract(r"\}\s+(\{.*\})\s*$")).to_series().alias("links"))
     objects = pl.col("links").struct.field("objects")
     sessions = (
         frame.drop(texts)
@@ -53,7 +53,7 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
     ).drop("links", "play")
 
 
-def _decoded(text: pl.Series) -> pl.Series:
+def _links_in(text: pl.Series) -> pl.Series:
     """Return the links of each session; null where the text is no such JSON."""
     try:
         return text.str.json_decode(_LINKS)
@@ -61,22 +61,19 @@ def _decoded(text: pl.Series) -> pl.Series:
         half = len(text) // 2
     if half == 0:
         return pl.Series(text.name, [None], _LINKS)
-    return pl.concat([_decoded(text[:half]), _decoded(text[half:])])
+    return pl.concat([_links_in(text[:half]), _links_in(text[half:])])
 
 
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns, those that `prepare` makes."""
-    return Mapping(
-        time=time(columns, "timestamp", unit="s"),
-        track=column(columns, "track_id"),
-        listener=column(columns, "user_id"),
-        session=column(columns, "session_id"),
-        position=column(columns, "position"),
-        played=amount(columns, "playtime"),
-        share=column(columns, "playratio"),
-    )
-
-
+_ROLES: Final = Mapping(
+    time=Time(pl.col("timestamp"), "timestamp", unit="s"),
+    track=Column.of("track_id"),
+    listener=Column.of("user_id"),
+    session=Column.of("session_id"),
+    position=Column.of("position"),
+    played=Amount.of("playtime"),
+    share=Column.of("playratio"),
+)
+"""Over the columns that `prepare` makes."""
 SOURCE: Final = Source(
     name="30music",
     title="30Music, sessions of Last.fm",
@@ -89,7 +86,7 @@ SOURCE: Final = Source(
     ),
     files=("sessions.idomaar*", "*/sessions.idomaar*"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     feedback="The time played and its share of the track are stated where they are known.",
     prepare=prepare,
 )

@@ -6,31 +6,22 @@ from typing import Final
 
 import polars as pl
 
-from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, claim, column, text, time
-from segue.data.sources.source import Sample, Source
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, by_columns
+from segue.data.sources.source import Source
 
 _COLUMNS: Final = ("artist_name", "track_title", "entry_date", "stream_duration_ms", "product_type")
 _NEEDED: Final = ("track_title", "entry_date", "stream_duration_ms")
 
 
-def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_NEEDED):
-        return None
-    return claim(sample.columns, _COLUMNS, "Tidal's streaming history")
-
-
-def _mapping(columns: tuple[str, ...]) -> Mapping:
-    other = text(columns, "product_type").str.to_uppercase() != "TRACK"
-    return Mapping(
-        time=time(columns, "entry_date"),
-        title=column(columns, "track_title"),
-        artist=column(columns, "artist_name"),
-        played=amount(columns, "stream_duration_ms", "ms"),
-        left_out=Column(pl.when(other).then(pl.lit("video")), "product_type"),
-    )
-
-
+_NO_TRACK: Final = pl.col("product_type").cast(pl.String).str.to_uppercase().str.strip_chars() != "TRACK"
+_ROLES: Final = Mapping(
+    time=Time.of("entry_date"),
+    title=Column.of("track_title"),
+    artist=Column.of("artist_name"),
+    played=Amount(pl.col("stream_duration_ms"), "stream_duration_ms", "ms"),
+    left_out=Column(pl.when(_NO_TRACK).then(pl.lit("video")), "product_type"),
+)
 SOURCE: Final = Source(
     name="tidal",
     title="Tidal, streaming history",
@@ -42,7 +33,7 @@ SOURCE: Final = Source(
         "Tracks have no id and no length: title and artist are the identity.",
     ),
     files=("*streaming*.csv", "*tidal*.csv"),
-    recognise=_recognise,
-    mapping=_mapping,
+    recognise=by_columns("Tidal's streaming history", _COLUMNS, _NEEDED),
+    mapping=by_column_names(_ROLES),
     feedback="Not stated; judged by the seconds played.",
 )

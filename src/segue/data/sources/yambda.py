@@ -6,25 +6,28 @@ from typing import Final
 
 import polars as pl
 
-from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import amount, column
-from segue.data.sources.source import Sample, Source
+from segue.data import identities, opinions
+from segue.data.mapping import Amount, Column, Mapping, Time
+from segue.data.sources.fields import by_column_names, flag
+from segue.data.sources.source import OpinionFiles, Sample, Source
 
 _STEP_S: Final = 5.0
 """Seconds that a timestamp counts."""
 _LISTENS: Final = ("uid", "timestamp", "item_id", "is_organic", "played_ratio_pct", "track_length_seconds")
 _REQUIRED: Final = {"uid", "timestamp", "item_id", "played_ratio_pct"}
 _EVENT: Final = "event_type"
+_SCORES: Final = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
+_OPINIONS: Final = tuple(f"{folder}{kind}s*.parquet" for kind in _SCORES for folder in ("", "*/"))
 
 
 def recognise(sample: Sample) -> str | None:
     """Return why a file holds listens of Yambda, flat, sequential or among other events; None where it does not."""
     if not _REQUIRED.issubset(sample.columns):
         return None
-    seen = sum(name in sample.columns for name in _LISTENS)
+    num_columns = sum(name in sample.columns for name in _LISTENS)
     kind = "events of several kinds" if _EVENT in sample.columns else "listens"
     layout = "sequential" if isinstance(sample.first.schema.get("timestamp"), pl.List) else "flat"
-    return f"{seen} of {len(_LISTENS)} columns of Yambda's {layout} {kind}"
+    return f"{num_columns} of {len(_LISTENS)} columns of Yambda's {layout} {kind}"
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
@@ -35,54 +38,49 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col(lists[0]).list.len() > 0).explode(lists)
 
 
-def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns."""
-    return Mapping(
-        time=_time() if "timestamp" in columns else None,
-        track=column(columns, "item_id"),
-        listener=column(columns, "uid"),
-        share=_share() if "played_ratio_pct" in columns else None,
-        length=amount(columns, "track_length_seconds"),
-        told=_told() if _EVENT in columns else None,
-        left_out=_left_out() if _EVENT in columns else None,
-    )
+def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the opinions among events of several kinds, or in a file of one kind, which its name tells."""
+    kind = pl.lit(name.rsplit("/", 1)[-1].lower())
+    event = pl.col(_EVENT).cast(pl.String) if _EVENT in frame.columns else kind.str.extract(r"^((?:un)?(?:dis)?like)")
+    return frame.select(
+        pl.col("uid").cast(pl.String).alias(opinions.LISTENER),
+        pl.col("item_id").cast(pl.String).alias(identities.TRACK),
+        event.replace_strict(_SCORES, default=None, return_dtype=pl.Int8).alias(opinions.SCORE),
+        (pl.col("timestamp").cast(pl.Float64) * _STEP_S).alias(opinions.AT),
+    ).drop_nulls(opinions.SCORE)
 
 
-def _time() -> Time:
-    return Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S)
-
-
-def _share() -> Column:
-    return Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct")
-
-
-def _told() -> Column:
-    event = pl.col(_EVENT).cast(pl.String)
-    strength = pl.when(event == "like").then(0).when(event == "dislike").then(3)
-    return Column(strength.otherwise(None).cast(pl.UInt8), _EVENT)
-
-
-def _left_out() -> Column:
-    event = pl.col(_EVENT).cast(pl.String)
-    return Column(pl.when(~event.is_in(["listen", "like", "dislike"])).then(event), _EVENT)
-
-
+_KIND: Final = pl.col(_EVENT).cast(pl.String)
+_ROLES: Final = Mapping(
+    time=Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S),
+    track=Column.of("item_id"),
+    listener=Column.of("uid"),
+    share=Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct"),
+    length=Amount.of("track_length_seconds"),
+    side={"is_organic": Column(flag(("is_organic",), "is_organic"), "is_organic")},
+    left_out=Column(pl.when(_KIND != "listen").then(_KIND), _EVENT),
+)
 SOURCE: Final = Source(
     name="yambda",
     title="Yambda, plays of Yandex Music",
-    where="Hugging Face, yandex/yambda: flat/50m/listens.parquet, or multi_event.parquet with likes and dislikes.",
+    where="Hugging Face, yandex/yambda: flat/50m or sequential/50m: listens.parquet, with "
+    "likes.parquet and dislikes.parquet beside it, or multi_event.parquet.",
     licence="Apache-2.0.",
     notes=(
         "Times count 5 s from an unknown start, so the dates are not real and plays within 5 s are tied.",
         "The share of a track that was played may exceed 100 %.",
         "The sequential layout holds one row a listener with lists; both layouts give the same events.",
-        "In multi_event a like is strength 0 and a dislike strength 3; unlike and undislike are left out.",
-        "likes.parquet and dislikes.parquet alone hold no plays and are not read.",
+        "is_organic (the listener's own choice, not the service's) is kept beside the plays.",
+        "Likes and dislikes are no plays: those of likes, dislikes, unlikes and undislikes.parquet beside it and of "
+        "multi_event are joined to the plays of the listener and track.",
+        "A like (strength 0) or dislike (3) tells of the play in which it was given; else the last one counts where no "
+        "share is known.",
     ),
     files=("listens*.parquet", "*/listens*.parquet", "multi_event*.parquet", "*/multi_event*.parquet"),
     recognise=recognise,
-    mapping=mapping,
+    mapping=by_column_names(_ROLES),
     repeats=True,
-    feedback="The share of the track that was played is stated; likes and dislikes are stated in multi_event.",
+    feedback="Likes and dislikes during a play are stated; else the share of the track that was played counts.",
     prepare=prepare,
+    opinions=OpinionFiles(files=_OPINIONS, columns=("uid", "timestamp", "item_id"), read=scores, among_plays=_EVENT),
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping
 from segue.data.sources.fields import claim, column, text, time
 from segue.data.sources.source import Sample, Source
@@ -73,5 +74,6 @@ SOURCE: Final = Source(
     files=("*watch-history.json",),
     recognise=_recognise,
     mapping=_mapping,
+    aliases=names_as_aliases,
     feedback="Not stated, and there are no durations: gaps between plays are guesses.",
 )

@@ -38,13 +38,22 @@ def test_a_path_is_literal(tmp_path: Path) -> None:
 
 
 def test_a_folder_gives_the_files_below_it_in_name_order(tmp_path: Path) -> None:
-    for name in ("b/2.csv", "b/1.csv", "a.csv", ".hidden", ".git/x.csv", "__MACOSX/a.csv", "b/._1.csv"):
+    for name in (
+        "b/2.csv",
+        "b/1.csv",
+        "a.csv",
+        ".hidden",
+        ".git/x.csv",
+        "__MACOSX/a.csv",
+        "b/._1.csv",
+        ".scrobbler.log",
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(DATA)
     _zip(tmp_path / "c.dat", ["MyData/endsong_0.json"])
     names = [found.name for found in find_members([tmp_path])]
-    assert names == ["a.csv", "b/1.csv", "b/2.csv", "c.dat/MyData/endsong_0.json"]
+    assert names == [".scrobbler.log", "a.csv", "b/1.csv", "b/2.csv", "c.dat/MyData/endsong_0.json"]
 
 
 def test_an_archive_gives_its_files_whatever_it_is_called(tmp_path: Path) -> None:
@@ -154,10 +163,87 @@ def test_what_is_not_read_is_named(tmp_path: Path, data: bytes, message: str) ->
         read_bytes(tmp_path, data)
 
 
-def test_an_archive_inside_an_archive_is_refused(tmp_path: Path) -> None:
-    inner = io.BytesIO()
-    with zipfile.ZipFile(inner, "w") as archive:
-        archive.writestr("a.csv", DATA)
-    (found,) = find_members([_zip(tmp_path / "x.zip", ["inner.zip"], inner.getvalue())])
+def _packed(*files: tuple[str, bytes]) -> bytes:
+    """Return a zip archive of files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _nested(depth: int) -> bytes:
+    """Return an archive with a log, inside as many others."""
+    data = _packed(("a.csv", DATA))
+    for level in range(depth):
+        data = _packed((f"{level}.ZIP", data))
+    return data
+
+
+@pytest.mark.parametrize("depth", range(members.MAX_DEPTH + 1))
+def test_archives_inside_an_archive_give_their_files(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "download.zip"
+    path.write_bytes(_packed(("b.csv", DATA), ("my data/inner.zip", _nested(depth - 1)) if depth else ("c.csv", DATA)))
+    first, second = find_members([path])
+    assert first.name == "b.csv"
+    assert second.name == ("c.csv" if depth == 0 else f"my data/inner.zip/{_way(depth - 1)}a.csv")
+    for one in (first, second):
+        with opened(one) as handle:
+            assert handle.read() == DATA
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _way(depth: int) -> str:
+    return "".join(f"{level}.ZIP/" for level in reversed(range(depth)))
+
+
+def test_archives_inside_one_another_too_deep_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(_nested(members.MAX_DEPTH + 1))
+    with pytest.raises(InputError, match=f"more than {members.MAX_DEPTH} deep"):
+        find_members([tmp_path / "x.zip"])
+
+
+def test_too_many_archives_inside_an_archive_are_refused(tmp_path: Path) -> None:
+    inner = _packed(*((f"{place}.zip", _packed(("a.csv", DATA))) for place in range(60)))
+    (tmp_path / "x.zip").write_bytes(_packed(("1.zip", inner), ("2.zip", inner)))
+    with pytest.raises(InputError, match=f"more than {members.MAX_ARCHIVES} archives"):
+        find_members([tmp_path / "x.zip"])
+
+
+def test_an_archive_that_swells_inside_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "SMALL_ARCHIVE", 1 << 10)
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        archive.writestr("a.csv", bytes(1 << 20))
+    (tmp_path / "x.zip").write_bytes(_packed(("inner.zip", buffer.getvalue())))
+    with pytest.raises(InputError, match=r"an archive that would unpack from [\d,]+ to 1,048,.* bytes"):
+        find_members([tmp_path / "x.zip"])
+
+
+def test_a_damaged_archive_inside_an_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(_packed(("inner.zip", _packed(("a.csv", DATA))[:-10])))
+    with pytest.raises(InputError, match="damaged or cut short"):
+        find_members([tmp_path / "x.zip"])
+
+
+def test_an_encrypted_file_inside_two_archives_is_refused(tmp_path: Path) -> None:
+    inner = bytearray(_packed(("a.csv", DATA)))
+    inner[inner.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "x.zip").write_bytes(_packed(("inner.zip", bytes(inner))))
+    with pytest.raises(InputError, match="encrypted"):
+        find_members([tmp_path / "x.zip"])
+
+
+def test_a_workbook_or_a_text_called_zip_inside_an_archive_is_one_file(tmp_path: Path) -> None:
+    book = _packed(("xl/workbook.xml", b"<workbook/>"), ("[Content_Types].xml", b""))
+    (tmp_path / "x.zip").write_bytes(_packed(("book.zip", book), ("text.zip", DATA), ("book.xlsx", book)))
+    assert [(one.name, one.within) for one in find_members([tmp_path / "x.zip"])] == [
+        ("book.xlsx", ()),
+        ("book.zip", ()),
+        ("text.zip", ()),
+    ]
+
+
+def test_an_archive_inside_an_archive_by_another_name_is_refused(tmp_path: Path) -> None:
+    (found,) = find_members([_zip(tmp_path / "x.zip", ["inner.dat"], _packed(("a.csv", DATA)))])
     with pytest.raises(InputError, match="archive inside an archive"):
         read_member(found)

@@ -8,34 +8,29 @@ import polars as pl
 
 from exports import listenbrainz as export
 from exports import plain
+from segue.data.identities import track_of_alias
+from segue.data.mapping import Mapping
+from segue.data.opinions import opinions_of
 from segue.data.sources import listenbrainz
 
 
-def _feedback(folder: Path) -> pl.DataFrame:
-    (sample,) = plain.samples(export.write(folder), listenbrainz.FEEDBACK_FILES)
-    return sample.first
-
-
-def test_the_last_score_of_an_id_counts_and_either_id_will_do(tmp_path: Path) -> None:
-    scores = listenbrainz.scores(_feedback(tmp_path))
-    assert dict(scores.iter_rows()) == export.SCORES
-    assert scores.schema == {"track": pl.String, "score": pl.Int8}
-
-
-def test_a_score_by_the_id_of_a_spelling_reaches_the_matched_recording(tmp_path: Path) -> None:
-    scores = listenbrainz.scores(_feedback(tmp_path))
+def test_an_opinion_names_its_recording_by_either_id(tmp_path: Path) -> None:
+    assert listenbrainz.SOURCE.opinions is not None
+    (feedback,) = plain.samples(export.write(tmp_path), listenbrainz.SOURCE.opinions.files)
     listens = plain.samples(export.write(tmp_path), listenbrainz.SOURCE.files)
-    ids = pl.concat([listenbrainz.other_ids(sample.first) for sample in listens])
-    joined = ids.join(scores, left_on="other_id", right_on="track").select("track", "score").unique()
-    assert dict(joined.iter_rows()) == export.TRACK_SCORES
-    assert joined["track"].is_unique().all()
+    track_of = track_of_alias([listenbrainz.other_ids(sample.first, Mapping()) for sample in listens])
+    opinions = opinions_of([listenbrainz.scores(feedback.first, feedback.name)], track_of)
+    last = dict(opinions.each.select("track", "score").iter_rows())
+    tracks = {play.track: strength for play, strength in zip(export.PLAYS, export.STRENGTHS, strict=True)}
+    assert {track: {1: 0, -1: 3, 0: None}[score] for track, score in last.items()} == tracks
 
 
 def test_feedback_without_a_kind_of_id_is_read() -> None:
     only = pl.DataFrame({"recording_mbid": ["a", "b"], "score": ["1", "-1"]})
-    assert dict(listenbrainz.scores(only).iter_rows()) == {"a": 1, "b": -1}
+    opinions = listenbrainz.scores(only, "feedback.jsonl").drop_nulls("track")
+    assert dict(opinions.select("track", "score").iter_rows()) == {"a": 1, "b": -1}
 
 
 def test_the_feedback_file_is_no_file_of_listens(tmp_path: Path) -> None:
-    (sample,) = plain.samples(export.write(tmp_path), listenbrainz.FEEDBACK_FILES)
+    (sample,) = plain.samples(export.write(tmp_path), ("*feedback.jsonl",))
     assert listenbrainz.SOURCE.recognise(sample) is None

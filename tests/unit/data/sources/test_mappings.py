@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,6 +106,10 @@ def _amounts(sample: Sample, amount: Amount | None) -> list[float | None]:
 
 def _read(sample: Sample, source: Source) -> tuple[list[Play], list[str]]:
     """Return the plays of a file in its order, and the kinds of what is left out."""
+    frame = sample.first
+    for change in (source.prepare, source.whole):
+        frame = frame if change is None else change(frame)
+    sample = replace(sample, columns=tuple(frame.columns), first=frame)
     roles = source.mapping(sample.columns)
     assert isinstance(roles.time, Time)
     at = [_at(value) for value in _values(sample, roles.time)]

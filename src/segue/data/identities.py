@@ -1,0 +1,52 @@
+"""One track, one id: what a log says of the ids that its tracks go by.
+
+Some records of a log name a track by its id and some by artist and title alone (years of Spotify without URIs, plays
+whose recording was not matched). Where the log holds exactly one id for a name, both are one track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from segue.data.mapping import Mapping
+from segue.data.typed import column_texts, folded_names
+
+ALIAS: Final = "alias"
+"""Another id that a track goes by."""
+TRACK: Final = "track"
+_DOUBLINGS: Final = 4
+"""Chains of up to 2^4 aliases are followed to their end."""
+
+
+def names_as_aliases(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    """Return artist and title, folded, as the `alias` of each `track` of which the records give id, artist and title.
+
+    Both columns are String. A title alone is no alias: too many tracks share one.
+    """
+    if mapping.track is None or mapping.title is None or mapping.artist is None:
+        return pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String})
+    artist = column_texts(frame, mapping.artist, "artist")
+    pairs = pl.DataFrame([folded_names(frame, mapping).alias(ALIAS), column_texts(frame, mapping.track, TRACK)])
+    return pairs.filter(artist.is_not_null()).drop_nulls().unique(maintain_order=True)
+
+
+def track_of_alias(pairs: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the one `track` of each `alias` that `pairs` give exactly one other track, both String.
+
+    Where that track is an alias itself, its own track takes its place, and so on.
+    """
+    all_pairs = pl.concat([pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String}), *pairs])
+    distinct_pairs = all_pairs.filter(pl.col(ALIAS) != pl.col(TRACK)).unique(maintain_order=True)
+    track_of = distinct_pairs.filter(pl.len().over(ALIAS) == 1)
+    for _ in range(_DOUBLINGS):
+        track_of = track_of.with_columns(with_one_id(track_of[TRACK], track_of))
+    return track_of
+
+
+def with_one_id(ids: pl.Series, track_of: pl.DataFrame) -> pl.Series:
+    """Return `ids` with every alias replaced by the track that `track_of` has for it."""
+    joined = ids.to_frame(ALIAS).join(track_of, on=ALIAS, how="left", maintain_order="left")
+    return joined.select(pl.coalesce(TRACK, ALIAS)).to_series().alias(ids.name)
