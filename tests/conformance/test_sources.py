@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+from exports.every import export, written
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
 from segue.data.sources import TITLES, source_of
@@ -20,18 +19,6 @@ ACCEPT = ("years", "lone-plays", "shares")
 """Small made-up logs are implausible."""
 CUTTING = Cutting(accept=ACCEPT)
 READ = [name for name in TITLES if name != "kkbox"]
-
-
-def export(name: str) -> ModuleType:
-    """Return the module that writes an export of a source."""
-    return import_module(f"exports.{source_of(name).mapping.__module__.rsplit('.', 1)[1]}")
-
-
-def written(name: str, folder: Path) -> Path:
-    """Return an export of a source, written below `folder`."""
-    (folder / "log").mkdir()
-    path: Path = export(name).write(folder / "log")
-    return path
 
 
 def identity(track: str | None, artist: str | None, title: str | None) -> str:
