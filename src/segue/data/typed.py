@@ -11,11 +11,14 @@ import polars as pl
 from segue.data.mapping import WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
 from segue.data.times import ACCEPTED, moments
+from segue.errors import InputError
 from segue.events.rejects import (
+    MISSING_POSITION,
     MISSING_SESSION,
     MISSING_TIME,
     MISSING_TRACK,
     WRONG_AMOUNT,
+    WRONG_COLUMN,
     WRONG_FLAG,
     WRONG_TIME,
     Rejects,
@@ -28,7 +31,14 @@ which the service refuses in ids."""
 _FORMS: Final = {
     WRONG_TIME: ACCEPTED,
     WRONG_FLAG: "true or false, 1 or 0, yes or no, a strength 0 to 3, or nothing where it is unknown",
+    WRONG_COLUMN: "an id with all of its digits, which a spreadsheet or a column of floats has cut here",
 }
+_LARGEST: Final = 1e9
+"""Seconds (32 years) or lengths of a track: no play lasts so long."""
+_CUT_ID: Final = r"^-?\d(?:\.\d+)?[eE]\+\d+$"
+"""An integer id as a spreadsheet shortens it: 1.23E+15."""
+_EXACT_BITS: Final = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+"""Integers of more bits are rounded by the type."""
 _WHOLE_FLOAT: Final = r"^(-?\d+)\.0$"
 """An integer id that went through a column of floats."""
 _NOTHING: Final = ("", "nan", "NaN", "null", "None", "<NA>", "NaT")
@@ -57,7 +67,11 @@ def typed(block: Block, mapping: Mapping, file: str, reading: Reading) -> pl.Dat
     microseconds (only where mapped), `track` (String identity), `title`, `artist`, `album` (String, only where mapped),
     `length_s`, `played_s`, `share` Float64 (NaN = unknown), `told` UInt8 (255 = unknown), `line` Int64, and the side
     columns by name.
+
+    Raises:
+        InputError: the file lacks the columns that tell a track, or the time of a history.
     """
+    _check_roles(mapping, block.frame.columns, file)
     reading.rows += block.frame.height
     frame = block.frame.with_columns(pl.Series("__line__", block.line))
     if mapping.left_out is not None:
@@ -72,6 +86,18 @@ def typed(block: Block, mapping: Mapping, file: str, reading: Reading) -> pl.Dat
     return _sound(frame, pl.DataFrame(columns), faults, file, reading)
 
 
+def _check_roles(mapping: Mapping, columns: list[str], file: str) -> None:
+    lacking = [
+        "the track" if mapping.track is None and mapping.title is None else "",
+        "the time of a play" if mapping.session is None and mapping.time is None else "",
+    ]
+    if any(lacking):
+        there = ", ".join(columns) or "none"
+        raise InputError(
+            f"{file} has no column for {' and '.join(filter(None, lacking))}; its columns: {there}. Is it whole?"
+        )
+
+
 Fault = tuple[str, pl.Series, Column | None]
 """A kind of reject, where it is so, and the column at fault."""
 Part = tuple[list[pl.Series], list[Fault]]
@@ -80,8 +106,10 @@ Part = tuple[list[pl.Series], list[Fault]]
 def _names(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
     exact, names = mapping.exact_ids, ("listener", "session", "title", "artist", "album")
     roles = [_text(frame, getattr(mapping, name), name, exact=exact) for name in names]
-    columns = [*(role for role in roles if role is not None), _identity(frame, mapping)]
-    faults: list[Fault] = [(MISSING_TRACK, columns[-1].is_null(), None)]
+    columns, faults = [*(role for role in roles if role is not None), _identity(frame, mapping)], list[Fault]()
+    ids = (mapping.track, mapping.listener, mapping.session)
+    faults += [(WRONG_COLUMN, _is_cut(_values(frame, role)), role) for role in ids if role is not None and not exact]
+    faults += [(MISSING_TRACK, columns[-1].is_null(), None)]
     faults += [(MISSING_SESSION, role.is_null(), None) for role in roles[:2] if role is not None]
     return columns, faults
 
@@ -102,9 +130,11 @@ def _amounts(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
 def _order(frame: pl.DataFrame, mapping: Mapping, reading: Reading) -> Part:
     columns, faults = list[pl.Series](), list[Fault]()
     if mapping.position is not None:
-        place = _values(frame, mapping.position).cast(pl.Float64, strict=False)
+        given = _values(frame, mapping.position)
+        place, absent = given.cast(pl.Float64, strict=False), _absent(given)
         columns.append(place.alias("place"))
-        faults.append((WRONG_AMOUNT, place.is_null(), mapping.position))
+        wrong = ~place.is_finite().fill_null(False) & ~absent
+        faults += [(MISSING_POSITION, absent, None), (WRONG_AMOUNT, wrong, mapping.position)]
     if mapping.time is not None:
         raw = _values(frame, mapping.time)
         read = moments(raw, mapping.time.unit, mapping.time.step)
@@ -147,12 +177,22 @@ def _text(frame: pl.DataFrame, column: Column | None, name: str, *, exact: bool 
 
 
 def id_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
-    """Return ids as text, called `name`: null where they are missing, integers where they went through floats."""
+    """Return ids as text, called `name`: null where they are missing or cut, integers where they went through floats."""
     values = _values(frame, column)
-    absent = _absent(values)
-    if values.dtype.is_float() and (values.filter(~absent).floor() == values.filter(~absent)).all():
-        values = values.set(absent, None).cast(pl.Int64)
-    return values.cast(pl.String).set(absent, None).str.replace(_WHOLE_FLOAT, "$1").alias(name)
+    values = values.set(_absent(values) | _is_cut(values), None)
+    if values.dtype.is_float() and (values.floor() == values).all():
+        values = values.cast(pl.Int64)
+    return values.cast(pl.String).str.replace(_WHOLE_FLOAT, "$1").alias(name)
+
+
+def _is_cut(ids: pl.Series) -> pl.Series:
+    """Return where ids have lost digits: text in a spreadsheet's short form, or floats that a whole number is rounded
+    to."""
+    if ids.dtype.is_float():
+        return (ids.abs() >= 2.0 ** _EXACT_BITS[type(ids.dtype)]).fill_null(False) & ~ids.is_nan().fill_null(False)
+    if ids.dtype != pl.String or not (cut := ids.str.contains("+", literal=True).fill_null(False)).any():
+        return pl.Series(np.zeros(len(ids), np.bool_))
+    return cut & ids.str.strip_chars().str.contains(_CUT_ID).fill_null(False)
 
 
 def _exact_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
@@ -188,8 +228,9 @@ def _number(frame: pl.DataFrame, column: Column | None) -> tuple[pl.Series, pl.S
         raw = raw.str.strip_chars()
     unit = column.unit if isinstance(column, Amount) else "s"
     number = _clock(raw) if unit == "text" else raw.cast(pl.Float64, strict=False)
-    wrong = number.is_null() & ~_absent(raw)
-    return (number / 1000 if unit == "ms" else number).fill_null(float("nan")), wrong
+    number = number / 1000 if unit == "ms" else number
+    wrong = (number.is_null() | ((number.abs() >= _LARGEST) & ~number.is_nan())) & ~_absent(raw)
+    return number.fill_null(float("nan")), wrong
 
 
 def _clock(values: pl.Series) -> pl.Series:
@@ -224,4 +265,4 @@ def _joined(frame: pl.DataFrame) -> pl.Expr:
 def _why(kind: str, column: str, value: str | None) -> str:
     if not column:
         return ""
-    return f"{column} is {value!r}; accepted: {_FORMS.get(kind, 'a number, or nothing where it is unknown')}"
+    return f"{column} is {value!r}; accepted: {_FORMS.get(kind, 'a number below 10^9, or nothing where it is unknown')}"

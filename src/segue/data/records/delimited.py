@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from segue.data.records.block import Block
@@ -42,7 +43,8 @@ def delimited_sample(member: Member) -> Sample:
 
 
 def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
-    """Yield the records of a delimited file, columns `wanted` only; bad lines go to `rejects`.
+    """Yield the records of a delimited file, columns `wanted` only; bad lines go to `rejects`. Where all are bad, one
+    block without records comes.
 
     Raises:
         InputError: a file without records, or without one of the columns.
@@ -54,7 +56,7 @@ def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) ->
     def work(piece: Piece) -> Parsed:
         return parsed(piece, dialect, wanted or dialect.columns)
 
-    line = dialect.line
+    line, num_blocks = dialect.line, 0
     with opened(member) as handle:
         chunks = utf8_chunks(handle, member.name, BLOCK_BYTES)
         for part in worked_ahead(work, pieces_of(chunks, dialect, member.name)):
@@ -63,7 +65,11 @@ def delimited_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) ->
             rejects.note(REPEATED_HEADER, part.num_headers)
             if part.frame.height:
                 yield Block(part.frame, part.line + line)
+                num_blocks += 1
             line += part.num_lines
+    if not num_blocks:
+        empty = pl.DataFrame(schema=dict.fromkeys(wanted or dialect.columns, pl.String))
+        yield Block(empty, np.zeros(0, np.int64))
 
 
 def _head(member: Member) -> tuple[bytes, bool]:
