@@ -26,7 +26,7 @@ from exports.every import Original
 
 TEXTS: Final = (
     *("", " ", "nan", "inf", "-inf", "null", "None", "true", "maybe", "0", "-1", "12.0", "1.23E+15", "1e308", "1e400"),
-    *("9" * 19, "-" + "9" * 19, "9" * 400, "18446744073709551615", "1_000", "1,5", "0x10", "+5", "١٢", "１２", "--"),
+    *("9" * 19, "-" + "9" * 19, "9" * 400, "18446744073709551615", "1_000", "1,5", "0x10", "+5", "١٢", "\uff11\uff12", "--"),
     *("11/29/2023", "45259.5", "2023-13-45", "0000-00-00 00:00:00", "9999-12-31 23:59:59", "10000-01-01"),
     *("-271821-04-20", "2023-10-29T02:30:00+99:99", "2023-10-29 02:30:00+24:00", "12:60", "99999999999999:00"),
     *('"', '""', 'a"b', "'", "\0", "\x1b[31m", "\u202e", "\ufeff", "\u2028", "=1+1", "a,b", "a\nb", "\r", "\t", "::"),
@@ -65,7 +65,9 @@ def mutated(original: Original, others: Sequence[Original], random: Random) -> O
 def nonsense(random: Random) -> bytes:
     """Return bytes of any kind, often led by those of a known format."""
     head = random.choice((b"", *BYTES))
-    parts = [random.choice(BYTES) if random.random() < 0.5 else random.randbytes(3) for _ in range(random.randint(0, 40))]
+    parts = [
+        random.choice(BYTES) if random.random() < 0.5 else random.randbytes(3) for _ in range(random.randint(0, 40))
+    ]
     return head + b"".join(parts)
 
 
@@ -87,7 +89,8 @@ def _place(data: bytes, random: Random) -> tuple[int, int]:
     return start, min(len(data), start + int(random.choice((1, 4, 60, len(data))) * random.random()) + 1)
 
 
-def _flipped(data: bytes, random: Random) -> bytes:
+def flipped(data: bytes, random: Random) -> bytes:
+    """Return bytes of which some bits are flipped."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 3, 20))):
         changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
@@ -117,7 +120,9 @@ def _spliced(other: bytes) -> Change:
     def change(data: bytes, random: Random) -> bytes:
         start, _ = _place(data, random)
         first, last = _place(other, random)
-        return data[:start] + random.choice((other[first:last], other[first:])) + data[random.choice((start, len(data))) :]
+        return (
+            data[:start] + random.choice((other[first:last], other[first:])) + data[random.choice((start, len(data))) :]
+        )
 
     return change
 
@@ -242,7 +247,7 @@ def _zipped(data: bytes, random: Random) -> bytes:
 
 def _damaged(pack: Callable[[bytes], bytes]) -> Change:
     def change(data: bytes, random: Random) -> bytes:
-        return random.choice((lambda packed, _: packed, _flipped, _cut, _deleted))(pack(data), random)
+        return random.choice((lambda packed, _: packed, flipped, _cut, _deleted))(pack(data), random)
 
     return change
 
@@ -265,7 +270,7 @@ def _of_form(data: bytes) -> tuple[Change, ...]:
     return (*(_field_replaced,) * 4, *(_column_replaced,) * 2, _lines_mixed, _as_parquet)
 
 
-_ANY: Final[tuple[Change, ...]] = (_flipped, _deleted, _cut, _duplicated, _inserted)
+_ANY: Final[tuple[Change, ...]] = (flipped, _deleted, _cut, _duplicated, _inserted)
 _CONTAINERS: Final[tuple[Change, ...]] = (
     _damaged(gzip.compress),
     _damaged(bz2.compress),

@@ -56,7 +56,7 @@ def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moment
         values = values.str.strip_chars()
     number = values.cast(pl.Float64, strict=False)
     number = number.set(~number.is_finite().fill_null(False) | _is_cut(values), None)
-    if unit == "auto" and _are_days(number):
+    if unit in ("auto", "s") and step == 1.0 and _are_days(number):
         return Moments(((number - _DAY_OF_1970) * 86_400_000).round().cast(pl.Int64) * 1000, frozenset({_WITHOUT}))
     exact = values.cast(pl.Int64, strict=False)  # nanoseconds do not fit a float
     at, readings = _of_numbers(number, exact, unit, step)

@@ -37,7 +37,9 @@ _LARGEST: Final = 1e9
 """Seconds (32 years) or lengths of a track: no play lasts so long."""
 _CUT_ID: Final = r"^-?\d(?:\.\d+)?[eE]\+\d+$"
 """An integer id as a spreadsheet shortens it: 1.23E+15."""
-_EXACT_BITS: Final = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+_PARTS: Final = {"ms": 1000, "percent": 100}
+"""Of a second, and of a whole track."""
+_EXACT_BITS: Final[dict[pl.DataType, int]] = {pl.Float16(): 11, pl.Float32(): 24, pl.Float64(): 53}
 """Integers of more bits are rounded by the type."""
 _WHOLE_FLOAT: Final = r"^(-?\d+)\.0$"
 """An integer id that went through a column of floats."""
@@ -123,8 +125,14 @@ def _amounts(frame: pl.DataFrame, mapping: Mapping, _: Reading) -> Part:
     told = pl.Series([UNKNOWN_STRENGTH], dtype=pl.UInt8).new_from_index(0, frame.height)
     if mapping.told is not None:
         told = _values(frame, mapping.told).cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
-        faults.append((WRONG_FLAG, told == WRONG, Column.of(mapping.told.name)))
+        faults.append((WRONG_FLAG, told == WRONG, _stated(mapping.told.name, frame.columns)))
     return [*columns, told.alias("told")], faults
+
+
+def _stated(names: str, columns: list[str]) -> Column | None:
+    """Return the values of the columns that state a strength, as the file has them."""
+    there = [pl.col(name).cast(pl.String).fill_null("") for name in names.split(", ") if name in columns]
+    return Column(pl.concat_str(there, separator=", "), names) if there else None
 
 
 def _order(frame: pl.DataFrame, mapping: Mapping, reading: Reading) -> Part:
@@ -189,7 +197,8 @@ def _is_cut(ids: pl.Series) -> pl.Series:
     """Return where ids have lost digits: text in a spreadsheet's short form, or floats that a whole number is rounded
     to."""
     if ids.dtype.is_float():
-        return (ids.abs() >= 2.0 ** _EXACT_BITS[type(ids.dtype)]).fill_null(False) & ~ids.is_nan().fill_null(False)
+        rounded = ids.abs() >= float(1 << _EXACT_BITS[ids.dtype])
+        return (rounded & ids.is_not_nan()).fill_null(False)
     if ids.dtype != pl.String or not (cut := ids.str.contains("+", literal=True).fill_null(False)).any():
         return pl.Series(np.zeros(len(ids), np.bool_))
     return cut & ids.str.strip_chars().str.contains(_CUT_ID).fill_null(False)
@@ -228,7 +237,7 @@ def _number(frame: pl.DataFrame, column: Column | None) -> tuple[pl.Series, pl.S
         raw = raw.str.strip_chars()
     unit = column.unit if isinstance(column, Amount) else "s"
     number = _clock(raw) if unit == "text" else raw.cast(pl.Float64, strict=False)
-    number = number / 1000 if unit == "ms" else number
+    number = number / _PARTS.get(unit, 1)
     wrong = (number.is_null() | ((number.abs() >= _LARGEST) & ~number.is_nan())) & ~_absent(raw)
     return number.fill_null(float("nan")), wrong
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue import columns as names
-from segue.data.mapping import Column, Mapping
+from segue.data.mapping import WRONG, Column, Mapping
 from segue.data.sources.fields import column
 from segue.data.sources.source import Sample, Source
 
@@ -42,7 +42,9 @@ def _flag(name: str) -> pl.Expr:
 
 def _told() -> Column:
     stated = [pl.when(_flag(flag)).then(pl.lit(strength, pl.UInt8)) for flag, strength in _STRENGTHS.items()]
-    return Column(pl.coalesce(stated), ", ".join(_FLAGS))
+    words = [pl.col(flag).cast(pl.String).str.to_lowercase() for flag in _FLAGS]
+    wrong = pl.any_horizontal(~word.is_in(("true", "false", "")).fill_null(True) for word in words)
+    return Column(pl.when(wrong).then(pl.lit(WRONG, pl.UInt8)).otherwise(pl.coalesce(stated)), ", ".join(_FLAGS))
 
 
 def _side() -> dict[str, Column]:

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import column, first_name, time
+from segue.data.sources.fields import column, first_name, stated, time
 from segue.data.sources.source import Sample, Source
 
 _LISTENER: Final = ("user_id", "user")
@@ -37,7 +37,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
 def _told() -> Column:
     liked = pl.col("liked").cast(pl.String).str.strip_chars().str.to_lowercase()
     strength = pl.when(liked.is_in(_LIKED)).then(0).when(liked.is_in(_DISLIKED)).then(3)
-    return Column(strength.otherwise(None).cast(pl.UInt8), "liked")
+    return Column(stated(liked, strength), "liked")
 
 
 SOURCE: Final = Source(

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, time
+from segue.data.sources.fields import amount, stated, time
 from segue.data.sources.source import Sample, Source
 
 _ARTIST, _ALBUM, _TITLE, _, _LENGTH, _RATING, _TIME = map(str, range(7))
@@ -50,7 +50,7 @@ def _tag(columns: tuple[str, ...], name: str) -> Column | None:
 
 def _told() -> Column:
     strength = pl.when(pl.col(_RATING) == "L").then(0).when(pl.col(_RATING) == "S").then(3)
-    return Column(strength.otherwise(None).cast(pl.UInt8), _RATING)
+    return Column(stated(pl.col(_RATING), strength), _RATING)
 
 
 def _left_out() -> Column:

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from segue.data.mapping import Column, Mapping, Time
+from segue.data.mapping import Amount, Column, Mapping, Time
 from segue.data.sources.fields import amount, column
 from segue.data.sources.source import Sample, Source
 
@@ -53,7 +53,7 @@ def _time() -> Time:
 
 
 def _share() -> Column:
-    return Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct")
+    return Amount(pl.col("played_ratio_pct"), "played_ratio_pct", "percent")
 
 
 def _told() -> Column:
