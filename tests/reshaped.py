@@ -50,7 +50,7 @@ def with_records(original: Original, places: Sequence[int]) -> Original:
 
 
 def with_value(original: Original, column: str, value: str, places: Sequence[int] | None = None) -> Original:
-    """Return a delimited, JSON or Parquet export with `value` in a column, in the records at `places` (None: in all)."""
+    """Return a delimited or JSON export with `value` in a column, in the records at `places` (None: in all)."""
     seen = sample(original)
 
     def changed(rows: Sequence[Any]) -> list[Any]:

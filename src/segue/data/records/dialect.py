@@ -175,15 +175,17 @@ def _split(text: str, separator: str) -> Iterator[list[str]]:
 
 
 def _is_record(first: list[str], later: list[list[str]]) -> bool:
-    """Return whether the first line is a record: a value of a kind that later records have in its place."""
+    """Return whether the first line is a record: a value of a kind that later records have in its place, or any such
+    value where no later record has as many fields."""
     if any(re.sub(r"[^a-z0-9]", "", cell.lower()) in _WORDS for cell in first):
         return False
+    alone = not any(len(record) == len(first) for record in later)
     for place, cell in enumerate(first):
         for pattern in _VALUES.values():
             if not pattern.fullmatch(cell.strip()):
                 continue
             below = [record[place].strip() for record in later if len(record) > place and record[place].strip()]
-            if not later or (below and sum(map(bool, map(pattern.fullmatch, below))) * 2 > len(below)):
+            if alone or (below and sum(map(bool, map(pattern.fullmatch, below))) * 2 > len(below)):
                 return True
     return False
 

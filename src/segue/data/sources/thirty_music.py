@@ -56,9 +56,12 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
 def _decoded(text: pl.Series) -> pl.Series:
     """Return the links of each session; null where the text is no such JSON."""
     try:
-        return text.str.json_decode(_LINKS)
+        links = text.str.json_decode(_LINKS)
+        if len(links) == len(text):  # one text may hold several objects
+            return links
     except ComputeError:
-        half = len(text) // 2
+        pass
+    half = len(text) // 2
     if half == 0:
         return pl.Series(text.name, [None], _LINKS)
     return pl.concat([_decoded(text[:half]), _decoded(text[half:])])
