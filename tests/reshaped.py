@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import sqlite3
@@ -64,9 +65,14 @@ def _changed(row: Any, column: str, value: str, seen: Sample) -> Any:
     if isinstance(row, dict):
         return _set(row, column.split("."), value)
     separator = max((b"\t", b",", b"::", b";"), key=row.count)
-    fields = row.rstrip(b"\n").split(separator)
-    fields[seen.columns.index(column)] = value.encode()
-    return separator.join(fields) + b"\n"
+    text = row.decode().rstrip("\r\n")
+    fields = next(csv.reader([text])) if separator == b"," else text.split(separator.decode())
+    fields[seen.columns.index(column)] = value
+    if separator != b",":
+        return (separator.decode().join(fields) + "\n").encode()
+    written = io.StringIO(newline="")
+    csv.writer(written, lineterminator="\n").writerow(fields)
+    return written.getvalue().encode()
 
 
 def _set(node: Any, path: list[str], value: str) -> Any:

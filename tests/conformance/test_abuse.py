@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from exports.every import Original, every_original, originals
+from exports.every import Original, every_original, smallest
 from lawful import prepared
 from mutated import flipped
 from read_records import read_bytes, read_file
@@ -24,7 +24,7 @@ from segue.store import Store
 READ = [name for name in TITLES if name != "kkbox"]
 FILES = [original for original in every_original() if not original.name.endswith(".zip")]
 LABELS = [f"{original.source}-{original.name}" for original in FILES]
-SMALLEST = {name: next(one for one in originals(name) if not one.name.endswith(".zip")) for name in TITLES}
+SMALLEST = {name: smallest(name) for name in TITLES}
 BINARY = (b"PK", b"PAR1", b"SQLite")
 
 

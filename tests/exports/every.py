@@ -52,6 +52,11 @@ def originals(source: str) -> tuple[Original, ...]:
     return tuple(sorted(found, key=lambda original: (len(original.data), original.name)))
 
 
+def smallest(source: str) -> Original:
+    """Return the smallest file that a source reads, archives left out."""
+    return next(original for original in originals(source) if not original.name.endswith(".zip"))
+
+
 @cache
 def every_original() -> tuple[Original, ...]:
     """Return the files of every source."""

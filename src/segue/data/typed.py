@@ -10,8 +10,8 @@ import polars as pl
 
 from segue.data.mapping import WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
+from segue.data.role_checks import check_roles
 from segue.data.times import ACCEPTED, moments
-from segue.errors import InputError
 from segue.events.rejects import (
     MISSING_POSITION,
     MISSING_SESSION,
@@ -71,9 +71,9 @@ def typed(block: Block, mapping: Mapping, file: str, reading: Reading) -> pl.Dat
     columns by name.
 
     Raises:
-        InputError: the file lacks the columns that tell a track, or the time of a history.
+        InputError: the file's columns cannot play their roles (see `check_roles`).
     """
-    _check_roles(mapping, block.frame.columns, file)
+    check_roles(mapping, block.frame, file)
     reading.rows += block.frame.height
     frame = block.frame.with_columns(pl.Series("__line__", block.line))
     if mapping.left_out is not None:
@@ -86,18 +86,6 @@ def typed(block: Block, mapping: Mapping, file: str, reading: Reading) -> pl.Dat
         faults += wrong
     columns += [_values(frame, column).alias(name) for name, column in mapping.side.items()]
     return _sound(frame, pl.DataFrame(columns), faults, file, reading)
-
-
-def _check_roles(mapping: Mapping, columns: list[str], file: str) -> None:
-    lacking = [
-        "the track" if mapping.track is None and mapping.title is None else "",
-        "the time of a play" if mapping.session is None and mapping.time is None else "",
-    ]
-    if any(lacking):
-        there = ", ".join(columns) or "none"
-        raise InputError(
-            f"{file} has no column for {' and '.join(filter(None, lacking))}; its columns: {there}. Is it whole?"
-        )
 
 
 Fault = tuple[str, pl.Series, Column | None]
@@ -185,7 +173,7 @@ def _text(frame: pl.DataFrame, column: Column | None, name: str, *, exact: bool 
 
 
 def id_texts(frame: pl.DataFrame, column: Column, name: str) -> pl.Series:
-    """Return ids as text, called `name`: null where they are missing or cut, integers where they went through floats."""
+    """Return ids as text, called `name`: null where missing or cut, integers where they went through floats."""
     values = _values(frame, column)
     values = values.set(_absent(values) | _is_cut(values), None)
     if values.dtype.is_float() and (values.floor() == values).all():
@@ -236,6 +224,8 @@ def _number(frame: pl.DataFrame, column: Column | None) -> tuple[pl.Series, pl.S
     if raw.dtype == pl.String:
         raw = raw.str.strip_chars()
     unit = column.unit if isinstance(column, Amount) else "s"
+    if isinstance(raw.dtype, pl.Duration):
+        raw, unit = raw.dt.total_microseconds() / 10**6, "s"
     number = _clock(raw) if unit == "text" else raw.cast(pl.Float64, strict=False)
     number = number / _PARTS.get(unit, 1)
     wrong = (number.is_null() | ((number.abs() >= _LARGEST) & ~number.is_nan())) & ~_absent(raw)

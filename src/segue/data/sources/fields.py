@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Literal
 
 import polars as pl
@@ -65,6 +65,15 @@ def time(columns: Collection[str], *names: str, unit: Literal["auto", "s"] = "au
 def first_name(columns: Collection[str], *names: str) -> str | None:
     """Return the first of `names` that is a column; None where none is."""
     return next((name for name in names if name in columns), None)
+
+
+def most_fit(first: pl.DataFrame, forms: Mapping[str, str]) -> bool:
+    """Return whether most records have the form (a regular expression) of each column; False where there is none. A
+    few may be damaged: they are shown when they are read."""
+    fit = [
+        pl.col(name).cast(pl.String).str.contains(form).fill_null(False).mean() > 0.5 for name, form in forms.items()
+    ]
+    return bool(len(first)) and all(first.select(one.alias(str(at)) for at, one in enumerate(fit)).row(0))
 
 
 def claim(columns: Collection[str], wanted: Iterable[str], of: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, column, time
+from segue.data.sources.fields import amount, column, most_fit, time
 from segue.data.sources.source import Sample, Source
 
 _CREATED, _USER, _ITEM, _TYPE, _NAME, _, _, _, _PLAYED = map(str, range(9))
@@ -25,8 +25,7 @@ def recognise(sample: Sample) -> str | None:
     """Return why a file is a backup of Playback Reporting, or None: nine fields without a header, of known shapes."""
     if sample.kind != "delimited" or sample.headed or len(sample.columns) != 9 or sample.first.is_empty():
         return None
-    fits = sample.first.select(pl.col(name).str.contains(text).fill_null(False).all() for name, text in _SHAPES.items())
-    return "9 fields of Jellyfin's Playback Reporting" if all(fits.row(0)) else None
+    return "9 fields of Jellyfin's Playback Reporting" if most_fit(sample.first, _SHAPES) else None
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:

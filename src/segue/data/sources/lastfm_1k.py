@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
 from segue.data.mapping import Mapping
-from segue.data.sources.fields import column, time
+from segue.data.sources.fields import column, most_fit, time
 from segue.data.sources.source import Sample, Source
 
 _USER, _TIME, _ARTIST, _TRACK, _TITLE = "0", "1", "3", "4", "5"
@@ -19,8 +17,7 @@ _TIME_FORM: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
 def _recognise(sample: Sample) -> str | None:
     if sample.headed or sample.columns != tuple(str(place) for place in range(_NUM_COLUMNS)):
         return None
-    user, at = sample.first.select(pl.col(_USER, _TIME).cast(pl.String)).drop_nulls().get_columns()
-    if not len(user) or not (user.str.contains(_USER_FORM) & at.str.contains(_TIME_FORM)).all():
+    if not most_fit(sample.first, {_USER: _USER_FORM, _TIME: _TIME_FORM}):
         return None
     return f"{_NUM_COLUMNS} columns without a header, users and times spelled as in Last.fm-1K"
 

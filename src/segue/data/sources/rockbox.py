@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, stated, time
+from segue.data.sources.fields import amount, most_fit, stated, time
 from segue.data.sources.source import Sample, Source
 
 _ARTIST, _ALBUM, _TITLE, _, _LENGTH, _RATING, _TIME = map(str, range(7))
@@ -26,8 +26,8 @@ def recognise(sample: Sample) -> str | None:
     if sample.headed or len(sample.columns) not in (7, 8) or sample.first.is_empty():
         return None
     wanted = {_LENGTH: r"^\d{1,5}$", _RATING: "^[LS]$", _TIME: r"^\d{9,10}$"}
-    fits = sample.first.select(pl.col(name).str.contains(text).fill_null(False).all() for name, text in wanted.items())
-    return "7 fields of a player's log, with L and S for listened and skipped" if all(fits.row(0)) else None
+    fits = most_fit(sample.first, wanted)
+    return "7 fields of a player's log, with L and S for listened and skipped" if fits else None
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:

@@ -8,7 +8,7 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from segue.data.mapping import Mapping
-from segue.data.sources.fields import amount, column, time
+from segue.data.sources.fields import amount, column, most_fit, time
 from segue.data.sources.source import Sample, Source
 
 _KIND, _SESSION, _STARTED, _PROPERTIES, _RELATIONS = map(str, range(5))
@@ -21,7 +21,7 @@ def recognise(sample: Sample) -> str | None:
     """Return why a file holds sessions in idomaar's form, or None."""
     if sample.headed or len(sample.columns) not in (4, 5) or sample.first.is_empty():
         return None
-    sessions = (sample.first[_KIND] == "event.session").fill_null(False).all()
+    sessions = most_fit(sample.first, {_KIND: r"^event\.session$"})
     return "records of kind event.session in idomaar's form" if sessions else None
 
 
