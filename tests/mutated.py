@@ -67,7 +67,9 @@ def mutated(original: Original, others: Sequence[Original], random: Random) -> O
     data, changes = original.data, [*_ANY, *_ANY, *_of_form(original.data)]
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         change = random.choice([*changes, _spliced(random.choice(others).data)])
-        with suppress(Exception):  # a change that wants a whole file meets one that is broken already
+        with suppress(
+            Exception, pl.exceptions.PanicException
+        ):  # a change that wants a whole file meets one that is broken already
             data = change(data, random)
     if random.random() < 0.15:
         data = random.choice(_CONTAINERS)(data, random)
