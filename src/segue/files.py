@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,9 +72,9 @@ def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Pat
             else:
                 sync_folder(file)
         temporary.chmod(0o755)
-        _swap(temporary, path)
+        _swap(temporary, path, marker)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary, marker)
         raise
 
 
@@ -111,16 +111,24 @@ def check_parent(path: Path) -> None:
         raise PermissionError(errno.EACCES, "no permission to write here", str(parent))
 
 
-def _swap(new: Path, path: Path) -> None:
+def _remove(folder: Path, marker: str) -> None:
+    """Remove a folder, the file by which it is known first: what is left of it, if this is cut short, is not taken for
+    a whole one."""
+    with suppress(OSError):
+        (folder / marker).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path, marker: str) -> None:
     """Put `new` where `path` is, keeping the old folder until the new name stands: at no moment is there none, where
     the system can exchange two names."""
     if path.exists() and _exchanged(new, path):
-        shutil.rmtree(new, ignore_errors=True)
+        _remove(new, marker)
     elif path.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
         path.replace(old)
         new.replace(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old, marker)
     else:
         new.replace(path)
     sync_folder(path.parent)
