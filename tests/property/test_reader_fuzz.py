@@ -56,7 +56,7 @@ def fault_of(original: Original, verb: str) -> str:
         return prepared(original, verb, Path(folder)).fault
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     original=st.sampled_from(every_original()),
     seed=st.integers(0, 1 << 30),
@@ -78,7 +78,7 @@ def test_any_bytes_are_read_or_refused_in_words(data: bytes, name: str, verb: st
     assert fault_of(Original("table", name, data), verb) == ""
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(value=JSON, source=st.sampled_from(("spotify", "listenbrainz", "maloja", "youtube-music", "lastfm", "table")))
 def test_json_of_any_structure_is_read_or_refused_in_words(value: Any, source: str) -> None:
     assert fault_of(Original(source, "log.json", json.dumps(value).encode()), "named") == ""
