@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import tempfile
 from pathlib import Path
 from random import Random
@@ -106,7 +108,11 @@ FOUND = {
         "Apple Music Play Activity.csv",
         b"Event End Timestamp,End Reason Type,Play Duration Milliseconds,Song Name\n2023-03-05T08:00:00Z,,inf,a\n",
     ),
-    "a database without rows": ("navidrome", "navidrome.db", b""),
+    "an id that is a large float": (
+        "table",
+        "plays.csv",
+        b"user,time,track\nu,1700000000,1e308\nu,1700000900,1.5\nu,1700001900,2.0\n",
+    ),
 }
 """What the fuzzing found, and what became of each: source, name and bytes of a file."""
 
@@ -116,3 +122,13 @@ def test_what_was_found_once_is_read_or_refused_in_words(found: str) -> None:
     source, name, data = FOUND[found]
     for verb in ("named", "auto", "table"):
         assert fault_of(Original(source, name, data), verb) == ""
+
+
+def test_a_parquet_file_that_polars_panics_at_is_refused_as_damaged() -> None:
+    data = next(one.data for one in every_original() if one.name == "multi_event.parquet")
+    types = re.search(rb"ARROW:schema.{0,4}?([A-Za-z0-9+/=]{200,})", data, re.DOTALL)
+    assert types is not None
+    damaged = base64.b64encode(base64.b64decode(types[1]).replace(b"6;listen", b"x;listen"))  # no number of letters
+    with tempfile.TemporaryDirectory() as folder:
+        given = Original("yambda", "multi_event.parquet", data.replace(types[1], damaged))
+        assert "damaged" in prepared(given, "named", Path(folder)).message
