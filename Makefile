@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test test-browser bench clean
+.PHONY: demo test test-browser fuzz bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -19,6 +19,9 @@ test: $(VENV)/.test
 
 test-browser: $(VENV)/.test  # needs chromium: apt-get install chromium
 	OMP_NUM_THREADS=1 CI=true $(BIN)/python -m pytest -q tests/e2e/test_page.py
+
+fuzz: $(VENV)/.test  # SECONDS_OF=3600 SEED=7 make fuzz: longer, other inputs
+	$(BIN)/python tools/fuzz_readers.py --seconds $(or $(SECONDS_OF),300) --seed $(or $(SEED),0)
 
 bench: $(VENV)/.test
 	mkdir -p scratch/bench

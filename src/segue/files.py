@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from segue.errors import FormatError, InputError
+
+_ANYWHERE: Final = -100
+"""AT_FDCWD: a name stands for itself, below no open folder."""
+_EXCHANGE: Final = 2
+"""RENAME_EXCHANGE."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -65,9 +72,9 @@ def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Pat
             else:
                 sync_folder(file)
         temporary.chmod(0o755)
-        _swap(temporary, path)
+        _swap(temporary, path, marker)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary, marker)
         raise
 
 
@@ -104,16 +111,36 @@ def check_parent(path: Path) -> None:
         raise PermissionError(errno.EACCES, "no permission to write here", str(parent))
 
 
-def _swap(new: Path, path: Path) -> None:
-    """Put `new` where `path` is, keeping the old folder until the new name stands."""
-    if path.exists():
+def _remove(folder: Path, marker: str) -> None:
+    """Remove a folder, the file by which it is known first: what is left of it, if this is cut short, is not taken for
+    a whole one."""
+    with suppress(OSError):
+        (folder / marker).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path, marker: str) -> None:
+    """Put `new` where `path` is, keeping the old folder until the new name stands: at no moment is there none, where
+    the system can exchange two names."""
+    if path.exists() and _exchanged(new, path):
+        _remove(new, marker)
+    elif path.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
         path.replace(old)
         new.replace(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old, marker)
     else:
         new.replace(path)
     sync_folder(path.parent)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders in one step; return whether the system could (Linux can, on most disks)."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = (os.fsencode(first.absolute()), os.fsencode(second.absolute()))
+    return rename is not None and rename(_ANYWHERE, names[0], _ANYWHERE, names[1], _EXCHANGE) == 0
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+from exports.every import export, written
 from exports.play import Play
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
@@ -22,21 +21,8 @@ from segue.store import NUM_SPECIALS, Store
 ACCEPT = ("years", "lone-plays", "shares")
 """Small made-up logs are implausible."""
 CUTTING = Cutting(accept=ACCEPT)
-MODULES = {"30music": "thirty_music"}
 """Where a name is no name of a module."""
 READ = [name for name in TITLES if name != "kkbox"]
-
-
-def export(name: str) -> ModuleType:
-    """Return the module that writes an export of a source."""
-    return import_module(f"exports.{MODULES.get(name, name.replace('-', '_'))}")
-
-
-def written(name: str, folder: Path) -> Path:
-    """Return an export of a source, written below `folder`."""
-    (folder / "log").mkdir()
-    path: Path = export(name).write(folder / "log")
-    return path
 
 
 def folded(play: Play) -> str:

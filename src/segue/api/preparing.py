@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from segue.data.track_tables import join_tracks
-from segue.errors import InputError
+from segue.errors import InputError, SegueError
 from segue.events.rejects import Rejects, reject_path
 from segue.events.table import EventTable
 from segue.files import check_replaceable
 from segue.sessions.assemble import Questions, write_store
 from segue.store.manifest import MANIFEST, Manifest, Source
 from segue.store.writer import TrackTable
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: of the disk, of a quota, or for a file so large."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class Job:
         Raises:
             InputError: bad input, or an existing store.
             RejectedRowsError: more than `max_rejected` of the rows were unusable.
+            SegueError: the disk is full.
         """
         if not 0 <= self.max_rejected <= 1:
             raise InputError(f"max_rejected is {self.max_rejected}, expected a share between 0 and 1")
@@ -112,8 +118,16 @@ class Job:
                 ),
                 overwrite=self.overwrite,
             )
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            reason = error.strerror or str(error)
+            raise SegueError(
+                f"{self.store} cannot be written ({reason}); free some space, or name a store on another disk"
+            ) from error
         finally:
-            rejects.close()
+            with suppress(OSError):
+                rejects.close()
         return self._report(manifest, rejects, tally)
 
     def _tracks(self, vocabulary: pl.Series) -> TrackTable:

@@ -56,7 +56,7 @@ class Survey:
         mapping = file.source.mapping(file.columns())
         mapping = replace(mapping, side={name: mapping.side[name] for name in mapping.side if name in self._side})
         if self._has_aliases():
-            mapping = replace(mapping, track=Column(pl.col(_TRACK), "track"))
+            mapping = replace(mapping, track=_one_id(mapping))
         if self._has_opinions():
             mapping = mapping_with_opinions(mapping)
         if self._is_beside(file):
@@ -77,7 +77,7 @@ class Survey:
     def _completed(self, frame: pl.DataFrame, file: SourceFile, mapping: Mapping, findings: Findings) -> pl.DataFrame:
         if self._has_aliases():
             frame = frame.with_columns(with_one_id(identity(frame, mapping), findings.track_of).alias(_TRACK))
-            mapping = replace(mapping, track=Column(pl.col(_TRACK), "track"))
+            mapping = replace(mapping, track=_one_id(mapping))
         if self._has_opinions():
             frame = records_with_opinions(frame, mapping, findings.opinions)
         if self._is_beside(file):
@@ -123,6 +123,11 @@ class Survey:
                 yield from (block.frame for block in file.blocks(throwaway, wanted))
             finally:
                 throwaway.close()
+
+
+def _one_id(mapping: Mapping) -> Column:
+    """Return the one id of each track, called as the file's own."""
+    return Column(pl.col(_TRACK), "track" if mapping.track is None else mapping.track.name)
 
 
 def _holds_opinions(file: SourceFile) -> bool:

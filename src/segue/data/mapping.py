@@ -49,10 +49,10 @@ class Time(Column):
 
 @dataclass(frozen=True)
 class Amount(Column):
-    """A length of time: of a track, or of what was played of it."""
+    """A length of time, of a track or of what was played of it; or that share itself."""
 
-    unit: Literal["s", "ms", "text"] = "s"
-    """Of numbers; 'text' = minutes:seconds or hours:minutes:seconds."""
+    unit: Literal["s", "ms", "text", "percent"] = "s"
+    """Of numbers; 'text' = minutes:seconds or hours:minutes:seconds, 'percent' = of the share, which has no other."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,15 @@ _UNTIL: Final = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
 """A number below the bound is of the unit, where the unit is to be told: of moments from 1973 to 5138 no two agree."""
 _LARGEST_S: Final = 253_402_300_800
 """The year 10000, in seconds."""
+_DAYS_FROM: Final = (32_874, 55_154)
+"""1990 and 2051 in days since 1899-12-30, as spreadsheets count them."""
+_DAY_OF_1970: Final = 25_569
+"""1970-01-01 in those days."""
+_CUT_NUMBER: Final = r"^[-+]?\d+(?:\.(\d*))?[eE]\+?(\d{1,3})$"
+"""A number in short form: decimals and exponent."""
 _OFFSET: Final = r"(?i)\s*(?:(z|utc|gmt)|([+-])(\d{2}):?(\d{2})?)$"
 """'Z', 'UTC', '+02:00', '+0200' or '+02' at the end."""
+_WITHOUT: Final = "text without offset"
 _CLOCKS: Final = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M")
 _DAYS: Final = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %b %Y", "%d %B %Y", "%Y%m%d")
 """Days that can be read in one way only: 03/04/2023 is none of them."""
@@ -36,7 +43,8 @@ def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moment
     """Return the moments that `values` name; text without an offset is read as UTC.
 
     `unit` of numbers: 'auto' takes for each the one that gives a year from 1973 to 5138 (numbers below 10^11: seconds).
-    `step`: units that a number counts.
+    `step`: units that a number counts. Where all numbers are days of 1990 to 2051 since 1899-12-30, some with a
+    fraction, they are a spreadsheet's dates. A number such as 1.7E+12 has lost its digits and is not read.
 
     >>> found = moments(pl.Series(["2023-10-29T02:30:00+02:00", "1698539400000", "soon"]))
     >>> found.at.to_list(), sorted(found.readings)
@@ -47,7 +55,9 @@ def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moment
     if values.dtype == pl.String:
         values = values.str.strip_chars()
     number = values.cast(pl.Float64, strict=False)
-    number = number.set(~number.is_finite().fill_null(False), None)
+    number = number.set(~number.is_finite().fill_null(False) | _is_cut(values), None)
+    if unit in ("auto", "s") and step == 1.0 and _are_days(number):
+        return Moments(((number - _DAY_OF_1970) * 86_400_000).round().cast(pl.Int64) * 1000, frozenset({_WITHOUT}))
     exact = values.cast(pl.Int64, strict=False)  # nanoseconds do not fit a float
     at, readings = _of_numbers(number, exact, unit, step)
     if values.dtype == pl.String and number.null_count() > values.null_count():
@@ -55,6 +65,26 @@ def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moment
         at = at.zip_with(number.is_not_null(), text)
         readings |= spelled
     return Moments(at, frozenset(readings))
+
+
+def _is_cut(values: pl.Series) -> pl.Series:
+    """Return where text is a number in short form that does not show all of its digits."""
+    none = pl.Series([False]).new_from_index(0, len(values))
+    if values.dtype != pl.String:
+        return none
+    short = values.str.contains("E", literal=True) | values.str.contains("e", literal=True)
+    if not short.any():
+        return none
+    parts = values.str.extract_groups(_CUT_NUMBER).struct.unnest()
+    decimals, exponent = parts["1"].str.len_chars().fill_null(0), parts["2"].cast(pl.UInt32)
+    return (decimals < exponent).fill_null(False)
+
+
+def _are_days(number: pl.Series) -> bool:
+    """Return whether numbers are dates as spreadsheets count them."""
+    first, last = _DAYS_FROM
+    there = number.drop_nulls()
+    return bool(len(there) and there.is_between(first, last).all() and (there != there.floor()).any())
 
 
 def _of_dates(values: pl.Series) -> pl.Series:
@@ -101,7 +131,7 @@ def _of_text(values: pl.Series) -> tuple[pl.Series, set[str]]:
     shift = _shift_minutes(zone).zip_with(told, pl.zeros(len(told), pl.Int64, eager=True))
     result = result - shift * (60 * 10**6)
     read = result.is_not_null()
-    spelled = {"text with offset": (read & told).any(), "text without offset": (read & ~told).any()}
+    spelled = {"text with offset": (read & told).any(), _WITHOUT: (read & ~told).any()}
     return result, {name for name, there in spelled.items() if there}
 
 

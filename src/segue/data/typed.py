@@ -10,6 +10,7 @@ import polars as pl
 
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
+from segue.data.role_checks import check_roles
 from segue.data.side_columns import SIDE
 from segue.data.times import ACCEPTED, moments
 from segue.events.rejects import (
@@ -36,7 +37,16 @@ _FORMS: Final = {
     CONTRADICTORY_FLAGS: "skip_1 implies skip_2, skip_2 implies skip_3, and not_skipped stands alone",
     WRONG_COLUMN: "what the format of the source has there",
 }
-_NUMBER_FORM: Final = "a number, or nothing where it is unknown"
+_ID_FORM: Final = "an id with all of its digits, which a spreadsheet or a column of floats has cut here"
+_NUMBER_FORM: Final = "a number below 10^9, or nothing where it is unknown"
+_LARGEST: Final = 1e9
+"""Seconds (32 years) or lengths of a track: no play lasts so long."""
+_CUT_ID: Final = r"^-?\d(?:\.\d+)?[eE]\+\d+$"
+"""An integer id as a spreadsheet shortens it: 1.23E+15."""
+_PARTS: Final = {"ms": 1000, "percent": 100}
+"""Of a second, and of a whole track."""
+_EXACT_BITS: Final[dict[pl.DataType, int]] = {pl.Float16(): 11, pl.Float32(): 24, pl.Float64(): 53}
+"""Integers of more bits are rounded by the type."""
 _WHOLE_FLOAT: Final = r"^(-?\d+)\.0$"
 """An integer id that went through a column of floats."""
 _NOTHING: Final = ("", "nan", "NaN", "null", "None", "<NA>", "NaT")
@@ -98,14 +108,18 @@ class Reading:
             self.rejected += len(bad.rows)
 
 
-def typed(block: Block, mapping: Mapping) -> Typed:
-    """Return the records of a block by role.
+def typed(block: Block, mapping: Mapping, file: str) -> Typed:
+    """Return the records of a block of `file` by role.
 
     Columns of the frame: `listener`, `session` (String, only where mapped), `place` Float64 (only where mapped), `at`
     Int64 microseconds (only where mapped), `track` (String identity), `title`, `artist`, `album` (String, only where
     mapped), `length_s`, `played_s`, `share` Float64 (NaN = unknown, only where mapped), `told` UInt8 (255 = unknown,
     only where mapped), `line` Int64, and the side columns by name, led by "side.".
+
+    Raises:
+        InputError: the file's columns cannot play their roles (see `check_roles`).
     """
+    check_roles(mapping, block.frame, file)
     frame, left_out = block.frame.with_columns(pl.Series("__line__", block.line)), dict[str, int]()
     if mapping.left_out is not None:
         frame, left_out = _tracks_alone(frame, mapping.left_out)
@@ -151,9 +165,10 @@ def _columns(mapping: Mapping) -> dict[str, Column]:
 def _identities(raw: pl.DataFrame, mapping: Mapping) -> tuple[list[pl.Series], list[Fault]]:
     id_text = _exact_text if mapping.exact_ids else id_texts
     ids = {name: id_text(raw[name]).alias(name) for name in _IDS if name in raw.columns}
+    faults: list[Fault] = [] if mapping.exact_ids else [(WRONG_COLUMN, _is_cut(raw[name]), name) for name in ids]
     names = {name: _text(raw[name]) for name in _NAMES if name in raw.columns}
     track = _identity(ids.pop("track", None), names.get("title"), names.get("artist"))
-    faults: list[Fault] = [(MISSING_TRACK, track.is_null(), "")]
+    faults.append((MISSING_TRACK, track.is_null(), ""))
     faults += [(MISSING_SESSION, values.is_null(), "") for values in ids.values()]
     return [*ids.values(), *names.values(), track], faults
 
@@ -215,15 +230,23 @@ def _text(values: pl.Series) -> pl.Series:
 
 
 def id_texts(values: pl.Series) -> pl.Series:
-    """Return ids as text: null where they are missing, integers where they went through floats."""
+    """Return ids as text: null where missing or rounded, integers where they went through floats."""
     if values.dtype.is_float():
-        sound = values.filter(~_absent(values))
-        if (sound.floor() == sound).all():
-            values = values.set(_absent(values), None).cast(pl.Int64)
+        values = values.set(_absent(values) | _is_cut(values), None)
+        return (values.cast(pl.Int64) if (values.floor() == values).all() else values).cast(pl.String)
     texts = _text(values)
-    if texts.str.ends_with(".0").any():
-        texts = texts.str.replace(_WHOLE_FLOAT, "$1")
-    return texts
+    return texts.str.replace(_WHOLE_FLOAT, "$1") if texts.str.ends_with(".0").any() else texts
+
+
+def _is_cut(ids: pl.Series) -> pl.Series:
+    """Return where ids have lost digits: text in a spreadsheet's short form, or floats that a whole number is rounded
+    to."""
+    if ids.dtype.is_float():
+        rounded = ids.abs() >= float(1 << _EXACT_BITS[ids.dtype])
+        return (rounded & ids.is_not_nan()).fill_null(False)
+    if ids.dtype != pl.String or not ids.str.contains("+", literal=True).any():
+        return pl.Series(np.zeros(len(ids), np.bool_))
+    return ids.str.strip_chars().str.contains(_CUT_ID).fill_null(False)
 
 
 def _exact_text(values: pl.Series) -> pl.Series:
@@ -285,9 +308,12 @@ def _number(raw: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
     if raw.dtype == pl.String:
         raw = raw.str.strip_chars()
     unit = column.unit if isinstance(column, Amount) else "s"
+    if isinstance(raw.dtype, pl.Duration):
+        raw, unit = raw.dt.total_microseconds() / 10**6, "s"
     number = _clock(raw) if unit == "text" else raw.cast(pl.Float64, strict=False)
-    wrong = number.is_null() & ~_absent(raw)
-    return (number / 1000 if unit == "ms" else number).fill_null(float("nan")), wrong
+    number = number / _PARTS.get(unit, 1)
+    wrong = (number.is_null() | ((number.abs() >= _LARGEST) & ~number.is_nan())) & ~_absent(raw)
+    return number.fill_null(float("nan")), wrong
 
 
 def _clock(values: pl.Series) -> pl.Series:
@@ -308,20 +334,26 @@ def _sound(
         rows = np.flatnonzero(where.to_numpy() & ~faulty)
         faulty[rows] = True
         if len(rows):
-            bad.append(_bad_records(kind, frame[rows], _columns(mapping).get(role)))
+            bad.append(_bad_records((kind, role), frame[rows], mapping))
     return (result.filter(pl.Series(~faulty)) if faulty.any() else result), bad
 
 
-def _bad_records(kind: str, bad: pl.DataFrame, column: Column | None) -> BadRecords:
-    """Return records of one kind of fault, each with the value at fault where a column has it."""
+def _bad_records(fault: tuple[str, str], bad: pl.DataFrame, mapping: Mapping) -> BadRecords:
+    """Return records of one kind of fault (kind and role), each with the value at fault where a role has it."""
+    kind, role = fault
     text = bad.drop("__line__").select(_joined(bad)).to_series().to_list()
-    why = [""] * bad.height
+    why, column = [""] * bad.height, _columns(mapping).get(role)
     if column is not None:
-        shown = pl.col(column.name) if column.name in bad.columns else column.value
-        accepted = _FORMS.get(kind, _NUMBER_FORM)
-        values = bad.select(shown.cast(pl.String).alias("value"))["value"].to_list()
+        values = bad.select(_as_read(column, bad.columns).cast(pl.String).alias("value"))["value"].to_list()
+        accepted = _ID_FORM if role in _IDS else _FORMS.get(kind, _NUMBER_FORM)
         why = [f"{column.name} is {value!r}; accepted: {accepted}" for value in values]
     return BadRecords(kind, list(zip(bad["__line__"].to_list(), text, strict=True)), why)
+
+
+def _as_read(column: Column, columns: list[str]) -> pl.Expr:
+    """Return the value of a column as the file has it; of a role made of several, all of them."""
+    there = [pl.col(name).cast(pl.String).fill_null("") for name in column.name.split(", ") if name in columns]
+    return pl.concat_str(there, separator=", ") if there else column.value
 
 
 def _joined(frame: pl.DataFrame) -> pl.Expr:

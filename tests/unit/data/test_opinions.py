@@ -31,7 +31,7 @@ def told(plays: list[tuple[float, str, float | None]], opinions: list[Opinion], 
     table = opinions_of([pl.DataFrame(opinions, schema=SCHEMA, orient="row")], track_of_alias([]))
     frame = records_with_opinions(frame, mapping, table)
     lines = pl.int_range(frame.height, eager=True).to_numpy()
-    return typed(Block(frame, lines), mapping_with_opinions(mapping)).frame["told"].to_list()
+    return typed(Block(frame, lines), mapping_with_opinions(mapping), "log").frame["told"].to_list()
 
 
 def test_the_last_word_counts_for_all_plays_of_the_track_that_nothing_measures() -> None:

@@ -18,6 +18,8 @@ from segue.errors import InputError
 
 PARQUET_MAGIC: Final = b"PAR1"
 ARROW_MAGIC: Final = b"ARROW1"
+_FAULTS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What Polars raises on damaged files; a panic is no Exception."""
 BLOCK_ROWS = 1 << 20
 """Records of a block: the size of a common row group."""
 
@@ -32,7 +34,7 @@ def columnar_sample(member: Member, magic: bytes) -> Sample:
         try:
             lazy = _scan(path, magic)
             first = lazy.head(PROBED).collect(engine="streaming")
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _FAULTS as error:
             raise _damaged(member, error) from error
     return Sample(member.name, "parquet", tuple(first.columns), first)
 
@@ -46,7 +48,7 @@ def columnar_blocks(member: Member, magic: bytes, wanted: Sequence[str]) -> Iter
     with on_disk(member, magic) as path:
         try:
             yield from _blocks(path, magic, member, wanted)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _FAULTS as error:
             raise _damaged(member, error) from error
 
 
@@ -71,5 +73,5 @@ def _scan(path: Path, magic: bytes) -> pl.LazyFrame:
     return pl.scan_ipc(path, glob=False)
 
 
-def _damaged(member: Member, error: Exception) -> InputError:
+def _damaged(member: Member, error: BaseException) -> InputError:
     return InputError(f"{member.name}: the file is damaged or cut short ({error}); write it or fetch it again")

@@ -61,12 +61,7 @@ def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
         raise InputError(f"{member.name}: columns of {len(tables)} tables ({', '.join(tables)}); name those of one")
     table = next(iter(tables))
     selected = ", ".join(f"{_quoted(name.removeprefix(table + '.'))} AS {_quoted(name)}" for name in columns)
-    blocks = query_blocks(member, f"SELECT {selected} FROM {_quoted(table)}", rejects)
-    first = next(blocks, None)
-    if first is None:
-        raise InputError(f"{member.name} is empty; its table {table} has no rows")
-    yield first
-    yield from blocks
+    yield from query_blocks(member, f"SELECT {selected} FROM {_quoted(table)}", rejects)
 
 
 def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
@@ -75,7 +70,7 @@ def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
     Rows with text that is no UTF-8 or holds NUL go to `rejects`.
 
     Raises:
-        InputError: a damaged database, or a query that it refuses.
+        InputError: a damaged database, a query that it refuses, or no row.
     """
     number = 1
     with _connected(member) as connection:
@@ -89,6 +84,8 @@ def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
             sound = np.array([at for at, kind in enumerate(kinds) if kind is None], dtype=np.int64)
             yield Block(_frame([rows[at] for at in sound], names), sound + number)
             number += len(rows)
+    if number == 1:
+        raise InputError(f"{member.name} is empty; its tables hold no plays")
 
 
 @contextmanager
@@ -126,12 +123,14 @@ def _with_log(path: Path, member: Member) -> Iterator[tuple[Path, bool]]:
         return
     page = int.from_bytes(header[16:18], "big")
     pages, size = int.from_bytes(header[28:32], "big"), path.stat().st_size
-    in_log = len(header) == 100 and header[18] == _WRITE_AHEAD
-    if in_log and (size < pages * (65_536 if page == 1 else page) or pages <= 1):
+    whole = size >= pages * (65_536 if page == 1 else page)
+    if len(header) == 100 and header[18] == _WRITE_AHEAD and (not whole or pages <= 1):
         raise InputError(
             f"{member.name}: its latest rows stand in a write-ahead log that is missing; "
             f"copy {Path(member.name).name}-wal beside it, or close the program that writes it and copy again"
         )
+    if not whole and header[24:28] == header[92:96]:  # else an old SQLite wrote it, which does not keep the pages
+        raise InputError(f"{member.name}: the database is cut short ({size:,} bytes); copy it again")
     yield path, True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from segue.data.records.block import Block
@@ -66,7 +67,7 @@ def delimited_blocks(
     def work(piece: Piece) -> Parsed:
         return parsed(piece, dialect, wanted or dialect.columns, types)
 
-    line = dialect.line
+    line, num_blocks = dialect.line, 0
     with opened(member) as handle:
         chunks = utf8_chunks(handle, member.name, BLOCK_BYTES)
         for part in worked_ahead(work, pieces_of(chunks, dialect, member.name)):
@@ -75,7 +76,11 @@ def delimited_blocks(
             rejects.note(REPEATED_HEADER, part.num_headers)
             if part.frame.height:
                 yield Block(part.frame, part.line + line)
+                num_blocks += 1
             line += part.num_lines
+    if not num_blocks:
+        empty = pl.DataFrame(schema=dict.fromkeys(wanted or dialect.columns, pl.String))
+        yield Block(empty, np.zeros(0, np.int64))
 
 
 def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -> dict[str, Any]:

@@ -132,18 +132,19 @@ def _above(head: bytes, by_return: bool) -> tuple[int, int, tuple[str, ...], str
 
 
 def _guessed(text: str, whole: bool) -> str:
-    """Return the separator by which most of the first records have as many fields as the first; ',' for none."""
+    """Return the separator by which most of the first records have as many fields as the first; ',' for none. Where
+    several agree, a tab, which text hardly holds, comes before the one that gives most fields."""
 
-    def agreement(separator: str) -> tuple[float, int]:
+    def agreement(separator: str) -> tuple[float, bool, int]:
         widths = [len(record) for record in _probed(text, separator, whole)]
         if not widths or max(widths) < 2:
-            return 0.0, 0
+            return 0.0, False, 0
         width = Counter(widths).most_common(1)[0][0] if widths[0] < 2 else widths[0]
         share = sum(other == width for other in widths) / len(widths)
-        return (share, width) if width > 1 else (0.0, 0)
+        return (share, separator == "\t", width) if width > 1 else (0.0, False, 0)
 
     best = max(SEPARATORS, key=agreement)
-    return best if agreement(best)[1] else ","
+    return best if agreement(best)[2] else ","
 
 
 def _probed(text: str, separator: str, whole: bool) -> Iterator[list[str]]:
@@ -174,15 +175,17 @@ def _split(text: str, separator: str) -> Iterator[list[str]]:
 
 
 def _is_record(first: list[str], later: list[list[str]]) -> bool:
-    """Return whether the first line is a record: a value of a kind that later records have in its place."""
+    """Return whether the first line is a record: a value of a kind that later records have in its place, or any such
+    value where no later record has as many fields."""
     if any(re.sub(r"[^a-z0-9]", "", cell.lower()) in _WORDS for cell in first):
         return False
+    alone = not any(len(record) == len(first) for record in later)
     for place, cell in enumerate(first):
         for pattern in _VALUES.values():
             if not pattern.fullmatch(cell.strip()):
                 continue
             below = [record[place].strip() for record in later if len(record) > place and record[place].strip()]
-            if not later or (below and sum(map(bool, map(pattern.fullmatch, below))) * 2 > len(below)):
+            if alone or (below and sum(map(bool, map(pattern.fullmatch, below))) * 2 > len(below)):
                 return True
     return False
 

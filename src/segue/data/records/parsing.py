@@ -25,6 +25,8 @@ from segue.errors import InputError
 _NEWLINE: Final = 10
 _STAND_INS: Final = bytes((31, 30, 29, 28, *range(1, 9), *range(14, 28)))
 """Bytes that may stand for a separator of two characters."""
+_TAKEN_FOR_ANOTHER: Final = (UTF8_MARK, b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
+"""First bytes that Polars does not read as text: a mark, which it takes away, and those of gzip, zlib and zstd."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _fast(piece: Piece, separator: int, num_rows: int, fields: Fields) -> pl.Dat
 
 
 def _polars(data: bytes, separator: int, quote: str | None, fields: Fields) -> pl.DataFrame | None:
-    if not data or data.startswith(UTF8_MARK):  # Polars would take a mark at the beginning away
+    if not data or data.startswith(_TAKEN_FOR_ANOTHER):
         return None
     try:
         return pl.read_csv(

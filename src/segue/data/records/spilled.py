@@ -11,7 +11,7 @@ from typing import Final
 
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
-from segue.errors import InputError
+from segue.errors import SegueError
 
 _PIECE: Final = 1 << 22
 
@@ -21,7 +21,8 @@ def on_disk(member: Member, magic: bytes) -> Iterator[Path]:
     """Return a path with the unpacked bytes of `member`: its own where it begins with `magic` as it is.
 
     Raises:
-        InputError: the file cannot be read, or there is no room for its unpacked bytes.
+        InputError: the file cannot be read.
+        SegueError: there is no room for its unpacked bytes.
     """
     if member.inside is None:
         with member.path.open("rb") as plain:
@@ -34,7 +35,7 @@ def on_disk(member: Member, magic: bytes) -> Iterator[Path]:
             try:
                 shutil.copyfileobj(handle, spilled, _PIECE)
             except OSError as error:
-                raise InputError(
+                raise SegueError(
                     f"{member.name} cannot be unpacked into {folder} ({error.strerror or error}); unpack it yourself, "
                     "or set TMPDIR to a folder with room"
                 ) from error

@@ -81,7 +81,7 @@ def _sheet(member: Member) -> Iterator[Iterator[tuple[int, list[str | None]]]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of styles and extensions that it leaves out
                 book = openpyxl.load_workbook(handle, read_only=True, data_only=True)
-                sheets = [(_num_rows(sheet), sheet) for sheet in book.worksheets]
+                sheets = [(_size(sheet), sheet) for sheet in book.worksheets]
         except Exception as error:  # openpyxl raises what its parsers do
             raise _damaged(member, error) from error
         if not sheets:
@@ -100,9 +100,10 @@ def _check(path: Path, member: Member) -> None:
     raise InputError(f"{member.name} is an archive inside an archive; unpack it and name the folder")
 
 
-def _num_rows(sheet: Any) -> int:
-    """Return the rows of a sheet, counted: what a sheet says of its size is often wrong."""
-    return sum(1 for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
+def _size(sheet: Any) -> tuple[int, int]:
+    """Return the rows and the cells of a sheet, counted: what a sheet says of its size is often wrong."""
+    cells = [sum(cell is not None for cell in row) for row in sheet.iter_rows(values_only=True)]
+    return sum(map(bool, cells)), sum(cells)
 
 
 def _rows(sheet: Any, member: Member) -> Iterator[tuple[int, list[str | None]]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 import polars as pl
+from polars.expr.whenthen import ChainedThen, Then
 
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample
@@ -16,6 +17,7 @@ _NOTHING: Final = ("", "nan", "null", "none", "<na>")
 """What stands for a missing value, in lower case."""
 _TRUE: Final = ("true", "1", "1.0")
 """How JSON, pandas' text and pandas' float columns spell true, in lower case."""
+_BEYOND: Final = 1e12
 
 
 def text(columns: Collection[str], *names: str) -> pl.Expr:
@@ -31,8 +33,17 @@ def flag(columns: Collection[str], name: str) -> pl.Expr:
 
 
 def number(columns: Collection[str], *names: str) -> pl.Expr:
-    """Return the first of the fields `names` that has a value, as Float64; null where that is no number."""
-    return text(columns, *names).cast(pl.Float64, strict=False)
+    """Return the first of the fields `names` that has a value, as Float64; null where that is no number, or one beyond
+    10^12, which counts nothing of a play."""
+    value = text(columns, *names).cast(pl.Float64, strict=False)
+    return pl.when(value.abs() < _BEYOND).then(value)
+
+
+def stated(value: pl.Expr, strength: Then | ChainedThen) -> pl.Expr:
+    """Return the strength that `value` states, UInt8: as `strength` has it, null where there is no value, WRONG where
+    it says nothing."""
+    words = value.cast(pl.String).str.strip_chars().str.to_lowercase()
+    return strength.when(words.is_null() | words.is_in(_NOTHING)).then(None).otherwise(WRONG).cast(pl.UInt8)
 
 
 def column(columns: Collection[str], *names: str) -> Column | None:

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import claim, column, flag, text, time
+from segue.data.sources.fields import claim, column, flag, most_fit, text, time
 from segue.data.sources.source import Sample, Source
 
 _TABLE: Final = ("uts", "utc_time", "artist", "artist_mbid", "album", "album_mbid", "track", "track_mbid")
@@ -34,10 +34,8 @@ def _recognise(sample: Sample) -> str | None:
         return claim(file_columns, _TABLE, "a table of Last.fm scrobbles")
     if "name" in file_columns and file_columns & set(_PAGE_ARTIST) and file_columns & {"date.uts", _PLAYING}:
         return claim(file_columns, _PAGE, "Last.fm's recent tracks")
-    if not sample.headed and sample.columns == _BARE:
-        date = sample.first.select(pl.col("3").cast(pl.String)).to_series().drop_nulls()
-        if len(date) and date.str.contains(_BARE_DATE).all():
-            return f"{len(_BARE)} columns without a header, the last a date as Last.fm spells it"
+    if not sample.headed and sample.columns == _BARE and most_fit(sample.first, {"3": _BARE_DATE}):
+        return f"{len(_BARE)} columns without a header, the last a date as Last.fm spells it"
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import column, time
+from segue.data.sources.fields import column, stated, time
 from segue.data.sources.source import Sample, Source
 
 _RATING: Final = "rating"
@@ -66,7 +66,7 @@ def _stars(rating: Column) -> Column:
 def _told(stars: Column) -> Column:
     value = stars.value
     strength = pl.when(value <= 1).then(3).when(value <= 2).then(2).when(value <= 3).then(1).when(value > 3).then(0)
-    return Column(strength.otherwise(None).cast(pl.UInt8), stars.name)
+    return Column(stated(pl.col(stars.name), strength), stars.name)
 
 
 SOURCE: Final = Source(

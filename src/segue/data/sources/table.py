@@ -63,7 +63,7 @@ def _share(columns: TableColumns) -> Column | None:
         return Column.of(columns.ratio)
     if columns.percent is None:
         return None
-    return Column(pl.col(columns.percent).cast(pl.Float64, strict=False) / 100, columns.percent)
+    return Amount(pl.col(columns.percent), columns.percent, "percent")
 
 
 def _told(columns: TableColumns) -> Column | None:

@@ -8,7 +8,7 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.sources.fields import by_column_names
+from segue.data.sources.fields import by_column_names, most_fit
 from segue.data.sources.source import Sample, Source
 
 _KIND, _SESSION, _STARTED, _PROPERTIES, _RELATIONS = map(str, range(5))
@@ -21,7 +21,7 @@ def recognise(sample: Sample) -> str | None:
     """Return why a file holds sessions in idomaar's form, or None."""
     if sample.headed or len(sample.columns) not in (4, 5) or sample.first.is_empty():
         return None
-    sessions = (sample.first[_KIND] == "event.session").fill_null(False).all()
+    sessions = most_fit(sample.first, {_KIND: r"^event\.session$"})
     return "records of kind event.session in idomaar's form" if sessions else None
 
 
@@ -56,9 +56,12 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
 def _links_in(text: pl.Series) -> pl.Series:
     """Return the links of each session; null where the text is no such JSON."""
     try:
-        return text.str.json_decode(_LINKS)
+        links = text.str.json_decode(_LINKS)
+        if len(links) == len(text):  # one text may hold several objects
+            return links
     except ComputeError:
-        half = len(text) // 2
+        pass
+    half = len(text) // 2
     if half == 0:
         return pl.Series(text.name, [None], _LINKS)
     return pl.concat([_links_in(text[:half]), _links_in(text[half:])])

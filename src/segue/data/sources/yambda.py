@@ -55,7 +55,7 @@ _ROLES: Final = Mapping(
     time=Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S),
     track=Column.of("item_id"),
     listener=Column.of("uid"),
-    share=Column(pl.col("played_ratio_pct").cast(pl.Float64, strict=False) / 100, "played_ratio_pct"),
+    share=Amount(pl.col("played_ratio_pct"), "played_ratio_pct", "percent"),
     length=Amount.of("track_length_seconds"),
     side={"is_organic": Column(flag(("is_organic",), "is_organic"), "is_organic")},
     left_out=Column(pl.when(_KIND != "listen").then(_KIND), _EVENT),

@@ -264,7 +264,7 @@ def _plays(frame: pl.DataFrame, mapping: Mapping, out: list[Any]) -> list[Play]:
         "length_s": _seconds(frame, mapping.length),
         "told": _values(frame, mapping.told, int),
         "session": _values(frame, mapping.session, str),
-        "share": _values(frame, mapping.share, lambda share: round(float(share), 9)),
+        "share": [value and round(value, 9) for value in _seconds(frame, mapping.share)],
     }
     plays = [Play(**dict(zip(fields, row, strict=True))) for row in zip(*fields.values(), strict=True)]
     position = _values(frame, mapping.position, int)
@@ -278,8 +278,8 @@ def _values(frame: pl.DataFrame, role: Column | None, kind: Any = None) -> list[
     return [value if value is None or kind is None else kind(value) for value in frame.select(role.value).to_series()]
 
 
-def _seconds(frame: pl.DataFrame, role: Amount | None) -> list[float | None]:
-    scale = 1000 if role is not None and role.unit == "ms" else 1
+def _seconds(frame: pl.DataFrame, role: Column | None) -> list[float | None]:
+    scale = {"ms": 1000, "percent": 100}.get(role.unit, 1) if isinstance(role, Amount) else 1
     return [None if value is None else value / scale for value in _values(frame, role, float)]
 
 
