@@ -131,7 +131,7 @@ class Log:
         def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
             number, block = task
             given = self._inputs[number]
-            records = typed(block, given.mapping, given.name)
+            records = typed(block, given.mapping, given.name, gathering.ids)
             arrays, tracks = gathering.coded(_on_scale(records.frame, given))
             return given, records, ({**arrays, "line": arrays["line"] + number * FILE}, tracks)
 

@@ -18,18 +18,20 @@ class CodeCounts:
 
     def add(self, codes: NDArray[np.int32]) -> None:
         """Take the codes of a block."""
-        counts = np.bincount(codes, minlength=len(self.rows))
-        if len(counts) > len(self.rows):
-            self.appearance = np.append(self.appearance, np.full(len(counts) - len(self.rows), -1, np.int32))
-            self.rows = np.append(self.rows, np.zeros(len(counts) - len(self.rows), np.int64))
-        self.rows += counts
-        unseen = codes[self.appearance[codes] < 0]
-        if len(unseen):
-            fresh, first = np.unique(unseen, return_index=True)
-            self.appearance[fresh[np.argsort(first)]] = np.arange(
-                self._num_codes, self._num_codes + len(fresh), dtype=np.int32
-            )
-            self._num_codes += len(fresh)
+        if not len(codes):
+            return
+        low = int(codes.min())
+        counts = np.bincount(codes - low)
+        fresh = low + len(counts) - len(self.rows)
+        if fresh > 0:
+            self.rows = np.append(self.rows, np.zeros(fresh, np.int64))
+            self.appearance = np.append(self.appearance, np.full(fresh, -1, np.int32))
+        self.rows[low : low + len(counts)] += counts
+        firsts = codes[np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))]  # of runs of equal codes
+        unseen = firsts[self.appearance[firsts] < 0]
+        distinct, first = np.unique(unseen, return_index=True)
+        self.appearance[distinct[np.argsort(first)]] = np.arange(len(distinct), dtype=np.int32) + self._num_codes
+        self._num_codes += len(distinct)
 
     def parts(self, rank: NDArray[np.int32], most: int) -> NDArray[np.int32]:
         """Return the part of each code, from 0, where codes in the order of `rank` fill parts of about `most` rows."""

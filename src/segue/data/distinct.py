@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from segue.events.table import coded_texts, shared_codes
 
@@ -17,7 +18,10 @@ Work = Callable[[pl.Series], pl.Series]
 
 
 def by_distinct(work: Work, texts: pl.Series) -> pl.Series:
-    """Return `work(texts)`, done once for each distinct text where these are few."""
+    """Return `work(texts)`, done once for each distinct text where these are few; flags become "true" and "false"."""
+    if texts.dtype == pl.Boolean:
+        told = work(pl.Series(["false", "true", None], dtype=pl.String))
+        return told.gather(texts.cast(pl.UInt32).fill_null(2))
     column = shared_codes("distinct")
     codes = texts.cast(column.dtype).to_physical()
     num = 0 if codes.null_count() == len(codes) else int(codes.max()) + 1  # type: ignore[arg-type]
@@ -29,7 +33,17 @@ def by_distinct(work: Work, texts: pl.Series) -> pl.Series:
 
 def by_runs(work: Work, values: pl.Series) -> pl.Series:
     """Return `work(values)`, done at the first of each run of equal values where runs are long."""
-    begins = pl.concat([pl.Series([True])[: len(values)], values[1:].ne_missing(values[:-1])])
-    if begins.sum() * _FEW > len(values):
-        return work(values)
-    return work(values.filter(begins)).gather(begins.cast(pl.UInt32).cum_sum() - 1)
+    firsts, lengths = runs(values)
+    return work(values) if lengths is None else pl.Series(values.name, np.repeat(work(firsts).to_numpy(), lengths))
+
+
+def runs(values: pl.Series) -> tuple[pl.Series, NDArray[np.int64] | None]:
+    """Return the first value of each run of equal values and the length of each; `(values, None)` where runs are short.
+
+    No value is null.
+    """
+    begins = (values != values.shift(1)).fill_null(True)
+    start = np.flatnonzero(begins.to_numpy())
+    if len(start) * _FEW > len(values):
+        return values, None
+    return values.gather(start), np.diff(start, append=len(values))

@@ -11,19 +11,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.code_counts import CodeCounts
-from segue.data.distinct import by_runs
 from segue.data.feedback import lengths_seen
+from segue.data.id_codes import IdCodes
 from segue.data.named_tracks import NamedTracks
 from segue.data.partition import partitioned
-from segue.data.plays import Plays, joined
+from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideColumn
+from segue.data.typed import odd_ids
 from segue.events.spilled import Spilled
-from segue.events.table import coded_texts, shared_codes
+from segue.events.table import coded_texts
 from segue.store.writer import TrackTable
 
 CHUNK_ROWS = 1 << 20
 """Plays of one scratch file."""
-PART_ROWS = 1 << 21
+PART_ROWS = 1 << 19
 """Plays of one part, about: those of one listener (or session) stay together."""
 _TEXTS: Final = ("listener", "session", "track")
 _OWNERS: Final = ("listener", "session")
@@ -39,7 +40,8 @@ class Gathering:
 
     def __init__(self, folder: Path, side: Iterable[str]) -> None:
         self._folder = folder
-        self._codes = {name: shared_codes(name) for name in _TEXTS}
+        self.ids = {name: IdCodes(name, odd_ids) for name in _TEXTS}
+        """Codes of listeners, sessions and tracks."""
         self._counts = {name: CodeCounts() for name in _OWNERS}
         self._seen_tracks = np.zeros(0, np.bool_)
         self._waiting: list[dict[str, NDArray[Any]]] = []
@@ -54,12 +56,13 @@ class Gathering:
         """The listeners by the codes of `Plays.listener`; filled by `parts`."""
 
     def coded(self, frame: pl.DataFrame) -> tuple[dict[str, NDArray[Any]], pl.DataFrame]:
-        """Return a typed frame as arrays, texts by code, and what it says of tracks; may be called in any thread."""
+        """Return a typed frame as arrays, ids by code, and what it says of tracks; may be called in any thread."""
         arrays = dict[str, NDArray[Any]]()
         for column in frame:
-            if column.name in _TEXTS:
-                codes = self._codes_of(column) if column.name == "track" else by_runs(self._codes_of, column)
-                arrays[column.name] = codes.to_numpy().view(np.int32)
+            if column.name in _TEXTS and column.dtype == pl.String:
+                arrays[column.name] = self.ids[column.name].codes(column)
+            elif column.name in _TEXTS:
+                arrays[column.name] = column.to_numpy()
             elif column.name.startswith(SIDE):
                 arrays |= self.side[column.name.removeprefix(SIDE)].arrays(column)
             elif column.name not in _NAMES:
@@ -71,11 +74,14 @@ class Gathering:
         )
         return arrays, tracks.unique("track", keep="first", maintain_order=True) if tracks.width > 1 else tracks
 
-    def _codes_of(self, texts: pl.Series) -> pl.Series:
-        return texts.cast(self._codes[texts.name].dtype).to_physical()
-
     def add(self, arrays: dict[str, NDArray[Any]], tracks: pl.DataFrame) -> None:
         """Take a block that `coded` returned."""
+        for name in _OWNERS:
+            if name in arrays:
+                self._counts[name].add(arrays[name])
+        fresh = int(arrays["track"].max(initial=-1)) + 1 - len(self._seen_tracks)
+        self._seen_tracks = np.append(self._seen_tracks, np.zeros(max(fresh, 0), np.bool_))
+        self._seen_tracks[arrays["track"]] = True
         for column in self.side.values():
             column.note(arrays)
         self._named.add(tracks)
@@ -86,15 +92,9 @@ class Gathering:
 
     def _spill(self) -> None:
         if self._waiting:
-            whole = joined(self._waiting)
+            file = self._folder / f"plays-{len(self._chunks):05d}"
+            self._chunks.append(Spilled.write(file, aligned(self._waiting)))
             self._waiting = []
-            for name in _OWNERS:
-                if name in whole:
-                    self._counts[name].add(whole[name])
-            fresh = int(whole["track"].max(initial=-1)) + 1 - len(self._seen_tracks)
-            self._seen_tracks = np.append(self._seen_tracks, np.zeros(max(fresh, 0), np.bool_))
-            self._seen_tracks[whole["track"]] = True
-            self._chunks.append(Spilled.write(self._folder / f"plays-{len(self._chunks):05d}", whole))
 
     def parts(self) -> Iterator[Plays]:
         """Yield the plays of each part in turn; nothing where there was none."""
@@ -122,7 +122,7 @@ class Gathering:
     def _ranked(self, name: str) -> NDArray[np.int32]:
         """Return the place of each listener's code among all in UTF-8 byte order."""
         codes = np.flatnonzero(self._counts[name].rows).astype(np.int32)
-        texts = coded_texts(codes, self._codes[name])
+        texts = coded_texts(codes, self.ids[name].column)
         order = texts.arg_sort().to_numpy()
         self.listeners = texts.gather(order)
         rank = np.zeros(len(self._counts[name].rows), np.int32)
@@ -139,16 +139,16 @@ class Gathering:
     @property
     def track_codes(self) -> pl.Series:
         """The Categorical column whose dtype has given the codes of tracks."""
-        return self._codes["track"]
+        return self.ids["track"].column
 
     def tracks(self) -> pl.Series:
         """Return the ids of all tracks that were seen."""
-        return coded_texts(np.flatnonzero(self._seen_tracks).astype(np.int32), self._codes["track"])
+        return coded_texts(np.flatnonzero(self._seen_tracks).astype(np.int32), self.ids["track"].column)
 
     def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
         """Return the sessions of the codes, as the log has them."""
-        return coded_texts(codes, self._codes["session"])
+        return coded_texts(codes, self.ids["session"].column)
 
     def track_table(self, vocabulary: pl.Series) -> TrackTable:
         """Return what the log itself says of the tracks of `vocabulary`."""
-        return self._named.table(self._codes["track"], vocabulary)
+        return self._named.table(self.ids["track"].column, vocabulary)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.data.plays import joined
+from segue.data.plays import aligned
 from segue.events.spilled import Spilled
 
 Piece = tuple[Spilled, int, int]
@@ -31,7 +31,7 @@ def partitioned(
         if (place[1:] < place[:-1]).any():
             order = np.argsort(place, kind="stable")
             file, place = folder / f"divided-{number:05d}", place[order]
-            divided = Spilled.write(file, {name: chunk.load(name)[order] for name in chunk.places})
+            divided = Spilled.write(file, {name: [chunk.load(name)[order]] for name in chunk.places})
             chunk.file.unlink()
             chunk = divided
         files.append(chunk)
@@ -42,6 +42,5 @@ def partitioned(
 
 
 def _loaded(pieces: Sequence[Piece]) -> dict[str, NDArray[Any]]:
-    return joined(
-        [{name: file.load(name, first, end) for name in file.places} for file, first, end in pieces if end > first]
-    )
+    blocks = [{name: file.load(name, first, end) for name in file.places} for file, first, end in pieces if end > first]
+    return {name: np.concatenate(parts) for name, parts in aligned(blocks).items()}

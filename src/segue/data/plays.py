@@ -53,16 +53,13 @@ class Plays:
         return Plays(**taken, side={name: values[rows] for name, values in self.side.items()})
 
 
-def joined(blocks: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Return blocks of arrays laid end to end; a block that lacks one has its default, or leaves it out of all."""
+def aligned(blocks: list[dict[str, NDArray[Any]]]) -> dict[str, list[NDArray[Any]]]:
+    """Return the arrays of all blocks by name; a block that lacks one has its default, or leaves it out of all."""
     names = dict.fromkeys(name for block in blocks for name in block)
-    whole: dict[str, NDArray[Any]] = {}
+    whole: dict[str, list[NDArray[Any]]] = {}
     for name in names:
         if name in DEFAULTS:
-            parts = [block.get(name, np.full(len(block["track"]), DEFAULTS[name])) for block in blocks]
+            whole[name] = [block.get(name, np.full(len(block["track"]), DEFAULTS[name])) for block in blocks]
         elif all(name in block for block in blocks):
-            parts = [block[name] for block in blocks]
-        else:
-            continue
-        whole[name] = np.concatenate(parts)
+            whole[name] = [block[name] for block in blocks]
     return whole

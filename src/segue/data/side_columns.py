@@ -51,11 +51,12 @@ class SideColumn:
             if number.null_count() == values.null_count():
                 result[self._number] = number.fill_null(np.nan).to_numpy()
         if not self._is_number or self._seen.sum() <= MOST_TEXTS:  # codes of many numbers would fill the memory
-            result[self._code] = by_runs(self._codes_of, values).to_numpy().view(np.int32)
+            texts = values.cast(pl.String).fill_null("")
+            result[self._code] = by_runs(self._codes_of, texts).to_numpy().view(np.int32)
         return result
 
-    def _codes_of(self, values: pl.Series) -> pl.Series:
-        return values.cast(pl.String).fill_null("").cast(self._texts.dtype).to_physical()
+    def _codes_of(self, texts: pl.Series) -> pl.Series:
+        return texts.cast(self._texts.dtype).to_physical()
 
     def note(self, arrays: Arrays) -> None:
         """Learn from a block of the column, as `arrays` returned it.

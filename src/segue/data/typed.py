@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import polars as pl
 
+from segue.data.id_codes import IdCodes
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
 from segue.data.role_checks import check_roles
@@ -108,13 +110,13 @@ class Reading:
             self.rejected += len(bad.rows)
 
 
-def typed(block: Block, mapping: Mapping, file: str) -> Typed:
+def typed(block: Block, mapping: Mapping, file: str, ids: AnyMapping[str, IdCodes] | None = None) -> Typed:
     """Return the records of a block of `file` by role.
 
-    Columns of the frame: `listener`, `session` (String, only where mapped), `place` Float64 (only where mapped), `at`
-    Int64 microseconds (only where mapped), `track` (String identity), `title`, `artist`, `album` (String, only where
-    mapped), `length_s`, `played_s`, `share` Float64 (NaN = unknown, only where mapped), `told` UInt8 (255 = unknown,
-    only where mapped), `line` Int64, and the side columns by name, led by "side.".
+    Columns of the frame: `listener`, `session` (only where mapped) and `track` (identity), String, or codes where `ids`
+    gives any; `place` Float64 and `at` Int64 microseconds (only where mapped); `title`, `artist`, `album` (String, only
+    where mapped); `length_s`, `played_s`, `share` Float64 (NaN = unknown, only where mapped); `told` UInt8 (255 =
+    unknown, only where mapped); `line` Int64; and the side columns by name, led by "side.".
 
     Raises:
         InputError: the file's columns cannot play their roles (see `check_roles`).
@@ -124,7 +126,7 @@ def typed(block: Block, mapping: Mapping, file: str) -> Typed:
     if mapping.left_out is not None:
         frame, left_out = _tracks_alone(frame, mapping.left_out)
     raw = frame.select(pl.col("__line__").alias(_LINE), *(c.value.alias(name) for name, c in _columns(mapping).items()))
-    result, faults = _identities(raw, mapping)
+    result, faults = _identities(raw, mapping, ids or {})
     for name in _AMOUNTS:
         if name in raw.columns:
             amount, wrong = _number(raw[name], _columns(mapping)[name])
@@ -162,10 +164,21 @@ def _columns(mapping: Mapping) -> dict[str, Column]:
     return {role: column for role, column in columns.items() if column is not None}
 
 
-def _identities(raw: pl.DataFrame, mapping: Mapping) -> tuple[list[pl.Series], list[Fault]]:
-    id_text = _exact_text if mapping.exact_ids else id_texts
-    ids = {name: id_text(raw[name]).alias(name) for name in _IDS if name in raw.columns}
-    faults: list[Fault] = [] if mapping.exact_ids else [(WRONG_COLUMN, _is_cut(raw[name]), name) for name in ids]
+def _identities(
+    raw: pl.DataFrame, mapping: Mapping, codes: AnyMapping[str, IdCodes]
+) -> tuple[list[pl.Series], list[Fault]]:
+    ids, faults = dict[str, pl.Series](), list[Fault]()
+    for name in _IDS:
+        if name not in raw.columns:
+            continue
+        coded = codes[name].codes_as_they_stand(raw[name]) if name in codes and raw[name].dtype == pl.String else None
+        if mapping.exact_ids:
+            ids[name] = _exact_text(raw[name]).alias(name)
+        elif coded is not None:
+            ids[name] = pl.Series(name, coded)
+        else:
+            ids[name] = id_texts(raw[name]).alias(name)
+            faults.append((WRONG_COLUMN, _is_cut(raw[name]), name))
     names = {name: _text(raw[name]) for name in _NAMES if name in raw.columns}
     track = _identity(ids.pop("track", None), names.get("title"), names.get("artist"))
     faults.append((MISSING_TRACK, track.is_null(), ""))
@@ -236,6 +249,11 @@ def id_texts(values: pl.Series) -> pl.Series:
         return (values.cast(pl.Int64) if (values.floor() == values).all() else values).cast(pl.String)
     texts = _text(values)
     return texts.str.replace(_WHOLE_FLOAT, "$1") if texts.str.ends_with(".0").any() else texts
+
+
+def odd_ids(texts: pl.Series) -> pl.Series:
+    """Return where texts (without nulls) are no ids as they stand: missing, cut, or whole floats."""
+    return _absent(texts) | _is_cut(texts) | texts.str.ends_with(".0")
 
 
 def _is_cut(ids: pl.Series) -> pl.Series:

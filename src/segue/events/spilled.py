@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,16 @@ class Spilled:
     """Dtype, first byte and length of each array."""
 
     @classmethod
-    def write(cls, file: Path, arrays: Mapping[str, NDArray[Any]]) -> Spilled:
-        """Return `arrays` (of one axis), written to `file`."""
+    def write(cls, file: Path, arrays: Mapping[str, Sequence[NDArray[Any]]]) -> Spilled:
+        """Return `arrays` (each in pieces of one axis), written to `file`."""
         places: dict[str, tuple[str, int, int]] = {}
         with file.open("wb") as handle:
-            for name, values in arrays.items():
-                places[name] = (values.dtype.str, handle.tell(), len(values))
-                handle.write(np.ascontiguousarray(values).view(np.uint8).data)  # tofile says nothing of a full disk
+            for name, pieces in arrays.items():
+                dtype = np.result_type(*{values.dtype for values in pieces})
+                places[name] = (dtype.str, handle.tell(), sum(map(len, pieces)))
+                for values in pieces:
+                    whole = np.ascontiguousarray(values, dtype)
+                    handle.write(whole.view(np.uint8).data)  # tofile says nothing of a full disk
         return cls(file, places)
 
     def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:

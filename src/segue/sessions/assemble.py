@@ -63,7 +63,9 @@ class Assembly:
         if self._whole:
             self._parts.append([])
         file = self._folder / f"{len(self._parts) - 1:05d}-{len(self._parts[-1]):05d}"
-        self._parts[-1].append(Part(Spilled.write(file, arrays), categories))
+        self._parts[-1].append(
+            Part(Spilled.write(file, {name: [values] for name, values in arrays.items()}), categories)
+        )
         self._whole = table.last
 
     def _coded(self, track: NDArray[np.int32], texts: pl.Series) -> NDArray[np.int32]:

@@ -82,7 +82,8 @@ def _each(name: str, work: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
         text = pl.col("text").str.strip_chars().str.to_lowercase()
         empty = text.is_null() | text.is_in(_EMPTY)
         told = pl.when(empty).then(None).otherwise(work(text)).cast(pl.UInt8).alias("told")
-        return by_distinct(lambda texts: pl.DataFrame({"text": texts}).select(told)["told"], values.cast(pl.String))
+        texts = values if values.dtype == pl.Boolean else values.cast(pl.String)
+        return by_distinct(lambda distinct: pl.DataFrame({"text": distinct}).select(told)["told"], texts)
 
     return pl.col(name).map_batches(looked_up, return_dtype=pl.UInt8)
 

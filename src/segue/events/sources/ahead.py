@@ -10,10 +10,9 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS: Final = 4
-"""Blocks in work at once: some fill the cores while others hold a lock (two cores, 2026-11: 2 threads take 1.08x the
-time where rows are shuffled, 1 takes 1.3x)."""
-WAITING: Final = 8
+THREADS: Final = 2
+"""Blocks in work at once: Polars has threads of its own (two cores, 2026-11: 4 threads take 1.05x the time)."""
+WAITING: Final = 4
 """Blocks begun and not yet used, at most; bounds the memory."""
 
 
