@@ -11,8 +11,8 @@ import polars as pl
 
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
+from segue.data.rejects import Rejects
 from segue.data.sources.source import Sample
-from segue.events.rejects import Rejects
 
 
 @dataclass(frozen=True)

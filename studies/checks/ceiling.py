@@ -26,9 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue import columns
+from segue import columns, skips
 from segue.batches.split import DataConfig, split_store
-from segue.events import skips
 from segue.simulation.catalogue import LEAVES, TEMPO_BANDS, Catalogue, make_catalogue
 from segue.simulation.config import SimulationConfig
 from segue.simulation.listening import (

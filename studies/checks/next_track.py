@@ -21,12 +21,11 @@ import torch
 from ceiling import CHUNK, Array, Listener, catalogue_places, simulated_config
 from numpy.typing import NDArray
 
-from segue import columns
+from segue import columns, skips
 from segue.batches.split import DataConfig, split_store
 from segue.evaluation.metrics import hit
 from segue.evaluation.reaction import find_near, nearer
 from segue.evaluation.scene import make_scene
-from segue.events import skips
 from segue.recipes import EvaluationConfig
 from segue.simulation.catalogue import LEAVES, make_catalogue
 from segue.simulation.listening import DRIFT, LONGEST, MOVE, REPEAT, Player, find_intercept

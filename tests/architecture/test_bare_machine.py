@@ -32,7 +32,7 @@ def _run(code: str, *blocked: str) -> subprocess.CompletedProcess[str]:
         ("segue.run, segue.training, segue.evaluation, segue.simulation", ("polars", "cyclopts", "msgspec", "optuna")),
         ("segue.tuning, segue.api.tune", ("polars", "cyclopts", "msgspec", "optuna", "matplotlib")),
         ("segue.encoders, segue.batches, segue.ranking, segue.checkpoint", ("polars", "cyclopts", "msgspec")),
-        ("segue.events, segue.sessions, segue.store, segue.simulation", ("torch",)),
+        ("segue.data, segue.data.assembly, segue.data.summary, segue.store, segue.simulation", ("torch",)),
         ("segue.objectives", ("numpy", "polars", "jaxtyping")),
         ("segue, segue.cli.main", ("torch", "polars", "matplotlib", "optuna")),
     ],

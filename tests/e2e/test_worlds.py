@@ -15,12 +15,11 @@ import pytest
 import torch
 from scipy import sparse, stats
 
-from segue import api
+from segue import api, skips
 from segue.batches.split import DataConfig, split_store
 from segue.columns import ORACLE_P_LISTEN
 from segue.evaluation import Evaluation, contrast, evaluate_scorers, make_scene
 from segue.evaluation.bootstrap import Bootstrap, Estimate
-from segue.events import skips
 from segue.ranking.baselines import Markov, TrainingRows, last_track
 from segue.recipes import EvaluationConfig
 from segue.session_batch import SessionBatch

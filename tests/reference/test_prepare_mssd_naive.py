@@ -10,10 +10,9 @@ import pytest
 
 from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
-from segue.data import gathered
+from segue.data import ahead, gathered
 from segue.data.records import delimited
-from segue.events.rejects import reject_path
-from segue.events.sources import ahead
+from segue.data.rejects import reject_path
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
 

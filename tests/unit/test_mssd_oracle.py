@@ -10,7 +10,7 @@ import pytest
 
 from prepared_logs import random_rows, write_log
 from segue.api.prepare import prepare_mssd
-from segue.events.sources import oracle
+from segue.data import oracle
 from segue.store import Store
 
 

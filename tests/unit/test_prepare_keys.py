@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from segue.events.keys import SeenKeys, packed, text_keys
+from segue.data.session_keys import SeenKeys, packed, text_keys
 from segue.hashing import session_keys
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
+from segue.data.rejects import reject_path
 from segue.errors import InputError, RejectedRowsError
-from segue.events.rejects import reject_path
 
 BAD = {
     "missing-session": mssd_row("", 9, "t"),

@@ -13,8 +13,8 @@ from scipy.stats import binom
 
 from segue.api.prepare import prepare_mssd
 from segue.columns import MSSD_FEATURES, MSSD_LOG, ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
+from segue.data.mssd_writer import write_mssd
 from segue.errors import InputError
-from segue.events.sinks.mssd import write_mssd
 from segue.simulation import (
     SIMULATOR_VERSION,
     WORLDS,

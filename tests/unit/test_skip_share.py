@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segue import skips
 from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, split_store
-from segue.events import skips
 from stores import tiny_store
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from segue.data.summary import inspect_store
 from segue.errors import InputError
 from segue.files import check_parent, replaced_file
-from segue.sessions.summary import inspect_store
 from segue.store.reader import Store
 
 KINDS: Final = ("png", "svg", "pdf")
@@ -16,7 +16,7 @@ KINDS: Final = ("png", "svg", "pdf")
 
 
 def inspect(store: str | Path) -> dict[str, Any]:
-    """Return a JSON document on the store at `store` (see `segue.sessions.summary.inspect_store`).
+    """Return a JSON document on the store at `store` (see `segue.data.summary.inspect_store`).
 
     Raises:
         FormatError: no store, or a damaged one.

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segue import skips
 from segue.checkpoint import LoadedRun
 from segue.checkpoint.extending import load_serving
 from segue.columns import EARLIER_FEEDBACK, EARLIER_TRACKS
 from segue.encoders.encoder import Encoder
 from segue.errors import InputError
-from segue.events import skips
 from segue.ranking import ModelScorer, top_k
 from segue.session_batch import SessionBatch
 from segue.store import NUM_SPECIALS, UNKNOWN

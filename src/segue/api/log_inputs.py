@@ -11,21 +11,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.api.preparing import Job, PrepareReport
-from segue.data.event_table import event_table
+from segue.data.ahead import worked_ahead
+from segue.data.event_table import FILE, EventTable
 from segue.data.gathered import Gathering
 from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
+from segue.data.oracle import Oracle
+from segue.data.part_table import event_table
 from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
 from segue.data.records.block import Block
+from segue.data.rejects import Rejects
 from segue.data.sessions import Heard, Rules, heard
 from segue.data.side_columns import SIDE
 from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
-from segue.events.rejects import Rejects
-from segue.events.sources.ahead import worked_ahead
-from segue.events.sources.oracle import Oracle
-from segue.events.table import FILE, EventTable
 from segue.progress import Progress, Step, silent
 from segue.store.writer import TrackTable
 

@@ -18,13 +18,13 @@ from segue.data.records.block import Block
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
+from segue.data.rejects import Rejects
 from segue.data.sources import all_sources, source_of
 from segue.data.sources.column_types import check_types
 from segue.data.sources.source import Sample
 from segue.data.sources.table import mapping_of
 from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
-from segue.events.rejects import Rejects
 from segue.progress import Progress, silent
 
 

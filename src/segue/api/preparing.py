@@ -12,12 +12,12 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from segue.data.assembly import Questions, write_store
+from segue.data.event_table import EventTable
+from segue.data.rejects import Rejects, reject_path
 from segue.data.track_tables import join_tracks
 from segue.errors import InputError, SegueError
-from segue.events.rejects import Rejects, reject_path
-from segue.events.table import EventTable
 from segue.files import check_replaceable
-from segue.sessions.assemble import Questions, write_store
 from segue.store.manifest import MANIFEST, Manifest, Source
 from segue.store.writer import TrackTable
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from segue.columns import SEGUE_LOG
 from segue.errors import InputError
-from segue.events.skips import UNKNOWN_STRENGTH
 from segue.files import check_parent, replaced_file
 from segue.serving.sessions import kept_sessions
+from segue.skips import UNKNOWN_STRENGTH
 
 COLUMNS: Final = ("session", "position", "track", "strength", "time", SEGUE_LOG)
 _VERSION: Final = 1

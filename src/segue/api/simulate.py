@@ -48,7 +48,7 @@ def simulate(
     if store:
         write_store(log, path, overwrite=overwrite)
     else:
-        from segue.events.sinks.mssd import write_mssd  # Polars, which a bare machine lacks
+        from segue.data.mssd_writer import write_mssd  # Polars, which a bare machine lacks
 
         write_mssd(log, path, overwrite=overwrite, progress=progress)
     facts = {"out": str(path), "why": WORLDS[world], "simulated": dict(log.summary)}

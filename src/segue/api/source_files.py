@@ -14,10 +14,10 @@ from segue.data.records.block import Block
 from segue.data.records.database import query_blocks
 from segue.data.records.member import Member
 from segue.data.records.reading import blocks_of, sample_of
+from segue.data.rejects import Rejects
 from segue.data.sources import TITLES, all_sources, source_of
 from segue.data.sources.source import Sample, Source
 from segue.errors import InputError
-from segue.events.rejects import Rejects
 
 AUTO: Final = "auto"
 _LINE: Final = "__line__"

@@ -15,9 +15,9 @@ from segue.data.identities import track_of_alias, with_one_id
 from segue.data.mapping import Column, Mapping
 from segue.data.opinions import Opinions, mapping_with_opinions, opinions_of, records_with_opinions
 from segue.data.records.block import Block
+from segue.data.rejects import Rejects
 from segue.data.times import moments
 from segue.data.typed import identity
-from segue.events.rejects import Rejects
 
 _TRACK: Final = "__track__"
 _COVERED: Final = "__covered__"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
+from segue import skips
 from segue.batches.context import forgotten
 from segue.batches.data import Window
 from segue.batches.earlier import forgetting_earlier
 from segue.batches.example import Example, position_offset
 from segue.columns import CONTEXT, POSITION_OFFSET
-from segue.events import skips
 from segue.session_batch import SessionBatch
 from segue.store import PAD, UNKNOWN
 

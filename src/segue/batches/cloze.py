@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from segue import skips
 from segue.batches.data import Window
 from segue.batches.example import Example, position_offset
 from segue.columns import POSITION_OFFSET
-from segue.events import skips
 from segue.session_batch import SessionBatch
 from segue.store import MASK, PAD
 

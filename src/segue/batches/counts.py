@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segue import skips
 from segue.batches.split import Split, visible_strength
-from segue.events import skips
 from segue.store import Store
 
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segue import skips
 from segue.axes import Bool, Int, UInt8
 from segue.batches.context import context_codes
 from segue.batches.earlier import Earlier
 from segue.batches.split import Cases, Split, visible_strength
 from segue.columns import CONTEXT, EARLIER_FEEDBACK, EARLIER_TRACKS
-from segue.events import skips
 from segue.session_batch import SessionBatch
 from segue.store import PAD, Store
 

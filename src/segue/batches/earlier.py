@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segue import columns
+from segue import columns, skips
 from segue.axes import Int
 from segue.batches.context import DROP
 from segue.batches.split import Split
 from segue.errors import InputError
-from segue.events import skips
 from segue.store import PAD, Store
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segue import skips
 from segue.batches.next_track import TargetRule
 from segue.batches.split import Split, ranges
-from segue.events import skips
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segue import skips
 from segue.axes import Bool, Float, Int
 from segue.batches.context import forgotten
 from segue.batches.data import SessionData
 from segue.batches.example import random_offset
-from segue.events import skips
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segue import columns
+from segue import columns, skips
 from segue.batches.context import check_context
 from segue.batches.features import has_features
 from segue.errors import InputError
-from segue.events import skips
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
 
 SplitName = Literal["validation", "test"]

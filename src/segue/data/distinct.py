@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.events.table import coded_texts, shared_codes
+from segue.data.event_table import coded_texts, shared_codes
 
 _FEW: Final = 8
 """Rows of a distinct value, on average, from which it pays to look at each value once."""

@@ -1,73 +1,123 @@
-"""Plays with their sessions as the event table that a store is written from."""
+"""The event table: what every source returns, dictionary-encoded so that text is kept once."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue import columns as names
-from segue.data.feedback import KNOWN, TOLD, UNKNOWN
-from segue.data.gathered import Gathering
-from segue.data.mapping import Mapping
-from segue.data.sessions import Heard
-from segue.events.keys import text_keys
-from segue.events.table import EventTable, Side, known_side
+from segue import columns
 
-_US_PER_DAY: Final = 86_400 * 10**6
-
-
-def event_table(files: tuple[str, ...], gathering: Gathering, heard: Heard, mapping: Mapping) -> EventTable:
-    """Return the event table of a part of a log of `files`."""
-    plays, listeners = heard.plays, mapping.listener is not None
-    ids = _session_ids(gathering, heard, listeners=listeners)
-    position = np.arange(len(plays), dtype=np.int64)
-    if mapping.unique_positions and plays.place is not None:
-        position = plays.place.astype(np.int64)
-    inferred = (heard.known != TOLD) & (heard.known != UNKNOWN)
-    side = {names.INFERRED: known_side(names.INFERRED, inferred)}
-    if heard.start_us is not None:
-        side[names.AT] = known_side(names.AT, heard.start_us // 10**6)
-        side[names.TIED] = known_side(names.TIED, tied_events(heard.session, heard.start_us))
-        side[names.DATE] = known_side(names.DATE, heard.start_us // _US_PER_DAY)
-    if listeners:
-        side[names.USER] = known_side(names.USER, plays.listener)
-    side["known"] = Side(heard.known, "uint8", "event", KNOWN)
-    side.update({name: column.side(plays.side) for name, column in gathering.side.items()})
-    return EventTable(
-        names=files,
-        session_key=text_keys(ids),
-        session=heard.session,
-        position=position,
-        track_ids=gathering.track_codes,
-        track=plays.track,
-        strength=heard.strength,
-        line=plays.line,
-        side=side,
-        session_ids=lambda rows: ids.gather(heard.session[rows]).to_list(),
-    )
+SIDE_ORDER: Final = (
+    columns.INFERRED,
+    columns.AT,
+    columns.TIED,
+    columns.CONTEXT_TYPE,
+    columns.SHUFFLE,
+    columns.HOUR,
+    columns.PREMIUM,
+    columns.DATE,
+    columns.USER,
+    columns.ORACLE_P_LISTEN,
+    columns.ORACLE_P_LISTEN_COMMON,
+)
+"""Order of the side columns in a store; the reader's own columns (`--side`) come last, as named."""
+SIDE_DTYPES: Final = {
+    columns.INFERRED: "bool",
+    columns.AT: "int64",
+    columns.TIED: "bool",
+    columns.CONTEXT_TYPE: "uint8",
+    columns.SHUFFLE: "bool",
+    columns.HOUR: "uint8",
+    columns.PREMIUM: "bool",
+    columns.DATE: "int32",
+    columns.USER: "int32",
+    columns.ORACLE_P_LISTEN: "float32",
+    columns.ORACLE_P_LISTEN_COMMON: "float32",
+}
+FILE: Final = 2**40
+"""What a file number counts in `EventTable.line`: no file has so many lines."""
+SESSION_LEVEL: Final = frozenset({columns.DATE, columns.USER})
 
 
-def _session_ids(gathering: Gathering, heard: Heard, *, listeners: bool) -> pl.Series:
-    """Return the text of each session: `listener:n` of histories, else as stated, led by its listener if known."""
-    first = np.flatnonzero(np.diff(heard.session, prepend=-1))
-    parts = []
-    if listeners:
-        parts.append(gathering.listeners.gather(heard.plays.listener[first]))
-    if heard.plays.session is not None:
-        parts.append(gathering.session_texts(heard.plays.session[first]))
-    else:
-        parts.append(pl.Series(heard.number).cast(pl.String))
-    frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
-    return frame.select(pl.concat_str(pl.all(), separator=":")).to_series()
+@dataclass(frozen=True)
+class Side:
+    """A side column of an event table: one value a row, whatever its level (a session takes its first row's)."""
+
+    values: NDArray[Any]
+    dtype: str
+    level: Literal["event", "session"] = "event"
+    categories: tuple[str, ...] = ()
+    """Text of code i where the column is categorical."""
 
 
-def tied_events(session: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return True where an event's time equals that of a neighbour in its session (rows in session order)."""
-    same = (session[1:] == session[:-1]) & (at[1:] == at[:-1])
-    tied = np.zeros(len(session), np.bool_)
-    tied[1:] |= same
-    tied[:-1] |= same
-    return tied
+@dataclass(frozen=True)
+class EventTable:
+    """The events of a log, or of some of its sessions, in file order; bad rows are already out of it.
+
+    Rows of one session may stand apart, but are in file order.
+    """
+
+    names: tuple[str, ...]
+    """Names of the files that rows come from, for messages."""
+    session_key: NDArray[np.uint64]
+    """Key of each session code [S], distinct."""
+    session: NDArray[np.int32]
+    """Code of each row's session, int32 [rows], in the order that the store shall have."""
+    position: NDArray[np.signedinteger[Any]]
+    """Order within the session, [rows]; only the order counts."""
+    track_ids: pl.Series
+    """String [T], text of the track codes, distinct; or any Categorical column whose dtype has given the codes."""
+    track: NDArray[np.int32]
+    """Code of each row's track, int32 [rows]."""
+    strength: NDArray[np.uint8]
+    line: NDArray[np.int64]
+    """Where each row stands: 1-based line of its file (the header is line 1) + FILE * number of the file, [rows]."""
+    side: Mapping[str, Side]
+    session_ids: Callable[[NDArray[np.int64]], list[str]]
+    """Returns the text of the sessions of the given rows; for messages, so it may be slow."""
+    last: bool = True
+    """False where the next table goes on with the same shard."""
+
+    def track_texts(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the text of the tracks of the given rows."""
+        if isinstance(self.track_ids.dtype, pl.Categorical):
+            return coded_texts(self.track[rows], self.track_ids).to_list()
+        return self.track_ids.gather(self.track[rows]).to_list()
+
+
+def known_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()) -> Side:
+    """Return the side column `name` with the dtype and level that Segue gives it."""
+    level: Literal["event", "session"] = "session" if name in SESSION_LEVEL else "event"
+    return Side(values.astype(SIDE_DTYPES[name], copy=False), SIDE_DTYPES[name], level, categories)
+
+
+def ordered_side(side: Mapping[str, Side]) -> dict[str, Side]:
+    """Return `side` in the order of a store: the known columns first, then the others as given."""
+    known = [name for name in SIDE_ORDER if name in side]
+    return {name: side[name] for name in (*known, *(n for n in side if n not in SIDE_ORDER))}
+
+
+def encode_text(texts: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
+    """Return `(codes int32 [rows], distinct texts)` of a String column without nulls; codes follow first appearance."""
+    unique = texts.unique(maintain_order=True)
+    index = pl.DataFrame({"text": unique, "code": np.arange(len(unique), dtype=np.int32)})
+    codes = pl.DataFrame({"text": texts}).join(index, on="text", how="left", maintain_order="left")["code"]
+    return codes.to_numpy(), unique
+
+
+def shared_codes(name: str) -> pl.Series:
+    """Return an empty Categorical column: what is cast to its dtype while it lives gets one code a text, from 0 on.
+
+    (Polars forgets the codes of a dtype when its last column goes.)
+    """
+    return pl.Series(name, [], pl.Categorical(pl.Categories.random(name, pl.UInt32)))
+
+
+def coded_texts(codes: NDArray[np.int32], column: pl.Series) -> pl.Series:
+    """Return the text of codes that the dtype of the Categorical `column` has given, String."""
+    return pl.Series(codes.view(np.uint32)).cat.to(column.dtype).cast(pl.String)

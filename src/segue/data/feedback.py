@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.events.skips import BRIEFLY, MOSTLY, PLAYED_SHARES, TO_ITS_END, UNKNOWN_STRENGTH, VERY_BRIEFLY
+from segue.skips import BRIEFLY, MOSTLY, PLAYED_SHARES, TO_ITS_END, UNKNOWN_STRENGTH, VERY_BRIEFLY
 
 SECONDS: Final = ((5.0, VERY_BRIEFLY), (30.0, BRIEFLY))
 """Seconds played below the bound -> strength, where no length is known; at or above the last: mostly."""

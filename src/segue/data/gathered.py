@@ -11,15 +11,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.code_counts import CodeCounts
+from segue.data.event_table import coded_texts
 from segue.data.feedback import lengths_seen
 from segue.data.id_codes import IdCodes
 from segue.data.named_tracks import NamedTracks
 from segue.data.partition import partitioned
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideColumn
+from segue.data.spilled import Spilled
 from segue.data.typed import odd_ids
-from segue.events.spilled import Spilled
-from segue.events.table import coded_texts
 from segue.store.writer import TrackTable
 
 CHUNK_ROWS = 1 << 20

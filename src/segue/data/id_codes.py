@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.distinct import runs
-from segue.events.table import coded_texts, shared_codes
+from segue.data.event_table import coded_texts, shared_codes
 
 _UNSEEN, _PLAIN, _ODD = range(3)
 _ROOM: Final = 1 << 16

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.data.plays import aligned
-from segue.events.spilled import Spilled
+from segue.data.spilled import Spilled
 
 Piece = tuple[Spilled, int, int]
 """A scratch file, and the first row and the end of a part in it."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segue.data.plays import Plays
 from segue.data.sessions import Heard, repeated
 from segue.errors import InputError
-from segue.events.skips import UNKNOWN_STRENGTH
+from segue.skips import UNKNOWN_STRENGTH
 
 _US: Final = 10**6
 FIRST_YEAR: Final = 1990

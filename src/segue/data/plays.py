@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.events.skips import UNKNOWN_STRENGTH
+from segue.skips import UNKNOWN_STRENGTH
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "length_s": np.float64(np.nan),

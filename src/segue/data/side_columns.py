@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.distinct import by_runs
+from segue.data.event_table import SIDE_DTYPES, Side, coded_texts, known_side, shared_codes
 from segue.errors import InputError
-from segue.events.table import SIDE_DTYPES, Side, coded_texts, known_side, shared_codes
 
 SIDE: Final = "side."
 """What the names of side columns begin with in typed frames."""
@@ -26,7 +26,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class SideColumn:
     """One side column and what has been seen of it.
 
-    A column that Segue knows by name has the dtype of `events.table.SIDE_DTYPES`. Another is bool where all values are
+    A column that Segue knows by name has the dtype of `event_table.SIDE_DTYPES`. Another is bool where all values are
     flags, float32 (NaN = unknown) where all are numbers, int64 where these are integers too large for float32, and else
     codes of at most 65,535 texts.
     """

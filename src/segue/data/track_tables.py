@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from segue import columns
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
+from segue.data.rejects import Rejects
 from segue.data.typed import id_texts
 from segue.errors import InputError
-from segue.events.rejects import Rejects
 from segue.store.writer import TEXT_COLUMNS, TrackTable
 
 _ID_NAMES: Final = ("track_id", "trackid", "track", "track_id_clean", "id", "item_id", "song_id", "track_uri")

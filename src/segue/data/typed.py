@@ -9,13 +9,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from segue.data.event_table import SIDE_DTYPES
 from segue.data.id_codes import IdCodes
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
-from segue.data.role_checks import check_roles
-from segue.data.side_columns import SIDE
-from segue.data.times import ACCEPTED, moments
-from segue.events.rejects import (
+from segue.data.rejects import (
     CONTRADICTORY_FLAGS,
     MISSING_POSITION,
     MISSING_SESSION,
@@ -27,8 +25,10 @@ from segue.events.rejects import (
     WRONG_TIME,
     Rejects,
 )
-from segue.events.skips import UNKNOWN_STRENGTH
-from segue.events.table import SIDE_DTYPES
+from segue.data.role_checks import check_roles
+from segue.data.side_columns import SIDE
+from segue.data.times import ACCEPTED, moments
+from segue.skips import UNKNOWN_STRENGTH
 
 _FOLD: Final = "\uff5c"
 """Between artist and title in an identity, a fullwidth bar: NFKC leaves none in a name, and it is no control character,

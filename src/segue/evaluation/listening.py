@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from segue import columns
+from segue import columns, skips
 from segue.batches.split import visible_strength
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import Ratio
 from segue.evaluation.scene import Scene
 from segue.evaluation.strata import position_strata
-from segue.events import skips
 from segue.ranking import ModelScorer, Scorer
 
 BINS: Final = 15

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from segue import skips
 from segue.evaluation.scene import Scene
-from segue.events import skips
 from segue.session_batch import SessionBatch
 
 NEAREST: Final = 100

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue import columns
+from segue import columns, skips
 from segue.batches.data import SessionData
 from segue.batches.split import Cases, DataConfig, Split, SplitName
 from segue.evaluation.ranking_pass import Held
-from segue.events import skips
 from segue.recipes import EvaluationConfig
 from segue.store import Store
 

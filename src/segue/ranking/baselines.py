@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from segue import skips
 from segue.axes import Float, Int
 from segue.batches.split import Split, visible_strength
-from segue.events import skips
 from segue.ranking.neighbours import Entries, Sets, largest
 from segue.ranking.scorer import Scorer
 from segue.ranking.shared_order import SharedOrder, known_at

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from segue.events.skips import FEEDBACK_UNKNOWN, UNKNOWN_STRENGTH, VERY_BRIEFLY, played_strength
+from segue.skips import FEEDBACK_UNKNOWN, UNKNOWN_STRENGTH, VERY_BRIEFLY, played_strength
 
 MOST_K: Final = 1000
 MOST_TOLD: Final = 1000

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.events import skips
+from segue import skips
 from segue.simulation import calibration
 from segue.simulation.catalogue import covered
 from segue.simulation.log import SimulatedLog

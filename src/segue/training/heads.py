@@ -7,10 +7,10 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor
 
+from segue import skips
 from segue.batches.counts import training_counts
 from segue.batches.split import Split
 from segue.encoders.encoder import Encoder
-from segue.events import skips
 from segue.heads import Counts, ListenHead, TransitionsConfig, TransitionsHead, build_heads
 from segue.heads.listen import Heard
 from segue.recipes import Recipe

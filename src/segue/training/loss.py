@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from segue import skips
 from segue.batches import negatives as kinds
 from segue.batches.causal import causal_example
 from segue.batches.cloze import cloze_example
@@ -15,7 +16,6 @@ from segue.batches.data import Window
 from segue.batches.example import Example
 from segue.encoders.causal import CausalConfig
 from segue.encoders.encoder import Encoder
-from segue.events import skips
 from segue.objectives import combine
 from segue.objectives.roles import Heard
 from segue.objectives.variants import Drawn, varied_skip_loss

@@ -10,13 +10,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from segue import skips
 from segue.batches import negatives as draws
 from segue.batches.data import Window
 from segue.batches.example import Example
 from segue.batches.negatives import Drawn
 from segue.batches.next_track import Full, Mixed, PerSession, Shared, num_shared
 from segue.encoders.encoder import Encoder
-from segue.events import skips
 from segue.objectives.next_track import (
     avoided_losses,
     compared,

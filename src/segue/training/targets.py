@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from segue import skips
 from segue.batches.data import Window
 from segue.batches.example import Example
 from segue.batches.next_track import TargetRule
 from segue.batches.packed import Packing
-from segue.events import skips
 from segue.objectives.roles import next_listened
 
 

@@ -169,7 +169,7 @@ def test_a_surplus_word_is_named_with_the_verb_that_refused_it(capsys: pytest.Ca
 
 
 def test_a_damaged_oracle_is_refused_in_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from segue.events.sinks.mssd import write_mssd
+    from segue.data.mssd_writer import write_mssd
 
     write_mssd(simulate_log(config_of(20, 200, 1, "full")), tmp_path / "log")
     for damage in (b"zzz", (tmp_path / "log" / "oracle.parquet").read_bytes()[:-200]):

@@ -18,9 +18,9 @@ from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.spilled import on_disk
+from segue.data.rejects import NOT_UTF8, NUL_BYTE, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
-from segue.events.rejects import NOT_UTF8, NUL_BYTE, Rejects
 
 SQLITE_MAGIC: Final = b"SQLite format 3\x00"
 BLOCK_ROWS = 1 << 16

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from segue.data.ahead import worked_ahead
 from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED, Dialect, dialect_of
 from segue.data.records.encoding import utf8_chunks
@@ -15,10 +16,9 @@ from segue.data.records.member import Member
 from segue.data.records.opened import opened
 from segue.data.records.parsing import Parsed, parsed
 from segue.data.records.pieces import Piece, pieces_of
+from segue.data.rejects import REPEATED_HEADER, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
-from segue.events.rejects import REPEATED_HEADER, Rejects
-from segue.events.sources.ahead import worked_ahead
 
 BLOCK_BYTES = 1 << 24
 """Text parsed at once: 16 MiB."""

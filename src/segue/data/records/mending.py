@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from segue.data.records.dialect import Dialect
-from segue.events.rejects import UNCLOSED_QUOTE, WRONG_FIELD_COUNT
+from segue.data.rejects import UNCLOSED_QUOTE, WRONG_FIELD_COUNT
 
 csv.field_size_limit(sys.maxsize)  # of the whole process: a field may be of any size, and no reader here wants less
 Bad = tuple[str, list[tuple[int, str]]]

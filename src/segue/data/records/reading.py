@@ -15,9 +15,9 @@ from segue.data.records.json_records import json_blocks, json_sample
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
 from segue.data.records.workbook import ZIP_MAGIC, workbook_blocks, workbook_sample
+from segue.data.rejects import Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
-from segue.events.rejects import Rejects
 
 Form = Literal["delimited", "json", "parquet", "arrow", "xlsx", "sqlite"]
 _PROBED: Final = 1 << 12

@@ -9,7 +9,7 @@ from segue.data.records.dialect import Dialect
 from segue.data.records.mending import Bad
 from segue.data.records.pieces import Piece
 from segue.data.records.structure import Structure, structure_of
-from segue.events.rejects import NOT_UTF8, NUL_BYTE, TRUNCATED_LAST_LINE, WRONG_FIELD_COUNT
+from segue.data.rejects import NOT_UTF8, NUL_BYTE, TRUNCATED_LAST_LINE, WRONG_FIELD_COUNT
 
 
 def sifted(structure: Structure, dialect: Dialect, cut: bool, bad: list[Bad]) -> Structure:

@@ -19,9 +19,9 @@ from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.spilled import on_disk
+from segue.data.rejects import WRONG_FIELD_COUNT, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
-from segue.events.rejects import WRONG_FIELD_COUNT, Rejects
 
 ZIP_MAGIC: Final = b"PK\x03\x04"
 _MAIN: Final = "xl/workbook.xml"

@@ -13,7 +13,7 @@ from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample, Source
 from segue.data.sources.table_columns import USUAL, TableColumns
 from segue.errors import InputError
-from segue.events.skips import UNKNOWN_STRENGTH
+from segue.skips import UNKNOWN_STRENGTH
 
 _TRUE: Final = ("true", "1", "1.0", "yes", "t", "y")
 _FALSE: Final = ("false", "0", "0.0", "no", "f", "n")

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.events.keys import SeenKeys
-from segue.events.rejects import DUPLICATE_POSITION, SESSION_IN_TWO_FILES, Rejects
-from segue.events.table import FILE, EventTable
+from segue.data.event_table import FILE, EventTable
+from segue.data.rejects import DUPLICATE_POSITION, SESSION_IN_TWO_FILES, Rejects
+from segue.data.session_keys import SeenKeys
 
 _MOST_PLACES: Final = 4
 """Places a row that a counting sort may take (4 bytes each); beyond it a comparison sort costs less."""

@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from segue.data.event_table import EventTable, Side, coded_texts, ordered_side, shared_codes
+from segue.data.rejects import Rejects
+from segue.data.row_order import Ordered, order_rows
+from segue.data.session_keys import SeenKeys, packed
+from segue.data.spilled import Spilled
 from segue.errors import InputError
-from segue.events.keys import SeenKeys, packed
-from segue.events.rejects import Rejects
-from segue.events.spilled import Spilled
-from segue.events.table import EventTable, Side, coded_texts, ordered_side, shared_codes
-from segue.sessions.order import Ordered, order_rows
 from segue.store.manifest import Manifest, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
 from segue.store.writer import ShardPieces, StoreWriter, TrackTable

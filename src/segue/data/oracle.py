@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from segue import columns
+from segue.data.event_table import EventTable, known_side
+from segue.data.session_keys import text_keys
 from segue.errors import InputError
-from segue.events.keys import text_keys
-from segue.events.table import EventTable, known_side
 
 _KEYS: Final = ("session", "position")
 _SESSION, _POSITION = "session_id", "session_position"

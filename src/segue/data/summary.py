@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns
-from segue.events.skips import UNKNOWN_STRENGTH, listened, skipped
+from segue.skips import UNKNOWN_STRENGTH, listened, skipped
 from segue.store.reader import Store
 
 SCHEMA_VERSION: Final = 1

@@ -1,1 +1,0 @@
-"""From event tables to the session store: order, merge of vocabularies, shards."""
