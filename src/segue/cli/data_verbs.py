@@ -124,7 +124,7 @@ class Simulated:
 def add_to(app: App) -> None:
     """Add the verbs of this module to the command."""
     prepare = App(name="prepare", help="Turn a listening log into a store.")
-    for verb in (prepare_mssd, prepare_table, prepare_ratings):
+    for verb in (prepare_table, prepare_ratings):
         prepare.command(verb, name=verb.__name__.removeprefix("prepare_"))
     source_verbs.add_to(app, prepare)
     app.command(simulate)
@@ -156,27 +156,6 @@ def simulate(
     )
     terminal.close()
     print(json_text(facts) if output.json else facts_text(facts))
-
-
-def prepare_mssd(
-    path: Path,
-    store: Path,
-    /,
-    *,
-    rejection: Annotated[Rejection, Flat] = Rejection(),
-    output: Annotated[Output, Flat] = Output(),
-    terminal: Shown,
-) -> None:
-    """Prepare a log in the layout of the Music Streaming Sessions Dataset.
-
-    Args:
-        path: a folder, one .csv or one .csv.gz.
-        store: folder to write.
-    """
-    from segue import api
-
-    report = api.prepare_mssd(path, store, **asdict(rejection), overwrite=output.overwrite, progress=terminal)
-    _print_report(report, output, terminal)
 
 
 def prepare_table(

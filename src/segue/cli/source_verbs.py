@@ -48,7 +48,7 @@ def add_to(app: App, prepare: App) -> None:
     """Add the verbs of this module to the command, and every source to `prepare`."""
     prepare.command(prepare_auto, name="auto")
     for name, title in TITLES.items():
-        if name not in prepare:  # mssd has a verb of its own
+        if name not in prepare:  # table has a verb of its own
             prepare.command(_verb_of(name, title), name=name)
     sources = App(name="sources", help="List the sources of listening logs, or show one.")
     sources.default(list_sources)

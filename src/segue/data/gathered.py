@@ -1,8 +1,8 @@
-"""The plays of a whole log, gathered block by block on disk, every text kept once, and given back part by part."""
+"""The plays of a whole log, gathered block by block, every text kept once, and given back part by part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +15,15 @@ from segue.data.event_table import coded_texts
 from segue.data.feedback import lengths_seen
 from segue.data.id_codes import IdCodes
 from segue.data.named_tracks import NamedTracks
-from segue.data.partition import partitioned
+from segue.data.partition import Chunk, partitioned
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideColumn
-from segue.data.spilled import Spilled
+from segue.data.spilled import Held, Spilled
 from segue.data.typed import odd_ids
 from segue.store.writer import TrackTable
 
+MOST_HELD = 6_000_000
+"""Plays that wait in memory, some 40 bytes each; of more, all are spilled."""
 CHUNK_ROWS = 1 << 20
 """Plays of one scratch file."""
 PART_ROWS = 1 << 19
@@ -45,6 +47,7 @@ class Gathering:
         self._counts = {name: CodeCounts() for name in _OWNERS}
         self._seen_tracks = np.zeros(0, np.bool_)
         self._waiting: list[dict[str, NDArray[Any]]] = []
+        self._num_waiting = 0
         self._chunks: list[Spilled] = []
         self._named = NamedTracks()
         self._knows_lengths = False
@@ -87,22 +90,31 @@ class Gathering:
         self._named.add(tracks)
         self._knows_lengths |= _LENGTH in arrays and not np.isnan(arrays[_LENGTH]).all()
         self._waiting.append(arrays)
-        if sum(len(block["track"]) for block in self._waiting) >= CHUNK_ROWS:
+        self._num_waiting += len(arrays["track"])
+        if self._num_waiting > (CHUNK_ROWS if self._chunks else MOST_HELD):
             self._spill()
 
     def _spill(self) -> None:
-        if self._waiting:
+        """Write what waits to scratch files of about CHUNK_ROWS plays."""
+        while self._waiting:
+            sizes = np.cumsum([len(block["track"]) for block in self._waiting])
+            count = min(int(np.searchsorted(sizes, CHUNK_ROWS)) + 1, len(sizes))
             file = self._folder / f"plays-{len(self._chunks):05d}"
-            self._chunks.append(Spilled.write(file, aligned(self._waiting)))
-            self._waiting = []
+            self._chunks.append(Spilled.write(file, aligned(self._waiting[:count])))
+            self._waiting = self._waiting[count:]
+        self._num_waiting = 0
 
     def parts(self) -> Iterator[Plays]:
         """Yield the plays of each part in turn; nothing where there was none."""
-        self._spill()
-        if not any(chunk.length("track") for chunk in self._chunks):
+        if self._chunks:
+            self._spill()
+        chunks = list[Chunk](self._chunks)
+        chunks += [] if chunks else [Held(block) for block in self._waiting]
+        chunks = [chunk for chunk in chunks if chunk.length("track")]
+        if not chunks:
             return
-        lengths = self._lengths()
-        present = set(self._chunks[0].places)
+        lengths = self._lengths(chunks)
+        present = chunks[0].names
         by_name = self._ranked("listener") if "listener" in present else None
         owner = "listener" if by_name is not None else "session" if "session" in present else "track"
         if owner == "track":  # one listener, whose history is one part
@@ -111,7 +123,7 @@ class Gathering:
             rank = by_name if by_name is not None and "session" not in present else self._counts[owner].appearance
             part = self._counts[owner].parts(rank, PART_ROWS)
         self.num_parts = int(part.max(initial=0)) + 1
-        for arrays in partitioned(self._chunks, self._folder, owner, part):
+        for arrays in partitioned(chunks, owner, part):
             listener = arrays.pop("listener", None)
             known = np.zeros(len(arrays["track"]), np.int32) if by_name is None else by_name[listener]
             if lengths is not None:
@@ -129,11 +141,11 @@ class Gathering:
         rank[codes[order]] = np.arange(len(codes), dtype=np.int32)
         return rank
 
-    def _lengths(self) -> NDArray[np.float64] | None:
+    def _lengths(self, chunks: Sequence[Chunk]) -> NDArray[np.float64] | None:
         """Return the length of each track that the times played show, by code; None where the log itself has any."""
-        if self._knows_lengths or _PLAYED not in self._chunks[0].places:
+        if self._knows_lengths or _PLAYED not in chunks[0].names:
             return None
-        played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in self._chunks)
+        played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in chunks)
         return lengths_seen(played, len(self._seen_tracks))
 
     @property

@@ -1,14 +1,38 @@
-"""Arrays laid end to end in a scratch file, read back whole or in part."""
+"""Arrays that wait to be read back, whole or in part: in memory where they are few, else in a scratch file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Held:
+    """Arrays in memory."""
+
+    arrays: Mapping[str, NDArray[Any]]
+
+    @property
+    def names(self) -> Collection[str]:
+        """Names of the arrays."""
+        return self.arrays.keys()
+
+    def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """Return values `first` up to `last` of an array (to its end where not told)."""
+        return self.arrays[name][first:last]
+
+    def length(self, name: str) -> int:
+        """Return how many values an array has."""
+        return len(self.arrays[name])
+
+    def in_order(self, order: NDArray[np.int64]) -> Held:
+        """Return the arrays with their rows in another order."""
+        return Held({name: values[order] for name, values in self.arrays.items()})
 
 
 @dataclass(frozen=True)
@@ -32,6 +56,11 @@ class Spilled:
                     handle.write(whole.view(np.uint8).data)  # tofile says nothing of a full disk
         return cls(file, places)
 
+    @property
+    def names(self) -> Collection[str]:
+        """Names of the arrays."""
+        return self.places.keys()
+
     def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Return values `first` up to `last` of an array (to its end where not told)."""
         dtype, place, length = self.places[name]
@@ -41,3 +70,10 @@ class Spilled:
     def length(self, name: str) -> int:
         """Return how many values an array has."""
         return self.places[name][2]
+
+    def in_order(self, order: NDArray[np.int64]) -> Spilled:
+        """Return the arrays with their rows in another order, in a file of its own; this one is gone."""
+        file = self.file.with_name(f"{self.file.name}-ordered")
+        ordered = Spilled.write(file, {name: [self.load(name)[order]] for name in self.names})
+        self.file.unlink()
+        return ordered

@@ -24,6 +24,7 @@ Rows = dict[str, list[object]]
 def small_parts(monkeypatch: pytest.MonkeyPatch, chunk: int, part: int) -> Iterator[None]:
     """Let a log be spilled and divided as if so many plays were many."""
     with monkeypatch.context() as patch:
+        patch.setattr(gathered, "MOST_HELD", chunk)
         patch.setattr(gathered, "CHUNK_ROWS", chunk)
         patch.setattr(gathered, "PART_ROWS", part)
         yield
@@ -71,7 +72,7 @@ def test_a_log_in_many_parts_is_the_log_in_one(
     pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
     columns = TableColumns(side=side)
     whole = api.prepare_table(tmp_path / "log.csv", tmp_path / "whole", columns=columns)
-    for chunk, part in ((50, 1), (7, 30), (1000, 60), (64, 150)):
+    for chunk, part in ((50, 1), (7, 30), (1000, 60), (64, 150)):  # 1000: held in memory, 400 rows
         with small_parts(monkeypatch, chunk, part):
             divided = api.prepare_table(tmp_path / "log.csv", tmp_path / f"{chunk}", columns=columns)
         assert divided.fingerprint == whole.fingerprint
