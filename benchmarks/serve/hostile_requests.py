@@ -13,8 +13,6 @@ MARKUP: Final = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 ODD_IDS: Final = (
     MARKUP,
     "'; DROP TABLE session; --",
-    "a\x00b",
-    "\x00",
     "\u202egnp.exe",
     "\ufeff\u200b",
     "ﷺ" * 300,
@@ -25,11 +23,12 @@ ODD_IDS: Final = (
     "%00%2e%2e",
     "{{7*7}}${7*7}",
     "=cmd|' /C calc'!A0",
-    "\r\nset-cookie: a=b",
     "\U0010ffff\ufffd\ufffe",
     "__proto__",
 )
 """Ids that are allowed: text like any other."""
+CONTROL_IDS: Final = ("a\x00b", "\x00", "\r\nset-cookie: a=b", "a\nb", "\x85")
+"""Ids with control characters, which are refused."""
 
 
 @dataclass(frozen=True)
@@ -191,12 +190,13 @@ def _named_twice(draw: random.Random) -> Hostile:
 
 
 def _odd_ids(draw: random.Random) -> Hostile:
-    ids = tuple(dict.fromkeys(draw.choice(ODD_IDS) for _ in range(draw.randrange(1, 6))))
+    ids = tuple(dict.fromkeys(draw.choice(ODD_IDS + CONTROL_IDS) for _ in range(draw.randrange(1, 6))))
     body = {
         "events": [{"track": each, "event_id": each[:64]} for each in ids],
         "filters": {"blocked_artists": [MARKUP]},
     }
-    return Hostile(200, _json(body), echo=ids)
+    refused = any(each in CONTROL_IDS for each in ids)
+    return Hostile(400, _json(body)) if refused else Hostile(200, _json(body), echo=ids)
 
 
 def _unknown_names(draw: random.Random) -> Hostile:

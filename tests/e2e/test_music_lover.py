@@ -24,7 +24,7 @@ def _tool() -> ModuleType:
 
 def test_an_export_becomes_a_service_with_titles(tmp_path: Path) -> None:
     tool = _tool()
-    export = tool.write_export(tmp_path, 150, 120)
+    export = tool.write_export(tmp_path, 150, 200)
     report = prepare_source(export, tmp_path / "my-music")
     assert report.recognised == "11 of 12 columns of Spotify's extended history"
     assert (report.rejected, report.left_out) == ({}, {})

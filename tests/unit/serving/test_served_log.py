@@ -61,7 +61,7 @@ def _events(store: Path) -> list[list[tuple[str, int, int]]]:
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(heard=sessions, begun=times)
 def test_a_served_log_is_prepared_to_the_events_that_were_told(
     form: str, heard: list[list[tuple[str, int]]], begun: float

@@ -90,7 +90,7 @@ def test_bytes_of_any_kind_give_records_or_an_input_error(tmp_path: Path, data: 
     assert read.frame.width == len(read.frame.columns)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(
         st.sampled_from(["u1,t1", '"u,2",t2', 'u3,"t\n3"', 'u4,"t4', 'u5,t"5"', "u6", "u7,t7,x", "", 'u8,""""'])
