@@ -49,25 +49,27 @@ def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False
     if path.exists() and not overwrite:
         raise InputError(f"{out} exists already; name another file or add --overwrite")
     check_parent(path)
-    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     count = 0
     for session in kept_sessions(sessions):
         count += 1
-        for place, event in enumerate(session.events):
+        for position, event in enumerate(session.events):
             strength = None if event.strength == UNKNOWN_STRENGTH else event.strength
             at = datetime.datetime.fromtimestamp(event.at, datetime.UTC)
-            row = (session.session_id, place, event.track, strength, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), _VERSION)
+            row = (session.session_id, position, event.track, strength, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), _VERSION)
             for name, value in zip(COLUMNS, row, strict=True):
-                found[name].append(value)
+                columns[name].append(value)
     with replaced_file(path) as temporary:
         if path.suffix == ".csv":
             with temporary.open("w", newline="", encoding="utf-8") as handle:
                 writer = csv.writer(handle)
                 writer.writerow(COLUMNS)
-                writer.writerows(zip(*found.values(), strict=True))
+                writer.writerows(zip(*columns.values(), strict=True))
         else:
             import polars as pl
 
             kinds = {"position": pl.Int64, "strength": pl.UInt8, SEGUE_LOG: pl.UInt8}
-            pl.DataFrame(found, schema={name: kinds.get(name, pl.String) for name in COLUMNS}).write_parquet(temporary)
-    return ServedLog(path, count, len(found["track"]))
+            pl.DataFrame(columns, schema={name: kinds.get(name, pl.String) for name in COLUMNS}).write_parquet(
+                temporary
+            )
+    return ServedLog(path, count, len(columns["track"]))

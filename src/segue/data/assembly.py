@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.data.event_table import EventTable, Side, coded_texts, ordered_side, shared_codes
+from segue.data.event_table import EventTable, Side, coded_texts, ordered_side
 from segue.data.rejects import Rejects
 from segue.data.row_order import Ordered, order_rows
 from segue.data.session_keys import SeenKeys, packed
@@ -69,17 +69,8 @@ class Assembly:
         self._whole = table.last
 
     def _coded(self, track: NDArray[np.int32], texts: pl.Series) -> NDArray[np.int32]:
-        """Return the code of each row's track, the same for all files, and note which codes have rows.
-
-        A Categorical column of one dtype for all files has given such codes already.
-        """
-        if self._tracks is None:
-            self._tracks = texts[:0] if isinstance(texts.dtype, pl.Categorical) else shared_codes("tracks")
-        if not isinstance(texts.dtype, pl.Categorical):
-            used = np.flatnonzero(np.bincount(track, minlength=len(texts)))
-            codes = np.zeros(len(texts), np.int32)
-            codes[used] = texts.gather(used).cast(self._tracks.dtype).to_physical().to_numpy().view(np.int32)
-            track = codes[track]
+        """Return the codes of tracks that the dtype of `texts` has given, and note which have rows."""
+        self._tracks = texts
         fresh = int(track.max(initial=-1)) + 1 - len(self._known)
         if fresh > 0:
             self._known = np.append(self._known, np.zeros(fresh, np.bool_))

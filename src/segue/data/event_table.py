@@ -71,7 +71,7 @@ class EventTable:
     position: NDArray[np.signedinteger[Any]]
     """Order within the session, [rows]; only the order counts."""
     track_ids: pl.Series
-    """String [T], text of the track codes, distinct; or any Categorical column whose dtype has given the codes."""
+    """A Categorical column whose dtype has given the codes of tracks."""
     track: NDArray[np.int32]
     """Code of each row's track, int32 [rows]."""
     strength: NDArray[np.uint8]
@@ -85,9 +85,7 @@ class EventTable:
 
     def track_texts(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the text of the tracks of the given rows."""
-        if isinstance(self.track_ids.dtype, pl.Categorical):
-            return coded_texts(self.track[rows], self.track_ids).to_list()
-        return self.track_ids.gather(self.track[rows]).to_list()
+        return coded_texts(self.track[rows], self.track_ids).to_list()
 
 
 def known_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()) -> Side:
@@ -100,14 +98,6 @@ def ordered_side(side: Mapping[str, Side]) -> dict[str, Side]:
     """Return `side` in the order of a store: the known columns first, then the others as given."""
     known = [name for name in SIDE_ORDER if name in side]
     return {name: side[name] for name in (*known, *(n for n in side if n not in SIDE_ORDER))}
-
-
-def encode_text(texts: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
-    """Return `(codes int32 [rows], distinct texts)` of a String column without nulls; codes follow first appearance."""
-    unique = texts.unique(maintain_order=True)
-    index = pl.DataFrame({"text": unique, "code": np.arange(len(unique), dtype=np.int32)})
-    codes = pl.DataFrame({"text": texts}).join(index, on="text", how="left", maintain_order="left")["code"]
-    return codes.to_numpy(), unique
 
 
 def shared_codes(name: str) -> pl.Series:

@@ -18,7 +18,7 @@ from segue.data.named_tracks import NamedTracks
 from segue.data.partition import Chunk, partitioned
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideColumn
-from segue.data.spilled import Held, Spilled
+from segue.data.spilled import InMemory, Spilled
 from segue.data.typed import odd_ids
 from segue.store.writer import TrackTable
 
@@ -109,7 +109,7 @@ class Gathering:
         if self._chunks:
             self._spill()
         chunks = list[Chunk](self._chunks)
-        chunks += [] if chunks else [Held(block) for block in self._waiting]
+        chunks += [] if chunks else [InMemory(block) for block in self._waiting]
         chunks = [chunk for chunk in chunks if chunk.length("track")]
         if not chunks:
             return
@@ -125,11 +125,11 @@ class Gathering:
         self.num_parts = int(part.max(initial=0)) + 1
         for arrays in partitioned(chunks, owner, part):
             listener = arrays.pop("listener", None)
-            known = np.zeros(len(arrays["track"]), np.int32) if by_name is None else by_name[listener]
+            listener_rank = np.zeros(len(arrays["track"]), np.int32) if by_name is None else by_name[listener]
             if lengths is not None:
                 arrays[_LENGTH] = lengths[arrays["track"]]
             side = {name: arrays.pop(name) for name in list(arrays) if name.startswith(SIDE)}
-            yield Plays(listener=known, side=side, **arrays)
+            yield Plays(listener=listener_rank, side=side, **arrays)
 
     def _ranked(self, name: str) -> NDArray[np.int32]:
         """Return the place of each listener's code among all in UTF-8 byte order."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.data.plays import aligned
-from segue.data.spilled import Held, Spilled
+from segue.data.spilled import InMemory, Spilled
 
-Chunk = Held | Spilled
+Chunk = InMemory | Spilled
 Piece = tuple[Chunk, int, int]
 """A chunk of the log, and the first row and the end of a part in it."""
 
@@ -24,12 +24,12 @@ def partitioned(chunks: Sequence[Chunk], owner: str, part: NDArray[np.int32]) ->
     num_parts = int(part.max(initial=0)) + 1
     ordered, bounds = list[Chunk](), list[NDArray[np.int64]]()
     for chunk in chunks:
-        place = part[chunk.load(owner)] if num_parts > 1 else np.zeros(chunk.length(owner), np.int32)
-        if (place[1:] < place[:-1]).any():
-            order = np.argsort(place, kind="stable")
-            place, chunk = place[order], chunk.in_order(order)
+        row_part = part[chunk.load(owner)] if num_parts > 1 else np.zeros(chunk.length(owner), np.int32)
+        if (row_part[1:] < row_part[:-1]).any():
+            order = np.argsort(row_part, kind="stable")
+            row_part, chunk = row_part[order], chunk.in_order(order)
         ordered.append(chunk)
-        bounds.append(np.searchsorted(place, np.arange(num_parts + 1)))
+        bounds.append(np.searchsorted(row_part, np.arange(num_parts + 1)))
     for number in range(num_parts):
         pieces = [(one, int(ends[number]), int(ends[number + 1])) for one, ends in zip(ordered, bounds, strict=True)]
         yield _loaded(pieces)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Held:
+class InMemory:
     """Arrays in memory."""
 
     arrays: Mapping[str, NDArray[Any]]
@@ -30,9 +30,9 @@ class Held:
         """Return how many values an array has."""
         return len(self.arrays[name])
 
-    def in_order(self, order: NDArray[np.int64]) -> Held:
+    def in_order(self, order: NDArray[np.int64]) -> InMemory:
         """Return the arrays with their rows in another order."""
-        return Held({name: values[order] for name, values in self.arrays.items()})
+        return InMemory({name: values[order] for name, values in self.arrays.items()})
 
 
 @dataclass(frozen=True)
