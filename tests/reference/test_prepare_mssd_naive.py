@@ -10,7 +10,7 @@ import pytest
 
 from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
-from segue.data import ahead, gathered
+from segue.data import ahead, assembly, gathered
 from segue.data.records import delimited
 from segue.data.rejects import reject_path
 from segue.hashing import pack_text, session_keys
@@ -129,6 +129,7 @@ def test_files_are_laid_end_to_end_with_one_vocabulary(tmp_path: Path) -> None:
 def _small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a log of more than 20 rows be large, blocks hold some 4 rows, scratch files some 10."""
     monkeypatch.setattr(gathered, "MOST_HELD", 10)
+    monkeypatch.setattr(assembly, "MOST_HELD", 10)
     monkeypatch.setattr(gathered, "CHUNK_ROWS", 10)
     monkeypatch.setattr(gathered, "PART_ROWS", 20)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 700)

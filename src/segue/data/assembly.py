@@ -18,23 +18,26 @@ from segue.data.event_table import EventTable, Side, coded_texts, ordered_side
 from segue.data.rejects import Rejects
 from segue.data.row_order import Ordered, order_rows
 from segue.data.session_keys import SeenKeys, packed
-from segue.data.spilled import Spilled
+from segue.data.spilled import InMemory, Spilled
 from segue.errors import InputError
 from segue.store.manifest import Manifest, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
 from segue.store.writer import ShardPieces, StoreWriter, TrackTable
 
+MOST_HELD = 6_000_000
+"""Plays that wait in memory, some 20 bytes each."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """Some sessions of one file, spilled; tracks by the codes of the assembly."""
+    """Some sessions of one file; tracks by the codes of the assembly."""
 
-    arrays: Spilled
+    arrays: InMemory | Spilled
     categories: Mapping[str, tuple[str, ...]]
 
 
 class Assembly:
-    """Takes event tables one by one and keeps their sessions on disk until the vocabulary is known."""
+    """Takes event tables one by one and keeps their sessions until the vocabulary is known."""
 
     def __init__(self, folder: Path, rejects: Rejects) -> None:
         self._folder = folder
@@ -43,6 +46,7 @@ class Assembly:
         self._tracks: pl.Series | None = None
         self._known = np.zeros(0, np.bool_)
         self._parts: list[list[Part]] = []
+        self._num_rows = 0
         self._whole = True
         self.side: dict[str, Side] = {}
 
@@ -62,11 +66,16 @@ class Assembly:
         arrays["tracks"] = self._coded(arrays["tracks"], table.track_ids)
         if self._whole:
             self._parts.append([])
-        file = self._folder / f"{len(self._parts) - 1:05d}-{len(self._parts[-1]):05d}"
-        self._parts[-1].append(
-            Part(Spilled.write(file, {name: [values] for name, values in arrays.items()}), categories)
-        )
+        self._parts[-1].append(Part(self._waiting(arrays), categories))
         self._whole = table.last
+
+    def _waiting(self, arrays: dict[str, NDArray[Any]]) -> InMemory | Spilled:
+        """Return what waits in memory up to MOST_HELD plays, beyond that in a scratch file."""
+        self._num_rows += len(arrays["tracks"])
+        if self._num_rows <= MOST_HELD:
+            return InMemory(arrays)
+        file = self._folder / f"{len(self._parts) - 1:05d}-{len(self._parts[-1]):05d}"
+        return Spilled.write(file, {name: [values] for name, values in arrays.items()})
 
     def _coded(self, track: NDArray[np.int32], texts: pl.Series) -> NDArray[np.int32]:
         """Return the codes of tracks that the dtype of `texts` has given, and note which have rows."""

@@ -13,6 +13,8 @@ from segue.data.event_table import coded_texts, shared_codes
 
 _FEW: Final = 8
 """Rows of a distinct value, on average, from which it pays to look at each value once."""
+_PROBED: Final = 4096
+"""Values by which a column of short runs is told."""
 Work = Callable[[pl.Series], pl.Series]
 """Looks at each value alone."""
 
@@ -42,8 +44,9 @@ def runs(values: pl.Series) -> tuple[pl.Series, NDArray[np.int64] | None]:
 
     No value is null.
     """
-    begins = (values != values.shift(1)).fill_null(True)
-    start = np.flatnonzero(begins.to_numpy())
-    if len(start) * _FEW > len(values):
-        return values, None
+    start = np.zeros(0, np.intp)
+    for seen in (values.head(_PROBED), values):
+        start = np.flatnonzero((seen != seen.shift(1)).fill_null(True).to_numpy())
+        if len(start) * _FEW > len(seen):
+            return values, None
     return values.gather(start), np.diff(start, append=len(values))

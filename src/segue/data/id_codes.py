@@ -58,12 +58,13 @@ class IdCodes:
             room = int(codes.max()) + 1
             if room > len(self._looks):
                 self._looks = np.append(self._looks, np.zeros(max(room, 2 * len(self._looks)), np.uint8))
-            looks = self._looks
-        unseen = codes[looks[codes] == _UNSEEN]
+            looks = self._looks[codes]
+        unseen = codes[looks == _UNSEEN]
+        is_odd = bool((looks == _ODD).any())
         if len(unseen):
             fresh = np.unique(unseen)
-            is_odd = self._odd(coded_texts(fresh, self.column)).to_numpy()
+            odd = self._odd(coded_texts(fresh, self.column)).to_numpy()
             with self._lock:
-                self._looks[fresh] = np.where(is_odd, _ODD, _PLAIN)
-                looks = self._looks
-        return bool((looks[codes] == _ODD).any())
+                self._looks[fresh] = np.where(odd, _ODD, _PLAIN)
+            is_odd |= bool(odd.any())
+        return is_odd

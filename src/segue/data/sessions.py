@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from segue.data.feedback import Floats, strengths
 from segue.data.plays import Plays
 
 _US = 10**6
+_MOST_CODES: Final = 4
+"""Codes a row that a table may hold (8 bytes each); beyond it a sort costs less."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _ordered(plays: Plays, rules: Rules) -> tuple[Plays, int]:
         keys.append(_first_seen(_pairs(plays.listener, plays.session)))
     keys.append(plays.listener if plays.session is None else _first_seen(plays.listener))
     if not _is_ordered(keys):
-        plays = plays.take(np.lexsort(keys))
+        plays = plays.take(_order_by(keys))
     if not rules.drop_repeats or plays.at is None:
         return plays, 0
     again = repeated(plays)
@@ -135,8 +138,28 @@ def _pairs(listener: NDArray[np.int32], session: NDArray[np.int32]) -> NDArray[n
 def _first_seen(codes: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each code where it first appears: the number of its first run of equal codes."""
     start = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), codes[1:] != codes[:-1]]))
-    _, first, inverse = np.unique(codes[start], return_index=True, return_inverse=True)
-    return np.repeat(first[inverse], np.diff(start, append=len(codes)))
+    runs, lengths = codes[start], np.diff(start, append=len(codes))
+    low, span = int(runs.min()), int(runs.max()) - int(runs.min()) + 1
+    if span <= _MOST_CODES * len(codes):
+        first = np.zeros(span, np.int64)
+        first[runs[::-1] - low] = np.arange(len(runs) - 1, -1, -1)  # of runs of one code, the first is written last
+        return np.repeat(first[runs - low], lengths)
+    _, run, place = np.unique(runs, return_index=True, return_inverse=True)
+    return np.repeat(run[place], lengths)
+
+
+def _order_by(keys: list[NDArray[np.generic]]) -> NDArray[np.int64]:
+    """Return `np.lexsort(keys)`: by one number a row that holds all keys and the row, where 63 bits are enough."""
+    row_bits = len(keys[0]).bit_length()
+    numbers, bits = np.zeros(len(keys[0]), np.int64), row_bits
+    for key in reversed(keys):
+        low, high = int(key.min()), int(key.max())
+        width = (high - low).bit_length()
+        bits += width
+        if bits > 63 or max(-low, high) >= 2**62 or (key != (whole := key.astype(np.int64))).any():
+            return np.lexsort(keys)
+        numbers = (numbers << width) | (whole - low)
+    return np.sort((numbers << row_bits) | np.arange(len(numbers))) & ((1 << row_bits) - 1)
 
 
 def _numbers(first: NDArray[np.bool_], fresh: NDArray[np.bool_], plays: Plays) -> NDArray[np.int64]:

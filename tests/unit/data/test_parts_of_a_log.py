@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from segue import api
-from segue.data import gathered
+from segue.data import assembly, gathered
 from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
 from segue.store import Store
@@ -25,6 +25,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch, chunk: int, part: int) -> Itera
     """Let a log be spilled and divided as if so many plays were many."""
     with monkeypatch.context() as patch:
         patch.setattr(gathered, "MOST_HELD", chunk)
+        patch.setattr(assembly, "MOST_HELD", chunk)
         patch.setattr(gathered, "CHUNK_ROWS", chunk)
         patch.setattr(gathered, "PART_ROWS", part)
         yield

@@ -92,6 +92,30 @@ def test_a_place_orders_before_a_time_and_a_fraction_of_it_counts() -> None:
     assert found.plays.side["row"].tolist() == [0, 1, 2]
 
 
+STATED = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from([0, 1, 2, 9, 2**30]),
+        st.sampled_from([-3.0, 0.0, 1.0, 2.0, 40.0, 0.5, 2.0**40, 2.0**61, 1e300, -1e300]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(STATED, st.booleans())
+def test_stated_sessions_stand_in_order_of_appearance_and_their_plays_by_place(
+    rows: list[tuple[int, int, float]], whole: bool
+) -> None:
+    rows = [(listener, session, float(place > 0) if whole else place) for listener, session, place in rows]
+    listeners, pairs = [row[0] for row in rows], [row[:2] for row in rows]
+    plays = plays_of([(row[0], 0, 0, 1.0) for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    order = sorted(
+        range(len(rows)), key=lambda row: (listeners.index(rows[row][0]), pairs.index(rows[row][:2]), rows[row][2])
+    )
+    assert heard(plays, rules()).plays.side["row"].tolist() == order
+
+
 @pytest.mark.parametrize(("newest_first", "order"), [(False, [0, 1, 2]), (True, [2, 1, 0])])
 def test_plays_of_one_minute_stand_in_the_order_of_listening(newest_first: bool, order: list[int]) -> None:
     rows = [(0, track, 60, 5.0) for track in range(3)]

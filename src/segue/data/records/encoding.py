@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from io import BufferedReader
+from io import SEEK_CUR, BufferedReader, FileIO
 from typing import Final
 
 from segue.errors import InputError
@@ -30,9 +30,17 @@ def utf8_chunks(handle: BufferedReader, name: str, size: int) -> Iterator[bytes]
         yield from _transcoded(head[2 * (head[:2] in _MARKS) :], handle, (name, encoding), size)
         return
     while head:
-        line = handle.readline(_REST)  # a piece that ends with a line need not be cut, which copies it
-        yield head + line if line else head
-        head = handle.read(size)
+        yield head if head.endswith(b"\n") else head + handle.readline(_REST)  # whole lines need no cut (a copy)
+        head = _whole_lines(handle, size) if isinstance(handle.raw, FileIO) else handle.read(size)
+
+
+def _whole_lines(handle: BufferedReader, size: int) -> bytes:
+    """Return about `size` bytes of a file up to the end of a line, read at once."""
+    place = handle.tell()
+    handle.seek(size, SEEK_CUR)
+    size += len(handle.readline(_REST))
+    handle.seek(place)
+    return handle.read(size)
 
 
 def _utf16(head: bytes) -> str | None:

@@ -19,7 +19,7 @@ from segue.data.records.encoding import UTF8_MARK
 from segue.data.records.mending import Bad
 from segue.data.records.pieces import Piece
 from segue.data.records.sifting import readable, shown, sifted
-from segue.data.records.structure import Structure, count_of, even_lines, structure_of
+from segue.data.records.structure import Structure, counts_of, even_lines, structure_of
 from segue.errors import InputError
 
 _NEWLINE: Final = 10
@@ -102,8 +102,8 @@ def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, 
     """
     width = fields.width
     if not piece.quoted and piece.line is None:
-        num_rows = count_of(piece.data, _NEWLINE)
-        if count_of(piece.data, separator) != num_rows * (width - 1):
+        num_rows, num_separators = counts_of(piece.data, _NEWLINE, separator)
+        if num_separators != num_rows * (width - 1):
             return None
         frame = _fast(piece, separator, num_rows, replace(fields, places=fields.places | {width - 1}))
         if frame is not None and not frame[str(width - 1)].null_count():
