@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
+import glob
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +23,8 @@ _ANYWHERE: Final = -100
 """AT_FDCWD: a name stands for itself, below no open folder."""
 _EXCHANGE: Final = 2
 """RENAME_EXCHANGE."""
+_YOUNG_S: Final = 60
+"""A temporary folder younger than this may not be locked yet."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -62,8 +67,7 @@ def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Pat
     """
     check_replaceable(path, overwrite=overwrite, marker=marker)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    try:
+    with scratch_folder(path, marker) as temporary:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
@@ -73,9 +77,39 @@ def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Pat
                 sync_folder(file)
         temporary.chmod(0o755)
         _swap(temporary, path, marker)
-    except BaseException:
+
+
+@contextmanager
+def scratch_folder(path: Path, marker: str = "") -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which is removed at the end unless it has been renamed; and remove those
+    that killed processes have left there.
+
+    `marker`: the file by which a whole folder is known.
+    """
+    _remove_abandoned(path)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some disks know no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # goes with the process, however it ends
+        yield temporary
+    finally:
         _remove(temporary, marker)
-        raise
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary folders of `path` whose process is gone."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):
+            if not folder.is_dir() or folder.is_symlink() or time.time() - folder.stat().st_mtime < _YOUNG_S:
+                continue
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:
@@ -115,7 +149,8 @@ def _remove(folder: Path, marker: str) -> None:
     """Remove a folder, the file by which it is known first: what is left of it, if this is cut short, is not taken for
     a whole one."""
     with suppress(OSError):
-        (folder / marker).unlink(missing_ok=True)
+        if marker:
+            (folder / marker).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

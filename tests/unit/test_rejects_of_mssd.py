@@ -39,6 +39,17 @@ def test_a_bad_row_is_counted_by_kind_and_line(tmp_path: Path, kind: str) -> Non
     assert plain(tmp_path / "store") == plain(tmp_path / "clean")
 
 
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_row_is_kept_whole_with_the_columns_that_are_not_read(tmp_path: Path, kind: str) -> None:
+    rows = random_rows(0)
+    log = write_log(tmp_path / "log.csv", [*rows[:4], BAD[kind], *rows[4:7], BAD[kind], *rows[7:]])
+    lines = log.read_text(encoding="utf-8").splitlines()
+    log.write_text("\n".join([lines[0], lines[1], lines[0], *lines[2:]]) + "\n")  # a header again, which is left out
+    prepare_mssd(log, tmp_path / "store", max_rejected=1.0)
+    with (tmp_path / "store.rejected.csv").open(newline="", encoding="utf-8") as handle:
+        assert [row["row"] for row in csv.DictReader(handle)] == [lines[5], lines[9]]
+
+
 @pytest.mark.parametrize("column", UNREADABLE)
 def test_what_polars_might_read_leniently_is_a_wrong_column(tmp_path: Path, column: str) -> None:
     rows = random_rows(0)

@@ -72,7 +72,7 @@ class Survey:
         columns = file.columns()
         mapping = file.source.mapping(columns)
         for block in file.blocks(rejects, mapping.read_of(columns), mapping.values_of(columns)):
-            yield Block(self._completed(block.frame, file, mapping, self._findings), block.line)
+            yield replace(block, frame=self._completed(block.frame, file, mapping, self._findings))
 
     def _completed(self, frame: pl.DataFrame, file: SourceFile, mapping: Mapping, findings: Findings) -> pl.DataFrame:
         if self._has_aliases():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from segue.data.row_order import Ordered, order_rows
 from segue.data.session_keys import SeenKeys, packed
 from segue.data.spilled import InMemory, Spilled
 from segue.errors import InputError
+from segue.files import scratch_folder
 from segue.store.manifest import Manifest, SideColumn, Source
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
 from segue.store.writer import ShardPieces, StoreWriter, TrackTable
@@ -159,9 +159,9 @@ def write_store(
         InputError: no session is left, or `store` may not be replaced.
     """
     store.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{store.name}.", suffix=".part", dir=store.parent) as folder:
-        assembly = Assembly(Path(folder), rejects)
-        for table in tables(Path(folder)):
+    with scratch_folder(store) as folder:
+        assembly = Assembly(folder, rejects)
+        for table in tables(folder):
             assembly.add(table)
         rejects.close()
         questions.check()

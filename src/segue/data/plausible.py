@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segue.data.plays import Plays
 from segue.data.sessions import Heard, repeated
+from segue.data.times import SHEET_DAYS
 from segue.errors import InputError
 from segue.skips import UNKNOWN_STRENGTH
 
@@ -49,6 +50,8 @@ class Suspicions:
         self._counts: Counter[str] = Counter()
         self._strengths = np.zeros(256, np.int64)
         self._odd_year: int | None = None
+        self._outside_days = False
+        """True where some time, in seconds, is none that a spreadsheet's day could be mistaken for."""
 
     def add(self, heard: Heard) -> None:
         """Take the sessions of a part of the log."""
@@ -68,6 +71,8 @@ class Suspicions:
         if plays.at is None:
             return
         years = plays.at.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+        first, last = SHEET_DAYS
+        self._outside_days |= bool(((plays.at < first * _US) | (plays.at > last * _US)).any())
         odd = (years < FIRST_YEAR) | (years > self._last_year)
         self._counts.update(odd_years=int(odd.sum()), future=int((years > self._last_year).sum()))
         if self._odd_year is None and odd.any():
@@ -96,6 +101,9 @@ class Suspicions:
         if not odd:
             return None
         text = f"{odd} of {self._num_plays} plays are outside of {FIRST_YEAR} to {self._last_year}"
+        if not self._outside_days:
+            text = f"{text}; all times lie between {SHEET_DAYS[0]} and {SHEET_DAYS[1]}: are they days of a spreadsheet?"
+            return Doubt("years", f"{text} Write them as dates", refuses=True)
         text = f"{text} (the first: {self._odd_year}); is the unit of the times another?"
         # clocks that begin at 0 are no fault; ones that run ahead are
         return Doubt("years", text, refuses=self._counts["future"] > MANY * self._num_plays)

@@ -15,7 +15,7 @@ _UNTIL: Final = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
 """A number below the bound is of the unit, where the unit is to be told: of moments from 1973 to 5138 no two agree."""
 _LARGEST_S: Final = 253_402_300_800
 """The year 10000, in seconds."""
-_DAYS_FROM: Final = (32_874, 55_154)
+SHEET_DAYS: Final = (32_874, 55_154)
 """1990 and 2051 in days since 1899-12-30, as spreadsheets count them."""
 _DAY_OF_1970: Final = 25_569
 """1970-01-01 in those days."""
@@ -82,7 +82,7 @@ def _is_cut(values: pl.Series) -> pl.Series:
 
 def _are_days(number: pl.Series) -> bool:
     """Return whether numbers are dates as spreadsheets count them."""
-    first, last = _DAYS_FROM
+    first, last = SHEET_DAYS
     there = number.drop_nulls()
     return bool(len(there) and there.is_between(first, last).all() and (there != there.floor()).any())
 

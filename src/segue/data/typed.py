@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -144,7 +144,7 @@ def typed(block: Block, mapping: Mapping, file: str, ids: AnyMapping[str, IdCode
         (WRONG_COLUMN, column.is_null(), column.name) for column in side if column.name[len(SIDE) :] in SIDE_DTYPES
     ]
     result += [raw[_LINE], *side]
-    sound, bad = _sound(frame, pl.DataFrame(result), faults, mapping)
+    sound, bad = _sound(replace(block, frame=frame), pl.DataFrame(result), faults, mapping)
     return Typed(sound, bad, left_out, spellings, block.frame.height)
 
 
@@ -342,30 +342,31 @@ def _clock(values: pl.Series) -> pl.Series:
 
 
 def _sound(
-    frame: pl.DataFrame, result: pl.DataFrame, faults: list[Fault], mapping: Mapping
+    block: Block, result: pl.DataFrame, faults: list[Fault], mapping: Mapping
 ) -> tuple[pl.DataFrame, list[BadRecords]]:
     """Return the records without fault, and the others, each once, by its first fault."""
-    faulty, bad = np.zeros(frame.height, np.bool_), list[BadRecords]()
+    faulty, bad = np.zeros(block.frame.height, np.bool_), list[BadRecords]()
     for kind, where, role in faults:
         if not where.any():
             continue
         rows = np.flatnonzero(where.to_numpy() & ~faulty)
         faulty[rows] = True
         if len(rows):
-            bad.append(_bad_records((kind, role), frame[rows], mapping))
+            bad.append(_bad_records((kind, role), replace(block, frame=block.frame[rows]), mapping))
     return (result.filter(pl.Series(~faulty)) if faulty.any() else result), bad
 
 
-def _bad_records(fault: tuple[str, str], bad: pl.DataFrame, mapping: Mapping) -> BadRecords:
+def _bad_records(fault: tuple[str, str], block: Block, mapping: Mapping) -> BadRecords:
     """Return records of one kind of fault (kind and role), each with the value at fault where a role has it."""
-    kind, role = fault
-    text = bad.drop("__line__").select(_joined(bad)).to_series().to_list()
+    (kind, role), bad = fault, block.frame
+    lines = bad["__line__"]
+    texts = bad.select(_joined(bad)).to_series().to_list() if block.texts is None else block.texts(lines.to_numpy())
     why, column = [""] * bad.height, _columns(mapping).get(role)
     if column is not None:
         values = bad.select(_as_read(column, bad.columns).cast(pl.String).alias("value"))["value"].to_list()
         accepted = _ID_FORM if role in _IDS else _FORMS.get(kind, _NUMBER_FORM)
         why = [f"{column.name} is {value!r}; accepted: {accepted}" for value in values]
-    return BadRecords(kind, list(zip(bad["__line__"].to_list(), text, strict=True)), why)
+    return BadRecords(kind, list(zip(lines.to_list(), texts, strict=True)), why)
 
 
 def _as_read(column: Column, columns: list[str]) -> pl.Expr:

@@ -57,6 +57,14 @@ def test_plays_in_milliseconds_beside_a_length_in_seconds_are_refused(tmp_path: 
     assert prepare_table(frame, tmp_path / "store", accept=["shares"]).rows == 12
 
 
+def test_whole_days_of_a_spreadsheet_are_no_seconds_of_1970(tmp_path: Path) -> None:
+    days = [(user, 45_259 + day, f"t{day}", False) for user in "uv" for day in range(6)]
+    with pytest.raises(InputError, match=r"between 32874 and 55154: are they days of a spreadsheet\?.*--accept years"):
+        prepare_table(log_of(days, *NAMES), tmp_path / "store")
+    clock = [(user, 30_000 + 200 * play, f"t{play}", False) for user in "uv" for play in range(60)]
+    assert "is the unit of the times another?" in warned(tmp_path, log_of(clock, *NAMES))
+
+
 def test_times_far_ahead_are_refused_and_times_from_0_are_said(tmp_path: Path) -> None:
     ahead = log_of([(u, at * 50, track, skipped) for u, at, track, skipped in plays()], *NAMES)
     with pytest.raises(InputError, match="outside of 1990"):

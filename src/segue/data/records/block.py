@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,3 +23,6 @@ class Block:
     line: NDArray[np.int64]
     """Where each record begins, int64 [rows]: the physical line of a text file from 1 (a header is line 1), the number
     of the record from 1 elsewhere."""
+    texts: Callable[[NDArray[np.int64]], list[str]] | None = None
+    """Returns the whole records that begin on the given lines, as they stand in the file; None where the frame has
+    all that is known of them."""

@@ -75,12 +75,18 @@ def delimited_blocks(
                 rejects.add(kind, member.name, [(number + line, text) for number, text in rows])
             rejects.note(REPEATED_HEADER, part.num_headers)
             if part.frame.height:
-                yield Block(part.frame, part.line + line)
+                yield _block(part, line)
                 num_blocks += 1
             line += part.num_lines
     if not num_blocks:
         empty = pl.DataFrame(schema=dict.fromkeys(wanted or dialect.columns, pl.String))
         yield Block(empty, np.zeros(0, np.int64))
+
+
+def _block(part: Parsed, first: int) -> Block:
+    """Return what was parsed of a piece whose first line is `first`."""
+    texts = part.texts
+    return Block(part.frame, part.line + first, None if texts is None else lambda lines: texts(lines - first))
 
 
 def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -> dict[str, Any]:

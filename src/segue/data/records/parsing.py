@@ -39,6 +39,8 @@ class Parsed:
     bad: list[Bad] = field(default_factory=list)
     num_headers: int = 0
     """Repeated headers left out."""
+    texts: Callable[[NDArray[np.int64]], list[str]] | None = None
+    """Returns the whole records that begin on the given lines, as they stand in the file."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str], types: Mapping
     if sound is not None:
         records, line, num_lines = sound
         whole = Parsed(_named(records, places, wanted), line, num_lines, piece.bad)
-        return _without_headers(whole, lambda: structure_of(piece, separator), dialect)
+        return _with_texts(whole, lambda: structure_of(piece, separator), dialect)
     bad = list(piece.bad)
     structure = structure_of(piece, separator)
     num_lines = structure.num_lines
@@ -80,7 +82,7 @@ def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str], types: Mapping
     if frame is None:
         frame = _exact(structure, places)
     whole = Parsed(_named(frame, places, wanted), structure.line, num_lines, bad)
-    return _without_headers(whole, lambda: structure, dialect)
+    return _with_texts(whole, lambda: structure, dialect)
 
 
 def _single(piece: Piece, dialect: Dialect) -> tuple[Piece, int]:
@@ -154,6 +156,16 @@ def _exact(structure: Structure, places: list[int]) -> pl.DataFrame:
 
 def _named(frame: pl.DataFrame, places: list[int], wanted: Sequence[str]) -> pl.DataFrame:
     return frame.select(pl.col(str(place)).alias(name) for place, name in zip(places, wanted, strict=True))
+
+
+def _with_texts(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
+    """Return what was parsed, with the texts of its records."""
+
+    def texts(lines: NDArray[np.int64]) -> list[str]:
+        records = structure()
+        return [shown(records.record(at), records, dialect) for at in np.searchsorted(records.line, lines).tolist()]
+
+    return _without_headers(replace(whole, texts=texts), structure, dialect)
 
 
 def _without_headers(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
