@@ -248,9 +248,9 @@ def show(name: str, /, *, terminal: Shown) -> None:
 class DemoSize:
     """How large the demo is."""
 
-    sessions: Whole = 10_000
+    sessions: Whole = 6_000
     """Number of simulated sessions."""
-    tracks: Whole = 50_704
+    tracks: Whole = 30_000
     """Size of the simulated catalogue."""
     seed: Whole = 1
     """Seed of the simulation and of both trainings."""
