@@ -6,7 +6,7 @@ set -u
 python=$1
 requirement=$2
 "$python" -c 'import torch' 2>/dev/null && exit 0
-if "$python" -m pip install -q --disable-pip-version-check --no-index --no-deps "$requirement"; then
+if "$python" -m pip install -q --no-compile --disable-pip-version-check --no-index --no-deps "$requirement"; then
     exit 0
 fi
 if [ "${CI:-}" = true ]; then

@@ -56,8 +56,8 @@ BUDGET: Final = (
 def demo(
     out: str | Path,
     *,
-    sessions: int = 6_000,
-    tracks: int = 30_000,
+    sessions: int = 5_000,
+    tracks: int = 25_000,
     seed: int = 1,
     overwrite: bool = False,
     progress: Progress = silent,

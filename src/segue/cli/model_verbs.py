@@ -248,9 +248,9 @@ def show(name: str, /, *, terminal: Shown) -> None:
 class DemoSize:
     """How large the demo is."""
 
-    sessions: Whole = 6_000
+    sessions: Whole = 5_000
     """Number of simulated sessions."""
-    tracks: Whole = 30_000
+    tracks: Whole = 25_000
     """Size of the simulated catalogue."""
     seed: Whole = 1
     """Seed of the simulation and of both trainings."""
