@@ -94,7 +94,7 @@ def test_the_shell_lines_on_ones_own_log_run(
     sets = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
     for words in segue_lines():
         if words[0] not in ("demo", "serve"):  # test_demo.py and test_serve.py run them
-            short = sets if words[0] == "train" and "segue" not in words else []
+            short = sets if words[0] in ("train", "study") and "segue" not in words else []
             mixed = [w.replace("next_track.negatives", "next_track.uniform") for w in sets]
             given = mixed if words[0] == "train" and not short else short
             assert main([*words, *given]) == 0, capsys.readouterr().err
