@@ -42,6 +42,7 @@ def test_an_arm_less_a_baseline_is_the_difference_of_their_levels(tmp_path: Path
         "training.epochs": 2,
         "training.patience": 9,
         "next_track.uniform": 6,
+        "next_track.batch": 6,
     }  # segue alone has it
     result = api.study(
         tmp_path / "store", tmp_path / "out", recipe="segue", seeds=2, overrides=overrides, arms=["segue"], tune=False,

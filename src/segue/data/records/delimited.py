@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from segue.data.records.encoding import utf8_chunks
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
 from segue.data.records.parsing import Parsed, parsed
-from segue.data.records.pieces import Piece, pieces_of
+from segue.data.records.pieces import pieces_of
 from segue.data.rejects import REPEATED_HEADER, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
@@ -63,10 +64,7 @@ def delimited_blocks(
     _check(member, dialect, wanted, whole and dialect.start >= len(head))
 
     types = _types(head, dialect, member.name, values)
-
-    def work(piece: Piece) -> Parsed:
-        return parsed(piece, dialect, wanted or dialect.columns, types)
-
+    work = partial(parsed, dialect=dialect, wanted=wanted or dialect.columns, types=types)
     line, num_blocks = dialect.line, 0
     with opened(member) as handle:
         chunks = utf8_chunks(handle, member.name, BLOCK_BYTES)

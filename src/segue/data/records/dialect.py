@@ -134,17 +134,20 @@ def _above(head: bytes, by_return: bool) -> tuple[int, int, tuple[str, ...], str
 def _guessed(text: str, whole: bool) -> str:
     """Return the separator by which most of the first records have as many fields as the first; ',' for none. Where
     several agree, a tab, which text hardly holds, comes before the one that gives most fields."""
+    agreements = {separator: _agreement(text, separator, whole) for separator in SEPARATORS}
+    best = max(SEPARATORS, key=agreements.__getitem__)
+    return best if agreements[best][2] else ","
 
-    def agreement(separator: str) -> tuple[float, bool, int]:
-        widths = [len(record) for record in _probed(text, separator, whole)]
-        if not widths or max(widths) < 2:
-            return 0.0, False, 0
-        width = Counter(widths).most_common(1)[0][0] if widths[0] < 2 else widths[0]
-        share = sum(other == width for other in widths) / len(widths)
-        return (share, separator == "\t", width) if width > 1 else (0.0, False, 0)
 
-    best = max(SEPARATORS, key=agreement)
-    return best if agreement(best)[2] else ","
+def _agreement(text: str, separator: str, whole: bool) -> tuple[float, bool, int]:
+    """Return the share of the first records that have as many fields as the first, whether a tab makes these, and how
+    many there are."""
+    widths = [len(record) for record in _probed(text, separator, whole)]
+    if not widths or max(widths) < 2:
+        return 0.0, False, 0
+    width = Counter(widths).most_common(1)[0][0] if widths[0] < 2 else widths[0]
+    share = sum(other == width for other in widths) / len(widths)
+    return (share, separator == "\t", width) if width > 1 else (0.0, False, 0)
 
 
 def _probed(text: str, separator: str, whole: bool) -> Iterator[list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -160,12 +161,13 @@ def _named(frame: pl.DataFrame, places: list[int], wanted: Sequence[str]) -> pl.
 
 def _with_texts(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
     """Return what was parsed, with the texts of its records."""
+    return _without_headers(replace(whole, texts=partial(_texts_on, structure, dialect)), structure, dialect)
 
-    def texts(lines: NDArray[np.int64]) -> list[str]:
-        records = structure()
-        return [shown(records.record(at), records, dialect) for at in np.searchsorted(records.line, lines).tolist()]
 
-    return _without_headers(replace(whole, texts=texts), structure, dialect)
+def _texts_on(structure: Callable[[], Structure], dialect: Dialect, lines: NDArray[np.int64]) -> list[str]:
+    """Return the text of the records that begin on `lines`."""
+    records = structure()
+    return [shown(records.record(at), records, dialect) for at in np.searchsorted(records.line, lines).tolist()]
 
 
 def _without_headers(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:

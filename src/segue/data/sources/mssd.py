@@ -39,14 +39,14 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
 
 def _flag(name: str) -> pl.Expr:
     """Return a flag, null where it is none; pandas writes True and False, spreadsheets TRUE and FALSE."""
+    return pl.col(name).map_batches(_flags_of, return_dtype=pl.Boolean)
 
-    def flags(values: pl.Series) -> pl.Series:
-        if values.dtype == pl.Boolean:
-            return values
-        true, false = (values.cast(pl.String).is_in(words).fill_null(False) for words in (_TRUE, _FALSE))
-        return true.set(~(true | false), None)
 
-    return pl.col(name).map_batches(flags, return_dtype=pl.Boolean)
+def _flags_of(values: pl.Series) -> pl.Series:
+    if values.dtype == pl.Boolean:
+        return values
+    true, false = (values.cast(pl.String).is_in(words).fill_null(False) for words in (_TRUE, _FALSE))
+    return true.set(~(true | false), None)
 
 
 def _told(columns: tuple[str, ...]) -> Column | None:
