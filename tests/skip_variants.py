@@ -21,11 +21,8 @@ OPTIONS += [
     {"listened_negatives": True},
     {"anchors": "all"},
     {"positive_in_denominator": False},
-    {"drop_repeats": True},
-    {"prefix_context": True},
     {"listened_negatives": True, "anchors": "all", "positive_in_denominator": False},
-    {"ablation": "cross_session", "listened_negatives": True, "drop_repeats": True},
-    {"ablation": "random_positive", "drop_repeats": True, "prefix_context": True},
+    {"ablation": "cross_session", "listened_negatives": True},
     {"ablation": "inverted", "positive_in_denominator": False},
 ]
 
@@ -48,10 +45,9 @@ class Batch:
     def given(self, options: dict[str, Any]) -> tuple[Heard, Drawn]:
         """Return what a term with `options` is told, and no more."""
         term = made(options)
-        heard = self.heard if term.prefix_context else dataclasses.replace(self.heard, hidden=None)
         wants = variant_of(term).wants
         keys, rows = self.drawn.keys, self.drawn.rows
-        return heard, Drawn(keys if wants == "keys" else None, rows if wants == "tracks" else None)
+        return self.heard, Drawn(keys if wants == "keys" else None, rows if wants == "tracks" else None)
 
 
 def random_batch(seed: int, sessions: int = 6, length: int = 9, num_tracks: int = 9, width: int = 6) -> Batch:
@@ -67,12 +63,11 @@ def random_batch(seed: int, sessions: int = 6, length: int = 9, num_tracks: int 
     rows = table[tracks].clone()
     context = torch.randn(rows.shape, generator=generator, dtype=torch.float64)
     skipped, listened = (feedback > 1) & (feedback < 4) & valid, (feedback < 2) & valid
-    hidden = valid & (torch.rand(tracks.shape, generator=generator) < 0.7)
     drawn = Drawn(
         torch.rand(sessions, generator=generator),
         table[torch.randint(1, num_tracks + 1, tracks.shape, generator=generator)],
     )
-    return Batch(context, rows, Heard(tracks, skipped, listened, hidden), drawn)
+    return Batch(context, rows, Heard(tracks, skipped, listened), drawn)
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
@@ -108,12 +103,6 @@ class Naive:
         if "all" in (self.term.anchors, self.term.ablation.partition("_")[0]):
             both = [i for i, s in enumerate((self.skipped[b] | self.listened[b]).tolist()) if s]
             pairs = [(i, min(j for j in listened if j > i)) for i in both if listened and i < listened[-1]]
-        if self.term.drop_repeats and self.mutant != "repeats stay":
-            pairs = [(i, p) for i, p in pairs if self.tracks[b][i] != self.tracks[b][p]]
-        hidden = self.batch.heard.hidden
-        if self.term.prefix_context and hidden is not None:
-            seen = self.mutant == "positive may be seen"
-            pairs = [(i, p) for i, p in pairs if hidden[b, i] and (seen or hidden[b, p])]
         return pairs
 
     def crossed(self, b: int) -> list[Tensor]:

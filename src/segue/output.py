@@ -1,4 +1,4 @@
-"""What the shell gets, from `segue` and `segue.run` alike: JSON without NaN, text without control codes, exit codes."""
+"""What the shell gets: JSON without NaN, text without control codes, exit codes."""
 
 from __future__ import annotations
 

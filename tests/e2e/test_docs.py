@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from segue import run
 from segue.cli.main import main, make_app
 from shown_code import NAMED, blocks, command_lines, write_plays, write_ratings
 from small_recipes import SMALL
@@ -51,14 +50,12 @@ def test_the_shell_lines_of_the_command_lines_page_run(
     (tmp_path / "session.json").write_text(blocks(text, "json")[0], encoding="utf-8")
     verbs = set()
     for words in command_lines(text):
-        bare = words[:3] == ["python", "-m", "segue.run"]
-        verb, *rest = words[3:] if bare else words[1:]
+        verb, *rest = words[1:]
         verbs.add(verb)
         if verb == "demo":  # `tests/e2e/test_demo.py` runs it
             continue
         small = SETS if verb in ("train", "study", "tune") and "--resume" not in rest else []
-        code = run.main([verb, *rest, *small]) if bare else main([verb, *rest, *small])
-        assert code == 0, (words, capsys.readouterr().err)
+        assert main([verb, *rest, *small]) == 0, (words, capsys.readouterr().err)
     data, models = (
         {"simulate", "sources", "prepare", "inspect"},
         {"train", "tune", "evaluate", "recommend", "extend", "recipes", "export"},

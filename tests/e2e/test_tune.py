@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue import api, run
+from segue import api
 from segue.cli.main import main
 from segue.config import parse_override
 from segue.errors import InputError, Interrupted
@@ -91,13 +91,9 @@ def test_the_command_finds_a_recipe_and_says_simulated(place, capsys):
         ("store --resume", "no search"),
     ],
 )
-@pytest.mark.parametrize("command", [main, run.main])
-def test_what_cannot_be_searched_exits_2_and_says_why(place, capsys, command, words, message):
+def test_what_cannot_be_searched_exits_2_and_says_why(place, capsys, words, message):
     out, *rest = words.split()
-    try:
-        code = command(["tune", str(place / "store"), str(place / out), "--quiet", *rest])
-    except SystemExit as exit_:  # argparse leaves by itself
-        code = exit_.code
+    code = main(["tune", str(place / "store"), str(place / out), "--quiet", *rest])
     shown = capsys.readouterr()
     assert (code, shown.out) == (2, "")
     assert "Traceback" not in shown.err
@@ -107,9 +103,8 @@ def test_what_cannot_be_searched_exits_2_and_says_why(place, capsys, command, wo
 
 def test_without_optuna_trials_name_the_extra_and_the_grid_begins(place, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    for command in (main, run.main):
-        assert command(["tune", str(place / "store"), str(place / "new"), "--trials", "3", "--quiet"]) == 2
-        assert "extra 'tune'" in capsys.readouterr().err
+    assert main(["tune", str(place / "store"), str(place / "new"), "--trials", "3", "--quiet"]) == 2
+    assert "extra 'tune'" in capsys.readouterr().err
     assert not (place / "new").exists()
 
 

@@ -12,7 +12,7 @@ import torch
 from segue.batches.causal import causal_example
 from segue.batches.data import SessionData, Window
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
-from segue.batches.negatives import draw_per_session, draw_shared, draw_targets, epoch_numbers, rows_outside
+from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
 from segue.batches.order import epoch_order
 from segue.batches.popularity import TrainingPopularity
 from segue.batches.split import DataConfig, split_store
@@ -138,7 +138,6 @@ def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
 
 NEGATIVES = {
     "per session": ("causal", {"next_track__kind": "per_session"}),
-    "per session, an epoch": ("causal", {"next_track__kind": "per_session", "next_track__redraw": "epoch"}),
     "per session, cloze": ("cloze", {"next_track__kind": "per_session"}),
     "shared": ("causal", {"next_track__kind": "shared"}),
     "shared, cloze": ("cloze", {"next_track__kind": "shared"}),
@@ -151,7 +150,7 @@ NEGATIVES = {
     "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
 }
 """Many negatives a step, so that hardly any track that may be one is left out."""
-ALONE = ("gbce", "per session", "per session, an epoch", "per session, cloze")
+ALONE = ("gbce", "per session", "per session, cloze")
 """What only the plain step trains."""
 
 
@@ -209,29 +208,6 @@ def test_a_track_that_only_its_features_serve_is_never_drawn(tmp_path):
     served = set(split.candidates.tolist()) - set(np.flatnonzero(split.training_counts).tolist())
     assert served
     assert not served & set(trainer.candidates.tolist())
-
-
-def test_numbers_of_an_epoch_are_uniform_and_belong_to_seed_epoch_and_session_alone():
-    sessions = np.arange(50)
-    numbers = epoch_numbers(sessions, 400, 7, 3)
-    assert 0.0 <= numbers.min() <= numbers.max() < 1.0
-    counts = np.histogram(numbers, 20, (0.0, 1.0))[0]
-    assert np.abs(counts - 1000).max() < 5 * 1000**0.5
-    assert len(np.unique(numbers)) == numbers.size, "sessions share no numbers"
-    order = np.random.default_rng(0).permutation(50)
-    np.testing.assert_array_equal(epoch_numbers(order, 400, 7, 3), numbers[order])
-    np.testing.assert_array_equal(epoch_numbers(sessions[4:5], 9, 7, 3), numbers[4:5, :9])
-    for seed, epoch in ((7, 4), (8, 3), (3, 7)):
-        assert not np.isin(epoch_numbers(sessions, 400, seed, epoch), numbers).any()
-
-
-def test_numbers_of_an_epoch_draw_outside_the_window():
-    window = Window(torch.tensor([[3, 9, 3, 5], [4, 12, 0, 0]]), torch.zeros(2, 4).long(), torch.zeros(2, 4).bool())
-    window = dataclasses.replace(window, valid=window.tracks > 0)
-    drawn = rows_outside(
-        window, torch.tensor([3, 4, 5, 6, 9]), torch.from_numpy(epoch_numbers(np.arange(2), 500, 0, 0))
-    )
-    assert [sorted(set(row.tolist())) for row in drawn] == [[4, 6], [3, 5, 6, 9]]
 
 
 def test_processes_share_an_epoch_out():

@@ -11,7 +11,13 @@ import torch
 
 from segue.batches.split import DataConfig, SplitName, split_store
 from segue.evaluation import Table, evaluate_scorers, make_scene
-from segue.evaluation.candidates import candidate_draws, candidate_draws_torch, num_eligible, sampled_candidates
+from segue.evaluation.candidates import (
+    UniformPool,
+    candidate_draws,
+    candidate_draws_torch,
+    num_eligible,
+    pool_candidates,
+)
 from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
@@ -21,6 +27,10 @@ MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15
 ALL = ("sampled", "full", "popularity")
 KEYS = np.array([0, 1, 2**63 + 5, 2**64 - 1, 0x123456789ABCDEF], np.uint64)
+
+
+def uniform_candidates(keys, excluded, candidates, *, seed, num):
+    return pool_candidates(keys, excluded, UniformPool(candidates), seed=seed, num=num)
 
 
 def naive_splitmix(x: int) -> int:
@@ -53,7 +63,7 @@ def test_candidates_equal_the_loop_with_collisions_and_few_eligible() -> None:
     candidates = list(range(3, 40, 2))  # 19 rows
     excluded = np.array([[3, 3, 5, 0], [4, 6, 8, 10], [7, 9, 11, 13], [39, 0, 0, 0], [37, 39, 4, 0]])
     for num in (5, 14, 15, 16, 17, 18, 30):
-        rows, valid = sampled_candidates(
+        rows, valid = uniform_candidates(
             torch.from_numpy(KEYS.view(np.int64)), torch.from_numpy(excluded), torch.tensor(candidates), seed=0, num=num
         )
         for i, key in enumerate(KEYS.tolist()):
@@ -63,7 +73,7 @@ def test_candidates_equal_the_loop_with_collisions_and_few_eligible() -> None:
 def test_a_track_heard_over_and_over_is_left_out_once() -> None:
     candidates, excluded = torch.arange(3, 23), torch.tensor([[7, 7, 7], [7, 8, 7], [1, 1, 1]])
     assert num_eligible(excluded, candidates).tolist() == [19, 18, 20]
-    rows, valid = sampled_candidates(torch.arange(3), excluded, candidates, seed=0, num=19)
+    rows, valid = uniform_candidates(torch.arange(3), excluded, candidates, seed=0, num=19)
     assert rows[0].tolist() == [row for row in range(3, 23) if row != 7]
     assert valid.sum(1).tolist() == [19, 18, 19]
 
@@ -71,8 +81,8 @@ def test_a_track_heard_over_and_over_is_left_out_once() -> None:
 def test_a_session_keeps_its_candidates_in_any_batch() -> None:
     keys, candidates = torch.from_numpy(KEYS.view(np.int64)), torch.arange(3, 503)
     excluded = torch.tensor([[5, 6]]).repeat(5, 1)
-    whole, _ = sampled_candidates(keys, excluded, candidates, seed=0, num=50)
-    alone, _ = sampled_candidates(keys[3:4], excluded[:1], candidates, seed=0, num=50)
+    whole, _ = uniform_candidates(keys, excluded, candidates, seed=0, num=50)
+    alone, _ = uniform_candidates(keys[3:4], excluded[:1], candidates, seed=0, num=50)
     assert torch.equal(whole[3:4], alone)
 
 
@@ -84,7 +94,7 @@ def test_passed_over_draws_are_made_up_for_at_every_size() -> None:
         excluded = generator.choice(candidates, (6, 30))
         excluded[:, 20:] = 0
         excluded[2], excluded[3, :20] = 0, excluded[3, 0]  # nothing, and one track over and over
-        rows, valid = sampled_candidates(
+        rows, valid = uniform_candidates(
             torch.from_numpy(keys), torch.from_numpy(excluded), torch.from_numpy(candidates).int(), seed=3, num=num
         )
         assert valid.all()

@@ -40,7 +40,6 @@ CASES = {
     "own skips, cloze": ("cloze", SHARED | OWN),
     "gbce": ("causal", SHARED | GBCE),
     "gbce, own skips": ("causal", SHARED | GBCE | OWN | {"next_track__gbce_t": 0.3}),
-    "refined": ("causal", MIXED | {"next_track__refined": True}),
     **{
         f"{name}, skips from {at_least}": (encoder, changes | {"data__skip_at_least": at_least})
         for at_least in (1, 3)
@@ -71,7 +70,7 @@ def made(path, case):
     example = make_example(trainer.encoder, recipe, window, generator)
     drawn = with_targets(recipe, drawn, example, window, generator)
     if trainer.log_q is not None:
-        drawn = type(drawn)(drawn.ids, trainer.log_q[drawn.ids], trainer.log_q)
+        drawn = type(drawn)(drawn.ids, trainer.log_q[drawn.ids])
     return store, trainer, window, example, drawn
 
 
@@ -152,8 +151,6 @@ def naive(trainer, store, window, example, drawn):
             losses.append(-likely)
             continue
         rest = torch.logsumexp(torch.stack(others), 0)
-        if getattr(config, "refined", False):
-            rest = rest + math.log((len(drawn.ids) - draws[target]) / len(others))
         p = torch.exp(own) / (torch.exp(own) + torch.exp(rest))
         losses.append(-torch.log(1 - p) if config.skipped == "avoid" and skipped else -torch.log(p))
     weight = torch.tensor(weights)
@@ -190,7 +187,6 @@ def test_what_cannot_go_together_is_refused():
         ({"next_track.kind": "full", "next_track.own_skips": True}, "adds nothing"),
         ({"next_track.kind": "shared", "next_track.loss": "gbce", "next_track.log_q": True}, "corrects the sampling"),
         ({"next_track.kind": "shared", "next_track.loss": "gbce", "features": True}, "set features = false"),
-        ({"next_track.kind": "mixed", "next_track.log_q": False, "next_track.refined": True}, "log_q must be true"),
         ({"next_track.targets": "listened", "next_track.skipped": "avoid"}, "targets must be 'next'"),
         ({"next_track.skipped_weight": 0.0}, "leaves skipped targets out"),
         (

@@ -32,8 +32,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     (SESSION, {"ablation": "all_anchors"}),
     (TRACK, {"ablation": "positive_not_in_denominator"}),
     (SESSION, {"listened_negatives": True, "anchors": "all", "positive_in_denominator": False}),
-    (TRACK, {"drop_repeats": True}),
-    (CLOZE_SESSION, {"prefix_context": True}),
 ]
 IDS = [f"{name}-{'-'.join(map(str, options.values()))}" for name, options in CASES]
 

@@ -76,7 +76,8 @@ def test_a_finished_run_holds_what_the_design_lists_and_nothing_pickled(trained)
     assert not any(name.endswith((".pt", ".pth", ".pkl", ".part", ".old")) for name in names)
     assert any(name.startswith("tensorboard/") for name in names)
     assert read_toml(trained / "config.toml")["recipe_version"] == 1
-    assert json.loads((trained / "run.json").read_text()) == {"run_version": 1}
+    document = json.loads((trained / "run.json").read_text())
+    assert (document["run_version"], sorted(document)) == (1, ["config", "run_version"])
 
 
 def test_a_run_recommends_without_its_store(trained):
@@ -123,8 +124,19 @@ def test_what_is_no_run_is_refused(tmp_path):
 def test_weights_of_another_shape_are_refused(run):
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(text.replace("width = 16", "width = 32"))
+    with pytest.raises(FormatError, match="has changed since the run was made"):
+        load_run(run)
+    (run / "run.json").write_text('{"run_version": 1}')  # as older versions write it
     with pytest.raises(FormatError, match="does not fit"):
         load_run(run)
+
+
+def test_a_config_that_is_cut_at_any_line_is_refused(run):
+    lines = (run / "config.toml").read_text().splitlines(keepends=True)
+    for size in range(len(lines)):
+        (run / "config.toml").write_text("".join(lines[:size]))
+        with pytest.raises((FormatError, InputError), match=r"config\.toml"):
+            load_run(run)
 
 
 def test_a_run_without_weights_says_so(run):

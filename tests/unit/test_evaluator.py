@@ -15,7 +15,6 @@ from segue.columns import ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.errors import InputError
 from segue.evaluation import Question, contrasts, evaluate, table
 from segue.evaluation.bootstrap import Bootstrap
-from segue.run import main as bare_main
 from segue.store import Store
 from small_recipes import small_recipe
 from stores import tiny_store
@@ -113,8 +112,6 @@ def test_popularity_is_a_third_protocol_and_no_part_of_both(
     assert json.loads((runs[0] / "evaluation" / "test-popularity.json").read_text())["rows"] == document["rows"]
     assert main(["evaluate", str(runs[0]), str(store), "--quiet", "--protocol", "popularity"]) == 0
     assert "\npopularity\n" in capsys.readouterr().out
-    assert bare_main(["evaluate", str(runs[0]), str(store), "--quiet", "--protocol", "popularity"]) == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == document["rows"]
 
 
 def test_a_model_that_loses_to_a_baseline_says_so(

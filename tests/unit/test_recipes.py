@@ -11,6 +11,7 @@ from segue.encoders import ENCODERS
 from segue.errors import InputError
 from segue.objectives.variants import ABLATIONS
 from segue.recipes import list_recipes, load_recipe, recipe_from_tables
+from segue.recipes.removed import LAST_COMMIT, REMOVED
 from segue.recipes.terms import Ablation
 
 PAPER = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
@@ -44,7 +45,6 @@ def test_a_shipped_recipe_is_the_papers(name):
     assert recipe.to_tables()["next_track"] == {
         "kind": "per_session",
         "negatives": 1000,
-        "redraw": "step",
         **AS_PAPER,
     }
     assert recipe.training.epochs == (30 if "causal" in name else 200)
@@ -98,9 +98,9 @@ def test_another_kind_drops_the_keys_it_lacks_but_not_those_that_are_given():
 @pytest.mark.parametrize("name", PAPER)
 def test_a_preset_takes_mixed_negatives_and_the_letters_options(name):
     mixed = load_recipe(name, {"next_track.kind": "mixed", "next_track.batch": 7}).to_tables()["next_track"]
-    assert mixed == {"kind": "mixed", "uniform": 4096, "batch": 7, "log_q": True, "refined": False, **AS_PAPER}
+    assert mixed == {"kind": "mixed", "uniform": 4096, "batch": 7, "log_q": True, **AS_PAPER}
     shared = {"next_track.kind": "shared", "next_track.log_q": True}
-    letter = {"next_track.redraw": "epoch", "encoder.padding": "visible"}
+    letter = {"encoder.padding": "visible"}
     for overrides in ({"next_track.kind": "mixed"}, shared, letter):
         recipe = load_recipe(name, overrides)
         assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
@@ -158,9 +158,7 @@ def test_a_shape_that_cannot_be_is_refused_and_named(kind, key, value):
         ({"next_track.kind": "mixed", "next_track.weight": 0.0}, "weight"),
         ({"next_track.kind": "mixed", "next_track.logq": True}, "log_q"),
         ({"next_track.kind": "shared", "next_track.log_q": 1}, "expected bool"),
-        ({"next_track.kind": "shared", "next_track.redraw": "epoch"}, "redraw"),
         ({"next_track.log_q": True}, "log_q"),
-        ({"next_track.redraw": "epochs"}, "epoch"),
         ({"encoder.padding": "seen"}, "padding"),
         ({"terms": 3}, "terms"),
         ({"training": 3}, "training"),
@@ -176,7 +174,6 @@ VARIED = [
     *[{"ablation": name} for name in typing.get_args(Ablation)],
     {"anchors_of": "cross_session"},
     {"anchors": "all", "listened_negatives": True, "positive_in_denominator": False},
-    {"drop_repeats": True, "prefix_context": True, "similarity": "exp_cosine"},
 ]
 
 
@@ -198,8 +195,6 @@ def test_every_ablation_of_a_recipe_has_an_objective():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"similarity": "raw_cosine"}, "negative"),
-        ({"similarity": "exp_cosin"}, "exp_cosine"),
         ({"ablation": "cross_sesion"}, "cross_session"),
         ({"ablation": "cross_session", "anchors_of": "cross_session"}, "control"),
         ({"ablation": "inverted", "anchors_of": "cross_session"}, "control"),
@@ -208,7 +203,6 @@ def test_every_ablation_of_a_recipe_has_an_objective():
         ({"anchors_of": "cross_session", "anchors": "all"}, "anchors"),
         ({"ablation": "align_only", "positive_in_denominator": False}, "denominator"),
         ({"ablation": "positive_not_in_denominator", "positive_in_denominator": False}, "denominator"),
-        ({"prefix_context": True, "context": "track"}, "session"),
         ({"listened_negatives": 1}, "expected bool"),
     ],
 )
@@ -217,10 +211,20 @@ def test_terms_that_contradict_themselves_are_refused(options, said):
         load_recipe("paper-cloze-s-plus-session", {f"terms.0.{key}": value for key, value in options.items()})
 
 
-def test_a_context_that_saw_neither_wants_a_masked_encoder():
-    with pytest.raises(InputError, match=r"terms\.0\.prefix_context.*cloze"):
-        load_recipe("paper-causal-s-plus-session", {"terms.0.prefix_context": True})
-    assert load_recipe("paper-cloze-s-plus-session", {"terms.0.prefix_context": True}).terms[0].prefix_context
+REMOVED_KEYS = [
+    (f"terms.0.{key}" if section == "terms" else f"{section}.{key}", value)
+    for section, values in REMOVED.items()
+    for key, value in values.items()
+]
+
+
+@pytest.mark.parametrize(("key", "value"), REMOVED_KEYS)
+def test_a_removed_key_is_read_where_it_changes_nothing_and_refused_with_the_commit_that_has_it(key, value):
+    name = "paper-causal-s-plus-track"
+    assert load_recipe(name, {key: value}) == load_recipe(name)
+    other = {False: True, "step": "epoch", "exp_cosine": "raw_cosine"}[value]
+    with pytest.raises(InputError, match=rf"{key} = .* no longer supported.*{LAST_COMMIT}"):
+        load_recipe(name, {key: other})
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():

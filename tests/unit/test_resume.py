@@ -80,17 +80,6 @@ def test_other_encoders_resume_to_the_same_bytes(store, tmp_path, kind, next_tra
     same_bytes(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_negatives_of_an_epoch_are_the_same_after_resuming(store, tmp_path):
-    given = {"training__epochs": 3, "next_track__redraw": "epoch", "encoder__padding": "visible"}
-    fit(store, tmp_path / "whole", small_recipe(**given), CPU, table_norm)
-    for stage, at in (("train", 2), ("epoch", 1), ("train", 5)):
-        cut = tmp_path / f"{stage}-{at}"
-        with pytest.raises(Interrupted):
-            fit(store, cut, small_recipe(**given), CPU, table_norm, Stop(stage, at, KeyboardInterrupt))
-        fit(store, cut, small_recipe(**given), RESUME, table_norm)
-        same_bytes(tmp_path / "whole", cut)
-
-
 @pytest.mark.parametrize(("stage", "at"), [("epoch", 2), ("train", 8), ("train", 1)])
 def test_a_crash_goes_back_to_the_last_checkpoint_and_reaches_the_same_bytes(store, tmp_path, stage, at):
     fit(store, tmp_path / "whole", recipe(), CPU, table_norm)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.axes import Float, Int
 from segue.batches.data import Window
-from segue.hashing import GOLDEN_GAMMA, splitmix64
 
 
 @dataclass(frozen=True)
@@ -22,8 +19,6 @@ class Drawn:
     """Table rows: [M] shared by the batch, or [B, M]."""
     correction: Float[Tensor, " M"] | None = None
     """What is added to their scores (logQ); None = nothing."""
-    log_q: Float[Tensor, " R"] | None = None
-    """That of every table row."""
 
 
 def draw_shared(candidates: Int[Tensor, " C"], num: int, generator: torch.Generator) -> Int[Tensor, " M"]:
@@ -34,19 +29,14 @@ def draw_shared(candidates: Int[Tensor, " C"], num: int, generator: torch.Genera
 def draw_per_session(
     window: Window, candidates: Int[Tensor, " C"], num: int, generator: torch.Generator
 ) -> Int[Tensor, "B M"]:
-    """Return `num` rows a session, uniform (with replacement) over the candidates outside its training window."""
-    shape = (len(window.tracks), num)
-    drawn = torch.rand(shape, generator=generator, device=window.tracks.device, dtype=torch.float64)
-    return rows_outside(window, candidates, drawn)
-
-
-def rows_outside(window: Window, candidates: Int[Tensor, " C"], drawn: Float[Tensor, "B M"]) -> Int[Tensor, "B M"]:
-    """Return the candidates outside each training window that numbers `drawn` uniformly from [0, 1) stand for.
+    """Return `num` rows a session, uniform (with replacement) over the candidates outside its training window.
 
     Exact without rejection: the k-th candidate that is not in the window is found by shifting k past the window's
     own candidates, so every row of `candidates` outside it is equally likely. A session that has heard every
     candidate gets candidates it has heard (there is nothing else to draw).
     """
+    shape = (len(window.tracks), num)
+    drawn = torch.rand(shape, generator=generator, device=window.tracks.device, dtype=torch.float64)
     own = _own_places(window, candidates)  # [B, W] ascending, distinct; C where there is none
     free = (len(candidates) - (own < len(candidates)).sum(dim=1)).clamp(min=1)
     k = (drawn * free[:, None]).long().minimum(free[:, None] - 1)
@@ -54,17 +44,6 @@ def rows_outside(window: Window, candidates: Int[Tensor, " C"], drawn: Float[Ten
     free_before = own - torch.arange(own.shape[1], device=own.device)
     passed = torch.searchsorted(free_before, k, right=True)
     return candidates[(k + passed).clamp(max=len(candidates) - 1)]
-
-
-def epoch_numbers(session: NDArray[np.int64], num: int, seed: int, epoch: int) -> NDArray[np.float64]:
-    """Return `num` numbers in [0, 1) for each of B sessions, [B, num]: a function of seed, epoch and session alone.
-
-    Each session has a SplitMix64 stream of its own, begun at a hash of the three; the upper 53 bits make the number.
-    """
-    run = splitmix64(np.array([seed], dtype=np.uint64))
-    begun = splitmix64(splitmix64(run ^ np.uint64(epoch)) ^ session.astype(np.uint64))
-    bits = splitmix64(begun[:, None] + np.arange(num, dtype=np.uint64) * GOLDEN_GAMMA)
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def draw_targets(target: Int[Tensor, " T"], num: int, generator: torch.Generator) -> Int[Tensor, " M"]:

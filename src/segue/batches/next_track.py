@@ -50,17 +50,10 @@ class PerSession(NextTrackConfig):
 
     negatives: int = 1000
     """M."""
-    redraw: Literal["step", "epoch"] = "step"
-    """From the run's stream of random numbers at each step, or (the paper's letter) by seed, epoch and session alone.
-
-    A session is met once an epoch, so both draw it new negatives just as often.
-    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(negatives=self.negatives)
-        if self.redraw not in ("step", "epoch"):
-            raise ValueError("redraw must be step or epoch")
 
 
 @dataclass(frozen=True)
@@ -110,20 +103,10 @@ class Mixed(NextTrackConfig):
     """R, drawn from the real targets of the batch with replacement; a track that is several targets counts as many."""
     log_q: bool = True
     """Add -log(U / V + R c / sum c) to each negative's score: V candidates, c = how often its track is a target."""
-    refined: bool = False
-    """Scale what a target is compared with to the negatives that are no copies of it, by what was drawn in place of
-    what was expected (Khrylchenko et al. 2025): see `segue.objectives.next_track.refined_shift`. Needs log_q."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(uniform=self.uniform, batch=self.batch)
-        if self.refined and not self.log_q:
-            raise ValueError("refined corrects logQ: log_q must be true")
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every target counts alike under plain logQ."""
-        return super().is_plain and not self.refined
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from segue.store import NUM_SPECIALS, UNKNOWN, Store
 SplitName = Literal["validation", "test"]
 FEWEST_TRAINING: Final = 2
 """Training tracks below which a session has no training loss."""
-LONGER_THAN: Final = 5
-"""`require_skip` keeps sessions of more tracks than this, as the paper's public code does."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,6 @@ class DataConfig:
     """Size of a uniform sample of sessions; 0 = all."""
     sample_seed: int = 0
     """Seed of that sample."""
-    require_skip: bool = False
-    """Keep only sessions with a skip and more than 5 tracks."""
     skip_at_least: int = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
     skip_share: float = 0.0
@@ -184,16 +180,11 @@ def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64
 def _kept(store: Store, config: DataConfig) -> NDArray[np.int64]:
     """Return the sessions that the config keeps, ascending."""
     kept = np.arange(store.num_sessions, dtype=np.int64)
-    if config.require_skip:
-        flags = skips.skipped(np.asarray(store.strength), config.skip_at_least)
-        sums = np.concatenate(([0], np.cumsum(flags)))
-        with_skip = np.diff(sums[store.offsets]) > 0
-        kept = kept[with_skip & (np.diff(store.offsets) > LONGER_THAN)]
     if 0 < config.sample_sessions < len(kept):
         generator = np.random.default_rng([config.sample_seed, 0x5E550])
         kept = np.sort(generator.choice(kept, config.sample_sessions, replace=False))
     if len(kept) == 0:
-        raise InputError(f"{store.path}: no session is left; relax [data] require_skip, or prepare a longer log")
+        raise InputError(f"{store.path}: the store holds no session; prepare a longer log")
     return kept
 
 

@@ -1,6 +1,6 @@
 """A run on disk, run_version 1.
 
-run.json               the marker: run_version
+run.json               the marker: run_version, and a hash of config.toml
 config.toml            the resolved recipe
 environment.json       versions, commit, device, threads, seed, store fingerprint, simulated
 state.json             where the run stands
@@ -18,6 +18,7 @@ last/checkpoint.safetensors    weights, optimiser, generators; a finished run ke
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -50,6 +51,7 @@ from segue.store.writer import TEXT_COLUMNS
 T = TypeVar("T")
 RUN_VERSION: Final = 1
 MARKER: Final = "run.json"
+CONFIG: Final = "config.toml"
 WEIGHTS: Final = "weights.safetensors"
 CHECKPOINT: Final = "checkpoint.safetensors"
 RANKING: Final = "ranking.json"
@@ -79,8 +81,8 @@ class RunFolder:
             InputError: `path` exists (and `overwrite` is not set, or it is no run).
         """
         with replaced_folder(Path(path), overwrite=overwrite, marker=MARKER) as folder:
-            write_json(folder / MARKER, {"run_version": RUN_VERSION})
-            (folder / "config.toml").write_text(dump_toml(recipe.to_tables()), encoding="utf-8")
+            (folder / CONFIG).write_text(dump_toml(recipe.to_tables()), encoding="utf-8")
+            write_json(folder / MARKER, {"run_version": RUN_VERSION, "config": _hash(folder / CONFIG)})
             write_json(folder / "environment.json", dict(environment))
             store.vocabulary.write(folder / "vocabulary")
             for name in TEXT_COLUMNS:
@@ -121,8 +123,17 @@ class RunFolder:
         check_replaceable(Path(path), overwrite=overwrite, marker=MARKER)
 
     def recipe(self) -> Recipe:
-        """Return the resolved recipe of `config.toml`."""
-        return recipe_from_tables(read_toml(self.path / "config.toml"), str(self.path / "config.toml"))
+        """Return the resolved recipe of `config.toml`.
+
+        Raises:
+            FormatError: the file is not the one that was written: what a cut one lacks would be read as defaults.
+            InputError: it holds no recipe.
+        """
+        path = self.path / CONFIG
+        recipe, written = recipe_from_tables(read_toml(path), str(path)), read_json_object(self.path / MARKER)
+        if written.get("config", _hash(path)) != _hash(path):  # runs of older versions have none
+            raise FormatError(f"{path} has changed since the run was made; restore it, or train again")
+        return recipe
 
     def environment(self) -> dict[str, Any]:
         """Return `environment.json`; `store` (name, fingerprint, counts) is an object where it stands."""
@@ -245,3 +256,7 @@ class RunFolder:
                 f"{self.path}: checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
                 "free some disk or name another folder"
             )
+
+
+def _hash(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

@@ -135,6 +135,7 @@ def evaluate(
     protocol: Literal["sampled", "full", "both", "popularity"] = "both",
     split: Literal["test", "validation"] = "test",
     model_only: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     json: bool = False,
     terminal: Shown,
 ) -> None:
@@ -146,11 +147,14 @@ def evaluate(
         protocol: rank the target among 1000 sampled tracks, among all, both, or among 1000 sampled by popularity.
         split: which held-out tracks.
         model_only: leave the baselines out.
+        device: auto is cuda where there is a GPU.
         json: print one JSON document.
     """
     from segue import api
 
-    found = api.evaluate(run, store, protocol=protocol, split=split, baselines=not model_only, progress=terminal)
+    found = api.evaluate(
+        run, store, protocol=protocol, split=split, device=device, baselines=not model_only, progress=terminal
+    )
     document = found.to_json()
     terminal.close()
     print(json_text(document) if json else evaluation_text(document))

@@ -92,13 +92,6 @@ class UniformPool:
         return self.rows[:0].long()
 
 
-def sampled_candidates(
-    keys: Int[Tensor, " B"], excluded: Int[Tensor, "B L"], candidates: Int[Tensor, " C"], *, seed: int, num: int
-) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
-    """Return K = `num` distinct candidate rows of each session drawn uniformly, and where they are real."""
-    return pool_candidates(keys, excluded, UniformPool(candidates), seed=seed, num=num)
-
-
 def pool_candidates(
     keys: Int[Tensor, " B"], excluded: Int[Tensor, "B L"], pool: Pool, *, seed: int, num: int
 ) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -102,10 +102,6 @@ class Evaluation:
     def ratio(self, name: str, protocol: Protocol, metric: str, stratum: str = "") -> Ratio:
         """Return numerator and denominator of `metric` for each target, as `metric_ratio` does, of one row."""
         return metric_ratio(self.targets, self.row(name, protocol).answers, metric, stratum)
-
-    def of_kind(self, kind: Kind) -> Evaluation:
-        """Return the evaluation with the rows of one kind alone: a study keeps the baselines once, not in each cell."""
-        return replace(self, rows=[row for row in self.rows if row.kind == kind])
 
     def bootstrap(self) -> Bootstrap:
         """Return the resamples behind its intervals: equal for all evaluations of the same targets."""

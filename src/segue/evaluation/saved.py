@@ -59,8 +59,6 @@ def decoded(codes: NDArray[np.uint32]) -> Ranks:
 def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool = False) -> None:
     """Write `evaluation` to the folder `path`, whole or not at all.
 
-    `evaluation.of_kind("model")` leaves the baselines out, which a study keeps once.
-
     Raises:
         InputError: `path` exists and may not be replaced (`overwrite` replaces a folder of ours).
     """

@@ -142,18 +142,6 @@ def gbce_beta(num_negatives: int, num_tracks: int, t: float) -> float:
     return round(alpha * (t * (1 - 1 / alpha) + 1 / alpha), 12)
 
 
-def refined_shift(expected: Float[Tensor, " T"], copies: Int[Tensor, " T"], num: int) -> Float[Tensor, " T"]:
-    """Return what is added to `others` of each target so that it stands for all tracks but the target.
-
-    Of `num` draws `expected` were expected to be the target and `copies` were; the rest are `num - copies` draws from
-    what the draw is without it, each weighted by its odds of 1 / (num Q) where (1 - Q(target)) / ((num - copies) Q) is
-    right: log((num - expected) / (num - copies)). Source: Khrylchenko et al. 2025, whose loss is -(1 - p) times the
-    gradient of a softmax among negatives alone; that is the gradient of ours, since the target's own score is not
-    corrected here either. So this factor is all that differs.
-    """
-    return torch.log((num - expected).clamp(min=1e-6)) - torch.log((num - copies).clamp(min=1).float())
-
-
 def mean_over(losses: Tensor, weights: Tensor) -> Float[Tensor, ""]:
     """Return sum(weights * losses) / sum(weights), scalar; where all weights are 0, exactly 0 with zero gradients."""
     whole = weights.sum()

@@ -68,8 +68,6 @@ class Sessions:
     """int32 [B, W], feedback codes."""
     skip_at_least: int
     """Smallest strength that counts as a skip."""
-    hidden: Tensor | None = None
-    """bool [B, W], as `Heard.hidden`."""
     keys: Tensor | None = None
     """float [B], uniform in [0, 1), where a variant of the term wants them."""
     drawn: Tensor | None = None
@@ -80,7 +78,7 @@ class Sessions:
         """How the positions were heard."""
         present = (self.place >= 0) & (self.tracks != 0)
         skipped = (self.strength >= self.skip_at_least) & (self.strength <= 3) & present
-        return Heard(self.tracks, skipped, (self.strength < self.skip_at_least) & present, self.hidden)
+        return Heard(self.tracks, skipped, (self.strength < self.skip_at_least) & present)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ class Heard:
     skipped: Bool[Tensor, "B W"]
     """Never where `listened` is."""
     listened: Bool[Tensor, "B W"]
-    hidden: Bool[Tensor, "B W"] | None = None
-    """Positions whose track the context did not see; where given, anchors and positives are among them."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,6 @@ class Rules:
     """N keeps skipped positions whose track is also listened to in the session."""
     all_anchors: bool = False
     """Skipped positions are anchors too; an anchor's own track is then none of its negatives."""
-    drop_repeats: bool = False
-    """A position whose positive is its own track is no anchor."""
 
 
 AS_CORRECT: Final = Rules()
@@ -61,9 +57,6 @@ def roles(heard: Heard, rules: Rules = AS_CORRECT) -> Roles:
 
     N = the skipped positions whose track is never listened to in the session. Anchors are listened positions with a
     later listened one and with a negative; the positive stands at the *next* listened position.
-
-    A repeat (`drop_repeats`) is an anchor whose next listened position holds the anchor's own track. Positions are
-    dropped as anchors, never as negatives or as positives of others.
     """
     present = heard.tracks != 0
     skipped, listened = heard.skipped & present, heard.listened & present
@@ -74,10 +67,6 @@ def roles(heard: Heard, rules: Rules = AS_CORRECT) -> Roles:
         negative = negative & (heard.tracks[:, :, None] != heard.tracks[:, None, :])
     positive, exists = next_listened(listened)
     anchor = anchor & exists & negative.any(dim=2)
-    if rules.drop_repeats:
-        anchor = anchor & (heard.tracks.gather(1, positive) != heard.tracks)
-    if heard.hidden is not None:
-        anchor = anchor & heard.hidden & heard.hidden.gather(1, positive)
     return Roles(anchor, positive, negative)
 
 

@@ -76,11 +76,6 @@ class Baseline(ABC):
         """Popularity below 1, and above it integers that hold for all sessions, float64 [R]."""
         self._candidates = data.candidates
 
-    @classmethod
-    def from_training(cls, data: TrainingRows) -> Baseline:
-        """Return the baseline fitted to training rows."""
-        return cls(data)
-
     @abstractmethod
     def _known(self, batch: SessionBatch) -> Any:
         """Return what the baseline knows of each session: integers >= 0, sparse CSR [B, R]; None for nothing."""

@@ -11,12 +11,12 @@ from segue.batches.split import DataConfig
 from segue.config import build, build_kind, nearest
 from segue.encoders import ENCODERS
 from segue.encoders.causal import CausalConfig
-from segue.encoders.cloze import ClozeConfig
 from segue.encoders.features import FeaturesConfig
 from segue.encoders.lookback import LookbackConfig
 from segue.errors import InputError
 from segue.heads import HeadsConfig, ListenConfig, TransitionsConfig
 from segue.recipes.configs import EvaluationConfig, TrainingConfig
+from segue.recipes.removed import without_removed
 from segue.recipes.terms import TERMS, SkipContrastive
 
 RECIPE_VERSION: Final = 1
@@ -78,6 +78,7 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
             f"{where}: recipe_version is {version!r}, this Segue reads {RECIPE_VERSION}; "
             f"write 'recipe_version = {RECIPE_VERSION}' at the top, or update Segue"
         )
+    tables = without_removed(tables, where)
     name = tables.get("name", where)
     if not isinstance(name, str):
         raise InputError(f"{where}.name is {name!r}, expected a text")
@@ -97,7 +98,6 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
         training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
         evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
     )
-    _check_terms(recipe, where)
     _check_heads(recipe, where)
     _check_loss(recipe, where)
     _check_targets(recipe, where)
@@ -129,7 +129,7 @@ def _check_targets(recipe: Recipe, where: str) -> None:
     if recipe.heads.transitions is not None and (config.targets == "next_listened" or not config.is_plain):
         raise InputError(
             f"{where}: heads.transitions knows what followed right after a track: next_track.targets must be 'next' or "
-            "'listened', with skipped, skipped_weight, own_skips and refined left out"
+            "'listened', with skipped, skipped_weight and own_skips left out"
         )
 
 
@@ -167,15 +167,6 @@ def _check_loss(recipe: Recipe, where: str) -> None:
             f"{where}: next_track.loss = 'gbce' moves the scores of all tracks down together, and features, which have "
             "no constant, cannot do so for tracks without a row of their own: set features = false"
         )
-
-
-def _check_terms(recipe: Recipe, where: str) -> None:
-    for i, term in enumerate(recipe.terms):
-        if term.prefix_context and not isinstance(recipe.encoder, ClozeConfig):
-            raise InputError(
-                f"{where}: terms.{i}.prefix_context keeps anchors that are masked, and only encoder.kind = 'cloze' "
-                "masks any; the states of other encoders see nothing after the anchor: leave it out"
-            )
 
 
 def _table(tables: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:

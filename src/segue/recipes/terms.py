@@ -46,27 +46,12 @@ class SkipContrastive:
     """all: skipped positions too (the paper's letter), as the ablation all_anchors."""
     positive_in_denominator: bool = True
     """false: the sum over the negatives alone (the paper's letter), as positive_not_in_denominator."""
-    similarity: Literal["exp_cosine", "raw_cosine"] = "exp_cosine"
-    """f; raw_cosine (the paper's letter) is refused: it takes logs of negative numbers."""
-    drop_repeats: bool = False
-    """Positions whose positive (the next listened track) is their own track are no anchors."""
-    prefix_context: bool = False
-    """cloze with session context: anchors are masked positions, and their positives are masked too, so that no
-    context saw either."""
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
             raise ValueError("weight must be above 0 (leave the term out instead)")
         if not self.temperature > 0:
             raise ValueError("temperature must be above 0")
-        if self.similarity == "raw_cosine":
-            raise ValueError(
-                "similarity 'raw_cosine' cannot be trained: a cosine may be negative, and so may the ratio of cosines "
-                "that the loss takes the log of; the term is exp(cosine / temperature) (set temperature = 1.0 for the "
-                "nearest thing to the paper's letter)"
-            )
-        if self.prefix_context and self.context != "session":
-            raise ValueError("prefix_context needs context = 'session': a track's own row sees no other track")
         self._check_combination()
 
     def _check_combination(self) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from segue import columns
 from segue.files import replaced_folder, write_json
 from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, Source
-from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary
+from segue.store.vocabulary import TextColumn, Vocabulary
 
 _SAVERS: Final = 4
 """Files made durable at once: a disk does several small ones in the time of one."""
@@ -218,8 +218,3 @@ class _ArrayFile:
             if self.rows == self.shape[0]:
                 handle.flush()
                 os.fsync(handle.fileno())
-
-
-def assert_rows(tracks: NDArray[np.int32], num_tracks: int) -> None:
-    """Assert that every value is a track row of a vocabulary of `num_tracks`."""
-    assert len(tracks) == 0 or (tracks.min() >= NUM_SPECIALS and tracks.max() < num_tracks + NUM_SPECIALS)

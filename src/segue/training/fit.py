@@ -179,7 +179,7 @@ class _Fitting:
         """Train what is left of the running epoch."""
         num_steps, size = self._num_steps(), self.config.batch_size
         order = torch.as_tensor(epoch_order(self.num_sessions, self.config.seed, self.at.epoch))
-        order = self.trainer.begin(order, num_steps - self.at.step, self.at.epoch)
+        order = self.trainer.begin(order, num_steps - self.at.step)
         for step in range(self.at.step, num_steps):
             self.interrupts.check()
             self.busy = True  # a second Ctrl-C may break a step: what it leaves behind is not saved

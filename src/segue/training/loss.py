@@ -80,10 +80,9 @@ def contrastive(scene: Scene, term: SkipContrastive, skip_at_least: int, drawn: 
     window, encoder = scene.window, scene.encoder
     skipped = skips.skipped(window.strength, skip_at_least) & window.valid
     listened = skips.listened(window.strength, skip_at_least) & window.valid
-    hidden = scene.example.targets if term.prefix_context else None  # cloze: its windows are its inputs
     rows = encoder.rows(window.tracks)
     context = rows if term.context == "track" else _as_long(scene.states, window.tracks.shape[1])
-    heard = Heard(window.tracks * window.valid, skipped, listened, hidden)
+    heard = Heard(window.tracks * window.valid, skipped, listened)
     random = Drawn()
     if drawn is not None:
         random = Drawn(keys=drawn) if drawn.is_floating_point() else Drawn(rows=encoder.rows(drawn))

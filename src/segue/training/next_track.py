@@ -24,7 +24,6 @@ from segue.objectives.next_track import (
     gbce_beta,
     gbce_losses,
     mean_over,
-    refined_shift,
     softmax_losses,
 )
 from segue.objectives.roles import negatives_of
@@ -106,8 +105,6 @@ def next_track_loss(scene: Scene) -> Tensor:
         beta = gbce_beta(config.negatives, scene.encoder.num_tracks, config.gbce_t)
         return mean_over(gbce_losses(own, scores, beta), weights)
     others = torch.logsumexp(scores, dim=1)
-    if isinstance(config, Mixed) and config.refined:
-        others = others + _shift(scene)
     losses = scene.softmax(own, others)
     if config.skipped == "avoid":
         losses = torch.where(scene.skipped, avoided_losses(own, others), losses)
@@ -147,16 +144,6 @@ def _own_skips(scene: Scene) -> Tensor:
     left_out = ~chosen | (window.tracks[:, None, :] == aimed.target[:, :, None])
     _, scores = compared(scene.states, scene.encoder.rows(aimed.target), scene.encoder.rows(window.tracks), left_out)
     return scores[aimed.targets]
-
-
-def _shift(scene: Scene) -> Tensor:
-    """Return the refined correction of each target, [T]."""
-    target, ids = scene.aimed.target[scene.aimed.targets], scene.negatives.ids
-    correction = scene.negatives.log_q
-    assert correction is not None, "refined needs log_q"
-    ordered = ids.sort().values
-    copies = torch.searchsorted(ordered, target, right=True) - torch.searchsorted(ordered, target)
-    return refined_shift(torch.exp(-correction[target]), copies, len(ids))
 
 
 def _draw_per_session(config: PerSession, window: Window, rows: Tensor, generator: torch.Generator) -> Tensor:

@@ -25,7 +25,7 @@ def variant_of(term: SkipContrastive) -> Variant:
     """Return how a term's objective is made."""
     base = CONTROLS[term.anchors_of] if term.ablation == "none" else ABLATIONS[term.ablation]
     all_anchors = base.rules.all_anchors or term.anchors == "all"
-    rules = Rules(term.listened_negatives, all_anchors, term.drop_repeats)
+    rules = Rules(term.listened_negatives, all_anchors)
     return replace(base, rules=rules, form=base.form if term.positive_in_denominator else negatives_alone)
 
 
@@ -73,10 +73,8 @@ def packed_terms(recipe: Recipe, packing: Packing, drawn: TermDraws) -> tuple[Pa
     ids, told = packing.ids, []
     place, skip_at_least = packing.place, recipe.data.skip_at_least
     plain = Sessions(place, packing.tracks, packing.strength, skip_at_least)
-    for i, term in enumerate(recipe.terms):
+    for i in range(len(recipe.terms)):
         sessions, values = plain, drawn.get(i)
-        if term.prefix_context:
-            sessions = replace(sessions, hidden=packing.masked[place.clamp(min=0).long()] & (place >= 0))
         if values is not None and values.is_floating_point():
             sessions = replace(sessions, keys=values)
         elif values is not None:

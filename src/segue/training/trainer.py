@@ -11,9 +11,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from segue.batches.data import SessionData, Window
-from segue.batches.negatives import Drawn, epoch_numbers, rows_outside
-from segue.batches.next_track import Full, PerSession
+from segue.batches.data import SessionData
+from segue.batches.negatives import Drawn
+from segue.batches.next_track import Full
 from segue.batches.split import Split
 from segue.columns import EARLIER_TRACKS
 from segue.encoders import build_encoder
@@ -64,19 +64,14 @@ class Trainer:
         self.candidates = torch.as_tensor(split.negatives.astype("int64"), device=device)
         self.log_q = corrections(self.encoder, recipe, store, split)
         """Added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
-        self._epoch = 0
         self.names = ["loss", *part_names(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
         self._drawing = TermDrawing(recipe, self.data, masked=self.encoder.masked)
         self._fast = None if plain else self._packed_step()
 
-    def begin(self, order: Tensor, num_steps: int, epoch: int = 0) -> Tensor:
-        """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it.
-
-        `epoch`: the epoch they belong to, counted from 0.
-        """
+    def begin(self, order: Tensor, num_steps: int) -> Tensor:
+        """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it."""
         self.encoder.train()
-        self._epoch = epoch
         return order if self._fast is None else self._fast.prepare(order, num_steps)
 
     def step(self, index: Tensor) -> None:
@@ -103,12 +98,12 @@ class Trainer:
     def _plain_step(self, index: Tensor) -> None:
         length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
         window = self.data.training_window(index.to(self.device), length)
-        negatives = self._negatives(window, index)
+        negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
         example = make_example(self.encoder, self.recipe, window, self.generator)
         example = replace(example, drawn=self._drawing.draw(len(index), self.generator))
         negatives = with_targets(self.recipe, negatives, example, window, self.generator)
         if self.log_q is not None:
-            negatives = Drawn(negatives.ids, self.log_q[negatives.ids], self.log_q)
+            negatives = Drawn(negatives.ids, self.log_q[negatives.ids])
         touched = [window.tracks.flatten(), negatives.ids.flatten(), *drawn_tracks(example.drawn)]
         if window.earlier:
             touched.append(window.earlier[EARLIER_TRACKS].flatten())
@@ -122,14 +117,6 @@ class Trainer:
             features.key = None
         self.optimisers.step(loss, self.recipe.training.clip, rows)
         self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
-
-    def _negatives(self, window: Window, index: Tensor) -> Drawn:
-        """Return the negatives of a batch as far as they are known before its targets."""
-        config, training = self.recipe.next_track, self.recipe.training
-        if not isinstance(config, PerSession) or config.redraw == "step":
-            return draw_negatives(self.recipe, window, self.candidates, self.generator)
-        drawn = epoch_numbers(index.cpu().numpy(), config.negatives, training.seed, self._epoch)
-        return Drawn(rows_outside(window, self.candidates, torch.from_numpy(drawn).to(self.device)))
 
     def settle(self) -> None:
         """Bring the whole encoder up to date: validation and saved weights come after this."""

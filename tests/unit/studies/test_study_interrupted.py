@@ -20,7 +20,7 @@ OVERRIDES = {**SMALL, "next_track.kind": "shared", "training.epochs": 5000, "tra
 def test_ctrl_c_saves_what_trains_and_says_how_to_go_on(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store", sessions=80)
     out = tmp_path / "study"
-    command = [sys.executable, "-m", "segue.run", "study", str(tmp_path / "store"), str(out), "--seeds", "1"]
+    command = [sys.executable, "-m", "segue", "study", str(tmp_path / "store"), str(out), "--seeds", "1"]
     command += ["--device", "cpu", "--no-tune", "--jobs", "2", *(part for arm in ARMS for part in ("--arm", arm))]
     command += [part for key, value in OVERRIDES.items() for part in ("--set", f"{key}={value}")]
     begun = subprocess.Popen(

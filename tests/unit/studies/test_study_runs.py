@@ -166,7 +166,7 @@ def test_a_training_that_fails_ends_the_study_with_its_message(tmp_path: Path) -
 
 def test_a_killed_study_goes_on(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    command = [sys.executable, "-m", "segue.run", "study", tmp_path / "store", tmp_path / "study", "--seeds", "2"]
+    command = [sys.executable, "-m", "segue", "study", tmp_path / "store", tmp_path / "study", "--seeds", "2"]
     command += ["--device", "cpu", "--no-tune", *(part for arm in ARMS for part in ("--arm", arm))]
     command += [part for key, value in OVERRIDES.items() for part in ("--set", f"{key}={value}")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

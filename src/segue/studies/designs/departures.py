@@ -32,13 +32,6 @@ DEPARTURES: Final = Design(
         *(variant(name, title, "s-plus-track", changes, OURS) for name, (title, changes) in _LETTERS.items()),
         variant(PER_SESSION, "negatives per session", "s-plus-track", _PER_SESSION),
         variant(PER_SESSION_WITHOUT, "negatives per session, S-", "s-minus", _PER_SESSION),
-        variant(
-            "letter-negatives-each-epoch",
-            "negatives redrawn each epoch",
-            "s-plus-track",
-            {**_PER_SESSION, "next_track.redraw": "epoch"},
-            PER_SESSION,
-        ),
     ),
     compared=(
         Compared(OURS, "causal-s-minus", "skips"),
@@ -46,7 +39,6 @@ DEPARTURES: Final = Design(
         *(Compared(name, OURS, "departure") for name in _LETTERS),
         Compared(PER_SESSION, OURS, "departure"),
         Compared(PER_SESSION_WITHOUT, "causal-s-minus", "departure"),
-        Compared("letter-negatives-each-epoch", PER_SESSION, "departure"),
     ),
     tuned=FEWER_RATES,
 )

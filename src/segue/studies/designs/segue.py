@@ -52,7 +52,6 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "avoid": ("skipped targets avoided", {**_PLAIN, "next_track.skipped": "avoid"}, "no-transitions"),
     "light": ("skipped targets weigh a quarter", {**_PLAIN, "next_track.skipped_weight": 0.25}, "no-transitions"),
     "own-skips": ("own skips among the negatives", {**_PLAIN, "next_track.own_skips": True}, "no-transitions"),
-    "refined": ("refined logQ", {**_PLAIN, "next_track.refined": True}, "no-transitions"),
     "gbce": (
         "gBCE, 1000 uniform negatives, ids alone",
         {
