@@ -48,6 +48,7 @@ def make_app() -> App:
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of `segue ARGV`: 0 done, 1 failed, 2 usage or bad input, 130 interrupted."""
     speak_utf8()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded: see benchmarks/beside.py
     terminal = Terminal()
     warnings.showwarning = lambda message, *_rest, **_more: terminal.say(f"segue: warning: {message}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,18 @@ def _table(path: Path) -> Path:
     rows = [f"s{s},t{(s + p) % 7},{int(p % 3 == 0)}" for s in range(8) for p in range(5)]
     path.write_text("session,track,skipped\n" + "\n".join(rows) + "\n")
     return path
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_that_wait_let_other_processes_work_unless_the_user_says_otherwise(
+    own: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    assert main(["recipes"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")
+    capsys.readouterr()
 
 
 def test_version_and_help_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
