@@ -152,15 +152,15 @@ def evaluate(
     """
     from segue import api
 
-    found = api.evaluate(
+    evaluation = api.evaluate(
         run, store, protocol=protocol, split=split, device=device, baselines=not model_only, progress=terminal
     )
-    document = found.to_json()
+    document = evaluation.to_json()
     terminal.close()
     print(json_text(document) if json else evaluation_text(document))
-    if found.num_nan:
+    if evaluation.num_nan:
         raise NonFiniteError(
-            f"{found.num_nan} targets have a score that is no number; they rank last: train {run} again"
+            f"{evaluation.num_nan} targets have a score that is no number; they rank last: train {run} again"
         )
 
 

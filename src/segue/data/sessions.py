@@ -144,8 +144,8 @@ def _first_seen(codes: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.int6
         first = np.zeros(span, np.int64)
         first[runs[::-1] - low] = np.arange(len(runs) - 1, -1, -1)  # of runs of one code, the first is written last
         return np.repeat(first[runs - low], lengths)
-    _, run, place = np.unique(runs, return_index=True, return_inverse=True)
-    return np.repeat(run[place], lengths)
+    _, first, inverse = np.unique(runs, return_index=True, return_inverse=True)
+    return np.repeat(first[inverse], lengths)
 
 
 def _order_by(keys: list[NDArray[np.generic]]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from io import SEEK_CUR, BufferedReader, FileIO
+from io import SEEK_CUR, BufferedReader
 from typing import Final
 
 from segue.errors import InputError
@@ -31,15 +31,15 @@ def utf8_chunks(handle: BufferedReader, name: str, size: int) -> Iterator[bytes]
         return
     while head:
         yield head if head.endswith(b"\n") else head + handle.readline(_REST)  # whole lines need no cut (a copy)
-        head = _whole_lines(handle, size) if isinstance(handle.raw, FileIO) else handle.read(size)
+        head = _whole_lines(handle, size) if handle.seekable() else handle.read(size)
 
 
 def _whole_lines(handle: BufferedReader, size: int) -> bytes:
     """Return about `size` bytes of a file up to the end of a line, read at once."""
-    place = handle.tell()
+    begin = handle.tell()
     handle.seek(size, SEEK_CUR)
     size += len(handle.readline(_REST))
-    handle.seek(place)
+    handle.seek(begin)
     return handle.read(size)
 
 

@@ -157,8 +157,8 @@ def counts_of(data: bytes, *kinds: int) -> list[int]:
     array, mask, counts = np.frombuffer(data, np.uint8), np.empty(_PART, np.bool_), [0] * len(kinds)
     for start in range(0, len(array), _PART):
         part = array[start : start + _PART]
-        for place, kind in enumerate(kinds):
-            counts[place] += int(np.count_nonzero(np.equal(part, kind, out=mask[: len(part)])))
+        for index, kind in enumerate(kinds):
+            counts[index] += int(np.count_nonzero(np.equal(part, kind, out=mask[: len(part)])))
     return counts
 
 
