@@ -31,7 +31,7 @@ import torch
 
 from segue import api
 from segue.batches.split import split_store
-from segue.encoders import build_encoder
+from segue.model.encoders import build_encoder
 from segue.evaluation import make_scene
 from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
 from segue.evaluation.scene import Scene

@@ -1,6 +1,6 @@
 """Seconds of an epoch on one GPU at the paper's scale, how far that is from the floor, and the exact full softmax.
 
-    python benchmarks/gpu_training.py [--sessions 450000] [--tracks 1000000] [--negatives 1000 8192] [--full] [--plain]
+    python benchmarks/gpu_training.py [--sessions 450000] [--tracks 1000000] [--negatives 1000 8192] [--full]
     python benchmarks/gpu_training.py --softmax-only
 
 Needs a CUDA device, torch and Triton; nothing else is fetched, the log is simulated in place. Trains
@@ -32,11 +32,10 @@ import torch
 from segue import api
 from segue.batches.order import epoch_order
 from segue.batches.split import split_store
-from segue.kernels.softmax import PackedSoftmax
-from segue.objectives.packed import Negatives, Targets
+from segue.objectives import full_softmax_loss
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
-from segue.training.trainer import Trainer
+from segue.training.trainer import Place, Trainer
 
 BATCH = 1024
 
@@ -87,9 +86,9 @@ def floor(trainer: Trainer, negatives: int, rates: dict[str, float]) -> dict[str
     operations = (
         3 * 2 * inputs * (layers + compared * width) + 3 * 2 * BATCH * float(lengths.float().square().mean()) * width
     )
-    first = torch.arange(BATCH, device="cuda")
-    own = data.training_window(first, trainer.recipe.data.max_len + 1).tracks.unique().numel()
-    touched = own + compared if negatives else compared
+    rows = torch.arange(int(data.train_begin[0]), int(data.train_end[BATCH - 1]), device="cuda")
+    in_windows = data.tracks[rows].unique().numel()
+    touched = in_windows + compared if negatives else compared
     moved = touched * width * 4 * 6
     times = operations / rates["bf16_tflops"] / 1e9, moved / rates["copy_tb_s"] / 1e9
     return {
@@ -102,12 +101,12 @@ def floor(trainer: Trainer, negatives: int, rates: dict[str, float]) -> dict[str
     }
 
 
-def epochs(store: Store, negatives: int, count: int, rates: dict[str, float], *, plain: bool) -> dict[str, Any]:
+def epochs(store: Store, negatives: int, count: int, rates: dict[str, float]) -> dict[str, Any]:
     """Return seconds of each epoch of one training, its losses and its distance to the floor."""
     recipe = recipe_of(negatives)
     split = split_store(store, recipe.data)
     torch.cuda.reset_peak_memory_stats()
-    trainer = Trainer(store, split, recipe, torch.device("cuda", 0), bf16=True, plain=plain)
+    trainer = Trainer(store, split, recipe, Place(torch.device("cuda", 0), True))
     num = len(split.train_begin)
     steps = -(-num // BATCH)
     seconds, losses = [], []
@@ -117,7 +116,7 @@ def epochs(store: Store, negatives: int, count: int, rates: dict[str, float], *,
         order = trainer.begin(torch.as_tensor(epoch_order(num, recipe.training.seed, epoch)), steps)
         for step in range(steps):
             trainer.step(order[step * BATCH : (step + 1) * BATCH])
-        trainer.settle()
+        trainer.bring_up()
         torch.cuda.synchronize()
         seconds.append(round(time.perf_counter() - begun, 3))
         losses.append(round(float(trainer.sums[0]) / steps, 4))
@@ -126,7 +125,6 @@ def epochs(store: Store, negatives: int, count: int, rates: dict[str, float], *,
     least = floor(trainer, negatives, rates)
     return {
         "negatives": negatives or "all",
-        "path": "plain" if plain else "graph",
         "first_epoch_s": seconds[0],
         "epochs_s": seconds[1:],
         "epoch_s": steady,
@@ -145,16 +143,18 @@ def full_softmax(positions: int, tracks: int, rates: dict[str, float]) -> dict[s
     states = torch.randn(positions, 128, device="cuda", generator=generator)
     table = torch.randn(tracks + 3, 128, device="cuda", generator=generator) * 0.2
     target = torch.randint(3, tracks + 3, (positions,), device="cuda", generator=generator)
-    gradient = torch.empty_like(table[3:])
+    states.requires_grad_(), table.requires_grad_()
     result: dict[str, Any] = {"positions": positions, "tracks": tracks, "data": "random normal"}
-    for name, least in (("ours", 0.0), ("ours_skipping", 1e-3 / tracks)):
-        softmax = PackedSoftmax(least=least)
 
-        def ours(softmax: PackedSoftmax = softmax) -> tuple[torch.Tensor, ...]:
-            return softmax(states, Targets(target.int(), table, target), Negatives(table[3:], 3, None, gradient), table)
+    def ours() -> tuple[torch.Tensor, ...]:
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            loss = full_softmax_loss(states, target, table)
+        return loss.detach(), *torch.autograd.grad(loss, (states, table))
 
-        result[f"{name}_ms"] = milliseconds(ours)
-        result[f"{name}_errors"] = errors(ours(), states, table, target)
+    result["ours_ms"] = milliseconds(ours)
+    with torch.no_grad():
+        loss, of_states, of_table = ours_once(ours)
+        result["ours_errors"] = errors((loss, of_states, of_table[3:]), states, table, target)
     operations = 3 * 2 * positions * tracks * 128
     result["floor_ms"] = round(operations / rates["bf16_tflops"] / 1e9, 2)
     try:
@@ -162,7 +162,7 @@ def full_softmax(positions: int, tracks: int, rates: dict[str, float]) -> dict[s
     except ImportError:
         result["cut_cross_entropy"] = "not installed"
         return result
-    x, w = states.bfloat16().requires_grad_(), table[3:].bfloat16().requires_grad_()
+    x, w = (part.detach().bfloat16().requires_grad_() for part in (states, table[3:]))
 
     def theirs() -> None:
         x.grad = w.grad = None
@@ -171,6 +171,12 @@ def full_softmax(positions: int, tracks: int, rates: dict[str, float]) -> dict[s
     result["cut_cross_entropy"] = importlib.metadata.version("cut-cross-entropy")
     result["cut_cross_entropy_ms"] = milliseconds(theirs)
     return result
+
+
+def ours_once(ours: Callable[[], tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+    """Return loss and gradients."""
+    with torch.enable_grad():
+        return ours()
 
 
 def errors(
@@ -204,7 +210,6 @@ def main() -> None:
     parser.add_argument("--negatives", type=int, nargs="*", default=[1000, 8192])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--full", action="store_true", help="two epochs of the full softmax as well")
-    parser.add_argument("--plain", action="store_true", help="two epochs of the reference path as well")
     parser.add_argument("--softmax-only", action="store_true")
     given = parser.parse_args()
     if not torch.cuda.is_available():
@@ -222,11 +227,9 @@ def main() -> None:
             api.simulate(path, sessions=given.sessions, tracks=given.tracks, store=True)
             store = Store(path)
             result["simulated"] = {"sessions": store.num_sessions, "tracks": store.num_tracks, "rows": store.num_rows}
-            result["trained"] = [epochs(store, num, given.epochs, rates, plain=False) for num in given.negatives]
+            result["trained"] = [epochs(store, num, given.epochs, rates) for num in given.negatives]
             if given.full:
-                result["trained"].append(epochs(store, 0, 2, rates, plain=False))
-            if given.plain:
-                result["trained"].append(epochs(store, given.negatives[0], 2, rates, plain=True))
+                result["trained"].append(epochs(store, 0, 2, rates))
     print(json.dumps(result, indent=1))
 
 

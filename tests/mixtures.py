@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segue.objectives.next_track import softmax_losses
+from segue.objectives.softmax import softmax_losses
 
 Masses = tuple[Tensor, Tensor] | None
 Weights = tuple[float, float] | None

@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 
 from segue import api
-from segue.checkpoint import load_run
 from segue.config import dump_toml
 from segue.export import ExportOptions, write_export
+from segue.runs import load_run
 from segue.serving.app import make_app
 from segue.serving.gate import GateOptions
 from segue.serving.service import Service

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue.losses import SkipContrastive
 from segue.objectives.roles import Heard
 from segue.objectives.variants import ABLATIONS, Drawn
-from segue.recipes import SkipContrastive
-from segue.training.terms import variant_of
 
 TAU = 0.3
 OPTIONS: list[dict[str, Any]] = [{"ablation": name} for name in ABLATIONS]
@@ -45,9 +44,9 @@ class Batch:
     def given(self, options: dict[str, Any]) -> tuple[Heard, Drawn]:
         """Return what a term with `options` is told, and no more."""
         term = made(options)
-        wants = variant_of(term).wants
+        draws = term.variant.draws
         keys, rows = self.drawn.keys, self.drawn.rows
-        return self.heard, Drawn(keys if wants == "keys" else None, rows if wants == "tracks" else None)
+        return self.heard, Drawn(keys if draws == "keys" else None, rows if draws == "tracks" else None)
 
 
 def random_batch(seed: int, sessions: int = 6, length: int = 9, num_tracks: int = 9, width: int = 6) -> Batch:

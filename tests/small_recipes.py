@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from segue.encoders import ENCODERS
+from segue.model.encoders.registry import ENCODER_CONFIGS
 from segue.recipes import Recipe, load_recipe
 
 SMALL: dict[str, Any] = {
@@ -36,7 +36,7 @@ def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Rec
     given = {key.replace("__", "."): value for key, value in changes.items()}
     kind = given.get("encoder.kind") or load_recipe(name).to_tables()["encoder"]["kind"]
     lacking = {key for key in SMALL | SMALL_LOOKBACK if key.startswith("encoder.")}
-    lacking -= {f"encoder.{part.name}" for part in fields(ENCODERS[kind])}
+    lacking -= {f"encoder.{part.name}" for part in fields(ENCODER_CONFIGS[kind])}
     values = {key: value for key, value in (SMALL | SMALL_LOOKBACK).items() if key not in lacking} | given
     next_track = values.get("next_track.kind", load_recipe(name).to_tables()["next_track"]["kind"])
     if next_track in ("full", "mixed"):

@@ -37,19 +37,6 @@ ORACLE_P_LISTEN: Final = "oracle_p_listen"
 ORACLE_P_LISTEN_COMMON: Final = "oracle_p_listen_common"
 """P(listen) of a held-out row as if played next after the common context (both held-out rows hidden), else NaN."""
 
-# --- names of `SessionBatch.side` that batches add themselves ------------------------------------------
-POSITION_OFFSET: Final = "position_offset"
-"""int64 [B], the shift of each session's positions in training; absent at inference (0)."""
-
-CONTEXT: Final = "context"
-"""int64 [B, L, C], codes of the inputs of `data.context` in their order; absent where nothing is known."""
-
-EARLIER_TRACKS: Final = "earlier_tracks"
-"""int64 [B, N], table rows of what the listener heard in earlier sessions, the most recent last, PAD where there is
-none; absent where the encoder reads none."""
-EARLIER_FEEDBACK: Final = "earlier_feedback"
-"""int64 [B, N], how those were heard: feedback codes."""
-
 # --- the track table ------------------------------------------------------------------------------------
 TITLE: Final = "title"
 ARTIST: Final = "artist"

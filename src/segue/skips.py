@@ -18,14 +18,14 @@ SKIP_AT_LEAST: Final = 2
 
 FEEDBACK_UNKNOWN: Final = 4
 FEEDBACK_HIDDEN: Final = 5
-"""`SessionBatch.feedback`: strength 0..3, 4 unknown, 5 hidden (masked, padded, or to be predicted)."""
+"""`Batch.feedback`: strength 0..3, 4 unknown, 5 hidden (masked, padded, or to be predicted)."""
 NUM_FEEDBACK: Final = 6
 
 
 def skipped(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:
     """Return the boolean array of skipped events: strength in skip_at_least..3 (unknown is not skipped).
 
-    Works on `SessionBatch.feedback` too: its codes above 3 are neither skipped nor listened.
+    Works on `Batch.feedback` too: its codes above 3 are neither skipped nor listened.
     """
     return (strength >= skip_at_least) & (strength <= VERY_BRIEFLY)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.batches.split import split_store
-from segue.checkpoint import load_run
+from segue.runs import load_run
 from segue.evaluation.metrics import hit
 from segue.evaluation.pairs import Pairs, find_pairs
 from segue.evaluation.ranking_pass import full_ranks

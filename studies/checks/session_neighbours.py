@@ -22,7 +22,7 @@ from scipy import sparse
 from torch import Tensor
 
 from segue.batches.split import split_store
-from segue.checkpoint import load_run
+from segue.runs import load_run
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import Held, full_ranks, sampled_ranks
 from segue.evaluation.scene import make_scene
@@ -30,7 +30,7 @@ from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import ModelScorer, Scorer
 from segue.ranking.baselines import QUANTUM, TrainingRows, Vsknn
 from segue.ranking.standing import NOTHING, Standing, dense_standing
-from segue.session_batch import SessionBatch
+from segue.batch import Batch
 from segue.store import NUM_SPECIALS, Store
 
 NUMBERS = (50, 100, 200, 500, 1000)
@@ -46,7 +46,7 @@ class Decaying(Vsknn):
         super().__init__(data)
         self.neighbours = neighbours
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         weights, length = self._decayed(batch), (batch.valid & (batch.tracks >= NUM_SPECIALS)).sum(1).numpy()
         found = [self._of_session(weights.getrow(i), length[i]) for i in range(len(length))]
         return sparse.vstack(found, format="csr")
@@ -79,15 +79,15 @@ class Unheard:
     def __init__(self, scorer: Scorer, candidates: np.ndarray) -> None:
         self._scorer, self._candidates, self.name = scorer, torch.from_numpy(candidates.astype(np.int64)), scorer.name
 
-    def score(self, batch: SessionBatch, candidates: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: Tensor) -> Tensor:
         """Return the scorer's own scores."""
         return self._scorer.score(batch, candidates)
 
-    def score_all(self, batch: SessionBatch) -> Tensor:
+    def score_all(self, batch: Batch) -> Tensor:
         """Return scores of all rows, -inf at tracks of the session."""
         return self._scorer.score_all(batch).scatter(1, batch.tracks * batch.valid, NOTHING)
 
-    def stand(self, batch: SessionBatch, tracks: Tensor, k: int) -> Standing:
+    def stand(self, batch: Batch, tracks: Tensor, k: int) -> Standing:
         """Return where `tracks` stand."""
         return dense_standing(self.score_all(batch), self._candidates, tracks, k)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from segue import Store, api
-from segue.checkpoint import RunFolder
+from segue.runs import RunFolder
 from segue.evaluation import Evaluation, contrast, t_estimate
 from segue.files import write_json
 

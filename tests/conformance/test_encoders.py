@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
 import torch
+from torch import Tensor
 
-from segue.batches.causal import causal_example
-from segue.batches.cloze import cloze_example
-from segue.batches.data import Window
-from segue.columns import POSITION_OFFSET
-from segue.encoders import ENCODERS, build_encoder
-from segue.encoders.attention import PaddedAttention
+from segue.batch import Batch
+from segue.model.encoders.attention import AttentionConfig, PaddedAttention
+from segue.model.encoders.registry import ENCODER_CONFIGS
+from segue.model.inputs.feedback import FeedbackConfig
 from segue.objectives import full_softmax_loss
-from segue.session_batch import SessionBatch
+from small_models import encoder_of, example_config, example_of, training_data
 
 MAX_LEN = 20
 TRACKS = 30
 LENGTHS = (3, 7, 20, 1, 12)
-
 
 TRANSFORMER = {"heads": 2, "ffn_width": 16}
 SMALL = {
@@ -50,12 +50,30 @@ def encoder(request):
     return make(kind, **settings)
 
 
-def make(kind, **settings):
-    config = ENCODERS[kind](width=16, **(SMALL[kind] | settings))
-    built = build_encoder(config, TRACKS, MAX_LEN, sparse=False, generator=torch.Generator().manual_seed(1))
+def make(kind, *, feedback=False, **settings):
+    config = ENCODER_CONFIGS[kind](width=16, **(SMALL[kind] | settings))
+    inputs = {"feedback": FeedbackConfig()} if feedback else {}
+    built = encoder_of(config, TRACKS, MAX_LEN, torch.Generator().manual_seed(1), inputs)
     with torch.no_grad():  # wide enough apart for differences to show
         built.table.weight[2:] *= 20
     return built.eval()
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Padded sessions, [B, L] each."""
+
+    tracks: Tensor
+    feedback: Tensor
+    valid: Tensor
+
+    @property
+    def batch(self):
+        return Batch.from_padded(self.tracks, self.feedback, self.valid)
+
+    @property
+    def data(self):
+        return training_data(self.tracks, self.feedback, self.valid)
 
 
 def sessions(lengths=LENGTHS, width=MAX_LEN, left=False, seed=0):
@@ -65,64 +83,100 @@ def sessions(lengths=LENGTHS, width=MAX_LEN, left=False, seed=0):
     pad = width - MAX_LEN
     tracks, feedback = (torch.nn.functional.pad(x, (0, pad)) for x in (tracks, feedback))
     valid = torch.arange(width) < torch.tensor(lengths)[:, None]
-    batch = [tracks * valid, feedback.masked_fill(~valid, 5), valid]
+    parts = [tracks * valid, feedback.masked_fill(~valid, 5), valid]
     if left:
         order = torch.argsort(valid.long(), dim=1, stable=True)
-        batch = [x.gather(1, order) for x in batch]
-    return SessionBatch(*batch)
+        parts = [x.gather(1, order) for x in parts]
+    return Sessions(*parts)
+
+
+def states_of(encoder, sessions):
+    """Return the states of sessions of equal length, [B, L, D]."""
+    return encoder(sessions.batch).view(*sessions.tracks.shape, -1)
+
+
+def example_for(encoder, sessions, generator, *, shifted=True):
+    """Return a training example; cloze masks a fifth of the tracks."""
+    config = example_config(encoder, share=0.2 * encoder.masked, shifted=shifted)
+    return example_of(config, sessions.data, generator)
+
+
+def loss_of(encoder, example):
+    return full_softmax_loss(encoder(example.batch), example.target, encoder.table.weight)
 
 
 def test_every_encoder_is_in_the_suite():
-    assert set(ENCODERS) == set(SMALL) == {kind for kind, _ in SHAPES}
+    assert set(ENCODER_CONFIGS) == set(SMALL) == {kind for kind, _ in SHAPES}
 
 
 def test_a_later_track_never_changes_an_earlier_state(encoder):
-    batch = sessions((20, 20, 20))
-    changed = batch.tracks.clone()
+    some = sessions((20, 20, 20))
+    changed = some.tracks.clone()
     changed[:, 10:] = (changed[:, 10:] - 2) % TRACKS + 3
-    before, after = encoder(batch), encoder(SessionBatch(changed, batch.feedback, batch.valid))
+    before, after = states_of(encoder, some), states_of(encoder, replace(some, tracks=changed))
     assert not torch.equal(before[:, 10:], after[:, 10:])
     assert torch.equal(before[:, :10], after[:, :10]) == (not encoder.masked)
 
 
 def test_padding_on_either_side_never_changes_a_result(encoder):
-    expected = encoder.next_state(sessions())
+    expected = encoder.next_state(sessions().batch)
     for other in (sessions(width=26), sessions(left=True), sessions(width=26, left=True)):
-        torch.testing.assert_close(encoder.next_state(other), expected)
-    junk = sessions()
-    filled = SessionBatch(junk.tracks.masked_fill(~junk.valid, 9), junk.feedback, junk.valid)
-    torch.testing.assert_close(encoder.next_state(filled), expected)
+        torch.testing.assert_close(encoder.next_state(other.batch), expected)
+    some = sessions()
+    filled = replace(some, tracks=some.tracks.masked_fill(~some.valid, 9))
+    torch.testing.assert_close(encoder.next_state(filled.batch), expected)
+
+
+def test_positions_after_the_last_session_never_change_a_state(encoder):
+    """They are PAD of hidden feedback, as rounding up leaves them; nor does room for a longer session."""
+    batch = sessions().batch
+    num = len(batch.tracks)
+    tracks, position = (torch.nn.functional.pad(x, (0, 9)) for x in (batch.tracks, batch.position))
+    feedback = torch.nn.functional.pad(batch.feedback, (0, 9), value=5)
+    rounded_up = replace(batch, tracks=tracks, feedback=feedback, position=position)
+    states = []
+    for each in (batch, rounded_up, replace(batch, longest=23)):
+        encoder.zero_grad(set_to_none=True)
+        states.append(encoder(each))
+        assert torch.isfinite(states[-1]).all()
+        states[-1][:num].square().sum().backward()
+        grads = [p.grad.clone() for p in encoder.parameters() if p.grad is not None]
+        states[-1] = [states[-1][:num].detach(), *grads]
+    for other in states[1:]:
+        for one, two in zip(states[0], other, strict=True):
+            torch.testing.assert_close(one, two)
 
 
 def test_sessions_never_touch_one_another(encoder):
-    batch = sessions()
-    turned = SessionBatch(batch.tracks.flip(0), batch.feedback.flip(0), batch.valid.flip(0))
-    torch.testing.assert_close(encoder.next_state(turned).flip(0), encoder.next_state(batch))
+    some = sessions()
+    turned = Sessions(some.tracks.flip(0), some.feedback.flip(0), some.valid.flip(0))
+    torch.testing.assert_close(encoder.next_state(turned.batch).flip(0), encoder.next_state(some.batch))
 
 
 def test_an_empty_session_has_a_finite_state_and_gradient(encoder):
-    state = encoder.next_state(sessions((0, 4)))
+    state = encoder.next_state(sessions((0, 4)).batch)
     state.sum().backward()
     assert torch.isfinite(state).all()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
 
 
 def test_only_the_declared_inputs_are_read(encoder):
-    batch = sessions()
-    other = SessionBatch(batch.tracks, (batch.feedback + 1) % 4, batch.valid)
-    assert encoder.inputs <= {"feedback"}
-    assert torch.equal(encoder(batch), encoder(other)) == ("feedback" not in encoder.inputs)
+    some = sessions()
+    other = replace(some, feedback=(some.feedback + 1) % 4)
+    assert set(encoder.inputs) <= {"feedback"}
+    assert encoder.reads_feedback == ("feedback" in encoder.inputs)
+    assert torch.equal(encoder(some.batch), encoder(other.batch)) == (not encoder.reads_feedback)
 
 
 @pytest.mark.parametrize("kind", ["causal", "cloze"])
 def test_one_skip_changes_the_next_state_and_no_earlier_one(kind):
     encoder = make(kind, feedback=True)
-    batch = sessions((20, 20, 20))
-    turned = batch.feedback.clone()
+    some = sessions((20, 20, 20))
+    turned = some.feedback.clone()
     turned[:, 12] = (turned[:, 12] + 2) % 4
-    other = SessionBatch(batch.tracks, turned, batch.valid)
-    assert (encoder.next_state(batch) != encoder.next_state(other)).any(dim=1).all()
-    before, after = encoder(batch), encoder(other)
+    other = replace(some, feedback=turned)
+    assert (encoder.next_state(some.batch) != encoder.next_state(other.batch)).any(dim=1).all()
+    before, after = states_of(encoder, some), states_of(encoder, other)
     assert (before[:, 12] != after[:, 12]).any(dim=1).all()
     assert torch.equal(before[:, :12], after[:, :12]) == (not encoder.masked)
 
@@ -131,60 +185,68 @@ def test_one_skip_changes_the_next_state_and_no_earlier_one(kind):
 def test_the_feedback_of_what_is_predicted_is_never_seen(kind):
     """The feedback of a target changes no state that predicts it, nor any before it, whatever is masked."""
     encoder = make(kind, feedback=True)
-    window = sessions((3, 9, 20, 20, 12))
+    some = sessions((3, 9, 20, 20, 12))
+    column = torch.arange(MAX_LEN).expand(some.valid.shape)
     states, targets = [], []
     for turn in (False, True):
-        generator = torch.Generator().manual_seed(4)  # the same is masked
-        example = example_of(encoder, Window(window.tracks, window.feedback, window.valid), generator)
-        place = torch.arange(example.target.shape[1])
         # turn the feedback of every target (cloze), or of the target of position 5 and of all after it
-        hit = example.targets if encoder.masked else window.valid & (torch.arange(MAX_LEN) >= 6)
-        feedback = torch.where(hit, (window.feedback + 1 + turn) % 4, window.feedback)
-        generator = torch.Generator().manual_seed(4)
-        example = example_of(encoder, Window(window.tracks, feedback, window.valid), generator)
+        example = example_for(encoder, some, torch.Generator().manual_seed(4))
+        hit = some.valid & (column >= 6)
+        if encoder.masked:
+            hit = torch.zeros_like(some.valid).masked_scatter(some.valid, example.target > 0)
+        feedback = torch.where(hit, (some.feedback + 1 + turn) % 4, some.feedback)
+        generator = torch.Generator().manual_seed(4)  # the same is masked
+        example = example_for(encoder, replace(some, feedback=feedback), generator)
         states.append(encoder(example.batch))
-        targets.append(example.targets & (encoder.masked | (place <= 5)))
+        first = example.batch.offsets[example.batch.session]
+        predicts = encoder.masked | (torch.arange(len(first)) - first <= 5)
+        targets.append((example.target > 0) & predicts)
     assert torch.equal(targets[0], targets[1])
     assert targets[0].any()
     assert torch.equal(states[0][targets[0]], states[1][targets[1]])
 
 
 def test_unknown_stands_for_a_share_of_the_inputs_alone():
-    window = sessions((20,) * 40)
-    window = Window(window.tracks, window.feedback, window.valid)
-    plain = causal_example(window, MAX_LEN, torch.Generator().manual_seed(0), "literal")
-    some = causal_example(window, MAX_LEN, torch.Generator().manual_seed(0), "literal", 0.25)
+    data, encoder = sessions((20,) * 40).data, make("causal")
+    whole, some = (
+        example_of(example_config(encoder, share=share, shifted=False), data, torch.Generator().manual_seed(0))
+        for share in (0.0, 0.25)
+    )
     unknown = some.batch.tracks == 1
     assert 0.15 < unknown.float().mean() < 0.35
-    assert torch.equal(some.batch.tracks[~unknown], plain.batch.tracks[~unknown])
-    assert torch.equal(some.target, plain.target)
-    assert torch.equal(some.batch.feedback, plain.batch.feedback)
+    assert torch.equal(some.batch.tracks[~unknown], whole.batch.tracks[~unknown])
+    for name in ("target", "target_place", "target_feedback", "ids"):
+        assert torch.equal(getattr(some, name), getattr(whole, name)), name
+    assert torch.equal(some.batch.feedback, whole.batch.feedback)
+    assert torch.equal(some.window.tracks, whole.window.tracks)
 
 
 def test_a_long_session_keeps_its_most_recent_tracks(encoder):
     keep = MAX_LEN - encoder.masked
     long = torch.randint(3, TRACKS + 3, (2, 30), generator=torch.Generator().manual_seed(5))
-    whole = SessionBatch(long, torch.zeros_like(long), torch.ones_like(long, dtype=torch.bool))
-    recent = SessionBatch(*(x[:, -keep:] for x in (whole.tracks, whole.feedback, whole.valid)))
-    torch.testing.assert_close(encoder.next_state(whole), encoder.next_state(recent))
+    whole = Sessions(long, torch.zeros_like(long), torch.ones_like(long, dtype=torch.bool))
+    recent = Sessions(*(x[:, -keep:] for x in (whole.tracks, whole.feedback, whole.valid)))
+    torch.testing.assert_close(encoder.next_state(whole.batch), encoder.next_state(recent.batch))
 
 
 def test_the_next_state_is_the_last_one_of_forward(encoder):
-    batch = sessions()
+    batch = sessions().batch
     if encoder.masked:  # its last one is a MASK's
         pytest.skip("cloze appends MASK: its states of the tracks are others")
-    last = encoder(batch)[torch.arange(len(LENGTHS)), torch.tensor(LENGTHS) - 1]
-    assert torch.equal(encoder.next_state(batch), last)
+    assert torch.equal(encoder.next_state(batch), encoder(batch)[batch.last])
 
 
-def example_of(encoder, window, generator, position="shifted"):
-    if encoder.masked:
-        return cloze_example(window, 0.2, MAX_LEN, generator, position)
-    return causal_example(window, MAX_LEN, generator, position)
+def test_the_exported_form_gives_the_next_state(encoder):
+    """Of sessions padded on the right whose rows are given; a session may be empty."""
+    for lengths in (LENGTHS, (0, 20, 4)):
+        some = sessions(lengths)
+        rows = encoder.rows(some.tracks)
+        padded = encoder.padded_next_state(rows, some.feedback, some.valid, encoder.rows(torch.tensor(2)))
+        torch.testing.assert_close(padded, encoder.next_state(some.batch))
 
 
 def test_values_are_dropped_in_training_alone(encoder):
-    batch = sessions()
+    batch = sessions().batch
     assert torch.equal(encoder(batch), encoder(batch))
     encoder.train()
     assert not torch.equal(encoder(batch), encoder(batch))
@@ -196,12 +258,11 @@ def test_every_position_row_used_at_inference_gets_gradient(kind):
     generator = torch.Generator().manual_seed(3)
     for seed in range(6):
         lengths = torch.randint(8, 19, (32,), generator=generator).tolist()  # sessions of 10..20 less two held out
-        window = sessions(lengths, seed=seed)
-        example = example_of(encoder, Window(window.tracks, window.feedback, window.valid), generator)
-        full_softmax_loss(encoder(example.batch), encoder.table.weight, example.target, example.targets).backward()
+        some = sessions(lengths, seed=seed)
+        loss_of(encoder, example_for(encoder, some, generator)).backward()
     assert (encoder.positions.weight.grad.abs().sum(dim=1) > 0).all()
-    longest = SessionBatch(window.tracks, window.feedback, window.valid, {POSITION_OFFSET: torch.full((32,), 2)})
-    assert not torch.equal(encoder(longest), encoder(window))
+    batch = some.batch
+    assert not torch.equal(encoder(replace(batch, position=batch.position + 2)), encoder(batch))
 
 
 def test_every_parameter_is_trained(encoder):
@@ -212,9 +273,8 @@ def test_every_parameter_is_trained(encoder):
     encoder.train()
     generator = torch.Generator().manual_seed(3)
     for seed in range(6):
-        window = sessions(torch.randint(8, 21, (32,), generator=generator).tolist(), seed=seed)
-        example = example_of(encoder, Window(window.tracks, window.feedback, window.valid), generator)
-        full_softmax_loss(encoder(example.batch), encoder.table.weight, example.target, example.targets).backward()
+        some = sessions(torch.randint(8, 21, (32,), generator=generator).tolist(), seed=seed)
+        loss_of(encoder, example_for(encoder, some, generator)).backward()
     for name, parameter in encoder.named_parameters():
         reached = (parameter.grad != 0).reshape(len(parameter), -1)  # unit, what it reads
         if name == "table.weight":
@@ -223,22 +283,20 @@ def test_every_parameter_is_trained(encoder):
         assert reached.any(dim=1).float().mean() > 0.8, name
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", ENCODER_CONFIGS)
 def test_eight_sessions_are_learnt_by_heart(kind):
     encoder = make(kind, dropout=0.0).train()
-    batch = sessions((6, 5, 8, 7, 4, 9, 6, 10), seed=4)
-    window, generator = Window(batch.tracks, batch.feedback, batch.valid), torch.Generator().manual_seed(0)
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=0.01)
+    some = sessions((6, 5, 8, 7, 4, 9, 6, 10), seed=4)
+    generator, optimiser = torch.Generator().manual_seed(0), torch.optim.Adam(encoder.parameters(), lr=0.01)
     for _ in range(150):
         optimiser.zero_grad()
-        example = example_of(encoder, window, generator, "literal")
-        full_softmax_loss(encoder(example.batch), encoder.table.weight, example.target, example.targets).backward()
+        loss_of(encoder, example_for(encoder, some, generator, shifted=False)).backward()
         optimiser.step()
-    last = batch.valid.sum(dim=1, keepdim=True) - 1
-    before = batch.valid.scatter(1, last, False)
-    state = encoder.eval().next_state(SessionBatch(batch.tracks, batch.feedback, before))
+    last = some.valid.sum(dim=1, keepdim=True) - 1
+    before = replace(some, valid=some.valid.scatter(1, last, False))
+    state = encoder.eval().next_state(before.batch)
     best = (state @ encoder.table.weight[3:].T).argmax(dim=1) + 3
-    assert (best == batch.tracks.gather(1, last)[:, 0]).sum() >= 7
+    assert (best == some.tracks.gather(1, last)[:, 0]).sum() >= 7
 
 
 def amid_padding(encoder, tracks):
@@ -247,8 +305,9 @@ def amid_padding(encoder, tracks):
     x = (laid + encoder.positions.weight)[None]
     visible = torch.ones(MAX_LEN, MAX_LEN, dtype=torch.bool)
     visible = (visible.tril() if encoder.causal else visible)[None, None]
+    attend = PaddedAttention(visible, AttentionConfig(encoder.config.heads, encoder.causal, 0.0))
     for block in encoder.blocks:
-        x = block(x, PaddedAttention(visible, encoder.config.heads, 0.0))
+        x = block(x, attend)
     return torch.nn.functional.gelu(encoder.predict(encoder.final_norm(x)))[0, MAX_LEN - len(tracks) :]
 
 
@@ -257,26 +316,28 @@ def amid_padding(encoder, tracks):
 def test_visible_padding_is_the_letter_of_the_paper(kind, left):
     """Forward and backward, sessions of unequal length, an offset making no difference."""
     encoder = make(kind, padding="visible")
-    batch, plain = sessions(width=MAX_LEN + 2, left=left), sessions()
-    offset = {POSITION_OFFSET: torch.arange(len(LENGTHS))}
+    batch, some = sessions(width=MAX_LEN + 2, left=left).batch, sessions()
+    shifted = replace(batch, position=batch.position + batch.session)
     weights = torch.randn(sum(LENGTHS), encoder.width, generator=torch.Generator().manual_seed(2))
-    found = []
+    results = []
     for states in (
-        encoder(SessionBatch(batch.tracks, batch.feedback, batch.valid, offset))[batch.valid],
-        torch.cat([amid_padding(encoder, plain.tracks[b, :n]) for b, n in enumerate(LENGTHS)]),
+        encoder(shifted),
+        torch.cat([amid_padding(encoder, some.tracks[b, :n]) for b, n in enumerate(LENGTHS)]),
     ):
         encoder.zero_grad(set_to_none=True)
         (states * weights).sum().backward()
         grads = {name: p.grad.clone() for name, p in encoder.named_parameters()}
         grads["table.weight"][0] = 0.0  # PAD has no gradient
-        found.append({"states": states.detach(), **grads})
-    for name, value in found[1].items():
-        torch.testing.assert_close(found[0][name], value, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
-    assert not torch.allclose(make(kind)(batch)[batch.valid], found[1]["states"], atol=1e-3), "and not what masks give"
+        results.append({"states": states.detach(), **grads})
+    for name, value in results[1].items():
+        torch.testing.assert_close(
+            results[0][name], value, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}"
+        )
+    assert not torch.allclose(make(kind)(batch), results[1]["states"], atol=1e-3), "and not what masks give"
 
 
 def test_visible_padding_reads_no_further_back_than_its_places():
     encoder = make("causal", padding="visible")
-    batch = sessions((20, 20), width=MAX_LEN)
-    longer = SessionBatch(*(torch.cat([x[:, :3], x], dim=1) for x in (batch.tracks, batch.feedback, batch.valid)))
-    torch.testing.assert_close(encoder(longer)[:, 3:], encoder(batch))
+    some = sessions((20, 20), width=MAX_LEN)
+    longer = Sessions(*(torch.cat([x[:, :3], x], dim=1) for x in (some.tracks, some.feedback, some.valid)))
+    torch.testing.assert_close(states_of(encoder, longer)[:, 3:], states_of(encoder, some))

@@ -4,62 +4,62 @@ from __future__ import annotations
 
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from segue.batch import Batch
 from segue.batches.counts import training_counts
 from segue.batches.data import SessionData
-from segue.batches.features import track_features
 from segue.batches.split import DataConfig, Split, split_store
-from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
-from segue.encoders.features import FeaturesConfig, TrackFeatures
-from segue.heads import Counts, HeadsConfig, ListenConfig, TransitionsConfig, build_heads
+from segue.batches.track_features import track_features
+from segue.model.encoders.causal import CausalConfig
+from segue.model.heads import Counts, ListenConfig, TransitionsConfig
+from segue.model.inputs import TrackValues
+from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import ModelScorer, Scorer, content_baselines, dense_standing, fit_baselines, top_k
-from segue.session_batch import SessionBatch
 from segue.store import Store
+from small_models import encoder_of
 from stores import tiny_store
 
-MODELS = ("model", "transitions", "listen", "both", "features")
 MODELS = ("model", "transitions", "listen", "both", "features")
 CONTENT = ("nearest-audio", "feature-mean")
 NAMES = (*MODELS, *CONTENT, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
 
-
 LISTEN, TRANSITIONS = ListenConfig(hidden=8), TransitionsConfig()
-HEADS = {
-    "transitions": HeadsConfig(transitions=TRANSITIONS),
-    "listen": HeadsConfig(LISTEN),
-    "both": HeadsConfig(LISTEN, TRANSITIONS),
+HEADS: dict[str, dict[str, Any]] = {
+    "transitions": {"transitions": TRANSITIONS},
+    "listen": {"listen": LISTEN},
+    "both": {"listen": LISTEN, "transitions": TRANSITIONS},
 }
 
 
-def with_heads(store: Store, split: Split, heads: HeadsConfig, *, features: bool = False) -> ModelScorer:
+def with_heads(store: Store, split: Split, heads: dict[str, Any], *, features: bool = False) -> ModelScorer:
     """Return a model with heads that say something, and whose scores tie: its states are coarse."""
     generator = torch.Generator().manual_seed(1)
-    encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
     counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
-    encoder.heads.update(build_heads(heads, 16, store.num_tracks, counts, generator))
+    inputs, track_values = {}, None
     if features:
         values = track_features(store)
         assert values is not None
-        trained = torch.from_numpy(split.training_counts > 2)
-        encoder.features = TrackFeatures(FeaturesConfig(), 16, torch.from_numpy(values), trained)
+        inputs = {"features": FeaturesConfig()}
+        track_values = TrackValues(torch.from_numpy(values), torch.from_numpy(split.training_counts > 2))
+    config = CausalConfig(width=16, heads=2)
+    encoder = encoder_of(config, store.num_tracks, 20, generator, inputs, heads, counts, track_values)
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.copy_((parameter + 0.3 * torch.randn(parameter.shape, generator=generator)).round(decimals=1))
         encoder.table.weight[7:11] = encoder.table.weight[6]
-    return ModelScorer(encoder, split.candidates, 0.0 if heads.listen is None else 1.5)
+    return ModelScorer(encoder, split.candidates, 1.5 if "listen" in heads else 0.0)
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, dict[str, Scorer], SessionBatch]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, dict[str, Scorer], Batch]:
     store = tiny_store(Path(tmp_path_factory.mktemp("scorers")) / "store", sessions=60, rich=True)
     split = split_store(store, DataConfig(vocabulary="training"))
-    generator = torch.Generator().manual_seed(0)
-    encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
+    encoder = encoder_of(CausalConfig(width=16, heads=2), store.num_tracks, 20)
     scorers = {scorer.name: scorer for scorer in [ModelScorer(encoder, split.candidates), *fit_baselines(store, split)]}
     scorers |= {scorer.name: scorer for scorer in content_baselines(store, split)}
     for name, heads in HEADS.items():
@@ -89,15 +89,15 @@ def test_what_is_no_candidate_is_never_ranked(name: str, scene: tuple) -> None: 
 def test_where_tracks_stand_follows_from_all_scores(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
     _, split, scorers, batch = scene
     candidates = torch.from_numpy(split.candidates.astype(np.int64))
-    tracks = torch.stack([batch.tracks[:, 0], candidates[:12], torch.ones(12, dtype=torch.int64)], 1)
-    wanted = dense_standing(scorers[name].score_all(batch), candidates, tracks, 7)
-    found = scorers[name].stand(batch, tracks, 7)
-    asked = torch.tensor([True, True, False]).expand(12, 3)  # row 1 is no candidate
-    assert torch.equal(found.scores[asked], wanted.scores[asked])
-    assert torch.equal(found.above[asked], wanted.above[asked])
-    assert torch.equal(found.equal[asked], wanted.equal[asked])
-    assert torch.equal(found.best.tracks, wanted.best.tracks)
-    assert torch.equal(found.best.scores, wanted.best.scores)
+    tracks = torch.stack([batch.padded.tracks[:, 0], candidates[:12], torch.ones(12, dtype=torch.int64)], 1)
+    expected = dense_standing(scorers[name].score_all(batch), candidates, tracks, 7)
+    standing = scorers[name].stand(batch, tracks, 7)
+    ranked = torch.tensor([True, True, False]).expand(12, 3)  # row 1 is no candidate
+    assert torch.equal(standing.scores[ranked], expected.scores[ranked])
+    assert torch.equal(standing.above[ranked], expected.above[ranked])
+    assert torch.equal(standing.equal[ranked], expected.equal[ranked])
+    assert torch.equal(standing.best.tracks, expected.best.tracks)
+    assert torch.equal(standing.best.scores, expected.best.scores)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,7 +109,7 @@ def test_the_k_best_are_those_of_a_full_sort(name: str, k: int, scene: tuple) ->
         ranking = top_k(scorers[name], batch, k, exclude_heard=exclude_heard)
         assert ranking.tracks.shape == ranking.scores.shape == (12, k)
         for i in range(12):
-            heard = set(batch.tracks[i].tolist()) if exclude_heard else set()
+            heard = set(batch.padded.tracks[i].tolist()) if exclude_heard else set()
             rows = [row for row in split.candidates.tolist() if row not in heard]
             best = sorted(rows, key=lambda row: (-float(scores[i, row]), row))[:k]
             missing = k - len(best)
@@ -121,13 +121,11 @@ def test_the_k_best_are_those_of_a_full_sort(name: str, k: int, scene: tuple) ->
 def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
     _, _, scorers, batch = scene
     whole = scorers[name].score_all(batch)
-    turned = SessionBatch(batch.tracks.flip(0), batch.feedback.flip(0), batch.valid.flip(0))
+    padded = batch.padded
+    parts = padded.tracks, padded.feedback, padded.valid
+    turned = Batch.from_padded(*(part.flip(0) for part in parts))
     assert torch.allclose(scorers[name].score_all(turned).flip(0), whole, atol=1e-5)
-    wide = SessionBatch(
-        torch.nn.functional.pad(batch.tracks, (0, 3)),
-        torch.nn.functional.pad(batch.feedback, (0, 3), value=5),
-        torch.nn.functional.pad(batch.valid, (0, 3)),
-    )
+    wide = Batch.from_padded(*(torch.nn.functional.pad(part, (3, 3)) for part in parts))
     assert torch.allclose(scorers[name].score_all(wide), whole, atol=1e-5)
 
 
@@ -135,7 +133,7 @@ def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -
 def test_an_empty_session_gets_finite_scores(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
     _, split, scorers, _ = scene
     zero = torch.zeros(1, 4, dtype=torch.int64)
-    nothing = SessionBatch(zero, zero + 5, zero > 0)
+    nothing = Batch.from_padded(zero, zero + 5, zero > 0)
     scores = scorers[name].score_all(nothing)[0, torch.from_numpy(split.candidates.astype(np.int64))]
     assert torch.isfinite(scores).all()
 
@@ -144,7 +142,7 @@ def test_markov_backs_off_to_popularity_lexicographically(scene: tuple) -> None:
     store, split, scorers, batch = scene
     rows = np.concatenate([np.arange(b, e) for b, e in zip(split.train_begin, split.train_end, strict=True)])
     tracks, same = store.tracks[rows], np.diff(rows) == 1
-    last = int(batch.tracks[0][batch.valid[0]][-1])
+    last = int(batch.tracks[batch.last[0]])
     follows = np.bincount(tracks[1:][same & (tracks[:-1] == last)], minlength=store.num_tracks + 3)
     boundary = np.isin(rows[1:], split.train_begin)
     follows -= np.bincount(tracks[1:][same & boundary & (tracks[:-1] == last)], minlength=store.num_tracks + 3)

@@ -16,13 +16,13 @@ import torch
 from scipy import sparse, stats
 
 from segue import api, skips
+from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.columns import ORACLE_P_LISTEN
 from segue.evaluation import Evaluation, contrast, evaluate_scorers, make_scene
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.ranking.baselines import Markov, TrainingRows, last_track
 from segue.recipes import EvaluationConfig
-from segue.session_batch import SessionBatch
 from segue.simulation import SimulatedLog, SimulationConfig, config_of, simulate, write_store
 from segue.store import Store
 from small_recipes import small_recipe
@@ -115,7 +115,7 @@ class FeedbackMarkov(Markov):
         ]
         return self
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         last, place = last_track(batch), batch.valid.sum(1).numpy() - 1
         was_skipped = skips.skipped(batch.feedback.numpy()[np.arange(len(place)), place])[:, None]
         own = [self._after[i][last].multiply(was_skipped == bool(i)) for i in (0, 1)]

@@ -9,18 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from segue.batches.causal import causal_example
-from segue.batches.data import SessionData, Window
+from segue.batches.data import SessionData
+from segue.batches.example import ExampleConfig, Window
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
 from segue.batches.order import epoch_order
 from segue.batches.popularity import TrainingPopularity
 from segue.batches.split import DataConfig, split_store
-from segue.objectives import combine, full_softmax_loss, sampled_softmax_loss
+from segue.objectives import Negatives, combine, full_softmax_loss, sampled_softmax_loss
 from segue.store import UNKNOWN, Store
-from segue.training.trainer import Trainer
+from segue.training.trainer import Place, Trainer
+from small_models import example_of
 from small_recipes import small_recipe
 from stores import tiny_store
+
+CPU = Place(torch.device("cpu"), False)
+CAUSAL = ExampleConfig(masked=False, max_len=8, width=9, replaced_share=0.0, shifted=False)
+CLOZE = ExampleConfig(masked=True, max_len=8, width=8, replaced_share=0.3, shifted=True)
 
 
 def with_held_out_rows_changed(store, path):
@@ -40,12 +45,16 @@ def test_changed_held_out_rows_leave_training_bytes(tmp_path):
     for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
         split = split_store(each, DataConfig(max_len=8))
         data = SessionData.load(each, split, "cpu")
-        window = data.training_window(torch.arange(data.num_training), 9)
+        example, cloze = (example_of(config, data, torch.Generator().manual_seed(1)) for config in (CAUSAL, CLOZE))
+        window = example.window
         negatives = draw_per_session(window, torch.from_numpy(split.candidates).long(), 30, torch.Generator())
         popular = TrainingPopularity.of(data).draw((7, 9), torch.Generator())
         arrays = (split.training_counts, split.candidates, split.input_row, split.train_begin, split.train_end)
         seen.append([x.tobytes() for x in arrays])
-        seen[-1] += [x.numpy().tobytes() for x in (window.tracks, window.strength, window.valid, negatives, popular)]
+        tensors = [window.tracks, window.feedback, window.valid, negatives, popular]
+        for each in (example, cloze):
+            tensors += [each.ids, each.target, each.target_feedback, each.batch.tracks, each.batch.feedback]
+        seen[-1] += [x.numpy().tobytes() for x in tensors]
     assert seen[0] == seen[1]
 
 
@@ -69,11 +78,9 @@ def test_changed_held_out_rows_leave_corrections_and_batch_draws(tmp_path, count
     for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
         split = split_store(each, DataConfig(max_len=8))
         data = SessionData.load(each, split, "cpu")
-        target = causal_example(
-            data.training_window(torch.arange(data.num_training), 9), 8, torch.Generator(), "literal"
-        )
-        drawn = draw_targets((target.target * target.targets).flatten(), 40, torch.Generator().manual_seed(1))
-        arrays = [log_q(expected_draws((6, 9), len(split.candidates), found)) for found in counts(each, split)]
+        target = example_of(CAUSAL, data, torch.Generator()).target
+        drawn = draw_targets(target, 40, torch.Generator().manual_seed(1))
+        arrays = [log_q(expected_draws((6, 9), len(split.candidates), times)) for times in counts(each, split)]
         seen.append([x.tobytes() for x in (*arrays, drawn.numpy())])
     assert (seen[0] == seen[1]) == lawful
 
@@ -87,13 +94,13 @@ def test_inputs_end_before_the_target_and_unseen_tracks_read_unknown(tmp_path):
     for i in range(len(cases)):
         expected = np.asarray(store.tracks[cases.begin[i] : cases.target[i]])[-8:]
         expected = np.where(split.training_counts[expected] > 0, expected, UNKNOWN)
-        assert batch.tracks[i][batch.valid[i]].tolist() == expected.tolist()
+        assert batch.tracks[batch.offsets[i] : batch.offsets[i + 1]].tolist() == expected.tolist()
     assert (cases.target == store.offsets[cases.session + 1] - 1).all()
 
 
 def test_per_session_negatives_are_uniform_outside_the_window():
-    window = Window(torch.tensor([[3, 9, 3, 5], [4, 12, 0, 0]]), torch.zeros(2, 4).long(), torch.ones(2, 4).bool())
-    window = dataclasses.replace(window, valid=window.tracks > 0)
+    tracks = torch.tensor([[3, 9, 3, 5], [4, 12, 0, 0]])
+    window = Window(torch.zeros_like(tracks), tracks, torch.zeros_like(tracks))
     candidates = torch.tensor([3, 4, 5, 6, 7, 9, 11])
     drawn = draw_per_session(window, candidates, 20_000, torch.Generator().manual_seed(0))
     for row, free in zip(drawn, ([4, 6, 7, 11], [3, 5, 6, 7, 9, 11]), strict=True):
@@ -110,10 +117,10 @@ def test_popularity_draws_are_uniform_over_training_rows_and_no_others(tmp_path)
     expected = np.bincount(np.asarray(store.tracks)[split.training_rows], minlength=store.num_tracks + 3)
     assert rows.total == expected.sum()
     drawn = rows.draw((300, 400), torch.Generator().manual_seed(0))
-    found = np.bincount(drawn.flatten().numpy(), minlength=len(expected))
-    assert ((found > 0) == (expected > 0)).all(), "a held-out track that never trains is never drawn, all others are"
+    times = np.bincount(drawn.flatten().numpy(), minlength=len(expected))
+    assert ((times > 0) == (expected > 0)).all(), "a held-out track that never trains is never drawn, all others are"
     share = expected / expected.sum()
-    assert np.abs(found / found.sum() - share).max() < 5 * np.sqrt(share.max() / found.sum())
+    assert np.abs(times / times.sum() - share).max() < 5 * np.sqrt(share.max() / times.sum())
     alone = dataclasses.replace(rows, tracks=torch.arange(len(rows.tracks)))
     assert set(alone.draw((20_000,), torch.Generator()).tolist()) == set(split.training_rows.tolist())
 
@@ -127,10 +134,10 @@ def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
         recipe = small_recipe("paper-causal-s-plus-session", terms__0__ablation=ablation, data__vocabulary="training")
         split = split_store(each, recipe.data)
         with torch.random.fork_rng():
-            trainer = Trainer(each, split, recipe, torch.device("cpu"), bf16=False)
+            trainer = Trainer(each, split, recipe, CPU)
             for index in trainer.begin(torch.arange(16), 2).split(8):
                 trainer.step(index)
-            trainer.settle()
+            trainer.bring_up()
         weights.append(trainer.weights().values())
     for one, other in zip(*weights, strict=True):
         assert torch.equal(one, other)
@@ -150,11 +157,9 @@ NEGATIVES = {
     "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
 }
 """Many negatives a step, so that hardly any track that may be one is left out."""
-ALONE = ("gbce", "per session", "per session, cloze")
-"""What only the plain step trains."""
 
 
-def moved_rows(path, case, vocabulary, *, plain):
+def moved_rows(path, case, vocabulary):
     """Return which tracks' table rows two steps of training move, and which tracks have a training row."""
     encoder, changes = NEGATIVES[case]
     changes = {"next_track__negatives": 400, "data__vocabulary": vocabulary} | changes
@@ -162,13 +167,12 @@ def moved_rows(path, case, vocabulary, *, plain):
     store = tiny_store(path, tracks=200, sessions=40)
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False, plain=plain)
+        trainer = Trainer(store, split, recipe, CPU)
         before = trainer.weights()["table.weight"]
         order = torch.arange(trainer.data.num_training)
         for index in trainer.begin(order, 2).tensor_split(2):
             trainer.step(index)
-        trainer.settle()
-    assert (trainer._fast is None) == plain
+        trainer.bring_up()
     moved = (trainer.weights()["table.weight"] != before).any(dim=1).numpy()
     trained, elsewhere = np.zeros((2, len(moved)), np.bool_)
     for session in range(store.num_sessions):
@@ -182,12 +186,10 @@ def moved_rows(path, case, vocabulary, *, plain):
     return moved[3:], trained[3:]
 
 
-@pytest.mark.parametrize(
-    ("case", "plain"), [(case, plain) for case in NEGATIVES for plain in (True, False) if plain or case not in ALONE]
-)
-def test_a_track_without_a_training_row_is_never_a_negative(tmp_path, case, plain):
+@pytest.mark.parametrize("case", NEGATIVES)
+def test_a_track_without_a_training_row_is_never_a_negative(tmp_path, case):
     """A row that is read, predicted or compared with moves; one that none of it happens to keeps its bytes."""
-    moved, trained = moved_rows(tmp_path / "store", case, "training", plain=plain)
+    moved, trained = moved_rows(tmp_path / "store", case, "training")
     assert not moved[~trained].any()
     assert moved[trained].mean() > 0.9, "those that may be drawn are"
 
@@ -195,19 +197,19 @@ def test_a_track_without_a_training_row_is_never_a_negative(tmp_path, case, plai
 @pytest.mark.parametrize("case", ["per session", "shared", "mixed"])
 def test_a_transductive_vocabulary_draws_tracks_of_held_out_rows_too(tmp_path, case):
     """So the test above would notice one."""
-    moved, trained = moved_rows(tmp_path / "store", case, "transductive", plain=case == "per session")
+    moved, trained = moved_rows(tmp_path / "store", case, "transductive")
     assert moved[~trained].sum() > 5
 
 
 def test_a_track_that_only_its_features_serve_is_never_drawn(tmp_path):
     store = tiny_store(tmp_path / "store", tracks=200, rich=True)
-    recipe = small_recipe(next_track__kind="shared", features=True, data__vocabulary="features")
+    recipe = small_recipe(next_track__kind="shared", inputs__features=True, data__vocabulary="features")
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False)
+        trainer = Trainer(store, split, recipe, CPU)
     served = set(split.candidates.tolist()) - set(np.flatnonzero(split.training_counts).tolist())
     assert served
-    assert not served & set(trainer.candidates.tolist())
+    assert not served & set(trainer._step.training.candidates.tolist())
 
 
 def test_processes_share_an_epoch_out():
@@ -218,17 +220,17 @@ def test_processes_share_an_epoch_out():
 
 def test_sampled_softmax_equals_a_naive_loop():
     generator = torch.Generator().manual_seed(0)
-    states, own = torch.randn(2, 3, 4, generator=generator), torch.randn(2, 3, 4, generator=generator)
-    rows, collide = torch.randn(2, 5, 4, generator=generator), torch.rand(2, 3, 5, generator=generator) < 0.3
-    targets = torch.tensor([[True, True, False], [True, False, False]])
+    states, own, rows = (torch.randn(num, 4, generator=generator) for num in (6, 6, 5))
+    target, tracks = torch.tensor([3, 4, 0, 5, 0, 3]), torch.tensor([4, 3, 9, 3, 8])
     losses = []
-    for b, i in targets.nonzero().tolist():
-        others = [states[b, i] @ rows[b, m] for m in range(5) if not collide[b, i, m]]
-        losses.append(-torch.stack([states[b, i] @ own[b, i], *others]).log_softmax(0)[0])
-    result = sampled_softmax_loss(states, own, rows, collide, targets)
+    for i in target.nonzero().flatten().tolist():
+        others = [states[i] @ rows[m] for m in range(5) if tracks[m] != target[i]]
+        losses.append(-torch.stack([states[i] @ own[i], *others]).log_softmax(0)[0])
+    negatives = Negatives(rows, tracks)
+    result = sampled_softmax_loss(states, target, own, negatives)
     torch.testing.assert_close(result, torch.stack(losses).mean())
-    assert sampled_softmax_loss(states, own, rows, collide, targets & False).item() == 0.0
-    assert full_softmax_loss(states, rows[0], targets.long() * 3, targets & False).item() == 0.0
+    assert sampled_softmax_loss(states, target * 0, own, negatives).item() == 0.0
+    assert full_softmax_loss(states, target * 0, rows).item() == 0.0
     assert combine({"a": (1.0, result), "b": (3.0, result * 0)}).item() == pytest.approx(result.item() / 4)
 
 

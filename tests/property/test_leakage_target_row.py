@@ -17,29 +17,32 @@ import torch
 from numpy.typing import NDArray
 
 from segue import columns
-from segue.batches.context import SIZES
-from segue.batches.data import SessionData, Window
+from segue.batch import Batch
+from segue.batches.data import SessionData
 from segue.batches.example import Example
 from segue.batches.split import Cases, DataConfig, Split, SplitName, split_store
-from segue.encoders import build_encoder
-from segue.encoders.encoder import Encoder
 from segue.evaluation import head_predictions, make_scene
 from segue.evaluation.listening import baseline_predictions
+from segue.evaluation.scene import Scene
+from segue.model import Encoder, build_model
+from segue.model.inputs import load_side
+from segue.model.inputs.context import NAME as CONTEXT_NAME
+from segue.model.inputs.context import SIZES, ContextConfig, ContextData
 from segue.ranking import ModelScorer, Scorer, fit_baselines, head_scorers
 from segue.recipes import EvaluationConfig, Recipe
-from segue.session_batch import SessionBatch
 from segue.store import Store
 from segue.store.manifest import SideColumn
-from segue.training.context import attach_context
-from segue.training.heads import attach_heads
-from segue.training.loss import make_example
+from segue.training.trainer import store_facts
+from small_models import example_config, example_of
 from small_recipes import small_recipe
 from stores import SIDE, rewritten, tiny_store, values_of
 
 EVERY = tuple(SIZES)
-ASKED = (columns.HOUR, columns.PREMIUM)
-"""Known of the row that is asked for: a law of the method, so it is not read from the code."""
-FEEDBACK, CONTEXT = {"encoder__feedback": True}, {"data__context": EVERY}
+OF_TARGET_ROW = (columns.HOUR, columns.PREMIUM)
+"""Known of the row that is to be predicted: a law of the method, so it is not read from the code."""
+FEEDBACK, CONTEXT = {"inputs__feedback": True}, {"inputs__context": {"columns": list(EVERY)}}
+EVERY_INPUT = {CONTEXT_NAME: ContextConfig(EVERY)}
+"""What contexts hold beside tracks and feedback; models that do not read it leave it alone."""
 LISTEN = {"next_track__kind": "mixed", "heads__listen": {"hidden": 5}}
 HEADS = LISTEN | {"heads__transitions": True}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -137,12 +140,10 @@ def model(name: str, store: Store, split: Split) -> Encoder:
     As initialised, states hardly differ and heads say nothing; so scaled, each input and head counts.
     """
     recipe, generator = recipe_of(name), torch.Generator().manual_seed(3)
-    encoder = build_encoder(recipe.encoder, store.num_tracks, 8, generator=generator)
-    attach_context(encoder, recipe, generator)
-    attach_heads(encoder, recipe, store, split, generator)
+    encoder = build_model(recipe.model, store_facts(store, split, recipe), generator)
     with torch.no_grad():
         for part, parameter in encoder.named_parameters():
-            if part.startswith(("table.", "feedback.", "context.")):
+            if part.startswith(("table.", "inputs.")):
                 parameter.mul_(50)
             elif part.startswith("heads."):
                 parameter.normal_(0.0, 0.5, generator=generator)
@@ -160,10 +161,15 @@ def scorers(store: Store, split: Split) -> Iterator[tuple[str, Scorer]]:
         yield baseline.name, baseline
 
 
-def asked(store: Store, data: DataConfig, which: SplitName, later: int = 0) -> tuple[Split, SessionBatch]:
+def scene_of(store: Store, split: Split, data: DataConfig, which: SplitName) -> Scene:
+    """Return the targets, with every input of their contexts."""
+    return make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu").reading(EVERY_INPUT)
+
+
+def contexts_of(store: Store, data: DataConfig, which: SplitName, later: int = 0) -> tuple[Split, Batch]:
     """Return the split and the contexts of its targets; `later` > 0 lets a context see so many rows too many."""
     split = split_store(store, data)
-    scene = make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu")
+    scene = scene_of(store, split, data, which)
     cases = scene.held.cases
     moved = Cases(cases.session, cases.begin, cases.target + later)
     return split, scene.held.data.context_batch(moved, np.arange(len(cases)), data.max_len)
@@ -174,37 +180,37 @@ def asked(store: Store, data: DataConfig, which: SplitName, later: int = 0) -> t
 def test_scores_keep_their_bytes_when_the_target_row_is_randomised(
     store: Store, tmp_path: Path, which: SplitName, kind: str, vocabulary: str
 ) -> None:
-    """Hour and premium of that row included, but where a model reads context: there they are what is asked with."""
-    data = DataConfig(split=kind, vocabulary=vocabulary, max_len=8, context=EVERY)  # type: ignore[arg-type]
-    before, contexts = asked(store, data, which)
+    """Hour and premium of that row included, but where a model reads context: there they are known beforehand."""
+    data = DataConfig(split=kind, vocabulary=vocabulary, max_len=8)  # type: ignore[arg-type]
+    before, contexts = contexts_of(store, data, which)
     cases = before.cases[which]
     changed = randomised(store, tmp_path / "changed", cases, before)
-    told = randomised(store, tmp_path / "told", cases, before, known=ASKED)
-    after, changed_contexts = asked(changed, data, which)
-    after_told, told_contexts = asked(told, data, which)
+    with_known = randomised(store, tmp_path / "with-known", cases, before, known=OF_TARGET_ROW)
+    after, changed_contexts = contexts_of(changed, data, which)
+    after_known, known_contexts = contexts_of(with_known, data, which)
     assert {name for name, _ in scorers(store, before)} == set(SCORERS)
-    assert before.candidates.tobytes() == after.candidates.tobytes() == after_told.candidates.tobytes()
-    others = scorers(changed, after), scorers(told, after_told)
+    assert before.candidates.tobytes() == after.candidates.tobytes() == after_known.candidates.tobytes()
+    others = scorers(changed, after), scorers(with_known, after_known)
     for (name, one), (_, blind), (_, reader) in zip(scorers(store, before), *others, strict=True):
         first = one.score_all(contexts)
-        second = reader.score_all(told_contexts) if name in READ_CONTEXT else blind.score_all(changed_contexts)
+        second = reader.score_all(known_contexts) if name in READ_CONTEXT else blind.score_all(changed_contexts)
         assert first.numpy().tobytes() == second.numpy().tobytes(), name
-    for other in (changed, told):
+    for other in (changed, with_known):
         assert not np.array_equal(store.tracks[cases.target], other.tracks[cases.target])
         for column in (column.name for column in store.manifest.side if column.level == "event"):
             same = np.array_equal(store.side(column)[cases.target], other.side(column)[cases.target])
-            assert same == (other is told and column in ASKED), column
+            assert same == (other is with_known and column in OF_TARGET_ROW), column
 
 
 @pytest.mark.parametrize("which", ["test", "validation"])
 def test_hour_and_premium_of_the_target_row_count_for_readers_of_context_alone(
     store: Store, tmp_path: Path, which: SplitName
 ) -> None:
-    data = DataConfig(max_len=8, context=EVERY)
-    split, contexts = asked(store, data, which)
-    for column in ASKED:
+    data = DataConfig(max_len=8)
+    split, contexts = contexts_of(store, data, which)
+    for column in OF_TARGET_ROW:
         changed = randomised(store, tmp_path / column, split.cases[which], split, only=(column,))
-        _, changed_contexts = asked(changed, data, which)
+        _, changed_contexts = contexts_of(changed, data, which)
         for name, scorer in scorers(store, split):
             same = torch.equal(scorer.score_all(contexts), scorer.score_all(changed_contexts))
             assert same == (name not in READ_CONTEXT), (name, column)
@@ -213,7 +219,7 @@ def test_hour_and_premium_of_the_target_row_count_for_readers_of_context_alone(
 def foretold(store: Store, data: DataConfig, which: SplitName) -> dict[str, NDArray[np.float64]]:
     """Return P(listen) of each target by every model that foretells it, and by what needs none."""
     split = split_store(store, data)
-    scene = make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu")
+    scene = scene_of(store, split, data, which)
     found = {name: p for name, p in baseline_predictions(scene).items() if name != "oracle"}
     for name in MODELS:
         for p in head_predictions(scene, [ModelScorer(model(name, store, split), split.candidates)]).values():
@@ -226,10 +232,10 @@ def test_p_listen_of_a_target_is_foretold_from_its_track_and_nothing_else_of_its
     store: Store, tmp_path: Path, which: SplitName
 ) -> None:
     """Not from how it was heard: no rate counts the play that is foretold."""
-    data = DataConfig(max_len=8, context=EVERY)
+    data = DataConfig(max_len=8)
     split = split_store(store, data)
     heard = {column.name for column in store.manifest.side} | {"strength"}
-    changed = randomised(store, tmp_path / "changed", split.cases[which], split, only=heard, known=ASKED)
+    changed = randomised(store, tmp_path / "changed", split.cases[which], split, only=heard, known=OF_TARGET_ROW)
     found = [foretold(each, data, which) for each in (store, changed)]
     assert set(found[0]) == {"share", "track-rate", "session-rate", "causal, heads", "cloze, heads", "causal, all"}
     for name, first in found[0].items():
@@ -251,11 +257,11 @@ def test_a_context_that_holds_its_target_would_be_noticed(
     store: Store, tmp_path: Path, name: str, only: tuple[str] | None
 ) -> None:
     """Each column of it by itself, by each that reads such a column."""
-    data = DataConfig(max_len=8, context=EVERY)
-    split, contexts = asked(store, data, "test", later=1)
+    data = DataConfig(max_len=8)
+    split, contexts = contexts_of(store, data, "test", later=1)
     changed = randomised(store, tmp_path / "changed", split.cases["test"], split, only=only)
     scorer = dict(scorers(store, split))[name]
-    _, changed_contexts = asked(changed, data, "test", later=1)
+    _, changed_contexts = contexts_of(changed, data, "test", later=1)
     assert not torch.equal(scorer.score_all(contexts), scorer.score_all(changed_contexts))
 
 
@@ -264,22 +270,25 @@ def test_a_context_that_holds_its_target_would_be_noticed(
 ])  # fmt: skip
 def test_a_head_that_counts_its_target_would_be_noticed(store: Store, tmp_path: Path, name: str, column: str) -> None:
     data = DataConfig(max_len=8)
-    split, contexts = asked(store, data, "validation")
+    split, contexts = contexts_of(store, data, "validation")
     changed = randomised(store, tmp_path / "changed", split.cases["validation"], split, only=(column,))
     longer = replace(split, train_end=split.train_end + 1)
     one, other = (ModelScorer(model(name, each, longer), split.candidates, 0.7) for each in (store, changed))
     assert not torch.equal(one.score_all(contexts), other.score_all(contexts))
 
 
-def with_others(window: Window, place: torch.Tensor, num_tracks: int) -> Window:
-    """Return the window with another track, heard otherwise and in another context, wherever `place` [B, W] is."""
-    at = place & window.valid
-    context = window.context
+def with_others(data: SessionData, rows: torch.Tensor, num_tracks: int) -> SessionData:
+    """Return the data with another track, heard otherwise and in another context, at `rows` (bool, by row)."""
+    side = {}
+    for name, values in data.side.items():
+        codes = values.gather(torch.arange(len(rows)))
+        codes = torch.where(rows[:, None], (codes == 0).long(), codes)
+        side[name] = ContextData(codes.to(torch.uint8), EVERY)
     return replace(
-        window,
-        tracks=torch.where(at, (window.tracks + 4) % num_tracks + 3, window.tracks),
-        strength=torch.where(at, 3 * (window.strength != 3), window.strength),
-        context=None if context is None else torch.where(at[:, :, None], (context == 0).long(), context),
+        data,
+        tracks=torch.where(rows, (data.tracks + 4) % num_tracks + 3, data.tracks).int(),
+        feedback=torch.where(rows, 3 * (data.feedback != 3), data.feedback).to(torch.uint8),
+        side=side,
     )
 
 
@@ -288,19 +297,31 @@ def test_in_training_no_state_sees_the_row_that_it_predicts(store: Store, name: 
     """Nor, causal, any row after it; other rows do count."""
     recipe = recipe_of(name)
     split = split_store(store, recipe.data)
-    encoder, data = model(name, store, split).eval(), SessionData.load(store, split, "cpu", recipe.data.context)
-    window = data.training_window(torch.arange(data.num_training), recipe.data.max_len + (not encoder.masked))
+    encoder = model(name, store, split).eval()
+    data = SessionData.load(store, split, "cpu", load_side(recipe.inputs, store, split, "cpu"))
+    config = example_config(encoder, share=recipe.encoder.replaced_share)
 
-    def example_of(place: torch.Tensor | None = None) -> Example:
-        changed = window if place is None else with_others(window, place, store.num_tracks)
-        return make_example(encoder, recipe, changed, torch.Generator().manual_seed(5))
+    def example_with(rows: torch.Tensor | None = None) -> Example:
+        changed = data if rows is None else with_others(data, rows, store.num_tracks)
+        return example_of(config, changed, torch.Generator().manual_seed(5))
 
-    example, column = example_of(), torch.arange(window.tracks.shape[1]).expand_as(window.tracks)
-    states = encoder(example.batch)
-    cases = [(example.targets, ~example.targets, example.targets)]  # cloze: what is predicted is masked
-    if not encoder.masked:  # input j - 1 predicts row j
-        before = column[:, :-1]
-        cases = [(column >= j, column == j - 1, example.targets & (before == j - 1)) for j in range(1, len(column[0]))]
+    example = example_with()
+    batch, is_target, states = example.batch, example.target > 0, encoder(example.batch)
+    column = torch.arange(len(batch.tracks)) - batch.offsets[batch.session]
+    length = batch.lengths + (not encoder.masked)
+    row = (data.train_end - length)[batch.session] + column
+    assert torch.equal(data.tracks[row][~batch.tracks.eq(2)], batch.tracks[~batch.tracks.eq(2)])
+    column_of = torch.full((store.num_rows,), -1)
+    for end, num in zip(data.train_end.tolist(), length.tolist(), strict=True):
+        column_of[end - num : end] = torch.arange(num)
+    if encoder.masked:  # what is predicted is masked
+        predicted_rows = torch.zeros(store.num_rows, dtype=torch.bool)
+        predicted_rows[row[is_target]] = True
+        cases = [(predicted_rows, ~predicted_rows & (column_of >= 0), is_target)]
+    else:  # input j - 1 predicts row j
+        longest = int(length.max())
+        cases = [(column_of >= j, column_of == j - 1, is_target & (column == j - 1)) for j in range(1, longest)]
     for predicted, seen, where in cases:
-        assert torch.equal(encoder(example_of(predicted).batch)[where], states[where])
-        assert not torch.equal(encoder(example_of(seen).batch)[where], states[where])
+        assert where.any()
+        assert torch.equal(encoder(example_with(predicted).batch)[where], states[where])
+        assert not torch.equal(encoder(example_with(seen).batch)[where], states[where])

@@ -10,15 +10,15 @@ import torch
 
 from segue.batches.split import DataConfig, split_store
 from segue.columns import USER
-from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
 from segue.evaluation import Evaluation, Question, contrasts, evaluate_scorers, make_scene
 from segue.evaluation import bootstrap as module
 from segue.evaluation.bootstrap import Bootstrap
 from segue.evaluation.listening import baseline_predictions
 from segue.evaluation.scene import Scene
+from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, fit_baselines
 from segue.recipes import EvaluationConfig
+from small_models import encoder_of
 from stores import rewritten, tiny_store, values_of
 
 RESAMPLES = 21
@@ -136,7 +136,7 @@ def listened_scene(path: Path, *, listeners: bool) -> Scene:
 
 def model(scene: Scene, seed: int) -> ModelScorer:
     generator = torch.Generator().manual_seed(seed)
-    encoder = build_encoder(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, generator=generator)
+    encoder = encoder_of(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, generator)
     return ModelScorer(encoder, scene.split.candidates)
 
 

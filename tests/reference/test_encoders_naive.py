@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.encoders import ENCODERS, Encoder, build_encoder
-from segue.session_batch import SessionBatch
+from segue.batch import Batch
+from segue.model import Encoder
+from segue.model.encoders.registry import ENCODER_CONFIGS
+from small_models import encoder_of
 
 MAX_LEN = 9
 TRACKS = 11
@@ -24,9 +26,9 @@ Loop = Callable[[Any, Rows], Rows]
 
 def built(kind: str, **settings: Any) -> Encoder:
     """Return a small encoder in float64 whose parameters are far enough from 0 to show."""
-    config = ENCODERS[kind](**({"width": WIDTH} | settings))
+    config = ENCODER_CONFIGS[kind](**({"width": WIDTH} | settings))
     generator = torch.Generator().manual_seed(7)
-    encoder = build_encoder(config, TRACKS, MAX_LEN, sparse=False, generator=generator).double().eval()
+    encoder = encoder_of(config, TRACKS, MAX_LEN, generator).double().eval()
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter += 0.5 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
@@ -34,12 +36,17 @@ def built(kind: str, **settings: Any) -> Encoder:
     return encoder
 
 
-def batch_of(left: bool = False) -> SessionBatch:
+def batch_of(left: bool = False) -> Batch:
     """Return sessions of unequal length, tracks repeated in them, padded on the right or the left."""
     tracks = torch.randint(3, TRACKS + 3, (len(LENGTHS), MAX_LEN), generator=torch.Generator().manual_seed(2))
     column = torch.arange(MAX_LEN).flip(0) if left else torch.arange(MAX_LEN)
     valid = column < torch.tensor(LENGTHS)[:, None]
-    return SessionBatch(tracks * valid, torch.full_like(tracks, 5), valid)
+    return Batch.from_padded(tracks * valid, torch.full_like(tracks, 5), valid)
+
+
+def each_session(batch: Batch, values: Tensor) -> Rows:
+    """Return the values of the positions of each session."""
+    return list(values.split(batch.lengths.tolist()))
 
 
 def dot(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -129,12 +136,9 @@ CASES: list[tuple[str, Loop, dict[str, Any]]] = [
 def test_an_encoder_equals_its_papers_equations(kind, loop, settings, left):
     encoder, batch = built(kind, **settings), batch_of(left)
     weight = torch.randn((MAX_LEN, WIDTH), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    states = encoder(batch)
-    fast = [states[b][batch.valid[b]] for b in range(len(LENGTHS))]
-    slow = [
-        torch.stack(loop(encoder, list(encoder.table.weight[batch.tracks[b][batch.valid[b]]])))
-        for b in range(len(LENGTHS))
-    ]
+    fast = each_session(batch, encoder(batch))
+    rows = each_session(batch, encoder.table.weight[batch.tracks])
+    slow = [torch.stack(loop(encoder, list(of_session))) for of_session in rows]
     gradients = []
     for sides in (fast, slow):
         total = sum((state * weight[: len(state)]).sum() for state in sides)
@@ -148,8 +152,8 @@ def test_an_encoder_equals_its_papers_equations(kind, loop, settings, left):
 @pytest.mark.parametrize(("kind", "loop", "settings"), CASES)
 def test_the_next_state_is_that_of_the_last_track(kind, loop, settings):
     encoder, batch = built(kind, **settings), batch_of()
-    last = encoder(batch)[torch.arange(len(LENGTHS)), torch.tensor(LENGTHS) - 1]
-    assert torch.equal(encoder.next_state(batch), last)
+    last = [states[-1] for states in each_session(batch, encoder(batch))]
+    assert torch.equal(encoder.next_state(batch), torch.stack(last))
 
 
 def test_gru4rec_is_the_papers_letter_where_its_recurrence_mixes_no_units():
@@ -161,15 +165,14 @@ def test_gru4rec_is_the_papers_letter_where_its_recurrence_mixes_no_units():
         layer.bias_ih_l0.zero_()
         layer.bias_hh_l0.zero_()
     (w_r, w_z, w), (u_r, u_z, u) = layer.weight_ih_l0.chunk(3), layer.weight_hh_l0.chunk(3)
-    states = encoder(batch)
-    for b, length in enumerate(LENGTHS):
+    rows = each_session(batch, encoder.table.weight[batch.tracks])
+    for of_session, states in zip(rows, each_session(batch, encoder(batch)), strict=True):
         h = torch.zeros(WIDTH, dtype=torch.float64)
-        for i in range(length):
-            x = encoder.table.weight[batch.tracks[b, i]]
+        for x, state in zip(of_session, states, strict=True):
             r = torch.sigmoid(w_r @ x + u_r @ h)
             z = torch.sigmoid(-(w_z @ x + u_z @ h))  # the paper's z weighs the candidate, torch's the state kept
             h = (1 - z) * h + z * torch.tanh(w @ x + u @ (r * h))
-            torch.testing.assert_close(states[b, i], h)
+            torch.testing.assert_close(state, h)
 
 
 # --- sizes ---------------------------------------------------------------------------------------------------

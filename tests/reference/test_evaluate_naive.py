@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from segue import api
+from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
-from segue.checkpoint import RunFolder, load_run
 from segue.cli.main import main
 from segue.evaluation import evaluate_scorers, make_scene
 from segue.evaluation.reaction import flipped
@@ -20,7 +20,7 @@ from segue.evaluation.strata import strata
 from segue.ranking import Standing, dense_standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
-from segue.session_batch import SessionBatch
+from segue.runs import RunFolder, load_run
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -36,18 +36,17 @@ class FeedbackReader:
     def __init__(self, num_rows: int) -> None:
         self.num_rows = num_rows
 
-    def score_all(self, batch: SessionBatch) -> torch.Tensor:
-        last = batch.valid.sum(1, keepdim=True) - 1
-        step = torch.where(batch.feedback.gather(1, last) >= 2, 7, 1)
-        best = batch.tracks.gather(1, last) + step
+    def score_all(self, batch: Batch) -> torch.Tensor:
+        step = torch.where(batch.feedback[batch.last] >= 2, 7, 1)
+        best = (batch.tracks[batch.last] + step)[:, None]
         rows = torch.arange(self.num_rows)
         scores = -(rows[None] - best).abs().float() - rows * 1e-4
         return scores.masked_fill(rows < 3, -torch.inf)
 
-    def score(self, batch: SessionBatch, candidates: torch.Tensor) -> torch.Tensor:
+    def score(self, batch: Batch, candidates: torch.Tensor) -> torch.Tensor:
         return self.score_all(batch).gather(1, candidates)
 
-    def stand(self, batch: SessionBatch, tracks: torch.Tensor, k: int) -> Standing:
+    def stand(self, batch: Batch, tracks: torch.Tensor, k: int) -> Standing:
         return dense_standing(self.score_all(batch), torch.arange(3, self.num_rows), tracks, k)
 
 
@@ -62,7 +61,7 @@ def context(scene, session, end):
     begin = int(scene.store.offsets[session])
     tracks = torch.from_numpy(np.array(scene.store.tracks[begin:end])).long()[None]
     feedback = torch.from_numpy(np.where(scene.store.strength[begin:end] > 3, 4, scene.store.strength[begin:end]))
-    return SessionBatch(tracks, feedback.long()[None], torch.ones_like(tracks, dtype=torch.bool))
+    return Batch.from_padded(tracks, feedback.long()[None], torch.ones_like(tracks, dtype=torch.bool))
 
 
 def rank_of(scorer, batch, track):
@@ -170,12 +169,13 @@ def test_a_flip_turns_every_listened_track_into_a_skipped_one_and_back(skip_at_l
     """Strengths 0..3, unknown (4), hidden (5) as the last valid feedback; what stands before it stays."""
     feedback = torch.tensor([[3, last, 5] for last in range(5)] + [[1, 1, 2], [5, 5, 5]])
     valid = torch.tensor([[True, True, False]] * 5 + [[True] * 3, [False] * 3])
-    found = flipped(SessionBatch(feedback, feedback, valid), skip_at_least).feedback
-    expected = [3 if last < skip_at_least else 0 for last in range(4)] + [4]
-    assert found[:5, 1].tolist() == expected
-    assert found[5].tolist() == [1, 1, 0 if skip_at_least <= 2 else 3]
-    changed = found != feedback
-    assert changed[:5, [0, 2]].sum() == changed[5, :2].sum() == changed[6].sum() == 0
+    batch = Batch.from_padded(feedback + 3, feedback, valid)
+    turned = flipped(batch, skip_at_least)
+    each = [codes.tolist() for codes in turned.feedback.split(batch.lengths.tolist())]
+    assert each[:5] == [[3, 3 if last < skip_at_least else 0] for last in range(4)] + [[3, 4]]
+    assert each[5] == [1, 1, 0 if skip_at_least <= 2 else 3]
+    assert each[6] == [5], "a session without tracks stays as it is"
+    assert torch.equal(turned.tracks, batch.tracks)
 
 
 @pytest.mark.parametrize("skip_at_least", [1, 2, 3])
@@ -197,8 +197,7 @@ def test_the_flip_of_an_evaluation_follows_what_counts_as_a_skip(tmp_path):
 
     class Watcher(FeedbackReader):
         def stand(self, batch, tracks, k):
-            last = batch.valid.sum(1, keepdim=True) - 1
-            seen.append(batch.feedback.gather(1, last)[:, 0].numpy())
+            seen.append(batch.feedback[batch.last].numpy())
             return super().stand(batch, tracks, k)
 
     evaluate_scorers(scene, [Watcher(43)], ["full"])

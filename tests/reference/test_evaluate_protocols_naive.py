@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
-from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
 from segue.evaluation import make_scene, ranking_pass
 from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
 from segue.evaluation.reaction import flipped
 from segue.evaluation.session_candidates import session_candidates
+from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
-from segue.session_batch import SessionBatch
+from small_models import encoder_of
 from stores import tiny_store
 
 NUM = 15
@@ -32,7 +32,7 @@ def parts(tmp_path_factory):
     data = DataConfig(vocabulary="training")
     split = split_store(store, data)
     scene = make_scene(store, split, data, EvaluationConfig(candidates=NUM), "test", "cpu")
-    encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=torch.Generator())
+    encoder = encoder_of(CausalConfig(width=16, heads=2), store.num_tracks, 20, torch.Generator())
     with torch.no_grad():
         encoder.table.weight.mul_(50)
         encoder.table.weight[60:90] = encoder.table.weight[61]  # a block of tracks that tie
@@ -48,14 +48,13 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidate_table, "CPU_CELLS", 1)
 
 
-def contexts(scene, change=None) -> list[SessionBatch]:
+def contexts(scene, change=None) -> list[Batch]:
     """Return each context alone."""
     whole = next(batch for _, batch in scene.held.blocks(len(scene.held.cases)))
     batch = change(whole) if change else whole
-    return [
-        SessionBatch(batch.tracks[i : i + 1], batch.feedback[i : i + 1], batch.valid[i : i + 1])
-        for i in range(len(scene.held.cases))
-    ]
+    padded = batch.padded
+    parts = padded.tracks, padded.feedback, padded.valid
+    return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.held.cases))]
 
 
 def naive_rank(scores: list[float], track: int, rivals: list[int]) -> float:
@@ -128,7 +127,7 @@ def test_fewer_eligible_tracks_than_asked_for_are_all_rivals(name, parts) -> Non
 
 def test_constant_scores_are_no_hits_in_either_protocol(parts) -> None:
     scene, _ = parts
-    encoder = build_encoder(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, generator=torch.Generator())
+    encoder = encoder_of(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, torch.Generator())
     torch.nn.init.constant_(encoder.table.weight, 0.5)
     scorer, allowed = ModelScorer(encoder, scene.split.candidates), scene.split.candidates
     full = full_ranks(scorer, scene.held)

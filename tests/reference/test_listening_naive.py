@@ -115,7 +115,7 @@ def test_the_order_by_listen_rate_is_that_of_the_loop(store: Store, kind: str) -
         rates[row] = (listens + 2.5) / (known + 5)
         wanted[row] = round(rates[row] * 2**20) + popular[row]
     for _, batch in scene.held.blocks(20):
-        assert scorer.score_all(batch).numpy() == pytest.approx(np.tile(wanted, (len(batch.tracks), 1)), rel=1e-12)
+        assert scorer.score_all(batch).numpy() == pytest.approx(np.tile(wanted, (batch.num_sessions, 1)), rel=1e-12)
     assert rates[UNKNOWN] == 0.5, "what is unknown is neither"
     assert len(plays[UNKNOWN]) > 0
     assert rates[ALWAYS] == max(rates.values()) > rates[UNKNOWN] > rates[NEVER] == min(rates.values())

@@ -11,12 +11,10 @@ import torch
 
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws
 from segue.batches.negatives import draw_targets
-from segue.batches.next_track import Mixed
 from segue.batches.split import split_store
-from segue.training.cpu_step import CpuStep
-from segue.training.loss import loss_parts, make_example
-from segue.training.next_track import draw_negatives, with_targets
-from segue.training.trainer import Trainer
+from segue.losses import Mixed
+from segue.objectives import Negatives
+from segue.training.trainer import Place, Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -36,7 +34,7 @@ def made(path, encoder, kind="mixed", **changes):
     recipe = small_recipe(f"paper-{encoder}-s-minus", encoder__dropout=0.0, **(KINDS[kind] | changes))
     store = tiny_store(path, tracks=15)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=True)
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
     return store, trainer
 
 
@@ -74,15 +72,19 @@ def test_target_counts_are_those_of_a_loop_over_sessions(tmp_path, max_len):
         assert not np.allclose(found / found.sum(), plays), "plays are another distribution"
 
 
+def candidates_of(trainer):
+    return trainer._step.training.candidates
+
+
+def log_q_of(trainer):
+    return trainer._step.training.log_q
+
+
 def batch_of(trainer, seed=5):
-    """Return window, example and negatives of one batch of all sessions."""
-    encoder, recipe = trainer.encoder, trainer.recipe
-    generator = torch.Generator().manual_seed(seed)
+    """Return what is drawn for one batch of all sessions."""
     index = torch.arange(trainer.data.num_training)
-    window = trainer.data.training_window(index, recipe.data.max_len + (not encoder.masked))
-    drawn = draw_negatives(recipe, window, trainer.candidates, generator)
-    example = make_example(encoder, recipe, window, generator)
-    return window, example, with_targets(recipe, drawn, example, window, generator)
+    trainer.generator.manual_seed(seed)
+    return trainer._step.draw(index, len(index) * 8)
 
 
 def naive_loss(trainer, example, ids, counts, mutant=""):
@@ -94,18 +96,18 @@ def naive_loss(trainer, example, ids, counts, mutant=""):
     def correction(track):
         if counts is None:
             return 0.0
-        return -math.log(uniform / len(trainer.candidates) + batch * counts[track] / whole)
+        return -math.log(uniform / len(candidates_of(trainer)) + batch * counts[track] / whole)
 
     losses = []
-    for b, i in example.targets.nonzero().tolist():
-        target = int(example.target[b, i])
-        own = states[b, i] @ table[target] + (correction(target) if mutant == "own score corrected" else 0.0)
+    for i in example.target.nonzero()[:, 0].tolist():
+        target = int(example.target[i])
+        own = states[i] @ table[target] + (correction(target) if mutant == "own score corrected" else 0.0)
         scores = [own]
         for track in ids.tolist():
             if track == target and mutant != "copies unmasked":
                 continue
             sign = -1 if mutant == "correction's sign" else 1
-            scores.append(states[b, i] @ table[track] + sign * correction(track))
+            scores.append(states[i] @ table[track] + sign * correction(track))
         losses.append(torch.logsumexp(torch.stack(scores), 0) - own)
     return torch.stack(losses).mean()
 
@@ -117,9 +119,13 @@ def naive_of(trainer, store, kind):
     return naive_counts(store, split_store(store, trainer.recipe.data), trainer.recipe.data.max_len, share)
 
 
-def loss_of(trainer, window, example, drawn):
-    negatives = drawn if trainer.log_q is None else type(drawn)(drawn.ids, trainer.log_q[drawn.ids])
-    return loss_parts(trainer.encoder, trainer.recipe, window, example, negatives, False)["next_track"][1]
+def loss_of(trainer, drawn):
+    table = trainer.encoder.table.weight
+    correction = None if log_q_of(trainer) is None else log_q_of(trainer)[drawn.negatives]
+    negatives = Negatives(table[drawn.negatives], drawn.negatives, correction)
+    states = trainer.encoder(drawn.example.batch)
+    scene = trainer._step.scene(drawn, states, table[drawn.example.ids.long()], negatives)
+    return trainer.recipe.next_track.mean_loss(scene)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -128,12 +134,12 @@ def test_loss_and_gradients_equal_a_naive_loop(tmp_path, encoder, kind):
     store, trainer = made(tmp_path / "store", encoder, kind)
     with torch.no_grad():
         trainer.encoder.table.weight.mul_(30)  # scores far enough apart to tell
-    window, example, drawn = batch_of(trainer)
-    assert len(set(drawn.ids.tolist())) < len(drawn.ids), "duplicates are kept"
+    drawn = batch_of(trainer)
+    assert len(set(drawn.negatives.tolist())) < len(drawn.negatives), "duplicates are kept"
     found = []
     for loss in (
-        loss_of(trainer, window, example, drawn),
-        naive_loss(trainer, example, drawn.ids, naive_of(trainer, store, kind)),
+        loss_of(trainer, drawn),
+        naive_loss(trainer, drawn.example, drawn.negatives, naive_of(trainer, store, kind)),
     ):
         trainer.encoder.zero_grad(set_to_none=True)
         loss.backward()
@@ -147,13 +153,13 @@ def test_loss_and_gradients_equal_a_naive_loop(tmp_path, encoder, kind):
 @pytest.mark.parametrize("mutant", ["own score corrected", "copies unmasked", "correction's sign", "counts of plays"])
 def test_the_comparison_rejects_the_mutant(tmp_path, encoder, mutant):
     store, trainer = made(tmp_path / "store", encoder)
-    window, example, drawn = batch_of(trainer)
+    drawn = batch_of(trainer)
     counts = naive_of(trainer, store, "mixed")
     if mutant == "counts of plays":
         plays = split_store(store, trainer.recipe.data).training_counts
         counts = Counter({row: float(plays[row]) for row in range(len(plays))})
-    right = float(loss_of(trainer, window, example, drawn).detach())
-    wrong = float(naive_loss(trainer, example, drawn.ids, counts, mutant).detach())
+    right = float(loss_of(trainer, drawn).detach())
+    wrong = float(naive_loss(trainer, drawn.example, drawn.negatives, counts, mutant).detach())
     assert abs(wrong - right) > 1e-3
 
 
@@ -161,23 +167,28 @@ def test_the_comparison_rejects_the_mutant(tmp_path, encoder, mutant):
 def test_negatives_come_as_often_as_the_correction_says(tmp_path, encoder):
     """Over many batches of all sessions, each track's share lies within four standard errors of U/V + R c/sum c."""
     _, trainer = made(tmp_path / "store", encoder, next_track__uniform=300, next_track__batch=700)
-    turns, seen = 300, torch.zeros(len(trainer.log_q))
+    turns, seen = 300, torch.zeros(len(log_q_of(trainer)))
     for seed in range(turns):
-        seen += torch.bincount(batch_of(trainer, seed)[2].ids, minlength=len(seen))
-    expected = torch.exp(-trainer.log_q.double())
+        seen += torch.bincount(batch_of(trainer, seed).negatives, minlength=len(seen))
+    expected = torch.exp(-log_q_of(trainer).double())
     assert not seen[:3].any(), "specials are never drawn"
-    assert set(seen.nonzero()[:, 0].tolist()) <= set(trainer.candidates.tolist())
-    assert expected[trainer.candidates].sum().item() == pytest.approx(1000, rel=1e-5)
+    assert set(seen.nonzero()[:, 0].tolist()) <= set(candidates_of(trainer).tolist())
+    assert expected[candidates_of(trainer)].sum().item() == pytest.approx(1000, rel=1e-5)
     # masks are drawn anew each time, and move the share of the batch's draws a little beside the draws themselves
     spread = 4 * (expected / turns).sqrt() * (2.0 if encoder == "cloze" else 1.0)
-    assert ((seen / turns - expected).abs()[trainer.candidates] < spread[trainer.candidates]).all()
-    uniform = 1000 / len(trainer.candidates)
-    assert ((seen / turns - uniform).abs()[trainer.candidates] > spread[trainer.candidates]).any(), "and not uniformly"
+    assert ((seen / turns - expected).abs()[candidates_of(trainer)] < spread[candidates_of(trainer)]).all()
+    uniform = 1000 / len(candidates_of(trainer))
+    assert ((seen / turns - uniform).abs()[candidates_of(trainer)] > spread[candidates_of(trainer)]).any(), (
+        "and not uniformly"
+    )
 
 
 def test_uniform_draws_are_corrected_by_one_number(tmp_path):
     _, trainer = made(tmp_path / "store", "causal", "shared + logQ")
-    torch.testing.assert_close(trainer.log_q, torch.full_like(trainer.log_q, -math.log(20 / len(trainer.candidates))))
+    torch.testing.assert_close(
+        log_q_of(trainer),
+        torch.full_like(log_q_of(trainer), -math.log(20 / len(candidates_of(trainer)))),
+    )
     counts = np.array([0.0, 0.0, 0.0, 1.0, 3.0])
     np.testing.assert_allclose(expected_draws((10, 8), 2, counts), [5, 5, 5, 7, 11])
 
@@ -194,31 +205,3 @@ def test_targets_are_drawn_by_their_number_whatever_lies_between_them():
     with_more = draw_targets(torch.nn.functional.pad(target, (3, 5)), 20_000, generator.manual_seed(1))
     assert torch.equal(drawn, with_more)
     assert draw_targets(torch.zeros(4, dtype=torch.int32), 3, generator).tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_the_packed_step_draws_the_tracks_of_the_plain_one(tmp_path, encoder):
-    """From the same generator state: unequal sessions, padding between them here and behind them there."""
-    _, trainer = made(tmp_path / "store", encoder)
-    packed = trainer._packed_step()
-    assert isinstance(packed, CpuStep)
-    index = torch.arange(trainer.data.num_training)
-    _, _, drawn = batch_of(trainer, seed=11)
-    trainer.generator.manual_seed(11)
-    packing, ids, _ = packed._drawn(index, 400)
-    assert ids[len(packing.ids) + 1 :].tolist() == drawn.ids.tolist()
-
-
-def test_without_mixed_nothing_more_is_drawn(tmp_path):
-    """Runs of the kinds that were there before keep their random numbers."""
-    recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared")
-    store = tiny_store(tmp_path / "store")
-    with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=True)
-    _, _, drawn = batch_of(trainer, seed=2)
-    generator = torch.Generator().manual_seed(2)
-    assert (
-        drawn.ids.tolist()
-        == trainer.candidates[torch.randint(len(trainer.candidates), (5,), generator=generator)].tolist()
-    )
-    assert trainer.log_q is None

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from segue.api.load import Recommender
-from segue.checkpoint import load_run
+from segue.batch import Batch
 from segue.exported import open_export
+from segue.runs import load_run
 from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, LiveModel
-from segue.session_batch import SessionBatch
 from served import small_export
 
 RECIPES = (
@@ -73,7 +73,7 @@ def test_states_and_what_they_ask_agree_to_five_digits(folder: Path) -> None:
         tracks = torch.randint(3, len(export.table), (sessions, width), generator=generator) * valid
         feedback = torch.where(valid, torch.randint(0, 5, (sessions, width), generator=generator), 5)
         with torch.no_grad():
-            states = run.encoder.next_state(SessionBatch(tracks, feedback, valid))
+            states = run.encoder.next_state(Batch.from_padded(tracks, feedback, valid))
         found = live._encoding.after(
             [
                 Session(tuple(tracks[s, :n].tolist()), tuple(feedback[s, :n].tolist()))
@@ -83,8 +83,8 @@ def test_states_and_what_they_ask_agree_to_five_digits(folder: Path) -> None:
         assert np.abs(np.stack([after.state for after in found]) - states.numpy()).max() <= 1e-5
         head = dict(run.encoder.heads.items()).get("listen")
         if head is not None:
-            asks = head.asked(states)
+            query = head.query(states)
             assert (
-                np.abs(np.stack([after.direction for after in found]) - asks.direction.detach().numpy()).max() <= 1e-5
+                np.abs(np.stack([after.direction for after in found]) - query.direction.detach().numpy()).max() <= 1e-5
             )
-            assert [after.level for after in found] == pytest.approx(asks.level.tolist(), abs=1e-5)
+            assert [after.level for after in found] == pytest.approx(query.level.tolist(), abs=1e-5)

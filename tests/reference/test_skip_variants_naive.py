@@ -1,4 +1,4 @@
-"""Every ablation and departure of the contrastive term equals a naive loop, padded and packed; wrong ones do not."""
+"""Every ablation and departure of the contrastive term equals a naive loop, and wrong ones do not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from segue.objectives import skip_contrastive_loss
-from segue.objectives.packed import Gradients, Sessions
 from segue.objectives.roles import Heard, Roles, Rules, roles
-from segue.objectives.variants import ABLATIONS, CONTROLS, Drawn, VariedSkipTerm, derangement, varied_skip_loss
-from segue.training.terms import variant_of
+from segue.objectives.variants import ABLATIONS, CONTROLS, Drawn, derangement, varied_skip_loss
 from skip_variants import OPTIONS, TAU, Batch, Naive, made, named, random_batch
 
 SAME_ANCHORS = [name for name in ABLATIONS if name not in ("inverted", "all_anchors")]
@@ -32,7 +30,7 @@ def gradients(loss: Tensor, leaves: list[Tensor]) -> list[Tensor]:
 
 def fast(batch: Batch, options: dict[str, Any]) -> Tensor:
     heard, drawn = batch.given(options)
-    return varied_skip_loss(batch.context, batch.rows, heard, variant_of(made(options)), drawn, TAU)
+    return varied_skip_loss(batch.context, batch.rows, heard, made(options).variant, drawn, TAU)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=named)
@@ -69,40 +67,6 @@ def test_the_comparison_rejects_the_mutant(options: str | dict[str, Any], mutant
     options = {"ablation": options} if isinstance(options, str) else options
     batches = [random_batch(seed) for seed in range(20)]
     assert any(abs(float(Naive(b, options, mutant).loss() - fast(b, options))) > 1e-4 for b in batches)
-
-
-@pytest.mark.parametrize("context", ["track", "session"])
-@pytest.mark.parametrize("options", OPTIONS, ids=named)
-def test_a_packed_variant_is_the_padded_one(options: dict[str, Any], context: str) -> None:
-    """Rows, states and draws lie anywhere; what stood in the gradients stays; the gradient is scaled."""
-    batch = random_batch(5)
-    heard, drawn = batch.given(options)
-    own, size = heard.tracks != 0, heard.tracks.numel()
-    spots = torch.randperm(3 * size, generator=torch.Generator().manual_seed(6))
-    place, drawn_place = spots[:size].view(own.shape), spots[size : 2 * size].view(own.shape)
-    values = torch.full((3 * size, batch.rows.shape[2]), 7.0, dtype=torch.float64)
-    states = torch.full_like(values, 7.0)
-    values[place[own]], states[place[own]] = batch.rows[own], batch.context[own]
-    assert batch.drawn.rows is not None
-    values[drawn_place] = batch.drawn.rows
-    strength = torch.full_like(place, 4).masked_fill(heard.skipped, 3).masked_fill(heard.listened, 1)
-    sessions = Sessions(
-        place.masked_fill(~own, -1).int(), heard.tracks.int(), strength.int(), 2, drawn.keys,
-        None if drawn.rows is None else drawn_place,
-    )  # fmt: skip
-    leaves = [values.clone().requires_grad_(), states.clone().requires_grad_()]
-    rows = leaves[0][place]
-    padded_drawn = Drawn(drawn.keys, None if drawn.rows is None else leaves[0][drawn_place])
-    of = rows if context == "track" else leaves[1][place]
-    padded = varied_skip_loss(of, rows, heard, variant_of(made(options)), padded_drawn, TAU)
-    expected = gradients(2 * padded, leaves)
-    into = Gradients(torch.ones_like(values), torch.ones_like(states))
-    told = None if context == "track" else states
-    loss = VariedSkipTerm(variant_of(made(options)))(values, told, sessions, TAU, into, 2.0)
-    assert not loss.requires_grad
-    torch.testing.assert_close(loss, padded.detach())
-    torch.testing.assert_close(into.rows - 1, expected[0])
-    torch.testing.assert_close(into.states - 1, expected[1])
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=named)
@@ -189,10 +153,9 @@ def test_no_variant_asks_the_host_for_a_value(options: dict[str, Any], monkeypat
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it knows no meta device
     batch = random_batch(0)
     heard, drawn = batch.given(options)
-    place = torch.zeros(heard.tracks.shape, dtype=torch.int32, device="meta")
-    keys = None if drawn.keys is None else drawn.keys.to("meta")
-    sessions = Sessions(place, place, place, 2, keys, None if drawn.rows is None else place.long())
-    values = torch.zeros(99, 6, device="meta")
-    into = Gradients(torch.zeros_like(values), torch.zeros_like(values))
-    loss = VariedSkipTerm(variant_of(made(options)))(values, values, sessions, TAU, into)
+    on_meta = Heard(*(part.to("meta") for part in (heard.tracks, heard.skipped, heard.listened)))
+    draws = Drawn(*(None if part is None else part.to("meta") for part in (drawn.keys, drawn.rows)))
+    context, rows = (part.to("meta").requires_grad_() for part in (batch.context, batch.rows))
+    loss = varied_skip_loss(context, rows, on_meta, made(options).variant, draws, TAU)
+    loss.backward()
     assert (loss.device.type, loss.shape) == ("meta", ())

@@ -7,12 +7,12 @@ from collections import Counter
 
 import pytest
 import torch
+from segue.training.loss import loss_parts, make_example
+from segue.training.next_track import draw_negatives, with_targets
 
 from segue.batches.split import split_store
 from segue.errors import InputError
 from segue.recipes import load_recipe
-from segue.training.loss import loss_parts, make_example
-from segue.training.next_track import draw_negatives, with_targets
 from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store

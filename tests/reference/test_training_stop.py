@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference.plain_step import taken_plainly
 from segue.batches.split import split_store
-from segue.training.trainer import Trainer
+from segue.training.trainer import Place, Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -29,14 +30,15 @@ def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3)
     recipe = small_recipe("paper-causal-s-minus", encoder__dropout=0.0, training__clip=1e9, **changes)
     store = tiny_store(path, tracks=60)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False, plain=plain)
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = taken_plainly(trainer) if plain else trainer
         for head in trainer.encoder.heads.values():  # as initialised, nothing comes through their weights
             for place, parameter in enumerate(head.parameters()):
                 torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(place))
         for index in trainer.begin(torch.arange(trainer.data.num_training), steps).tensor_split(steps):
             trainer.step(index)
-        trainer.settle()
-    assert (trainer._fast is None) == plain
+        if not plain:
+            trainer.bring_up()
     return trainer
 
 

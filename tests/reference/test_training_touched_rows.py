@@ -1,66 +1,58 @@
-"""A step over the rows it touches equals a step over the whole table, and leaves the other rows alone."""
+"""A step moves the rows that it touches and no others; dropout keeps its share."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from segue.batch import Batch
 from segue.batches.split import split_store
-from segue.encoders.dropout import dropout
-from segue.training.loss import loss_parts, make_example, total
-from segue.training.next_track import draw_negatives, with_targets
-from segue.training.trainer import Trainer
+from segue.model.encoders.attention import AttentionConfig, BlockedAttention, PackedAttention
+from segue.model.encoders.dropout import dropout
+from segue.training.trainer import Place, Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
-CASES = [
-    (name, kind)
-    for name in ("paper-causal-s-plus-track", "paper-cloze-s-plus-session")
-    for kind in ("per_session", "shared", "mixed")
-]
-
-
-def make_trainer(tmp_path, name, kind):
-    recipe = small_recipe(name, encoder__dropout=0.0, next_track__kind=kind)
-    store = tiny_store(tmp_path / "store", tracks=200)
-    return Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
-
-
-@pytest.mark.parametrize(("name", "kind"), CASES)
-def test_loss_and_gradients_over_touched_rows_equal_those_over_the_table(tmp_path, name, kind):
-    with torch.random.fork_rng():
-        trainer = make_trainer(tmp_path, name, kind)
-    encoder, recipe, generator = trainer.encoder, trainer.recipe, torch.Generator().manual_seed(3)
-    window = trainer.data.training_window(torch.arange(8), recipe.data.max_len + (not encoder.masked))
-    negatives = draw_negatives(recipe, window, trainer.candidates, generator)
-    example = make_example(encoder, recipe, window, generator)
-    negatives = with_targets(recipe, negatives, example, window, generator)
-    plain = total(loss_parts(encoder, recipe, window, example, negatives, False))
-    plain.backward()
-    expected = {n: p.grad.to_dense() if p.grad.is_sparse else p.grad for n, p in encoder.named_parameters()}
-    encoder.zero_grad(set_to_none=True)
-    with trainer.optimisers.touching(torch.cat([window.tracks.flatten(), negatives.ids.flatten()])) as touched:
-        loss = total(loss_parts(encoder, recipe, window, example, negatives, False))
-    loss.backward()
-    torch.testing.assert_close(loss, plain)
-    found = torch.zeros_like(encoder.table.weight).index_copy(0, touched.ids, touched.values.grad)
-    torch.testing.assert_close(found, expected.pop("table.weight"))
-    assert not found[:2].any(), "PAD and UNKNOWN take no part"
-    for key, grad in expected.items():
-        torch.testing.assert_close(encoder.get_parameter(key).grad, grad)
-
 
 def test_a_step_moves_touched_rows_alone(tmp_path):
+    recipe = small_recipe("paper-causal-s-plus-track", encoder__dropout=0.0, next_track__kind="shared")
+    store = tiny_store(tmp_path / "store", tracks=200)
     with torch.random.fork_rng():
-        trainer = make_trainer(tmp_path, "paper-causal-s-plus-track", "shared")
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
         before = trainer.encoder.table.weight.detach().clone()
         trainer.step(torch.tensor([0, 3]))
-        first = trainer.encoder.table.weight.detach().clone()
-        moved = (first != before).any(dim=1)
-        window = trainer.data.training_window(torch.tensor([0, 3]), trainer.recipe.data.max_len + 1)
-    assert moved[window.tracks[window.valid]].all()
-    assert moved.sum() <= window.valid.sum() + trainer.recipe.next_track.negatives
+        moved = (trainer.encoder.table.weight.detach() != before).any(dim=1)
+    data = trainer.data
+    windows = [data.tracks[int(data.train_end[i] - min(9, data.train_end[i] - data.train_begin[i])) : int(
+        data.train_end[i])] for i in (0, 3)]  # fmt: skip
+    tracks = torch.cat(windows).long()
+    assert moved[tracks].all()
+    assert moved.sum() <= len(tracks) + trainer.recipe.next_track.negatives
     assert not moved[:3].any()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_blocked_attention_drops_as_the_plain_form_does(causal):
+    """Mean and variance of what positions read, and of its gradient, over many draws."""
+    lengths = torch.tensor([4, 1, 6])
+    offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+    nothing = torch.zeros(int(offsets[-1]), dtype=torch.int64)
+    batch = Batch(nothing, nothing, nothing, offsets, 6)
+    config = AttentionConfig(2, causal, 0.4)
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(len(nothing), 24, generator=generator).requires_grad_()
+    above = torch.randn(len(nothing), 8, generator=generator)
+    moments = []
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for form in (BlockedAttention(batch, config), PackedAttention(batch, config)):
+            reads = [form(qkv, 0) for _ in range(4000)]
+            gradients = [torch.autograd.grad(read, qkv, above)[0] for read in reads]
+            both = [torch.cat([read.detach(), grad], 1) for read, grad in zip(reads, gradients, strict=True)]
+            moments.append((torch.stack(both).mean(0), torch.stack(both).std(0)))
+    (mean, spread), (other_mean, other_spread) = moments
+    assert ((mean - other_mean).abs() <= 5 * (spread + other_spread) / 4000**0.5 + 1e-6).all()
+    torch.testing.assert_close(spread, other_spread, rtol=0.15, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (1,), (1001, 999)])

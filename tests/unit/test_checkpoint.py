@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from segue.batches.split import split_store
-from segue.checkpoint import RunFolder, differences, load_run
-from segue.checkpoint.tensors import read_tensors, write_tensors
 from segue.config import read_toml
 from segue.errors import FormatError, InputError
+from segue.runs import RunFolder, differences, load_run
+from segue.runs.tensors import read_tensors, write_tensors
 from segue.training import FitOptions, fit
 from small_recipes import small_recipe
 from stores import tiny_store
@@ -75,7 +75,7 @@ def test_a_finished_run_holds_what_the_design_lists_and_nothing_pickled(trained)
     assert wanted <= names
     assert not any(name.endswith((".pt", ".pth", ".pkl", ".part", ".old")) for name in names)
     assert any(name.startswith("tensorboard/") for name in names)
-    assert read_toml(trained / "config.toml")["recipe_version"] == 1
+    assert read_toml(trained / "config.toml")["recipe_version"] == 2
     document = json.loads((trained / "run.json").read_text())
     assert (document["run_version"], sorted(document)) == (1, ["config", "run_version"])
 
@@ -104,7 +104,7 @@ def test_the_environment_names_data_machine_and_seed(trained):
 
 
 def test_differences_name_what_decides_bytes():
-    now = dict.fromkeys(("torch", "numpy", "processor", "device", "device_name", "precision", "plain", "threads"), 1)
+    now = dict.fromkeys(("torch", "numpy", "processor", "device", "device_name", "precision", "threads"), 1)
     assert differences({**now, "cores": 3}, {**now, "cores": 4}) == []
     assert differences({**now, "threads": 2}, now) == ["threads: 2 -> 1"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from segue import api
-from segue.checkpoint import RunFolder
 from segue.errors import FormatError, SegueError
+from segue.runs import RunFolder
 from small_recipes import SMALL
 from stores import tiny_store
 

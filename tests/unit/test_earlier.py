@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api, columns
-from segue.batches.data import SessionData
-from segue.batches.earlier import Earlier
-from segue.batches.split import DataConfig, split_store
-from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
-from segue.encoders.earlier import EarlierInputs
+from segue import api, columns, skips
+from segue.batch import Batch
+from segue.batches.split import DataConfig, Split, split_store
 from segue.errors import InputError
+from segue.model import Encoder
+from segue.model.encoders.causal import CausalConfig
+from segue.model.inputs.earlier import EarlierConfig, EarlierData, EarlierInput, listener_ranges
 from segue.recipes import load_recipe
-from segue.session_batch import SessionBatch
 from segue.store import Store
 from segue.training import fit
+from small_models import encoder_of
 from small_recipes import small_recipe
-from stores import tiny_store
+from stores import rewritten, tiny_store, values_of
 
 
 @pytest.fixture
@@ -47,74 +46,80 @@ def _naive(store: Store, config: DataConfig, session: int, width: int) -> list[i
     return rows[-width:]
 
 
-@pytest.mark.parametrize("split", ["leave-last-two-out", "temporal"])
+def _data(store: Store, split: Split, width: int) -> EarlierData:
+    return EarlierInput.load(EarlierConfig(width), store, split, "cpu")
+
+
+@pytest.mark.parametrize("kind", ["leave-last-two-out", "temporal"])
 @pytest.mark.parametrize("width", [3, 50])
-def test_it_is_what_the_listener_heard_before(store: Store, split: Any, width: int) -> None:
-    config = DataConfig(split=split)
-    found = Earlier.find(store, split_store(store, config), "cpu")
-    rows, real = found.gather(torch.arange(store.num_sessions), width)
-    wanted = [_naive(store, config, session, width) for session in range(store.num_sessions)]
-    assert [row[here].tolist() for row, here in zip(rows, real, strict=True)] == wanted
-    assert any(wanted)
-    assert not all(wanted)
-    assert (real.int().diff(dim=1) >= 0).all(), "the most recent stands last"
-
-
-def test_held_out_rows_are_not_among_it(store: Store) -> None:
-    config = DataConfig(earlier=50)
+def test_it_is_what_the_listener_heard_before(store: Store, kind: Any, width: int) -> None:
+    config = DataConfig(split=kind, vocabulary="training")
     split = split_store(store, config)
-    held = set(range(store.num_rows)) - set(split.training_rows.tolist())
-    rows, real = Earlier.find(store, split, "cpu").gather(torch.arange(store.num_sessions), 50)
-    assert held.isdisjoint(rows[real].tolist())
-    data = SessionData.load(store, split, "cpu", earlier=50)
-    batch = data.context_batch(split.cases["test"], np.arange(len(split.cases["test"])), 8)
-    changed = data.tracks.clone()
-    changed[sorted(held)] = 7
-    other = SessionData(**{**vars(data), "tracks": changed})
-    again = other.context_batch(split.cases["test"], np.arange(len(split.cases["test"])), 8)
-    assert torch.equal(batch.side[columns.EARLIER_TRACKS], again.side[columns.EARLIER_TRACKS])
+    ranges = listener_ranges(store, split)
+    expected = [_naive(store, config, session, width) for session in range(store.num_sessions)]
+    before = [ranges.rows[b:e][-width:].tolist() for b, e in zip(ranges.begin, ranges.end, strict=True)]
+    assert before == expected
+    assert any(expected)
+    assert not all(expected)
+    values = _data(store, split, width).gather(torch.arange(store.num_sessions))
+    assert values.shape == (store.num_sessions, width, 2)
+    for session, rows in enumerate(expected):
+        room = width - len(rows)
+        strength = np.asarray(store.strength)[rows]
+        heard = np.where(strength > 3, skips.FEEDBACK_UNKNOWN, strength).tolist()
+        tracks = split.input_row[np.asarray(store.tracks)[rows]].tolist()
+        assert values[session, :, 0].tolist() == [0] * room + tracks, "the most recent stands last"
+        assert values[session, :, 1].tolist() == [skips.FEEDBACK_HIDDEN] * room + heard
 
 
-def _encoder(earlier: bool) -> Any:
+def test_held_out_rows_are_not_among_it(tmp_path: Path, store: Store) -> None:
+    split = split_store(store, DataConfig())
+    held_out = np.setdiff1d(np.arange(store.num_rows), split.training_rows)
+    assert np.isin(listener_ranges(store, split).rows, held_out).sum() == 0
+    changed = values_of(store)
+    changed["tracks"][held_out], changed["strength"][held_out] = 7, 3 - changed["strength"][held_out] % 4
+    other = rewritten(tmp_path / "changed", store, changed)
+    session = torch.arange(store.num_sessions)
+    before, after = (_data(each, split, 50).gather(session) for each in (store, other))
+    assert torch.equal(before, after)
+
+
+def _encoder(earlier: bool) -> Encoder:
     generator = torch.Generator().manual_seed(0)
-    encoder: Any = build_encoder(CausalConfig(width=16, heads=2), 20, 8, sparse=False, generator=generator)
-    if earlier:
-        made = EarlierInputs(16, 6)
-        for parameter in made.parameters():
-            torch.nn.init.normal_(parameter, 0.0, 1.0, generator=generator)
-        encoder.remember(made)
+    inputs = {"earlier": EarlierConfig(6)} if earlier else {}
+    encoder = encoder_of(CausalConfig(width=16, heads=2), 20, 8, generator, inputs)
+    for parameter in encoder.inputs.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 1.0, generator=generator)
     return encoder.eval()
+
+
+def _batch(tracks: torch.Tensor, earlier: torch.Tensor | None = None, heard: torch.Tensor | None = None) -> Batch:
+    side = {} if earlier is None or heard is None else {"earlier": torch.stack([earlier, heard], dim=2)}
+    return Batch.from_padded(tracks, torch.zeros_like(tracks), tracks > 0, session_side=side)
 
 
 def test_without_earlier_sessions_nothing_is_added() -> None:
     tracks = torch.tensor([[3, 4, 5, 0], [6, 7, 0, 0]])
-    batch = SessionBatch(tracks, torch.zeros_like(tracks), tracks > 0)
-    nothing = {columns.EARLIER_TRACKS: torch.zeros(2, 4, dtype=torch.int64)}
-    nothing[columns.EARLIER_FEEDBACK] = torch.full((2, 4), 5)
-    plain, reading = _encoder(False), _encoder(True)
-    empty = SessionBatch(batch.tracks, batch.feedback, batch.valid, nothing)
-    assert torch.equal(reading(empty), plain(batch))
-    assert torch.equal(reading(batch), plain(batch))
+    bare, reading = _encoder(False), _encoder(True)
+    empty = _batch(tracks, torch.zeros(2, 4, dtype=torch.int64), torch.full((2, 4), 5))
+    assert torch.equal(reading(empty), bare(_batch(tracks)))
+    assert torch.equal(reading(_batch(tracks)), bare(_batch(tracks)))
 
 
 def test_every_position_learns_of_earlier_sessions_and_padding_of_them_counts_for_nothing() -> None:
     tracks = torch.tensor([[3, 4, 5, 0], [0, 6, 7, 8]])  # padding on either side
     earlier, heard = torch.tensor([[0, 9, 10], [11, 12, 13]]), torch.tensor([[5, 0, 3], [3, 3, 0]])
-    side = {columns.EARLIER_TRACKS: earlier, columns.EARLIER_FEEDBACK: heard}
     encoder = _encoder(True)
-    found = encoder(SessionBatch(tracks, torch.zeros_like(tracks), tracks > 0, side))
-    without = encoder(SessionBatch(tracks, torch.zeros_like(tracks), tracks > 0))
-    assert ((found - without).abs().amax(2) > 0)[tracks > 0].all()
-    short = {name: values[:1, 1:] for name, values in side.items()}
-    again = encoder(SessionBatch(tracks[:1], torch.zeros_like(tracks[:1]), tracks[:1] > 0, short))
-    torch.testing.assert_close(found[0, :3], again[0, :3])
-    order = {name: values.flip(1) for name, values in side.items()}
-    turned = encoder(SessionBatch(tracks, torch.zeros_like(tracks), tracks > 0, order))
-    assert not torch.allclose(found[1, 1:], turned[1, 1:]), "how long ago counts"
+    states, without = encoder(_batch(tracks, earlier, heard)), encoder(_batch(tracks))
+    assert ((states - without).abs().amax(1) > 0).all()
+    again = encoder(_batch(tracks[:1], earlier[:1, 1:], heard[:1, 1:]))
+    torch.testing.assert_close(states[:3], again)
+    turned = encoder(_batch(tracks, earlier.flip(1), heard.flip(1)))
+    assert not torch.allclose(states[3:], turned[3:]), "how long ago counts"
 
 
 def test_a_run_that_reads_earlier_sessions_trains_and_serves(tmp_path: Path, store: Store) -> None:
-    fit(store, tmp_path / "run", small_recipe("segue", data__earlier=6, training__epochs=2))
+    fit(store, tmp_path / "run", small_recipe("segue", inputs__earlier={"tracks": 6}, training__epochs=2))
     assert len(api.evaluate(tmp_path / "run", store, baselines=False).rows) > 0
     recommender = api.load(tmp_path / "run")
     ids = store.vocabulary.texts(range(10))
@@ -131,10 +136,14 @@ def test_a_run_that_reads_earlier_sessions_trains_and_serves(tmp_path: Path, sto
 
 def test_what_cannot_read_earlier_sessions_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="looks back"):
-        load_recipe("paper-cloze-s-minus", {"data.earlier": 5})
+        load_recipe("paper-cloze-s-minus", {"inputs.earlier.tracks": 5})
     api.simulate(tmp_path / "s", sessions=60, tracks=300, store=True)
     with pytest.raises(InputError, match="who listened"):
-        fit(Store(tmp_path / "s"), tmp_path / "run", small_recipe("segue", data__earlier=5, training__epochs=1))
+        fit(
+            Store(tmp_path / "s"),
+            tmp_path / "run",
+            small_recipe("segue", inputs__earlier={"tracks": 5}, training__epochs=1),
+        )
 
 
 def test_simulated_listeners_return_with_their_tastes(tmp_path: Path) -> None:

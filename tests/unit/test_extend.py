@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from segue import api
-from segue.checkpoint import LoadedRun, load_run
-from segue.checkpoint.extending import serving
 from segue.errors import FormatError, InputError
-from segue.heads import TransitionsHead
+from segue.model.heads import TransitionsHead
+from segue.model.inputs.features import FeaturesInput
+from segue.runs import LoadedRun, load_run
+from segue.runs.extending import serving
 from segue.store import Store, Vocabulary
 from segue.training import fit
 from small_recipes import small_recipe
@@ -28,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 def run(tmp_path: Path, store: Store) -> Path:
     recipe = small_recipe(
         "segue",
-        features=True,
+        inputs__features=True,
         heads__transitions=True,
         heads__listen={"hidden": 5},
         training__epochs=2,
@@ -72,8 +73,9 @@ def test_known_tracks_keep_their_scores_and_new_ones_have_those_of_their_feature
     assert after["a first"] != after["=1+1"]
     loaded, trained = load_run(serving(run)), load_run(run)
     row = loaded.vocabulary.row("a first")
-    assert trained.encoder.features is not None
-    projected = trained.encoder.features.projected(torch.tensor([1 + 3]))
+    features = trained.encoder.inputs["features"]
+    assert isinstance(features, FeaturesInput)
+    projected = features.project(features.values[torch.tensor([1 + 3])])
     assert loaded.encoder.ranked_rows()[row].tolist() == pytest.approx(projected[0].tolist())
     assert loaded.training_counts[row] == 0
     assert loaded.training_counts.sum() == trained.training_counts.sum()

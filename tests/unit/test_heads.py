@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,16 @@ import torch
 from segue import api
 from segue.batches.counts import training_counts
 from segue.batches.split import DataConfig, split_store
-from segue.checkpoint import RunFolder, load_run
 from segue.errors import FormatError, InputError
-from segue.heads import Counts, HeadsConfig, ListenConfig, ListenHead, TransitionsConfig, TransitionsHead, build_heads
-from segue.heads.listen import Heard
-from segue.objectives.next_track import softmax_losses
+from segue.model.encoders.causal import CausalConfig
+from segue.model.heads import Counts, ListenConfig, ListenHead, Predicted, TransitionsConfig, TransitionsHead
+from segue.objectives import Mixture
+from segue.objectives.softmax import softmax_losses
 from segue.recipes import load_recipe
+from segue.runs import RunFolder, load_run
 from segue.store import Store
-from segue.training.trainer import Trainer
+from segue.training.trainer import Place, Trainer
+from small_models import encoder_of
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -42,8 +45,8 @@ def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: i
             followed[before] += 1
             times[before * rows + after] = times.get(before * rows + after, 0) + 1
     pairs = sorted(times)
-    held = torch.tensor(pairs), torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
-    return Counts(plays, listens, followed, *held)
+    made = torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
+    return Counts(plays, listens, followed, torch.tensor(pairs), made)
 
 
 SESSIONS = [
@@ -63,22 +66,22 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -
         rows = range(int(begin), int(end))
         sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
     assert hidden
-    found, wanted = training_counts(store, split, at_least), counted(sessions, store.num_tracks + 3, at_least)
-    for mine, other in zip(astuple(found), vars(wanted).values(), strict=True):
-        assert np.array_equal(mine, other.numpy())
+    counts, expected = training_counts(store, split, at_least), counted(sessions, store.num_tracks + 3, at_least)
+    for one, other in zip(astuple(counts), vars(expected).values(), strict=True):
+        assert np.array_equal(one, other.numpy())
 
 
 def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store")
     split = split_store(store, DataConfig())
     before = training_counts(store, split, 2)
-    held = np.concatenate([split.cases["test"].target, split.cases["validation"].target])
+    held_out = np.concatenate([split.cases["test"].target, split.cases["validation"].target])
 
     class Changed(Store):
         @property
         def tracks(self):  # type: ignore[no-untyped-def, override]
             changed = np.array(super().tracks)
-            changed[held] = 3
+            changed[held_out] = 3
             return changed
 
     after = training_counts(Changed(tmp_path / "store"), split, 2)
@@ -86,91 +89,120 @@ def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
         assert np.array_equal(mine, other)
 
 
-def opened(head: TransitionsHead, state: torch.Tensor, followed: int) -> float:
+def gate_of(head: TransitionsHead, state: torch.Tensor, followed: int) -> float:
     return float((head.gate(state)[0] + head.reliability * math.log1p(followed)).detach())
 
 
-def make(config: HeadsConfig, width: int = 6) -> dict[str, torch.nn.Module]:
-    heads = build_heads(config, width, TRACKS, counted(SESSIONS), torch.Generator().manual_seed(0))
+def make(**heads: Any) -> Any:
+    """Return the head of a config, its parameters moved away from where they begin."""
+    config = CausalConfig(width=6, heads=2)
+    encoder = encoder_of(config, TRACKS, 8, heads=heads, counts=counted(SESSIONS))
     generator = torch.Generator().manual_seed(1)
+    (head,) = encoder.heads.values()
     with torch.no_grad():
-        for head in heads.values():
-            for parameter in head.parameters():
-                parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
-    return heads
+        for parameter in head.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return head
+
+
+def predicting(
+    states: torch.Tensor,
+    target: torch.Tensor,
+    last: torch.Tensor | None = None,
+    listened: torch.Tensor | None = None,
+    skipped: torch.Tensor | None = None,
+) -> Predicted:
+    nothing = torch.zeros(len(target), dtype=torch.bool)
+    return Predicted(
+        states,
+        target if last is None else last,
+        target,
+        nothing if listened is None else listened,
+        nothing if skipped is None else skipped,
+    )
 
 
 def test_a_transition_is_counted_without_itself() -> None:
-    head = make(HeadsConfig(transitions=TransitionsConfig()))["transitions"]
+    head = make(transitions=TransitionsConfig())
     assert isinstance(head, TransitionsHead)
     # 3 is followed three times, by 4 each time; 4 by 5 (twice), 4, 6 ... ; 7 once; a position without target
     last, target = torch.tensor([3, 4, 4, 7, 3]), torch.tensor([4, 5, 6, 3, 0])
     states = torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
-    mass = head.mass(states, last, target)
-    assert mass.whole[0].item() == pytest.approx(opened(head, states[0], 2), rel=1e-5)
-    assert mass.target[0].item() == pytest.approx(opened(head, states[0], 2), rel=1e-5)  # 2 of the 2 others
-    assert mass.target[1].item() == pytest.approx(opened(head, states[1], 3) + math.log(1 / 3), rel=1e-5)
-    assert mass.target[2] == -1e30  # nobody else made it
-    assert mass.whole[2].item() == pytest.approx(opened(head, states[2], 3), rel=1e-5)
-    assert (mass.target[3:] == -1e30).all()  # 7 was followed by nobody else; no target
-    assert (mass.whole[3:] == -1e30).all()
+    mixture = head.mixture(predicting(states, target, last))
+    assert mixture.gate[0].item() == pytest.approx(gate_of(head, states[0], 2), rel=1e-5)
+    assert mixture.log_share[0].item() == pytest.approx(0.0, abs=1e-6)  # 2 of the 2 others
+    assert mixture.log_share[1].item() == pytest.approx(math.log(1 / 3), rel=1e-5)
+    assert mixture.gate[1].item() == pytest.approx(gate_of(head, states[1], 3), rel=1e-5)
+    assert mixture.log_share[2] == -1e30  # nobody else made it
+    assert mixture.gate[2].item() == pytest.approx(gate_of(head, states[2], 3), rel=1e-5)
+    assert (mixture.log_share[3:] == -1e30).all()  # 7 was followed by nobody else; no target
+    assert (mixture.gate[3:] == -1e30).all()
+    assert (mixture.flow, mixture.own_weight) == (True, 0.0)
+
+
+def test_the_gradient_of_a_mixture_goes_where_it_may() -> None:
+    states = torch.randn(2, 6).requires_grad_()
+    for config in (TransitionsConfig(), TransitionsConfig(gradient="stop", own=0.5)):
+        mixture = make(transitions=config).mixture(predicting(states, torch.tensor([4, 5]), torch.tensor([3, 4])))
+        states.grad = None
+        mixture.gate.sum().backward()
+        assert (states.grad is not None) == mixture.flow == (config.gradient == "flow")
+        assert mixture.own_weight == config.own
 
 
 def test_what_followed_is_listed_with_its_share() -> None:
-    head = make(HeadsConfig(transitions=TransitionsConfig()))["transitions"]
+    head = make(transitions=TransitionsConfig())
     assert isinstance(head, TransitionsHead)
     states = torch.randn(4, 6, generator=torch.Generator().manual_seed(2))
     session, track, mass = head.following(states, torch.tensor([4, 6, 0, 3]))
     assert list(zip(session.tolist(), track.tolist(), strict=True)) == [(0, 4), (0, 5), (0, 6), (3, 4)]
-    expected = [opened(head, states[0], 4) + math.log(share) for share in (1 / 4, 2 / 4, 1 / 4)]
-    expected.append(opened(head, states[3], 3))
+    expected = [gate_of(head, states[0], 4) + math.log(share) for share in (1 / 4, 2 / 4, 1 / 4)]
+    expected.append(gate_of(head, states[3], 3))
     assert mass.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_mixture_is_one_of_distributions() -> None:
     """The mass of every track, target by target, adds up to 1."""
-    scores, gate = torch.tensor([0.3, -1.0, 2.0, 0.1]), torch.tensor(0.7)
+    scores, gate = torch.tensor([0.3, -1.0, 2.0, 0.1]), torch.tensor([0.7])
     share = torch.tensor([0.5, 0.0, 0.25, 0.25])
     total = 0.0
     for own in range(4):
         others = torch.logsumexp(scores[torch.arange(4) != own], 0)
-        known = gate + torch.log(share[own].clamp(min=1e-30)), gate
-        total += math.exp(-float(softmax_losses(scores[own], others, known)))
+        mixture = Mixture(gate, torch.log(share[own : own + 1].clamp(min=1e-30)))
+        total += math.exp(-float(softmax_losses(scores[own], others, mixture)))
     assert total == pytest.approx(1.0, abs=1e-5)
 
 
-def test_p_listen_is_foretold_without_the_play_itself() -> None:
-    head = make(HeadsConfig(listen=ListenConfig(hidden=4)))["listen"]
+def test_p_listen_is_predicted_without_the_play_itself() -> None:
+    head = make(listen=ListenConfig(hidden=4))
     assert isinstance(head, ListenHead)
     generator = torch.Generator().manual_seed(3)
     states, table = torch.randn(4, 6, generator=generator), torch.randn(ROWS, 6, generator=generator)
     tracks = torch.tensor([3, 4, 4, 0])
-    heard = Heard(torch.tensor([True, False, False, False]), torch.tensor([False, True, False, False]))
+    listened, skipped = torch.tensor([True, False, False, False]), torch.tensor([False, True, False, False])
     counts, losses = counted(SESSIONS), []
     for i in (0, 1):  # the third one's feedback is unknown, the fourth is no target
-        track, listened = int(tracks[i]), bool(heard.listened[i])
-        plays, listens = int(counts.plays[track]) - 1, int(counts.listens[track]) - listened
+        track, heard = int(tracks[i]), bool(listened[i])
+        plays, listens = int(counts.plays[track]) - 1, int(counts.listens[track]) - heard
         rate = (listens + 2.5) / (plays + 5)
-        asked = head.ask(torch.nn.functional.gelu(head.hidden(states[i])))
-        logit = float((asked[:-1] @ table[track] + asked[-1] + head.trust * math.log(rate / (1 - rate))).detach())
-        losses.append(math.log1p(math.exp(-logit if listened else logit)))
-    assert head.loss(states, table[tracks], tracks, heard).item() == pytest.approx(sum(losses) / 2, rel=1e-4)
-    nothing = Heard(torch.zeros(4, dtype=torch.bool), torch.zeros(4, dtype=torch.bool))
-    assert head.loss(states, table[tracks], tracks, nothing).item() == 0.0
+        answer = head.ask(torch.nn.functional.gelu(head.hidden(states[i])))
+        logit = float((answer[:-1] @ table[track] + answer[-1] + head.trust * math.log(rate / (1 - rate))).detach())
+        losses.append(math.log1p(math.exp(-logit if heard else logit)))
+    predicted = predicting(states, tracks, None, listened, skipped)
+    assert head.loss(predicted, table[tracks]).item() == pytest.approx(sum(losses) / 2, rel=1e-4)
+    assert head.loss(predicting(states, tracks), table[tracks]).item() == 0.0
 
 
 @pytest.mark.parametrize("at_least", [1, 2, 3])
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
-def test_training_foretells_what_the_setting_calls_listened(tmp_path: Path, at_least: int, *, plain: bool) -> None:
+def test_training_predicts_what_the_setting_calls_listened(tmp_path: Path, at_least: int) -> None:
     """The first step's loss of a head that begins at the tracks' own rates, play after play."""
     head = {"heads__listen": {"hidden": 4}, "data__skip_at_least": at_least, "next_track__kind": "shared"}
     recipe = small_recipe("paper-causal-s-minus", **head, data__max_len=20)
     store = tiny_store(tmp_path / "store")
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False, plain=plain)
+        trainer = Trainer(store, split, recipe, Place(torch.device("cpu"), False))
         trainer.step(trainer.begin(torch.arange(trainer.data.num_training), 1))
-    assert (trainer._fast is None) == plain
     sessions = [
         [(int(store.tracks[r]), int(store.strength[r])) for r in range(begin, end)]
         for begin, end in zip(split.train_begin, split.train_end, strict=True)
@@ -186,37 +218,36 @@ def test_training_foretells_what_the_setting_calls_listened(tmp_path: Path, at_l
 
 @pytest.mark.parametrize("gradient", ["stop", "flow"])
 def test_the_head_moves_states_only_where_it_may(gradient: str) -> None:
-    head = make(HeadsConfig(listen=ListenConfig(hidden=4, gradient=gradient)))["listen"]  # type: ignore[arg-type]
+    head = make(listen=ListenConfig(hidden=4, gradient=gradient))  # type: ignore[arg-type]
     assert isinstance(head, ListenHead)
     states, rows = (torch.randn(2, 6).requires_grad_() for _ in range(2))
-    heard = Heard(torch.tensor([True, False]), torch.tensor([False, True]))
-    head.loss(states, rows, torch.tensor([3, 4]), heard).backward()
+    listened = torch.tensor([True, False])
+    head.loss(predicting(states, torch.tensor([3, 4]), None, listened, ~listened), rows).backward()
     assert (states.grad is not None) == (rows.grad is not None) == (gradient == "flow")
     assert all(parameter.grad is not None for parameter in head.parameters())
 
 
 def test_logits_are_those_of_the_loss() -> None:
-    head = make(HeadsConfig(listen=ListenConfig(hidden=4)))["listen"]
+    head = make(listen=ListenConfig(hidden=4))
     assert isinstance(head, ListenHead)
     states, table = torch.randn(2, 6), torch.randn(ROWS, 6)
     tracks = torch.tensor([[3, 4, 8], [5, 5, 3]])
-    found = head.logits(states, table[tracks], tracks)
+    logits = head.logits(states, table[tracks], tracks)
     for i in range(2):
-        asked = head.asked(states[i])
+        query = head.query(states[i])
         for j in range(3):
-            expected = asked.direction @ table[tracks[i, j]] + asked.level + head.offset(tracks[i, j])
-            torch.testing.assert_close(found[i, j], expected)
+            expected = query.direction @ table[tracks[i, j]] + query.level + head.offset(tracks[i, j])
+            torch.testing.assert_close(logits[i, j], expected)
 
 
 def test_a_head_is_named_switched_and_refused() -> None:
-    plain = load_recipe("paper-causal-s-minus")
-    assert plain.heads == HeadsConfig()
-    assert "heads" not in plain.to_tables()
+    bare = load_recipe("paper-causal-s-minus")
+    assert bare.heads == bare.to_tables()["heads"] == {}
     mixed = {"next_track.kind": "mixed", "heads.transitions": True, "heads.listen.weight": 0.5}
     recipe = load_recipe("paper-causal-s-minus", mixed)
-    assert recipe.heads == HeadsConfig(ListenConfig(weight=0.5), TransitionsConfig())
-    off = load_recipe("paper-causal-s-minus", mixed | {"heads.listen": False})
-    assert off.heads == replace(recipe.heads, listen=None)
+    assert recipe.heads == {"transitions": TransitionsConfig(), "listen": ListenConfig(weight=0.5)}
+    off = load_recipe("segue", {"heads.listen": False})
+    assert off.heads.keys() == load_recipe("segue").heads.keys() - {"listen"}
     for wrong, said in (
         ({"heads.lisen": True}, "did you mean 'listen'"),
         ({"heads.transitions": True}, "log_q = true"),

@@ -7,12 +7,16 @@ import typing
 import pytest
 
 from segue.config import dump_toml, parse_toml
-from segue.encoders import ENCODERS
 from segue.errors import InputError
+from segue.losses.terms import Ablation
+from segue.model.encoders.registry import ENCODER_CONFIGS
+from segue.model.inputs.context import ContextConfig
+from segue.model.inputs.earlier import EarlierConfig
+from segue.model.inputs.features import FeaturesConfig
+from segue.model.inputs.feedback import FeedbackConfig
 from segue.objectives.variants import ABLATIONS
 from segue.recipes import list_recipes, load_recipe, recipe_from_tables
-from segue.recipes.removed import LAST_COMMIT, REMOVED
-from segue.recipes.terms import Ablation
+from segue.recipes.older import LAST_COMMIT, REMOVED
 
 PAPER = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
 
@@ -110,9 +114,9 @@ def test_a_preset_takes_mixed_negatives_and_the_letters_options(name):
 @pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
 def test_another_encoder_drops_the_keys_it_lacks_in_both_directions(kind):
     to = load_recipe("paper-causal-s-minus", {"encoder.kind": kind, "encoder.width": 32})
-    assert to.encoder == ENCODERS[kind](width=32)
+    assert to.encoder == ENCODER_CONFIGS[kind](width=32)
     back = load_recipe(f"{kind}-s-minus", {"encoder.kind": "causal"})
-    assert back.encoder == ENCODERS["causal"]()
+    assert back.encoder == ENCODER_CONFIGS["causal"]()
     for key in ("heads", "position", "ffn_width"):
         with pytest.raises(InputError, match=f"unknown key '{key}'"):
             load_recipe("paper-causal-s-minus", {"encoder.kind": kind, f"encoder.{key}": 1})
@@ -211,20 +215,103 @@ def test_terms_that_contradict_themselves_are_refused(options, said):
         load_recipe("paper-cloze-s-plus-session", {f"terms.0.{key}": value for key, value in options.items()})
 
 
-REMOVED_KEYS = [
-    (f"terms.0.{key}" if section == "terms" else f"{section}.{key}", value)
-    for section, values in REMOVED.items()
-    for key, value in values.items()
-]
+REMOVED_KEYS = [(section, key, value) for section, values in REMOVED.items() for key, value in values.items()]
 
 
-@pytest.mark.parametrize(("key", "value"), REMOVED_KEYS)
-def test_a_removed_key_is_read_where_it_changes_nothing_and_refused_with_the_commit_that_has_it(key, value):
-    name = "paper-causal-s-plus-track"
-    assert load_recipe(name, {key: value}) == load_recipe(name)
-    other = {False: True, "step": "epoch", "exp_cosine": "raw_cosine"}[value]
+@pytest.mark.parametrize(("section", "key", "value"), REMOVED_KEYS)
+def test_a_removed_key_is_read_where_it_changes_nothing_and_refused_with_the_commit_that_has_it(
+    tmp_path, section, key, value
+):
+    recipe, path = load_recipe("paper-causal-s-plus-track"), tmp_path / "old.toml"
+
+    def write(value):
+        tables = recipe.to_tables() | {"recipe_version": 1}
+        table = tables[section][0] if section == "terms" else tables[section]
+        table[key] = value
+        path.write_text(dump_toml(tables))
+
+    write(value)
+    assert load_recipe(path) == recipe
+    write({False: True, "step": "epoch", "exp_cosine": "raw_cosine"}[value])
     with pytest.raises(InputError, match=rf"{key} = .* no longer supported.*{LAST_COMMIT}"):
-        load_recipe(name, {key: other})
+        load_recipe(path)
+
+
+MOVED = {
+    "feedback": ("[encoder]", "feedback = true", {"encoder.feedback": True}, FeedbackConfig()),
+    "context": (
+        "[data]",
+        'context = ["hour", "gap"]',
+        {"data.context": ["hour", "gap"]},
+        ContextConfig(("hour", "gap")),
+    ),
+    "earlier": ("[data]", "earlier = 7", {"data.earlier": 7}, EarlierConfig(7)),
+    "features": ("[features]", "drop = 0.3", {"features.drop": 0.3}, FeaturesConfig(0.3)),
+}
+"""Inputs of version 1: section and line of a file, the override, and what it means now."""
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_an_input_of_version_1_is_read_in_a_file_and_as_an_override(tmp_path, name):
+    section, line, override, config = MOVED[name]
+    path = tmp_path / "old.toml"
+    parts = {"[encoder]": 'kind = "causal"', "[next_track]": 'kind = "shared"'}
+    parts[section] = parts.get(section, "") + f"\n{line}"
+    path.write_text("recipe_version = 1\n" + "".join(f"{key}\n{value}\n" for key, value in parts.items()))
+    assert load_recipe(path).inputs == {name: config}
+    assert load_recipe(path).recipe_version == 2
+    bare = tmp_path / "new.toml"
+    bare.write_text('recipe_version = 2\n[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n')
+    recipe = load_recipe(bare, override)
+    assert recipe.inputs == {name: config}
+    assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [("[encoder]", "feedback = false"), ("[data]", "context = []"), ("[data]", "earlier = 0")],
+)
+def test_an_input_that_version_1_leaves_out_is_left_out(tmp_path, section, line):
+    path = tmp_path / "old.toml"
+    parts = {"[encoder]": 'kind = "causal"', "[next_track]": 'kind = "shared"'}
+    parts[section] = parts.get(section, "") + f"\n{line}"
+    path.write_text("recipe_version = 1\n" + "".join(f"{key}\n{value}\n" for key, value in parts.items()))
+    assert load_recipe(path).inputs == {}
+
+
+def test_an_input_is_switched_on_and_off_and_reached_into():
+    for on in ({"inputs.features.drop": 0.1}, {"inputs.features": {"drop": 0.1}}):
+        assert load_recipe("paper-causal-s-minus", on).inputs == {"features": FeaturesConfig(0.1)}
+    assert load_recipe("segue", {"inputs.feedback": False}).inputs.keys() == load_recipe("segue").inputs.keys() - {
+        "feedback"
+    }
+    for wrong, said in (
+        ({"inputs.fedback": True}, "did you mean 'feedback'"),
+        ({"inputs.earlier": {"tracks": 0}}, "tracks must be at least 1"),
+        ({"inputs.context": True}, "columns must name"),
+        ({"inputs.features.dorp": 0.1}, "drop"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_recipe("paper-causal-s-minus", wrong)
+    with pytest.raises(InputError, match="reads tracks alone"):
+        load_recipe("gru4rec-s-minus", {"inputs.feedback": True})
+
+
+def test_a_recipe_is_laid_over_the_one_that_it_extends(tmp_path):
+    (tmp_path / "base.toml").write_text('recipe_version = 2\nextends = "paper-causal"\n[training]\nepochs = 3\n')
+    (tmp_path / "mine.toml").write_text(
+        'recipe_version = 2\nextends = "base"\n[next_track]\nkind = "full"\n[training]\npatience = 9\n'
+    )
+    recipe = load_recipe(tmp_path / "mine.toml")
+    assert recipe.name == "mine"
+    assert (recipe.training.epochs, recipe.training.patience, recipe.training.learning_rate) == (3, 9, 0.005)
+    assert recipe.next_track == load_recipe("paper-causal-s-minus", {"next_track.kind": "full"}).next_track
+    (tmp_path / "base.toml").write_text('recipe_version = 2\nextends = "mine"\n')
+    with pytest.raises(InputError, match="extends itself"):
+        load_recipe(tmp_path / "mine.toml")
+    (tmp_path / "base.toml").write_text('recipe_version = 2\nextends = "paper-casual"\n')
+    with pytest.raises(InputError, match="did you mean"):
+        load_recipe(tmp_path / "mine.toml")
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():
@@ -234,8 +321,8 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name():
         load_recipe("nowhere/mine.toml")
 
 
-@pytest.mark.parametrize("version", ["", "recipe_version = 2\n", "recipe_version = true\n"])
-def test_only_recipe_version_1_is_read(tmp_path, version):
+@pytest.mark.parametrize("version", ["", "recipe_version = 3\n", "recipe_version = true\n"])
+def test_only_recipe_versions_1_and_2_are_read(tmp_path, version):
     path = tmp_path / "old.toml"
     path.write_text(version + '[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n')
     with pytest.raises(InputError, match="recipe_version"):

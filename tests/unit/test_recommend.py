@@ -14,8 +14,8 @@ import torch
 import segue
 from segue import api
 from segue.api.load import Recommender
-from segue.checkpoint import RunFolder
 from segue.errors import InputError, NonFiniteError
+from segue.runs import RunFolder
 from served import small_run
 
 TRACKS = 60

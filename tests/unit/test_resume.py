@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from killed_training import recipe, table_norm
-from segue.checkpoint import RunFolder
 from segue.errors import FormatError, InputError, Interrupted
+from segue.runs import RunFolder
 from segue.training import FitOptions, fit
 from small_recipes import small_recipe
 from stores import tiny_store

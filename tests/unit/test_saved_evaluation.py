@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 from segue.batches.split import DataConfig, split_store
-from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
 from segue.errors import FormatError, InputError
 from segue.evaluation import (
     Evaluation,
@@ -31,8 +29,10 @@ from segue.evaluation import (
 from segue.evaluation.answers import COMBINED
 from segue.evaluation.records import Protocol
 from segue.evaluation.saved import DOCUMENT, coded, decoded
+from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, fit_baselines
 from segue.recipes import EvaluationConfig
+from small_models import encoder_of
 from stores import tiny_store
 
 PROTOCOLS: tuple[Protocol, ...] = ("sampled", "full", "popularity")
@@ -50,7 +50,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluation]:
     baselines, found = fit_baselines(store, split)[1:3], []
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)
-        encoder = build_encoder(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator=generator)
+        encoder = encoder_of(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator)
         with torch.no_grad():
             encoder.table.weight.mul_(50)
             if seed == 3:

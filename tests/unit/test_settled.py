@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,15 @@ import torch
 
 from segue import api
 from segue.batches.split import SplitName, split_store
-from segue.checkpoint import RunFolder, load_run
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
 from segue.evaluation.scene import Scene, make_scene
 from segue.evaluation.settle_listen import look_listen, settle_listen
 from segue.evaluation.settle_ranking import best_weight
 from segue.evaluation.settle_transitions import TEMPERATURES, look, settle
-from segue.heads import ListenHead, Settled, SettledListen, TransitionsHead
+from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, TransitionsHead
 from segue.ranking import ModelScorer
+from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.training import fit
 from small_recipes import small_recipe
@@ -65,14 +66,18 @@ def scene_of(store: Store, run: Path, which: SplitName) -> Scene:
     return make_scene(store, split_store(store, recipe.data), recipe.data, recipe.evaluation, which, CPU)
 
 
-def retargeted(path: Path, store: Store, run: Path, which: SplitName, hard: bool) -> Store:
+def retargeted(
+    path: Path, store: Store, run: Path, which: SplitName, hard: bool, *, encoder_alone: bool = False
+) -> Store:
     """Return `store` with other targets of `which`, and other feedback to them: each choice goes another way.
 
-    Easy ones are what the run ranks first, and most of them are skipped: a low temperature would do, and lambda could
-    only harm. Hard ones come far down its list; those of the highest listen rate there are listened to, and those of
-    the lowest are skipped.
+    Easy ones are what the run ranks first, and most of them are skipped: lambda could only harm. Hard ones come far
+    down its list; those of the highest listen rate there are listened to, and those of the lowest are skipped.
+    `encoder_alone`: the list is that of the run without its transitions.
     """
     loaded, scene = load_run(run), scene_of(store, run, which)
+    if encoder_alone:
+        loaded.encoder.heads["transitions"].ranking_weights = MixtureWeights(offset=-1000.0)  # type: ignore[assignment]
     rows = scene.held.cases.target
     _, batch = next(scene.held.blocks(len(rows)))
     order = ModelScorer(loaded.encoder, loaded.candidates).score_all(batch).argsort(1, descending=True)
@@ -105,8 +110,9 @@ def test_validation_rows_choose_gate_temperature_parts_of_p_listen_and_lambda(
 ) -> None:
     """The very change that does nothing to test rows: there it would have shown, had it been looked at."""
     stores = [retargeted(tmp_path / f"hard {hard}", store, run, "validation", hard) for hard in (False, True)]
-    easy, hard = (json.loads(settled(one)) for one in stores)
-    assert easy["transitions"]["temperature"] < hard["transitions"]["temperature"]
+    stores.append(retargeted(tmp_path / "encoder", store, run, "validation", hard=False, encoder_alone=True))
+    easy, hard, of_encoder = (json.loads(settled(one)) for one in stores)
+    assert of_encoder["transitions"]["temperature"] > hard["transitions"]["temperature"]
     assert easy["transitions"]["offset"] > 0 > hard["transitions"]["offset"]
     assert easy["transitions"]["slope"] > 0 > hard["transitions"]["slope"]
     for part in ("rate", "along", "level", "bias"):
@@ -158,7 +164,7 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
     loaded = load_run(run)
     head = loaded.encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead)
-    settled = head.settled = Settled(0.7, -0.4, 0.3)
+    weights = head.ranking_weights = MixtureWeights(0.7, -0.4, 0.3)
     scene = scene_of(store, run, "test")
     scorer = ModelScorer(loaded.encoder, loaded.candidates)
     _, batch = next(scene.held.blocks(16))
@@ -170,14 +176,14 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
     pairs = dict(zip(head.pairs.tolist(), head.times.tolist(), strict=True))
     mixed = 0
     for session in range(16):
-        last = int(batch.tracks[session][batch.valid[session]][-1])
+        last = int(batch.tracks[batch.last[session]])
         n = int(head.followed[last])
         gate = float((head.gate(states[session])[0] + head.reliability * math.log1p(n)).detach())
         for track in loaded.candidates.tolist():
-            mass = math.exp(settled.temperature * float(states[session] @ table[track]))
+            mass = math.exp(weights.temperature * float(states[session] @ table[track]))
             times = pairs.get(last * len(table) + track, 0)
             if times:
-                mass += math.exp(gate + settled.offset + settled.slope * math.log1p(n)) * times / n
+                mass += math.exp(gate + weights.offset + weights.slope * math.log1p(n)) * times / n
                 mixed += 1
             assert float(scores[session, track]) == pytest.approx(math.log(mass), abs=1e-4)
     assert mixed > 10
@@ -189,9 +195,9 @@ def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path
     head = loaded.encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead)
 
-    def loss(settled: Settled) -> float:
+    def loss(weights: MixtureWeights) -> float:
         """Return the mean -log share of the targets among all candidates, from the scorer's own scores."""
-        head.settled = settled
+        head.ranking_weights = weights
         scorer, total = ModelScorer(loaded.encoder, loaded.candidates), []
         for index, batch in scene.held.blocks(64):
             log_shares = torch.log_softmax(scorer.score_all(batch).double(), 1)
@@ -201,12 +207,12 @@ def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path
         return float(torch.cat(total).mean())
 
     found = settle(look(scene, loaded.encoder, 0))
-    chosen = Settled(found["temperature"], found["offset"], found["slope"])
-    assert found["loss_as_trained"] == pytest.approx(loss(Settled()), abs=1e-4)
+    chosen = MixtureWeights(found["temperature"], found["offset"], found["slope"])
+    assert found["loss_as_trained"] == pytest.approx(loss(MixtureWeights()), abs=1e-4)
     assert found["loss"] == pytest.approx(loss(chosen), abs=1e-4)
     assert found["loss"] < found["loss_as_trained"]
     for offset, slope in ((0.1, 0.0), (-0.1, 0.0), (0.0, 0.05), (0.0, -0.05)):
-        moved = Settled(chosen.temperature, chosen.offset + offset, chosen.slope + slope)
+        moved = MixtureWeights(chosen.temperature, chosen.offset + offset, chosen.slope + slope)
         assert loss(moved) >= found["loss"] - 1e-6
     assert [one["temperature"] for one in found["tried"]] == list(TEMPERATURES)
 
@@ -232,9 +238,9 @@ def test_parts_add_up_to_the_logit_and_settling_weighs_them(store: Store, run: P
     asked = [batch for _, batch in scene.held.blocks(1)]
     known = scene.listened(scene.held.cases.target) | scene.skipped(scene.held.cases.target)
     usable = np.flatnonzero(known & np.isin(scene.held.target, loaded.candidates))
-    for settled, weights in ((SettledListen(), [1.0, 1.0, 1.0, 0.0]), (SettledListen(2.0, 0.5, -1.0, 0.3), None)):
-        head.settled = settled
-        wanted = parts @ torch.tensor(weights or [2.0, 0.5, -1.0, 0.3], dtype=torch.float64)
+    for weights in (ListenWeights(), ListenWeights(2.0, 0.5, -1.0, 0.3)):
+        head.ranking_weights = weights
+        wanted = parts @ torch.tensor(astuple(weights), dtype=torch.float64)
         scorer = ModelScorer(loaded.encoder, loaded.candidates, 1.0)
         for place, target in enumerate(usable[:8].tolist()):
             track = torch.tensor([[int(scene.held.target[target])]])
@@ -251,8 +257,8 @@ def test_a_run_keeps_what_was_chosen_and_refuses_what_could_not_be(store: Store,
     transitions, listen = loaded.encoder.heads["transitions"], loaded.encoder.heads["listen"]
     assert isinstance(transitions, TransitionsHead)
     assert isinstance(listen, ListenHead)
-    assert transitions.settled.offset == document["transitions"]["offset"]
-    assert listen.settled.along == document["listen"]["along"]
+    assert transitions.ranking_weights.offset == document["transitions"]["offset"]
+    assert listen.ranking_weights.along == document["listen"]["along"]
     before = (run / "ranking.json").read_bytes()
     settle_ranking(store, run, CPU)
     assert (run / "ranking.json").read_bytes() == before

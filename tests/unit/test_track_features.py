@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from segue import api
-from segue.batches.features import feature_scale, has_features, standardised, track_features
 from segue.batches.split import DataConfig, split_store
-from segue.checkpoint import load_run
-from segue.encoders import build_encoder
-from segue.encoders.causal import CausalConfig
-from segue.encoders.features import FeaturesConfig, TrackFeatures
+from segue.batches.track_features import feature_scale, has_features, standardised, track_features
 from segue.errors import InputError
+from segue.model.encoders.causal import CausalConfig
+from segue.model.inputs import TrackValues
+from segue.model.inputs.features import FeaturesConfig, FeaturesInput
 from segue.recipes import load_recipe
+from segue.runs import load_run
 from segue.store import UNKNOWN
 from segue.training import fit
+from small_models import encoder_of
 from small_recipes import small_recipe
 from stores import tiny_store
 
-FEATURES = {"features": True, "data__vocabulary": "features"}
+FEATURES = {"inputs__features": True, "data__vocabulary": "features"}
 
 
 def test_features_are_standardised_over_the_tracks_that_have_them() -> None:
@@ -46,16 +47,18 @@ def test_what_features_serve_is_ranked_and_never_drawn(tmp_path: Path) -> None:
     assert (served.input_row[3:][~np.isin(np.arange(3, 203), wanted)] == UNKNOWN).all()
 
 
-def _with_features(drop: float = 0.5) -> tuple[TrackFeatures, torch.Tensor]:
+def _with_features(drop: float = 0.5) -> tuple[FeaturesInput, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    encoder = build_encoder(CausalConfig(width=16, heads=2), 400, 8, sparse=False, generator=generator)
     trained = torch.rand(403, generator=generator) < 0.7
     trained[:3] = True
     values = torch.randn(403, 5, generator=generator)
     values[:3] = 0.0
-    made = TrackFeatures(FeaturesConfig(drop), 16, values, trained)
-    encoder.features = made
-    return made, encoder.ranked_rows()
+    inputs, track_values = {"features": FeaturesConfig(drop)}, TrackValues(values, trained)
+    config = CausalConfig(width=16, heads=2)
+    encoder = encoder_of(config, 400, 8, generator, inputs, track_values=track_values)
+    (part,) = encoder.each_input
+    assert isinstance(part, FeaturesInput)
+    return part, encoder.ranked_rows()
 
 
 def test_an_untrained_row_is_its_features_alone() -> None:
@@ -71,18 +74,24 @@ def test_rows_are_dropped_by_their_share_the_same_wherever_they_are_met() -> Non
     features, _ = _with_features(0.4)
     features.trained[:] = True
     tracks, shares = torch.arange(403), []
+
+    def with_own_row(tracks: torch.Tensor, key: torch.Tensor | None) -> torch.Tensor:
+        """Return 1 where the row of the table counts, else 0."""
+        table_rows = torch.ones(*tracks.shape, 16)
+        counted = features.track_rows(table_rows, tracks, key) - features.track_rows(table_rows * 0, tracks)
+        return counted.mean(-1).round()
+
     for step in range(60):
-        features.key = torch.tensor([step * 7919 + 11])
-        kept = features.kept(tracks)[:, 0]
-        assert torch.equal(features.kept(tracks.flip(0).view(13, 31))[:, :, 0].flatten().flip(0), kept)
-        assert kept[:3].all()
-        shares.append(kept[3:])
-    drawn = torch.stack(shares)
-    assert drawn.mean().item() == pytest.approx(0.6, abs=0.02)
-    assert (drawn.mean(0) - 0.6).abs().max() < 0.3, "each track is dropped by turns"
-    assert (drawn.mean(1) - 0.6).abs().max() < 0.12
-    features.key = None
-    assert features.kept(tracks).all()
+        key = torch.tensor([step * 7919 + 11])
+        counts = with_own_row(tracks, key)
+        assert torch.equal(with_own_row(tracks.flip(0).view(13, 31), key).flatten().flip(0), counts)
+        assert counts[:3].all()
+        shares.append(counts[3:])
+    steps = torch.stack(shares)
+    assert steps.mean().item() == pytest.approx(0.6, abs=0.02)
+    assert (steps.mean(0) - 0.6).abs().max() < 0.3, "each track is dropped by turns"
+    assert (steps.mean(1) - 0.6).abs().max() < 0.12
+    assert with_own_row(tracks, None).all()
 
 
 def test_a_run_with_features_ranks_cold_tracks_after_loading(tmp_path: Path) -> None:
@@ -90,10 +99,11 @@ def test_a_run_with_features_ranks_cold_tracks_after_loading(tmp_path: Path) -> 
     recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", **FEATURES)
     api.train(store, tmp_path / "run", recipe=recipe)
     run = load_run(tmp_path / "run")
-    assert run.encoder.features is not None
+    features = run.encoder.inputs["features"]
+    assert isinstance(features, FeaturesInput)
     values = track_features(store)
     assert values is not None
-    assert torch.equal(run.encoder.features.values, torch.from_numpy(values))
+    assert torch.equal(features.values, torch.from_numpy(values))
     cold = set((np.flatnonzero(run.training_counts == 0)).tolist()) & set(run.candidates.tolist())
     listed = api.load(tmp_path / "run").recommend(["t0003", "t0007"], k=200)
     ids = {int(one["track"][1:]) + 3 for one in listed}
@@ -106,13 +116,13 @@ def test_a_run_with_features_ranks_cold_tracks_after_loading(tmp_path: Path) -> 
 
 def test_features_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store")
-    recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", features=True)
+    recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", inputs__features=True)
     with pytest.raises(InputError, match="--tracks FILE"):
         api.train(store, tmp_path / "run", recipe=recipe)
-    with pytest.raises(InputError, match="ranks tracks that only their features serve"):
+    with pytest.raises(InputError, match="ranks tracks that have features alone"):
         load_recipe("paper-causal-s-minus", {"data.vocabulary": "features"})
     with pytest.raises(InputError, match="drop"):
-        load_recipe("paper-causal-s-minus", {"features.drop": 1.0})
+        load_recipe("paper-causal-s-minus", {"inputs.features.drop": 1.0})
 
 
 def test_optional_features_are_done_without_where_there_are_none(tmp_path: Path) -> None:
@@ -120,7 +130,7 @@ def test_optional_features_are_done_without_where_there_are_none(tmp_path: Path)
     for store in (bare, rich):
         run = tmp_path / f"run-{store.path.name}"
         fit(store, run, small_recipe("segue", training__epochs=1))
-        assert (load_run(run).encoder.features is None) == (store is bare)
+        assert ("features" in load_run(run).encoder.inputs) == (store is rich)
         assert api.load(run).recommend(["t0003"], k=3)
     with pytest.raises(InputError, match="has no features"):
-        fit(bare, tmp_path / "strict", small_recipe("segue", features=True, training__epochs=1))
+        fit(bare, tmp_path / "strict", small_recipe("segue", inputs__features=True, training__epochs=1))

@@ -11,15 +11,14 @@ import pytest
 import torch
 
 from segue import api
-from segue.batches.split import Split, split_store
-from segue.checkpoint import RunFolder, load_run
-from segue.encoders.encoder import Encoder
+from segue.batches.split import Split
 from segue.errors import InputError, Interrupted, NonFiniteError
+from segue.model import Encoder
+from segue.runs import RunFolder, load_run
 from segue.store import Store, StoreWriter
 from segue.store.writer import SessionColumns
-from segue.training import FitOptions, fit, packed_step
+from segue.training import FitOptions, fit
 from segue.training.device import choose_device, choose_precision
-from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -51,16 +50,6 @@ def test_every_recipe_trains_and_its_loss_falls(store, tmp_path, name):
         assert lines[-1]["skip_contrastive"] < lines[0]["skip_contrastive"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("next_track", ["per_session", "shared", "full"])
-def test_only_transformers_take_the_packed_step(store, kind, next_track):
-    recipe = small_recipe(f"{kind}-s-plus-track", next_track__kind=next_track)
-    with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
-    assert packed_step.fits(trainer.encoder, recipe) == (kind.startswith("paper") and next_track != "per_session")
-    assert (trainer._fast is not None) == packed_step.fits(trainer.encoder, recipe)
-
-
 @pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
 def test_other_encoders_go_from_training_to_recommending(store, tmp_path, kind):
     recipe = small_recipe(f"{kind}-s-plus-session", next_track__kind="shared", training__epochs=2)
@@ -77,11 +66,13 @@ def test_other_encoders_go_from_training_to_recommending(store, tmp_path, kind):
     assert len(recommender.recommend([], k=5)) == 5
 
 
-@pytest.mark.parametrize("kind", ["shared", "mixed", "full"])
-def test_every_kind_of_next_track_trains(store, tmp_path, kind):
-    fit(store, tmp_path / "run", small_recipe("paper-causal-s-minus", next_track__kind=kind), CPU)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("next_track", ["per_session", "shared", "mixed", "full"])
+def test_every_encoder_trains_with_every_kind_of_next_track(store, tmp_path, kind, next_track):
+    recipe = small_recipe(f"{kind}-s-minus", next_track__kind=next_track, training__epochs=40)
+    fit(store, tmp_path / "run", recipe, CPU)
     losses = [line["loss"] for line in RunFolder.open(tmp_path / "run").lines()]
-    assert losses[-1] < losses[0]
+    assert sum(losses[-5:]) < 0.99 * sum(losses[:5])
 
 
 def test_training_stops_when_validation_has_not_risen_for_patience_epochs(store, tmp_path):

@@ -11,9 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from segue.batches.split import Split, split_store
-from segue.checkpoint import load_run
-from segue.encoders import build_encoder
-from segue.encoders.encoder import Encoder
 from segue.errors import InputError
 from segue.evaluation import session_candidates as session_candidates_module
 from segue.evaluation import settle_listen
@@ -25,9 +22,12 @@ from segue.evaluation.settle_listen import look_listen
 from segue.evaluation.settle_ranking import try_weights
 from segue.evaluation.settle_transitions import look
 from segue.evaluation.validation import Validation, sampled, validating
+from segue.model import Encoder
 from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
+from segue.runs import load_run
 from segue.training import fit
+from small_models import encoder_of
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -62,20 +62,20 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
         recipe = small_recipe("paper-causal-s-minus", evaluation__seed=seed, evaluation__candidates=20)
         split = split_store(store, recipe.data)
         generator = torch.Generator().manual_seed(3)
-        encoder = build_encoder(recipe.encoder, store.num_tracks, recipe.data.max_len, generator=generator)
+        encoder = encoder_of(recipe.encoder, store.num_tracks, recipe.data.max_len, generator)
         encoder.eval()
-        found = Validation(store, split, recipe.data, recipe.evaluation, torch.device("cpu"), most).measure(encoder)
+        recipe = replace(recipe, training=replace(recipe.training, validation_targets=most))
+        measured = Validation(store, split, recipe, torch.device("cpu")).measure(encoder)
         scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", torch.device("cpu"))
         session = split.cases["validation"].session
         drawn = session_candidates(store, session, split.candidates, recipe.evaluation.candidates, seed)
         ranks = sampled_ranks(ModelScorer(encoder, split.candidates), scene.held, drawn).ranks[:, 0]
         chosen = sampled(np.asarray(store.session_key[session]), most, seed)
         assert len(chosen) == (most or len(session))
-        assert (found["hr@1"], found["hr@10"]) == (hit(ranks[chosen], 1).mean(), hit(ranks[chosen], 10).mean())
-        assert found["loss"] == pytest.approx(_loss(encoder, split, scene, drawn, chosen), rel=1e-5)
-        recipe = replace(recipe, training=replace(recipe.training, validation_targets=most))
-        assert validating(store, recipe)(split, encoder) == found
-        values.add((found["hr@1"], found["hr@10"]))
+        assert (measured["hr@1"], measured["hr@10"]) == (hit(ranks[chosen], 1).mean(), hit(ranks[chosen], 10).mean())
+        assert measured["loss"] == pytest.approx(_loss(encoder, split, scene, drawn, chosen), rel=1e-5)
+        assert validating(store, recipe)(split, encoder) == measured
+        values.add((measured["hr@1"], measured["hr@10"]))
     assert len(values) > 2
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from segue.api.load import load
-from segue.checkpoint import RunFolder
 from segue.evaluation import PROTOCOLS, Evaluation, contrast
+from segue.runs import RunFolder
 from segue.store import NUM_SPECIALS, Store
 
 K: Final = 20
@@ -59,7 +59,7 @@ def recommended_lists(run: Path, store: Store) -> dict[str, Any]:
     recommender = load(run)
     return {
         "session": _heard(store, store.tracks[rows], tracks, words),
-        "reads_feedback": "feedback" in recommender.encoder.inputs,
+        "reads_feedback": recommender.encoder.reads_feedback,
         "listened": recommender.recommend(tracks, [*words[:-1], "listened"], k=K),
         "skipped": recommender.recommend(tracks, [*words[:-1], "skip"], k=K),
     }

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from segue.batches.split import DataConfig, Split, split_store
-from segue.checkpoint import load_run
-from segue.checkpoint.loading import LoadedRun
+from segue.batches.split import Split, split_store
 from segue.config import nearest
 from segue.errors import InputError
 from segue.evaluation import (
@@ -25,8 +23,9 @@ from segue.evaluation import (
 from segue.files import replaced_file, write_json
 from segue.progress import Progress, silent
 from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
-from segue.recipes import EvaluationConfig
 from segue.reports.reliability import reliability
+from segue.runs import load_run
+from segue.runs.loading import LoadedRun
 from segue.store import Store
 from segue.training.device import choose_device
 
@@ -91,7 +90,7 @@ class Evaluator:
         self._store = store if isinstance(store, Store) else Store(store)
         self._which: Final = split
         self._device = choose_device(device)
-        self._grounds: dict[tuple[DataConfig, EvaluationConfig], _Ground] = {}
+        self._grounds: dict[tuple[Any, ...], _Ground] = {}
 
     def evaluate(
         self, run: str | Path, protocol: Asked = "both", *, baselines: bool = True, progress: Progress = silent
@@ -121,11 +120,12 @@ class Evaluator:
         return assembled(ground.table, rows, head_predictions(ground.table.scene, models))
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
-        key = loaded.recipe.data, loaded.recipe.evaluation
+        data, config, inputs = loaded.recipe.data, loaded.recipe.evaluation, loaded.recipe.inputs
+        key = data, config, tuple(inputs.items())
         if key not in self._grounds:
-            parts = split_store(self._store, key[0])
-            scene = make_scene(self._store, parts, *key, self._which, self._device)
-            self._grounds[key] = _Ground(self._store, parts, Table(scene), key[0].vocabulary == "features")
+            parts = split_store(self._store, data)
+            scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(inputs)
+            self._grounds[key] = _Ground(self._store, parts, Table(scene), data.vocabulary == "features")
         return self._grounds[key]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segue.checkpoint.extending import load_serving
 from segue.export import ExportOptions, write_export
 from segue.exported import ExportManifest
 from segue.progress import Progress, silent
+from segue.runs.extending import load_serving
 
 
 def export(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segue.checkpoint.extending import NewTracks, extend_run, feature_names, serving
 from segue.errors import InputError
+from segue.runs.extending import NewTracks, extend_run, feature_names, serving
 from segue.store import Vocabulary
 
 

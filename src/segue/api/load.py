@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue import skips
-from segue.checkpoint import LoadedRun
-from segue.checkpoint.extending import load_serving
-from segue.columns import EARLIER_FEEDBACK, EARLIER_TRACKS
-from segue.encoders.encoder import Encoder
+from segue.batch import Batch
 from segue.errors import InputError
+from segue.model import Encoder
+from segue.model.inputs import earlier as earlier_input
 from segue.ranking import ModelScorer, top_k
-from segue.session_batch import SessionBatch
-from segue.store import NUM_SPECIALS, UNKNOWN
+from segue.runs import LoadedRun
+from segue.runs.extending import load_serving
+from segue.store import NUM_SPECIALS, PAD, UNKNOWN
 
 FEEDBACK_WORDS: Final = {
     "listened": skips.TO_ITS_END,
@@ -68,7 +68,7 @@ class Recommender:
         all listened; 255, as stores write it, is unknown). `k` larger than the catalogue gives all there is.
         Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks. `earlier`:
         what the listener heard in sessions before, track and feedback, the most recent last; a run that reads no
-        earlier sessions (`data.earlier`) takes no notice.
+        earlier sessions (`[inputs.earlier]`) ignores them.
 
         Raises:
             InputError: `k` below 1, ids that are no texts, feedback of another length, or a word that is none of these.
@@ -80,29 +80,28 @@ class Recommender:
         if len(codes) != len(ids):
             raise InputError(f"{len(ids)} tracks but {len(codes)} of feedback; give one a track")
         known_plays = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
-        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known_plays]
-        width = max(len(known_plays), 1)
-        batch = SessionBatch(
-            torch.tensor([rows or [0]], dtype=torch.int64),
-            torch.tensor([[code for _, code in known_plays] or [skips.FEEDBACK_HIDDEN]], dtype=torch.int64),
-            torch.full((1, width), bool(known_plays)),
-            self._before(*_pairs(earlier)),
+        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known_plays] or [PAD]
+        feedback_codes = [code for _, code in known_plays] or [skips.FEEDBACK_HIDDEN]
+        batch = Batch(
+            torch.tensor(rows),
+            torch.tensor(feedback_codes),
+            torch.arange(len(rows)),
+            torch.tensor([0, len(rows)]),
+            len(rows),
+            session_side=self._before(*_pairs(earlier)),
         )
         ranking = top_k(self._scorer, batch, min(k, len(self._run.candidates)), exclude_heard=exclude_heard)
         pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
         return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
 
     def _before(self, ids: Sequence[str], codes: Sequence[int]) -> dict[str, Tensor]:
-        """Return the side inputs of what came in earlier sessions, where the run reads them."""
-        num_earlier = self._run.recipe.data.earlier
-        if not num_earlier:
+        """Return what came in earlier sessions, where the run reads them."""
+        config = self._run.recipe.inputs.get(earlier_input.NAME)
+        if config is None:
             return {}
         plays = zip(self._run.vocabulary.rows(ids), codes, strict=True)
-        known_plays = [(row, code) for row, code in plays if self._candidate[row]][-num_earlier:] or [
-            (0, skips.FEEDBACK_HIDDEN)
-        ]
-        tracks, feedback = zip(*known_plays, strict=True)
-        return {EARLIER_TRACKS: torch.tensor([tracks]), EARLIER_FEEDBACK: torch.tensor([feedback])}
+        known_plays = [(row, code) for row, code in plays if self._candidate[row]][-config.tracks :]
+        return {earlier_input.NAME: torch.tensor([known_plays or [(PAD, skips.FEEDBACK_HIDDEN)]])}
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
         place, run = row - NUM_SPECIALS, self._run

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Told = Callable[[str], None]
 RUN_MARKER: Final = "run.json"
-"""What a run bears (`segue.checkpoint`, which is not imported here: it brings torch)."""
+"""What a run bears (`segue.runs`, which is not imported here: it brings torch)."""
 SERVED: Final = "served"
 """Folder of a run that holds its export."""
 

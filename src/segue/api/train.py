@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from segue.checkpoint import RunFolder
 from segue.errors import InputError
 from segue.evaluation import settle_ranking, validating
 from segue.progress import Progress, silent
 from segue.recipes import Recipe, load_recipe
+from segue.runs import RunFolder
 from segue.store import Store
 from segue.training import FitOptions, FitResult, Stop, fit
 from segue.training.device import choose_device
@@ -26,7 +26,6 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     device: str = "auto",
     precision: str = "auto",
-    plain: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -36,9 +35,8 @@ def train(
 
     `recipe` is a name (`segue recipes`), a TOML file or a `Recipe`; `overrides` maps dotted keys to values, e.g.
     `{"training.epochs": 3}`. Validation HR@10 (sampled) is measured each epoch and decides when to stop. `resume`
-    goes on with an interrupted run by its own recipe; a recipe that is named must be that one. `plain` takes the slow
-    path that the fast ones of each device are tested against. `stop(epoch, metrics)` is asked after each epoch's
-    validation: True ends training there.
+    goes on with an interrupted run by its own recipe; a recipe that is named must be that one. `stop(epoch, metrics)`
+    is called after each epoch's validation: True ends training there.
 
     Raises:
         InputError: no such store or recipe, a refused key, an existing folder, nothing to train on, or both `resume`
@@ -51,7 +49,7 @@ def train(
     opened = store if isinstance(store, Store) else Store(store)
     resolved = resolve_recipe(recipe, overrides, run if resume else None)
 
-    options = FitOptions(device=device, precision=precision, plain=plain, resume=resume, overwrite=overwrite)
+    options = FitOptions(device=device, precision=precision, resume=resume, overwrite=overwrite)
     result = fit(opened, run, resolved, options, validating(opened, resolved), progress, stop)
     settle_ranking(opened, run, choose_device(device), progress)
     return result

@@ -14,7 +14,7 @@ from segue.store import Store
 
 @dataclass(frozen=True)
 class TrainingCounts:
-    """See `segue.heads.Counts`, which these become."""
+    """See `segue.model.heads.Counts`, which these become."""
 
     plays: NDArray[np.int32]
     listens: NDArray[np.int32]

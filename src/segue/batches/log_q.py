@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import skips
-from segue.batches.next_track import TargetRule
+from segue.batches.example import TargetRule
 from segue.batches.split import Split, ranges
 
 
@@ -63,8 +63,8 @@ def _next_listened_counts(rows: Rows, split: Split, first: NDArray[np.int64]) ->
 def expected_draws(num: tuple[int, int], num_candidates: int, counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how often a step is expected to draw each table row, [V + 3]: U / V + R c / sum c.
 
-    `num` = (U, R), see `num_shared`; some count is above 0. Rows that are no candidates are given U / V too: nobody
-    draws them.
+    `num` = (U, R): negatives drawn uniformly, and from the targets of a batch. Some count is above 0. Rows that are
+    not candidates get U / V too: they are never drawn.
     """
     uniform, batch = num
     expected: NDArray[np.float64] = uniform / num_candidates + batch * counts / max(counts.sum(), 1.0)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from segue.axes import Float, Int
-from segue.batches.data import Window
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The negatives of one batch."""
-
-    ids: Int[Tensor, "*batch M"]
-    """Table rows: [M] shared by the batch, or [B, M]."""
-    correction: Float[Tensor, " M"] | None = None
-    """What is added to their scores (logQ); None = nothing."""
+from segue.axes import Int
+from segue.batches.example import Window
 
 
 def draw_shared(candidates: Int[Tensor, " C"], num: int, generator: torch.Generator) -> Int[Tensor, " M"]:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns, skips
-from segue.batches.context import check_context
-from segue.batches.features import has_features
+from segue.batches.track_features import has_features
 from segue.errors import InputError
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
 
@@ -31,11 +30,6 @@ class DataConfig:
     training row or a feature in the track table."""
     max_len: int = 20
     """Most tracks an encoder reads."""
-    context: tuple[str, ...] = ()
-    """What a causal encoder reads beside tracks, by name: hour, premium, context_type, shuffle, gap (seconds between
-    the starts of the last two tracks)."""
-    earlier: int = 0
-    """Most tracks of the listener's earlier sessions that a causal encoder reads, of their training parts; 0 = none."""
     sample_sessions: int = 0
     """Size of a uniform sample of sessions; 0 = all."""
     sample_seed: int = 0
@@ -52,9 +46,6 @@ class DataConfig:
             raise ValueError("vocabulary must be training, transductive or features")
         if self.max_len < 2:
             raise ValueError("max_len must be at least 2")
-        check_context(self.context)
-        if self.earlier < 0:
-            raise ValueError("earlier must be at least 0")
         if self.sample_sessions < 0:
             raise ValueError("sample_sessions must be at least 0 (0 = all)")
         if not 0 <= self.sample_seed < 2**32:

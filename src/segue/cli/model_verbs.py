@@ -45,8 +45,6 @@ class Machine:
     """auto takes a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto is bf16 where the machine multiplies it fast, else fp32."""
-    plain: bool = False
-    """Take the slow path that the fast ones are tested against."""
     resume: bool = False
     """Continue an interrupted run."""
     overwrite: bool = False
@@ -110,7 +108,6 @@ def train(
         overrides=choice.overrides(),
         device=machine.device,
         precision=machine.precision,
-        plain=machine.plain,
         resume=machine.resume,
         overwrite=machine.overwrite,
         progress=terminal,
@@ -200,7 +197,7 @@ def recommend(
         terminal.say(f"passed over, not known to this run: {', '.join(unknown)}")
     if len(unknown) == len(tracks):
         terminal.say("no track of the session is known: what follows is the same for every such session")
-    if set(feedback) - {LISTENED} and "feedback" not in recommender.encoder.inputs:
+    if set(feedback) - {LISTENED} and not recommender.encoder.reads_feedback:
         terminal.say("this run's encoder reads tracks alone: what was skipped changes nothing in the list")
     found = recommender.recommend(tracks, feedback, k=k, exclude_heard=new_only)
     terminal.close()

@@ -20,7 +20,7 @@ def list_answers(scene: Scene, best: NDArray[np.int32], nearer: NDArray[np.float
     plays = np.log1p(scene.split.training_counts)[best] * real
     repeated = np.zeros(len(best), np.int64)
     for index, batch in scene.held.blocks(4096):
-        tracks = batch.tracks.cpu().numpy()
+        tracks = batch.padded.tracks.cpu().numpy()
         heard = (best[index][:, :, None] == tracks[:, None, :]).any(axis=2)
         repeated[index] = (heard & real[index]).sum(axis=1)
     return ListAnswers(plays.sum(axis=1), repeated, real.sum(axis=1), nearer)

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import softplus
 
+from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.split import Cases
 from segue.evaluation.ranks import rank_of, target_rank
 from segue.evaluation.session_candidates import Candidates, KeptCandidates
 from segue.ranking import Baseline, Scorer
-from segue.session_batch import SessionBatch
 
 BATCH: Final = 256
 """Sessions scored at a time on a CPU."""
@@ -39,7 +39,7 @@ class Held:
         self.target = data.tracks.cpu().numpy()[cases.target].astype(np.int64)
         """Table row of each target, [N]."""
 
-    def blocks(self, size: int) -> Iterator[tuple[NDArray[np.int64], SessionBatch]]:
+    def blocks(self, size: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
         """Yield indices and contexts, `size` targets at a time."""
         for start in range(0, len(self.cases), size):
             index = np.arange(start, min(start + size, len(self.cases)))
@@ -64,7 +64,7 @@ class Ranked:
     """One rank behind the last that a candidate can have: where a track that is no candidate is put in mean ranks."""
 
 
-Change = Callable[[SessionBatch], SessionBatch]
+Change = Callable[[Batch], Batch]
 
 
 def sampled_ranks(
@@ -81,7 +81,7 @@ def sampled_ranks(
     wanted = held.target[:, None] if targets is None else targets
     ranks, scores, losses = np.empty(wanted.shape), np.empty(wanted.shape), np.empty(wanted.shape)
 
-    def one(index: NDArray[np.int64], batch: SessionBatch) -> None:
+    def one(index: NDArray[np.int64], batch: Batch) -> None:
         rivals = candidates.rows(index)
         own = torch.from_numpy(wanted[index]).to(held.device)
         asked = torch.cat([own, rivals.clamp(min=0)], dim=1)
@@ -106,7 +106,7 @@ def full_ranks(
     ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
     best = np.zeros((len(wanted), LIST), np.int32)
 
-    def one(index: NDArray[np.int64], batch: SessionBatch) -> None:
+    def one(index: NDArray[np.int64], batch: Batch) -> None:
         own = torch.from_numpy(wanted[index]).to(held.device)
         found = scorer.stand(change(batch) if change else batch, own, LIST)
         scores[index] = found.scores.double().cpu().numpy()
@@ -118,9 +118,7 @@ def full_ranks(
     return _ranked(held, wanted, Ranked(ranks, scores, losses, best, 0, len(held.candidate_rows) + 1.0))
 
 
-def _each_block(
-    scorer: Scorer, held: Held, on_cpu: int, one: Callable[[NDArray[np.int64], SessionBatch], None]
-) -> None:
+def _each_block(scorer: Scorer, held: Held, on_cpu: int, one: Callable[[NDArray[np.int64], Batch], None]) -> None:
     """Call `one` for the contexts of each block; of a baseline's, as many at a time as there are threads."""
     if not isinstance(scorer, Baseline):
         for index, batch in held.blocks(on_cpu if held.device.type == "cpu" else GPU_BATCH):

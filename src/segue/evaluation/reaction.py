@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,24 +11,22 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from segue import skips
+from segue.batch import Batch
 from segue.evaluation.scene import Scene
-from segue.session_batch import SessionBatch
 
 NEAREST: Final = 100
 """Tracks that are near the last one: those that share most training sessions with it."""
 
 
-def flipped(batch: SessionBatch, skip_at_least: int = skips.SKIP_AT_LEAST) -> SessionBatch:
+def flipped(batch: Batch, skip_at_least: int = skips.SKIP_AT_LEAST) -> Batch:
     """Return the batch with the feedback of each session's last track turned round: listened -> 3, skipped -> 0.
 
     What counts as skipped is strength `skip_at_least` and more. Unknown feedback stays as it is.
     """
-    place = batch.valid.long().cumsum(dim=1)
-    last = batch.valid & (place == place[:, -1:])
-    heard = skips.listened(batch.feedback, skip_at_least)
-    turned = torch.where(heard, skips.VERY_BRIEFLY, skips.TO_ITS_END)
-    known = last & (batch.feedback <= skips.VERY_BRIEFLY)
-    return SessionBatch(batch.tracks, torch.where(known, turned, batch.feedback), batch.valid, batch.side)
+    feedback = batch.feedback[batch.last]
+    opposite = torch.where(skips.listened(feedback, skip_at_least), skips.VERY_BRIEFLY, skips.TO_ITS_END)
+    turned = torch.where(feedback <= skips.VERY_BRIEFLY, opposite, feedback)
+    return replace(batch, feedback=batch.feedback.scatter(0, batch.last, turned.to(batch.feedback.dtype)))
 
 
 def known_last(scene: Scene) -> NDArray[np.bool_]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from segue import columns, skips
 from segue.batches.data import SessionData
 from segue.batches.split import Cases, DataConfig, Split, SplitName
 from segue.evaluation.ranking_pass import Held
+from segue.model.inputs import load_side
 from segue.recipes import EvaluationConfig
 from segue.store import Store
 
@@ -35,6 +37,16 @@ class Scene:
         """Return whether the events at global `rows` were skipped."""
         return np.asarray(skips.skipped(np.asarray(self.store.strength)[rows], self.skip_at_least))
 
+    def reading(self, inputs: Mapping[str, Any]) -> Scene:
+        """Return the scene with what the inputs `inputs` (configs by name) read of the store.
+
+        Raises:
+            InputError: the store lacks it.
+        """
+        side = load_side(inputs, self.store, self.split, self.held.device)
+        data = replace(self.held.data, side=side)
+        return replace(self, held=Held(data, self.held.cases, self.held.max_len, self.split.candidates))
+
     def part(self, cases: Cases, chosen: NDArray[np.int64]) -> Held:
         """Return the contexts of `cases[chosen]`."""
         some = Cases(cases.session[chosen], cases.begin[chosen], cases.target[chosen])
@@ -44,8 +56,8 @@ class Scene:
 def make_scene(
     store: Store, split: Split, data_config: DataConfig, config: EvaluationConfig, which: SplitName, device: Any
 ) -> Scene:
-    """Return the scene of split `which` on `device`."""
-    data = SessionData.load(store, split, device, data_config.context, data_config.earlier)
+    """Return the scene of split `which` on `device`; models that read inputs need its `reading`."""
+    data = SessionData.load(store, split, device)
     held = Held(data, split.cases[which], data_config.max_len, split.candidates)
     return Scene(store, split, held, which, config, data_config.skip_at_least)
 

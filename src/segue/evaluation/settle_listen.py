@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segue.encoders.encoder import Encoder
 from segue.evaluation.listening import HEAD_BATCH
 from segue.evaluation.scene import Scene
 from segue.evaluation.settle_transitions import FEWEST
 from segue.evaluation.validation import sampled
-from segue.heads import ListenHead, SettledListen
+from segue.model import Encoder
+from segue.model.heads import ListenHead, ListenWeights
 
 MOST_PLAYS: Final = 50_000
 """Validation targets looked at, at most: each is one state and one row."""
@@ -30,7 +30,7 @@ def look_listen(scene: Scene, encoder: Encoder) -> tuple[Tensor, Tensor]:
     """
     encoder.eval()
     head = encoder.heads["listen"]
-    assert isinstance(head, ListenHead), "see build_heads"
+    assert isinstance(head, ListenHead), "see build_model"
     cases = scene.held.cases
     known = scene.listened(cases.target) | scene.skipped(cases.target)
     usable = np.flatnonzero(known & np.isin(scene.held.target, scene.split.candidates))
@@ -46,13 +46,13 @@ def look_listen(scene: Scene, encoder: Encoder) -> tuple[Tensor, Tensor]:
 
 
 def settle_listen(parts: Tensor, heard: Tensor) -> dict[str, Any]:
-    """Return the likeliest `SettledListen` as a document, with the mean log-loss before and after.
+    """Return the likeliest `ListenWeights` as a document, with the mean log-loss before and after.
 
     Fewer plays than FEWEST leave all as trained.
     """
     begun = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
     if len(heard) < FEWEST:
-        return {**asdict(SettledListen()), "targets": len(heard)}
+        return {**asdict(ListenWeights()), "targets": len(heard)}
     weights = begun.clone().requires_grad_()
     search = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
@@ -67,5 +67,5 @@ def settle_listen(parts: Tensor, heard: Tensor) -> dict[str, Any]:
     losses = [float(functional.binary_cross_entropy_with_logits(parts @ w, heard)) for w in (begun, best)]
     if not (losses[1] < losses[0] and bool(torch.isfinite(best).all())):
         best = begun
-    made = SettledListen(*best.tolist())
+    made = ListenWeights(*best.tolist())
     return {**asdict(made), "targets": len(heard), "loss": min(losses), "loss_as_trained": losses[0]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from segue.batches.split import split_store
-from segue.checkpoint import RunFolder, load_run
-from segue.encoders.encoder import Encoder
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.scene import Scene, make_scene
 from segue.evaluation.settle_listen import look_listen, settle_listen
 from segue.evaluation.settle_transitions import look, settle
 from segue.evaluation.validation import sampled
-from segue.heads import ListenHead, Settled, SettledListen, TransitionsHead
+from segue.model import Encoder
+from segue.model.heads import Head
 from segue.progress import Progress, Step, silent
 from segue.ranking import ModelScorer
+from segue.runs import RunFolder, load_run
 from segue.store import Store
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -40,31 +41,37 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     """
     folder = RunFolder.open(run)
     recipe = folder.recipe()
-    transitions, listen = recipe.heads.transitions, recipe.heads.listen
-    settles = transitions is not None and transitions.settle
-    if not (settles or listen is not None) or folder.ranking() is not None:
+    transitions, listen = recipe.heads.get("transitions"), recipe.heads.get("listen")
+    chooses_mixture = transitions is not None and transitions.settle
+    if not (chooses_mixture or listen is not None) or folder.ranking() is not None:
         return
     split = split_store(store, recipe.data)
-    scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device)
+    scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device).reading(recipe.inputs)
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}
-    if settles and len(scene.held.cases):
+    if chooses_mixture and len(scene.held.cases):
         progress(Step("weigh transitions", 0, 1, "passes"))
-        document["transitions"] = found = settle(look(scene, encoder, most))
-        head = encoder.heads["transitions"]
-        assert isinstance(head, TransitionsHead), "the recipe has it"
-        head.settled = Settled(found["temperature"], found["offset"], found["slope"])
+        document["transitions"] = settle(look(scene, encoder, most))
+        _set_weights(encoder, "transitions", document)
         progress(Step("weigh transitions", 1, 1, "passes"))
     if listen is not None and listen.settle:
-        document["listen"] = found = settle_listen(*look_listen(scene, encoder))
-        foretells = encoder.heads["listen"]
-        assert isinstance(foretells, ListenHead), "the recipe has it"
-        foretells.settled = SettledListen(*(found[name] for name in ("rate", "along", "level", "bias")))
+        document["listen"] = settle_listen(*look_listen(scene, encoder))
+        _set_weights(encoder, "listen", document)
     if listen is not None:
         tried = try_weights(scene, encoder, most, progress)
         document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}
     folder.save_ranking(document)
+
+
+def _set_weights(encoder: Encoder, name: str, document: Mapping[str, Any]) -> None:
+    """Give the head `name` of the encoder the weights that were chosen for it."""
+    head = encoder.heads[name]
+    assert isinstance(head, Head), "see build_model"
+    assert head.weights_type is not None, "something was chosen"
+    head.ranking_weights = head.weights_type(
+        **{part.name: document[name][part.name] for part in fields(head.weights_type)}
+    )
 
 
 def try_weights(scene: Scene, encoder: Encoder, most: int, progress: Progress = silent) -> list[dict[str, Any]]:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.encoders.encoder import Encoder
-from segue.encoders.transformer import last_place
 from segue.evaluation.ranking_pass import FULL_BATCH, GPU_BATCH
 from segue.evaluation.scene import Scene
 from segue.evaluation.validation import sampled
-from segue.heads import Settled, TransitionsHead
-from segue.objectives.next_track import softmax_losses
+from segue.model import Encoder
+from segue.model.heads import MixtureWeights, TransitionsHead
+from segue.objectives import Mixture
+from segue.objectives.softmax import softmax_losses
 
 TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 FEWEST: Final = 30
@@ -42,8 +42,8 @@ class Seen:
     def losses(self, place: int, offset: Tensor, slope: Tensor) -> Tensor:
         """Return -log of each target's share at temperature `place`, [N]."""
         whole = self.gate + offset + slope * self.log_followed
-        known = (whole + self.log_share).clamp(min=_NOTHING), whole.clamp(min=_NOTHING)
-        return softmax_losses(TEMPERATURES[place] * self.own, self.others[:, place], known)
+        mixture = Mixture(whole.clamp(min=_NOTHING), self.log_share)
+        return softmax_losses(TEMPERATURES[place] * self.own, self.others[:, place], mixture)
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
     """
     encoder.eval()
     head = encoder.heads["transitions"]
-    assert isinstance(head, TransitionsHead), "see build_heads"
+    assert isinstance(head, TransitionsHead), "see build_model"
     cases = scene.held.cases
     chosen = sampled(np.asarray(scene.store.session_key[cases.session]), most, scene.config.seed)
     ranked = np.isin(scene.held.target[chosen], scene.split.candidates)
@@ -66,13 +66,13 @@ def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
     parts: list[tuple[Tensor, ...]] = [(nothing, nothing.view(0, 1).expand(0, len(TEMPERATURES)), *[nothing] * 3)]
     for index, batch in held.blocks(max(1, (FULL_BATCH if held.device.type == "cpu" else GPU_BATCH) // 4)):
         state, target = encoder.next_state(batch), torch.from_numpy(held.target[index]).to(held.device)
-        last = (batch.tracks * batch.valid).gather(1, last_place(batch.valid)[:, None])[:, 0]
+        last = batch.tracks[batch.last]
         scores = state @ table.T
         own = (state * rows[target]).sum(1)
         scores.scatter_(1, torch.searchsorted(candidates, target)[:, None], float("-inf"))
         others = torch.stack([torch.logsumexp(scores * warm, 1) for warm in TEMPERATURES], 1)
         followed = head.followed[last]
-        gate = torch.where(followed > 0, head.opened(state, followed), _NOTHING)
+        gate = torch.where(followed > 0, head.gate_logits(state, followed), _NOTHING)
         share = head.share(last, target)
         log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), _NOTHING)
         parts.append((own, others, gate, log_share, torch.log1p(followed.double())))
@@ -80,14 +80,14 @@ def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
 
 
 def settle(seen: Seen) -> dict[str, Any]:
-    """Return the likeliest `Settled` as a document, with the mean -log share before and after, and per temperature.
+    """Return the likeliest `MixtureWeights` as a document, with the mean -log share before and after.
 
     Fewer targets than FEWEST leave all as trained.
     """
     if len(seen.own) < FEWEST:
-        return {**asdict(Settled()), "targets": len(seen.own), "tried": []}
+        return {**asdict(MixtureWeights()), "targets": len(seen.own), "tried": []}
     as_trained = seen.losses(TEMPERATURES.index(1.0), torch.zeros(()), torch.zeros(())).mean()
-    best, least, tried = Settled(), float(as_trained), []
+    best, least, tried = MixtureWeights(), float(as_trained), []
     for place, temperature in enumerate(TEMPERATURES):
         moved = torch.zeros(2, dtype=torch.float64, requires_grad=True)
         search = torch.optim.LBFGS([moved], max_iter=_STEPS, line_search_fn="strong_wolfe")
@@ -103,7 +103,7 @@ def settle(seen: Seen) -> dict[str, Any]:
         loss = float(seen.losses(place, offset, slope).mean())
         tried.append({"temperature": temperature, "loss": loss})
         if loss < least and bool(torch.isfinite(moved).all()):
-            best, least = Settled(temperature, float(offset), float(slope)), loss
+            best, least = MixtureWeights(temperature, float(offset), float(slope)), loss
     return {
         **asdict(best),
         "targets": len(seen.own),

@@ -86,7 +86,7 @@ def _repeats(scene: Scene) -> NDArray[np.bool_]:
     """Return where the target stands in its own context, as far as a model reads."""
     result = np.zeros(len(scene.held.target), np.bool_)
     for index, batch in scene.held.blocks(4096):
-        result[index] = (batch.tracks.cpu().numpy() == scene.held.target[index][:, None]).any(axis=1)
+        result[index] = (batch.padded.tracks.cpu().numpy() == scene.held.target[index][:, None]).any(axis=1)
     return result
 
 

@@ -7,26 +7,25 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.batches.split import DataConfig, Split
-from segue.encoders.encoder import Encoder
+from segue.batches.split import Split
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import sampled_ranks
 from segue.evaluation.scene import make_scene
 from segue.evaluation.session_candidates import session_candidates
 from segue.hashing import splitmix64
+from segue.model import Encoder
 from segue.ranking import ModelScorer
-from segue.recipes import EvaluationConfig, Recipe
+from segue.recipes import Recipe
 from segue.store import Store
 
 
 class Validation:
     """The validation targets of one split and their candidates, the same in all epochs."""
 
-    def __init__(
-        self, store: Store, split: Split, data: DataConfig, config: EvaluationConfig, device: object, most: int = 0
-    ) -> None:
-        """`most`: how many targets are looked at; 0 = all."""
-        scene = make_scene(store, split, data, config, "validation", device)
+    def __init__(self, store: Store, split: Split, recipe: Recipe, device: object) -> None:
+        """`recipe`: its `training.validation_targets` says how many targets are used; 0 = all."""
+        data, config, most = recipe.data, recipe.evaluation, recipe.training.validation_targets
+        scene = make_scene(store, split, data, config, "validation", device).reading(recipe.inputs)
         session = split.cases["validation"].session
         chosen = sampled(np.asarray(store.session_key[session]), most, config.seed)
         self._held, session = scene.part(scene.held.cases, chosen), session[chosen]
@@ -68,8 +67,7 @@ def validating(store: Store, recipe: Recipe) -> Callable[[Split, Encoder], Mappi
 
     def validate(split: Split, encoder: Encoder) -> Mapping[str, float]:
         if not made:
-            device, most = encoder.table.weight.device, recipe.training.validation_targets
-            made.append(Validation(store, split, recipe.data, recipe.evaluation, device, most))
+            made.append(Validation(store, split, recipe, encoder.table.weight.device))
         return made[0].measure(encoder)
 
     return validate

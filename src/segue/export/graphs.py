@@ -17,11 +17,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from segue.encoders.causal import CausalEncoder
-from segue.encoders.encoder import HIDDEN, Encoder
+from segue import skips
 from segue.errors import InputError
-from segue.heads import ListenHead
-from segue.session_batch import SessionBatch
+from segue.model import Encoder
+from segue.model.encoders.causal import CausalEncoder
+from segue.model.heads import ListenHead
+from segue.store import MASK
 
 OPSET: Final = 23
 INPUTS: Final = ("values", "tracks", "feedback", "valid")
@@ -43,12 +44,11 @@ class LastState(nn.Module):
             feedback: int64 [B, L], codes.
             valid: bool [B, L], False on padding, which stands at the end.
         """
-        with self.encoder.given(values):
-            return self.encoder.next_state(SessionBatch(tracks, feedback, valid))
+        return self.encoder.padded_next_state(values[tracks], feedback, valid, values[MASK])
 
 
-class Asks(nn.Module):
-    """What states ask of tracks: u [B, D] and c [B] of logit = u . row + c + the track's own."""
+class ListenQueries(nn.Module):
+    """u [B, D] and c [B] of each state: logit P(listen) = u . row + c + offset of the track."""
 
     def __init__(self, head: ListenHead) -> None:
         super().__init__()
@@ -56,8 +56,8 @@ class Asks(nn.Module):
 
     def forward(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and c of each state."""
-        asked = self.head.asked(state)
-        return asked.direction, asked.level
+        query = self.head.query(state)
+        return query.direction, query.level
 
 
 def export_encoder(encoder: Encoder, path: Path) -> None:
@@ -73,7 +73,7 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
         sizes |= {name: {0: sessions, 1: columns} for name in INPUTS[1:]}
     valid = torch.arange(length)[None, :] < torch.tensor([[length], [1], [2]])
     tracks = torch.where(valid, torch.arange(3 * length).view(3, length) + 3, 0)
-    feedback = torch.where(valid, 0, HIDDEN)
+    feedback = torch.where(valid, 0, skips.FEEDBACK_HIDDEN)
     values = torch.zeros(3 + 3 * length, encoder.width)
     _write(LastState(encoder), (values, tracks, feedback, valid), (INPUTS, ["state"], sizes), path)
 
@@ -81,7 +81,7 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
 def export_listen(head: ListenHead, width: int, path: Path) -> None:
     """Write the graph of what states ask of tracks to `path`."""
     _write(
-        Asks(head),
+        ListenQueries(head),
         (torch.zeros(3, width),),
         (["state"], ["direction", "level"], {"state": {0: torch.export.Dim("B")}}),
         path,

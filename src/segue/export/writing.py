@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.checkpoint import LoadedRun
-from segue.checkpoint.environment import installed
 from segue.errors import InputError
 from segue.export.cells import make_cells
 from segue.export.chart import principal_map
@@ -21,8 +18,10 @@ from segue.export.scanned import in_four_bits, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts
 from segue.exported.manifest import MANIFEST, ExportManifest, Facts
 from segue.files import replaced_folder, write_json
-from segue.heads import ListenHead, TransitionsHead
+from segue.model.heads import ListenHead, TransitionsHead
 from segue.progress import Progress, Step, silent
+from segue.runs import LoadedRun
+from segue.runs.environment import installed
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn
 
 _STAGES = 5
@@ -101,18 +100,13 @@ def _facts(run: LoadedRun, temperature: float) -> Facts:
         num_candidates=len(run.candidates),
         width=run.encoder.width,
         max_len=run.encoder.max_len,
-        reads_feedback="feedback" in run.encoder.inputs,
+        reads_feedback=run.encoder.reads_feedback,
         temperature=temperature,
         listen_weight=run.listen_weight,
         best=dict(run.best),
-        data={name: _listed(value) for name, value in asdict(run.recipe.data).items()},
+        data=asdict(run.recipe.data),
         simulated=dict(run.environment.get("simulated") or {}),
     )
-
-
-def _listed(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _write_heads(run: LoadedRun, folder: Path) -> float:
@@ -125,17 +119,17 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
         _save(folder / "listen_offset.npy", listen.offset(every).detach().numpy())
     if not isinstance(transitions, TransitionsHead):
         return 1.0
-    rows, settled = len(transitions.followed), transitions.settled
+    rows, weights = len(transitions.followed), transitions.ranking_weights
     pairs = transitions.pairs.numpy()
     (folder / "transitions").mkdir()
     _save(folder / "transitions" / "begin.npy", np.searchsorted(pairs, np.arange(rows + 1) * rows).astype(np.int64))
     _save(folder / "transitions" / "tracks.npy", (pairs % rows).astype(np.int32))
     _save(folder / "transitions" / "times.npy", transitions.times.numpy().astype(np.int32))
-    trust = transitions.reliability.detach() + settled.slope
-    bias = transitions.gate.bias.detach() + settled.offset
+    trust = transitions.reliability.detach() + weights.slope
+    bias = transitions.gate.bias.detach() + weights.offset
     gate = torch.cat([transitions.gate.weight.detach()[0], trust[None], bias])
     _save(folder / "transitions" / "gate.npy", gate.numpy().astype(np.float32))
-    return settled.temperature
+    return float(weights.temperature)
 
 
 def _write_artists(artists: TextColumn, folder: Path) -> None:

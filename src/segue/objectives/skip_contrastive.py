@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import torch
 from torch import Tensor
 
 from segue.objectives.contrast import contrastive_loss
+from segue.objectives.log_sum import on_kernels
 from segue.objectives.roles import Heard, roles
 from segue.objectives.shapes import Bool, Float, Int
+
+LONGEST_KERNEL: Final = 128
+"""Most positions of a session that the GPU kernel holds."""
 
 
 def skip_contrastive_loss(
@@ -52,4 +59,17 @@ def skip_contrastive_loss(
     >>> round(float(skip_contrastive_loss(rows, rows, torch.tensor([[1, 2, 3]]), *flags)), 4)  # log 2: all cosines 0
     0.6931
     """
+    if on_kernels(embeddings) and embeddings.shape[1] <= LONGEST_KERNEL and temperature > 0:
+        loss: Tensor = _by_kernel(context, embeddings, Heard(tracks, skipped, listened), temperature)
+        return loss
     return contrastive_loss(context, embeddings, roles(Heard(tracks, skipped, listened)), temperature)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _by_kernel(context: Tensor, embeddings: Tensor, heard: Heard, temperature: float) -> Tensor:
+    from segue.objectives.triton_skip_contrastive import KernelSkipContrastive
+
+    loss: Tensor = KernelSkipContrastive.apply(  # type: ignore[no-untyped-call]
+        context, embeddings, heard.tracks, heard.skipped, heard.listened, temperature
+    )
+    return loss

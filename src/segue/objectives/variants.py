@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from segue.objectives.contrast import Form, align, contrastive_loss, info_nce, negatives_alone, pooled
-from segue.objectives.packed import Gradients, Sessions
 from segue.objectives.roles import AS_CORRECT, Heard, Roles, Rules, roles
 from segue.objectives.shapes import Bool, Float, Int
 
@@ -42,7 +41,7 @@ class Variant:
     """Listened and skipped swapped, before anything else is looked at."""
     change: Change | None = None
     form: Form = info_nce
-    wants: Literal["nothing", "keys", "tracks"] = "nothing"
+    draws: Literal["nothing", "keys", "tracks"] = "nothing"
     """What is drawn for it."""
 
 
@@ -134,11 +133,11 @@ def _own_draw(anchor: Bool[Tensor, "B W"]) -> Int[Tensor, " B"]:
 
 ABLATIONS: Final[Mapping[str, Variant]] = {
     "none": Variant(),
-    "cross_session": Variant(change=cross_session, wants="keys"),
-    "random_negatives": Variant(change=random_negatives, wants="tracks"),
+    "cross_session": Variant(change=cross_session, draws="keys"),
+    "random_negatives": Variant(change=random_negatives, draws="tracks"),
     "inverted": Variant(inverted=True),
     "align_only": Variant(form=align),
-    "random_positive": Variant(change=random_positive, wants="tracks"),
+    "random_positive": Variant(change=random_positive, draws="tracks"),
     "all_anchors": Variant(Rules(all_anchors=True)),
     "positive_not_in_denominator": Variant(form=negatives_alone),
 }
@@ -146,47 +145,6 @@ ABLATIONS: Final[Mapping[str, Variant]] = {
 
 CONTROLS: Final[Mapping[str, Variant]] = {
     "none": Variant(),
-    "cross_session": Variant(change=kept_by_cross_session, wants="keys"),
+    "cross_session": Variant(change=kept_by_cross_session, draws="keys"),
 }
 """The correct term on the anchors of an ablation that drops some, by the ablation's name."""
-
-
-class VariedSkipTerm:
-    """A variant over packed sessions, with its gradients by autograd; nothing of it waits for the host."""
-
-    def __init__(self, variant: Variant) -> None:
-        self._variant = variant
-
-    def __call__(
-        self, rows: Tensor, states: Tensor | None, sessions: Sessions, temperature: float, into: Gradients,
-        scale: float = 1.0,
-    ) -> Tensor:  # fmt: skip
-        """Return `varied_skip_loss` of sessions whose rows lie anywhere, and add its gradients times `scale`.
-
-        See `segue.objectives.packed` for what is what; `states` None: the context is the anchor's own row. No two
-        positions have one place, so that no gradient depends on an order of adding.
-        """
-        place = sessions.place.clamp(min=0).long()  # row 0 on padding: no anchor, no negative, gradient 0
-        leaves = [rows.detach()[place].requires_grad_()]
-        drawn = Drawn(sessions.keys)
-        if sessions.drawn is not None:
-            leaves.append(rows.detach()[sessions.drawn].requires_grad_())
-            drawn = Drawn(sessions.keys, leaves[1])
-        context, of_state = leaves[0], place
-        if states is not None:  # a session's last track may have no state; it has no later one, and so is no anchor
-            of_state = place.clamp(max=len(states) - 1)
-            context = states.detach()[of_state].requires_grad_()
-        with torch.enable_grad():
-            loss = varied_skip_loss(context, leaves[0], sessions.heard, self._variant, drawn, temperature)
-            wanted = leaves if states is None else [*leaves, context]
-            gradients = torch.autograd.grad(loss * scale, wanted)
-        _add(into.rows, place, gradients[0])
-        if sessions.drawn is not None:
-            _add(into.rows, sessions.drawn, gradients[1])
-        if states is not None:
-            _add(into.states, of_state, gradients[-1])
-        return loss.detach()
-
-
-def _add(into: Tensor, place: Int[Tensor, "B W"], gradient: Float[Tensor, "B W D"]) -> None:
-    into.index_add_(0, place.flatten(), gradient.flatten(0, 1))

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from segue import skips
 from segue.axes import Float, Int
+from segue.batch import Batch
 from segue.batches.split import Split, visible_strength
 from segue.ranking.neighbours import Entries, Sets, largest
 from segue.ranking.scorer import Scorer
 from segue.ranking.shared_order import SharedOrder, known_at
 from segue.ranking.standing import Ranking, Standing
-from segue.session_batch import SessionBatch
 from segue.store import NUM_SPECIALS, Store
 
 QUANTUM: Final = 2**20
@@ -77,24 +77,24 @@ class Baseline(ABC):
         self._candidates = data.candidates
 
     @abstractmethod
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         """Return what the baseline knows of each session: integers >= 0, sparse CSR [B, R]; None for nothing."""
 
-    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session, float64."""
         rows, known = candidates.cpu().numpy(), self._known(batch)
         scores = self._shared[rows] if known is None else known_at(known, rows) + self._shared[rows]
         return torch.from_numpy(scores).to(candidates.device)
 
-    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
         """Return scores of all table rows, float64, -inf at rows that are no candidates."""
         known = self._known(batch)
-        own = np.zeros((len(batch.tracks), 1)) if known is None else known.toarray()
-        scores = np.full((len(batch.tracks), len(self._shared)), -np.inf)
+        own = np.zeros((batch.num_sessions, 1)) if known is None else known.toarray()
+        scores = np.full((batch.num_sessions, len(self._shared)), -np.inf)
         scores[:, self._candidates] = (own + self._shared)[:, self._candidates]
         return torch.from_numpy(scores).to(batch.tracks.device)
 
-    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return where `tracks` stand among all candidates, and the `k` best."""
         found = self._order.stand(self._known(batch), tracks.cpu().numpy(), k)
         device = batch.tracks.device
@@ -111,7 +111,7 @@ class Popularity(Baseline):
 
     name = "popularity"
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         return None
 
 
@@ -120,7 +120,7 @@ class RepeatLast(Baseline):
 
     name = "repeat-last"
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         last = last_track(batch)
         shape = (len(last), len(self._shared))
         return sparse.csr_matrix((np.ones(len(last)), (np.arange(len(last)), last)), shape=shape)
@@ -138,7 +138,7 @@ class Markov(Baseline):
         size = (len(data.counts), len(data.counts))
         self._transitions = sparse.csr_matrix((np.ones(len(before)), (before, after)), shape=size)
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         return self._transitions[last_track(batch)]
 
 
@@ -163,7 +163,7 @@ class Vsknn(Baseline):
         self._held, self._holders, self._sizes = held, held.T.tocsr(), np.diff(held.indptr)
         self._on: tuple[torch.device, Sets, Sets, Tensor] | None = None
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         weights = self._decayed(batch)
         if batch.tracks.device.type != "cpu":
             return self.scores_on(batch.tracks.device, weights)
@@ -208,12 +208,10 @@ class Vsknn(Baseline):
         scores.data = np.round(scores.data * QUANTUM)
         return scores
 
-    def _decayed(self, batch: SessionBatch) -> Any:
+    def _decayed(self, batch: Batch) -> Any:
         """Return [B, R]: place / length of the last mention of each track of the session."""
-        tracks, valid = (
-            batch.tracks.cpu().numpy(),
-            batch.valid.cpu().numpy() & (batch.tracks.cpu().numpy() >= NUM_SPECIALS),
-        )
+        tracks = batch.padded.tracks.cpu().numpy()
+        valid = tracks >= NUM_SPECIALS
         place, length = valid.cumsum(1), np.maximum(valid.sum(1, keepdims=True), 1)
         later = np.triu(np.ones((tracks.shape[1],) * 2, np.bool_), 1)
         again = ((tracks[:, :, None] == tracks[:, None, :]) & valid[:, None, :] & later).any(2)
@@ -236,7 +234,7 @@ class ListenRate(Baseline):
         self.rate = (plays - np.bincount(data.tracks[skipped], minlength=size) + 2.5) / (plays + 5.0)
         self._shared = np.round(self.rate * QUANTUM) + self._shared
 
-    def _known(self, batch: SessionBatch) -> Any:
+    def _known(self, batch: Batch) -> Any:
         return None
 
 
@@ -251,8 +249,6 @@ def fit_baselines(store: Store, split: Split) -> list[Scorer]:
     return [kind(data) for kind in BASELINES]
 
 
-def last_track(batch: SessionBatch) -> NDArray[np.int64]:
-    """Return the last valid track of each session (UNKNOWN or PAD rows included), [B]."""
-    tracks, valid = batch.tracks.cpu().numpy(), batch.valid.cpu().numpy()
-    column = valid.shape[1] - 1 - valid[:, ::-1].argmax(1)
-    return np.asarray(np.where(valid.any(1), tracks[np.arange(len(tracks)), column], 0))
+def last_track(batch: Batch) -> NDArray[np.int64]:
+    """Return the last track of each session (UNKNOWN or PAD rows included), [B]."""
+    return batch.tracks[batch.last].cpu().numpy()

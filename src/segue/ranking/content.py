@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.batches.features import track_features
+from segue.batch import Batch
 from segue.batches.split import Split
-from segue.encoders.transformer import last_place
+from segue.batches.track_features import track_features
 from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.scan import stand
 from segue.ranking.scorer import Scorer
 from segue.ranking.scores import DotScores
 from segue.ranking.standing import NOTHING, Standing
-from segue.session_batch import SessionBatch
 from segue.store import Store
 
 WIDTH: Final = 32
@@ -41,25 +40,25 @@ class ContentBaseline(ABC):
         self._candidates = torch.from_numpy(candidates.astype(np.int64))
 
     @abstractmethod
-    def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
+    def _state(self, unit: Float[Tensor, "R F"], batch: Batch) -> Float[Tensor, "B F"]:
         """Return what tracks are compared with, from the unit features of all."""
 
-    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
         return self._scores(batch).definite(candidates)
 
-    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
         """Return scores of all table rows, -inf at rows that are no candidates."""
         scores = self._scores(batch)
         refused = torch.ones(len(self._unit), dtype=torch.bool, device=scores.device)
         refused[scores.table.candidates] = False
         return scores.every().masked_fill_(refused, NOTHING)
 
-    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return where `tracks` stand among all candidates, and the `k` best."""
         return stand(self._scores(batch), tracks, k)
 
-    def _scores(self, batch: SessionBatch) -> DotScores:
+    def _scores(self, batch: Batch) -> DotScores:
         device = batch.tracks.device
         if self._table.weight.device != device:
             self._unit, self._candidates = self._unit.to(device), self._candidates.to(device)
@@ -76,9 +75,8 @@ class NearestAudio(ContentBaseline):
 
     name = "nearest-audio"
 
-    def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
-        place = last_place(batch.valid)[:, None]
-        return unit[(batch.tracks * batch.valid).gather(1, place)[:, 0]]
+    def _state(self, unit: Float[Tensor, "R F"], batch: Batch) -> Float[Tensor, "B F"]:
+        return unit[batch.tracks[batch.last]]
 
 
 class FeatureMean(ContentBaseline):
@@ -86,9 +84,9 @@ class FeatureMean(ContentBaseline):
 
     name = "feature-mean"
 
-    def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
-        rows = unit[batch.tracks * batch.valid]  # row 0 is 0
-        return rows.sum(dim=1) / batch.valid.sum(dim=1, keepdim=True).clamp(min=1)
+    def _state(self, unit: Float[Tensor, "R F"], batch: Batch) -> Float[Tensor, "B F"]:
+        padded = batch.padded
+        return unit[padded.tracks].sum(dim=1) / padded.valid.sum(dim=1, keepdim=True).clamp(min=1)  # row 0 is 0
 
 
 CONTENT_BASELINES: Final[tuple[type[ContentBaseline], ...]] = (NearestAudio, FeatureMean)

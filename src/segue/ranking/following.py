@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.heads import TransitionsHead
+from segue.model.heads import TransitionsHead
 from segue.ranking.scores import Scores
 from segue.ranking.standing import NOTHING, Ranking, Standing, member, ranked
 

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.encoders.encoder import Encoder
-from segue.encoders.transformer import last_place
-from segue.heads import ListenHead, TransitionsHead
+from segue.batch import Batch
+from segue.model import Encoder
+from segue.model.heads import ListenHead, TransitionsHead
 from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.following import Following, mixed_standing
 from segue.ranking.scan import stand
 from segue.ranking.scores import DotScores, ListenScores, Scores
 from segue.ranking.standing import Standing
-from segue.session_batch import SessionBatch
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,18 @@ class ModelScorer:
         """`listen_weight`: lambda, how much log P(listen) weighs beside log p(next); without that head it must be 0."""
         self.name = name
         self.encoder = encoder.eval()
-        self.reads_feedback = "feedback" in encoder.inputs
+        self.reads_feedback = encoder.reads_feedback
         self._weight = encoder.ranked_rows()
         self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
         self._listen_weight = listen_weight
 
     @torch.no_grad()
-    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
         return self._after(batch).definite(candidates)
 
     @torch.no_grad()
-    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
         """Return scores of all table rows, -inf at rows that are no candidates."""
         after = self._after(batch)
         scores = after.scores.every()
@@ -70,14 +69,14 @@ class ModelScorer:
         return scores.masked_fill_(refused, float("-inf"))
 
     @torch.no_grad()
-    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return where `tracks` stand among all candidates, and the `k` best."""
         after = self._after(batch)
         found = stand(after.scores, tracks, k, after.definite(tracks))
         return found if after.following is None else mixed_standing(after.scores, found, tracks, after.following)
 
     @torch.no_grad()
-    def listen_logits(self, batch: SessionBatch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the logit of P(listen) of each of `tracks` after its session, of a model that `foretells` it."""
         assert self._listen is not None, "see foretells"
         logits: Tensor = self._listen.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)
@@ -88,24 +87,22 @@ class ModelScorer:
         """Whether it has a head for P(listen)."""
         return self._listen is not None
 
-    def _after(self, batch: SessionBatch) -> _After:
+    def _after(self, batch: Batch) -> _After:
         state, head = self.encoder.next_state(batch), dict(self.encoder.heads.items()).get("transitions")
-        assert head is None or isinstance(head, TransitionsHead), "see build_heads"
-        sharp = state if head is None else state * head.settled.temperature
+        assert head is None or isinstance(head, TransitionsHead), "see build_model"
+        sharp = state if head is None else state * head.ranking_weights.temperature
         scores: Scores = DotScores(self._table, sharp)
         if self._listen_weight > 0.0:
             assert self._listen is not None, "only a head weighs anything"
-            scores = ListenScores(self._table, sharp, self._listen.asked(state), self._offset, self._listen_weight)
+            scores = ListenScores(self._table, sharp, self._listen.query(state), self._offset, self._listen_weight)
         if head is None:
             return _After(scores, None)
-        place = last_place(batch.valid)[:, None]
-        last = (batch.tracks * batch.valid).gather(1, place)[:, 0]
-        return _After(scores, Following.of(head, state, last))
+        return _After(scores, Following.of(head, state, batch.tracks[batch.last]))
 
     @property
     def _listen(self) -> ListenHead | None:
         head = dict(self.encoder.heads.items()).get("listen")
-        assert head is None or isinstance(head, ListenHead), "see build_heads"
+        assert head is None or isinstance(head, ListenHead), "see build_model"
         return head
 
     @cached_property
@@ -125,11 +122,11 @@ class ListenScorer(ModelScorer):
     def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
         super().__init__(encoder, candidates, 1.0, "model, P(listen) alone")
 
-    def _after(self, batch: SessionBatch) -> _After:
+    def _after(self, batch: Batch) -> _After:
         assert self._listen is not None, "it is made of a model with that head"
         state = self.encoder.next_state(batch)
-        asked = self._listen.asked(state)
-        return _After(ListenScores(self._table, torch.zeros_like(state), asked, self._offset, 1.0), None)
+        query = self._listen.query(state)
+        return _After(ListenScores(self._table, torch.zeros_like(state), query, self._offset, 1.0), None)
 
 
 def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float) -> list[ModelScorer]:

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from segue.axes import Float, Int
+from segue.batch import Batch
 from segue.ranking.standing import Standing
-from segue.session_batch import SessionBatch
 
 
 @runtime_checkable
@@ -23,13 +23,13 @@ class Scorer(Protocol):
     def reads_feedback(self) -> bool:
         """Whether the feedback of a context can change a score; where not, a skip moves nothing."""
 
-    def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row (track rows >= 3) for its session; higher is better."""
 
-    def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
+    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
         """Return scores of all R = V + 3 table rows; -inf at specials and at rows that are no candidates."""
 
-    def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return where `tracks` stand among all candidates after each session, and the `k` best candidates.
 
         What `dense_standing` finds in `score_all`, at a cost that does not hold all scores.

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segue.axes import Bool, Float, Int
-from segue.heads.listen import Asked
+from segue.model.heads import ListenQuery
 from segue.ranking.candidate_table import CHUNK, CPU_CELLS, GPU_CELLS, ROUNDING, CandidateTable
 from segue.ranking.dots import all_dots, dots
 from segue.ranking.standing import NOTHING
@@ -112,41 +112,41 @@ class ListenScores(Scores):
         self,
         table: CandidateTable,
         state: Float[Tensor, "B D"],
-        asked: Asked,
+        query: ListenQuery,
         offset: Float[Tensor, " R"],
         weight: float,
     ) -> None:
         """`offset`: of each table row in the logit; `weight`: lambda > 0."""
         super().__init__(table, len(state), state.device)
-        self._state, self._asked, self._offset, self._weight = state, asked, offset, weight
+        self._state, self._query, self._offset, self._weight = state, query, offset, weight
 
     def definite(self, tracks: Int[Tensor, "B K"], mass: Tensor | None = None) -> Float[Tensor, "B K"]:
         """Return the scores of `tracks`, float32."""
         scores = dots(self.table.weight, self._state, tracks)
-        along = dots(self.table.weight, self._asked.direction, tracks)
-        return self._joined(scores, along + (self._asked.level[:, None] + self._offset[tracks]), mass)
+        along = dots(self.table.weight, self._query.direction, tracks)
+        return self._joined(scores, along + (self._query.level[:, None] + self._offset[tracks]), mass)
 
     def at(
         self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Tensor | None = None
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Return the scores of cells without `mass` and with it."""
         scores = cells(self.table.weight, self._state, who, rows)
-        along = cells(self.table.weight, self._asked.direction, who, rows)
-        logits = along + (self._asked.level[who] + self._offset[rows])
+        along = cells(self.table.weight, self._query.direction, who, rows)
+        logits = along + (self._query.level[who] + self._offset[rows])
         without = self._joined(scores, logits, None)
         return without, without if mass is None else self._joined(scores, logits, mass)
 
     def every(self) -> Float[Tensor, "B R"]:
         """Return the score of every table row, float32."""
         scores = all_dots(self.table.weight, self._state)
-        along = all_dots(self.table.weight, self._asked.direction)
-        return self._joined(scores, along + (self._asked.level[:, None] + self._offset), None)
+        along = all_dots(self.table.weight, self._query.direction)
+        return self._joined(scores, along + (self._query.level[:, None] + self._offset), None)
 
     def slack(self) -> Float[Tensor, "B one"]:
         """Return the bounds of both dot products together; log P has slope 1 at most."""
-        size = self._asked.level.abs()[:, None] + self._offset.abs().max()
-        size = size + self.table.longest * self._asked.direction.norm(dim=1, keepdim=True)
-        of_listen = self.table.slack(self._asked.direction) + 16 * ROUNDING * (size + 1.0)
+        size = self._query.level.abs()[:, None] + self._offset.abs().max()
+        size = size + self.table.longest * self._query.direction.norm(dim=1, keepdim=True)
+        of_listen = self.table.slack(self._query.direction) + 16 * ROUNDING * (size + 1.0)
         both: Tensor = self.table.slack(self._state) + self._weight * of_listen
         return both
 
@@ -158,14 +158,14 @@ class ListenScores(Scores):
         for begin, rows in self.table.blocks(width):
             some = self.table.candidates[begin : begin + len(rows)]
             scores = torch.full((self.num, width), NOTHING, device=self.device)
-            logits = torch.addmm(self._offset[some], self._asked.direction, rows.T).add_(self._asked.level[:, None])
+            logits = torch.addmm(self._offset[some], self._query.direction, rows.T).add_(self._query.level[:, None])
             scores[:, : len(rows)] = torch.addmm(functional.logsigmoid(logits), self._state, rows.T, beta=self._weight)
             yield begin, scores.view(self.num, -1, CHUNK)
 
     @property
     def readable(self) -> Bool[Tensor, "B one"]:
         """Which sessions have finite states."""
-        joined = torch.cat([self._state, self._asked.direction, self._asked.level[:, None]], 1)
+        joined = torch.cat([self._state, self._query.direction, self._query.level[:, None]], 1)
         return torch.isfinite(joined).all(1, keepdim=True)
 
     def _joined(self, scores: Tensor, logits: Tensor, mass: Tensor | None) -> Tensor:

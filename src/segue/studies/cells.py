@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from segue.batches.split import split_store
-from segue.checkpoint import RunFolder, load_run
 from segue.errors import NonFiniteError
 from segue.evaluation import (
     PROTOCOLS,
@@ -27,6 +26,7 @@ from segue.evaluation import (
 from segue.progress import Progress
 from segue.ranking import Scorer, fit_baselines, head_scorers, model_scorers
 from segue.recipes import Recipe
+from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.studies.design import Cell
 from segue.studies.designs import DESIGNS

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from segue.batches.context import check_store
-from segue.batches.earlier import check_listeners
 from segue.errors import InputError
-from segue.recipes import Recipe
+from segue.model.inputs import check_inputs
 from segue.store import Store
 from segue.studies.design import Design
 
@@ -28,7 +26,7 @@ def suited(
     for arm in design.arms:
         recipe = arm.resolved(overrides)
         try:
-            _check(recipe, store)
+            check_inputs(recipe.inputs, store)
         except InputError as error:
             if arm.name in asked:
                 raise InputError(f"arm {arm.name}: {error}") from error
@@ -38,9 +36,3 @@ def suited(
     if not kept:
         raise InputError(f"study {design.name}: {next(iter(left_out.values()))}")
     return design.cut(kept, tuned=True), left_out
-
-
-def _check(recipe: Recipe, store: Store) -> None:
-    check_store(store, recipe.data.context)
-    if recipe.data.earlier:
-        check_listeners(store)

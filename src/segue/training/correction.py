@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
-from segue.batches.next_track import Mixed, Shared, num_shared
 from segue.batches.split import Split, visible_strength
-from segue.encoders.encoder import Encoder
+from segue.model import Encoder
 from segue.recipes import Recipe
 from segue.store import Store
 
@@ -20,7 +19,7 @@ def corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) ->
     It lies where the encoder does. A function of the split alone: only what is a target in training is counted.
     """
     config = recipe.next_track
-    if not isinstance(config, Shared | Mixed) or not config.log_q:
+    if not config.corrects:
         return None
     max_len = recipe.data.max_len
     rows = Rows(np.asarray(store.tracks), visible_strength(store, split), config.targets, split.skip_at_least)
@@ -28,5 +27,5 @@ def corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) ->
         counts = cloze_target_counts(rows, split, max_len, recipe.encoder.mask_share)
     else:
         counts = causal_target_counts(rows, split, max_len)
-    expected = expected_draws(num_shared(config), len(split.negatives), counts)
+    expected = expected_draws((config.num_uniform, config.num_from_targets), len(split.negatives), counts)
     return torch.from_numpy(log_q(expected)).to(encoder.table.weight.device)

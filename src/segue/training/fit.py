@@ -15,17 +15,17 @@ from torch import Tensor
 
 from segue.batches.order import epoch_order
 from segue.batches.split import Split, split_store
-from segue.checkpoint import RunFolder, describe_environment, differences
-from segue.encoders.encoder import Encoder
 from segue.errors import InputError, Interrupted, NonFiniteError
+from segue.model import Encoder
 from segue.progress import Progress, Step, silent
 from segue.recipes import Recipe
+from segue.runs import RunFolder, describe_environment, differences
 from segue.store import Store
 from segue.training.board import Board
 from segue.training.device import choose_device, choose_precision
 from segue.training.interrupts import Interrupts
 from segue.training.progressed import Progressed, plain_numbers
-from segue.training.trainer import Trainer
+from segue.training.trainer import Place, Trainer
 
 Validate = Callable[[Split, Encoder], Mapping[str, float]]
 """Validation metrics of an encoder (in eval mode); at least 'hr@10' where early stopping is wanted."""
@@ -43,8 +43,6 @@ class FitOptions:
 
     device: str = "auto"
     precision: str = "auto"
-    plain: bool = False
-    """Take the reference path, which every fast one equals: slow."""
     resume: bool = False
     overwrite: bool = False
 
@@ -93,7 +91,7 @@ def fit(
     options = options or FitOptions()
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
-    environment = describe_environment(store, device, precision, recipe.training.seed, plain=options.plain)
+    environment = describe_environment(store, device, precision, recipe.training.seed)
     if options.resume:
         run = _reopen(path, recipe, environment)
         if run.state()["status"] == "finished":
@@ -106,7 +104,7 @@ def fit(
         _check_sessions(store, split)
         run = RunFolder.create(path, recipe, split, store, environment=environment, overwrite=options.overwrite)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), Interrupts() as interrupts:
-        trainer = Trainer(store, split, recipe, device, bf16=precision == "bf16", plain=options.plain)
+        trainer = Trainer(store, split, recipe, Place(device, precision == "bf16"))
         run.check_disk(trainer.weight_bytes())
         watch = _Watch(validate, stop, progress)
         return _Fitting(run, trainer, split, watch, interrupts).run_all()
@@ -192,7 +190,7 @@ class _Fitting:
             self.progress(
                 Step("train", self.at.epoch * num_steps + step + 1, self.config.epochs * num_steps, "batches", note)
             )
-        self.trainer.settle()
+        self.trainer.bring_up()
 
     def _looks(self, num_steps: int) -> bool:
         """Return whether to look at the loss now: a GPU is then waited for, so by the clock there."""

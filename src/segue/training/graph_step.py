@@ -1,78 +1,62 @@
-"""The training step of one GPU: a CUDA graph over packed sessions, the table's touched rows updated in place.
+"""The training step of one GPU: captured as a CUDA graph, so that nothing in it waits for the host.
 
-Nothing in a step waits for the host. Sessions carry no padding; the encoder is compiled; logits are never in memory;
-rows that a batch holds more than once get one gradient by sorting, and so the same bytes each time.
+The encoder is compiled; scores are never in memory; gradients of rows that a batch reads more than once are added up in
+the order of a sort, and so to the same bytes each time.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segue.batches.next_track import Full
-from segue.batches.packed import Packing, window_lengths
-from segue.encoders.encoder import Encoder
-from segue.kernels.attention import LONGEST, packed_attention
-from segue.kernels.skip_contrastive import packed_skip_contrastive
-from segue.kernels.softmax import PackedSoftmax
-from segue.recipes import Recipe
-from segue.training import packed_step
-from segue.training.graph_rows import TouchedRows, add_to
-from segue.training.packed_step import PackedStep, Parts, Training
-from segue.training.whole_table import WholeTable
+from segue.axes import Float, Int
+from segue.batches.example import Example, window_lengths
+from segue.model.encoders.transformer import TransformerEncoder
+from segue.training.step import Drawn, Training, TrainingStep
+from segue.training.table import KernelRows, WholeTable
 
 WARM_UP: Final = 3
-"""Steps made before the graph is taken: kernels are compiled and memory found in them. They train as any other."""
+"""Steps before the graph is captured, in which kernels are compiled and memory is allocated. They train too."""
 _ROUNDING: Final = 512
-"""Inputs are given room in multiples of this, so that epochs share a graph."""
-_MOST_WIDTH: Final = 256
-_LEAST_HEAD: Final = 16
-"""What the kernels' tiles hold; widths must be powers of two besides."""
+"""Positions are rounded up to a multiple of this, so that epochs share a graph."""
 
 
-def fits(encoder: Encoder, recipe: Recipe) -> bool:
-    """Return whether the kernels can train this encoder and recipe."""
-    if not packed_step.fits(encoder, recipe) or recipe.data.max_len >= LONGEST:
-        return False
-    width, head = encoder.width, encoder.width // recipe.encoder.heads
-    powers_of_two = width & (width - 1) == 0 and head & (head - 1) == 0
-    return powers_of_two and width <= _MOST_WIDTH and head >= _LEAST_HEAD
-
-
-class GraphStep(PackedStep):
+class GraphStep(TrainingStep):
     """One training step after another on a CUDA device."""
 
     def __init__(self, training: Training) -> None:
-        full = isinstance(training.recipe.next_track, Full)
-        rows = WholeTable(training.encoder, add_to) if full else TouchedRows(training.encoder, training.optimisers)
-        super().__init__(training, Parts(rows, PackedSoftmax(), packed_skip_contrastive))
-        self._table: TouchedRows | WholeTable = rows
+        encoder = training.encoder
+        full = training.recipe.next_track.reads_table
+        super().__init__(training, WholeTable(encoder) if full else KernelRows(encoder, training.optimisers))
         device = training.data.tracks.device
         self._index = torch.full((training.recipe.training.batch_size,), -1, dtype=torch.int64, device=device)
-        self._size, self._warm = 0, 0
+        self._num_positions, self._warm = 0, 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._encode = torch.compile(self._states, dynamic=False)
-        self.pack = torch.compile(self.pack, dynamic=False)
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._example = torch.compile(super().make_example, dynamic=False)
+        self._compare = torch.compile(super().compare, dynamic=False)
+        self._states: Any = encoder.states_with
+        if isinstance(encoder, TransformerEncoder) and encoder.config.padding == "masked":
+            self._states = torch.compile(encoder.states_with, dynamic=False)
 
-    def prepare(self, order: Tensor, num_steps: int) -> Tensor:
-        """Return `order` (int64, on the CPU) on the device, with room made for `num_steps` batches of it."""
+    def prepare(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
+        """Return `order` (on the CPU) on the device, with room made for `num_steps` batches of it."""
         size = len(self._index)
         placed = order.to(self._index.device, non_blocking=True)
         padded = functional.pad(placed, (0, -len(order) % size), value=-1).view(-1, size)
-        lengths = window_lengths(self.training.data, padded, self.width)
+        lengths = window_lengths(self.training.data, padded, self.examples.width)
         most = int((lengths if self.encoder.masked else (lengths - 1).clamp(min=0)).sum(1).max())
-        if not self._table.prepare(num_steps) or most > self._size:
-            self._size = max(self._size, math.ceil(most * 1.02 / _ROUNDING) * _ROUNDING)
+        if not self.table.prepare(num_steps) or most > self._num_positions:
+            self._num_positions = max(self._num_positions, math.ceil(most * 1.02 / _ROUNDING) * _ROUNDING)
             self._graph, self._warm = None, 0
         return placed
 
-    def step(self, index: Tensor) -> None:
+    def step(self, index: Int[Tensor, " B"]) -> None:
         """Train on sessions `index` (on the device, at most a batch) and add the losses to the sums."""
         self._index.fill_(-1)
         self._index[: len(index)] = index
@@ -84,34 +68,32 @@ class GraphStep(PackedStep):
             self._warm += 1
             self._eager()
 
+    def make_example(self, index: Int[Tensor, " B"], num_positions: int, draws: Any) -> Example:
+        """Return the example of sessions `index`, from the compiled function."""
+        example: Example = self._example(index, num_positions, draws)
+        return example
+
+    def encode(self, drawn: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position, float32, from the compiled encoder."""
+        batch = drawn.example.batch
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            states: Tensor = self._states(batch, rows, self.encoder.attention(batch))
+        return states.float()
+
+    def compare(self, drawn: Drawn, read: Any, states: Float[Tensor, "N D"]) -> Any:
+        """Return the loss and its parts, from the compiled function."""
+        return self._compare(drawn, read, states)
+
     def _eager(self) -> None:
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream), warnings.catch_warnings():
             # the compiler's advice to round float32 products: those of the encoder are bf16 already
             warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores", category=UserWarning)
-            self.train(self._index, self._size)
+            self.train(self._index, self._num_positions)
         torch.cuda.current_stream().wait_stream(self._stream)
 
     def _capture(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(self.training.generator)
         with torch.cuda.graph(self._graph, stream=self._stream):
-            self.train(self._index, self._size)
-
-    def encode(self, rows: Tensor, mask: Tensor, packing: Packing) -> Tensor:
-        """Return y_hat [T, D] float32, from the compiled encoder in bf16."""
-        # from torch's global generator, as all dropout: the batches' own generator goes as in the plain step
-        seeds = torch.randint(2**31, (len(self.encoder.blocks),), device=rows.device)
-        states: Tensor = self._encode(rows, mask, packing, seeds)
-        return states
-
-    def _states(self, rows: Tensor, mask: Tensor, packing: Packing, seeds: Tensor) -> Tensor:
-        heads, start, longest = self.encoder.config.heads, packing.start, self.longest
-        share, causal = self.encoder.share, self.encoder.causal
-
-        def attend(qkv: Tensor, block: int) -> Tensor:
-            mixed: Tensor = packed_attention(qkv, start, seeds, block, heads, longest, share, causal)
-            return mixed
-
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            return self.encoder.states(self.inputs(rows, mask, packing), packing.position, attend).float()
+            self.train(self._index, self._num_positions)

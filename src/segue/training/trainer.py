@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from segue.axes import Int
+from segue.batches.counts import training_counts
 from segue.batches.data import SessionData
-from segue.batches.negatives import Drawn
-from segue.batches.next_track import Full
 from segue.batches.split import Split
-from segue.columns import EARLIER_TRACKS
-from segue.encoders import build_encoder
-from segue.encoders.encoder import Encoder
+from segue.batches.track_features import track_features
 from segue.errors import FormatError
+from segue.model import Encoder, Facts, build_model
+from segue.model.heads import Counts
+from segue.model.inputs import TrackValues, check_inputs, load_side
 from segue.recipes import Recipe
-from segue.store import Store
-from segue.training import cpu_step, packed_step
-from segue.training.context import attach_context, attach_earlier
+from segue.store import NUM_SPECIALS, Store
 from segue.training.correction import corrections
-from segue.training.features import attach_features, draw_key
-from segue.training.heads import attach_heads
-from segue.training.loss import loss_parts, make_example, part_names, total
-from segue.training.next_track import draw_negatives, with_targets
 from segue.training.optimisers import Optimisers
-from segue.training.packed_step import PackedStep, Training
-from segue.training.terms import TermDrawing, drawn_tracks
+from segue.training.step import Training, TrainingStep, fits_graph, part_names
 
 STREAM: Final = 2**32
 """Seeds lie below this; initialisation, batches and dropout draw from seeds of their own range."""
@@ -38,91 +31,55 @@ _MODEL: Final = "model."
 _OPTIMISER: Final = "optimiser."
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run trains, and how exactly."""
+
+    device: torch.device
+    bf16: bool
+    """Whether matrix products are rounded to bfloat16."""
+
+
 class Trainer:
     """Encoder, optimisers, generators and running sums of one run."""
 
-    def __init__(
-        self, store: Store, split: Split, recipe: Recipe, device: torch.device, *, bf16: bool, plain: bool = False
-    ) -> None:
-        """`plain`: take the reference path, which pads and goes step by step, where a fast one would do."""
-        self.recipe, self.device, self._bf16 = recipe, device, bf16
+    def __init__(self, store: Store, split: Split, recipe: Recipe, place: Place) -> None:
+        """Prepare to train `recipe` on the training parts of `split`.
+
+        Raises:
+            InputError: the store lacks what an input of the recipe reads.
+        """
+        self.recipe, self.device = recipe, place.device
+        check_inputs(recipe.inputs, store)
         seed = recipe.training.seed
-        sparse = not isinstance(recipe.next_track, Full)
-        generator = torch.Generator().manual_seed(seed)
-        encoder = build_encoder(
-            recipe.encoder, store.num_tracks, recipe.data.max_len, sparse=sparse, generator=generator
-        )
-        attach_context(encoder, recipe, generator)
-        attach_earlier(encoder, recipe, generator)
-        attach_features(encoder, recipe, store, split, generator)
-        attach_heads(encoder, recipe, store, split, generator)
-        self.encoder: Encoder = encoder.to(device)
+        encoder = build_model(recipe.model, store_facts(store, split, recipe), torch.Generator().manual_seed(seed))
+        self.encoder: Encoder = encoder.to(place.device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
-        self.generator = torch.Generator(device).manual_seed(seed + STREAM)
-        torch.manual_seed(seed + 2 * STREAM)  # dropout has no generator of its own; `fit` forks the global ones
-        self.data = SessionData.load(store, split, device, recipe.data.context, recipe.data.earlier)
-        self.candidates = torch.as_tensor(split.negatives.astype("int64"), device=device)
-        self.log_q = corrections(self.encoder, recipe, store, split)
-        """Added to the score of a negative, by table row, float32 [V + 3]; None = nothing."""
+        self.generator = torch.Generator(place.device).manual_seed(seed + STREAM)
+        torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators, which `fit` forks
+        self.data = SessionData.load(store, split, place.device, load_side(recipe.inputs, store, split, place.device))
         self.names = ["loss", *part_names(recipe)]
-        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
-        self._drawing = TermDrawing(recipe, self.data, masked=self.encoder.masked)
-        self._fast = None if plain else self._packed_step()
-
-    def begin(self, order: Tensor, num_steps: int) -> Tensor:
-        """Return `order`, the sessions of the `num_steps` steps to come (int64, on the CPU), where `step` wants it."""
-        self.encoder.train()
-        return order if self._fast is None else self._fast.prepare(order, num_steps)
-
-    def step(self, index: Tensor) -> None:
-        """Train on sessions `index` (int64 [B], a piece of what `begin` returned) and add the losses to `sums`."""
-        if self._fast is not None:
-            self._fast.step(index)
-        else:
-            self._plain_step(index)
-
-    def _packed_step(self) -> PackedStep | None:
-        """Return the fast step of the device; None where there is none for this recipe, or Triton is missing."""
+        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=place.device)
+        candidates = torch.as_tensor(split.negatives.astype("int64"), device=place.device)
+        log_q = corrections(self.encoder, recipe, store, split)
         training = Training(
-            self.encoder, self.recipe, self.data, self.candidates, self.optimisers, self.generator, self.sums,
-            self.log_q,
-        )  # fmt: skip
-        if self.device.type == "cpu":
-            return cpu_step.CpuStep(training, bf16=self._bf16) if packed_step.fits(self.encoder, self.recipe) else None
-        if not self._bf16 or importlib.util.find_spec("triton") is None:
-            return None
-        from segue.training import graph_step
+            self.encoder, recipe, self.data, candidates, self.optimisers, self.generator, self.sums, log_q, place.bf16
+        )
+        self._step = _step_for(training)
 
-        return graph_step.GraphStep(training) if graph_step.fits(self.encoder, self.recipe) else None
+    def begin(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
+        """Return `order`, the sessions of the `num_steps` steps to come (on the CPU), where `step` reads it."""
+        self.encoder.train()
+        return self._step.prepare(order, num_steps)
 
-    def _plain_step(self, index: Tensor) -> None:
-        length = self.recipe.data.max_len + (not self.encoder.masked)  # a causal window ends with a target
-        window = self.data.training_window(index.to(self.device), length)
-        negatives = draw_negatives(self.recipe, window, self.candidates, self.generator)
-        example = make_example(self.encoder, self.recipe, window, self.generator)
-        example = replace(example, drawn=self._drawing.draw(len(index), self.generator))
-        negatives = with_targets(self.recipe, negatives, example, window, self.generator)
-        if self.log_q is not None:
-            negatives = Drawn(negatives.ids, self.log_q[negatives.ids])
-        touched = [window.tracks.flatten(), negatives.ids.flatten(), *drawn_tracks(example.drawn)]
-        if window.earlier:
-            touched.append(window.earlier[EARLIER_TRACKS].flatten())
-        features = self.encoder.features
-        with self.optimisers.touching(torch.cat(touched)) as rows:
-            if features is not None:
-                features.key = draw_key(self.generator)
-            parts = loss_parts(self.encoder, self.recipe, window, example, negatives, self._bf16)
-        loss = total(parts)
-        if features is not None:
-            features.key = None
-        self.optimisers.step(loss, self.recipe.training.clip, rows)
-        self.sums += torch.stack([loss, *(value for _, value in parts.values())]).detach()
+    def step(self, index: Int[Tensor, " B"]) -> None:
+        """Train on sessions `index`, a piece of what `begin` returned, and add the losses to `sums`."""
+        self._step.step(index)
 
-    def settle(self) -> None:
+    def bring_up(self) -> None:
         """Bring the whole encoder up to date: validation and saved weights come after this."""
-        if self._fast is not None:
-            self._fast.hand_back()
-        self.optimisers.settle()
+        self._step.hand_back()
+        self.optimisers.bring_up()
 
     def finite(self) -> bool:
         """Return whether every loss since the epoch began was finite (waits for the device)."""
@@ -139,8 +96,7 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that continuing needs: named tensors, and numbers that are no tensors."""
-        if self._fast is not None:
-            self._fast.hand_back()
+        self._step.hand_back()
         optimiser, numbers = self.optimisers.state()
         tensors = {f"{_MODEL}{name}": value for name, value in self.encoder.state_dict().items()}
         tensors |= {f"{_OPTIMISER}{name}": value for name, value in optimiser.items()}
@@ -166,6 +122,29 @@ class Trainer:
             raise FormatError(f"the checkpoint does not fit its recipe ({error}); train again") from error
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+def store_facts(store: Store, split: Split, recipe: Recipe) -> Facts:
+    """Return what a model of `recipe` is told of a store: counts where heads read them, features of its tracks."""
+    num_rows = store.num_tracks + NUM_SPECIALS
+    counts = Counts.nothing(num_rows)
+    if recipe.heads:
+        counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, recipe.data.skip_at_least))))
+    features = track_features(store)
+    if features is None:
+        return Facts(store.num_tracks, counts)
+    trained = torch.from_numpy(split.training_counts > 0)
+    trained[:NUM_SPECIALS] = True
+    return Facts(store.num_tracks, counts, TrackValues(torch.from_numpy(features), trained))
+
+
+def _step_for(training: Training) -> TrainingStep:
+    """Return the step of the device: captured as a graph where that is possible."""
+    if not fits_graph(training):
+        return TrainingStep(training)
+    from segue.training.graph_step import GraphStep
+
+    return GraphStep(training)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from segue.checkpoint import RunFolder
 from segue.errors import NonFiniteError
 from segue.progress import Progress, Step
+from segue.runs import RunFolder
 from segue.training import FitResult, Stop
 from segue.tuning.trial import WATCHED, Task, Trial
 

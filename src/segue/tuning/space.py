@@ -10,7 +10,8 @@ import numpy as np
 
 from segue.config import override
 from segue.errors import InputError
-from segue.recipes import Recipe, SkipContrastive, recipe_from_tables
+from segue.losses import SkipContrastive
+from segue.recipes import Recipe, recipe_from_tables
 
 Parameters = Mapping[str, float]
 """A point of a search space: the value of each of its dimensions by name."""

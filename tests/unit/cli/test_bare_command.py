@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from segue.checkpoint import RunFolder
 from segue.cli.main import main
+from segue.runs import RunFolder
 from small_recipes import SMALL
 from stores import tiny_store
 

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from segue.checkpoint import RunFolder
+from segue.runs import RunFolder
 from small_recipes import SMALL
 from stores import tiny_store
 

@@ -1,7 +1,0 @@
-"""A run on disk: what training writes and every later verb reads."""
-
-from segue.checkpoint.environment import describe_environment, differences
-from segue.checkpoint.loading import LoadedRun, load_run
-from segue.checkpoint.run_folder import MARKER, RUN_VERSION, RunFolder
-
-__all__ = ["MARKER", "RUN_VERSION", "LoadedRun", "RunFolder", "describe_environment", "differences", "load_run"]

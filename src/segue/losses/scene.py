@@ -1,0 +1,84 @@
+"""What the losses of one training step are computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segue import skips
+from segue.axes import Bool, Float, Int
+from segue.batches.example import Example
+from segue.objectives import Mixture, Negatives
+from segue.objectives.roles import Heard
+
+
+@dataclass(frozen=True)
+class SessionNegatives:
+    """A draw of negatives for each session."""
+
+    rows: Float[Tensor, "B M D"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A batch after the encoder: states, and the table rows that they are compared with."""
+
+    example: Example
+    """With the targets of the recipe's rule."""
+    states: Float[Tensor, "N D"]
+    """y_hat at each position, float32."""
+    target_rows: Float[Tensor, "N D"]
+    """Table row of the target at each position; anything where there is none."""
+    negatives: Negatives | SessionNegatives | None
+    """None where all tracks are negatives."""
+    table_rows: Float[Tensor, "R D"] | None
+    """The rows of all tracks where all are negatives, else None."""
+    window_rows: Float[Tensor, "B W D"] | None
+    """Table rows of the training windows where a loss reads them, else None."""
+    mixture: Mixture | None
+    """What a head mixes into the softmax."""
+    skip_at_least: int
+    """Smallest strength that counts as a skip."""
+    num_tracks: int
+    """V."""
+
+    def exact(self) -> torch.autocast:
+        """Return a context in which products are float32."""
+        return torch.autocast(self.states.device.type, enabled=False)
+
+    @property
+    def target_skipped(self) -> Bool[Tensor, " N"]:
+        """Whether the target of each position was skipped."""
+        skipped: Tensor = skips.skipped(self.example.target_feedback, self.skip_at_least)
+        return skipped
+
+    @property
+    def heard(self) -> Heard:
+        """How the training windows were heard."""
+        window = self.example.window
+        skipped = skips.skipped(window.feedback, self.skip_at_least) & window.valid
+        listened = skips.listened(window.feedback, self.skip_at_least) & window.valid
+        return Heard(window.tracks, skipped, listened)
+
+    @property
+    def window_states(self) -> Float[Tensor, "B W D"]:
+        """The states of the training windows. The last track of a causal window has no state: 0 stands there."""
+        place = self.example.window.place
+        has_state = (place < len(self.states)) & self.example.window.valid
+        return self.states[place * has_state] * has_state[:, :, None]
+
+    @property
+    def padded_states(self) -> Float[Tensor, "B L D"]:
+        """The states as rows of a matrix a session; padding has the state of some position."""
+        return self.states[self.example.batch.cells[0]]
+
+    def flat(self, padded: Float[Tensor, "B L"]) -> Float[Tensor, " N"]:
+        """Return padded values by position; anything after the last session."""
+        return padded.flatten().index_select(0, self.example.batch.slot)
+
+    def padded_targets(self) -> Int[Tensor, "B L"]:
+        """Return the target of each cell; 0 where there is none."""
+        source, inside = self.example.batch.cells
+        return torch.where(inside, self.example.target[source], 0)

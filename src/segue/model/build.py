@@ -1,0 +1,72 @@
+"""One way to make a model: for training, for loading a run, for export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.model.encoders.encoder import Encoder, Parts
+from segue.model.encoders.registry import ENCODERS
+from segue.model.heads import HEADS, Counts
+from segue.model.inputs import INPUTS, TrackValues
+from segue.store import NUM_SPECIALS
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The parts of a recipe that decide which parameters a model has."""
+
+    encoder: Any
+    """A config of `ENCODERS`."""
+    max_len: int
+    """Most positions of a session that the encoder reads."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Configs of `INPUTS` by name."""
+    heads: Mapping[str, Any] = field(default_factory=dict)
+    """Configs of `HEADS` by name."""
+    sparse: bool = True
+    """Whether a training step touches only some rows of the track table (never with the full softmax)."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a model is told of the store that it is made for."""
+
+    num_tracks: int
+    """V."""
+    counts: Counts
+    """Counts over the training rows, for heads."""
+    track_values: TrackValues | None = None
+    """Features of tracks; None where there are none."""
+
+    @classmethod
+    def of_weights(cls, num_tracks: int, weights: Mapping[str, Tensor]) -> Facts:
+        """Return facts of the shapes that saved weights have; the values are loaded with the weights."""
+        num_rows = num_tracks + NUM_SPECIALS
+        saved = weights.get("inputs.features.values")
+        track_values = None
+        if saved is not None:
+            width = saved.shape[1] if saved.dim() == 2 else 0
+            track_values = TrackValues(torch.zeros(num_rows, width), torch.zeros(num_rows, dtype=torch.bool))
+        return cls(num_tracks, Counts.nothing(num_rows), track_values)
+
+
+def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -> Encoder:
+    """Return the initialised encoder of `config` with its inputs and heads; nothing is added to it afterwards."""
+    encoder_type, width = ENCODERS[type(config.encoder)], config.encoder.width
+    inputs = {}
+    for name, kind in INPUTS.items():
+        if name in config.inputs:
+            part = kind.build(config.inputs[name], width, facts.track_values)
+            if part is not None:
+                inputs[name] = part
+    heads = {
+        name: kind(config.heads[name], width, facts.counts) for name, kind in HEADS.items() if name in config.heads
+    }
+    encoder = encoder_type(config.encoder, Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse))
+    encoder.initialise(generator)
+    return encoder

@@ -1,0 +1,159 @@
+"""The abstract encoder: sessions in, one state a position out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+import torch
+from torch import Tensor, nn
+
+from segue.axes import Bool, Float, Int
+from segue.batch import Batch
+from segue.model.encoders.blocks import Attend
+from segue.model.heads.head import Head
+from segue.model.inputs.input import Input
+from segue.store import NUM_SPECIALS
+
+INIT_BOUND: Final = 0.02
+"""Bound of the truncated normal (mean 0, sigma 1) that every parameter starts from (the paper)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every encoder is built of, beside its own layers."""
+
+    num_tracks: int
+    """V."""
+    max_len: int
+    """Most positions of a session that the encoder reads."""
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    """What it reads beside the tracks, by name."""
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    """What is trained on top of its states, by name."""
+    sparse: bool = True
+    """Whether gradients of the track table touch only the rows used (never with the full softmax)."""
+
+
+class Encoder(nn.Module, ABC):
+    """A session encoder tied to the track table `table` [V + 3, D]; score of track t = y_hat . row of t."""
+
+    masked: ClassVar[bool]
+    """True: trained on MASK positions (cloze); False: position i predicts the track at i + 1 (causal)."""
+    reads_inputs: ClassVar[bool] = False
+    """Whether it can read inputs of each position or session beside the tracks."""
+
+    def __init__(self, width: int, parts: Parts) -> None:
+        super().__init__()
+        self.num_tracks, self.width, self.max_len = parts.num_tracks, width, parts.max_len
+        self.table = nn.Embedding(parts.num_tracks + NUM_SPECIALS, width, padding_idx=0)
+        self.sparse = parts.sparse
+        self.inputs = nn.ModuleDict(parts.inputs)
+        self.heads = nn.ModuleDict(parts.heads)
+
+    @abstractmethod
+    def states(self, batch: Batch, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position. `rows`: the table rows of `looked_up(batch)`."""
+
+    @abstractmethod
+    def next_state(self, batch: Batch) -> Float[Tensor, "B D"]:
+        """Return the state that scores the track after each session's last position (cloze: MASK appended).
+
+        Sessions longer than the encoder holds keep their most recent tracks. A session whose only position is PAD has
+        a finite state.
+        """
+
+    @abstractmethod
+    def padded_next_state(
+        self,
+        rows: Float[Tensor, "B L D"],
+        feedback: Int[Tensor, "B L"],
+        valid: Bool[Tensor, "B L"],
+        mask_row: Float[Tensor, " D"],
+    ) -> Float[Tensor, "B D"]:
+        """Return `next_state` of padded sessions whose rows are given: the form that is exported.
+
+        Padding stands on the right, at most `max_len` tracks are valid, and inputs beside feedback are unknown.
+        `mask_row`: the table row of MASK, for cloze.
+        """
+
+    def attention(self, batch: Batch) -> Attend | None:
+        """Return what `states_with` needs of a batch beside rows; its random numbers are drawn here."""
+        return None
+
+    def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
+        """Return `states` with what `attention` gave: the part of an encoder that a GPU step compiles."""
+        return self.states(batch, rows)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position; after the last session the values are finite and have no meaning."""
+        states: Tensor = self.states(batch, self.rows(self.looked_up(batch)))
+        return states
+
+    def looked_up(self, batch: Batch) -> Int[Tensor, " P"]:
+        """Return the tracks whose table rows the encoder reads: those of the positions, then those of its inputs."""
+        return torch.cat([batch.tracks, *self.input_tracks(batch)]) if self.inputs else batch.tracks
+
+    def input_tracks(self, batch: Batch) -> list[Int[Tensor, " n"]]:
+        """Return the tracks that each input looks up, of those that look up some."""
+        each = (part.tracks(batch) for part in self.each_input)
+        return [tracks for tracks in each if tracks is not None]
+
+    @property
+    def each_input(self) -> list[Input]:
+        """The inputs in the order of their registry."""
+        return [part for part in self.inputs.values() if isinstance(part, Input)]
+
+    @property
+    def reads_feedback(self) -> bool:
+        """Whether the feedback of a track can change a state."""
+        return any(part.reads_feedback for part in self.each_input)
+
+    def rows(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
+        """Return the rows of `tracks`: those of the table, with what inputs make of them."""
+        table_rows: Tensor = self.table(tracks.long())
+        return self.track_rows(table_rows, tracks)
+
+    def track_rows(
+        self, table_rows: Float[Tensor, "*shape D"], tracks: Int[Tensor, "*shape"], key: Tensor | None = None
+    ) -> Float[Tensor, "*shape D"]:
+        """Return what inputs make of the rows of the table of `tracks`. `key`: see `Input.track_rows`."""
+        for part in self.each_input:
+            table_rows = part.track_rows(table_rows, tracks, key)
+        return table_rows
+
+    @torch.no_grad()
+    def ranked_rows(self) -> Float[Tensor, "R D"]:
+        """Return the rows of all tracks as they are ranked, without gradient."""
+        weight = self.table.weight.detach()
+        for part in self.each_input:
+            weight = part.all_rows(weight)
+        return weight
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0."""
+        parts = [*self.each_input, *self.heads.values()]
+        beside = {id(module) for part in parts for module in part.modules()}
+        for module in self.modules():
+            if id(module) not in beside:
+                draw_parameters(module, generator)
+        with torch.no_grad():
+            self.table.weight[:2].zero_()
+        for part in parts:
+            for module in part.modules():
+                draw_parameters(module, generator)
+        for head in self.heads.values():
+            if isinstance(head, Head):
+                head.initialise(self.num_tracks)
+
+
+def draw_parameters(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw the parameters that belong to `module` itself: truncated normal, layer norms 1 and 0."""
+    if isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+        return
+    for parameter in module.parameters(recurse=False):
+        nn.init.trunc_normal_(parameter, 0.0, 1.0, -INIT_BOUND, INIT_BOUND, generator=generator)

@@ -1,0 +1,64 @@
+"""What is trained on top of an encoder's states. To add a head: see CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from segue.axes import Bool, Float, Int
+from segue.model.heads.counts import Counts
+from segue.objectives import Mixture
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """N positions of a batch and what they should predict."""
+
+    states: Float[Tensor, "N D"]
+    """y_hat."""
+    last: Int[Tensor, " N"]
+    """Original table row of the track at each position."""
+    target: Int[Tensor, " N"]
+    """Table row of the track to predict; 0 = none."""
+    listened: Bool[Tensor, " N"]
+    """Whether the target was listened to."""
+    skipped: Bool[Tensor, " N"]
+    """Whether it was skipped; neither where its feedback is unknown."""
+
+
+class Head(nn.Module, ABC):
+    """One head: its parameters, what its loss is, and what it adds to the next-track softmax."""
+
+    config_type: ClassVar[type[Any]]
+    """The frozen record of its section `[heads.NAME]`."""
+    weights_type: ClassVar[type[Any] | None] = None
+    """The frozen record of the weights that validation chooses after training; see `ranking_weights`."""
+    by_row: ClassVar[tuple[str, ...]] = ()
+    """Names of its tensors that have an entry for each table row."""
+    has_loss: ClassVar[bool] = False
+    """Whether it has a loss of its own, whose weight is `config.weight`."""
+
+    def __init__(self, config: Any, width: int, counts: Counts) -> None:
+        """`counts`: what the training rows hold; `width`: D."""
+        super().__init__()
+        self.config = config
+        self.ranking_weights: Any = None if self.weights_type is None else self.weights_type()
+        """What validation chose. Rankings read it; training does not."""
+
+    def initialise(self, num_tracks: int) -> None:
+        """Set the parameters that do not begin as random numbers, after all were drawn."""
+
+    def loss(self, predicted: Predicted, target_rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+        """Return the loss of the head. `target_rows`: table rows of the targets."""
+        raise NotImplementedError
+
+    def mixture(self, predicted: Predicted) -> Mixture | None:
+        """Return what the head mixes into the next-track softmax; None = nothing."""
+        return None
+
+    def check_weights(self) -> bool:
+        """Return whether tensors that were read from a file can be those of a trained head."""
+        return True

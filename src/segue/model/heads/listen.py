@@ -1,0 +1,153 @@
+"""P(listen | session, track): the probability that the listener listens to the track if it is played next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segue.axes import Float, Int
+from segue.model.heads.counts import Counts
+from segue.model.heads.head import Head, Predicted
+
+PRIOR: Final = (2.5, 5.0)
+"""Listens and plays added to a track's counts (method, section 5)."""
+
+
+@dataclass(frozen=True)
+class ListenConfig:
+    """A head for P(listen), trained beside the next-track loss."""
+
+    weight: float = 0.2
+    """Its share beside next_track's weight."""
+    hidden: int = 128
+    """Units of the hidden layer."""
+    gradient: Literal["stop", "flow"] = "stop"
+    """flow: the loss of the head moves states and rows. stop: it does not, so that it cannot change the ranking by next
+    tracks."""
+    settle: bool = True
+    """Whether validation targets choose the weights of its parts after training: see `ListenWeights`."""
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError("weight must be above 0 (leave the head out instead)")
+        if self.hidden < 1:
+            raise ValueError("hidden must be at least 1")
+        if self.gradient not in ("stop", "flow"):
+            raise ValueError("gradient must be stop or flow")
+
+
+@dataclass(frozen=True)
+class ListenWeights:
+    """Weights of the parts of the logit: rate * a logit(rate) + along * u . row + level * c + bias.
+
+    In training, states and rows have seen the feedback that the head predicts, and rates have not (each is counted
+    without the play itself). So the head trusts states more than it should on later plays, and validation targets
+    choose these weights.
+    """
+
+    rate: float = 1.0
+    along: float = 1.0
+    level: float = 1.0
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (self.rate, self.along, self.level, self.bias)):
+            raise ValueError("rate, along, level and bias must be numbers")
+
+
+@dataclass(frozen=True)
+class ListenQuery:
+    """What a session's state makes of a track: logit = u . row + a * (the logit of the track's rate) + c."""
+
+    direction: Float[Tensor, "*shape D"]
+    """u."""
+    level: Float[Tensor, "*shape"]
+    """c."""
+
+
+class ListenHead(Head):
+    """logit P(listen) = a logit(rate of the track) + u(state) . row of the track + c(state).
+
+    The rate of a track is smoothed: (listens + 2.5) / (plays + 5). In training it is counted without the play that is
+    predicted. u and c come from one hidden layer.
+    """
+
+    config_type = ListenConfig
+    weights_type = ListenWeights
+    by_row = ("plays", "listens")
+    has_loss = True
+    plays: Tensor
+    listens: Tensor
+
+    def __init__(self, config: ListenConfig, width: int, counts: Counts) -> None:
+        super().__init__(config, width, counts)
+        self.hidden, self.ask = nn.Linear(width, config.hidden), nn.Linear(config.hidden, width + 1)
+        self.trust = nn.Parameter(torch.ones(()))
+        """a."""
+        self.register_buffer("plays", counts.plays)
+        self.register_buffer("listens", counts.listens)
+
+    @torch.no_grad()
+    def initialise(self, num_tracks: int) -> None:
+        """Begin at the rates of the tracks."""
+        self.ask.weight.zero_()
+        self.ask.bias.zero_()
+        self.trust.fill_(1.0)
+
+    def query(self, states: Float[Tensor, "*shape D"]) -> ListenQuery:
+        """Return what states make of tracks, with the weights of the ranking."""
+        query, weights = self._trained_query(states), self.ranking_weights
+        return ListenQuery(query.direction * weights.along, query.level * weights.level + weights.bias)
+
+    def offset(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return a * the logit of each track's rate, with the weights of the ranking."""
+        tracks = tracks.long()
+        logits = _logit(self.listens[tracks], self.plays[tracks])
+        return self.trust * float(self.ranking_weights.rate) * logits
+
+    def parts(
+        self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B D"], tracks: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
+        """Return a logit(rate), u . row and c of one track a session, as trained."""
+        query = self._trained_query(states)
+        rate = _logit(self.listens[tracks.long()], self.plays[tracks.long()])
+        return self.trust * rate, (query.direction * rows).sum(1), query.level
+
+    def _trained_query(self, states: Float[Tensor, "*shape D"]) -> ListenQuery:
+        answer = self.ask(functional.gelu(self.hidden(states)))
+        return ListenQuery(answer[..., :-1], answer[..., -1])
+
+    def logits(
+        self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B K D"], tracks: Int[Tensor, "B K"]
+    ) -> Float[Tensor, "B K"]:
+        """Return the logit of P(listen) of each of `tracks`, whose table rows are `rows`, after its session."""
+        query = self.query(states)
+        along = torch.bmm(rows, query.direction[:, :, None])[:, :, 0]
+        return along + query.level[:, None] + self.offset(tracks)
+
+    def loss(self, predicted: Predicted, target_rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+        """Return the mean log-loss of targets whose feedback is known, scalar.
+
+        Denominator: the number of such targets; none gives exactly 0 with zero gradients.
+        """
+        states, rows = predicted.states, target_rows
+        if self.config.gradient == "stop":
+            states, rows = states.detach(), rows.detach()
+        tracks, listened = predicted.target.long(), predicted.listened
+        counted = (tracks > 0) & (listened | predicted.skipped)
+        query = self._trained_query(states)
+        plays, listens = self.plays[tracks] - 1, self.listens[tracks] - listened.int()
+        of_rate = self.trust * _logit(listens.clamp(min=0), plays.clamp(min=0))
+        logits = (query.direction * rows).sum(1) + query.level + of_rate
+        losses = functional.binary_cross_entropy_with_logits(logits, listened.float(), reduction="none")
+        return losses.masked_fill(~counted, 0.0).sum() / counted.sum().clamp(min=1)
+
+
+def _logit(listens: Tensor, plays: Tensor) -> Tensor:
+    """Return the logit of the smoothed rate."""
+    return torch.log(listens.float() + PRIOR[0]) - torch.log(plays.float() - listens.float() + (PRIOR[1] - PRIOR[0]))

@@ -1,0 +1,154 @@
+"""What is known beside the tracks when the next one is to be ranked: hour, premium, context, shuffle, the last gap.
+
+The position of row r predicts the track of row r + 1. A service knows the hour of row r + 1 and whether the listener
+pays; it does not know how that track will be played, so of these columns the model reads row r.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segue import columns
+from segue.axes import Float, Int, UInt8
+from segue.batch import Batch
+from segue.batches.side_data import SideData
+from segue.batches.split import Split
+from segue.config import nearest
+from segue.errors import InputError
+from segue.model.inputs.input import Input
+from segue.model.small_table import small_table_rows
+from segue.store import Store
+
+NAME: Final = "context"
+GAP: Final = "gap"
+SIZES: Final[Mapping[str, int]] = {
+    columns.HOUR: 24,
+    columns.PREMIUM: 2,
+    columns.CONTEXT_TYPE: 32,
+    columns.SHUFFLE: 2,
+    GAP: 8,
+}
+"""Codes 0 .. size - 1 of each column; the code `size` stands for unknown."""
+OF_NEXT_ROW: Final = (columns.HOUR, columns.PREMIUM)
+"""Columns that are known of the row to be predicted; the others are read from the last row."""
+GAPS_S: Final = (30, 60, 120, 240, 480, 900, 1800)
+"""Upper bounds of the codes of a gap, the time between the starts of the last two rows, in seconds."""
+HIDDEN_SHARE: Final = 0.1
+"""Share of the sessions of a batch in which training hides a column, each column by itself, so that serving may."""
+
+
+@dataclass(frozen=True)
+class ContextConfig:
+    """Read columns of the log beside each track."""
+
+    columns: tuple[str, ...] = ()
+    """Names of the columns: hour, premium, context_type, shuffle, gap (seconds between the starts of the last two
+    tracks)."""
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError(f"columns must name at least one of {', '.join(SIZES)} (or leave the input out)")
+        for name in self.columns:
+            if name not in SIZES:
+                raise ValueError(f"columns: there is no column {name!r}{nearest(name, SIZES)}")
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("columns names a column twice")
+
+
+class ContextData(SideData):
+    """Codes of each column at each row of a store."""
+
+    per_session = False
+
+    def __init__(self, codes: UInt8[Tensor, "rows C"], names: Sequence[str]) -> None:
+        self.num_draws = len(names)
+        self._codes = codes
+        self._unknown = torch.tensor([SIZES[name] for name in names], device=codes.device)
+
+    def gather(self, index: Int[Tensor, " n"]) -> Int[Tensor, "n C"]:
+        """Return the codes of rows `index`."""
+        return self._codes[index].long()
+
+    def hidden(self, values: Int[Tensor, "n C"], uniform: Float[Tensor, "n C"]) -> Int[Tensor, "n C"]:
+        """Return codes with some columns of some sessions unknown."""
+        return torch.where(uniform < HIDDEN_SHARE, self._unknown, values)
+
+
+class ContextInput(Input):
+    """row of the track + the sum of the embeddings of C codes."""
+
+    config_type = ContextConfig
+
+    def __init__(self, config: ContextConfig, width: int) -> None:
+        super().__init__(config, width)
+        self.tables = nn.ParameterList(torch.zeros(SIZES[name] + 1, width) for name in config.columns)
+
+    @classmethod
+    def check_store(cls, config: ContextConfig, store: Store) -> None:
+        """Refuse a store that lacks a column (InputError)."""
+        for name in config.columns:
+            if store.side_column(columns.AT if name == GAP else name) is None:
+                lacking = "times, which the column 'gap' needs" if name == GAP else f"column {name!r}"
+                raise InputError(f"{store.path} has no {lacking}: leave {name!r} out of inputs.context.columns")
+
+    @classmethod
+    def load(cls, config: ContextConfig, store: Store, split: Split, device: torch.device | str) -> ContextData:
+        """Return the codes of `store`.
+
+        Raises:
+            InputError: the store lacks a column.
+        """
+        return ContextData(torch.from_numpy(context_codes(store, config)).to(device), config.columns)
+
+    def forward(self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Tensor | None) -> Float[Tensor, "N D"]:
+        """Return the rows with the embeddings of their context; a batch without it has unknown context."""
+        codes = batch.side.get(NAME)
+        return rows + self._added(self._unknown(batch.tracks) if codes is None else codes)
+
+    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Return the rows of padded sessions with the embeddings of unknown context."""
+        return rows + self._added(self._unknown(feedback))
+
+    def _added(self, codes: Int[Tensor, "*shape C"]) -> Float[Tensor, "*shape D"]:
+        parts = [small_table_rows(table, codes[..., column]) for column, table in enumerate(self.tables)]
+        return torch.stack(parts).sum(0)
+
+    def _unknown(self, like: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape C"]:
+        codes = torch.tensor([len(table) - 1 for table in self.tables], device=like.device)
+        return codes.expand(*like.shape, -1)
+
+
+def context_codes(store: Store, config: ContextConfig) -> NDArray[np.uint8]:
+    """Return the code of each column at each row, as it is known when the next row is to be predicted, [rows, C].
+
+    Raises:
+        InputError: the store lacks a column.
+    """
+    ContextInput.check_store(config, store)
+    result = np.empty((store.num_rows, len(config.columns)), np.uint8)
+    is_last = np.zeros(store.num_rows, np.bool_)
+    is_last[np.asarray(store.offsets[1:]) - 1] = True
+    for column, name in enumerate(config.columns):
+        codes = _gaps(store) if name == GAP else _codes(store, name)
+        if name in OF_NEXT_ROW:  # the last row of a session predicts nothing
+            codes = np.where(is_last, SIZES[name], np.roll(codes, -1))
+        result[:, column] = codes
+    return result
+
+
+def _codes(store: Store, name: str) -> NDArray[Any]:
+    return np.minimum(np.asarray(store.side(name)).astype(np.int64), SIZES[name])
+
+
+def _gaps(store: Store) -> NDArray[Any]:
+    at = np.asarray(store.side(columns.AT)).astype(np.int64)
+    codes = np.searchsorted(GAPS_S, np.diff(at, prepend=at[:1]), side="right")
+    codes[np.asarray(store.offsets[:-1])] = SIZES[GAP]  # no gap before the first row of a session
+    return codes

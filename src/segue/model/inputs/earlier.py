@@ -1,0 +1,173 @@
+"""What a listener heard in earlier sessions: one vector, added at the first position of a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segue import columns, skips
+from segue.axes import Bool, Float, Int
+from segue.batch import Batch
+from segue.batches.data import SessionData
+from segue.batches.side_data import SideData
+from segue.batches.split import Split
+from segue.errors import InputError
+from segue.model.inputs.input import Input
+from segue.model.small_table import small_table_rows
+from segue.store import PAD, Store
+
+NAME: Final = "earlier"
+HIDDEN_SHARE: Final = 0.1
+"""Share of the sessions of a batch whose earlier sessions training hides, so that new listeners can be served."""
+
+
+@dataclass(frozen=True)
+class EarlierConfig:
+    """Read what the listener heard in earlier sessions."""
+
+    tracks: int = 20
+    """Most tracks of the training parts of the listener's earlier sessions, the most recent ones."""
+
+    def __post_init__(self) -> None:
+        if self.tracks < 1:
+            raise ValueError("tracks must be at least 1 (or leave the input out)")
+
+
+class EarlierData(SideData):
+    """For each session of a store, the training rows that its listener heard in sessions that began before."""
+
+    per_session = True
+    num_draws = 1
+
+    def __init__(self, data: SessionData, ranges: ListenerRanges, num_tracks: int) -> None:
+        self._data, self._num_tracks = data, num_tracks
+        device = data.tracks.device
+        self._rows, self._begin, self._end = (
+            torch.from_numpy(part).to(device) for part in (ranges.rows, ranges.begin, ranges.end)
+        )
+
+    def gather(self, index: Int[Tensor, " B"]) -> Int[Tensor, "B n 2"]:
+        """Return the last tracks heard before sessions `index` and their feedback; PAD and hidden on the left."""
+        place = self._end[index][:, None] - self._num_tracks + torch.arange(self._num_tracks, device=index.device)
+        real = place >= self._begin[index][:, None]
+        rows = self._rows[place.clamp(0, max(len(self._rows) - 1, 0))]
+        tracks = self._data.input_row[self._data.tracks[rows].long()].long().masked_fill(~real, PAD)
+        feedback = self._data.feedback[rows].long().masked_fill(~real, skips.FEEDBACK_HIDDEN)
+        return torch.stack([tracks, feedback], dim=2)
+
+    def hidden(self, values: Int[Tensor, "B n 2"], uniform: Float[Tensor, "B one"]) -> Int[Tensor, "B n 2"]:
+        """Return the values with nothing heard earlier in some sessions."""
+        nothing = torch.tensor([PAD, skips.FEEDBACK_HIDDEN], device=values.device)
+        return torch.where(uniform[:, :, None] < HIDDEN_SHARE, nothing, values)
+
+
+class EarlierInput(Input):
+    """A weighted mean of the earlier tracks, projected: their feedback and their age decide how much each weighs."""
+
+    config_type = EarlierConfig
+    reads_feedback = True
+
+    def __init__(self, config: EarlierConfig, width: int) -> None:
+        super().__init__(config, width)
+        self.heard = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, width))
+        self.weigh = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, 1))
+        self.fade = nn.Parameter(torch.zeros(()))
+        """How much log(1 + number of later tracks) lowers the log weight."""
+        self.project = nn.Linear(width, width, bias=False)
+
+    @classmethod
+    def check_store(cls, config: EarlierConfig, store: Store) -> None:
+        """Refuse a store that does not say who listened (InputError)."""
+        if store.side_column(columns.USER) is None:
+            raise InputError(
+                f"{store.path} does not say who listened, which [inputs.earlier] needs: prepare the log with its user "
+                "column, or leave the input out"
+            )
+
+    @classmethod
+    def load(cls, config: EarlierConfig, store: Store, split: Split, device: torch.device | str) -> EarlierData:
+        """Return the earlier tracks of `store`; held-out rows are never among them, whenever they were heard.
+
+        Raises:
+            InputError: the store has no listeners.
+        """
+        cls.check_store(config, store)
+        return EarlierData(SessionData.load(store, split, device), listener_ranges(store, split), config.tracks)
+
+    def tracks(self, batch: Batch) -> Int[Tensor, " n"] | None:
+        """Return the earlier tracks of all sessions."""
+        values = batch.session_side.get(NAME)
+        return None if values is None else values[:, :, 0].flatten()
+
+    def forward(
+        self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Float[Tensor, "n D"] | None
+    ) -> Float[Tensor, "N D"]:
+        """Return the rows with the vector of each session added at its first position; 0 where nothing came earlier."""
+        values = batch.session_side.get(NAME)
+        if values is None or looked_up is None:
+            return rows
+        vectors = self._vectors(looked_up.view(*values.shape[:2], -1), values[:, :, 1], values[:, :, 0] != PAD)
+        session = batch.session.clamp(max=batch.num_sessions - 1)
+        is_first = batch.offsets[session] == torch.arange(len(rows), device=rows.device)
+        return rows + is_first[:, None] * vectors[session]
+
+    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Return the rows as they are: nothing came earlier."""
+        return rows
+
+    def _vectors(
+        self, rows: Float[Tensor, "B n D"], feedback: Int[Tensor, "B n"], real: Bool[Tensor, "B n"]
+    ) -> Float[Tensor, "B D"]:
+        age = torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device)
+        weight = small_table_rows(self.weigh, feedback)[:, :, 0] - self.fade * torch.log1p(age.float())
+        share = torch.softmax(weight.masked_fill(~real, torch.finfo(weight.dtype).min), dim=1) * real
+        mean = (share[:, :, None] * (rows + small_table_rows(self.heard, feedback))).sum(1)
+        projected: Tensor = self.project(mean)
+        return projected
+
+
+@dataclass(frozen=True)
+class ListenerRanges:
+    """Training rows listener after listener, each in the order of listening, and the range before each session."""
+
+    rows: NDArray[np.int64]
+    """Global training rows."""
+    begin: NDArray[np.int64]
+    """Index in `rows` of the listener's first row, of each session of the store."""
+    end: NDArray[np.int64]
+    """One past the last row that was heard before the session."""
+
+
+def listener_ranges(store: Store, split: Split) -> ListenerRanges:
+    """Return the training rows before each session of `store`, of the same listener."""
+    first_row = np.zeros(store.num_sessions, np.int64)
+    length = np.zeros(store.num_sessions, np.int64)
+    train_session = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
+    first_row[train_session] = split.train_begin
+    length[train_session] = split.train_end - split.train_begin
+    order = _chronological(store)
+    user = np.asarray(store.side(columns.USER)).astype(np.int64)[order]
+    ends = np.cumsum(length[order])
+    starts = ends - length[order]
+    is_new = np.concatenate(([True], user[1:] != user[:-1]))
+    user_start = starts[np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))]
+    begin, end = np.empty_like(length), np.empty_like(length)
+    begin[order], end[order] = user_start, starts
+    rows = np.repeat(first_row[order] - starts, length[order]) + np.arange(int(length.sum()))
+    return ListenerRanges(rows, begin, end)
+
+
+def _chronological(store: Store) -> NDArray[np.int64]:
+    """Return the sessions by listener, then by when they began, then by their order in the store."""
+    user = np.asarray(store.side(columns.USER)).astype(np.int64)
+    began = np.zeros(store.num_sessions, np.int64)
+    if store.side_column(columns.AT) is not None:
+        began = np.asarray(store.side(columns.AT)).astype(np.int64)[np.asarray(store.offsets)[:-1]]
+    elif store.side_column(columns.DATE) is not None:
+        began = np.asarray(store.side(columns.DATE)).astype(np.int64)
+    return np.lexsort((np.arange(store.num_sessions), began, user))

@@ -1,0 +1,87 @@
+"""What an encoder may read beside the tracks of a session. To add one: see CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segue.axes import Float, Int
+from segue.batch import Batch
+from segue.batches.side_data import SideData
+from segue.batches.split import Split
+from segue.store import Store
+
+
+@dataclass(frozen=True)
+class TrackValues:
+    """The features of tracks, for inputs that read them."""
+
+    values: Float[Tensor, "R F"]
+    """Standardised features of each table row."""
+    trained: Tensor
+    """bool [R], which rows were trained."""
+
+
+class Input(nn.Module, ABC):
+    """One input: how it is read from a store, what training hides of it, and what it adds to the rows of tracks."""
+
+    config_type: ClassVar[type[Any]]
+    """The frozen record of its section `[inputs.NAME]`."""
+    only_causal: ClassVar[bool] = True
+    """Whether it needs a causal encoder, with `padding = "masked"`."""
+    reads_feedback: ClassVar[bool] = False
+    """Whether the feedback of a track can change what it adds."""
+    by_row: ClassVar[tuple[str, ...]] = ()
+    """Names of its tensors that have an entry for each table row."""
+
+    @classmethod
+    def build(cls, config: Any, width: int, track_values: TrackValues | None) -> Input | None:
+        """Return the input of `config`; None where it may be left out and the store lacks what it reads."""
+        return cls(config, width)
+
+    def __init__(self, config: Any, width: int) -> None:
+        super().__init__()
+        self.config, self.width = config, width
+
+    @classmethod
+    def check_store(cls, config: Any, store: Store) -> None:
+        """Refuse a store that lacks what the input reads (InputError)."""
+
+    @classmethod
+    def load(cls, config: Any, store: Store, split: Split, device: torch.device | str) -> SideData | None:
+        """Return the values of the input for `store`; None where tracks and feedback are all that it reads."""
+        return None
+
+    @abstractmethod
+    def forward(
+        self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Float[Tensor, "n D"] | None
+    ) -> Float[Tensor, "N D"]:
+        """Return the rows of the positions with what the input adds.
+
+        `looked_up`: rows of `tracks(batch)`. What the batch lacks (serving may know nothing) counts as unknown.
+        """
+
+    @abstractmethod
+    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Return `forward` of padded sessions of which only the feedback is known: the form that is exported."""
+
+    def tracks(self, batch: Batch) -> Int[Tensor, " n"] | None:
+        """Return further tracks whose rows the input reads; None where it reads none."""
+        return None
+
+    def track_rows(
+        self, table_rows: Float[Tensor, "*shape D"], tracks: Int[Tensor, "*shape"], key: Tensor | None = None
+    ) -> Float[Tensor, "*shape D"]:
+        """Return what becomes of rows of the track table, wherever they are read, compared or ranked.
+
+        `key`: int64 [1], drawn for a training step, decides what is dropped in it; None = nothing is.
+        """
+        return table_rows
+
+    def all_rows(self, table: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
+        """Return `track_rows` of the whole table, without gradient."""
+        return table

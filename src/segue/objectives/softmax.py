@@ -1,0 +1,154 @@
+"""The next-track softmax: against sampled negatives or all tracks, and other losses of the same scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segue.objectives.log_sum import log_sum_of_others, scores_against_all
+from segue.objectives.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """M tracks that every target of a batch is compared with."""
+
+    rows: Float[Tensor, "M D"]
+    """Their table rows."""
+    tracks: Int[Tensor, " M"]
+    """Which they are: a negative that equals a position's target does not count there."""
+    correction: Float[Tensor, " M"] | None = None
+    """Added to their scores (logQ: -log of the expected number of draws). The target's score is not corrected."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A distribution p that is known beforehand and mixed into the softmax as exp(gate) p(track)."""
+
+    gate: Float[Tensor, " N"]
+    """Log of the mass that p gets; at most -1e30 where there is no p."""
+    log_share: Float[Tensor, " N"]
+    """log p(target); at most -1e30 where p gives the target nothing."""
+    flow: bool = True
+    """Whether the loss of the mixture has a gradient in the scores; otherwise in the gate alone."""
+    own_weight: float = 0.0
+    """Weight of the loss without p, which is added."""
+
+
+def sampled_softmax_loss(
+    states: Float[Tensor, "N D"],
+    target: Int[Tensor, " N"],
+    target_rows: Float[Tensor, "N D"],
+    negatives: Negatives,
+    mixture: Mixture | None = None,
+) -> Float[Tensor, ""]:
+    """Return the mean of -log softmax(target against target and negatives) over the targets, scalar.
+
+    Args:
+        states: y_hat at each of N positions.
+        target: the track to predict at each; 0 = none.
+        target_rows: table row of each target.
+        negatives: tracks that the targets are compared with. They may repeat; copies of a target are left out.
+        mixture: a distribution mixed into the softmax.
+
+    Denominator: the number of targets; none gives exactly 0 with zero gradients. Sums are float32 at least; under
+    autocast, products are rounded to its type.
+
+    Source: Kang & McAuley 2018 with a sampled softmax in place of their single negative; Seshadri & Knees 2023.
+
+    >>> states = torch.eye(2)
+    >>> negatives = Negatives(torch.zeros(3, 2), torch.tensor([7, 8, 9]))
+    >>> loss = sampled_softmax_loss(states, torch.tensor([3, 4]), torch.zeros(2, 2), negatives)
+    >>> round(float(loss), 4)  # all scores are 0: log 4
+    1.3863
+    """
+    target_scores = dot(states, target_rows)
+    others = log_sum_of_others(states, negatives.rows, target, negatives.tracks, negatives.correction)
+    return mean_over(softmax_losses(target_scores, others, mixture), target > 0)
+
+
+def full_softmax_loss(
+    states: Float[Tensor, "N D"],
+    target: Int[Tensor, " N"],
+    table_rows: Float[Tensor, "R D"],
+    mixture: Mixture | None = None,
+    specials: int = 3,
+) -> Float[Tensor, ""]:
+    """Return the mean of -log softmax(target over all tracks) over the targets, scalar.
+
+    The first `specials` rows of the table are not tracks and are left out. Otherwise as `sampled_softmax_loss`.
+    """
+    target_scores, others = scores_against_all(states, table_rows, target, specials)
+    return mean_over(softmax_losses(target_scores, others, mixture), target > 0)
+
+
+def dot(states: Float[Tensor, "N D"], rows: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
+    """Return the dot product of each state and row, float32 at least."""
+    wide = states if states.dtype == torch.float64 else states.float()
+    return (wide * rows).sum(dim=1)
+
+
+def softmax_losses(target_scores: Tensor, others: Tensor, mixture: Mixture | None = None) -> Tensor:
+    """Return -log of each target's share, elementwise.
+
+    `others`: log of the sum of exp(score) of the tracks that the target is compared with. With a mixture the share is
+
+        (exp(target) + exp(gate) p(target)) / (exp(target) + exp(others) + exp(gate)).
+    """
+    alone = functional.softplus(others - target_scores)  # log(target + others) - log target
+    if mixture is None:
+        return alone
+    scores, rivals = target_scores, others
+    if not mixture.flow:
+        scores, rivals = scores.detach(), rivals.detach()
+    with_all = torch.logaddexp(scores, mixture.gate)
+    with_share = torch.logaddexp(scores, mixture.gate + mixture.log_share)
+    mixed = functional.softplus(rivals - with_all) + (with_all - with_share)
+    return mixed if mixture.own_weight == 0.0 else mixed + mixture.own_weight * alone
+
+
+def avoided_losses(target_scores: Tensor, others: Tensor) -> Tensor:
+    """Return -log(1 - share of the target), elementwise: what is not to be recommended (Wang et al., RecSys 2023).
+
+    >>> round(float(avoided_losses(torch.tensor(0.0), torch.tensor(0.0))), 4)  # a share of one half
+    0.6931
+    """
+    return functional.softplus(target_scores - others)
+
+
+def gbce_losses(target_scores: Float[Tensor, " T"], scores: Float[Tensor, "T M"], beta: float) -> Float[Tensor, " T"]:
+    """Return -(beta log sigmoid(target) + sum over negatives of log(1 - sigmoid(score))).
+
+    Generalised binary cross-entropy (Petrov & Macdonald 2023): see `gbce_beta`. Theirs is divided by M + 1, which
+    changes nothing under Adam when it is the only loss; beside the loss of a head it would make the target's gradient
+    shrink with the number of negatives.
+
+    >>> target_scores = torch.zeros(1, requires_grad=True)
+    >>> gbce_losses(target_scores, torch.zeros(1, 1000), beta=1.0).sum().backward()
+    >>> target_scores.grad
+    tensor([-0.5000])
+    """
+    return functional.softplus(scores).sum(dim=1) - beta * functional.logsigmoid(target_scores)
+
+
+def gbce_beta(num_negatives: int, num_tracks: int, t: float) -> float:
+    """Return the power of the target's probability, alpha (t (1 - 1 / alpha) + 1 / alpha), alpha = M / (V - 1).
+
+    t = 0 gives 1 (plain binary cross-entropy), t = 1 gives alpha. Source: Petrov & Macdonald 2023.
+
+    >>> gbce_beta(10, 101, 0.0), gbce_beta(10, 101, 1.0)
+    (1.0, 0.1)
+    """
+    alpha = min(num_negatives / max(num_tracks - 1, 1), 1.0)
+    return round(alpha * (t * (1 - 1 / alpha) + 1 / alpha), 12)
+
+
+def mean_over(losses: Tensor, weights: Bool[Tensor, " N"] | Float[Tensor, " N"]) -> Float[Tensor, ""]:
+    """Return sum(weights * losses) / sum(weights), scalar; where all weights are 0, exactly 0 with zero gradients."""
+    weights = weights.to(losses.dtype)
+    total = weights.sum()
+    counted = losses.masked_fill(weights == 0, 0.0) * weights
+    return counted.sum() / torch.where(total > 0, total, torch.ones_like(total))

@@ -1,0 +1,224 @@
+"""What every head keeps: where it begins, losses of no target, order of positions, gradients, saving and loading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segue.batches.counts import training_counts
+from segue.batches.data import SessionData
+from segue.batches.split import DataConfig, Split, split_store
+from segue.model import Encoder
+from segue.model.encoders.causal import CausalConfig
+from segue.model.heads import HEADS, Counts, Head, ListenConfig, Predicted, TransitionsConfig
+from segue.objectives import full_softmax_loss
+from segue.runs import RunFolder, load_run
+from segue.store import NUM_SPECIALS, Store
+from segue.training import fit
+from small_models import encoder_of
+from small_recipes import small_recipe
+from stores import tiny_store
+
+WIDTH, MAX_LEN, POSITIONS = 16, 8, 60
+CONFIGS: Mapping[str, Any] = {
+    "transitions": TransitionsConfig(own=0.5),
+    "listen": ListenConfig(hidden=5, gradient="flow"),
+}
+"""Each head, with a gradient in states and rows."""
+WEIGHTS: Mapping[str, Mapping[str, float]] = {
+    "transitions": {"temperature": 0.7, "offset": -0.4, "slope": 0.3},
+    "listen": {"rate": 1.5, "along": 0.5, "level": -1.0, "bias": 0.3},
+}
+"""Weights of a ranking that validation might choose."""
+
+
+def test_every_head_is_in_the_suite() -> None:
+    assert set(HEADS) == set(CONFIGS)
+    assert {name for name, head in HEADS.items() if head.weights_type is not None} == set(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return tiny_store(tmp_path_factory.mktemp("heads") / "store", sessions=60, tracks=30)
+
+
+@pytest.fixture(scope="module")
+def counts(store: Store) -> Counts:
+    split = split_store(store, DataConfig(max_len=MAX_LEN))
+    return Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+
+
+@pytest.fixture(params=CONFIGS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def encoder_with(name: str, counts: Counts, seed: int = 0) -> Encoder:
+    num_tracks = len(counts.plays) - NUM_SPECIALS
+    config = CausalConfig(width=WIDTH, heads=2, ffn_width=16)
+    generator = torch.Generator().manual_seed(seed)
+    return encoder_of(config, num_tracks, MAX_LEN, generator, heads={name: CONFIGS[name]}, counts=counts)
+
+
+def head_of(name: str, counts: Counts, *, trained: bool = True) -> Head:
+    """Return the head; trained: with parameters far from where they begin."""
+    head = encoder_with(name, counts).heads[name]
+    assert isinstance(head, Head)
+    if trained:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return head
+
+
+def predictions(counts: Counts, seed: int = 2) -> tuple[Predicted, Tensor]:
+    """Return positions whose targets follow in training, some without target or without known feedback, and a table."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = len(counts.plays)
+    pair = counts.pairs[torch.randint(len(counts.pairs), (POSITIONS,), generator=generator)]
+    heard = torch.randint(0, 3, (POSITIONS,), generator=generator)
+    target = torch.where(torch.rand(POSITIONS, generator=generator) < 0.2, 0, pair % rows)
+    states, table = (torch.randn(size, WIDTH, generator=generator) for size in (POSITIONS, rows))
+    real = target > 0
+    return Predicted(states, pair // rows, target, real & (heard == 0), real & (heard == 1)), table
+
+
+def without_targets(predicted: Predicted) -> Predicted:
+    nothing = torch.zeros_like(predicted.listened)
+    return replace(predicted, target=torch.zeros_like(predicted.target), listened=nothing, skipped=nothing)
+
+
+def losses(head: Head, predicted: Predicted, table: Tensor) -> list[Tensor]:
+    """Return the loss of the head and that of the softmax that it is mixed into, those of them that it has."""
+    result = [head.loss(predicted, table[predicted.target])] if head.has_loss else []
+    mixture = head.mixture(predicted)
+    if mixture is not None:
+        result.append(full_softmax_loss(predicted.states, predicted.target, table, mixture, NUM_SPECIALS))
+    assert result, "a head does something"
+    return result
+
+
+def with_gradients(head: Head, predicted: Predicted, table: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Return the losses, and the gradient of their sum in parameters, states and table."""
+    states, table = predicted.states.clone().requires_grad_(), table.clone().requires_grad_()
+    head.zero_grad(set_to_none=True)
+    values = losses(head, replace(predicted, states=states), table)
+    torch.stack(values).sum().backward()
+    grads = {key: value.grad for key, value in head.named_parameters()} | {"states": states.grad, "table": table.grad}
+    return [value.detach() for value in values], {key: grad for key, grad in grads.items() if grad is not None}
+
+
+def test_a_new_head_begins_with_what_counts_say_alone(name: str, counts: Counts) -> None:
+    """Whatever the states, and however the random numbers fell."""
+    head = head_of(name, counts, trained=False)
+    predicted, _ = predictions(counts)
+    zeros = torch.zeros(len(counts.plays), WIDTH)
+    other = encoder_with(name, counts, seed=9).heads[name]
+    assert isinstance(other, Head)
+    expected = losses(head, predicted, zeros)
+    moved = replace(predicted, states=predicted.states.flip(0) * 3 + 1)
+    for each in (losses(head, moved, zeros), losses(other, predicted, zeros)):
+        torch.testing.assert_close(each, expected)
+    assert all(torch.isfinite(parameter).all() for parameter in head.parameters())
+    for key, value in head.named_buffers():
+        assert torch.equal(value, getattr(counts, key)), key
+    assert head.check_weights()
+    trained = losses(head_of(name, counts), predicted, zeros)
+    assert not torch.allclose(torch.stack(trained), torch.stack(expected)), "and parameters do something"
+
+
+def test_the_loss_of_no_target_is_exactly_0_with_finite_gradients(name: str, counts: Counts) -> None:
+    head = head_of(name, counts)
+    predicted, table = predictions(counts)
+    for nothing in (without_targets(predicted), replace(without_targets(predicted), last=predicted.last * 0)):
+        values, grads = with_gradients(head, nothing, table)
+        assert all(value.item() == 0.0 for value in values)
+        assert all((grad == 0).all() for grad in grads.values())
+
+
+def test_positions_without_a_target_never_change_the_loss(name: str, counts: Counts) -> None:
+    head = head_of(name, counts)
+    predicted, table = predictions(counts)
+    real = predicted.target > 0
+    alone = Predicted(*(getattr(predicted, part.name)[real] for part in fields(Predicted)))
+    for one, two in zip(losses(head, predicted, table), losses(head, alone, table), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_the_order_of_positions_changes_no_loss_and_no_gradient(name: str, counts: Counts) -> None:
+    head = head_of(name, counts)
+    predicted, table = predictions(counts)
+    order = torch.randperm(POSITIONS, generator=torch.Generator().manual_seed(4))
+    turned = Predicted(*(getattr(predicted, part.name)[order] for part in fields(Predicted)))
+    (values, grads), (turned_values, turned_grads) = (with_gradients(head, each, table) for each in (predicted, turned))
+    torch.testing.assert_close(turned_values, values)
+    turned_grads["states"] = turned_grads["states"][order.argsort()]
+    assert turned_grads.keys() == grads.keys()
+    for key, grad in grads.items():
+        torch.testing.assert_close(turned_grads[key], grad, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def test_every_parameter_of_a_head_is_trained(name: str, counts: Counts) -> None:
+    head = head_of(name, counts)
+    _, grads = with_gradients(head, *predictions(counts))
+    assert {key for key, _ in head.named_parameters()} <= grads.keys()
+    assert all(torch.isfinite(grad).all() and grad.any() for grad in grads.values())
+
+
+def test_rankings_read_what_validation_chose_and_training_does_not(name: str, counts: Counts) -> None:
+    head = head_of(name, counts)
+    predicted, table = predictions(counts)
+    before = losses(head, predicted, table)
+    assert head.weights_type is not None
+    head.ranking_weights = head.weights_type(**WEIGHTS[name])
+    torch.testing.assert_close(losses(head, predicted, table), before, rtol=0.0, atol=0.0)
+
+
+def test_a_saved_and_loaded_head_is_the_same(tmp_path: Path, store: Store, name: str) -> None:
+    """Its parameters, its counts, its losses, and the weights that validation chose."""
+    config = {"transitions": {"own": 0.5}, "listen": {"hidden": 5, "gradient": "flow"}}[name]
+    recipe = small_recipe(
+        "paper-causal-s-minus", next_track__kind="mixed", training__epochs=1, **{f"heads__{name}": config}
+    )
+    assert recipe.heads == {name: CONFIGS[name]}
+    split = split_store(store, recipe.data)
+    batch = SessionData.load(store, split, "cpu").context_batch(split.cases["test"], np.arange(20), MAX_LEN)
+    expected: dict[str, Any] = {}
+
+    def look(_: Split, encoder: Encoder) -> dict[str, float]:
+        head = encoder.heads[name]
+        assert isinstance(head, Head)
+        expected["weights"] = {key: value.clone() for key, value in head.state_dict().items()}
+        expected["losses"] = losses(head, *predictions_of(store, split, encoder))
+        expected["states"] = encoder.next_state(batch)
+        return {"hr@10": 0.5}
+
+    fit(store, tmp_path / "run", recipe, validate=look)
+    RunFolder.open(tmp_path / "run").save_ranking({"listen_weight": 0.0, name: dict(WEIGHTS[name])})
+    run = load_run(tmp_path / "run")
+    head = run.encoder.heads[name]
+    assert isinstance(head, Head)
+    assert list(run.encoder.heads) == [name]
+    assert head.weights_type is not None
+    assert head.ranking_weights == head.weights_type(**WEIGHTS[name])
+    assert head.state_dict().keys() == expected["weights"].keys()
+    for key, value in head.state_dict().items():
+        assert torch.equal(value, expected["weights"][key]), key
+    with torch.no_grad():  # as `fit` validates
+        assert torch.equal(run.encoder.next_state(batch), expected["states"])
+        after = losses(head, *predictions_of(store, split, run.encoder))
+    torch.testing.assert_close(after, expected["losses"], rtol=0.0, atol=0.0)
+
+
+def predictions_of(store: Store, split: Split, encoder: Encoder) -> tuple[Predicted, Tensor]:
+    """Return positions to predict, and the rows of the encoder's tracks."""
+    counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+    return predictions(counts)[0], encoder.ranked_rows()

@@ -1,0 +1,196 @@
+"""The training step as the sentences of the method say it: session by session, target by target, dense Adam.
+
+`PlainStep` takes the same draws as the fast step of a device, and must reach the same losses and the same weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segue import skips
+from segue.batch import Batch
+from segue.model.encoders.attention import AttentionConfig, PaddedAttention, visibility
+from segue.model.encoders.lookback import LookbackEncoder
+from segue.model.encoders.transformer import TransformerEncoder
+from segue.model.heads import Predicted
+from segue.objectives import Mixture
+from segue.objectives.roles import Heard
+from segue.objectives.variants import Drawn as VariantDraws
+from segue.objectives.variants import varied_skip_loss
+from segue.training.step import Drawn, TrainingStep, part_names, part_weights
+from segue.training.trainer import Trainer
+
+
+class PlainStep(TrainingStep):
+    """One training step after another; the track table is one dense parameter."""
+
+    def __init__(self, fast: TrainingStep) -> None:
+        super().__init__(fast.training)
+        parameters = list(self.encoder.parameters())
+        self.adam = torch.optim.Adam(parameters, lr=self.training.recipe.training.learning_rate)
+
+    def train(self, index: Tensor, num_positions: int) -> None:
+        drawn = self.draw(index, num_positions)
+        with index.device:
+            losses = self.plain_losses(drawn)
+        weights = part_weights(self.training.recipe)
+        loss = sum(weight * part for weight, part in zip(weights, losses, strict=True)) / sum(weights)
+        self.adam.zero_grad()
+        loss.backward()
+        self.encoder.table.weight.grad[0] = 0.0
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.training.recipe.training.clip)
+        self.adam.step()
+        self.training.sums.add_(torch.stack([part.detach() for part in (loss, *losses)]))
+
+    def row(self, drawn: Drawn, tracks: Tensor) -> Tensor:
+        return self.encoder.track_rows(self.encoder.table.weight[tracks.long()], tracks, drawn.key)
+
+    def plain_losses(self, drawn: Drawn) -> list[Tensor]:
+        recipe, example = self.training.recipe, drawn.example
+        states = torch.cat(
+            [self.session_states(drawn, b) for b in range(example.batch.num_sessions)]
+            + [torch.zeros(len(example.batch.tracks) - int(example.batch.offsets[-1]), self.encoder.width)]
+        )
+        at_least = recipe.data.skip_at_least
+        listened, skipped = (f(example.target_feedback, at_least) for f in (skips.listened, skips.skipped))
+        last = example.ids[: len(states)]
+        predicted = Predicted(states, last, example.target, listened, skipped)
+        heads = [self.encoder.heads[name] for name in recipe.heads]
+        mixtures = [head.mixture(predicted) for head in heads]
+        mixture = next((one for one in mixtures if one is not None), None)
+        losses = [self.next_track(drawn, states, mixture)]
+        losses += [self.term(drawn, states, i) for i in range(len(recipe.terms))]
+        losses += [head.loss(predicted, self.row(drawn, example.target)) for head in heads if head.has_loss]
+        assert len(losses) == len(part_names(recipe))
+        return losses
+
+    def session_states(self, drawn: Drawn, b: int) -> Tensor:
+        batch, encoder = drawn.example.batch, self.encoder
+        begin, end = int(batch.offsets[b]), int(batch.offsets[b + 1])
+        alone = Batch(
+            batch.tracks[begin:end],
+            batch.feedback[begin:end],
+            batch.position[begin:end],
+            torch.tensor([0, end - begin]),
+            end - begin,
+            {name: values[begin:end] for name, values in batch.side.items()},
+            {name: values[b : b + 1] for name, values in batch.session_side.items()},
+        )
+        if begin == end:
+            return torch.zeros(0, encoder.width)
+        rows = self.row(drawn, encoder.looked_up(alone))
+        if isinstance(encoder, LookbackEncoder):
+            return encoder.padded_states(rows[None])[0]
+        assert isinstance(encoder, TransformerEncoder)
+        if encoder.config.padding == "visible":
+            return encoder.padded_states(rows[None], alone.feedback[None], torch.ones(1, end - begin).bool())[0]
+        everything = visibility(torch.ones(1, end - begin, dtype=torch.bool), causal=encoder.causal)
+        attend = PaddedAttention(everything, AttentionConfig(encoder.config.heads, encoder.causal, 0.0))
+        return encoder.encode(encoder.with_inputs(alone, rows)[None], alone.position[None], attend)[0]
+
+    def next_track(self, drawn: Drawn, states: Tensor, mixture: Mixture | None) -> Tensor:
+        losses, weights = [], []
+        config, example = self.training.recipe.next_track, drawn.example
+        for n, target in enumerate(example.target.tolist()):
+            if target == 0:
+                continue
+            score = states[n] @ self.row(drawn, torch.tensor([target]))[0]
+            scores = self.rival_scores(drawn, states, n)
+            was_skipped = bool(skips.skipped(example.target_feedback[n], self.training.recipe.data.skip_at_least))
+            if getattr(config, "loss", "softmax") == "gbce":
+                alpha = min(config.negatives / (self.encoder.num_tracks - 1), 1.0)
+                beta = alpha * (config.gbce_t * (1 - 1 / alpha) + 1 / alpha)
+                wrong = sum(-torch.nn.functional.logsigmoid(-each) for each in scores)
+                losses.append(wrong - beta * torch.nn.functional.logsigmoid(score))
+            elif was_skipped and config.skipped == "avoid":
+                share = torch.softmax(torch.stack([score, *scores]), 0)[0]
+                losses.append(-torch.log1p(-share))
+            else:
+                losses.append(softmax_loss(score, scores, mixture, n))
+            weights.append(config.skipped_weight if was_skipped else 1.0)
+        if not losses:
+            return states.sum() * 0.0
+        return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+
+    def rival_scores(self, drawn: Drawn, states: Tensor, n: int) -> list[Tensor]:
+        """The score of everything that the target of position n is compared with."""
+        config, example, log_q = self.training.recipe.next_track, drawn.example, self.training.log_q
+        target = int(example.target[n])
+        session = int((example.batch.offsets <= n).sum()) - 1
+        if config.reads_table:
+            tracks = [t for t in range(3, self.encoder.num_tracks + 3) if t != target]
+            log_q = None
+        elif config.num_per_session:
+            tracks = drawn.negatives[session].tolist()
+        else:
+            tracks = [t for t in drawn.negatives.tolist() if t != target]
+        scores = self.row(drawn, torch.tensor(tracks)) @ states[n]
+        if log_q is not None and not config.reads_table:
+            scores = scores + log_q[torch.tensor(tracks)]
+        scores = list(scores)
+        if config.own_skips:
+            window, at_least = example.window, self.training.recipe.data.skip_at_least
+            pairs = list(zip(window.tracks[session].tolist(), window.feedback[session].tolist(), strict=True))
+            also_listened = {t for t, code in pairs if t and code < at_least}
+            skipped = [t for t, code in pairs if t and at_least <= code <= 3 and t not in also_listened and t != target]
+            scores += [states[n] @ self.row(drawn, torch.tensor([t]))[0] for t in skipped]
+        return scores
+
+    def term(self, drawn: Drawn, states: Tensor, i: int) -> Tensor:
+        term, draws = self.training.recipe.terms[i], drawn.terms[i]
+        window, at_least = drawn.example.window, self.training.recipe.data.skip_at_least
+        rows = self.row(drawn, window.tracks)
+        context = rows if term.context == "track" else self.window_states(drawn, states)
+        valid = window.tracks > 0
+        skipped = (window.feedback >= at_least) & (window.feedback <= 3) & valid
+        heard = Heard(window.tracks, skipped, (window.feedback < at_least) & valid)
+        random = VariantDraws(draws.keys, None if draws.tracks is None else self.row(drawn, draws.tracks))
+        return varied_skip_loss(context, rows, heard, term.variant, random, term.temperature)
+
+    def window_states(self, drawn: Drawn, states: Tensor) -> Tensor:
+        batch, window = drawn.example.batch, drawn.example.window
+        result = []
+        for b in range(len(window.tracks)):
+            session = states[int(batch.offsets[b]) : int(batch.offsets[b + 1])]
+            missing = window.tracks.shape[1] - len(session)
+            result.append(torch.cat([session, torch.zeros(missing, states.shape[1])]))
+        return torch.stack(result)
+
+
+def softmax_loss(score: Tensor, scores: list[Tensor], mixture: Mixture | None, n: int) -> Tensor:
+    """-log of the target's share; with a mixture, of the share that both distributions give it."""
+    alone = torch.logsumexp(torch.stack([score, *scores]), 0) - score
+    if mixture is None:
+        return alone
+    known = score if mixture.flow else score.detach()
+    others = [each if mixture.flow else each.detach() for each in scores]
+    gate, log_share = mixture.gate[n], mixture.log_share[n]
+    whole = torch.logsumexp(torch.stack([known, *others, gate]), 0)
+    mixed = whole - torch.logsumexp(torch.stack([known, gate + log_share]), 0)
+    return mixed + mixture.own_weight * alone
+
+
+def assert_same_training(fast: Trainer, plain: Trainer) -> None:
+    """Losses, weights and the state of the generator are the same.
+
+    Adam makes a full step along a gradient that rounding alone decides, so that a few weights in a thousand may differ
+    by part of a step.
+    """
+    torch.testing.assert_close(fast.sums, plain.sums, rtol=1e-5, atol=1e-6)
+    assert fast.sums.isfinite().all()
+    for name, value in plain.weights().items():
+        if value.is_floating_point():
+            difference = (fast.weights()[name] - value).abs()
+            assert difference.max() < 1e-3, name
+            assert (difference > 1e-4 + 1e-3 * value.abs()).float().mean() < 2e-3, name
+    assert torch.equal(fast.generator.get_state(), plain.generator.get_state())
+
+
+def taken_plainly(trainer: Trainer) -> Trainer:
+    """Return the trainer with the plain step in place of its own."""
+    trainer._step = PlainStep(trainer._step)
+    return trainer
+
+
+__all__ = ["PlainStep", "assert_same_training", "taken_plainly"]

@@ -1,0 +1,63 @@
+"""Small models, and the training data and examples of padded sessions, for tests that need no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.batches.data import SessionData
+from segue.batches.example import Example, ExampleConfig, draw_example, make_example
+from segue.model import Encoder, Facts, ModelConfig, build_model
+from segue.model.heads import Counts
+from segue.model.inputs import TrackValues
+from segue.store import NUM_SPECIALS
+
+
+def encoder_of(
+    config: Any,
+    num_tracks: int,
+    max_len: int,
+    generator: torch.Generator | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    heads: Mapping[str, Any] | None = None,
+    counts: Counts | None = None,
+    track_values: TrackValues | None = None,
+) -> Encoder:
+    """Return the initialised encoder of `config`, on facts of `num_tracks` tracks.
+
+    `inputs`, `heads`: configs by name. Without a generator the seed is 0; without counts no training row is counted.
+    """
+    facts = Facts(num_tracks, counts or Counts.nothing(num_tracks + NUM_SPECIALS), track_values)
+    model = ModelConfig(config, max_len, inputs or {}, heads or {})
+    return build_model(model, facts, generator or torch.Generator().manual_seed(0))
+
+
+def training_data(tracks: Tensor, feedback: Tensor, valid: Tensor) -> SessionData:
+    """Return the rows of padded sessions [B, L], all of which train; vocabularies map no track to another."""
+    end = valid.sum(dim=1).cumsum(0)
+    return SessionData(
+        tracks[valid].int(),
+        feedback[valid].to(torch.uint8),
+        torch.arange(int(tracks.max()) + 1, dtype=torch.int32),
+        end - valid.sum(dim=1),
+        end,
+        torch.arange(len(end)),
+    )
+
+
+def example_config(encoder: Encoder, *, share: float = 0.0, shifted: bool = True) -> ExampleConfig:
+    """Return how an encoder's examples are made; `share` of positions read a special row."""
+    width = encoder.max_len + (not encoder.masked)
+    return ExampleConfig(encoder.masked, encoder.max_len, width, share, shifted)
+
+
+def example_of(config: ExampleConfig, data: SessionData, generator: torch.Generator, more: int = 0) -> Example:
+    """Return the example of all training sessions; `more` positions follow the last session."""
+    index = torch.arange(data.num_training)
+    lengths = (data.train_end - data.train_begin).clamp(max=config.width)
+    num_positions = int(lengths.sum()) - (0 if config.masked else len(index)) + more
+    draws = draw_example(config, data, (len(index), num_positions), generator)
+    return make_example(config, data, index, num_positions, draws)
