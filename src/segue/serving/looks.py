@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.exported.folder import ExportFolder
-from segue.serving.messages import Look, MapShown
+from segue.serving.messages import TrackLook, TrackMap
 from segue.store.vocabulary import NUM_SPECIALS
 
 POINTS: Final = 5000
@@ -18,22 +18,22 @@ SLEEVE: Final = 12
 _DIGITS: Final = 4
 
 
-def look_of(export: ExportFolder, row: int) -> Look:
+def look_of(export: ExportFolder, row: int) -> TrackLook:
     """Return how the track of a table row is drawn."""
     x, y = export.map[row - NUM_SPECIALS].tolist()
     values = np.asarray(export.table[row], np.float64)
     length = float(np.linalg.norm(values))
     drawn = values / (length if length > 0 else 1.0) @ _directions(len(values))
-    return Look(round(x, _DIGITS), round(y, _DIGITS), [round(value, _DIGITS) for value in drawn.tolist()])
+    return TrackLook(round(x, _DIGITS), round(y, _DIGITS), [round(value, _DIGITS) for value in drawn.tolist()])
 
 
-def sampled_map(export: ExportFolder, name: str) -> MapShown:
+def sampled_map(export: ExportFolder, name: str) -> TrackMap:
     """Return places and plays of at most `POINTS` candidates: always the same ones of an export."""
     rows = np.sort(np.asarray(export.scan_order)[export.scan_order != 0])
     if len(rows) > POINTS:
         rows = np.sort(np.random.default_rng(0).choice(rows, POINTS, replace=False))
     places = np.round(export.map[rows - NUM_SPECIALS].astype(np.float64), _DIGITS)
-    return MapShown(name, places[:, 0].tolist(), places[:, 1].tolist(), export.plays[rows].tolist())
+    return TrackMap(name, places[:, 0].tolist(), places[:, 1].tolist(), export.plays[rows].tolist())
 
 
 @lru_cache(maxsize=4)

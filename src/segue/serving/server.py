@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from prometheus_client import CollectorRegistry
 
 from segue.errors import InputError, SegueError
 from segue.serving.app import make_app
@@ -37,7 +36,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], 
     sessions = open_sessions(options.sessions, expires_s=options.expires_h * 3600.0, durable=options.durable)
     service = Service(models, sessions)
     hosts = (*LOCAL_HOSTS, *options.allow_hosts, *((options.host,) if options.host not in ("0.0.0.0", "::") else ()))
-    app = make_app(service, GateOptions(hosts, options.token), CollectorRegistry())
+    app = make_app(service, GateOptions(hosts, options.token))
     config = uvicorn.Config(
         app,
         host=options.host,

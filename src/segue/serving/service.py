@@ -20,25 +20,23 @@ from segue.serving.live_model import Asked, Filters, Suggestion
 from segue.serving.looks import look_of, sampled_map
 from segue.serving.messages import (
     Event,
-    EventsKept,
-    FilterAsked,
-    Look,
-    MapShown,
-    ModelShown,
-    NearShown,
-    NextAsked,
-    NextOnce,
-    SessionMade,
-    SessionShown,
-    SimilarShown,
-    Suggested,
+    EventCounts,
+    Explanation,
+    ModelList,
+    ModelSummary,
+    NearTrack,
+    NextAfterEvents,
+    NextInSession,
+    SessionDetails,
+    SessionSummary,
+    SimilarTracks,
+    SuggestedTrack,
     Suggestions,
-    Why,
+    TrackFilters,
+    TrackLook,
+    TrackMap,
     feedback_code,
     word_of,
-)
-from segue.serving.messages import (
-    Models as ModelsShown,
 )
 from segue.serving.models import BusyError, Models, ServedModel
 from segue.serving.problems import ProblemError
@@ -79,40 +77,40 @@ class Service:
     def __init__(self, models: Models, sessions: Sessions) -> None:
         self.models, self.sessions = models, sessions
 
-    async def create(self, name: str | None, events: Sequence[Event]) -> SessionMade:
+    async def create(self, name: str | None, events: Sequence[Event]) -> SessionSummary:
         """Begin a session."""
         if name is not None:
             self._model(name)
         told = logged(events)
         session_id = new_session_id()
         await _kept(self.sessions.create(session_id, name or "", told))
-        return SessionMade(session_id, len(told))
+        return SessionSummary(session_id, len(told))
 
-    async def add(self, session_id: str, events: Sequence[Event]) -> EventsKept:
+    async def add(self, session_id: str, events: Sequence[Event]) -> EventCounts:
         """Add events to a session."""
         added = await _kept(self.sessions.add(_named(session_id), logged(events)))
-        return EventsKept(added.accepted, added.repeated, added.events)
+        return EventCounts(added.accepted, added.repeated, added.events)
 
-    async def show(self, session_id: str) -> SessionShown:
+    async def show(self, session_id: str) -> SessionDetails:
         """Return a session."""
         found = await _kept(self.sessions.read(_named(session_id)))
         events = [Event(event.track, heard=word_of(event.strength)) for event in found.events]
-        return SessionShown(session_id, found.model, found.created_at, events)
+        return SessionDetails(session_id, found.model, found.created_at, events)
 
     async def remove(self, session_id: str) -> None:
         """Forget a session."""
         await _kept(self.sessions.remove(_named(session_id)))
 
-    async def next_in(self, session_id: str, asked: NextAsked) -> Suggestions:
+    async def next_in(self, session_id: str, asked: NextInSession) -> Suggestions:
         """Return what next in a session."""
         found = await _kept(self.sessions.read(_named(session_id)))
         return await self._next(asked, asked.model or found.model or None, found.events)
 
-    async def next_once(self, asked: NextOnce) -> Suggestions:
+    async def next_after(self, asked: NextAfterEvents) -> Suggestions:
         """Return what next in a session that the request tells whole."""
         return await self._next(asked, asked.model, logged(asked.events))
 
-    async def similar(self, name: str | None, track: str, k: int) -> SimilarShown:
+    async def similar(self, name: str | None, track: str, k: int) -> SimilarTracks:
         """Return tracks near one."""
         model = self._model(name)
         row = model.live.export.vocabulary.row(track)
@@ -122,20 +120,20 @@ class Service:
         shown = _suggested(model.live.export, found, None)
         for each, one in zip(shown, found, strict=True):
             each.look = self._look(model, one.row, each.track)
-        return SimilarShown(model.live.name, track, shown)
+        return SimilarTracks(model.live.name, track, shown)
 
-    def map(self, name: str | None) -> MapShown:
+    def map(self, name: str | None) -> TrackMap:
         """Return a sample of the track space."""
         model = self._model(name)
         return sampled_map(model.live.export, model.live.name)
 
-    def shown_models(self) -> ModelsShown:
+    def summaries(self) -> ModelList:
         """Return all models."""
         shown = []
         for place, model in enumerate(self.models.every):
             facts, export = model.live.export.manifest.facts, model.live.export
             shown.append(
-                ModelShown(
+                ModelSummary(
                     name=model.live.name,
                     recipe=facts.recipe,
                     fingerprint=export.fingerprint,
@@ -147,9 +145,11 @@ class Service:
                     default=place == 0,
                 )
             )
-        return ModelsShown(shown)
+        return ModelList(shown)
 
-    async def _next(self, asked: NextAsked | NextOnce, name: str | None, events: Sequence[Logged]) -> Suggestions:
+    async def _next(
+        self, asked: NextInSession | NextAfterEvents, name: str | None, events: Sequence[Logged]
+    ) -> Suggestions:
         model = self._model(name)
         export = model.live.export
         heard = _heard(model, events)
@@ -162,7 +162,7 @@ class Service:
         try:
             answer = await model.next_tracks(Asked(heard.session, asked.k, filters, asked.explain))
         except BusyError as error:
-            raise ProblemError(503, "too many requests wait; ask again in a moment", retry_after_s=1) from error
+            raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         shown = _suggested(export, answer.suggestions, (heard, events) if asked.explain else None)
         if asked.looks:
             for each, found in zip(shown, answer.suggestions, strict=True):
@@ -170,7 +170,7 @@ class Service:
         simulated = bool(export.manifest.facts.simulated)
         return Suggestions(model.live.name, simulated, shown, list(heard.unknown), answer.scored)
 
-    def _look(self, model: ServedModel, row: int, track: str) -> Look:
+    def _look(self, model: ServedModel, row: int, track: str) -> TrackLook:
         """Return how a track is drawn: as the default model sees it, so that it looks the same whoever suggests it."""
         first = self.models.every[0]
         known = row if first is model else first.live.export.vocabulary.row(track)
@@ -190,7 +190,7 @@ def logged(events: Iterable[Event]) -> list[Logged]:
     found = []
     for place, event in enumerate(events):
         try:
-            strength = event.told()
+            strength = event.strength_code()
         except ValueError as error:
             raise ProblemError(400, f"events[{place}]: {error}") from error
         found.append(Logged(event.track, strength, now, event.event_id or None))
@@ -210,7 +210,7 @@ def _heard(model: ServedModel, events: Sequence[Logged]) -> _Heard:
     )
 
 
-def _filters(model: ServedModel, asked: FilterAsked, heard: Sequence[int]) -> Filters:
+def _filters(model: ServedModel, asked: TrackFilters, heard: Sequence[int]) -> Filters:
     export = model.live.export
     refused = [] if asked.heard else [*heard]
     refused += [row for row in export.vocabulary.rows(asked.blocked_tracks) if row != UNKNOWN]
@@ -229,13 +229,13 @@ def _filters(model: ServedModel, asked: FilterAsked, heard: Sequence[int]) -> Fi
 
 def _suggested(
     export: ExportFolder, found: Sequence[Suggestion], explained: tuple[_Heard, Sequence[Logged]] | None
-) -> list[Suggested]:
+) -> list[SuggestedTrack]:
     shown = []
     for rank, each in enumerate(found, start=1):
         place = each.row - NUM_SPECIALS
         code = -1 if export.artist_code is None else int(export.artist_code[each.row])
         shown.append(
-            Suggested(
+            SuggestedTrack(
                 rank=rank,
                 track=export.vocabulary.track_id(each.row),
                 score=each.score,
@@ -247,13 +247,13 @@ def _suggested(
     return shown
 
 
-def _why(each: Suggestion, heard: _Heard, events: Sequence[Logged]) -> Why:
+def _why(each: Suggestion, heard: _Heard, events: Sequence[Logged]) -> Explanation:
     near = []
     for one in each.near:
         event = events[heard.places[one.place]]
-        near.append(NearShown(event.track, word_of(event.strength), one.cosine))
+        near.append(NearTrack(event.track, word_of(event.strength), one.cosine))
     assert each.log_next is not None, "asked for with explain"
-    return Why(each.log_next, each.log_listen, each.rank_before, each.followed, near)
+    return Explanation(each.log_next, each.log_listen, each.rank_before, each.followed, near)
 
 
 def _named(session_id: str) -> str:

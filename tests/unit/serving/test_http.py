@@ -313,10 +313,10 @@ def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:
     event = document["components"]["schemas"]["Event"]
     assert event["additionalProperties"] is False
     for name in ("strength", "played_s", "duration_s"):
-        assert event["properties"][name]["minimum"] == 0, "Litestar drops it"
-    assert document["components"]["schemas"]["FilterAsked"]["properties"]["blocked_tracks"]["items"]["minLength"] == 1
+        assert event["properties"][name]["minimum"] == 0
+    assert document["components"]["schemas"]["TrackFilters"]["properties"]["blocked_tracks"]["items"]["minLength"] == 1
     told = document["paths"]["/v1/sessions"]["post"]["responses"]
-    assert set(told["201"]["links"]) == {"tell", "next", "show", "forget"}
+    assert set(told["201"]["links"]) == {"add_events", "next_in_session", "show_session", "forget_session"}
     assert [*told["429"]["headers"]] == ["Retry-After"]
 
 
@@ -335,7 +335,7 @@ def test_a_fault_of_ours_leaves_its_trace_in_the_log(
     def fails() -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(service, "shown_models", fails)
+    monkeypatch.setattr(service, "summaries", fails)
     detail = _is_problem(call("GET", "/v1/models"), 500)
     assert "ours" not in detail.removeprefix("a fault of ours")
     assert "ZeroDivisionError: ours" in caplog.text
