@@ -52,6 +52,8 @@ _SESSION_PARAMETER: Final = {
     "description": "A session's id. Whoever has it may read and continue the session.",
     "schema": {"type": "string", "pattern": f"^{SESSION_ID}$"},
 }
+_CREATED: Final = {"session": "$response.body#/session"}
+"""The path parameter of routes of a session, from the response that begins it."""
 
 
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:
@@ -62,22 +64,12 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    links = {
-        route.answer.__name__: {
-            "operationId": route.answer.__name__,
-            "parameters": {"session": "$response.body#/session"},
-        }
-        for route in routes
-        if SESSION in route.path
-    }
+    names = [route.answer.__name__ for route in routes if SESSION in route.path]
+    links = {name: {"operationId": name, "parameters": _CREATED} for name in names}
     paths["/v1/sessions"]["post"]["responses"]["201"]["links"] = links
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Segue",
-            "version": "1",
-            "description": "Next tracks for sessions as they happen, with skips.",
-        },
+        "info": {"title": "Segue", "version": "1", "description": "Next tracks of sessions as they happen."},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {"schemas": schemas},
@@ -105,10 +97,8 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     _, schemas = msgspec.json.schema_components([route.query])
     schema = schemas[route.query.__name__]
     required = schema.get("required", ())
-    return [
-        {"name": name, "in": "query", "required": name in required, "schema": value}
-        for name, value in schema["properties"].items()
-    ]
+    parameters = schema["properties"].items()
+    return [{"name": name, "in": "query", "required": name in required, "schema": part} for name, part in parameters]
 
 
 def _success(route: Route) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-
 from segue.serving.asgi import App, Message, Receive, Scope, Send
+from segue.serving.counts import Counts
 from segue.serving.problems import ProblemError
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -25,8 +24,6 @@ OPEN_FOLDER: Final = "/page/"
 """Open without a token: whether the service runs, and the page, which then asks its user for the token."""
 _MAX_CLIENTS: Final = 4096
 """Clients whose rate is remembered; the one that was silent longest is forgotten first."""
-_BUCKETS: Final = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
-"""Upper limits in seconds."""
 _SECURITY: Final = (
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -62,13 +59,9 @@ class _Bucket:
 class Gate:
     """An ASGI application that checks and counts requests, and passes those that are allowed on to another."""
 
-    def __init__(self, app: App, options: GateOptions, registry: CollectorRegistry) -> None:
-        self._app, self._options = app, options
+    def __init__(self, app: App, options: GateOptions, counts: Counts) -> None:
+        self._app, self._options, self._counts = app, options, counts
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._answers = Counter("segue_http_answers", "Answers by status", ["status"], registry=registry)
-        self._seconds = Histogram(
-            "segue_http_seconds", "Seconds to the end of an answer", buckets=_BUCKETS, registry=registry
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -88,11 +81,10 @@ class Gate:
         try:
             self._check(scope)
         except ProblemError as error:
-            await error.response()(scope, receive, send_secured)
+            await error.response().send(send_secured)
         else:
             await self._app(scope, self._counted(receive), send_secured)
-        self._answers.labels(str(status)).inc()
-        self._seconds.observe(time.perf_counter() - begin)
+        self._counts.add(status, time.perf_counter() - begin)
 
     def _counted(self, receive: Receive) -> Receive:
         """Return what receives a body, and raises ProblemError where it gets too long.

@@ -34,13 +34,7 @@ Strength = Annotated[
 Heard = Literal["listened", "mostly", "brief", "skip", "unknown"]
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 Count = Annotated[int, Meta(ge=1, le=MOST_K, description=f"Number of tracks, at most {MOST_K}.")]
-STRENGTHS: Final[dict[Heard, int]] = {
-    "listened": 0,
-    "mostly": 1,
-    "brief": 2,
-    "skip": 3,
-    "unknown": UNKNOWN_STRENGTH,
-}
+STRENGTHS: Final[dict[Heard, int]] = {"listened": 0, "mostly": 1, "brief": 2, "skip": 3, "unknown": UNKNOWN_STRENGTH}
 _WORDS: Final = {strength: word for word, strength in STRENGTHS.items()}
 
 

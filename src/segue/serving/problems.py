@@ -30,4 +30,4 @@ class ProblemError(Exception):
         """Return the problem document as a response."""
         detail = printable(self.detail)[:_MOST]
         document = Problem("about:blank", HTTPStatus(self.status).phrase, self.status, detail)
-        return Response(msgspec.json.encode(document), self.status, self.headers, MEDIA_TYPE)
+        return Response(msgspec.json.encode(document), self.status, MEDIA_TYPE, self.headers)
