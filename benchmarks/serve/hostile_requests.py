@@ -215,10 +215,8 @@ def _unknown_names(draw: random.Random) -> Hostile:
         Hostile(404, b"", f"/v1/similar?track={escaped}", "GET"),
         Hostile(404, b"", f"/v1/map?model={escaped}", "GET"),
     ]
-    asked += [
-        Hostile(404, b"", path, "GET")
-        for path in (f"/{escaped}", "/v1/", "/page/..%2fapp.py", "/schema/x", "/.git/config")
-    ]
+    asked += [Hostile(404, b"", path, "GET") for path in (f"/{escaped}", "/v1/", "/schema/x", "/.git/config")]
+    asked += [Hostile(404, b"", f"/page/{name}", "GET") for name in ("..%2fapp.py", "room.js%00", "%00", "x" * 5000)]
     return draw.choice(asked)
 
 

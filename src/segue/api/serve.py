@@ -15,24 +15,22 @@ from segue.files import read_json_object
 if TYPE_CHECKING:
     from segue.serving.options import ServeOptions
 
-Told = Callable[[str], None]
+Tell = Callable[[str], None]
 RUN_MARKER: Final = "run.json"
-"""What a run bears (`segue.runs`, which is not imported here: it brings torch)."""
+"""The file by which a run is recognised; `segue.runs` has it too, but importing that would import torch."""
 SERVED: Final = "served"
 """Folder of a run that holds its export."""
 
 
-def serve(
-    paths: Sequence[str | Path], options: ServeOptions | None = None, told: Callable[[str], None] = print
-) -> None:
-    """Serve runs and exports until the process is told to end; the first is the default.
+def serve(paths: Sequence[str | Path], options: ServeOptions | None = None, tell: Tell = print) -> None:
+    """Serve runs and exports until a signal ends the process; the first is the default, and `tell` gets messages.
 
-    A run is exported first, by a process of its own, into its folder `served`, unless that is newer than the run: the
-    service itself never imports torch.
+    A run is first exported into its folder `served` by another process, unless the folder is newer than the run. So
+    the service itself never imports torch.
 
     Raises:
-        InputError: nothing to serve, an option is not what it should be, or the packages of the extra `serve` are
-            missing. FormatError: a path is no run and no export, or damaged.
+        InputError: nothing to serve, a wrong option, or the packages of the extra `serve` are missing.
+        FormatError: a path is no run and no export, or damaged.
     """
     try:
         from segue.serving import server
@@ -44,11 +42,11 @@ def serve(
 
     options = options or ServeOptions()
     check_reach(options)
-    server.serve([exported(Path(path), told) for path in paths], options, told)
+    server.serve([exported(Path(path), tell) for path in paths], options, tell)
 
 
-def exported(path: Path, told: Told) -> Path:
-    """Return the export of a run, made where it is missing or older than the run; an export is what it is.
+def exported(path: Path, tell: Tell) -> Path:
+    """Return the export of a run, made if it is missing or older than the run; return an export as it is.
 
     Raises:
         SegueError: it cannot be exported.
@@ -57,19 +55,19 @@ def exported(path: Path, told: Told) -> Path:
         return path
     served = path / SERVED
     if _newest(path) > _written(served / MANIFEST) or not _is_read(served):
-        told(f"exporting {path} (once)")
+        tell(f"exporting {path} (once)")
         command = [sys.executable, "-P", "-m", "segue", "export", str(path), str(served), "--overwrite", "--quiet"]
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "--name", _plain(path.absolute().name.removeprefix("run-"))], capture_output=True, text=True
         )
-        if done.returncode:
-            said = done.stderr.strip().splitlines()
-            raise SegueError(f"{path} cannot be exported: {said[-1] if said else 'no reason was given'}")
+        if process.returncode:
+            lines = process.stderr.strip().splitlines()
+            raise SegueError(f"{path} cannot be exported: {lines[-1] if lines else 'no reason was given'}")
     return served
 
 
 def _is_read(served: Path) -> bool:
-    """Return whether this version of Segue reads the export; one that is damaged says so when it is opened."""
+    """Return whether this version of Segue reads the export; True for a damaged one, which is refused when opened."""
     try:
         return read_json_object(served / MANIFEST).get("export_version") == EXPORT_VERSION
     except FormatError:

@@ -1,7 +1,7 @@
-"""An index in place of the scan of all candidates: those of the cells that lie nearest to a state.
+"""An index of the candidates: only the cells nearest to a state are searched.
 
-Faiss's inverted file with rows in 8 bits. It is made anew from an export's arrays when the service starts: no file that
-only Faiss's own reader understands is trusted.
+Faiss's inverted file with rows in 8 bits. It is built from an export's arrays when the service starts, because a file
+of Faiss could not be checked before it is read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CellScan:
             len(cells.centres),
             faiss.ScalarQuantizer.QT_8bit_uniform,
             faiss.METRIC_INNER_PRODUCT,
-            False,  # rows, not what is left of them beside their centre
+            False,  # rows themselves, not their differences from the centre
         )
         rows = np.flatnonzero(cells.of_row >= 0)
         self._index.train(_extremes(export.table, rows))
@@ -53,7 +53,7 @@ class CellScan:
 
 
 def _extremes(table: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return two rows of the smallest and of the largest value, [2, D]: what 8 bits must reach."""
+    """Return a row of the smallest and one of the largest value [2, D]: the range of the 8 bits."""
     chunks = np.array_split(rows, len(rows) // _TOGETHER + 1)
     ends = [min(float(table[part].min()) for part in chunks), max(float(table[part].max()) for part in chunks)]
     return np.repeat(np.array(ends, np.float32)[:, None], table.shape[1], axis=1)
@@ -61,8 +61,8 @@ def _extremes(table: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np
 
 def _add(faiss: Any, index: Any, table: NDArray[np.float32], rows: NDArray[np.int64], cells: Cells) -> None:
     values = np.ascontiguousarray(table[rows])
-    places = np.ascontiguousarray(cells.of_row[rows], np.int64)
-    index.add_core(len(rows), faiss.swig_ptr(values), faiss.swig_ptr(rows), faiss.swig_ptr(places))
+    cell = np.ascontiguousarray(cells.of_row[rows], np.int64)
+    index.add_core(len(rows), faiss.swig_ptr(values), faiss.swig_ptr(rows), faiss.swig_ptr(cell))
 
 
 def _faiss() -> Any:

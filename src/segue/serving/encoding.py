@@ -1,4 +1,4 @@
-"""Sessions to states, by the graphs of an export."""
+"""The encoder of an export: sessions in, states out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN: Final = 5
 
 @dataclass(frozen=True)
 class Session:
-    """One session as far as it went: table rows and how each track was heard, codes 0..4."""
+    """One session so far: table rows and feedback codes 0..4 of its tracks."""
 
     rows: tuple[int, ...]
     feedback: tuple[int, ...]
@@ -34,7 +34,7 @@ class Session:
 
 
 class Encoding:
-    """The encoder of one export, and what its head for P(listen) asks."""
+    """The encoder of one export, with its head for P(listen) if there is one."""
 
     def __init__(self, export: ExportFolder) -> None:
         self._table = export.table
@@ -45,22 +45,22 @@ class Encoding:
             model = joined(model, load_graph(path, ("state",), ("direction", "level")), "state", path)
         self._graph = runnable(model, export.path / ENCODER)
         self._trims = not isinstance(self._graph.get_inputs()[1].shape[1], int)
-        """Whether sessions may have fewer columns than the longest that the encoder reads."""
+        """Whether the graph takes fewer columns than the longest session that it reads."""
 
     def after(self, sessions: Sequence[Session]) -> list[After]:
-        """Return what is made of each session; rows that were never trained are to be UNKNOWN already."""
+        """Return the state after each session; rows that were never trained must be UNKNOWN already."""
         longest = max((len(session.rows) for session in sessions), default=1)
         shape = (len(sessions), min(max(longest, 1), self._length) if self._trims else self._length)
-        kept = [(session.rows[-self._length :], session.feedback[-self._length :]) for session in sessions]
-        rows = np.array([each + (0,) * (shape[1] - len(each)) for each, _ in kept], np.int64).reshape(shape)
-        feedback = np.array([codes + (HIDDEN,) * (shape[1] - len(codes)) for _, codes in kept], np.int64).reshape(shape)
-        valid = np.arange(shape[1]) < np.array([[len(each)] for each, _ in kept])
+        ends = [(session.rows[-self._length :], session.feedback[-self._length :]) for session in sessions]
+        rows = np.array([each + (0,) * (shape[1] - len(each)) for each, _ in ends], np.int64).reshape(shape)
+        feedback = np.array([codes + (HIDDEN,) * (shape[1] - len(codes)) for _, codes in ends], np.int64).reshape(shape)
+        valid = np.arange(shape[1]) < np.array([[len(each)] for each, _ in ends])
         values = np.empty((NUM_SPECIALS + rows.size, self._width), np.float32)
         values[:NUM_SPECIALS] = self._table[:NUM_SPECIALS]
         values[NUM_SPECIALS:] = self._table[rows.ravel()]
         tracks = np.where(valid, np.arange(rows.size).reshape(shape) + NUM_SPECIALS, 0)
-        asked = {"values": values, "tracks": tracks, "feedback": feedback, "valid": valid}
-        states, *of_listening = self._graph.run(None, asked)
+        inputs = {"values": values, "tracks": tracks, "feedback": feedback, "valid": valid}
+        states, *of_listening = self._graph.run(None, inputs)
         last = [int(session.rows[-1]) if session.rows else 0 for session in sessions]
         if not of_listening:
             return [After(state, row) for state, row in zip(states, last, strict=True)]
@@ -69,10 +69,10 @@ class Encoding:
 
 
 def known_session(rows: Sequence[int], feedback: Sequence[int], is_candidate: NDArray[np.bool_]) -> Session:
-    """Return the session that a model reads: unknown tracks passed over, never trained ones as UNKNOWN."""
-    kept = [
+    """Return the session that a model reads: without unknown tracks, never trained ones as UNKNOWN."""
+    pairs = [
         (row if is_candidate[row] else UNKNOWN, code)
         for row, code in zip(rows, feedback, strict=True)
         if row >= NUM_SPECIALS
     ]
-    return Session(tuple(row for row, _ in kept), tuple(code for _, code in kept))
+    return Session(tuple(row for row, _ in pairs), tuple(code for _, code in pairs))

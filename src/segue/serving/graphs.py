@@ -1,4 +1,4 @@
-"""ONNX graphs that are run only after a look at what they hold."""
+"""ONNX graphs, which are checked before they are run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from onnx import compose
 from segue.errors import FormatError
 
 DOMAINS: Final = ("", "ai.onnx")
-"""Operators of ONNX itself; others would be code that nobody here has read."""
+"""Domains of the operators of ONNX itself; no others are run."""
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return how graphs are run: so many threads, which sleep while they wait."""
+    """Return options to run a graph with so many threads, which sleep while they wait."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -39,14 +39,14 @@ def load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onn
     except (DecodeError, ValueError) as error:
         raise FormatError(f"{path} is no ONNX graph ({error}); export the run again") from error
     _check(model, path)
-    found = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
-    if found != (list(inputs), list(outputs)):
-        raise FormatError(f"{path} has inputs and outputs {found}, not {[*inputs]}, {[*outputs]}; export the run again")
+    names = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
+    if names != (list(inputs), list(outputs)):
+        raise FormatError(f"{path} has inputs and outputs {names}, not {[*inputs]}, {[*outputs]}; export the run again")
     return model
 
 
 def joined(first: onnx.ModelProto, second: onnx.ModelProto, name: str, path: Path) -> onnx.ModelProto:
-    """Return one graph of two: the value `name` of the first is what the second, of the file `path`, asks for.
+    """Return two graphs as one: the output `name` of the first is the input of the second, of the file `path`.
 
     Raises:
         FormatError: the two do not fit.
@@ -60,7 +60,7 @@ def joined(first: onnx.ModelProto, second: onnx.ModelProto, name: str, path: Pat
 
 
 def runnable(model: onnx.ModelProto, path: Path) -> onnxruntime.InferenceSession:
-    """Return the graph, ready to run on one thread: a few sessions are too little work for more.
+    """Return the graph, ready to run on one thread; more do not speed up a few sessions.
 
     Raises:
         FormatError: it cannot be run.
@@ -69,7 +69,7 @@ def runnable(model: onnx.ModelProto, path: Path) -> onnxruntime.InferenceSession
         return onnxruntime.InferenceSession(
             model.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # what ONNX Runtime raises has no type of its own
+    except Exception as error:  # ONNX Runtime has no type for its errors
         raise FormatError(f"{path} cannot be run ({error}); export the run again") from error
 
 

@@ -1,8 +1,8 @@
-"""One export, ready to rank: encode, scan, score definitely, filter, explain."""
+"""One export as a ranking model: encode sessions, scan candidates, score some exactly, filter, explain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -19,14 +19,14 @@ from segue.serving.scoring import After, Followers, Scored, Scoring
 from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 192
-"""Tracks of the scan that are scored definitely, beside those that followed the last one."""
+"""Best tracks of the scan that get exact scores, beside those that followed the last track in training."""
 _MORE: Final = 1024
-"""As many more where artists are blocked: how many of their tracks are near is not known."""
+"""Added to the depth where artists are blocked, since their number of tracks among the best is unknown."""
 SMALL: Final = 100_000
-"""Tracks that may be looked at where others wait for their turn."""
+"""Most tracks that are scored on the event loop, where other requests wait meanwhile."""
 _CHUNK: Final = 1 << 14
 _NEAR: Final = 2
-"""Tracks of the session that an explanation names at most."""
+"""Most tracks of the session that an explanation names."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Filters:
     """What may be suggested."""
 
     blocked: Int[np.ndarray, " b"] | None = None
-    """Table rows that may not."""
+    """Table rows that may not be suggested."""
     allowed: Int[np.ndarray, " a"] | None = None
-    """The only table rows that may; None = all candidates."""
+    """The only table rows that may be suggested; None = all candidates."""
     artists: Int[np.ndarray, " c"] | None = None
-    """Codes of artists whose tracks may not."""
+    """Codes of artists whose tracks may not be suggested."""
     per_artist: int | None = None
-    """At most so many tracks of one artist; those without an artist are not counted."""
+    """Most tracks of one artist; tracks without an artist are not counted."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Near:
-    """A track of the session that a suggestion is near to, or far from."""
+    """A track of the session and its cosine with a suggestion."""
 
-    place: int
-    """Of the session's tracks, from 0."""
+    index: int
+    """Index among the session's tracks, from 0."""
     cosine: float
 
 
@@ -69,78 +69,79 @@ class Suggestion:
     row: int
     score: float
     log_next: float | None = None
-    """log p, normalised over the tracks that were scored definitely; explained only."""
+    """log p, normalised over the tracks with exact scores; None unless explained."""
     log_listen: float | None = None
     rank_before: int | None = None
-    """Place from 1 among the best before the last track, where it stood there; explained only."""
+    """Rank from 1 before the last track; None if it was not among the best then, or unless explained."""
     followed: int = 0
-    """Times that it followed the last track in training; explained only."""
+    """How often it followed the last track in training; 0 unless explained."""
     near: tuple[Near, ...] = ()
-    """Tracks of the session nearest to it, nearest first; explained only."""
+    """Nearest tracks of the session, nearest first; empty unless explained."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request gets."""
+    """The answer to one request."""
 
     suggestions: tuple[Suggestion, ...]
     scored: int = 0
-    """Tracks that were scored definitely: what log p is normalised over."""
+    """Number of tracks with exact scores, which log p is normalised over."""
 
 
 class LongError(Exception):
-    """Others would wait too long for this."""
+    """The request takes too long for the event loop."""
 
 
 class LiveModel:
-    """Next tracks from one export. Used from one thread at a time."""
+    """Next tracks by one export. Not safe for two threads at once."""
 
     def __init__(self, export: ExportFolder, threads: int = 2, probes: int = 0) -> None:
-        """Make it ready; with `probes`, an index that looks into so many cells, where the export has cells."""
+        """Load the graphs; with `probes` and an export that has cells, search so many cells instead of a scan."""
         self.export = export
         self.name = export.manifest.name
         self._encoding = Encoding(export)
         by_cells = probes > 0 and export.cells is not None
         self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
-        """Whether most batches are too little work for another thread."""
+        """Whether most batches are so short that another thread would cost more than it saves."""
         threads = 1 if self.is_light else threads
         self._hurries = False
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
-        export.vocabulary.rows([""])  # what it looks ids up by is made here, not while the first request waits
+        export.vocabulary.rows([""])  # builds the lookup of ids now, not during the first request
         self._may_be = self.is_candidate.copy()
-        """Table rows that the request at hand may get."""
+        """Table rows that the current request may get, bool [V + 3]."""
 
     @property
     def is_candidate(self) -> NDArray[np.bool_]:
         """Which table rows may be ranked."""
         return self._scoring.is_candidate
 
-    def next_tracks(self, asked: Sequence[Asked]) -> list[Answer]:
+    def next_tracks(self, requests: Sequence[Asked]) -> list[Answer]:
         """Return the best next tracks of each request, best first; equal scores by lower row."""
-        before = [one.session.without_last() for one in asked if one.explain and one.session.rows]
-        afters = self._encoding.after([*(one.session for one in asked), *before])
+        before = [one.session.without_last() for one in requests if one.explain and one.session.rows]
+        afters = self._encoding.after([*(one.session for one in requests), *before])
         states = self._scoring.sharpened(np.stack([after.state for after in afters]))
-        scanned = self._scan.around(states, max((_depth(one) for one in asked), default=DEPTH))
-        earlier = iter(range(len(asked), len(afters)))
+        scanned = self._scan.around(states, max((_depth(one) for one in requests), default=DEPTH))
+        earlier = iter(range(len(requests), len(afters)))
         answers = []
-        for place, one in enumerate(asked):
-            found = self._best(one, afters[place], scanned[place])
+        for i, one in enumerate(requests):
+            answer = self._best(one, afters[i], scanned[i])
             if one.explain:
-                other = next(earlier) if one.session.rows else None
-                found = self._explained(one, afters, scanned, (place, other), found)
-            answers.append(found)
+                j = next(earlier) if one.session.rows else None
+                ranks = {} if j is None else self._ranks_before(one, afters[j], scanned[j])
+                answer = self._explained(one, afters[i], ranks, answer)
+            answers.append(answer)
         return answers
 
-    def next_tracks_at_once(self, asked: Sequence[Asked]) -> list[Answer]:
-        """Return the same where that takes not long.
+    def next_tracks_at_once(self, requests: Sequence[Asked]) -> list[Answer]:
+        """Return the same as `next_tracks`, on the event loop.
 
         Raises:
-            LongError: filters ask for more than SMALL tracks to be scored.
+            LongError: filters make it score more than SMALL tracks.
         """
         self._hurries = True
         try:
-            return self.next_tracks(asked)
+            return self.next_tracks(requests)
         finally:
             self._hurries = False
 
@@ -161,7 +162,7 @@ class LiveModel:
         blocked = one.filters.blocked
         if blocked is None:
             return self._best_allowed(one, after, scanned)
-        self._may_be[blocked] = False  # one array for all requests: a new one of the catalogue's size would cost more
+        self._may_be[blocked] = False  # all requests share one array; a copy of the catalogue's size costs more
         try:
             return self._best_allowed(one, after, scanned)
         finally:
@@ -172,7 +173,7 @@ class LiveModel:
         rows, everything = self._looked_at(one, scanned, followers)
         scored = self._scoring.of(after, rows, followers)
         order = self._ordered(one, scored)
-        if len(order) < one.k and not everything:  # filters took too many: look at all that they leave
+        if len(order) < one.k and not everything:  # filters removed too many: score all other tracks
             scored = self._scoring_all(after, followers, one.filters)
             order = self._ordered(one, scored)
         rows, scores = scored.rows[order].tolist(), scored.score[order].tolist()
@@ -184,12 +185,12 @@ class LiveModel:
         return Answer(suggestions, len(scored.rows))
 
     def _looked_at(self, one: Asked, scanned: Scanned, followers: Followers) -> tuple[Int[np.ndarray, " n"], bool]:
-        """Return the rows that are scored definitely, ascending, and whether no other may be suggested."""
+        """Return the rows that get exact scores, ascending, and whether they are all that may be suggested."""
         if one.filters.allowed is not None:
             allowed = one.filters.allowed
             self._may_take(len(allowed))
             return np.unique(allowed[self._may(allowed, one.filters)]), True
-        rows = scanned.best(_depth(one)).rows  # another request of the batch may have looked deeper
+        rows = scanned.best(_depth(one)).rows  # the scan has the largest depth of the batch
         everything = np.count_nonzero(rows) >= self.export.manifest.facts.num_candidates
         rows = np.concatenate([rows, followers.rows])
         return np.unique(rows[self._may(rows, one.filters)]), bool(everything)
@@ -218,66 +219,52 @@ class LiveModel:
         )
 
     def _may_take(self, tracks: int) -> None:
-        """Refuse to look at so many while others wait."""
+        """Raise LongError for so many tracks on the event loop."""
         if self._hurries and tracks > SMALL:
             raise LongError
 
     def _ordered(self, one: Asked, scored: Scored) -> list[int]:
-        """Return the places of the best k in `scored`, whose rows ascend."""
+        """Return the indices of the best k in `scored`, whose rows ascend."""
         score = np.where(np.isnan(scored.score), -np.inf, scored.score)
         order = np.argsort(-score, kind="stable")
         cap, codes = one.filters.per_artist, self.export.artist_code
         if cap is None or codes is None:
-            return [int(place) for place in order[: one.k]]
-        kept: list[int] = []
-        heard: dict[int, int] = {}
-        for place, code in zip(order.tolist(), codes[scored.rows[order]].tolist(), strict=True):
-            heard[code] = heard.get(code, 0) + 1
-            if code < 0 or heard[code] <= cap:
-                kept.append(place)
-            if len(kept) == one.k:
+            return [int(i) for i in order[: one.k]]
+        best: list[int] = []
+        counts: dict[int, int] = {}
+        for i, code in zip(order.tolist(), codes[scored.rows[order]].tolist(), strict=True):
+            counts[code] = counts.get(code, 0) + 1
+            if code < 0 or counts[code] <= cap:
+                best.append(i)
+            if len(best) == one.k:
                 break
-        return kept
+        return best
 
-    def _explained(
-        self,
-        one: Asked,
-        afters: Sequence[After],
-        scanned: Sequence[Scanned],
-        places: tuple[int, int | None],
-        found: Answer,
-    ) -> Answer:
-        """Return the answer with where its tracks stood before, and what of the session they are near to."""
-        now, earlier = places
-        ranks: dict[int, int] = {}
-        if earlier is not None:
-            asked = replace(one, session=one.session.without_last(), k=max(4 * one.k, DEPTH), explain=False)
-            old = self._best(asked, afters[earlier], scanned[earlier])
-            ranks = {each.row: rank for rank, each in enumerate(old.suggestions, start=1)}
-        followers = self._scoring.followers(afters[now])
+    def _ranks_before(self, one: Asked, after: After, scanned: Scanned) -> dict[int, int]:
+        """Return the ranks of table rows before the session's last track."""
+        earlier = replace(one, session=one.session.without_last(), k=max(4 * one.k, DEPTH), explain=False)
+        answer = self._best(earlier, after, scanned)
+        return {each.row: rank for rank, each in enumerate(answer.suggestions, start=1)}
+
+    def _explained(self, one: Asked, after: After, ranks: Mapping[int, int], answer: Answer) -> Answer:
+        """Return the answer with explanations, given the ranks before the last track."""
+        followers = self._scoring.followers(after)
         times = dict(zip(followers.rows.tolist(), followers.times.tolist(), strict=True))
-        return replace(
-            found,
-            suggestions=tuple(
-                replace(
-                    each,
-                    rank_before=ranks.get(each.row),
-                    followed=int(times.get(each.row, 0)),
-                    near=self._near(one.session, each.row),
-                )
-                for each in found.suggestions
-            ),
-        )
+        explained = []
+        for each in answer.suggestions:
+            followed, near = int(times.get(each.row, 0)), self._near(one.session, each.row)
+            explained.append(replace(each, rank_before=ranks.get(each.row), followed=followed, near=near))
+        return replace(answer, suggestions=tuple(explained))
 
     def _near(self, session: Session, row: int) -> tuple[Near, ...]:
-        places = [place for place, heard in enumerate(session.rows) if heard != UNKNOWN and heard != row]
-        if not places:
+        indices = [i for i, session_row in enumerate(session.rows) if session_row not in (UNKNOWN, row)]
+        if not indices:
             return ()
-        rows = np.array([session.rows[place] for place in places])
-        values, own = self.export.table[rows].astype(np.float64), self.export.table[row].astype(np.float64)
-        lengths = np.linalg.norm(values, axis=1) * np.linalg.norm(own)
-        cosine = values @ own / np.where(lengths > 0, lengths, 1.0)
-        return tuple(Near(places[int(best)], float(cosine[best])) for best in _largest(cosine, _NEAR))
+        rows = np.array([session.rows[i] for i in indices])
+        values, value = self.export.table[rows].astype(np.float64), self.export.table[row].astype(np.float64)
+        lengths = np.linalg.norm(values, axis=1) * np.linalg.norm(value)
+        cosine = values @ value / np.where(lengths > 0, lengths, 1.0)
+        return tuple(Near(indices[best], float(cosine[best])) for best in _largest(cosine, _NEAR))
 
     @cached_property
     def _lengths(self) -> NDArray[np.float32]:
@@ -287,20 +274,20 @@ class LiveModel:
 
 
 def _depth(one: Asked) -> int:
-    """Return how many of the nearest tracks are looked at, so that DEPTH and twice what is asked for may be left."""
+    """Return the depth of the scan, so that filters leave at least DEPTH and 2 k tracks."""
     filters = one.filters
     refused = 0 if filters.blocked is None else len(filters.blocked)
     return max(DEPTH, 2 * one.k) + refused + (0 if filters.artists is None else _MORE)
 
 
 def _largest(values: NDArray[np.floating], k: int) -> list[int]:
-    """Return the places of the `k` largest values, largest first, equal ones by place."""
+    """Return the indices of the `k` largest values, largest first, equal ones by index."""
     if k <= 0:
         return []
     k = min(k, len(values))
     least = np.partition(values, len(values) - k)[len(values) - k]
-    places = np.flatnonzero(values >= least)
-    return [int(place) for place in places[np.argsort(-values[places], kind="stable")][:k]]
+    indices = np.flatnonzero(values >= least)
+    return [int(i) for i in indices[np.argsort(-values[indices], kind="stable")][:k]]
 
 
 def _log_sum(values: NDArray[np.float64]) -> float:

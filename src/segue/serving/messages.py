@@ -1,4 +1,7 @@
-"""What goes over the wire: requests and answers of the service, decoded strictly."""
+"""Records of the requests and answers of the service; msgspec decodes them strictly and encodes them.
+
+Their docstrings and limits are also the descriptions and limits of the OpenAPI document.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from segue.skips import FEEDBACK_UNKNOWN, UNKNOWN_STRENGTH, VERY_BRIEFLY, played_strength
 
 MOST_K: Final = 1000
-MOST_TOLD: Final = 1000
-"""Events of one request, at most."""
+MOST_EVENTS: Final = 1000
+"""Most events of one request."""
 MOST_LISTED: Final = 100_000
-"""Tracks or artists of one filter, at most."""
+"""Most tracks or artists of one filter."""
 
 NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$(?!\n)"
-"""Pattern of an id: no control characters, so that an id never ends a line of a log. Python's $ alone lets one through.
+"""Pattern of an id without control characters, so that no id can end a line of a log.
+
+The last part refuses a final line break, which `$` alone lets through in Python.
 """
 
 TrackId = Annotated[
@@ -28,12 +33,13 @@ Strength = Annotated[
 ]
 Heard = Literal["listened", "mostly", "brief", "skip", "unknown"]
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
-Count = Annotated[int, Meta(ge=1, le=MOST_K, description=f"How many tracks, at most {MOST_K}.")]
-WORDS: Final[dict[str, int]] = {"listened": 0, "mostly": 1, "brief": 2, "skip": 3, "unknown": UNKNOWN_STRENGTH}
+Count = Annotated[int, Meta(ge=1, le=MOST_K, description=f"Number of tracks, at most {MOST_K}.")]
+STRENGTHS: Final[dict[Heard, int]] = {"listened": 0, "mostly": 1, "brief": 2, "skip": 3, "unknown": UNKNOWN_STRENGTH}
+_WORDS: Final = {strength: word for word, strength in STRENGTHS.items()}
 
 
 class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """One track as it was heard: `heard`, `strength`, or `played_s` and `duration_s`; none of them = unknown."""
+    """One track of a session, with `heard`, or `strength`, or `played_s` and `duration_s`; with none: unknown."""
 
     track: TrackId
     heard: Heard | UnsetType = UNSET
@@ -41,94 +47,107 @@ class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True)
     played_s: Seconds | UnsetType = UNSET
     duration_s: Seconds | UnsetType = UNSET
     event_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROLS)] | UnsetType = UNSET
-    """The client's own id: an event that is told twice counts once."""
+    """The client's own id: an event that is sent again with it counts once."""
 
-    def told(self) -> int:
+    def strength_code(self) -> int:
         """Return the strength, 0..3 or 255 = unknown.
 
         Raises:
-            ValueError: it says how the track was heard twice over, or half of it.
+            ValueError: the event states its strength in two ways, or has only one of `played_s` and `duration_s`.
         """
-        ways = [self.heard is not UNSET, self.strength is not UNSET, self.played_s is not UNSET]
-        if sum(ways) > 1:
+        if sum(value is not UNSET for value in (self.heard, self.strength, self.played_s)) > 1:
             raise ValueError("an event says how it was heard once: heard, strength, or played_s with duration_s")
         if (self.played_s is UNSET) != (self.duration_s is UNSET):
             raise ValueError("played_s and duration_s go together")
         if self.heard is not UNSET:
-            return WORDS[self.heard]
+            return STRENGTHS[self.heard]
         if self.strength is not UNSET:
             return self.strength
-        if self.played_s is not UNSET and self.duration_s is not UNSET:
-            return played_strength(self.played_s / self.duration_s) if self.duration_s > 0 else UNKNOWN_STRENGTH
+        if self.played_s is not UNSET and self.duration_s is not UNSET and self.duration_s > 0:
+            return played_strength(self.played_s / self.duration_s)
         return UNKNOWN_STRENGTH
 
 
-class FilterAsked(Struct, forbid_unknown_fields=True, frozen=True):
-    """What may be suggested; unknown tracks and artists in lists are passed over."""
+class TrackFilters(Struct, forbid_unknown_fields=True, frozen=True):
+    """Which tracks may be suggested; ids and artists that the model does not know have no effect."""
 
     heard: bool = False
     """Whether tracks of this session may be suggested again."""
     blocked_tracks: Annotated[list[TrackId], Meta(max_length=MOST_LISTED)] = []
     blocked_artists: Annotated[list[str], Meta(max_length=MOST_LISTED)] = []
     allowed_tracks: Annotated[list[TrackId], Meta(max_length=MOST_LISTED)] | None = None
-    """Nothing but these."""
+    """The only tracks that may be suggested."""
     per_artist: Annotated[int, Meta(ge=1, le=MOST_K)] | None = None
-    """At most so many tracks of one artist."""
+    """Most tracks of one artist."""
 
 
-class NextAsked(Struct, forbid_unknown_fields=True, frozen=True):
-    """What next, in a session that the service knows."""
+class NextInSession(Struct, forbid_unknown_fields=True, frozen=True):
+    """A request for the next tracks of a stored session."""
 
     k: Count = 10
     model: str | None = None
-    """Another model than the session's."""
+    """A model other than the session's."""
     explain: bool = False
     looks: bool = False
-    """Whether each track comes with its place on the map and what its sleeve is drawn from."""
-    filters: FilterAsked = field(default_factory=FilterAsked)
+    """Whether each track comes with its point on the map and the numbers of its sleeve."""
+    filters: TrackFilters = field(default_factory=TrackFilters)
 
 
-class NextOnce(Struct, forbid_unknown_fields=True, frozen=True):
-    """What next, in a session that the request tells whole; nothing is kept."""
+class NextAfterEvents(Struct, forbid_unknown_fields=True, frozen=True):
+    """A request for the next tracks after these events, which are not stored."""
 
-    events: Annotated[list[Event], Meta(max_length=MOST_TOLD)] = []
+    events: Annotated[list[Event], Meta(max_length=MOST_EVENTS)] = []
     k: Count = 10
     model: str | None = None
     explain: bool = False
     looks: bool = False
-    filters: FilterAsked = field(default_factory=FilterAsked)
+    filters: TrackFilters = field(default_factory=TrackFilters)
 
 
-class SessionAsked(Struct, forbid_unknown_fields=True, frozen=True):
-    """A new session."""
+class NewSession(Struct, forbid_unknown_fields=True, frozen=True):
+    """A session that begins."""
 
     model: str | None = None
-    events: Annotated[list[Event], Meta(max_length=MOST_TOLD)] = []
+    events: Annotated[list[Event], Meta(max_length=MOST_EVENTS)] = []
 
 
-class EventsTold(Struct, forbid_unknown_fields=True, frozen=True):
-    """Events of a session, in the order of listening."""
+class NewEvents(Struct, forbid_unknown_fields=True, frozen=True):
+    """Events to add to a session, in the order of listening."""
 
-    events: Annotated[list[Event], Meta(min_length=1, max_length=MOST_TOLD)]
+    events: Annotated[list[Event], Meta(min_length=1, max_length=MOST_EVENTS)]
 
 
-class SessionMade(Struct):
-    """A session's id: whoever has it can read and continue the session."""
+class SimilarQuery(Struct, frozen=True):
+    """The query of a request for similar tracks."""
+
+    track: Annotated[str, Meta(min_length=1, max_length=1024, description="A track's id.")]
+    k: Count = 10
+    model: str | UnsetType = UNSET
+
+
+class ModelQuery(Struct, frozen=True):
+    """The query of a request that may name a model."""
+
+    model: str | UnsetType = UNSET
+
+
+class SessionSummary(Struct):
+    """A session's id, with which anybody can read and continue the session, and its number of events."""
 
     session: str
     events: int
 
 
-class EventsKept(Struct):
-    """What became of the events that were told: all of them are on disk now."""
+class EventCounts(Struct):
+    """How many of the new events were added or were there already, and how many the session has now."""
 
     accepted: int
     repeated: int
     events: int
 
 
-class SessionShown(Struct):
-    """One session."""
+class SessionDetails(Struct):
+    """One session with its events."""
 
     session: str
     model: str
@@ -136,39 +155,39 @@ class SessionShown(Struct):
     events: list[Event]
 
 
-class NearShown(Struct):
-    """A track of the session that a suggestion lies near."""
+class NearTrack(Struct):
+    """A track of the session whose row is near to that of a suggestion."""
 
     track: str
     heard: Heard
     cosine: float
 
 
-class Why(Struct):
-    """What moved a suggestion."""
+class Explanation(Struct):
+    """Why a track is suggested."""
 
     log_p: float
-    """log of its chance of being next, normalised over `normalised_over` tracks alone."""
+    """log of the probability of being next, normalised over `normalised_over` tracks only."""
     log_listen: float | None
     """log P(listen); null where the model has no head for it."""
     rank_before: int | None
-    """Its rank before the session's last track; null where it was not among those looked at."""
+    """Its rank before the session's last track; null where it was not among the tracks that were scored."""
     followed: int
-    """Times that it followed the session's last track in training."""
-    near: list[NearShown]
+    """How often it followed the session's last track in training."""
+    near: list[NearTrack]
 
 
-class Look(Struct):
-    """How a track is drawn: by the default model where it knows the track, else by the one that suggests it."""
+class TrackLook(Struct):
+    """How a track is drawn: by the default model if it has the track, else by the model that suggests it."""
 
     x: float
-    """Place on the map, -1..1 for most tracks."""
+    """Coordinate on the map, -1..1 for most tracks."""
     y: float
     sleeve: list[float]
-    """Twelve numbers of its row's direction: similar tracks have similar ones."""
+    """Twelve numbers that depend on the direction of its row: similar tracks have similar numbers."""
 
 
-class Suggested(Struct, omit_defaults=True):
+class SuggestedTrack(Struct, omit_defaults=True):
     """One suggested track."""
 
     rank: int
@@ -176,8 +195,8 @@ class Suggested(Struct, omit_defaults=True):
     score: float
     title: str | None = None
     artist: str | None = None
-    why: Why | None = None
-    look: Look | None = None
+    why: Explanation | None = None
+    look: TrackLook | None = None
 
 
 class Suggestions(Struct):
@@ -186,23 +205,23 @@ class Suggestions(Struct):
     model: str
     simulated: bool
     """Whether the model was trained on simulated data."""
-    tracks: list[Suggested]
+    tracks: list[SuggestedTrack]
     unknown: list[str]
-    """Tracks of the session that the model does not know; they were passed over."""
+    """Tracks of the session that the model does not know and leaves out."""
     normalised_over: int
-    """Tracks that log_p is normalised over: those that were scored definitely, not the whole catalogue."""
+    """Number of tracks that log_p is normalised over: those with exact scores, not the whole catalogue."""
 
 
-class SimilarShown(Struct):
-    """Tracks near one in the track space."""
+class SimilarTracks(Struct):
+    """Tracks whose rows have the largest cosine with the row of one track."""
 
     model: str
     track: str
-    tracks: list[Suggested]
+    tracks: list[SuggestedTrack]
 
 
-class MapShown(Struct):
-    """The track space in two dimensions: a sample of the candidates, and where the asked tracks are."""
+class TrackMap(Struct):
+    """The track space in two dimensions: a sample of the candidates."""
 
     model: str
     x: list[float]
@@ -211,7 +230,7 @@ class MapShown(Struct):
     """Plays of each point's track in training."""
 
 
-class ModelShown(Struct):
+class ModelSummary(Struct):
     """One model that is served."""
 
     name: str
@@ -225,10 +244,10 @@ class ModelShown(Struct):
     default: bool
 
 
-class Models(Struct):
-    """All models that are served."""
+class ModelList(Struct):
+    """All models that are served, the default first."""
 
-    models: list[ModelShown]
+    models: list[ModelSummary]
 
 
 class Health(Struct):
@@ -238,7 +257,7 @@ class Health(Struct):
 
 
 class Problem(Struct):
-    """What is wrong, and how to mend it (RFC 9457)."""
+    """An error as a problem document (RFC 9457)."""
 
     type: str
     title: str
@@ -248,11 +267,10 @@ class Problem(Struct):
 
 
 def word_of(strength: int) -> Heard:
-    """Return the word of a strength."""
-    words: tuple[Heard, ...] = ("listened", "mostly", "brief", "skip")
-    return words[strength] if strength < len(words) else "unknown"
+    """Return the word of a strength; "unknown" for any other number."""
+    return _WORDS.get(strength, "unknown")
 
 
 def feedback_code(strength: int) -> int:
-    """Return what an encoder reads of a strength: 0..3, 4 = unknown."""
+    """Return the feedback code that an encoder reads for a strength: 0..3, 4 = unknown."""
     return FEEDBACK_UNKNOWN if strength == UNKNOWN_STRENGTH else strength

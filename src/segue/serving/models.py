@@ -1,4 +1,4 @@
-"""The models that are served, by name: many requests at a time, one batch after another; exchanged while it runs."""
+"""The models that are served: each answers requests in batches, and can be replaced while the service runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from segue.exported.folder import open_export
 from segue.exported.manifest import MANIFEST
 from segue.serving.live_model import Answer, Asked, LiveModel, LongError, Suggestion
 
-TOGETHER: Final = 16
-"""Requests of one batch, at most: those who come first do not wait for more."""
-WAITING: Final = 2048
-"""Requests that may wait; more are refused, so that those who wait are answered in time."""
+MOST_IN_BATCH: Final = 16
+"""Most requests of one batch. A batch never waits for more requests to come."""
+MOST_WAITING: Final = 2048
+"""Most requests that may wait. More are refused, so that those that wait are answered in time."""
 
 
 class BusyError(Exception):
@@ -28,47 +28,47 @@ class BusyError(Exception):
 
 @dataclass
 class _Waiting:
-    asked: Asked
+    request: Asked
     answer: asyncio.Future[Answer]
 
 
 class ServedModel:
-    """One model behind a queue: requests that come while a batch is worked out make the next one."""
+    """One model behind a queue: the requests that come during one batch make the next one."""
 
     def __init__(self, live: LiveModel, worker: ThreadPoolExecutor) -> None:
         self.live = live
         self._worker = worker
-        self._waiting: deque[_Waiting] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._draining: asyncio.Task[None] | None = None
 
-    async def next_tracks(self, asked: Asked) -> Answer:
+    async def next_tracks(self, request: Asked) -> Answer:
         """Return the answer to one request.
 
         Raises:
             BusyError: too many wait.
         """
-        if len(self._waiting) >= WAITING:
+        if len(self._queue) >= MOST_WAITING:
             raise BusyError
-        waiting = _Waiting(asked, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
         if self._draining is None or self._draining.done():
             self._draining = asyncio.create_task(self._drain())
         return await waiting.answer
 
     async def similar(self, row: int, k: int) -> list[Suggestion]:
-        """Return tracks near that of `row`."""
+        """Return the `k` tracks most similar to that of `row`."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.similar, row, k)
 
     async def _drain(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+        """Answer batches until the queue is empty; an error goes to every request of its batch."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(MOST_IN_BATCH, len(self._queue)))]
             batch = [waiting for waiting in batch if not waiting.answer.cancelled()]
             if not batch:
                 continue
             try:
-                asked = [waiting.asked for waiting in batch]
-                answers = await self._answers(asked)
-            except Exception as error:  # of a batch that cannot be worked out every request hears
+                answers = await self._answers([waiting.request for waiting in batch])
+            except Exception as error:
                 for waiting in batch:
                     if not waiting.answer.done():
                         waiting.answer.set_exception(error)
@@ -77,23 +77,23 @@ class ServedModel:
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
 
-    async def _answers(self, asked: list[Asked]) -> list[Answer]:
+    async def _answers(self, requests: list[Asked]) -> list[Answer]:
         if self.live.is_light:
-            await asyncio.sleep(0)  # what has come meanwhile makes the next batch
+            await asyncio.sleep(0)  # lets requests that have arrived join the next batch
             with contextlib.suppress(LongError):
-                return self.live.next_tracks_at_once(asked)
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.next_tracks, asked)
+                return self.live.next_tracks_at_once(requests)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.live.next_tracks, requests)
 
 
 class Models:
     """All models that are served; the first is the default."""
 
     def __init__(self, paths: Sequence[Path], threads: int = 2, probes: int = 0) -> None:
-        """Open the exports at `paths`; with `probes`, look into so many cells of those that have an index.
+        """Open the exports at `paths`; with `probes`, search so many cells of those that have an index.
 
         Raises:
-            FormatError: one is no export, or damaged. InputError: none, two of one name, or none with an index where
-                one is asked for.
+            FormatError: one is no export, or damaged. InputError: no path, two models of one name, or `probes`
+                without an index.
         """
         self._threads, self._probes = threads, probes
         self._worker = ThreadPoolExecutor(1, "segue-ranking")
@@ -101,49 +101,49 @@ class Models:
         self._served = self._opened()
 
     def named(self, name: str | None) -> ServedModel | None:
-        """Return the model called `name`, None = the default; None where there is none."""
+        """Return the model of this name, None = the default; None where there is no such model."""
         return next(iter(self._served.values())) if name is None else self._served.get(name)
 
     @property
     def every(self) -> list[ServedModel]:
-        """All of them, the default first."""
+        """All models, the default first."""
         return list(self._served.values())
 
     async def reload(self) -> None:
-        """Open the exports anew; what is asked meanwhile, and what waits, is answered by the old ones.
+        """Open the exports again; until they are open, requests are answered by the old ones.
 
         Raises:
-            FormatError, InputError: as on opening; the old ones stay.
+            FormatError, InputError: as in the constructor; the old ones stay.
         """
         self._served = await asyncio.get_running_loop().run_in_executor(None, self._opened)
 
     def changed(self) -> bool:
         """Return whether an export was replaced since it was opened."""
-        return any(_manifest_at(path) != at for path, at in self._opened_at.items())
+        return any(_written_at(path) != at for path, at in self._opened_at.items())
 
     def close(self) -> None:
-        """Let the worker end."""
+        """End the worker thread."""
         self._worker.shutdown()
 
     def _opened(self) -> dict[str, ServedModel]:
-        found: dict[str, ServedModel] = {}
-        self._opened_at = {path: _manifest_at(path) for path in self._paths}
+        served: dict[str, ServedModel] = {}
+        self._opened_at = {path: _written_at(path) for path in self._paths}
         for path in self._paths:
             live = LiveModel(open_export(path), self._threads, self._probes)
-            if live.name in found:
+            if live.name in served:
                 raise InputError(
                     f"{path} is called {live.name!r}, as another model is; export it again with --name SOMETHING"
                 )
-            found[live.name] = ServedModel(live, self._worker)
-        if not found:
+            served[live.name] = ServedModel(live, self._worker)
+        if not served:
             raise InputError("nothing to serve; name at least one export or run")
-        if self._probes and not any(served.live.export.cells for served in found.values()):
+        if self._probes and not any(model.live.export.cells for model in served.values()):
             raise InputError("--index: no export has one; make it by segue export RUN DIR --index")
-        return found
+        return served
 
 
-def _manifest_at(path: Path) -> int | None:
-    """Return when the manifest of an export was written, None where there is none at the moment."""
+def _written_at(path: Path) -> int | None:
+    """Return when the manifest of an export was written, in nanoseconds; None while there is none."""
     try:
         return (path / MANIFEST).stat().st_mtime_ns
     except OSError:

@@ -1,4 +1,4 @@
-"""How the service is run, and what of that is refused."""
+"""Options of the service, and which of them are refused."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SHORTEST_TOKEN: Final = 16
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """How the service is run.
+    """Options of the service.
 
     Raises:
-        InputError: `sessions` is a URL that is not understood or holds a password, or needs a package that is missing.
+        InputError: `sessions` is no URL that the service reads, has a password in it, or needs a missing package.
     """
 
     host: str = "127.0.0.1"
     port: int = 8765
     sessions: str | Path = "segue-sessions.sqlite"
-    """A file, or the URL of a Redis, without its password."""
+    """A file, or the URL of a Redis without its password."""
     allow_hosts: tuple[str, ...] = ()
     token: str | None = field(default=None, repr=False)
     insecure: bool = False
@@ -34,18 +34,18 @@ class ServeOptions:
     expires_h: float = 24.0
     durable: bool = False
     probes: int = 0
-    """Cells of the index that are looked into; 0 = all candidates are scanned."""
+    """Cells of the index that are searched; 0 = all candidates are scanned."""
 
     def __post_init__(self) -> None:
-        """Refuse a place for sessions that cannot be."""
+        """Check `sessions`."""
         check_place(self.sessions, durable=self.durable)
 
 
 def given_token(file: Path | None) -> str | None:
-    """Return the token of a file, else of the environment; None = none is asked for.
+    """Return the token of a file, else of the environment; None = the service needs none.
 
     Raises:
-        InputError: the file cannot be read, or the token is too short to keep anybody out.
+        InputError: the file cannot be read, or the token is short enough to guess.
     """
     if file is not None:
         try:
@@ -62,7 +62,7 @@ def given_token(file: Path | None) -> str | None:
 
 
 def check_reach(options: ServeOptions) -> None:
-    """Refuse to be reached from other machines without a token.
+    """Check that other machines cannot reach the service without a token.
 
     Raises:
         InputError: the address is no loopback address, and there is neither a token nor `insecure`.

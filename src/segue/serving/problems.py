@@ -1,39 +1,33 @@
-"""Errors as problem+json: what is wrong, and what to do."""
+"""Errors as problem documents (RFC 9457): what is wrong, and what to do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 
 from segue.output import printable
+from segue.serving.asgi import Response
 from segue.serving.messages import Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 _MOST: Final = 1000
-"""Characters of a detail: what a client sent may be quoted in it."""
+"""Most characters of a detail, which may quote what a client sent."""
 
 
 @dataclass
 class ProblemError(Exception):
-    """An answer that is no success."""
+    """An error that the client gets as a problem document."""
 
     status: int
     detail: str
-    retry_after_s: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
-
-def problem(status: int, detail: str) -> Problem:
-    """Return the document of an error."""
-    try:
-        title = HTTPStatus(status).phrase
-    except ValueError:
-        title = "Error"
-    return Problem("about:blank", title, status, printable(detail)[:_MOST])
-
-
-def problem_bytes(status: int, detail: str) -> bytes:
-    """Return it as JSON."""
-    return msgspec.json.encode(problem(status, detail))
+    def response(self) -> Response:
+        """Return the problem document as a response."""
+        detail = printable(self.detail)[:_MOST]
+        document = Problem("about:blank", HTTPStatus(self.status).phrase, self.status, detail)
+        return Response(msgspec.json.encode(document), self.status, MEDIA_TYPE, self.headers)

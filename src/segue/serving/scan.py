@@ -1,9 +1,9 @@
-"""All candidates in 4 bits: which are the best of a state.
+"""A scan of all candidates in 4 bits for those with the largest dot products with a state.
 
-One product reads half a byte a value: what a lone state takes is the time to read that. Of the scores only the best of
-each block are looked at, then all that stand in the `depth` blocks whose best are best. None of the `depth` best tracks
-is worse than the worst of those blocks' best: what is as good as that is taken, and nothing of the catalogue's size is
-sorted, or leaves the graph.
+One product reads half a byte a value, and for one state the time to read them is the time of the scan. The graph takes
+the largest score of each block of tracks, and returns the scores of the `depth` blocks whose largest scores are
+largest. None of the `depth` best tracks scores less than the least of these largest scores, so all tracks below it are
+dropped. Nothing of the catalogue's size is sorted, or leaves the graph.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from segue.exported.folder import BLOCK, ExportFolder, let_go
 from segue.serving.graphs import session_options
 
 TOGETHER: Final = 4
-"""States of one product. More take as long one by one, and their scores more memory."""
+"""Most states of one product. More would take as long as one after another, and more memory."""
 _OPSET: Final = 18
 _DOMAIN: Final = "com.microsoft"
-"""Where ONNX Runtime keeps products with rows in 4 bits. The graphs of an export may not ask for it."""
+"""Domain of ONNX Runtime's product with rows in 4 bits; the graphs of an export may not use it."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Scanned:
     rows: NDArray[np.int32]
     """Table rows [N]; 0 = none."""
     scores: NDArray[np.float32]
-    """About the dot product with each, [N]."""
+    """Approximate dot product with each, [N]."""
 
     def best(self, depth: int) -> Scanned:
         """Return the best `depth` of them, or all."""
         if len(self.rows) <= depth:
             return self
-        places = np.argpartition(self.scores, len(self.scores) - depth)[len(self.scores) - depth :]
-        return Scanned(self.rows[places], self.scores[places])
+        best = np.argpartition(self.scores, len(self.scores) - depth)[len(self.scores) - depth :]
+        return Scanned(self.rows[best], self.scores[best])
 
 
 class Scan:
@@ -53,28 +53,28 @@ class Scan:
         self._padding = int(np.count_nonzero(self._order[-BLOCK:] == 0))
         if self._blocks:
             self._graph = _graph(export, threads)
-            let_go(export.scan_int4)  # the runtime has a copy in the order in which it multiplies
+            let_go(export.scan_int4)  # the runtime has its own copy
 
     def around(self, states: NDArray[np.float32], depth: int) -> list[Scanned]:
-        """Return about the best `depth` of each state [B, D], or a few more, or all that there are."""
+        """Return approximately the best `depth` tracks of each state [B, D]; a few more, or all if there are fewer."""
         if self._blocks == 0:
             return [Scanned(np.zeros(0, np.int32), np.zeros(0, np.float32))] * len(states)
         depth += self._padding
         many = np.array([min(depth, self._blocks)], np.int64)
         states = np.where(np.isfinite(states).all(1, keepdims=True), states, np.float32(0.0))
-        found = []
+        scanned = []
         for begin in range(0, len(states), TOGETHER):
-            asked = {"state": states[begin : begin + TOGETHER], "many": many}
-            found += self._chosen(depth, *self._graph.run(None, asked))
-        return found
+            inputs = {"state": states[begin : begin + TOGETHER], "many": many}
+            scanned += self._chosen(depth, *self._graph.run(None, inputs))
+        return scanned
 
     def _chosen(
-        self, depth: int, best: NDArray[np.float32], blocks: NDArray[np.int64], found: NDArray[np.float32]
+        self, depth: int, best: NDArray[np.float32], blocks: NDArray[np.int64], scores: NDArray[np.float32]
     ) -> list[Scanned]:
         chosen = []
-        for bests, which, scores in zip(best, blocks, found.reshape(len(found), -1), strict=True):
-            places = np.arange(len(scores)) if depth > len(which) else np.flatnonzero(scores >= bests.min())
-            scanned = Scanned(places.astype(np.int32), scores[places]).best(depth)
+        for bests, which, values in zip(best, blocks, scores.reshape(len(scores), -1), strict=True):
+            indices = np.arange(len(values)) if depth > len(which) else np.flatnonzero(values >= bests.min())
+            scanned = Scanned(indices.astype(np.int32), values[indices]).best(depth)
             block, within = np.divmod(scanned.rows, BLOCK)
             rows = self._order[which[block] * BLOCK + within]
             real = rows != 0
@@ -83,10 +83,10 @@ class Scan:
 
 
 def _graph(export: ExportFolder, threads: int) -> onnxruntime.InferenceSession:
-    """Return the graph: state float32 [B, D], many int64 [1] = K -> best [B, K], blocks [B, K], found [B, K, BLOCK].
+    """Return the graph: state float32 [B, D], many int64 [1] = K -> best [B, K], blocks [B, K], chosen [B, K, BLOCK].
 
-    `best` are the largest scores of the K best blocks, in no order, `blocks` which these are, int64, and `found` what
-    stands in them.
+    `best` are the largest scores of the K best blocks, in no order; `blocks` the indices of these blocks, int64; and
+    `chosen` all scores in them.
     """
     width, rows = export.table.shape[1], export.scan_int4
     shape = {"K": width, "N": len(rows), "bits": 4, "block_size": 2 * rows.shape[2], "accuracy_level": 4}
@@ -96,7 +96,7 @@ def _graph(export: ExportFolder, threads: int) -> onnxruntime.InferenceSession:
         helper.make_node("ReduceMax", ["by_block", "last"], ["largest"], keepdims=0),
         helper.make_node("TopK", ["largest", "many"], ["best", "blocks"], largest=1, sorted=0),
         helper.make_node("Unsqueeze", ["blocks", "last"], ["which"]),
-        helper.make_node("GatherND", ["by_block", "which"], ["found"], batch_dims=1),
+        helper.make_node("GatherND", ["by_block", "which"], ["chosen"], batch_dims=1),
     ]
     constants = {"shape": np.array([0, -1, BLOCK], np.int64), "last": np.array([2], np.int64)}
     tables: dict[str, NDArray[Any]] = {"table": rows, "steps": export.scan_step.reshape(-1)}
@@ -110,7 +110,7 @@ def _graph(export: ExportFolder, threads: int) -> onnxruntime.InferenceSession:
         [
             helper.make_tensor_value_info("best", TensorProto.FLOAT, ["B", "K"]),
             helper.make_tensor_value_info("blocks", TensorProto.INT64, ["B", "K"]),
-            helper.make_tensor_value_info("found", TensorProto.FLOAT, ["B", "K", BLOCK]),
+            helper.make_tensor_value_info("chosen", TensorProto.FLOAT, ["B", "K", BLOCK]),
         ],
         [
             *(numpy_helper.from_array(value, name) for name, value in constants.items()),
@@ -120,7 +120,7 @@ def _graph(export: ExportFolder, threads: int) -> onnxruntime.InferenceSession:
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     options = session_options(threads)
-    options.enable_mem_pattern = False  # one piece of memory for all values of a run would not fit what others left
+    options.enable_mem_pattern = False  # one block of memory for a whole run rarely fits into free memory
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(value)) for value in tables.values()]
     options.add_external_initializers([*tables], values)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

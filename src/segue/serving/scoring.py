@@ -1,8 +1,8 @@
-"""Definite scores of a few tracks after one session: what `segue.ranking.scores` gives, from an export's arrays.
+"""Exact scores of a few tracks after one session, from an export's arrays; the same as `segue.ranking.scores` gives.
 
     log( exp(T y . E[t]) + exp(h) p(t | last) ) + lambda log P(listen to t)
 
-Dot products are summed in float64 and rounded to float32, as there.
+Dot products are summed in float64 and rounded to float32.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from segue.exported.folder import ExportFolder
 
 @dataclass(frozen=True)
 class After:
-    """What the encoder and the heads make of one session."""
+    """The outputs of the encoder and the heads after one session."""
 
     state: Float[np.ndarray, " D"]
     """y."""
     last: int
     """Table row of the last track; 0 = none."""
     direction: Float[np.ndarray, " D"] | None = None
-    """u of logit P(listen) = u . row + level + the track's own; None without that head."""
+    """u of logit P(listen) = u . row + level + the track's offset; None without that head."""
     level: float = 0.0
 
 
@@ -36,7 +36,7 @@ class Scored:
 
     rows: Int[np.ndarray, " n"]
     score: Float[np.ndarray, " n"]
-    """What ranks, float32."""
+    """The score to rank by, float32."""
     log_next: Float[np.ndarray, " n"]
     """log of the unnormalised probability of being next, float64."""
     log_listen: Float[np.ndarray, " n"] | None
@@ -67,33 +67,33 @@ class Scoring:
         self.listen_weight = export.manifest.facts.listen_weight
 
     def sharpened(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return T y, of which the dot product with a row is the encoder's score."""
+        """Return T y; its dot product with a row is the encoder's score."""
         sharp: NDArray[np.float32] = states * self._temperature
         return sharp
 
     def followers(self, after: After) -> Followers:
-        """Return what followed the session's last track in training, among candidates."""
-        known = self._export.transitions
-        if known is None or after.last == 0:
+        """Return the candidates that followed the session's last track in training."""
+        transitions = self._export.transitions
+        if transitions is None or after.last == 0:
             return NOBODY
-        part = slice(int(known.begin[after.last]), int(known.begin[after.last + 1]))
-        rows, times = np.asarray(known.tracks[part]), np.asarray(known.times[part])
+        part = slice(int(transitions.begin[after.last]), int(transitions.begin[after.last + 1]))
+        rows, times = np.asarray(transitions.tracks[part]), np.asarray(transitions.times[part])
         followed = int(times.sum())
         if followed == 0:
             return NOBODY
-        gate = known.gate.astype(np.float64)
+        gate = transitions.gate.astype(np.float64)
         opened = after.state.astype(np.float64) @ gate[:-2] + gate[-2] * np.log1p(followed) + gate[-1]
-        kept = self.is_candidate[rows]
-        rows, times = rows[kept], times[kept]
+        ranked = self.is_candidate[rows]
+        rows, times = rows[ranked], times[ranked]
         return Followers(rows, times, opened + np.log(times / followed))
 
     @cached_property
     def is_candidate(self) -> NDArray[np.bool_]:
         """Return which table rows may be ranked, bool [V + 3]."""
-        found = np.zeros(len(self._table), np.bool_)
-        found[self._export.scan_order] = True
-        found[0] = False
-        return found
+        is_candidate = np.zeros(len(self._table), np.bool_)
+        is_candidate[self._export.scan_order] = True
+        is_candidate[0] = False
+        return is_candidate
 
     def of(self, after: After, rows: Int[np.ndarray, " n"], followers: Followers) -> Scored:
         """Return the scores of `rows`."""
@@ -101,8 +101,8 @@ class Scoring:
         encoder = _along(values, self.sharpened(after.state))
         log_next = encoder.astype(np.float64)
         if len(followers.rows):
-            place = np.searchsorted(followers.rows, rows).clip(max=len(followers.rows) - 1)
-            mass = np.where(followers.rows[place] == rows, followers.mass[place], -np.inf)
+            index = np.searchsorted(followers.rows, rows).clip(max=len(followers.rows) - 1)
+            mass = np.where(followers.rows[index] == rows, followers.mass[index], -np.inf)
             log_next = np.logaddexp(log_next, mass)
         if after.direction is None:
             return Scored(rows, log_next.astype(np.float32), log_next, None)
@@ -117,7 +117,7 @@ class Scoring:
 def _along(values: NDArray[np.float64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the dot product of each row with a vector.
 
-    Not by `@`: BLAS would share so little work out among threads, and wait for them where others need the processor.
+    Not by `@`: BLAS would split even so little work among threads, and spin while it waits for them.
     """
     along: NDArray[np.float64] = np.vecdot(values, vector.astype(np.float64))
     return along.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The service as a process: who may reach it, signals, models that are exchanged while it runs."""
+"""The service as a process: its address, its signals, and exports that are replaced while it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from prometheus_client import CollectorRegistry
 
 from segue.errors import InputError, SegueError
 from segue.serving.app import make_app
@@ -21,25 +20,26 @@ from segue.serving.options import ServeOptions, check_reach
 from segue.serving.service import Service
 from segue.serving.sessions import open_sessions
 
-LOOK_S: Final = 2.0
-"""Seconds between two looks at whether an export was replaced."""
+CHECK_S: Final = 2.0
+"""Seconds between two checks whether an export was replaced."""
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")
 
 
-def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], None]) -> None:
-    """Serve exports until the process is told to end; `told` hears messages.
+def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], None]) -> None:
+    """Serve exports until a signal ends the process; `tell` gets its messages.
 
     Raises:
-        FormatError, InputError: an export, the file of sessions or an option is not what it should be; the address
-            is taken. SegueError: Redis cannot be reached.
+        FormatError, InputError: an export, the file of sessions or an option is wrong, or the address is taken.
+        SegueError: Redis cannot be reached.
     """
     check_reach(options)
     models = Models(exports, options.threads, options.probes)
     sessions = open_sessions(options.sessions, expires_s=options.expires_h * 3600.0, durable=options.durable)
     service = Service(models, sessions)
-    hosts = (*LOCAL_HOSTS, *options.allow_hosts, *((options.host,) if options.host not in ("0.0.0.0", "::") else ()))
-    app = make_app(service, GateOptions(hosts, options.token), CollectorRegistry())
+    own_host = () if options.host in _ANY_ADDRESS else (options.host,)
+    hosts = (*LOCAL_HOSTS, *options.allow_hosts, *own_host)
     config = uvicorn.Config(
-        app,
+        make_app(service, GateOptions(hosts, options.token)),
         host=options.host,
         port=options.port,
         log_level="warning",
@@ -48,58 +48,60 @@ def serve(exports: Sequence[Path], options: ServeOptions, told: Callable[[str], 
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
         lifespan="on",
+        ws="none",
     )
-    server = _Server(config, service, told)
-    with contextlib.suppress(ValueError):  # only the main thread hears signals
-        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once all is answered: done, not failed
+    server = _Server(config, service, tell)
+    with contextlib.suppress(ValueError):  # only the main thread may set handlers of signals
+        # uvicorn raises SIGTERM again when all requests are answered; by this handler the process then ends with 0
+        signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run()
-    except SystemExit as error:  # uvicorn's way to say that the address is taken
+    except SystemExit as error:  # uvicorn exits so where the address is taken
         raise InputError(f"{options.host}:{options.port} cannot be listened at; name another --port") from error
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and looks for exports that were replaced."""
+    """A server that says when it is ready, and opens exports again that were replaced."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, told: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, tell: Callable[[str], None]) -> None:
         super().__init__(config)
-        self._service, self._told = service, told
+        self._service, self._tell = service, tell
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Listen, then begin to look."""
+        """Listen, then begin to check exports."""
         await super().startup(sockets)
         if self.started:
             gc.collect()
-            gc.freeze()  # what stands now stays: looking through it again would make somebody wait
+            gc.freeze()  # objects made so far live on; to trace them at each collection would delay requests
             names = ", ".join(model.live.name for model in self._service.models.every)
-            self._told(f"serving {names} at http://{self.config.host}:{self.config.port}")
-            self._looking = asyncio.create_task(self._look())
+            self._tell(f"serving {names} at http://{self.config.host}:{self.config.port}")
+            self._checks = asyncio.create_task(self._check_exports())
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        """Answer what was asked, then end."""
-        self._looking.cancel()
+        """Answer the requests that have come, then end."""
+        self._checks.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._looking
+            await self._checks
         await super().shutdown(sockets)
 
-    async def _look(self) -> None:
-        asked = asyncio.Event()
-        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # only the main thread hears signals
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-        async for _ in _every(LOOK_S, asked):
-            if not (asked.is_set() or self._service.models.changed()):
+    async def _check_exports(self) -> None:
+        reload = asyncio.Event()
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # only in the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+        async for _ in _every(CHECK_S, reload):
+            if not (reload.is_set() or self._service.models.changed()):
                 continue
-            asked.clear()
+            reload.clear()
             try:
                 await self._service.models.reload()
-                self._told("exports opened anew")
+                self._tell("exports opened anew")
             except SegueError as error:
-                self._told(f"exports stay as they were: {error}")
+                self._tell(f"exports stay as they were: {error}")
 
 
-async def _every(seconds: float, asked: asyncio.Event) -> AsyncIterator[None]:
-    """Yield after so many seconds, or at once when it is asked for."""
+async def _every(seconds: float, event: asyncio.Event) -> AsyncIterator[None]:
+    """Yield after so many seconds, or as soon as the event is set."""
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asked.wait(), seconds)
+            await asyncio.wait_for(event.wait(), seconds)
         yield

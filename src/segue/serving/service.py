@@ -1,4 +1,4 @@
-"""What the service does with a request, whatever carries it."""
+"""What the service does for each request, without HTTP."""
 
 from __future__ import annotations
 
@@ -8,38 +8,34 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
-import numpy as np
+from msgspec import UNSET, UnsetType
 
-from segue.axes import Int
 from segue.errors import SegueError
-from segue.exported.folder import ExportFolder
-from segue.serving.encoding import Session, known_session
-from segue.serving.live_model import Asked, Filters, Suggestion
+from segue.serving.counts import Counts
+from segue.serving.live_model import Asked, Suggestion
 from segue.serving.looks import look_of, sampled_map
 from segue.serving.messages import (
     Event,
-    EventsKept,
-    FilterAsked,
-    Look,
-    MapShown,
-    ModelShown,
-    NearShown,
-    NextAsked,
-    NextOnce,
-    SessionMade,
-    SessionShown,
-    SimilarShown,
-    Suggested,
+    EventCounts,
+    ModelList,
+    ModelQuery,
+    NewEvents,
+    NewSession,
+    NextAfterEvents,
+    NextInSession,
+    SessionDetails,
+    SessionSummary,
+    SimilarQuery,
+    SimilarTracks,
+    SuggestedTrack,
     Suggestions,
-    Why,
-    feedback_code,
+    TrackLook,
+    TrackMap,
     word_of,
 )
-from segue.serving.messages import (
-    Models as ModelsShown,
-)
+from segue.serving.model_records import as_read, model_summary, row_filters, suggested_tracks
 from segue.serving.models import BusyError, Models, ServedModel
 from segue.serving.problems import ProblemError
 from segue.serving.sessions import (
@@ -51,133 +47,134 @@ from segue.serving.sessions import (
     Sessions,
     new_session_id,
 )
-from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
+from segue.store.vocabulary import UNKNOWN
 
 T = TypeVar("T")
+Sent = TypeVar("Sent")
 SESSION_ID: Final = "[0-9a-f]{32}"
-"""The form of a session's id."""
+"""Pattern of a session's id."""
 _MANY: Final = 200
-"""Names of a filter that are looked up where they stand; a name takes some 5 microseconds."""
+"""Names of filters that are looked up on the event loop; one takes some 5 microseconds, more go to a thread."""
 _STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """A session as one model sees it."""
+class Request(Generic[Sent]):
+    """One request without HTTP."""
 
-    session: Session
-    places: tuple[int, ...]
-    """Which of the events each of its tracks is."""
-    rows: tuple[int, ...]
-    """Table rows of all known tracks, never trained ones too."""
-    unknown: tuple[str, ...]
+    session: str
+    """The session's id in the path; "" for paths without one."""
+    sent: Sent
+    """The decoded body or query; None for a route without either."""
 
 
 class Service:
-    """Models and sessions together."""
+    """Models and sessions together.
+
+    Each public method answers one route, and its docstring is in the OpenAPI document. What a client must change or
+    wait for is a ProblemError.
+    """
 
     def __init__(self, models: Models, sessions: Sessions) -> None:
-        self.models, self.sessions = models, sessions
+        self.models, self.sessions, self.counts = models, sessions, Counts()
 
-    async def create(self, name: str | None, events: Sequence[Event]) -> SessionMade:
-        """Begin a session."""
-        if name is not None:
-            self._model(name)
-        told = logged(events)
+    async def begin_session(self, request: Request[NewSession]) -> SessionSummary:
+        """Begin a session, with the events that it has already, and return its id."""
+        model = request.sent.model
+        if model is not None:
+            self._model(model)
+        events = logged(request.sent.events)
         session_id = new_session_id()
-        await _kept(self.sessions.create(session_id, name or "", told))
-        return SessionMade(session_id, len(told))
+        await _stored(self.sessions.create(session_id, model or "", events))
+        return SessionSummary(session_id, len(events))
 
-    async def add(self, session_id: str, events: Sequence[Event]) -> EventsKept:
-        """Add events to a session."""
-        added = await _kept(self.sessions.add(_named(session_id), logged(events)))
-        return EventsKept(added.accepted, added.repeated, added.events)
+    async def add_events(self, request: Request[NewEvents]) -> EventCounts:
+        """Add events to a session. They are stored when this answers; an event sent again with its id counts once."""
+        added = await _stored(self.sessions.add(_checked(request.session), logged(request.sent.events)))
+        return EventCounts(added.accepted, added.repeated, added.events)
 
-    async def show(self, session_id: str) -> SessionShown:
-        """Return a session."""
-        found = await _kept(self.sessions.read(_named(session_id)))
-        events = [Event(event.track, heard=word_of(event.strength)) for event in found.events]
-        return SessionShown(session_id, found.model, found.created_at, events)
+    async def show_session(self, request: Request[None]) -> SessionDetails:
+        """Return the events of a session in the order of listening."""
+        stored = await _stored(self.sessions.read(_checked(request.session)))
+        events = [Event(event.track, heard=word_of(event.strength)) for event in stored.events]
+        return SessionDetails(stored.session_id, stored.model, stored.created_at, events)
 
-    async def remove(self, session_id: str) -> None:
-        """Forget a session."""
-        await _kept(self.sessions.remove(_named(session_id)))
+    async def forget_session(self, request: Request[None]) -> None:
+        """Delete a session and its events."""
+        await _stored(self.sessions.remove(_checked(request.session)))
 
-    async def next_in(self, session_id: str, asked: NextAsked) -> Suggestions:
-        """Return what next in a session."""
-        found = await _kept(self.sessions.read(_named(session_id)))
-        return await self._next(asked, asked.model or found.model or None, found.events)
+    async def next_in_session(self, request: Request[NextInSession]) -> Suggestions:
+        """Rank the next tracks of a session, by its own model or another."""
+        stored = await _stored(self.sessions.read(_checked(request.session)))
+        return await self._next(request.sent, request.sent.model or stored.model or None, stored.events)
 
-    async def next_once(self, asked: NextOnce) -> Suggestions:
-        """Return what next in a session that the request tells whole."""
-        return await self._next(asked, asked.model, logged(asked.events))
+    async def next_after_events(self, request: Request[NextAfterEvents]) -> Suggestions:
+        """Rank the next tracks after the events of the request, which are not stored."""
+        return await self._next(request.sent, request.sent.model, logged(request.sent.events))
 
-    async def similar(self, name: str | None, track: str, k: int) -> SimilarShown:
-        """Return tracks near one."""
-        model = self._model(name)
+    async def similar_tracks(self, request: Request[SimilarQuery]) -> SimilarTracks:
+        """Rank tracks by the cosine of their rows with the row of one track."""
+        model, track = self._model(request.sent.model), request.sent.track
         row = model.live.export.vocabulary.row(track)
         if row == UNKNOWN:
             raise ProblemError(404, f"the model {model.live.name} does not know the track {track!r}")
-        found = await model.similar(row, k)
-        shown = _suggested(model.live.export, found, None)
-        for each, one in zip(shown, found, strict=True):
-            each.look = self._look(model, one.row, each.track)
-        return SimilarShown(model.live.name, track, shown)
+        suggestions = await model.similar(row, request.sent.k)
+        tracks = suggested_tracks(model.live.export, suggestions, None)
+        self._add_looks(model, tracks, suggestions)
+        return SimilarTracks(model.live.name, track, tracks)
 
-    def map(self, name: str | None) -> MapShown:
-        """Return a sample of the track space."""
-        model = self._model(name)
+    async def track_map(self, request: Request[ModelQuery]) -> TrackMap:
+        """Return the coordinates of at most 5,000 tracks, always the same ones."""
+        model = self._model(request.sent.model)
         return sampled_map(model.live.export, model.live.name)
 
-    def shown_models(self) -> ModelsShown:
-        """Return all models."""
-        shown = []
-        for place, model in enumerate(self.models.every):
-            facts, export = model.live.export.manifest.facts, model.live.export
-            shown.append(
-                ModelShown(
-                    name=model.live.name,
-                    recipe=facts.recipe,
-                    fingerprint=export.fingerprint,
-                    tracks=facts.num_tracks,
-                    candidates=facts.num_candidates,
-                    reads_feedback=facts.reads_feedback,
-                    foretells_listening=export.listen_offset is not None,
-                    simulated=bool(facts.simulated),
-                    default=place == 0,
-                )
-            )
-        return ModelsShown(shown)
+    async def list_models(self, _: Request[None]) -> ModelList:
+        """List the models that are served, the default first."""
+        return ModelList(
+            [model_summary(model.live.export, default=i == 0) for i, model in enumerate(self.models.every)]
+        )
 
-    async def _next(self, asked: NextAsked | NextOnce, name: str | None, events: Sequence[Logged]) -> Suggestions:
+    async def _next(
+        self, wanted: NextInSession | NextAfterEvents, name: str | None, events: Sequence[Logged]
+    ) -> Suggestions:
         model = self._model(name)
         export = model.live.export
-        heard = _heard(model, events)
-        named = asked.filters
-        many = len(named.blocked_tracks) + len(named.blocked_artists) + len(named.allowed_tracks or ())
-        if many > _MANY:  # looking up so many names would keep everybody waiting
-            filters = await asyncio.to_thread(_filters, model, named, heard.rows)
+        read = as_read(model.live, events)
+        named = wanted.filters
+        num_names = len(named.blocked_tracks) + len(named.blocked_artists) + len(named.allowed_tracks or ())
+        if num_names > _MANY:  # on the event loop, all other requests would wait for so many lookups
+            filters = await asyncio.to_thread(row_filters, export, named, read.rows)
         else:
-            filters = _filters(model, named, heard.rows)
+            filters = row_filters(export, named, read.rows)
         try:
-            answer = await model.next_tracks(Asked(heard.session, asked.k, filters, asked.explain))
+            answer = await model.next_tracks(Asked(read.session, wanted.k, filters, wanted.explain))
         except BusyError as error:
-            raise ProblemError(503, "too many requests wait; ask again in a moment", retry_after_s=1) from error
-        shown = _suggested(export, answer.suggestions, (heard, events) if asked.explain else None)
-        if asked.looks:
-            for each, found in zip(shown, answer.suggestions, strict=True):
-                each.look = self._look(model, found.row, each.track)
+            raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
+        tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
+        if wanted.looks:
+            self._add_looks(model, tracks, answer.suggestions)
         simulated = bool(export.manifest.facts.simulated)
-        return Suggestions(model.live.name, simulated, shown, list(heard.unknown), answer.scored)
+        return Suggestions(model.live.name, simulated, tracks, list(read.unknown), answer.scored)
 
-    def _look(self, model: ServedModel, row: int, track: str) -> Look:
-        """Return how a track is drawn: as the default model sees it, so that it looks the same whoever suggests it."""
-        first = self.models.every[0]
-        known = row if first is model else first.live.export.vocabulary.row(track)
-        return look_of(model.live.export, row) if known == UNKNOWN else look_of(first.live.export, known)
+    def _add_looks(
+        self, model: ServedModel, tracks: Sequence[SuggestedTrack], suggestions: Sequence[Suggestion]
+    ) -> None:
+        for track, suggestion in zip(tracks, suggestions, strict=True):
+            track.look = self._look(model, suggestion.row, track.track)
 
-    def _model(self, name: str | None) -> ServedModel:
-        model = self.models.named(name)
+    def _look(self, model: ServedModel, row: int, track: str) -> TrackLook:
+        """Return how a track is drawn; by the default model if it has the track, so that it looks the same everywhere.
+
+        `row` is its row of `model`.
+        """
+        default = self.models.every[0]
+        default_row = row if default is model else default.live.export.vocabulary.row(track)
+        if default_row == UNKNOWN:
+            return look_of(model.live.export, row)
+        return look_of(default.live.export, default_row)
+
+    def _model(self, name: str | UnsetType | None) -> ServedModel:
+        model = self.models.named(None if name is UNSET else name)
         if model is None:
             names = ", ".join(each.live.name for each in self.models.every)
             raise ProblemError(404, f"no model is called {name!r}; there are {names}")
@@ -185,86 +182,35 @@ class Service:
 
 
 def logged(events: Iterable[Event]) -> list[Logged]:
-    """Return events as they are kept."""
+    """Return events as they are stored, with the time of now.
+
+    Raises:
+        ProblemError: an event states its strength twice or in part.
+    """
     now = time.time()
-    found = []
-    for place, event in enumerate(events):
+    rows = []
+    for i, event in enumerate(events):
         try:
-            strength = event.told()
+            strength = event.strength_code()
         except ValueError as error:
-            raise ProblemError(400, f"events[{place}]: {error}") from error
-        found.append(Logged(event.track, strength, now, event.event_id or None))
-    return found
+            raise ProblemError(400, f"events[{i}]: {error}") from error
+        rows.append(Logged(event.track, strength, now, event.event_id or None))
+    return rows
 
 
-def _heard(model: ServedModel, events: Sequence[Logged]) -> _Heard:
-    rows = model.live.export.vocabulary.rows(event.track for event in events)
-    codes = [feedback_code(event.strength) for event in events]
-    known = [place for place, row in enumerate(rows) if row >= NUM_SPECIALS]
-    unknown = dict.fromkeys(event.track for event, row in zip(events, rows, strict=True) if row == UNKNOWN)
-    return _Heard(
-        known_session(rows, codes, model.live.is_candidate),
-        tuple(known),
-        tuple(rows[place] for place in known),
-        tuple(unknown),
-    )
+def _checked(session_id: str) -> str:
+    """Return the id.
 
-
-def _filters(model: ServedModel, asked: FilterAsked, heard: Sequence[int]) -> Filters:
-    export = model.live.export
-    refused = [] if asked.heard else [*heard]
-    refused += [row for row in export.vocabulary.rows(asked.blocked_tracks) if row != UNKNOWN]
-    blocked: Int[np.ndarray, " n"] | None = None
-    if refused:
-        blocked = np.array(refused, np.int32)
-    allowed: Int[np.ndarray, " n"] | None = None
-    if asked.allowed_tracks is not None:
-        allowed = np.array(export.vocabulary.rows(asked.allowed_tracks), np.int32)
-    artists: Int[np.ndarray, " n"] | None = None
-    if asked.blocked_artists and export.artist is not None:
-        codes = [row - NUM_SPECIALS for row in export.artist.rows(asked.blocked_artists) if row != UNKNOWN]
-        artists = np.array(codes, np.int32)
-    return Filters(blocked, allowed, artists, asked.per_artist)
-
-
-def _suggested(
-    export: ExportFolder, found: Sequence[Suggestion], explained: tuple[_Heard, Sequence[Logged]] | None
-) -> list[Suggested]:
-    shown = []
-    for rank, each in enumerate(found, start=1):
-        place = each.row - NUM_SPECIALS
-        code = -1 if export.artist_code is None else int(export.artist_code[each.row])
-        shown.append(
-            Suggested(
-                rank=rank,
-                track=export.vocabulary.track_id(each.row),
-                score=each.score,
-                title=export.title.text(place) or None if export.title is not None else None,
-                artist=export.artist.text(code) if export.artist is not None and code >= 0 else None,
-                why=None if explained is None else _why(each, *explained),
-            )
-        )
-    return shown
-
-
-def _why(each: Suggestion, heard: _Heard, events: Sequence[Logged]) -> Why:
-    near = []
-    for one in each.near:
-        event = events[heard.places[one.place]]
-        near.append(NearShown(event.track, word_of(event.strength), one.cosine))
-    assert each.log_next is not None, "asked for with explain"
-    return Why(each.log_next, each.log_listen, each.rank_before, each.followed, near)
-
-
-def _named(session_id: str) -> str:
-    """Return the id; 404 where it cannot be one, so that no store is asked for a key of another form."""
+    Raises:
+        ProblemError: it has not the form of an id, and no store is asked for it.
+    """
     if re.fullmatch(SESSION_ID, session_id) is None:
         raise ProblemError(404, "there is no such session: its id is no id; begin a new one")
     return session_id
 
 
-async def _kept(future: Future[T]) -> T:
-    """Return what the store of sessions gives, or the problem that its error is."""
+async def _stored(future: Future[T]) -> T:
+    """Return the result of the session store, or raise its error as a problem."""
     try:
         return await asyncio.wrap_future(future)
     except SegueError as error:

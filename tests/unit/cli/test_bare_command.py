@@ -25,7 +25,7 @@ class Without:
     def __init__(self, finder):
         self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        missing = ("polars", "msgspec", "litestar", "optuna", "matplotlib", "tensorboard")
+        missing = ("polars", "msgspec", "uvicorn", "optuna", "matplotlib", "tensorboard")
         return None if name.partition(".")[0] in missing else self.finder.find_spec(name, path, target)
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 from segue.cli.main import main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import httpx
 import pytest
 
 from segue.exported import open_export
+from segue.serving.app import make_app
 from segue.serving.gate import GateOptions
 from segue.serving.models import Models
+from segue.serving.routes import ROUTES
 from segue.serving.service import Service
 from segue.serving.sessions import SqliteSessions
 from served import Call, calling, small_export
@@ -294,6 +297,78 @@ def test_every_answer_keeps_a_browser_from_reading_more(call: Call) -> None:
         assert not [name for name in headers if name.startswith("access-control")]
 
 
+def test_a_file_that_the_page_does_not_have_is_404(call: Call) -> None:
+    for name in ("nothing.js", "%00", "room.js%00", "..%2fapp.py", "%2e%2e/app.py", "x" * 5000, "sub/room.js", ""):
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            assert call(method, f"/page/{name}").status_code == 404
+    assert call("GET", "/page/room.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    assert call("HEAD", "/page/room.js").status_code == 200
+    assert call("GET", "/").content == call("GET", "/page/index.html").content
+    assert call("POST", "/page/room.js").headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_empty_parts_of_a_path_do_not_count(call: Call) -> None:
+    for path in ("/health/", "//health", "/health//", "/v1//models", "/v1/models/"):
+        assert call("GET", path).status_code == 200
+
+
+def test_a_body_in_pieces_is_answered_as_a_whole_one(call: Call, tracks: list[str]) -> None:
+    body = json.dumps({"events": [{"track": track, "heard": "skip"} for track in tracks[:20]], "k": 7}).encode()
+    headers = {"content-type": "application/json"}
+    whole = call("POST", "/v1/next", content=body, headers=headers)
+    assert whole.status_code == 200
+    assert call("POST", "/v1/next", content=_pieces(body), headers=headers).content == whole.content
+
+
+BAD_QUERIES = ("", "track=", "k=3", "track=a&k=0", "track=a&k=1001", "track=a&k=x", "track=a&k=", f"track={'x' * 1025}")
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES)
+def test_a_bad_query_is_a_problem_that_says_what_is_wrong(call: Call, query: str) -> None:
+    assert "the query is not what is expected: " in _is_problem(call("GET", f"/v1/similar?{query}"), 400)
+
+
+def test_a_query_is_read_strictly_but_for_its_numbers(call: Call, tracks: list[str]) -> None:
+    near = call("GET", f"/v1/similar?track={tracks[0]}&k=9&k=3&more=1").json()["tracks"]
+    assert len(near) == 3, "of a parameter that is given twice, the last counts"
+    for model in ("", "null", "nobody"):
+        assert "there are segue, plain" in _is_problem(call("GET", f"/v1/map?model={model}"), 404)
+
+
+def test_models_and_sessions_are_closed_with_the_application(exports: list[Path], tmp_path: Path) -> None:
+    service = Service(Models(exports[:1], threads=1), SqliteSessions(tmp_path / "closed.sqlite"))
+    sent: list[str] = []
+
+    async def live() -> None:
+        messages = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
+
+        async def receive() -> Any:
+            return messages.pop()
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await make_app(service)({"type": "lifespan"}, receive, send)
+
+    asyncio.run(live())
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        service.models._worker.submit(print)
+
+
+def test_each_route_is_an_operation_of_its_own_name(call: Call) -> None:
+    paths = call("GET", "/schema/openapi.json").json()["paths"]
+    operations = {(method, path): each for path, methods in paths.items() for method, each in methods.items()}
+    assert set(operations) == {(route.method.lower(), route.path) for route in ROUTES}
+    names = [each["operationId"] for each in operations.values()]
+    assert len(set(names)) == len(names)
+    for route in ROUTES:
+        operation = operations[route.method.lower(), route.path]
+        assert operation["summary"].endswith(".")
+        assert ("requestBody" in operation) == (route.method == "POST")
+        assert [each["in"] for each in operation["parameters"]].count("path") == ("{session}" in route.path)
+
+
 def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:
     document = call("GET", "/schema/openapi.json").json()
     assert document["openapi"].startswith("3.1")
@@ -313,10 +388,12 @@ def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:
     event = document["components"]["schemas"]["Event"]
     assert event["additionalProperties"] is False
     for name in ("strength", "played_s", "duration_s"):
-        assert event["properties"][name]["minimum"] == 0, "Litestar drops it"
-    assert document["components"]["schemas"]["FilterAsked"]["properties"]["blocked_tracks"]["items"]["minLength"] == 1
+        assert event["properties"][name]["minimum"] == 0
+    assert document["components"]["schemas"]["TrackFilters"]["properties"]["blocked_tracks"]["items"]["minLength"] == 1
+    query = {part["name"]: part for part in document["paths"]["/v1/similar"]["get"]["parameters"]}
+    assert (query["track"]["required"], query["k"]["required"], query["k"]["schema"]["maximum"]) == (True, False, 1000)
     told = document["paths"]["/v1/sessions"]["post"]["responses"]
-    assert set(told["201"]["links"]) == {"tell", "next", "show", "forget"}
+    assert set(told["201"]["links"]) == {"add_events", "next_in_session", "show_session", "forget_session"}
     assert [*told["429"]["headers"]] == ["Retry-After"]
 
 
@@ -332,10 +409,10 @@ def test_counts_stand_in_the_metrics(call: Call) -> None:
 def test_a_fault_of_ours_leaves_its_trace_in_the_log(
     call: Call, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails() -> None:
+    def fails(*_: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(service, "shown_models", fails)
+    monkeypatch.setattr(type(service.models), "every", property(fails))
     detail = _is_problem(call("GET", "/v1/models"), 500)
     assert "ours" not in detail.removeprefix("a fault of ours")
     assert "ZeroDivisionError: ours" in caplog.text

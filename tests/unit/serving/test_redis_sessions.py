@@ -25,7 +25,7 @@ from segue.serving.sessions import (
 )
 from segue.serving.sessions.redis import PREFIX, RedisSessions, sessions_in_redis
 from segue.serving.sessions.redis_address import PASSWORD_VARIABLE, redis_address
-from segue.serving.sessions.redis_client import told
+from segue.serving.sessions.redis_client import segue_error
 
 SECRET = "hunter2-battery"
 
@@ -150,7 +150,7 @@ def test_nobody_there_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytes
 def test_an_error_of_redis_is_one_of_ours_and_repeats_nothing(
     error: redis.RedisError, kind: type[SegueError], says: str
 ) -> None:
-    found = told(error)
+    found = segue_error(error)
     assert type(found) is kind
     assert says in str(found)
     assert "SECRET" not in str(found)

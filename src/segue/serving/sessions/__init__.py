@@ -1,4 +1,4 @@
-"""Live sessions, kept where a kill does not lose them."""
+"""Live sessions, stored so that a kill of the service loses none."""
 
 from segue.serving.sessions.places import check_place, kept_sessions, open_sessions
 from segue.serving.sessions.sqlite import SqliteSessions

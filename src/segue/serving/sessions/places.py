@@ -1,4 +1,4 @@
-"""The place for live sessions that a path or a URL names: a file of SQLite, or a Redis."""
+"""The store of live sessions that a path or a URL names: a file of SQLite, or a Redis."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import redis
 
 
-def check_place(place: str | Path, *, durable: bool) -> None:
-    """Refuse a place that cannot be, before anything is made.
+def check_place(path_or_url: str | Path, *, durable: bool) -> None:
+    """Check the name of a store before anything is opened.
 
     Raises:
-        InputError: a URL that is not understood or holds a password, or the package `redis` is missing.
+        InputError: a URL of another form or with a password, `durable` for a Redis, or no package `redis`.
     """
-    if redis_address(place) is None:
+    if redis_address(path_or_url) is None:
         return
     _check_package()
     if durable:
@@ -30,30 +30,31 @@ def check_place(place: str | Path, *, durable: bool) -> None:
         )
 
 
-def open_sessions(place: str | Path, *, expires_s: float, durable: bool) -> Sessions:
-    """Return the sessions of a file, made where it is missing, or of a Redis.
+def open_sessions(path_or_url: str | Path, *, expires_s: float, durable: bool) -> Sessions:
+    """Return the sessions of a file, created where it is missing, or of a Redis.
 
     Raises:
-        InputError, FormatError: `place` is not what it should be. SegueError: Redis cannot be reached.
+        InputError: the name is wrong, or the file cannot be created. FormatError: the file is no store of sessions.
+        SegueError: Redis cannot be reached.
     """
-    check_place(place, durable=durable)
-    address = redis_address(place)
+    check_place(path_or_url, durable=durable)
+    address = redis_address(path_or_url)
     if address is None:
-        return SqliteSessions(Path(place), expires_s=expires_s, durable=durable)
+        return SqliteSessions(Path(path_or_url), expires_s=expires_s, durable=durable)
     from segue.serving.sessions.redis import RedisSessions
 
     return RedisSessions(_client(address), expires_s=expires_s)
 
 
-def kept_sessions(place: str | Path) -> Iterator[LiveSession]:
-    """Yield all sessions of a file or a Redis, by when they began, read only.
+def kept_sessions(path_or_url: str | Path) -> Iterator[LiveSession]:
+    """Yield all sessions of a file or a Redis in the order in which they began, without writing anything.
 
     Raises:
-        InputError, FormatError: `place` is not what it should be. SegueError: Redis cannot be reached.
+        InputError, FormatError, SegueError: as for `open_sessions`; a file must exist.
     """
-    address = redis_address(place)
+    address = redis_address(path_or_url)
     if address is None:
-        yield from stored_sessions(Path(place))
+        yield from stored_sessions(Path(path_or_url))
         return
     _check_package()
     from segue.serving.sessions.redis import sessions_in_redis
@@ -73,6 +74,6 @@ def _client(address: RedisAddress) -> redis.Redis:
 
 def _check_package() -> None:
     try:
-        import redis  # noqa: F401 - whether it is there
+        import redis  # noqa: F401 - only whether it is installed
     except ImportError as error:
         raise InputError("sessions in Redis need the package redis: pip install 'segue[redis]'") from error

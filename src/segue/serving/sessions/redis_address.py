@@ -1,4 +1,4 @@
-"""Where a Redis is, as `--sessions` tells it; its password stands in the environment alone."""
+"""The address of a Redis in `--sessions`; its password comes from the environment only."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class RedisAddress:
     user: str | None
 
     def __str__(self) -> str:
-        """Return what may be shown: no user, no password."""
+        """Return the address without the user, to show it."""
         if self.scheme == "unix":
             return f"unix://{self.path}?db={self.database}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}/{self.database}"
 
 
-def redis_address(place: str | Path) -> RedisAddress | None:
-    """Return the Redis that `place` names; None = it names a file.
+def redis_address(path_or_url: str | Path) -> RedisAddress | None:
+    """Return the address of a Redis; None for the path of a file.
 
-    What is refused is never quoted: it may hold a password.
+    Errors never quote the text, which may have a password in it.
 
     Raises:
-        InputError: it holds a password, or is a URL of another kind, or none.
+        InputError: a URL with a password, of another scheme, or of another form.
     """
-    scheme, found, _ = str(place).partition("://")
-    if not found:
+    scheme, separator, _ = str(path_or_url).partition("://")
+    if not separator:
         return None
     if scheme.lower() not in SCHEMES:
         raise InputError(f"sessions are kept in a file or in Redis; name a path, or {_FORMS}")
     try:
-        parts = urlsplit(str(place))
+        parts = urlsplit(str(path_or_url))
         _check_no_password(parts)
         return _address(parts)
     except ValueError as error:
@@ -56,7 +56,7 @@ def redis_address(place: str | Path) -> RedisAddress | None:
 
 
 def _check_no_password(parts: SplitResult) -> None:
-    """Refuse a password where it belongs, in a query, and where its own / ? # cut the URL in two."""
+    """Refuse a password, also in the query, or where a / ? # in it ends the part of the URL with the host."""
     beyond = parts.query + parts.fragment + ("" if parts.scheme == "unix" else parts.path)
     if parts.password is not None or "@" in beyond or "password" in beyond.lower():
         raise InputError(
@@ -66,7 +66,7 @@ def _check_no_password(parts: SplitResult) -> None:
 
 
 def _address(parts: SplitResult) -> RedisAddress:
-    """Return the address that a URL tells; ValueError: it tells none."""
+    """Return the address of a URL; ValueError if it has none."""
     user = unquote(parts.username) if parts.username else None
     if parts.fragment:
         raise ValueError

@@ -1,4 +1,4 @@
-"""A client of Redis that comes back by itself, and what its errors mean."""
+"""A client of Redis that connects again by itself, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from segue.serving.sessions.redis_address import PASSWORD_VARIABLE, RedisAddress
 from segue.serving.sessions.store import FullStoreError, ReadOnlyStoreError
 
 _ANSWER_S: Final = 5.0
-"""Seconds that Redis has to connect or to answer."""
+"""Seconds to wait for a connection or an answer of Redis."""
 _REFUSED: Final = re.compile(r"\b(OOM|READONLY|MISCONF|NOREPLICAS|NOPERM|NOAUTH|WRONGPASS|LOADING)\b")
 
 
 def redis_client(address: RedisAddress) -> redis.Redis:
-    """Return a client that has reached `address`, with the password of the environment where there is one.
+    """Return a client that has reached `address`, with the password of the environment if there is one.
 
-    A connection that broke is made anew when it is needed next. What may be sent twice is (once); a transaction never.
+    After a connection breaks, the next command connects again. A single command is tried twice, a transaction once.
 
     Raises:
         SegueError: it cannot be reached, or refuses user or password.
@@ -40,25 +40,25 @@ def redis_client(address: RedisAddress) -> redis.Redis:
         protocol=2,
         socket_timeout=_ANSWER_S,
         socket_connect_timeout=_ANSWER_S,
-        health_check_interval=0,  # it would connect anew between WATCH and EXEC, which then watches nothing
+        health_check_interval=0,  # a check may connect again between WATCH and EXEC, which then watches nothing
         retry=Retry(NoBackoff(), 1),
     )
     try:
         client.ping()
     except redis.RedisError as error:
         client.close()
-        raise SegueError(f"{address}: {told(error)}") from error
+        raise SegueError(f"{address}: {segue_error(error)}") from error
     return client
 
 
-def told(error: redis.RedisError) -> SegueError:
-    """Return what a caller understands of an error of Redis.
+def segue_error(error: redis.RedisError) -> SegueError:
+    """Return an error of Redis as one of ours, which says what to do.
 
-    Nothing of the server's own text is repeated: the client puts what listeners heard into it.
+    It does not quote the error, into which the client puts the command, with the tracks of listeners.
     """
     text = str(error).rpartition("caused error: ")[2]
-    found = _REFUSED.search(text)
-    code = found[1] if found else ""
+    match = _REFUSED.search(text)
+    code = match[1] if match else ""
     if code == "OOM" or isinstance(error, redis.OutOfMemoryError):
         return FullStoreError("the memory of Redis is full: nothing was written; make room, then tell it again")
     if code in ("READONLY", "MISCONF", "NOREPLICAS") or isinstance(error, redis.ReadOnlyError):
@@ -82,7 +82,7 @@ def told(error: redis.RedisError) -> SegueError:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the operating system said, if it did."""
+    """Return the reason that the operating system gave, if any."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError):

@@ -1,8 +1,8 @@
 """Live sessions in one SQLite file, in WAL mode.
 
-One thread owns the connection. What waits is written in one transaction, and acknowledged when it is committed: a kill
-loses nothing that was acknowledged. `synchronous=NORMAL` leaves the last commits to the operating system: a power cut
-may lose them, without damage; `durable` syncs each transaction.
+One thread uses the connection. It writes all waiting jobs in one transaction, and gives their results after the
+commit, so a kill loses nothing that was acknowledged. With `synchronous=NORMAL` a power cut may lose the last commits,
+without damage to the file; `durable` syncs each transaction.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class _Job:
 
 
 class SqliteSessions(Sessions):
-    """Sessions in the file `path`, made where it is missing.
+    """Sessions in the file `path`, created where it is missing.
 
     Raises:
-        FormatError: the file is no store of sessions, or of another version. InputError: it cannot be made.
+        FormatError: the file is no store of sessions, or of another version. InputError: it cannot be created.
     """
 
     def __init__(self, path: Path, *, expires_s: float = 24 * 3600.0, durable: bool = False) -> None:
@@ -74,49 +74,50 @@ class SqliteSessions(Sessions):
             to.execute("INSERT INTO session VALUES (?, ?, ?, ?, 0)", (session_id, model, now, now))
             _append(to, session_id, events, 0)
 
-        return self._asked(work, writes=True)
+        return self._put(work, writes=True)
 
     def add(self, session_id: str, events: Sequence[Logged]) -> Future[Added]:
         """Add events to a session."""
 
         def work(to: sqlite3.Connection) -> Added:
-            found = self._found(to, session_id)
-            return _append(to, session_id, events, int(found[3]))
+            *_, num_events = self._row(to, session_id)
+            return _append(to, session_id, events, int(num_events))
 
-        return self._asked(work, writes=True)
+        return self._put(work, writes=True)
 
     def read(self, session_id: str) -> Future[LiveSession]:
-        """Give a session."""
+        """Return a session."""
 
         def work(to: sqlite3.Connection) -> LiveSession:
-            model, created_at, _, _ = self._found(to, session_id)
+            model, created_at, *_ = self._row(to, session_id)
             return LiveSession(session_id, str(model), float(created_at), _events(to, session_id))
 
-        return self._asked(work, writes=False)
+        return self._put(work, writes=False)
 
     def remove(self, session_id: str) -> Future[None]:
-        """Forget a session and its events."""
+        """Delete a session and its events."""
 
         def work(to: sqlite3.Connection) -> None:
-            self._found(to, session_id)
+            self._row(to, session_id)
             to.execute("DELETE FROM event WHERE session = ?", (session_id,))
             to.execute("DELETE FROM session WHERE id = ?", (session_id,))
 
-        return self._asked(work, writes=True)
+        return self._put(work, writes=True)
 
     def close(self) -> None:
-        """Write what was told, and let go."""
+        """Finish all jobs, then close the file."""
         self._jobs.put(None)
         self._thread.join()
 
-    def _found(self, to: sqlite3.Connection, session_id: str) -> tuple[Any, ...]:
-        row = to.execute("SELECT model, created_at, touched_at, events FROM session WHERE id = ?", (session_id,))
-        found: tuple[Any, ...] | None = row.fetchone()
-        if found is None or float(found[2]) < time.time() - self._expires_s:
+    def _row(self, to: sqlite3.Connection, session_id: str) -> tuple[Any, ...]:
+        """Return model, created_at, touched_at and the number of events of a session that has not expired."""
+        rows = to.execute("SELECT model, created_at, touched_at, events FROM session WHERE id = ?", (session_id,))
+        row: tuple[Any, ...] | None = rows.fetchone()
+        if row is None or float(row[2]) < time.time() - self._expires_s:
             raise no_session()
-        return found
+        return row
 
-    def _asked(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> Future[T]:
+    def _put(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> Future[T]:
         future: Future[T] = Future()
         self._jobs.put(_Job(work, future, writes))
         return future
@@ -127,15 +128,15 @@ class SqliteSessions(Sessions):
         self._connection.close()
 
     def _transact(self, jobs: Sequence[_Job]) -> None:
-        """Do all jobs in one transaction; one that fails leaves the others as they are."""
+        """Do all jobs in one transaction; one that fails does not affect the others."""
         done: list[tuple[_Job, Any]] = []
         failed: list[tuple[_Job, BaseException]] = []
         writes = any(job.writes for job in jobs)
         to = self._connection
         try:
             to.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-        except sqlite3.Error as error:  # nothing can be written: those who only read go on
-            failed += [(job, _told(error)) for job in jobs if job.writes]
+        except sqlite3.Error as error:  # nothing can be written, but jobs that only read can be done
+            failed += [(job, _segue_error(error)) for job in jobs if job.writes]
             jobs = [job for job in jobs if not job.writes]
             to.execute("BEGIN")
         for job in jobs:
@@ -146,18 +147,18 @@ class SqliteSessions(Sessions):
                 done.append((job, job.work(to)))
                 to.execute("RELEASE job")
             except (sqlite3.Error, SegueError) as error:
-                failed.append((job, _told(error)))
+                failed.append((job, _segue_error(error)))
                 if to.in_transaction:  # a full disk may have rolled all of it back
                     to.execute("ROLLBACK TO job")
                     to.execute("RELEASE job")
                 else:
-                    failed += [(each, _told(error)) for each, _ in done if each.writes]
+                    failed += [(each, _segue_error(error)) for each, _ in done if each.writes]
                     done = [(each, value) for each, value in done if not each.writes]
                     to.execute("BEGIN")
         try:
             to.execute("COMMIT")
         except sqlite3.Error as error:
-            failed += [(job, _told(error)) for job, _ in done]
+            failed += [(job, _segue_error(error)) for job, _ in done]
             done = []
             if to.in_transaction:
                 to.execute("ROLLBACK")
@@ -168,7 +169,7 @@ class SqliteSessions(Sessions):
 
 
 def stored_sessions(path: Path) -> Iterator[LiveSession]:
-    """Yield all sessions of a file, by when they began, read only.
+    """Yield all sessions of a file in the order in which they began, read only.
 
     Raises:
         FormatError: it is missing, or no store of sessions.
@@ -178,8 +179,8 @@ def stored_sessions(path: Path) -> Iterator[LiveSession]:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         _check_version(connection, path)
-        found = connection.execute("SELECT id, model, created_at FROM session ORDER BY created_at, id")
-        for session_id, model, created_at in found:
+        rows = connection.execute("SELECT id, model, created_at FROM session ORDER BY created_at, id")
+        for session_id, model, created_at in rows:
             yield LiveSession(session_id, model, created_at, _events(connection, session_id))
     except sqlite3.Error as error:
         raise FormatError(f"{path} cannot be read ({error})") from error
@@ -197,7 +198,7 @@ def _opened(path: Path, *, durable: bool) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         if fresh:
-            path.chmod(0o600)  # what people listen to is nobody else's business
+            path.chmod(0o600)  # only its owner may read what people listen to
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {STORE_VERSION}; COMMIT;")
         _check_version(connection, path)
@@ -218,32 +219,32 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _append(to: sqlite3.Connection, session_id: str, events: Sequence[Logged], held: int) -> Added:
-    fresh = held
+def _append(to: sqlite3.Connection, session_id: str, events: Sequence[Logged], num_before: int) -> Added:
+    """Add the events that a session of `num_before` events does not have yet."""
+    num_events = num_before
     for event in events:
         if event.event_id is not None:
-            told = to.execute(
+            repeated = to.execute(
                 "SELECT 1 FROM event WHERE session = ? AND event_id = ?", (session_id, event.event_id)
             ).fetchone()
-            if told is not None:
+            if repeated is not None:
                 continue
-        check_room(fresh)
-        row = (session_id, fresh, event.track, event.strength, event.at, event.event_id)
+        check_room(num_events)
+        row = (session_id, num_events, event.track, event.strength, event.at, event.event_id)
         to.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", row)
-        fresh += 1
-    to.execute("UPDATE session SET events = ?, touched_at = ? WHERE id = ?", (fresh, time.time(), session_id))
-    return Added(fresh - held, len(events) - (fresh - held), fresh)
+        num_events += 1
+    to.execute("UPDATE session SET events = ?, touched_at = ? WHERE id = ?", (num_events, time.time(), session_id))
+    accepted = num_events - num_before
+    return Added(accepted, len(events) - accepted, num_events)
 
 
 def _events(to: sqlite3.Connection, session_id: str) -> tuple[Logged, ...]:
-    found = to.execute(
-        "SELECT track, strength, at, event_id FROM event WHERE session = ? ORDER BY place", (session_id,)
-    )
-    return tuple(Logged(*row) for row in found)
+    rows = to.execute("SELECT track, strength, at, event_id FROM event WHERE session = ? ORDER BY place", (session_id,))
+    return tuple(Logged(*row) for row in rows)
 
 
-def _told(error: BaseException) -> BaseException:
-    """Return what a caller understands of an error of SQLite."""
+def _segue_error(error: BaseException) -> BaseException:
+    """Return an error of SQLite as one of ours, which says what to do; other errors as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
     name = getattr(error, "sqlite_errorname", "") or ""

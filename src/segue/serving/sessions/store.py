@@ -1,4 +1,4 @@
-"""What a place for live sessions does, whichever it is."""
+"""The interface of a store of live sessions, with its records and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from segue.errors import SegueError
 
 MOST_EVENTS: Final = 10_000
-"""Events of one session."""
+"""Most events of one session."""
 
 
 class NoSessionError(SegueError):
@@ -20,15 +20,15 @@ class NoSessionError(SegueError):
 
 
 class SessionFullError(SegueError):
-    """A session holds as many events as it may."""
+    """A session has as many events as it may have."""
 
 
 class FullStoreError(SegueError):
-    """Nothing more can be written: the disk, or the memory, is full."""
+    """Nothing can be written because the disk or the memory is full."""
 
 
 class ReadOnlyStoreError(SegueError):
-    """Nothing can be written here; what stands there can be read."""
+    """Nothing can be written; sessions can still be read."""
 
 
 @dataclass(frozen=True)
@@ -39,35 +39,35 @@ class Logged:
     strength: int
     """0..3, 255 = unknown."""
     at: float
-    """When it was told, UTC seconds."""
+    """When the service got it, in UTC seconds."""
     event_id: str | None = None
-    """The client's own id: told twice, it counts once."""
+    """The client's own id: an event that is sent again with it counts once."""
 
 
 @dataclass(frozen=True)
 class LiveSession:
-    """One session as far as it went."""
+    """One session so far."""
 
     session_id: str
     model: str
-    """The model that was named when it began; "" = whichever is first."""
+    """The model that was named when it began; "" = the default."""
     created_at: float
     events: tuple[Logged, ...]
 
 
 @dataclass(frozen=True)
 class Added:
-    """What became of events that were told."""
+    """How many of the new events were added."""
 
     accepted: int
     repeated: int
-    """Those whose event id the session had already."""
+    """Events whose id the session had already."""
     events: int
-    """Events of the session now."""
+    """Events of the session afterwards."""
 
 
 class Sessions(ABC):
-    """Live sessions. Every method may be called from any thread; what a Future gives has been written before."""
+    """Live sessions. Methods may be called from any thread; when a Future has its result, it has been written."""
 
     @abstractmethod
     def create(self, session_id: str, model: str, events: Sequence[Logged]) -> Future[None]:
@@ -79,28 +79,28 @@ class Sessions(ABC):
 
     @abstractmethod
     def read(self, session_id: str) -> Future[LiveSession]:
-        """Give a session; NoSessionError."""
+        """Return a session; NoSessionError."""
 
     @abstractmethod
     def remove(self, session_id: str) -> Future[None]:
-        """Forget a session and its events; NoSessionError."""
+        """Delete a session and its events; NoSessionError."""
 
     @abstractmethod
     def close(self) -> None:
-        """Write what was told, and let go."""
+        """Finish all jobs, then close the store."""
 
 
 def new_session_id() -> str:
-    """Return an id that nobody guesses: 128 random bits, hexadecimal."""
+    """Return an id that nobody can guess: 128 random bits in hexadecimal."""
     return secrets.token_hex(16)
 
 
-def check_room(held: int) -> None:
-    """Refuse one more event in a session that holds `held`; SessionFullError."""
-    if held >= MOST_EVENTS:
+def check_room(num_events: int) -> None:
+    """Raise SessionFullError if a session of `num_events` events can have no more."""
+    if num_events >= MOST_EVENTS:
         raise SessionFullError(f"a session holds {MOST_EVENTS:,} events at most; begin a new one")
 
 
 def no_session() -> NoSessionError:
-    """Return the error of a session that is not there."""
+    """Return the error for a missing session."""
     return NoSessionError("there is no such session, or it has expired; begin a new one")

@@ -1,4 +1,4 @@
-"""Jobs that wait for one thread, taken together."""
+"""Jobs that wait for one thread, in batches."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-TOGETHER: Final = 256
-"""Jobs that are done at once, at most."""
+MOST_IN_BATCH: Final = 256
+"""Most jobs of one batch."""
 
 
 def batches(jobs: queue.SimpleQueue[T | None]) -> Iterator[list[T]]:
-    """Yield all jobs that wait, in order, as soon as there is one; None among them is the last."""
+    """Yield all jobs that wait, in order, as soon as there is one; None in the queue is the end."""
     ending = False
     while not ending:
-        first = jobs.get()
-        found = [] if first is None else [first]
-        ending = first is None
-        while found and len(found) < TOGETHER and not ending:
+        batch: list[T] = []
+        job = jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == MOST_IN_BATCH:
+                break
             try:
-                following = jobs.get_nowait()
+                job = jobs.get_nowait()
             except queue.Empty:
                 break
-            ending = following is None
-            found += [] if following is None else [following]
-        if found:
-            yield found
+        ending = job is None
+        if batch:
+            yield batch
