@@ -14,13 +14,16 @@ from pathlib import Path
 
 from gains_by_skips import STUDIES, chosen_at_the_edge, own_skips, repeated, table
 from skips_figures import CONTRASTS, METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK, WORLDS, draw
-from stated import HOME, Study, difference, lacking, points, share, unstated
+from stated import HOME, Study, arm_on_ratings, difference, lacking, points, share, unstated
 from stated_elsewhere import PAGES
 
 from segue.studies.published import TABLE_1
 
 PAGE = HOME.parent / "docs" / "what-skips-bring.md"
 ENCODERS = {"causal": "causal", "cloze": "cloze", "gru4rec": "GRU4Rec", "nextitnet": "NextItNet", "caser": "Caser"}
+RATINGS_ARMS = tuple(
+    f"{encoder} {term}" for encoder in ("causal", "cloze") for term in ("S-", "S+ session", "S+ track")
+)
 NO_RESULTS = (
     "200,000 tracks",
     "100,000 sessions",
@@ -56,11 +59,7 @@ def real() -> list[str]:
     standing = [record for record in counted if record["holm"] < 0.05]
     assert {(record["arm"], record["less"]) for record in standing} == {(SESSION, MINUS)}
     gains = sum(record["verdict"] == "gain" for record in family)
-    per_session = {
-        arm: record["sampled"]["hr@10"][0]
-        for arm, record in Study("ml-100k").result["arms"].items()
-        if arm.startswith("causal")
-    }
+    per_session = {arm: arm_on_ratings(arm)["sampled"]["hr@10"][0] for arm in RATINGS_ARMS if arm.startswith("causal")}
     return [
         f"Of the {len(family)} contrasts fixed beforehand {len(losses)} are losses and {gains} are gains; "
         f"{len(counted)} of these losses count, and {len(standing)} stand after Holm's correction (causal S+ session, "
@@ -285,7 +284,7 @@ def limits() -> list[str]:
     short = [name for name in STUDIES if Study(name).result["settings"].get("tuning_epochs") == 10]
     assert short == ["table1-simulated", *(f"ablations-simulated/{world}" for world in WORLDS), "dose-simulated"]
     edges = [row for row in chosen_at_the_edge() if " 0 of " not in row]
-    real = {arm: record["learning_rate"] for arm, record in Study("ml-100k").result["arms"].items()}
+    real = {arm: arm_on_ratings(arm)["learning_rate"] for arm in RATINGS_ARMS}
     assert [arm for arm, rate in real.items() if rate == 0.0005] == ["causal S-", "cloze S-"]
     assert set(real.values()) == {0.0005, 0.001}
     table1, long = Study("table1-simulated"), Study("shared-negatives/100k")

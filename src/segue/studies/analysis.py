@@ -9,17 +9,23 @@ from typing import Any, Final
 import numpy as np
 
 from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estimate
-from segue.output import finite
 from segue.ranking import BASELINE_NAMES
 from segue.store import Store
-from segue.studies.contrasts import Reason, Wanted, contrast_records, counted_as_whole
+from segue.studies.contrasts import Reason, Wanted, contrast_records, stratum_records
 from segue.studies.design import Arm, Design, Plan
 from segue.studies.folder import StudyFolder
+from segue.studies.result_file import rounded
+from segue.studies.tables import LEVELS, LISTENING
 from segue.studies.verdict import verdicts
 
-SCHEMA_VERSION: Final = 1
 HIT_RATES: Final = ("hr@1", "hr@5", "hr@10", "hr@20")
-"""Metrics whose value of each seed is kept."""
+"""Metrics whose value of each seed is written."""
+WRITTEN: Final = (
+    *LEVELS, "hr@10.next-listened", "hr@10.seen", "hr@10.untied", "feedback-utility", "responsiveness",
+)  # fmt: skip
+"""Metrics of arms and baselines that are written: what reports print, and HR@10 of the groups that the method names."""
+BESIDE: Final = ("hr@10", "hr@10.listened", "pair-auc")
+"""Metrics, among all tracks, of a head's own row."""
 BAR: Final = ("popularity", "markov")
 """A contrast counts only where both arms beat these (method, section 5)."""
 CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
@@ -61,7 +67,6 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
     whole = [record for record in records if not record["stratum"]]
     document = baselines.to_json()
     result = {
-        "schema_version": SCHEMA_VERSION,
         "study": design.name,
         "title": design.title,
         "question": design.question,
@@ -82,18 +87,24 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
         },
         "environment": first.records[0]["environment"],
         "arms": arms,
-        "baselines": [row for row in document["rows"] if row["kind"] == "baseline"],
-        "listening": document["listening"],
+        "baselines": [_written(row) for row in document["rows"] if row["kind"] == "baseline"],
+        "listening": [{key: row[key] for key in ("name", *LISTENING)} for row in document["listening"]],
         "contrasts": whole,
-        "strata": counted_as_whole([record for record in records if record["stratum"]], whole),
-        "curves": {name: each.records[0]["curve"] for name, each in found.items()},
+        "strata": stratum_records([record for record in records if record["stratum"]], whole),
+        "curves": {name: [_point(line) for line in each.records[0]["curve"]] for name, each in found.items()},
     }
-    told: dict[str, Any] = finite(result)  # JSON has no NaN
-    return told | {"verdict": verdicts(told)}
+    numbers: dict[str, Any] = rounded(result)
+    return numbers | {"verdict": verdicts(numbers)}
 
 
-FORETOLD: Final = ("log-loss", "brier", "ece", "auc")
-"""What is told of P(listen)."""
+def _written(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written of a baseline's row."""
+    return {key: row[key] for key in ("name", "protocol", *WRITTEN) if key in row}
+
+
+def _point(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written of an epoch."""
+    return {key: line[key] for key in ("epoch", "hr@10")}
 
 
 def _found(folder: StudyFolder, plan: Plan, arm: Arm) -> Found:
@@ -127,7 +138,7 @@ def _arm_record(title: str, found: Found) -> dict[str, Any]:
     }
     for protocol in PROTOCOLS:
         rows = [evaluation.row("model", protocol) for evaluation in found.evaluations]
-        values = {name: [row.metrics[name].value for row in rows] for name in rows[0].metrics}
+        values = {name: [row.metrics[name].value for row in rows] for name in WRITTEN if name in rows[0].metrics}
         record[protocol] = {name: t_estimate(found).to_json() for name, found in values.items()}
         record["per_seed"][protocol] = {name: found for name, found in values.items() if name in HIT_RATES}
     return record | _heads_record(found.evaluations)
@@ -139,19 +150,14 @@ def _heads_record(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     told = [next((row for row in e.listening if row["name"] == "model"), None) for e in evaluations]
     record: dict[str, Any] = {}
     if all(row is not None for row in told):
-        values = {name: [row[name][0] for row in told if row is not None] for name in FORETOLD}
+        values = {name: [row[name][0] for row in told if row is not None] for name in LISTENING}
         record["listening"] = {name: t_estimate(found).to_json() for name, found in values.items()}
     beside = dict.fromkeys(row.name for row in first.rows if row.kind in ("model", "head") and row.name != "model")
     for name in beside:
-        rows = {p: [e.row(name, p) for e in evaluations] for p in PROTOCOLS}
-        record.setdefault("beside", {})[name] = {
-            protocol: {
-                metric: t_estimate([row.metrics[metric].value for row in some]).to_json()
-                for metric in (*HIT_RATES, "hr@10.listened", "pair-auc")
-                if metric in some[0].metrics
-            }
-            for protocol, some in rows.items()
-        }
+        rows = [evaluation.row(name, "full") for evaluation in evaluations]
+        values = {metric: [row.metrics[metric].value for row in rows] for metric in BESIDE if metric in rows[0].metrics}
+        levels = {metric: t_estimate(found).to_json() for metric, found in values.items()}
+        record.setdefault("beside", {})[name] = {"full": levels}
     return record
 
 

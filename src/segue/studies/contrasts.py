@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from segue.evaluation import Bootstrap, Contrast, Evaluation, Question, contrasts, holm
 from segue.recipes import EvaluationConfig
@@ -56,7 +56,7 @@ def contrast_records(
             "metric": each.question.metric,
             "stratum": each.question.stratum,
             "primary": each.primary,
-            **found[place].to_json(),
+            **{key: value for key, value in found[place].to_json().items() if key != "non_inferior"},
             "holm": adjusted.get(place),
             "counts": not each.reasons,
             "reasons": [asdict(reason) for reason in each.reasons],
@@ -65,15 +65,20 @@ def contrast_records(
     ]
 
 
-def counted_as_whole(strata: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records of `strata`, each counting where its contrast of all targets, one of `whole`, does.
+STRATUM: Final = (
+    "arm", "less", "protocol", "metric", "stratum", "difference", "t_interval", "bootstrap_interval", "verdict",
+)  # fmt: skip
+"""What is written of a contrast in one stratum."""
 
-    Why it does not is said there alone.
+
+def stratum_records(strata: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is written of the records of `strata`, each counting where its contrast of all targets does.
+
+    `whole`: those of all targets; the reasons stand there.
     """
     counts = {(one["arm"], one["less"], one["protocol"], one["metric"]): one["counts"] for one in whole}
-    counted = []
-    for record in strata:
-        own = {key: value for key, value in record.items() if key != "reasons"}
-        own["counts"] = counts[record["arm"], record["less"], record["protocol"], record["metric"]]
-        counted.append(own)
-    return counted
+    keys = ("arm", "less", "protocol", "metric")
+    return [
+        {key: record[key] for key in STRATUM} | {"counts": counts[tuple(record[key] for key in keys)]}
+        for record in strata
+    ]

@@ -12,20 +12,19 @@ import torch
 
 from segue.config import nearest
 from segue.errors import FormatError, InputError
-from segue.files import check_parent, read_json_object, replaced_file, write_json
+from segue.files import check_parent, replaced_file
 from segue.progress import Progress, Step, silent
 from segue.ranking import BASELINE_NAMES
 from segue.store import Store
-from segue.studies.analysis import SCHEMA_VERSION, analysed
+from segue.studies.analysis import analysed
 from segue.studies.cells import Task, recipe_of
-from segue.studies.contrasts import counted_as_whole
 from segue.studies.crew import Crew
 from segue.studies.design import TUNING_SEED, Cell, Design, Plan
 from segue.studies.designs import DESIGNS
 from segue.studies.folder import StudyFolder
 from segue.studies.report import report_html, report_markdown
+from segue.studies.result_file import read_result, write_result
 from segue.studies.suited import suited
-from segue.studies.verdict import verdicts
 from segue.training.device import choose_device
 
 
@@ -82,13 +81,8 @@ def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         InputError: there is no such file, or `out` is none. FormatError: it is no result of a study.
     """
-    found = read_json_object(Path(result), "schema_version")
-    if found["schema_version"] != SCHEMA_VERSION:
-        version = found["schema_version"]
-        raise FormatError(f"{result} has schema_version {version!r}, this Segue reads {SCHEMA_VERSION}")
+    found = read_result(Path(result))
     try:
-        found["strata"] = counted_as_whole(found["strata"], found["contrasts"])
-        found["verdict"] = verdicts(found)
         reports = _reports(found)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"{result} is no result of segue study ({type(error).__name__}: {error})") from error
@@ -103,7 +97,7 @@ def _reports(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str] | None = None) -> None:
-    write_json(folder / "result.json", result)
+    write_result(folder / "result.json", result)
     for file, text in (reports or _reports(result)).items():
         with replaced_file(folder / file) as temporary:
             temporary.write_text(text, encoding="utf-8")

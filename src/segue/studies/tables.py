@@ -20,6 +20,8 @@ LEVELS: Final = (
     "delta",
     "pair-auc",
 )
+LISTENING: Final = ("log-loss", "brier", "ece", "auc")
+"""Metrics of P(listen)."""
 _ENCODERS: Final = ("causal", "cloze")
 
 
@@ -77,21 +79,20 @@ def levels(result: Record, protocol: str) -> tuple[list[str], list[list[str]]]:
 
 def foretold(result: Record) -> tuple[list[str], list[list[str]]]:
     """Return how well each arm and baseline foretells P(listen)."""
-    names = ("log-loss", "brier", "ece", "auc")
     head = ["", "log-loss", "Brier", "ECE", "AUC", "95 % of Brier", "pair AUC of P(listen) alone"]
     rows = []
     for arm in result["arms"].values():
         if "listening" in arm:
             alone = arm.get("beside", {}).get("model, P(listen) alone", {}).get("full", {})
             told = arm["listening"]
-            numbers = [_number(told[name]) for name in names]
+            numbers = [_number(told[name]) for name in LISTENING]
             rows.append([_starred(arm), *numbers, _interval(told["brier"]), _number(alone.get("pair-auc"))])
     if not rows:
         return head, []
     pair = {row["name"]: row.get("pair-auc") for row in result["baselines"] if row["protocol"] == "full"}
     beside = {"track-rate": pair.get("listen-rate")}
     for row in result["listening"]:
-        numbers = [_number(row[name]) for name in names]
+        numbers = [_number(row[name]) for name in LISTENING]
         rows.append([row["name"], *numbers, _interval(row["brier"]), _number(beside.get(row["name"]))])
     return head, rows
 
