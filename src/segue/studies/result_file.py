@@ -68,8 +68,8 @@ def read_result(path: Path) -> dict[str, Any]:
 def by_column(table: Sequence[Mapping[str, Any]]) -> Record:
     """Return records of the same keys as columns.
 
-    >>> by_column([{"arm": "causal S+ session", "epoch": 1}, {"arm": "causal S+ session", "epoch": 2}])
-    {'arm': {'values': ['causal S+ session'], 'rows': [0, 0]}, 'epoch': [1, 2]}
+    >>> by_column([{"arm": "causal S+ session", "epoch": epoch} for epoch in (1, 2, 3)])
+    {'arm': {'values': ['causal S+ session'], 'rows': [0, 0, 0]}, 'epoch': [1, 2, 3]}
     """
     return {key: _column([record[key] for record in table]) for key in (table[0] if table else ())}
 
