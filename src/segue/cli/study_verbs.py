@@ -49,7 +49,7 @@ class StudyMachine:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto is bf16 where the machine multiplies it fast, else fp32."""
     keep_weights: bool = False
-    """Keep the run folder of every cell."""
+    """Keep the run folder of every trial."""
     overwrite: bool = False
     """Begin anew where OUT holds a study; without it the study goes on."""
     json: bool = False

@@ -1,4 +1,4 @@
-"""What the finished cells of a study say: levels, contrasts, strata, curves, and the verdict, as one document."""
+"""What the trials of a study say: levels, contrasts, strata, curves, and the verdict, as one document."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estima
 from segue.ranking import BASELINE_NAMES
 from segue.store import Store
 from segue.studies.contrasts import Reason, Wanted, contrast_records, stratum_records
-from segue.studies.design import Arm, Design, Plan
-from segue.studies.folder import StudyFolder
+from segue.studies.design import Arm, Design
 from segue.studies.result_file import rounded
+from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.tables import LEVELS, LISTENING
+from segue.studies.trials.trial import Outcome
 from segue.studies.verdict import verdicts
 
 HIT_RATES: Final = ("hr@1", "hr@5", "hr@10", "hr@20")
@@ -39,10 +40,10 @@ PRIMARY: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
 
 @dataclass(frozen=True)
 class Found:
-    """The finished cells of one arm, seed after seed."""
+    """The reported trials of one arm, seed after seed."""
 
     settings: Mapping[str, Any]
-    records: Sequence[Mapping[str, Any]]
+    outcomes: Sequence[Outcome]
     evaluations: Sequence[Evaluation]
     tuning: Sequence[Mapping[str, Any]]
     """Settings tried and their validation HR@10."""
@@ -50,14 +51,14 @@ class Found:
     @property
     def converged(self) -> bool:
         """Whether every reported training stopped by patience."""
-        return all(record["converged"] for record in self.records)
+        return all(outcome.converged for outcome in self.outcomes)
 
 
-def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
-    """Return the result document of a study whose cells are all finished."""
-    design = plan.design
-    found = {arm.name: _found(folder, plan, arm) for arm in design.arms}
-    baselines = folder.baselines()
+def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
+    """Return the result document of a study whose trials have all ended."""
+    plan, design = schedule.plan, schedule.plan.design
+    found = {arm.name: _found(schedule, arm) for arm in design.arms}
+    baselines = schedule.folder.evaluation(BASELINES)
     arms = {arm.name: _arm_record(arm.title, found[arm.name]) for arm in design.arms}
     first = next(iter(found.values()))
     compared = found | _as_arms(baselines, plan.seeds)
@@ -85,13 +86,13 @@ def analysed(folder: StudyFolder, store: Store, plan: Plan) -> dict[str, Any]:
             "tuned": {key: list(values) for key, values in design.tuned.items()},
             "tuning_epochs": plan.tuning_epochs,
         },
-        "environment": first.records[0]["environment"],
+        "environment": first.outcomes[0].environment,
         "arms": arms,
         "baselines": [_written(row) for row in document["rows"] if row["kind"] == "baseline"],
         "listening": [{key: row[key] for key in ("name", *LISTENING)} for row in document["listening"]],
         "contrasts": whole,
         "strata": stratum_records([record for record in records if record["stratum"]], whole),
-        "curves": {name: [_point(line) for line in each.records[0]["curve"]] for name, each in found.items()},
+        "curves": {name: _curve(each.outcomes[0]) for name, each in found.items()},
     }
     numbers: dict[str, Any] = rounded(result)
     return numbers | {"verdict": verdicts(numbers)}
@@ -102,17 +103,16 @@ def _written(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("name", "protocol", *WRITTEN) if key in row}
 
 
-def _point(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is written of an epoch."""
-    return {key: line[key] for key in ("epoch", "hr@10")}
+def _curve(outcome: Outcome) -> list[dict[str, Any]]:
+    return [{"epoch": epoch, "hr@10": value} for epoch, value in enumerate(outcome.curve, 1)]
 
 
-def _found(folder: StudyFolder, plan: Plan, arm: Arm) -> Found:
-    tried = [(cell.settings, folder.record(cell)) for cell in plan.design.tuning_cells(arm)]
-    tuning = [{**settings, "validation_hr@10": record["validation"].get("hr@10")} for settings, record in tried]
-    cells = plan.reported(arm.name)
-    records, evaluations = [folder.record(cell) for cell in cells], [folder.evaluation(cell) for cell in cells]
-    return Found(plan.chosen[arm.name], records, evaluations, tuning)
+def _found(schedule: StudySchedule, arm: Arm) -> Found:
+    tuning = [{**tried.parameters, "validation_hr@10": tried.value} for tried in schedule.tried(arm)]
+    names = [schedule.name(arm, seed) for seed in schedule.seeds]
+    outcomes = [schedule.folder.trial(name)[1] for name in names]
+    evaluations = [schedule.folder.evaluation(name) for name in names]
+    return Found(schedule.settings(arm) or {}, outcomes, evaluations, tuning)
 
 
 def _as_arms(baselines: Evaluation, seeds: int) -> dict[str, Found]:
@@ -133,7 +133,9 @@ def _arm_record(title: str, found: Found) -> dict[str, Any]:
         "tuning": list(found.tuning),
         "converged": found.converged,
         "seeds": [
-            {name: one[name] for name in ("epochs", "best_epoch", "converged", "seconds")} for one in found.records
+            {name: getattr(one, name) for name in ("epochs", "best_epoch", "converged")}
+            | {"seconds": round(one.seconds, 1)}
+            for one in found.outcomes
         ],
     }
     for protocol in PROTOCOLS:

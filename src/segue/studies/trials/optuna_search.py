@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from segue.errors import FormatError, InputError
-from segue.tuning.search import Search
-from segue.tuning.space import Dimension
-from segue.tuning.trial import Trial
+from segue.studies.trials.search import Search
+from segue.studies.trials.space import Dimension
+from segue.studies.trials.trial import Tried
 
 NAME: Final = "segue"
 """Of the study in the journal."""
 RANDOM_TRIALS: Final = 10
-"""Random points before TPE models what was found (Optuna's default); the recipe's own point counts among them."""
+"""Random points before TPE models the results (Optuna's default); the recipe's own point counts among them."""
 JUDGES: Final = 5
 """Trials that must have finished before one is pruned."""
 PATIENT_EPOCHS: Final = 3
@@ -49,6 +49,8 @@ class OptunaSearch(Search):
     0 is the recipe's own point. The proposal of trial n is a function of the seed, n and the trials that have ended,
     so that a killed search, one trial at a time, goes on as it would have.
     """
+
+    judges = True
 
     def __init__(self, journal: Path, space: Sequence[Dimension], seed: int, jobs: int = 1) -> None:
         """`jobs`: trials that train at a time; above 1, TPE takes running ones for bad, so that they differ.
@@ -85,27 +87,27 @@ class OptunaSearch(Search):
             trial.report(value, epoch)
         return bool(trial.should_prune())
 
-    def end(self, trial: Trial) -> None:
+    def end(self, tried: Tried) -> None:
         """Tell the study, unless it knows."""
-        states = self._optuna.trial.TrialState
-        state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
-        if not self._known()[trial.number].state.is_finished():
-            self._study.tell(trial.number, trial.value if trial.state == "finished" else None, state)
+        states, ended = self._optuna.trial.TrialState, tried.outcome.state
+        state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[ended]
+        if not self._known()[tried.number].state.is_finished():
+            self._study.tell(tried.number, tried.value if ended == "finished" else None, state)
 
-    def importance(self, trials: Collection[Trial]) -> dict[str, Any]:
+    def importance(self, tried: Collection[Tried]) -> dict[str, Any]:
         """Return PED-ANOVA of the finished trials (Watanabe et al. 2023), scaled to add up to 1.
 
         No values for fewer than two finished trials, or where all reach the same.
         """
         method = f"PED-ANOVA: what sets the best {TOP:.0%} of finished trials apart"
-        values = {trial.value for trial in trials if trial.state == "finished"}
+        values = {one.value for one in tried if one.outcome.state == "finished"}
         if len(values) < 2:
             return {"method": method, "values": {}}
         evaluator = self._optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # few trials: the table says how many
-            found = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
-        return {"method": method, "values": {name: float(value) for name, value in found.items()}}
+            shares = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return {"method": method, "values": {name: float(share) for name, share in shares.items()}}
 
     def _opened(self, journal: Path) -> Any:
         """Return the study of the journal; a new one begins with the recipe's own point, where the ranges hold it."""
@@ -127,8 +129,7 @@ class OptunaSearch(Search):
                 f"{journal} is no journal of Optuna's ({error}); search anew in another folder"
             ) from error
         if not study.trials:
-            own = {d.name: d.own for d in self._space if d.holds(d.own)}
-            study.enqueue_trial(own)
+            study.enqueue_trial({d.name: d.own for d in self._space if d.holds(d.own)})
         return study
 
     def _sampler(self, number: int) -> Any:
@@ -145,7 +146,7 @@ class OptunaSearch(Search):
 def _mend(journal: Path) -> None:
     """Take from a journal what a kill left: the lock, and a last line that is not whole.
 
-    Only the process that holds the search's folder may do this.
+    Only the process that has locked the search's folder may do this.
     """
     for lock in journal.parent.glob(f"{journal.name}.lock*"):
         lock.unlink(missing_ok=True)

@@ -52,18 +52,18 @@ def search_space(recipe: Recipe, fixed: Collection[str] = ()) -> tuple[Dimension
     Raises:
         InputError: nothing is left to tune.
     """
-    found = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, True, recipe.training.learning_rate)]
+    dimensions = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, True, recipe.training.learning_rate)]
     place = next((i for i, term in enumerate(recipe.terms) if isinstance(term, SkipContrastive)), None)
     if place is not None:
         term = recipe.terms[place]
         ratio = term.weight / recipe.next_track.weight
-        found.append(Dimension(RATIO, f"terms.{place}.weight", 0.25, 4.0, True, ratio))
-        found.append(Dimension(TAU, f"terms.{place}.temperature", 0.05, 0.5, True, term.temperature))
+        dimensions.append(Dimension(RATIO, f"terms.{place}.weight", 0.25, 4.0, True, ratio))
+        dimensions.append(Dimension(TAU, f"terms.{place}.temperature", 0.05, 0.5, True, term.temperature))
     if any(part.name == "dropout" for part in fields(recipe.encoder)):
-        found.append(Dimension(DROPOUT, "encoder.dropout", 0.0, 0.5, False, recipe.encoder.dropout))
-    space = tuple(dimension for dimension in found if dimension.key not in fixed)
+        dimensions.append(Dimension(DROPOUT, "encoder.dropout", 0.0, 0.5, False, recipe.encoder.dropout))
+    space = tuple(dimension for dimension in dimensions if dimension.key not in fixed)
     if not space:
-        raise InputError(f"--set names all that can be tuned ({', '.join(d.key for d in found)}); leave one out")
+        raise InputError(f"--set names all that can be tuned ({', '.join(d.key for d in dimensions)}); leave one out")
     return space
 
 
