@@ -45,8 +45,8 @@ class Study:
     def level(self, arm: str, metric: str, protocol: str = "sampled") -> list[float]:
         """Return [mean, low, high] of an arm or a baseline."""
         if arm in self.result["arms"]:
-            found: list[float] = self.result["arms"][arm][protocol][metric]
-            return found
+            level: list[float] = self.result["arms"][arm][protocol][metric]
+            return level
         rows = self.result["baselines"]
         return next(row[metric] for row in rows if (row["name"], row["protocol"]) == (arm, protocol))
 
@@ -111,4 +111,4 @@ def unstated(page: Path, statements: Iterable[str], besides: Iterable[str] = ())
     for piece in sorted(pieces, key=len, reverse=True):
         text = text.replace(piece, " ` ")
     text = _NAMES.sub("` ", text)
-    return [text[max(found.start() - 60, 0) : found.end() + 20] for found in _NUMBER.finditer(text)]
+    return [text[max(number.start() - 60, 0) : number.end() + 20] for number in _NUMBER.finditer(text)]

@@ -76,10 +76,10 @@ def _check_resumed(
     folder: TrialFolder, store: Store, recipe: str | Path | Recipe | None, overrides: Mapping[str, Any] | None
 ) -> None:
     """Refuse to go on with a search on another store, or with another recipe."""
-    asked = folder.document
-    if asked["store"]["fingerprint"] != store.manifest.fingerprint:
-        raise InputError(f"{folder.path} was tuned on another store ({asked['store']['name']}); name that one")
-    if recipe is not None and resolve_recipe(recipe, overrides, None).to_tables() != asked["recipe"]:
+    document = folder.document
+    if document["store"]["fingerprint"] != store.manifest.fingerprint:
+        raise InputError(f"{folder.path} was tuned on another store ({document['store']['name']}); name that one")
+    if recipe is not None and resolve_recipe(recipe, overrides, None).to_tables() != document["recipe"]:
         raise InputError(f"{folder.path} was made with another recipe; leave --recipe, --set, --epochs and --seed out")
     if recipe is None and overrides:
         raise InputError("a resumed search keeps its recipe; leave --set, --epochs and --seed out")
@@ -87,8 +87,8 @@ def _check_resumed(
 
 def _check_search(folder: TrialFolder, grid: str | None, trials: int | None) -> None:
     """Refuse to go on with another grid, or with fewer trials."""
-    asked = folder.document
-    if (grid is not None and grid != asked["grid"]) or (trials is not None and asked["grid"] is not None):
-        raise InputError(f"{folder.path} is a search of {asked['grid'] or 'Optuna'}; leave --grid and --trials out")
-    if trials is not None and trials < asked["trials"]:
-        raise InputError(f"{folder.path} was asked for {asked['trials']} trials; --trials may only ask for more")
+    document = folder.document
+    if (grid is not None and grid != document["grid"]) or (trials is not None and document["grid"] is not None):
+        raise InputError(f"{folder.path} is a search of {document['grid'] or 'Optuna'}; leave --grid and --trials out")
+    if trials is not None and trials < document["trials"]:
+        raise InputError(f"{folder.path} was asked for {document['trials']} trials; --trials may only ask for more")

@@ -116,9 +116,9 @@ def report(result: Path, out: Path, /, *, json: bool = False, terminal: Shown) -
     from segue import api
     from segue.cli.study_tables import study_text
 
-    found = api.report(result, out)
+    document = api.report(result, out)
     terminal.close()
-    print(json_text(found) if json else study_text(found, out / "report.html"))
+    print(json_text(document) if json else study_text(document, out / "report.html"))
 
 
 def list_studies(*, json: bool = False, terminal: Shown) -> None:

@@ -39,7 +39,7 @@ PRIMARY: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
 
 
 @dataclass(frozen=True)
-class Found:
+class ArmResults:
     """The reported trials of one arm, seed after seed."""
 
     settings: Mapping[str, Any]
@@ -57,11 +57,11 @@ class Found:
 def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
     """Return the result document of a study whose trials have all ended."""
     plan, design = schedule.plan, schedule.plan.design
-    found = {arm.name: _found(schedule, arm) for arm in design.arms}
+    results = {arm.name: _results(schedule, arm) for arm in design.arms}
     baselines = schedule.folder.evaluation(BASELINES)
-    arms = {arm.name: _arm_record(arm.title, found[arm.name]) for arm in design.arms}
-    first = next(iter(found.values()))
-    compared = found | _as_arms(baselines, plan.seeds)
+    arms = {arm.name: _arm_record(arm.title, results[arm.name]) for arm in design.arms}
+    first = next(iter(results.values()))
+    compared = results | _as_arms(baselines, plan.seeds)
     wanted = [*_wanted(design, compared, baselines), *_by_stratum(design, first.evaluations[0])]
     config = design.arms[0].resolved(plan.overrides).evaluation
     records = contrast_records(wanted, {name: each.evaluations for name, each in compared.items()}, config)
@@ -92,7 +92,7 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
         "listening": [{key: row[key] for key in ("name", *LISTENING)} for row in document["listening"]],
         "contrasts": whole,
         "strata": stratum_records([record for record in records if record["stratum"]], whole),
-        "curves": {name: _curve(each.outcomes[0]) for name, each in found.items()},
+        "curves": {name: _curve(each.outcomes[0]) for name, each in results.items()},
     }
     numbers: dict[str, Any] = rounded(result)
     return numbers | {"verdict": verdicts(numbers)}
@@ -107,58 +107,58 @@ def _curve(outcome: Outcome) -> list[dict[str, Any]]:
     return [{"epoch": epoch, "hr@10": value} for epoch, value in enumerate(outcome.curve, 1)]
 
 
-def _found(schedule: StudySchedule, arm: Arm) -> Found:
+def _results(schedule: StudySchedule, arm: Arm) -> ArmResults:
     tuning = [{**tried.parameters, "validation_hr@10": tried.value} for tried in schedule.tried(arm)]
     names = [schedule.name(arm, seed) for seed in schedule.seeds]
     outcomes = [schedule.folder.trial(name)[1] for name in names]
     evaluations = [schedule.folder.evaluation(name) for name in names]
-    return Found(schedule.settings(arm) or {}, outcomes, evaluations, tuning)
+    return ArmResults(schedule.settings(arm) or {}, outcomes, evaluations, tuning)
 
 
-def _as_arms(baselines: Evaluation, seeds: int) -> dict[str, Found]:
+def _as_arms(baselines: Evaluation, seeds: int) -> dict[str, ArmResults]:
     """Return each baseline as an arm that every seed trains alike."""
-    found = {}
+    arms = {}
     for name in dict.fromkeys(row.name for row in baselines.rows):
         rows = [replace(row, name="model", kind="model") for row in baselines.rows if row.name == name]
-        found[name] = Found({}, [], [replace(baselines, rows=rows)] * seeds, [])
-    return found
+        arms[name] = ArmResults({}, [], [replace(baselines, rows=rows)] * seeds, [])
+    return arms
 
 
-def _arm_record(title: str, found: Found) -> dict[str, Any]:
+def _arm_record(title: str, results: ArmResults) -> dict[str, Any]:
     """Return seed means with t intervals of every metric of one arm, and how its trainings ended."""
     record: dict[str, Any] = {
         "title": title,
         "per_seed": {},
-        "settings": dict(found.settings),
-        "tuning": list(found.tuning),
-        "converged": found.converged,
+        "settings": dict(results.settings),
+        "tuning": list(results.tuning),
+        "converged": results.converged,
         "seeds": [
             {name: getattr(one, name) for name in ("epochs", "best_epoch", "converged")}
             | {"seconds": round(one.seconds, 1)}
-            for one in found.outcomes
+            for one in results.outcomes
         ],
     }
     for protocol in PROTOCOLS:
-        rows = [evaluation.row("model", protocol) for evaluation in found.evaluations]
+        rows = [evaluation.row("model", protocol) for evaluation in results.evaluations]
         values = {name: [row.metrics[name].value for row in rows] for name in WRITTEN if name in rows[0].metrics}
-        record[protocol] = {name: t_estimate(found).to_json() for name, found in values.items()}
-        record["per_seed"][protocol] = {name: found for name, found in values.items() if name in HIT_RATES}
-    return record | _heads_record(found.evaluations)
+        record[protocol] = {name: t_estimate(by_seed).to_json() for name, by_seed in values.items()}
+        record["per_seed"][protocol] = {name: values[name] for name in HIT_RATES if name in values}
+    return record | _heads_record(results.evaluations)
 
 
 def _heads_record(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """Return what the heads of an arm reach, seed means with t intervals: P(listen), and the rows beside the model."""
     first = evaluations[0]
-    told = [next((row for row in e.listening if row["name"] == "model"), None) for e in evaluations]
+    listening = [next((row for row in e.listening if row["name"] == "model"), None) for e in evaluations]
     record: dict[str, Any] = {}
-    if all(row is not None for row in told):
-        values = {name: [row[name][0] for row in told if row is not None] for name in LISTENING}
-        record["listening"] = {name: t_estimate(found).to_json() for name, found in values.items()}
+    if all(row is not None for row in listening):
+        values = {name: [row[name][0] for row in listening if row is not None] for name in LISTENING}
+        record["listening"] = {name: t_estimate(by_seed).to_json() for name, by_seed in values.items()}
     beside = dict.fromkeys(row.name for row in first.rows if row.kind in ("model", "head") and row.name != "model")
     for name in beside:
         rows = [evaluation.row(name, "full") for evaluation in evaluations]
         values = {metric: [row.metrics[metric].value for row in rows] for metric in BESIDE if metric in rows[0].metrics}
-        levels = {metric: t_estimate(found).to_json() for metric, found in values.items()}
+        levels = {metric: t_estimate(by_seed).to_json() for metric, by_seed in values.items()}
         record.setdefault("beside", {})[name] = {"full": levels}
     return record
 
@@ -174,16 +174,16 @@ def _by_stratum(design: Design, one: Evaluation) -> list[Wanted]:
     ]
 
 
-def _wanted(design: Design, found: Mapping[str, Found], baselines: Evaluation) -> list[Wanted]:
+def _wanted(design: Design, results: Mapping[str, ArmResults], baselines: Evaluation) -> list[Wanted]:
     """Return every contrast that the design asks for, and why it would not count."""
     wanted = []
     for pair in design.compared:
-        if pair.less not in found:
+        if pair.less not in results:
             continue  # a baseline that was not asked for
         for protocol, metrics in CONTRASTED.items():
-            measured = found[pair.arm].evaluations[0].row("model", protocol).metrics
+            measured = results[pair.arm].evaluations[0].row("model", protocol).metrics
             for metric in (metric for metric in metrics if metric in measured):  # a split by time has no pairs
-                reasons = _reasons(found, (pair.arm, pair.less), baselines, protocol, metric)
+                reasons = _reasons(results, (pair.arm, pair.less), baselines, protocol, metric)
                 primary = pair.primary and (protocol, metric) in PRIMARY
                 question = Question(protocol, metric)
                 wanted.append(Wanted(pair.arm, pair.less, pair.about, question, primary, reasons))
@@ -191,17 +191,17 @@ def _wanted(design: Design, found: Mapping[str, Found], baselines: Evaluation) -
 
 
 def _reasons(
-    found: Mapping[str, Found], pair: tuple[str, str], baselines: Evaluation, protocol: Protocol, metric: str
+    results: Mapping[str, ArmResults], pair: tuple[str, str], baselines: Evaluation, protocol: Protocol, metric: str
 ) -> tuple[Reason, ...]:
     """Return why a contrast carries no verdict: an arm below the bar, or one that did not converge."""
-    reasons = [Reason(name, "did not converge") for name in pair if not found[name].converged]
+    reasons = [Reason(name, "did not converge") for name in pair if not results[name].converged]
     if pair[1] in BASELINE_NAMES:  # whether the arm beats it is what is asked
         return tuple(reasons)
     measure = metric if metric.startswith("hr@") else "hr@10"
     for bar in BAR:
         row = next((row for row in baselines.rows if (row.name, row.protocol) == (bar, protocol)), None)
         for name in pair:
-            levels = [e.row("model", protocol).metrics[measure].value for e in found[name].evaluations]
+            levels = [e.row("model", protocol).metrics[measure].value for e in results[name].evaluations]
             if row is None:
                 reasons.append(Reason(name, f"was not held against {bar}"))
             elif not float(np.mean(levels)) > row.metrics[measure].value:

@@ -40,13 +40,13 @@ def contrast_records(
     `arms` holds one evaluation a seed of each arm, in the same order of seeds; all are of one store and split.
     """
     bootstrap = Bootstrap(next(iter(arms.values()))[0].unit, config.resamples, config.seed)
-    found: dict[int, Contrast] = {}
+    differences: dict[int, Contrast] = {}
     for arm, less in dict.fromkeys((each.arm, each.less) for each in wanted):
-        places = [place for place, each in enumerate(wanted) if (each.arm, each.less) == (arm, less)]
-        asked = [wanted[place].question for place in places]
-        found |= dict(zip(places, contrasts(arms[arm], arms[less], asked, bootstrap), strict=True))
-    family = [place for place, each in enumerate(wanted) if each.primary]
-    adjusted = dict(zip(family, holm([found[place].p_value for place in family]), strict=True))
+        rows = [row for row, each in enumerate(wanted) if (each.arm, each.less) == (arm, less)]
+        questions = [wanted[row].question for row in rows]
+        differences |= dict(zip(rows, contrasts(arms[arm], arms[less], questions, bootstrap), strict=True))
+    family = [row for row, each in enumerate(wanted) if each.primary]
+    adjusted = dict(zip(family, holm([differences[row].p_value for row in family]), strict=True))
     return [
         {
             "arm": each.arm,
@@ -56,12 +56,12 @@ def contrast_records(
             "metric": each.question.metric,
             "stratum": each.question.stratum,
             "primary": each.primary,
-            **{key: value for key, value in found[place].to_json().items() if key != "non_inferior"},
-            "holm": adjusted.get(place),
+            **{key: value for key, value in differences[row].to_json().items() if key != "non_inferior"},
+            "holm": adjusted.get(row),
             "counts": not each.reasons,
             "reasons": [asdict(reason) for reason in each.reasons],
         }
-        for place, each in enumerate(wanted)
+        for row, each in enumerate(wanted)
     ]
 
 

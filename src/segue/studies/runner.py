@@ -92,15 +92,15 @@ def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         InputError: there is no such file, or `out` is none. FormatError: it is no result of a study.
     """
-    found = read_result(Path(result))
+    document = read_result(Path(result))
     try:
-        reports = _reports(found)
+        reports = _reports(document)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"{result} is no result of segue study ({type(error).__name__}: {error})") from error
     check_parent(Path(out) / "result.json")
     Path(out).mkdir(parents=True, exist_ok=True)
-    _write(Path(out), found, reports)
-    return found
+    _write(Path(out), document, reports)
+    return document
 
 
 def _reports(result: Mapping[str, Any]) -> dict[str, str]:
@@ -130,14 +130,14 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
         )
     if options.tuning_epochs < 0:
         raise InputError(f"tuning_epochs is {options.tuning_epochs}; name a number of epochs, or 0 for the recipe's")
-    for asked in options.baselines:
-        if asked not in BASELINE_NAMES:
-            raise InputError(f"no baseline {asked!r}{nearest(asked, BASELINE_NAMES)}")
+    for named in options.baselines:
+        if named not in BASELINE_NAMES:
+            raise InputError(f"no baseline {named!r}{nearest(named, BASELINE_NAMES)}")
     design = DESIGNS[name]
-    known = {arm.name for arm in design.arms}
-    for asked in options.arms:
-        if asked not in known:
-            raise InputError(f"study {name} has no arm {asked!r}{nearest(asked, known)}")
+    arms = {arm.name for arm in design.arms}
+    for named in options.arms:
+        if named not in arms:
+            raise InputError(f"study {name} has no arm {named!r}{nearest(named, arms)}")
     return design.cut(options.arms, tuned=options.tune)
 
 

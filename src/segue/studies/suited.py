@@ -14,7 +14,7 @@ from segue.studies.design import Design
 
 
 def suited(
-    design: Design, store: Store, overrides: Mapping[str, Any], asked: Collection[str]
+    design: Design, store: Store, overrides: Mapping[str, Any], named: Collection[str]
 ) -> tuple[Design, dict[str, str]]:
     """Return the design without the arms whose inputs the store lacks, and why each of them is left out, by title.
 
@@ -24,20 +24,20 @@ def suited(
         InputError: a key or value is refused; an arm asked for, or every arm, needs what the store lacks.
     """
     left_out: dict[str, str] = {}
-    kept = []
+    suited_arms = []
     for arm in design.arms:
         recipe = arm.resolved(overrides)
         try:
             _check(recipe, store)
         except InputError as error:
-            if arm.name in asked:
+            if arm.name in named:
                 raise InputError(f"arm {arm.name}: {error}") from error
             left_out[arm.title] = str(error)
         else:
-            kept.append(arm.name)
-    if not kept:
+            suited_arms.append(arm.name)
+    if not suited_arms:
         raise InputError(f"study {design.name}: {next(iter(left_out.values()))}")
-    return design.cut(kept, tuned=True), left_out
+    return design.cut(suited_arms, tuned=True), left_out
 
 
 def _check(recipe: Recipe, store: Store) -> None:

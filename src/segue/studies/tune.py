@@ -42,13 +42,13 @@ class SearchPlan:
     @classmethod
     def of(cls, folder: TrialFolder, jobs: int) -> SearchPlan:
         """Return the plan of a search's folder, for so many trials at a time."""
-        asked = folder.document
-        recipe = recipe_from_tables(asked["recipe"], f"{folder.path}: recipe")
-        space = search_space(recipe, asked["fixed"])
-        if asked["grid"] is None:
+        document = folder.document
+        recipe = recipe_from_tables(document["recipe"], f"{folder.path}: recipe")
+        space = search_space(recipe, document["fixed"])
+        if document["grid"] is None:
             journal = OptunaSearch(folder.path / JOURNAL, space, recipe.training.seed, jobs)
-            return cls(recipe, space, journal, asked["trials"])
-        points = GRIDS[asked["grid"]](recipe, space)
+            return cls(recipe, space, journal, document["trials"])
+        points = GRIDS[document["grid"]](recipe, space)
         spanned = tuple(_spanned(d, [point[d.name] for point in points]) for d in space if d.name in points[0])
         return cls(recipe, spanned, GridSearch(points), len(points))
 

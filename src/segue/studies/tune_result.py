@@ -49,17 +49,17 @@ def write_tuning(folder: TrialFolder, tuning: Tuning, recipe: Recipe, space: Seq
 
 
 def _document(folder: TrialFolder, tuning: Tuning, recipe: Recipe, space: Sequence[Dimension]) -> dict[str, Any]:
-    asked = folder.document
+    document = folder.document
     outcomes = [tried.outcome for tried in tuning.tried.values()]
     states = Counter(outcome.state for outcome in outcomes)
     return {
-        "simulated": asked["store"]["simulated"],
+        "simulated": document["store"]["simulated"],
         "recipe": recipe.name,
-        "store": {key: asked["store"][key] for key in ("name", "fingerprint")},
+        "store": {key: document["store"][key] for key in ("name", "fingerprint")},
         "chosen_on": CHOSEN_ON,
         "search": {
-            "grid": asked["grid"],
-            "sampler": None if asked["grid"] else "TPE, median pruner",
+            "grid": document["grid"],
+            "sampler": None if document["grid"] else "TPE, median pruner",
             "seed": recipe.training.seed,
             "epochs": recipe.training.epochs,
             "trials": tuning.count,
@@ -88,13 +88,13 @@ def _best(folder: TrialFolder, best: Tried) -> dict[str, Any]:
 
 def _command(folder: TrialFolder, changed: Mapping[str, Any]) -> str:
     """Return the command that trains the best trial anew, RUN left to be named."""
-    asked = folder.document["command"]
-    words = ["segue", "train", asked["store"], "RUN", "--recipe"]
-    if asked["recipe"] is None:  # a Recipe made in Python has no name that a command could give
+    named = folder.document["command"]
+    words = ["segue", "train", named["store"], "RUN", "--recipe"]
+    if named["recipe"] is None:  # a Recipe made in Python has no name that a command could give
         return shlex.join([*words, str(folder.path / BEST)])
-    values = {**asked["overrides"], **changed}
+    values = {**named["overrides"], **changed}
     sets = [f"{key}={dump_toml({'x': value}).strip().removeprefix('x = ')}" for key, value in values.items()]
-    return shlex.join([*words, asked["recipe"], *(word for text in sets for word in ("--set", text))])
+    return shlex.join([*words, named["recipe"], *(word for text in sets for word in ("--set", text))])
 
 
 def _head(result: Mapping[str, Any], number: int) -> str:

@@ -68,9 +68,9 @@ class OptunaSearch(Search):
     def propose(self, number: int) -> dict[str, float]:
         """Return the point of trial `number`: the one it had when it was killed, or a new one."""
         self._study.sampler = self._sampler(number)
-        known = self._known()
-        begun = number < len(known) and known[number].state != self._optuna.trial.TrialState.WAITING
-        trial = self._trial(number) if begun else self._study.ask()
+        trials = self._trials()
+        begun = number < len(trials) and trials[number].state != self._optuna.trial.TrialState.WAITING
+        trial = self._trial_at(number) if begun else self._study.ask()
         assert trial.number == number
         return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self._space}
 
@@ -79,11 +79,11 @@ class OptunaSearch(Search):
 
         An epoch trained again after a kill that was not the last one reported was not pruned before, and is not now.
         """
-        known = self._known()[number]
-        if known.state.is_finished() or (known.last_step is not None and epoch < known.last_step):
+        begun = self._trials()[number]
+        if begun.state.is_finished() or (begun.last_step is not None and epoch < begun.last_step):
             return False
-        trial = self._trial(number)
-        if epoch not in known.intermediate_values:
+        trial = self._trial_at(number)
+        if epoch not in begun.intermediate_values:
             trial.report(value, epoch)
         return bool(trial.should_prune())
 
@@ -91,7 +91,7 @@ class OptunaSearch(Search):
         """Tell the study, unless it knows."""
         states, ended = self._optuna.trial.TrialState, tried.outcome.state
         state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[ended]
-        if not self._known()[tried.number].state.is_finished():
+        if not self._trials()[tried.number].state.is_finished():
             self._study.tell(tried.number, tried.value if ended == "finished" else None, state)
 
     def importance(self, tried: Collection[Tried]) -> dict[str, Any]:
@@ -129,17 +129,17 @@ class OptunaSearch(Search):
                 f"{journal} is no journal of Optuna's ({error}); search anew in another folder"
             ) from error
         if not study.trials:
-            study.enqueue_trial({d.name: d.own for d in self._space if d.holds(d.own)})
+            study.enqueue_trial({d.name: d.default for d in self._space if d.holds(d.default)})
         return study
 
     def _sampler(self, number: int) -> Any:
         seed = (self._seed * 1_000_003 + number) % 2**32
         return self._optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed, constant_liar=self._jobs > 1)
 
-    def _trial(self, number: int) -> Any:
-        return self._optuna.trial.Trial(self._study, self._known()[number]._trial_id)
+    def _trial_at(self, number: int) -> Any:
+        return self._optuna.trial.Trial(self._study, self._trials()[number]._trial_id)
 
-    def _known(self) -> list[Any]:
+    def _trials(self) -> list[Any]:
         return list(self._study.get_trials(deepcopy=False))
 
 

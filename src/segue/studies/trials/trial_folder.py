@@ -121,10 +121,10 @@ class TrialFolder:
         """Return what a trial reached on the test targets."""
         return load_evaluation(self._trial(name) / _EVALUATION)
 
-    def drop_runs(self, *kept: str) -> None:
+    def drop_runs(self, *but: str) -> None:
         """Remove the runs of the trials that have ended, weights and all, but those named."""
         for path in (self.path / "runs").glob("*"):
-            if self.ended(path.name) and path.name not in kept:
+            if self.ended(path.name) and path.name not in but:
                 shutil.rmtree(path, ignore_errors=True)
 
     def sweep(self) -> None:

@@ -78,10 +78,10 @@ def main() -> int:
             maker.make(trial, ask if trial.judged else None, notes)
             write({"ended": True})
         except (Exception, KeyboardInterrupt) as error:
-            known = failure(error)
-            if known is None:
+            foreseen = failure(error)
+            if foreseen is None:
                 traceback.print_exception(error)
-            text, code = known or (f"{type(error).__name__}: {error}", FAILED)
+            text, code = foreseen or (f"{type(error).__name__}: {error}", FAILED)
             write({"error": text, "exit_code": code})
             return code
     return 0

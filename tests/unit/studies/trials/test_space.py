@@ -57,7 +57,7 @@ def test_only_what_a_recipe_has_is_searched(name):
 
 
 def test_the_recipes_own_values_lie_in_the_ranges():
-    assert all(d.holds(d.own) for name in list_recipes() for d in search_space(load_recipe(name)))
+    assert all(d.holds(d.default) for name in list_recipes() for d in search_space(load_recipe(name)))
 
 
 def test_a_key_that_is_set_is_not_searched_and_a_grid_needs_its_keys():

@@ -80,7 +80,7 @@ def test_the_searches_hold_what_these_tests_need(whole):
     states = {trial["state"] for trial in whole["optuna"]}
     assert len(whole["optuna"]) == TRIALS["optuna"]
     assert states <= {"finished", "pruned"}
-    own = {d.name: d.own for d in search_space(load_recipe("paper-causal-s-plus-track"))}
+    own = {d.name: d.default for d in search_space(load_recipe("paper-causal-s-plus-track"))}
     assert whole["optuna"][0]["parameters"] == pytest.approx(own)
 
 
