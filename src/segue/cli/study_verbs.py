@@ -33,6 +33,9 @@ class StudyChoice:
     tuning_epochs: Whole = 0
     """Epochs that each training of the search may take, for all arms alike; 0 = as many as those reported."""
 
+    tuning_trials: Whole = 0
+    """Points that Optuna proposes for each arm in place of the study's grid; needs the extra 'tune'."""
+
     def overrides(self) -> dict[str, Any]:
         """Return the dotted keys that are replaced."""
         return dict(parse_override(text) for text in self.set)
@@ -93,6 +96,7 @@ def study(
         arms=choice.arm,
         tune=not choice.no_tune,
         tuning_epochs=choice.tuning_epochs,
+        tuning_trials=choice.tuning_trials,
         jobs=machine.jobs,
         device=machine.device,
         precision=machine.precision,

@@ -85,6 +85,7 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
             "overrides": dict(plan.overrides),
             "tuned": {key: list(values) for key, values in design.tuned.items()},
             "tuning_epochs": plan.tuning_epochs,
+            "tuning_trials": plan.tuning_trials,
         },
         "environment": first.outcomes[0].environment,
         "arms": arms,
@@ -108,11 +109,10 @@ def _curve(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _results(schedule: StudySchedule, arm: Arm) -> ArmResults:
-    tuning = [{**tried.parameters, "validation_hr@10": tried.value} for tried in schedule.tried(arm)]
     names = [schedule.name(arm, seed) for seed in schedule.seeds]
     outcomes = [schedule.folder.trial(name)[1] for name in names]
     evaluations = [schedule.folder.evaluation(name) for name in names]
-    return ArmResults(schedule.settings(arm) or {}, outcomes, evaluations, tuning)
+    return ArmResults(schedule.settings(arm) or {}, outcomes, evaluations, schedule.tuning(arm))
 
 
 def _as_arms(baselines: Evaluation, seeds: int) -> dict[str, ArmResults]:

@@ -21,6 +21,7 @@ from segue.studies.result_file import read_result, write_result
 from segue.studies.study_schedule import BASELINES, StudyPlan, StudySchedule
 from segue.studies.suited import suited
 from segue.studies.trials.making import Workplace
+from segue.studies.trials.optuna_search import require_optuna
 from segue.studies.trials.pool import Devices, Pool
 from segue.studies.trials.trial_folder import TrialFolder, marker_of
 
@@ -39,6 +40,8 @@ class StudyOptions:
     """Choose each arm's settings on validation targets first; False: the recipes' own."""
     tuning_epochs: int = 0
     """Epochs that a training which chooses settings may take, the same for all arms; 0 = the recipe's own cap."""
+    tuning_trials: int = 0
+    """Points that Optuna proposes for each arm in place of the design's grid; 0 = the grid."""
     jobs: int = 0
     """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
     device: str = "auto"
@@ -66,13 +69,19 @@ def run_study(
     devices = Devices.choose(options.device, options.precision, options.jobs, each=2)
     folder = _folder(out, _settings(design, opened, options), overwrite=options.overwrite)
     plan = StudyPlan(
-        design, options.seeds, options.overrides, options.tuning_epochs, options.baselines, options.keep_weights
+        design,
+        seeds=options.seeds,
+        overrides=options.overrides,
+        tuning_epochs=options.tuning_epochs,
+        tuning_trials=options.tuning_trials,
+        baselines=options.baselines,
+        keep_weights=options.keep_weights,
     )
     with folder.locked() as lock:
         folder.sweep()
         if not options.keep_weights:
             folder.drop_runs()
-        schedule = StudySchedule(folder, plan, baselines_first=devices.count > 0)
+        schedule = StudySchedule(folder, plan, jobs=devices.jobs, baselines_first=devices.count > 0)
         if schedule.counts[0] < schedule.counts[1]:
             if devices.count and not folder.ended(BASELINES):
                 devices = replace(devices, jobs=devices.jobs + 1)  # one more for the baselines
@@ -130,6 +139,10 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
         )
     if options.tuning_epochs < 0:
         raise InputError(f"tuning_epochs is {options.tuning_epochs}; name a number of epochs, or 0 for the recipe's")
+    if options.tuning_trials < 0 or (options.tuning_trials and not options.tune):
+        raise InputError(f"tuning_trials is {options.tuning_trials}; name a number of points, 0 where nothing is tuned")
+    if options.tuning_trials:
+        require_optuna()
     for named in options.baselines:
         if named not in BASELINE_NAMES:
             raise InputError(f"no baseline {named!r}{nearest(named, BASELINE_NAMES)}")
@@ -171,4 +184,5 @@ def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, 
         "baselines": list(options.baselines),
         "tuned": {key: list(values) for key, values in design.tuned.items()},
         "tuning_epochs": options.tuning_epochs,
+        "tuning_trials": options.tuning_trials,
     }

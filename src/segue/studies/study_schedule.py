@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from segue.recipes import Recipe
 from segue.studies.design import TUNING_SEED, Arm, Design
 from segue.studies.trials.grid import GridSearch
+from segue.studies.trials.optuna_search import OptunaSearch
 from segue.studies.trials.schedule import Schedule
-from segue.studies.trials.trial import Trial, Tried
+from segue.studies.trials.search import Search
+from segue.studies.trials.space import changes, search_space
+from segue.studies.trials.trial import Trial
 from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.trials.tuning import Tuning
 
 BASELINES: Final = "baselines"
 """Name of the trial that measures them."""
+_TUNING: Final = "--tuning-"
+"""Stands in the names of trials that choose settings."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class StudyPlan:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     tuning_epochs: int = 0
     """Epoch cap of the trials that choose settings; 0 = the recipe's."""
+    tuning_trials: int = 0
+    """Points that Optuna proposes for each arm; 0 = the design's grid."""
     baselines: tuple[str, ...] = ()
     keep_weights: bool = False
 
@@ -40,6 +47,35 @@ class StudyPlan:
         return self.recipe(arm, {**capped, **settings}, TUNING_SEED)
 
 
+@dataclass(frozen=True)
+class TuningStage:
+    """The search that chooses the settings of one arm."""
+
+    tuning: Tuning
+    dotted: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """The search's own names to dotted keys of the recipe."""
+
+    @classmethod
+    def of(cls, folder: TrialFolder, plan: StudyPlan, arm: Arm, jobs: int) -> TuningStage:
+        """Return the search over the design's grid, or Optuna's over what the arm itself does not set."""
+        search: Search = GridSearch(plan.design.settings())
+        count = len(plan.design.settings())
+        dotted: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+        if plan.tuning_trials:
+            recipe = arm.resolved(plan.overrides)
+            space = search_space(recipe, {*plan.overrides, *arm.changes})
+            search = OptunaSearch(folder.path / f"optuna-{arm.name}.jsonl", space, TUNING_SEED, jobs)
+            count, dotted = plan.tuning_trials, lambda parameters: changes(recipe, space, parameters)
+        recipe_of: Callable[[Mapping[str, Any]], Recipe] = lambda point: plan.tuning_recipe(arm, dotted(point))  # noqa: E731
+        return cls(Tuning(folder, search, count, recipe_of, f"{arm.name}{_TUNING}"), dotted)
+
+    def chosen(self) -> dict[str, Any] | None:
+        """Return the settings with the best validation HR@10, the first where none finished; None while it goes on."""
+        if len(self.tuning.tried) < self.tuning.count:
+            return None
+        return self.dotted((self.tuning.best or self.tuning.tried[0]).parameters) if self.tuning.count else {}
+
+
 @final
 class StudySchedule(Schedule):
     """Tuning first, then the arms whose settings are chosen, the longest first.
@@ -47,15 +83,13 @@ class StudySchedule(Schedule):
     The baselines come last on a CPU; beside GPUs they come first, since V-SKNN takes long on the cores that wait there.
     """
 
-    def __init__(self, folder: TrialFolder, plan: StudyPlan, *, baselines_first: bool = False) -> None:
+    def __init__(self, folder: TrialFolder, plan: StudyPlan, *, jobs: int = 1, baselines_first: bool = False) -> None:
+        """`jobs`: trials that train at a time."""
         self.folder, self.plan, self._baselines_first = folder, plan, baselines_first
-        points = plan.design.settings()
-        epochs = {arm.name: arm.resolved(plan.overrides).training.epochs for arm in plan.design.arms}
-        self._longest_first = sorted(plan.design.arms, key=lambda arm: epochs[arm.name], reverse=True)
-        self._tunings = {
-            arm.name: Tuning(folder, GridSearch(points), len(points), self._tuning_recipe(arm), f"{arm.name}--tuning-")
-            for arm in plan.design.arms
-            if arm.tuned_as is None
+        recipes = {arm.name: arm.resolved(plan.overrides) for arm in plan.design.arms}
+        self._longest_first = sorted(plan.design.arms, key=lambda arm: recipes[arm.name].training.epochs, reverse=True)
+        self._stages = {
+            arm.name: TuningStage.of(folder, plan, arm, jobs) for arm in plan.design.arms if arm.tuned_as is None
         }
 
     def next_trial(self, running: Collection[str]) -> Trial | None:
@@ -63,23 +97,24 @@ class StudySchedule(Schedule):
         return next(self._waiting(running), None)
 
     def report(self, name: str, epoch: int, value: float) -> bool:
-        """Return False: all arms have the same budget."""
-        return False
+        """Return whether the search of an arm's settings ends the trial there."""
+        return self._stages[name.partition(_TUNING)[0]].tuning.report(name, epoch, value)
 
     def end(self, name: str) -> None:
         """Take a trial that has ended."""
-        arm, _, _ = name.partition("--tuning-")
+        arm, _, _ = name.partition(_TUNING)
         if arm != name:
-            self._tunings[arm].end(name)
+            self._stages[arm].tuning.end(name)
         if not self.plan.keep_weights:
             self.folder.drop_runs()
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many trials have ended, and how many there will be, the baselines among them."""
-        ended = sum(tuning.counts[0] for tuning in self._tunings.values())
-        ended += sum(self.folder.ended(self.name(arm, seed)) for arm in self.plan.design.arms for seed in self.seeds)
-        return ended + self.folder.ended(BASELINES), self.plan.design.num_trainings(self.plan.seeds) + 1
+        names = [BASELINES, *(self.name(arm, seed) for arm in self.plan.design.arms for seed in self.seeds)]
+        tuning = [stage.tuning.counts for stage in self._stages.values()]
+        ended = sum(map(self.folder.ended, names)) + sum(ended for ended, _ in tuning)
+        return ended, len(names) + sum(total for _, total in tuning)
 
     @property
     def seeds(self) -> range:
@@ -91,22 +126,22 @@ class StudySchedule(Schedule):
         """Return the name of a reported trial."""
         return f"{arm.name}--seed-{seed}"
 
-    def tried(self, arm: Arm) -> list[Tried]:
-        """Return the trials that choose an arm's settings."""
-        return list(self._tunings[arm.tuned_as or arm.name].tried.values())
+    def tuning(self, arm: Arm) -> list[dict[str, Any]]:
+        """Return the settings tried for an arm as dotted keys, each with its validation HR@10."""
+        stage = self._stages[arm.tuned_as or arm.name]
+        return [
+            {**stage.dotted(tried.parameters), "validation_hr@10": tried.value} for tried in stage.tuning.tried.values()
+        ]
 
-    def settings(self, arm: Arm) -> Mapping[str, Any] | None:
-        """Return an arm's settings: those with the best validation HR@10, the first where all failed; None if unknown.
+    def settings(self, arm: Arm) -> dict[str, Any] | None:
+        """Return an arm's chosen settings as dotted keys; None while its search goes on, none where it is not tuned.
 
-        An arm that is not tuned has the recipe's own: no settings.
+        An arm that takes the settings of another keeps what it changes itself.
         """
-        tuning = self._tunings[arm.tuned_as or arm.name]
-        if len(tuning.tried) < tuning.count:
-            return None
-        return (tuning.best or tuning.tried[0]).parameters if tuning.count else {}
-
-    def _tuning_recipe(self, arm: Arm) -> Any:
-        return lambda settings: self.plan.tuning_recipe(arm, settings)
+        chosen = self._stages[arm.tuned_as or arm.name].chosen()
+        if chosen is None or arm.tuned_as is None:
+            return chosen
+        return {key: value for key, value in chosen.items() if key not in arm.changes}
 
     def _waiting(self, running: Collection[str]) -> Iterator[Trial]:
         """Yield the trials that can begin."""
@@ -114,7 +149,7 @@ class StudySchedule(Schedule):
         if self._baselines_first:
             yield from baselines
         for arm in self._longest_first:
-            if arm.tuned_as is None and (trial := self._tunings[arm.name].next_trial(running)) is not None:
+            if arm.tuned_as is None and (trial := self._stages[arm.name].tuning.next_trial(running)) is not None:
                 yield trial
         for arm in self._longest_first:
             settings = self.settings(arm)

@@ -75,6 +75,16 @@ def test_a_trial_has_its_own_seed_whatever_is_laid_over_its_arm(tmp_path: Path) 
     assert epochs[False] == 2 < epochs[True]
 
 
+def test_an_arm_that_takes_the_settings_of_another_keeps_what_it_changes_itself(tmp_path: Path) -> None:
+    design = DESIGNS["ablations"].cut(["causal-s-plus-track", "temperature-50"], tuned=False)
+    trials = trials_of(design, tmp_path, seeds=1, tuning_trials=2)
+    chosen, other = (trial for trial in trials if trial.tested)
+    assert chosen.name == "causal-s-plus-track--seed-0"
+    assert chosen.settings.items() > other.settings.items()
+    assert set(chosen.settings) - set(other.settings) == {"terms.0.temperature"}
+    assert other.recipe["terms"][0]["temperature"] == 0.5
+
+
 @pytest.mark.parametrize("name", list(DESIGNS))
 def test_a_study_is_shown_as_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     design = DESIGNS[name]

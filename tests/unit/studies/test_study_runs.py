@@ -159,6 +159,19 @@ def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> No
         assert arm["settings"]["training.learning_rate"] == first["training.learning_rate"]
 
 
+def test_optuna_may_choose_each_arms_settings(tmp_path: Path) -> None:
+    tiny_store(tmp_path / "store")
+    result = _study(tmp_path, seeds=1, tune=True, tuning_trials=2, tuning_epochs=1)
+    for arm, keys in zip(ARMS, (0, 2), strict=True):
+        record = result["arms"][arm]
+        assert len(record["tuning"]) == 2
+        assert len(record["settings"]) == 2 + keys  # rate and dropout; S+ has weight and temperature of its term
+        assert record["settings"].items() <= max(record["tuning"], key=lambda one: one["validation_hr@10"]).items()
+    assert _study(tmp_path, seeds=1, tune=True, tuning_trials=2, tuning_epochs=1) == result
+    with pytest.raises(InputError, match="where nothing is tuned"):
+        _study(tmp_path, "other", tuning_trials=2)
+
+
 def test_a_training_that_fails_ends_the_study_with_its_message(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
     with pytest.raises(SegueError, match="NaN or infinite") as found:

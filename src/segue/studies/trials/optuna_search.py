@@ -36,7 +36,7 @@ def require_optuna() -> Any:
         import optuna
     except ModuleNotFoundError:
         raise InputError(
-            "--trials needs Optuna: install the extra 'tune' (pip install 'segue[tune]'); --grid paper needs none"
+            "Optuna proposes such trials: install the extra 'tune' (pip install 'segue[tune]'); a grid needs none"
         ) from None
     return optuna
 
