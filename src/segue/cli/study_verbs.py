@@ -145,7 +145,8 @@ def show_study(name: str, /, *, json: bool = False, terminal: Shown) -> None:
         json: print one JSON document.
     """
     from segue.cli.study_tables import design_text
-    from segue.studies.runner import StudyOptions, chosen_design
+    from segue.studies import StudyOptions
+    from segue.studies.runner import chosen_design
 
     design = chosen_design(name, StudyOptions())
     print(json_text(design.to_json()) if json else design_text(design))

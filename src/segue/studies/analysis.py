@@ -56,14 +56,14 @@ class ArmResults:
 
 def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
     """Return the result document of a study whose trials have all ended."""
-    plan, design = schedule.plan, schedule.plan.design
+    options, design = schedule.options, schedule.design
     results = {arm.name: _results(schedule, arm) for arm in design.arms}
     baselines = schedule.folder.evaluation(BASELINES)
     arms = {arm.name: _arm_record(arm.title, results[arm.name]) for arm in design.arms}
     first = next(iter(results.values()))
-    compared = results | _as_arms(baselines, plan.seeds)
+    compared = results | _as_arms(baselines, options.seeds)
     wanted = [*_wanted(design, compared, baselines), *_by_stratum(design, first.evaluations[0])]
-    config = design.arms[0].resolved(plan.overrides).evaluation
+    config = design.arms[0].resolved(options.overrides).evaluation
     records = contrast_records(wanted, {name: each.evaluations for name, each in compared.items()}, config)
     whole = [record for record in records if not record["stratum"]]
     document = baselines.to_json()
@@ -81,11 +81,11 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
             "counts": document["counts"],
         },
         "settings": {
-            "seeds": plan.seeds,
-            "overrides": dict(plan.overrides),
+            "seeds": options.seeds,
+            "overrides": dict(options.overrides),
             "tuned": {key: list(values) for key, values in design.tuned.items()},
-            "tuning_epochs": plan.tuning_epochs,
-            "tuning_trials": plan.tuning_trials,
+            "tuning_epochs": options.tuning_epochs,
+            "tuning_trials": options.tuning_trials,
         },
         "environment": first.outcomes[0].environment,
         "arms": arms,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +18,13 @@ from segue.studies.design import TUNING_SEED, Design
 from segue.studies.designs import DESIGNS
 from segue.studies.report import report_html, report_markdown
 from segue.studies.result_file import read_result, write_result
-from segue.studies.study_schedule import BASELINES, StudyPlan, StudySchedule
+from segue.studies.study_options import StudyOptions
+from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.suited import suited
 from segue.studies.trials.making import Workplace
 from segue.studies.trials.optuna_search import require_optuna
 from segue.studies.trials.pool import Devices, Pool
 from segue.studies.trials.trial_folder import TrialFolder, marker_of
-
-
-@dataclass(frozen=True)
-class StudyOptions:
-    """How a study is run."""
-
-    seeds: int = 5
-    """Trainings of each arm that are reported, with seeds 0, 1, ..."""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted keys laid over every arm."""
-    arms: tuple[str, ...] = ()
-    """Names of the arms to run; none named = all."""
-    tune: bool = True
-    """Choose each arm's settings on validation targets first; False: the recipes' own."""
-    tuning_epochs: int = 0
-    """Epochs that a training which chooses settings may take, the same for all arms; 0 = the recipe's own cap."""
-    tuning_trials: int = 0
-    """Points that Optuna proposes for each arm in place of the design's grid; 0 = the grid."""
-    jobs: int = 0
-    """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
-    device: str = "auto"
-    precision: str = "auto"
-    baselines: tuple[str, ...] = ()
-    keep_weights: bool = False
-    overwrite: bool = False
 
 
 def run_study(
@@ -68,20 +44,11 @@ def run_study(
     design, left_out = suited(chosen_design(name, options), opened, options.overrides, options.arms)
     devices = Devices.choose(options.device, options.precision, options.jobs, each=2)
     folder = _folder(out, _settings(design, opened, options), overwrite=options.overwrite)
-    plan = StudyPlan(
-        design,
-        seeds=options.seeds,
-        overrides=options.overrides,
-        tuning_epochs=options.tuning_epochs,
-        tuning_trials=options.tuning_trials,
-        baselines=options.baselines,
-        keep_weights=options.keep_weights,
-    )
     with folder.locked() as lock:
         folder.sweep()
         if not options.keep_weights:
             folder.drop_runs()
-        schedule = StudySchedule(folder, plan, jobs=devices.jobs, baselines_first=devices.count > 0)
+        schedule = StudySchedule(folder, design, options, jobs=devices.jobs, baselines_first=devices.count > 0)
         if schedule.counts[0] < schedule.counts[1]:
             if devices.count and not folder.ended(BASELINES):
                 devices = replace(devices, jobs=devices.jobs + 1)  # one more for the baselines

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 from segue.recipes import Recipe
 from segue.studies.design import TUNING_SEED, Arm, Design
+from segue.studies.study_options import StudyOptions
 from segue.studies.trials.grid import GridSearch
 from segue.studies.trials.optuna_search import OptunaSearch
 from segue.studies.trials.schedule import Schedule
@@ -24,30 +25,6 @@ _TUNING: Final = "--tuning-"
 
 
 @dataclass(frozen=True)
-class StudyPlan:
-    """How often the arms of a design are trained, and what is laid over them."""
-
-    design: Design
-    seeds: int
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    tuning_epochs: int = 0
-    """Epoch cap of the trials that choose settings; 0 = the recipe's."""
-    tuning_trials: int = 0
-    """Points that Optuna proposes for each arm; 0 = the design's grid."""
-    baselines: tuple[str, ...] = ()
-    keep_weights: bool = False
-
-    def recipe(self, arm: Arm, settings: Mapping[str, Any], seed: int) -> Recipe:
-        """Return what a trial trains: arm < overrides < settings < seed."""
-        return arm.resolved({**self.overrides, **settings, "training.seed": seed})
-
-    def tuning_recipe(self, arm: Arm, settings: Mapping[str, Any]) -> Recipe:
-        """Return what a trial trains that chooses settings."""
-        capped = {"training.epochs": self.tuning_epochs} if self.tuning_epochs else {}
-        return self.recipe(arm, {**capped, **settings}, TUNING_SEED)
-
-
-@dataclass(frozen=True)
 class TuningStage:
     """The search that chooses the settings of one arm."""
 
@@ -56,17 +33,17 @@ class TuningStage:
     """The search's own names to dotted keys of the recipe."""
 
     @classmethod
-    def of(cls, folder: TrialFolder, plan: StudyPlan, arm: Arm, jobs: int) -> TuningStage:
+    def of(cls, folder: TrialFolder, design: Design, options: StudyOptions, arm: Arm, jobs: int) -> TuningStage:
         """Return the search over the design's grid, or Optuna's over what the arm itself does not set."""
-        search: Search = GridSearch(plan.design.settings())
-        count = len(plan.design.settings())
+        search: Search = GridSearch(design.settings())
+        count = len(design.settings())
         dotted: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
-        if plan.tuning_trials:
-            recipe = arm.resolved(plan.overrides)
-            space = search_space(recipe, {*plan.overrides, *arm.changes})
+        if options.tuning_trials:
+            recipe = arm.resolved(options.overrides)
+            space = search_space(recipe, {*options.overrides, *arm.changes})
             search = OptunaSearch(folder.path / f"optuna-{arm.name}.jsonl", space, TUNING_SEED, jobs)
-            count, dotted = plan.tuning_trials, lambda parameters: changes(recipe, space, parameters)
-        recipe_of: Callable[[Mapping[str, Any]], Recipe] = lambda point: plan.tuning_recipe(arm, dotted(point))  # noqa: E731
+            count, dotted = options.tuning_trials, lambda parameters: changes(recipe, space, parameters)
+        recipe_of: Callable[[Mapping[str, Any]], Recipe] = lambda point: options.tuning_recipe(arm, dotted(point))  # noqa: E731
         return cls(Tuning(folder, search, count, recipe_of, f"{arm.name}{_TUNING}"), dotted)
 
     def chosen(self) -> dict[str, Any] | None:
@@ -83,13 +60,21 @@ class StudySchedule(Schedule):
     The baselines come last on a CPU; beside GPUs they come first, since V-SKNN takes long on the cores that wait there.
     """
 
-    def __init__(self, folder: TrialFolder, plan: StudyPlan, *, jobs: int = 1, baselines_first: bool = False) -> None:
+    def __init__(
+        self,
+        folder: TrialFolder,
+        design: Design,
+        options: StudyOptions,
+        *,
+        jobs: int = 1,
+        baselines_first: bool = False,
+    ) -> None:
         """`jobs`: trials that train at a time."""
-        self.folder, self.plan, self._baselines_first = folder, plan, baselines_first
-        recipes = {arm.name: arm.resolved(plan.overrides) for arm in plan.design.arms}
-        self._longest_first = sorted(plan.design.arms, key=lambda arm: recipes[arm.name].training.epochs, reverse=True)
+        self.folder, self.design, self.options, self._baselines_first = folder, design, options, baselines_first
+        epochs = {arm.name: arm.resolved(options.overrides).training.epochs for arm in design.arms}
+        self._longest_first = sorted(design.arms, key=lambda arm: epochs[arm.name], reverse=True)
         self._stages = {
-            arm.name: TuningStage.of(folder, plan, arm, jobs) for arm in plan.design.arms if arm.tuned_as is None
+            arm.name: TuningStage.of(folder, design, options, arm, jobs) for arm in design.arms if arm.tuned_as is None
         }
 
     def next_trial(self, running: Collection[str]) -> Trial | None:
@@ -105,13 +90,13 @@ class StudySchedule(Schedule):
         arm, _, _ = name.partition(_TUNING)
         if arm != name:
             self._stages[arm].tuning.end(name)
-        if not self.plan.keep_weights:
+        if not self.options.keep_weights:
             self.folder.drop_runs()
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many trials have ended, and how many there will be, the baselines among them."""
-        names = [BASELINES, *(self.name(arm, seed) for arm in self.plan.design.arms for seed in self.seeds)]
+        names = [BASELINES, *(self.name(arm, seed) for arm in self.design.arms for seed in self.seeds)]
         tuning = [stage.tuning.counts for stage in self._stages.values()]
         ended = sum(map(self.folder.ended, names)) + sum(ended for ended, _ in tuning)
         return ended, len(names) + sum(total for _, total in tuning)
@@ -119,7 +104,7 @@ class StudySchedule(Schedule):
     @property
     def seeds(self) -> range:
         """The seeds that are reported."""
-        return range(self.plan.seeds)
+        return range(self.options.seeds)
 
     @staticmethod
     def name(arm: Arm, seed: int) -> str:
@@ -159,13 +144,15 @@ class StudySchedule(Schedule):
         yield from baselines
 
     def _reported(self, arm: Arm, settings: Mapping[str, Any], seed: int) -> Trial:
-        tables = self.plan.recipe(arm, settings, seed).to_tables()
+        tables = self.options.recipe(arm, settings, seed).to_tables()
         return Trial(self.name(arm, seed), tables, dict(settings), tested=True)
 
     def _baselines(self) -> Trial:
         """Return the trial that measures the baselines on the split that all arms share."""
         shared = {
-            key: value for key, value in self.plan.overrides.items() if key.partition(".")[0] in ("data", "evaluation")
+            key: value
+            for key, value in self.options.overrides.items()
+            if key.partition(".")[0] in ("data", "evaluation")
         }
-        recipe = self.plan.design.arms[0].resolved(shared)  # other keys may be those of other arms
-        return Trial(BASELINES, recipe.to_tables(), trains=False, tested=True, baselines=self.plan.baselines)
+        recipe = self.design.arms[0].resolved(shared)  # other keys may be those of other arms
+        return Trial(BASELINES, recipe.to_tables(), trains=False, tested=True, baselines=self.options.baselines)

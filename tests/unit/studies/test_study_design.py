@@ -15,7 +15,7 @@ from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
 from segue.studies.design import TUNING_SEED, Design
 from segue.studies.runner import chosen_design
-from segue.studies.study_schedule import BASELINES, StudyPlan, StudySchedule
+from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.suited import suited
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
@@ -33,7 +33,7 @@ def test_table_1_has_the_six_columns_and_twelve_primary_questions() -> None:
 def trials_of(design: Design, path: Path, seeds: int = 2, **more: Any) -> list[Trial]:
     """Return the trials of a study in the order in which one worker makes them, without the baselines."""
     folder = TrialFolder.create(path / "study", {}, "study", overwrite=False)
-    schedule, trials = StudySchedule(folder, StudyPlan(design, seeds, **more)), list[Trial]()
+    schedule, trials = StudySchedule(folder, design, StudyOptions(seeds, **more)), list[Trial]()
     while (trial := schedule.next_trial(())) is not None:
         folder.finish(trial, Outcome(validation={"hr@10": 0.5}))
         schedule.end(trial.name)
