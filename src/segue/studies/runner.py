@@ -46,8 +46,6 @@ def run_study(
     folder = _folder(out, _settings(design, opened, options), overwrite=options.overwrite)
     with folder.locked() as lock:
         folder.sweep()
-        if not options.keep_weights:
-            folder.drop_runs()
         schedule = StudySchedule(folder, design, options, jobs=devices.jobs, baselines_first=devices.count > 0)
         if schedule.counts[0] < schedule.counts[1]:
             if devices.count and not folder.ended(BASELINES):

@@ -91,7 +91,7 @@ class StudySchedule(Schedule):
         if arm != name:
             self._stages[arm].tuning.end(name)
         if not self.options.keep_weights:
-            self.folder.drop_runs()
+            self.folder.drop_run(name)
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -121,11 +121,9 @@ class TrialFolder:
         """Return what a trial reached on the test targets."""
         return load_evaluation(self._trial(name) / _EVALUATION)
 
-    def drop_runs(self, *but: str) -> None:
-        """Remove the runs of the trials that have ended, weights and all, but those named."""
-        for path in (self.path / "runs").glob("*"):
-            if self.ended(path.name) and path.name not in but:
-                shutil.rmtree(path, ignore_errors=True)
+    def drop_run(self, name: str) -> None:
+        """Remove the run of a trial, weights and all."""
+        shutil.rmtree(self.run(name), ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove the half-made folders that a kill leaves behind; only while no trial is made."""

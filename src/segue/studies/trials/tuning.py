@@ -77,5 +77,6 @@ class Tuning(Schedule):
         self.search.end(tried)
 
     def _drop_runs(self) -> None:
-        if not self._keep_weights:
-            self._folder.drop_runs(*([self.name(self.best.number)] if self.best else []))
+        for number in () if self._keep_weights else self.tried:
+            if self.best is None or number != self.best.number:
+                self._folder.drop_run(self.name(number))
