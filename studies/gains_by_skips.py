@@ -54,8 +54,8 @@ TITLES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """One difference."""
+class SkipDifference:
+    """The difference that the term makes in one metric of one study."""
 
     study: Study
     record: dict[str, Any]
@@ -93,21 +93,21 @@ class Asked:
         return float(record["difference"])
 
 
-def own_skips() -> list[Asked]:
+def skip_differences() -> list[SkipDifference]:
     """Return every difference of hit rates and of pair AUC."""
-    gains = []
+    differences = []
     for study in map(Study, STUDIES):
         for record in study.result["contrasts"]:
             by_skips = record["about"] == "skips" or (record["about"] == "ablation" and record["arm"] in OWN)
             if by_skips and record["metric"] in TITLES:
-                gains.append(Asked(study, record))
-    return gains
+                differences.append(SkipDifference(study, record))
+    return differences
 
 
-def table(gains: Sequence[Asked]) -> list[str]:
+def table(differences: Sequence[SkipDifference]) -> list[str]:
     """Return a row of the page's table for each gain that counts, repeated trainings left out."""
     rows = []
-    for each in gains:
+    for each in differences:
         record = each.record
         if each.gain and not each.again:
             assert record["protocol"] == "sampled", "none is among all tracks"
@@ -133,7 +133,7 @@ def chosen_at_the_edge() -> list[str]:
     return rows
 
 
-def repeated(every: Sequence[Asked]) -> list[str]:
+def repeated(every: Sequence[SkipDifference]) -> list[str]:
     """Return what the page says of the gains of trainings that were repeated."""
     gains = [each.record for each in every if each.again and each.gain]
     assert {record["metric"] for record in gains} == {"hr@10.listened"}

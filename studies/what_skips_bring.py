@@ -12,7 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from gains_by_skips import STUDIES, chosen_at_the_edge, own_skips, repeated, table
+from gains_by_skips import STUDIES, chosen_at_the_edge, repeated, skip_differences, table
 from skips_figures import CONTRASTS, METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK, WORLDS, draw
 from stated import HOME, Study, arm_on_ratings, difference, lacking, points, share, unstated
 from stated_elsewhere import PAGES
@@ -255,7 +255,7 @@ def setup() -> list[str]:
 
 def gains() -> list[str]:
     """Return what the page says of gains by a session's own skips."""
-    every = own_skips()
+    every = skip_differences()
     counted = [each.record for each in every if each.record["counts"]]
     verdicts = [record["verdict"] for record in counted]
     gained = [each for each in every if each.gain and not each.again]
