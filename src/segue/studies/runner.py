@@ -35,7 +35,7 @@ def run_study(
     A study that stands in `out` goes on: trials that have ended are not made again, interrupted ones resume.
 
     Raises:
-        InputError: no such study, arm or key; an arm asked for needs what the store lacks; `out` holds something else.
+        InputError: no such study, arm or key; a named arm needs what the store lacks; `out` holds something else.
         SegueError: a trial failed. Interrupted: Ctrl-C.
     """
     options = options or StudyOptions()
@@ -89,7 +89,7 @@ def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str] |
 
 
 def chosen_design(name: str, options: StudyOptions) -> Design:
-    """Return the study's design, cut to the arms asked for.
+    """Return the study's design, cut to the arms that the options name.
 
     Raises:
         InputError: no such study or arm, or no seed.
@@ -130,9 +130,7 @@ def _folder(path: str | Path, document: Mapping[str, Any], *, overwrite: bool) -
     folder = TrialFolder.open(path, "study")
     there = folder.document
     changed = [
-        f"{key}: {there.get(key)} there, {value} asked for"
-        for key, value in document.items()
-        if there.get(key) != value
+        f"{key}: {there.get(key)} there, {value} here" for key, value in document.items() if there.get(key) != value
     ]
     if changed:
         raise InputError(f"{path} holds another study ({'; '.join(changed)}); name another folder, or add --overwrite")

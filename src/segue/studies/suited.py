@@ -1,4 +1,4 @@
-"""Which arms of a study a store can have: some read inputs that not every log says."""
+"""Which arms of a study a store can have: some read inputs that not every log has."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def suited(
 ) -> tuple[Design, dict[str, str]]:
     """Return the design without the arms whose inputs the store lacks, and why each of them is left out, by title.
 
-    `asked`: names of arms that were asked for; such a one is not left out silently.
+    `named`: arms that the options name; such a one is not left out silently.
 
     Raises:
-        InputError: a key or value is refused; an arm asked for, or every arm, needs what the store lacks.
+        InputError: a key or value is refused; a named arm, or every arm, needs what the store lacks.
     """
     left_out: dict[str, str] = {}
     suited_arms = []

@@ -123,7 +123,7 @@ def run_search(
 
 
 def _num_trials(recipe: Recipe, space: Sequence[Dimension], grid: str | None, trials: int | None) -> int:
-    """Return how many trainings were asked for."""
+    """Return how many trainings the search takes."""
     if (grid is None) == (trials is None):
         raise InputError("tune needs one of --grid paper (44 trainings) and --trials N (with Optuna)")
     if grid is not None:

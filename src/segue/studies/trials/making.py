@@ -1,4 +1,4 @@
-"""Makes trials: trains one, measures it on the test targets where asked, and writes how it ended into its folder."""
+"""Makes trials: trains one, measures it on the test targets if it is tested, and writes how it ended."""
 
 from __future__ import annotations
 

@@ -74,32 +74,34 @@ class _Worker:
 
 
 class Pool:
-    """So many workers, spread over devices; a context manager, at whose end they have ended."""
+    """At most so many workers, spread over devices; a context manager, at whose end they have ended."""
 
     def __init__(self, devices: Devices, workplace: Workplace, lock: int, command: Sequence[str] = COMMAND) -> None:
         """`lock`: a descriptor that the workers keep open; `command`: what starts a worker."""
         self._lines: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
-        at = replace(workplace, device=devices.device, precision=devices.precision, threads=devices.threads)
-        self._workers = [
-            self._started([*command, json.dumps(replace(at, place=job % max(devices.count, 1)).to_json())], lock, at)
-            for job in range(devices.jobs)
-        ]
+        self._devices, self._lock, self._command, self._workers = devices, lock, command, list[_Worker]()
+        self._workplace = replace(
+            workplace, device=devices.device, precision=devices.precision, threads=devices.threads
+        )
 
-    def _started(self, command: list[str], lock: int, at: Workplace) -> _Worker:
-        threads = str(at.threads)
+    def _started(self) -> _Worker:
+        """Return a new worker, on the next device."""
+        workplace = replace(self._workplace, place=len(self._workers) % max(self._devices.count, 1))
+        threads = str(workplace.threads)
         process = subprocess.Popen(
-            command,
+            [*self._command, json.dumps(workplace.to_json())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},  # torch's, and NumPy's
-            pass_fds=(lock,),
+            pass_fds=(self._lock,),
             start_new_session=True,  # a terminal's Ctrl-C goes to the command alone, which passes it on once
         )
         worker = _Worker(process)
         worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
         worker.listener.start()
+        self._workers.append(worker)
         return worker
 
     def __enter__(self) -> Pool:
@@ -141,12 +143,13 @@ class Pool:
 
     def _hand_out(self, schedule: Schedule) -> bool:
         """Begin what can begin; return whether any trial is made."""
-        for worker in self._workers:
-            running = {other.trial.name for other in self._workers if other.trial}
-            if worker.trial is None and (trial := schedule.next_trial(running)) is not None:
-                worker.trial, worker.note = trial, "begins"
-                worker.write({"trial": asdict(trial)})
-        return any(worker.trial for worker in self._workers)
+        running = {worker.trial.name for worker in self._workers if worker.trial}
+        while len(running) < self._devices.jobs and (trial := schedule.next_trial(running)) is not None:
+            worker = next((worker for worker in self._workers if worker.trial is None), None) or self._started()
+            worker.trial, worker.note = trial, "begins"
+            worker.write({"trial": asdict(trial)})
+            running.add(trial.name)
+        return bool(running)
 
     def _take(self, schedule: Schedule) -> None:
         """Take one line of a worker."""

@@ -32,7 +32,7 @@ class Tuning(Schedule):
         self.search, self.count, self.tried = search, count, dict[int, Tried]()
         for number in range(count):
             if folder.ended(self.name(number)):
-                self._take(number)  # a kill may have kept it from the search
+                self._take(number)  # the search may not know it: a kill came first
         self._drop_runs()
 
     def name(self, number: int) -> str:
