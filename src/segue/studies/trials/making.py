@@ -47,6 +47,8 @@ class Workplace:
     """Index of the CUDA device."""
     precision: str = "auto"
     threads: int = 1
+    command: int = 0
+    """Id of the process that starts the worker."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `Workplace(**document)` takes."""

@@ -81,7 +81,11 @@ class Pool:
         self._lines: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._devices, self._lock, self._command, self._workers = devices, lock, command, list[_Worker]()
         self._workplace = replace(
-            workplace, device=devices.device, precision=devices.precision, threads=devices.threads
+            workplace,
+            device=devices.device,
+            precision=devices.precision,
+            threads=devices.threads,
+            command=os.getpid(),
         )
 
     def _started(self) -> _Worker:

@@ -32,11 +32,12 @@ EVERY_S: Final = 1.0
 class Notes:
     """Progress of a trial as lines; the trial is saved and ends where the command that started this process is gone."""
 
-    def __init__(self) -> None:
-        self._parent, self._last = os.getppid(), 0.0
+    def __init__(self, command: int) -> None:
+        """`command`: id of that process."""
+        self._command, self._last = command, 0.0
 
     def __call__(self, step: Step) -> None:
-        if os.getppid() != self._parent:
+        if os.getppid() != self._command:
             raise KeyboardInterrupt
         now = time.monotonic()
         if now - self._last >= EVERY_S:
@@ -66,8 +67,8 @@ def write(document: Mapping[str, Any]) -> None:
 def main() -> int:
     """Return the exit code."""
     speak_utf8()
-    notes = Notes()
     workplace = Workplace(**json.loads(sys.argv[1]))
+    notes = Notes(workplace.command)
     torch.set_num_threads(workplace.threads)
     if workplace.device == "cuda":
         torch.cuda.set_device(workplace.place)
