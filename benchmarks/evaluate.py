@@ -31,11 +31,11 @@ import torch
 
 from segue import api
 from segue.batches.split import split_store
-from segue.model.encoders import build_encoder
 from segue.evaluation import make_scene
 from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
 from segue.evaluation.scene import Scene
 from segue.evaluation.session_candidates import session_candidates
+from segue.model.encoders import build_encoder
 from segue.ranking import ModelScorer
 from segue.ranking.dots import dots
 from segue.recipes import load_recipe

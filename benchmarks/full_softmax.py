@@ -17,9 +17,9 @@ import statistics
 import time
 
 import torch
+from segue.objectives.packed import Negatives, Targets
 
 from segue.objectives.blocked import BlockedSoftmax
-from segue.objectives.packed import Negatives, Targets
 from segue.training.device import choose_precision
 from segue.training.memory import keep_freed_memory
 

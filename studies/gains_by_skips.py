@@ -54,8 +54,8 @@ TITLES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """One difference."""
+class SkipDifference:
+    """The difference that the term makes in one metric of one study."""
 
     study: Study
     record: dict[str, Any]
@@ -76,8 +76,8 @@ class Asked:
 
     def beside(self, metric: str) -> float:
         """Return the difference of the same arms in another sampled metric."""
-        found: float = self.study.contrast(self.record["arm"], self.record["less"], metric)["difference"]
-        return found
+        level: float = self.study.contrast(self.record["arm"], self.record["less"], metric)["difference"]
+        return level
 
     @property
     def random(self) -> float | None:
@@ -87,27 +87,27 @@ class Asked:
             less.replace("-s-minus", "-random-negatives") if "architectures" in self.study.name else "random-negatives"
         )
         try:
-            found = self.study.contrast(arm, less, self.record["metric"], self.record["protocol"])
+            record = self.study.contrast(arm, less, self.record["metric"], self.record["protocol"])
         except KeyError:
             return None
-        return float(found["difference"])
+        return float(record["difference"])
 
 
-def own_skips() -> list[Asked]:
+def skip_differences() -> list[SkipDifference]:
     """Return every difference of hit rates and of pair AUC."""
-    found = []
+    differences = []
     for study in map(Study, STUDIES):
         for record in study.result["contrasts"]:
-            own = record["about"] == "skips" or (record["about"] == "ablation" and record["arm"] in OWN)
-            if own and record["metric"] in TITLES:
-                found.append(Asked(study, record))
-    return found
+            by_skips = record["about"] == "skips" or (record["about"] == "ablation" and record["arm"] in OWN)
+            if by_skips and record["metric"] in TITLES:
+                differences.append(SkipDifference(study, record))
+    return differences
 
 
-def table(asked: Sequence[Asked]) -> list[str]:
+def table(differences: Sequence[SkipDifference]) -> list[str]:
     """Return a row of the page's table for each gain that counts, repeated trainings left out."""
     rows = []
-    for each in asked:
+    for each in differences:
         record = each.record
         if each.gain and not each.again:
             assert record["protocol"] == "sampled", "none is among all tracks"
@@ -133,9 +133,9 @@ def chosen_at_the_edge() -> list[str]:
     return rows
 
 
-def repeated(asked: Sequence[Asked]) -> list[str]:
+def repeated(every: Sequence[SkipDifference]) -> list[str]:
     """Return what the page says of the gains of trainings that were repeated."""
-    gains = [each.record for each in asked if each.again and each.gain]
+    gains = [each.record for each in every if each.again and each.gain]
     assert {record["metric"] for record in gains} == {"hr@10.listened"}
     values = sorted(record["difference"] for record in gains)
     ends = f"{points(values[0])} to {points(values[-1])}"

@@ -37,7 +37,7 @@ def shown(
     study: dict[str, Any], *, arms: tuple[str, ...] = (), less: str = "", about: str = ""
 ) -> list[dict[str, Any]]:
     """Return contrasts of the three metrics, with what they are called."""
-    found = []
+    records = []
     for record in study["contrasts"]:
         wanted = METRICS.get((record["protocol"], record["metric"]))
         if wanted is None or (arms and record["arm"] not in arms) or (less and record["less"] != less):
@@ -46,8 +46,8 @@ def shown(
             continue
         title = study["arms"][record["arm"]]["title"]
         mark = "" if record["counts"] else " (does not count)"
-        found.append(record | {"label": f"{title}, {wanted}{mark}"})
-    return found
+        records.append(record | {"label": f"{title}, {wanted}{mark}"})
+    return records
 
 
 def at_ten(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

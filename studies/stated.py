@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segue.studies.result_file import read_result
+
 HOME = Path(__file__).parent
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,]*\.?\d*|\.\d+)")
 _NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)", re.DOTALL)
@@ -32,7 +34,7 @@ class Study:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.result: Record = json.loads((HOME / name / "result.json").read_text(encoding="utf-8"))
+        self.result = read_result(HOME / name / "result.json")
         records = reversed(self.result["contrasts"])  # of two alike the first counts
         self._contrasts = {(r["arm"], r["less"], r["metric"], r["protocol"]): r for r in records}
 
@@ -43,14 +45,21 @@ class Study:
     def level(self, arm: str, metric: str, protocol: str = "sampled") -> list[float]:
         """Return [mean, low, high] of an arm or a baseline."""
         if arm in self.result["arms"]:
-            found: list[float] = self.result["arms"][arm][protocol][metric]
-            return found
+            level: list[float] = self.result["arms"][arm][protocol][metric]
+            return level
         rows = self.result["baselines"]
         return next(row[metric] for row in rows if (row["name"], row["protocol"]) == (arm, protocol))
 
     def mean(self, arm: str, metric: str, protocol: str = "sampled") -> str:
         """Return the mean of `level` in three decimals."""
         return share(self.level(arm, metric, protocol)[0])
+
+
+def arm_on_ratings(arm: str) -> Record:
+    """Return an arm of `ml-100k`, the study of the paper's letter that was made before `segue study`."""
+    document = json.loads((HOME / "ml-100k" / "result.json").read_text(encoding="utf-8"))
+    record: Record = document["arms"][arm]
+    return record
 
 
 def share(value: float, places: int = 3) -> str:
@@ -102,4 +111,4 @@ def unstated(page: Path, statements: Iterable[str], besides: Iterable[str] = ())
     for piece in sorted(pieces, key=len, reverse=True):
         text = text.replace(piece, " ` ")
     text = _NAMES.sub("` ", text)
-    return [text[max(found.start() - 60, 0) : found.end() + 20] for found in _NUMBER.finditer(text)]
+    return [text[max(number.start() - 60, 0) : number.end() + 20] for number in _NUMBER.finditer(text)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gains_by_skips import chosen_at_the_edge
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
-from stated import HOME, Study, difference, points, share
+from stated import HOME, Study, arm_on_ratings, difference, points, share
 
 SEGUE = "segue"
 
@@ -16,7 +16,7 @@ SEGUE = "segue"
 def readme() -> list[str]:
     """Return what the README says of what skips brought."""
     table1, negatives = Study("table1-simulated"), Study("shared-negatives/100k")
-    big, real, own = Study("segue-simulated/450k"), Study("segue-ml-100k"), Study("ml-100k").result["arms"]["causal S-"]
+    big, real, letter = Study("segue-simulated/450k"), Study("segue-ml-100k"), arm_on_ratings("causal S-")
     one = [points(table1.contrast(arm, MINUS, "hr@1")["difference"]) for arm in (SESSION, TRACK)]
     gained = negatives.contrast(PER_SESSION_MINUS, MINUS, "hr@10")["difference"]
     lost = negatives.contrast(PER_SESSION, PER_SESSION_MINUS, "hr@10")["difference"]
@@ -36,9 +36,9 @@ def readme() -> list[str]:
         f"{big.mean(best[1], 'hr@20', 'full')}, {big.mean('markov', 'hr@20', 'full')}",
         f"({points(big.contrast(SEGUE, 'markov', 'hr@1', 'full')['difference'])} points)",
         f"HR@10 `segue` {share(real.level(SEGUE, 'hr@10')[0], 4)}, the paper's own S- with negatives for each session "
-        f"{share(own['sampled']['hr@10'][0], 4)}",
+        f"{share(letter['sampled']['hr@10'][0], 4)}",
         f"HR@20 among all tracks {share(real.level(SEGUE, 'hr@20', 'full')[0], 4)} and "
-        f"{share(own['full']['hr@20'][0], 4)}",
+        f"{share(letter['full']['hr@20'][0], 4)}",
         f"({share(real.level(MINUS, 'hr@10')[0], 4)}, {share(real.level(MINUS, 'hr@20', 'full')[0], 4)})",
     ]
 
@@ -67,11 +67,11 @@ def shared_negatives() -> list[str]:
 
 def segue_on_ratings() -> list[str]:
     """Return what its page says of `segue` and the paper's own S-."""
-    study, own = Study("segue-ml-100k"), Study("ml-100k").result["arms"]["causal S-"]
-    asked = (("sampled", "hr@10"), ("full", "hr@20"), ("sampled", "hr@10.listened"), ("full", "hr@10.listened"))
-    cells = [share(own[p][m][0], 4) for p, m in asked]
-    shared = [share(study.level(MINUS, m, p)[0], 4) for p, m in asked]
-    low, high = own["sampled"]["hr@10"][1:]
+    study, letter = Study("segue-ml-100k"), arm_on_ratings("causal S-")
+    measures = (("sampled", "hr@10"), ("full", "hr@20"), ("sampled", "hr@10.listened"), ("full", "hr@10.listened"))
+    cells = [share(letter[p][m][0], 4) for p, m in measures]
+    shared = [share(study.level(MINUS, m, p)[0], 4) for p, m in measures]
+    low, high = letter["sampled"]["hr@10"][1:]
     return [
         f"(best of the three in this study) | {' | '.join(shared)} |",
         f"| {cells[0]} | {cells[1]} | {cells[2]} | {cells[3]} |",

@@ -12,15 +12,18 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from gains_by_skips import STUDIES, chosen_at_the_edge, own_skips, repeated, table
+from gains_by_skips import STUDIES, chosen_at_the_edge, repeated, skip_differences, table
 from skips_figures import CONTRASTS, METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK, WORLDS, draw
-from stated import HOME, Study, difference, lacking, points, share, unstated
+from stated import HOME, Study, arm_on_ratings, difference, lacking, points, share, unstated
 from stated_elsewhere import PAGES
 
 from segue.studies.published import TABLE_1
 
 PAGE = HOME.parent / "docs" / "what-skips-bring.md"
 ENCODERS = {"causal": "causal", "cloze": "cloze", "gru4rec": "GRU4Rec", "nextitnet": "NextItNet", "caser": "Caser"}
+RATINGS_ARMS = tuple(
+    f"{encoder} {term}" for encoder in ("causal", "cloze") for term in ("S-", "S+ session", "S+ track")
+)
 NO_RESULTS = (
     "200,000 tracks",
     "100,000 sessions",
@@ -56,11 +59,7 @@ def real() -> list[str]:
     standing = [record for record in counted if record["holm"] < 0.05]
     assert {(record["arm"], record["less"]) for record in standing} == {(SESSION, MINUS)}
     gains = sum(record["verdict"] == "gain" for record in family)
-    per_session = {
-        arm: record["sampled"]["hr@10"][0]
-        for arm, record in Study("ml-100k").result["arms"].items()
-        if arm.startswith("causal")
-    }
+    per_session = {arm: arm_on_ratings(arm)["sampled"]["hr@10"][0] for arm in RATINGS_ARMS if arm.startswith("causal")}
     return [
         f"Of the {len(family)} contrasts fixed beforehand {len(losses)} are losses and {gains} are gains; "
         f"{len(counted)} of these losses count, and {len(standing)} stand after Holm's correction (causal S+ session, "
@@ -85,7 +84,7 @@ def table1() -> list[str]:
     holm = [share(record["holm"], 4 if record["holm"] < 0.01 else 3) for record in (*at_one, ten)]
     plateau = next(v for v in study.result["verdict"] if "plateau" in v["question"])["details"]
     stuck = study.result["arms"]["cloze-s-minus"]["per_seed"]["sampled"]["hr@10"]
-    rest = [value for value in stuck if value != min(stuck)]
+    others = [value for value in stuck if value != min(stuck)]
     cloze = study.contrast("cloze-s-plus-track", "cloze-s-minus", "hr@1")
     assert "4 of 5 seeds: +0.76 points (over seeds -1.81 to +3.32)" in " ".join(plateau)
     per_seed = cloze["per_seed"]
@@ -100,7 +99,7 @@ def table1() -> list[str]:
         f"context, both in sampled HR@1: S+ session {points(at_one[0]['difference'])} points (p {holm[0]}) and S+ "
         f"track {points(at_one[1]['difference'])} (p {holm[1]})",
         f"S+ session in HR@10 ({points(ten['difference'])}) has p {holm[2]} after the correction and is none of them",
-        f"(HR@10 {share(min(stuck))}; the other four {share(min(rest))} to {share(max(rest))})",
+        f"(HR@10 {share(min(stuck))}; the other four {share(min(others))} to {share(max(others))})",
         f"cloze S+ track looks {100 * cloze['difference']:.1f} points better in HR@1; without it the difference is "
         f"{points(sum(without) / 4)}",
         f"cloze S- took {min(epochs['cloze-s-minus'])} to {max(epochs['cloze-s-minus'])} epochs, cloze S+ session "
@@ -169,8 +168,8 @@ def scarce() -> list[str]:
     study = Study("scarce-simulated")
     seeds = {arm: study.result["arms"][arm]["per_seed"]["sampled"]["hr@1"] for arm in (MINUS, TRACK)}
     ten = {arm: study.contrast(arm, MINUS, "hr@10") for arm in study.result["arms"] if arm != MINUS}
-    own = sorted(ten, key=lambda arm: float(ten[arm]["difference"]))
-    assert own[0] == "inverted", "listened and skipped swapped help least"
+    ordered = sorted(ten, key=lambda arm: float(ten[arm]["difference"]))
+    assert ordered[0] == "inverted", "listened and skipped swapped help least"
     return [
         f"the first seed shows HR@1 {100 * (seeds[TRACK][0] / seeds[MINUS][0] - 1):+.1f} %",
         f"own skips {difference(ten[TRACK])}, another session's {difference(ten['cross-session'])}, random tracks "
@@ -182,12 +181,12 @@ def scarce() -> list[str]:
 def dose() -> list[str]:
     """Return what the page says of the dose."""
     study = Study("dose-simulated")
-    found = {}
+    by_dose = {}
     for record in study.result["contrasts"]:
         if (record["about"], record["protocol"], record["metric"]) == ("skips", "sampled", "hr@10"):
-            found[record["arm"].removesuffix("-s-plus-track")] = record
-    skips = [found[name]["difference"] for name in ("all-skips", "share-15", "share-30", "share-50")]
-    others = [found[name]["difference"] for name in ("at-least-1", "at-least-3", "length-5", "length-10")]
+            by_dose[record["arm"].removesuffix("-s-plus-track")] = record
+    skips = [by_dose[name]["difference"] for name in ("all-skips", "share-15", "share-30", "share-50")]
+    others = [by_dose[name]["difference"] for name in ("at-least-1", "at-least-3", "length-5", "length-10")]
     return [
         f"from a share of .15 to all skips the difference lies between {points(min(skips))} and {points(max(skips))} "
         f"points",
@@ -199,11 +198,12 @@ def architectures() -> list[str]:
     """Return what the page says of other encoders."""
     study, rows = Study("architectures-simulated"), []
     for name, title in ENCODERS.items():
-        own, other = f"{name}-s-plus-track", f"{name}-random-negatives"
+        skips, other = f"{name}-s-plus-track", f"{name}-random-negatives"
         kinds = (("sampled", "hr@10"), ("full", "hr@1"), ("full", "hr@10"), ("full", "hr@20"))
-        rows.append(f"| {title} | " + " | ".join(difference(study.contrast(own, other, m, p)) for p, m in kinds) + " |")
-        assert study.contrast(own, other, "hr@10")["verdict"] == "loss"
-        assert study.contrast(own, other, "hr@10")["counts"]
+        cells = [difference(study.contrast(skips, other, metric, protocol)) for protocol, metric in kinds]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+        assert study.contrast(skips, other, "hr@10")["verdict"] == "loss"
+        assert study.contrast(skips, other, "hr@10")["counts"]
     pairs = [r for r in study.result["contrasts"] if r["about"] == "skips" and r["metric"] == "hr@10"]
     pairs = [record for record in pairs if record["protocol"] == "sampled"]
     counted = [record for record in pairs if record["counts"]]
@@ -255,10 +255,10 @@ def setup() -> list[str]:
 
 def gains() -> list[str]:
     """Return what the page says of gains by a session's own skips."""
-    asked = own_skips()
-    counted = [each.record for each in asked if each.record["counts"]]
+    every = skip_differences()
+    counted = [each.record for each in every if each.record["counts"]]
     verdicts = [record["verdict"] for record in counted]
-    gained = [each for each in asked if each.gain and not each.again]
+    gained = [each for each in every if each.gain and not each.again]
     areas = [each.beside("pair-auc") for each in gained]
     fallen = {(each.study.name, each.record["arm"]) for each, area in zip(gained, areas, strict=True) if area < 0}
     assert fallen == {
@@ -267,16 +267,16 @@ def gains() -> list[str]:
         ("ablations-simulated/taste", "temperature-50"),
     }
     rates = [(each.random, each.record["difference"]) for each in gained if each.record["metric"] != "pair-auc"]
-    random = [by_random for by_random, own in rates if by_random is not None and by_random > own]
+    random = [by_random for by_random, by_skips in rates if by_random is not None and by_random > by_skips]
     assert len(random) == sum(by_random is not None for by_random, _ in rates), "random tracks raise each by more"
     return [
         f"they raise the same hit rate by more: by {100 * min(random):.1f} to {100 * max(random):.1f} points",
         f"pair AUC moves by {points(max(map(abs, areas)))[1:]} points at most",
-        f"{len(asked)} differences of hit rates and of pair AUC between the term with a session's own skips and the "
+        f"{len(every)} differences of hit rates and of pair AUC between the term with a session's own skips and the "
         f"same encoder without it; {len(counted)} count; {verdicts.count('gain')} are gains and "
         f"{verdicts.count('loss')} are losses",
-        *table(asked),
-        *repeated(asked),
+        *table(every),
+        *repeated(every),
     ]
 
 
@@ -285,7 +285,7 @@ def limits() -> list[str]:
     short = [name for name in STUDIES if Study(name).result["settings"].get("tuning_epochs") == 10]
     assert short == ["table1-simulated", *(f"ablations-simulated/{world}" for world in WORLDS), "dose-simulated"]
     edges = [row for row in chosen_at_the_edge() if " 0 of " not in row]
-    real = {arm: record["learning_rate"] for arm, record in Study("ml-100k").result["arms"].items()}
+    real = {arm: arm_on_ratings(arm)["learning_rate"] for arm in RATINGS_ARMS}
     assert [arm for arm, rate in real.items() if rate == 0.0005] == ["causal S-", "cloze S-"]
     assert set(real.values()) == {0.0005, 0.001}
     table1, long = Study("table1-simulated"), Study("shared-negatives/100k")
@@ -309,10 +309,10 @@ def statements() -> list[str]:
 
 def differing(page: Path = PAGE) -> list[str]:
     """Return where the page and the results differ, one line a place; nothing where they agree."""
-    told = statements()
-    missing = [f"{page.name} does not say: {statement}" for statement in lacking(page, told)]
+    stated = statements()
+    missing = [f"{page.name} does not say: {statement}" for statement in lacking(page, stated)]
     return missing + [
-        f"{page.name} has a number of no result: ...{place}..." for place in unstated(page, told, NO_RESULTS)
+        f"{page.name} has a number of no result: ...{words}..." for words in unstated(page, stated, NO_RESULTS)
     ]
 
 
@@ -331,9 +331,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="draw nothing, only compare")
     if not parser.parse_args().check:
         draw()
-    for page, told in {PAGE: statements(), **{page: each() for page, each in PAGES.items()}}.items():
+    for page, stated in {PAGE: statements(), **{page: each() for page, each in PAGES.items()}}.items():
         print(f"\n{page.relative_to(HOME.parent)} says, by the results:")
-        print("\n".join(f"  {statement}" for statement in told))
+        print("\n".join(f"  {statement}" for statement in stated))
     wrong = differing() + elsewhere()
     print("\n".join(wrong) if wrong else "\nthe pages and the results agree", file=sys.stderr)
     return bool(wrong)

@@ -1,43 +1,34 @@
-"""Trainings that take no time, for the tests of searches over several processes; pickled by name into them."""
+"""A worker whose trainings take no time, for the tests of pools; a trial's setting `fate` says what befalls it."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
-
-from segue.errors import Interrupted, NonFiniteError
-from segue.progress import Progress, Step
-from segue.training import FitResult, Stop
-from segue.tuning import Task
 
 TRAINS, FAILS, DIES, WAITS = range(4)
 
 
-def train(task: Task, stop: Stop, progress: Progress) -> FitResult:
-    """Return four epochs of rising HR@10; the parameter `fate` says what befalls the trial."""
-    fate = task.parameters.get("fate", 0)
-    with task.run.with_suffix(".begun").open("a") as file:
+def make(home: Path, number: int, fate: int) -> None:
+    """Report four epochs of rising HR@10, and write the epochs that were trained."""
+    with (home / f"{number}.begun").open("a") as file:
         file.write(f"{os.getpid()}\n")
-    task.run.mkdir(exist_ok=True)
-    (task.run / "run.json").write_text('{"run_version": 1}')
-    (task.run / "timings.jsonl").write_text('{"epoch": 1, "train_s": 1.5, "validate_s": 0.5}\n')
+    if fate == FAILS:
+        write({"error": "not a number", "exit_code": 7})
+        sys.exit(7)
     if fate == DIES:
-        wait_for(*(task.run.with_name(f"{n}.kept") for n in range(task.number)), task.run.with_name("5.begun"))
+        wait_for(*(home / f"{n}.ended" for n in range(number)), home / f"{number + 1}.begun")
         os._exit(3)
     if fate == WAITS:
-        wait_for_the_word(task.run, progress)
-    values = []
+        wait_for_the_signal(home / f"{number}.saved")
     for epoch in range(1, 5):
-        values.append(0.1 * epoch + 0.01 * task.number)
-        lines = [json.dumps({"epoch": i, "validation.hr@10": value}) + "\n" for i, value in enumerate(values, 1)]
-        (task.run / "metrics.jsonl").write_text("".join(lines))
-        if fate == FAILS:
-            raise NonFiniteError("not a number")
-        if stop(epoch, {"hr@10": values[-1]}):
-            return FitResult(task.run, epoch, epoch, "pruned", {"hr@10": values[-1]})
-    return FitResult(task.run, 4, 4, "cap", {"hr@10": values[-1]})
+        write({"epoch": epoch, "value": 0.1 * epoch + 0.01 * number})
+        if json.loads(sys.stdin.readline())["end"]:
+            break
+    (home / f"{number}.trained").write_text(str(epoch))
+    write({"ended": True})
 
 
 def wait_for(*paths: Path) -> None:
@@ -48,12 +39,24 @@ def wait_for(*paths: Path) -> None:
         time.sleep(0.02)
 
 
-def wait_for_the_word(run: Path, progress: Progress) -> None:
-    """Train until told to end, then save as `fit` does."""
+def wait_for_the_signal(saved: Path) -> None:
+    """Train until interrupted, then save as `fit` does."""
     try:
         for step in range(600):
             time.sleep(0.1)
-            progress(Step("train", step))
+            write({"note": f"train {step}"})
     except KeyboardInterrupt:
-        run.with_suffix(".saved").touch()
-        raise Interrupted("saved") from None
+        saved.touch()
+        write({"error": "saved", "exit_code": 130})
+        sys.exit(130)
+
+
+def write(document: dict[str, object]) -> None:
+    """Write one line."""
+    print(json.dumps(document), flush=True)
+
+
+if __name__ == "__main__":
+    for line in iter(sys.stdin.readline, ""):
+        trial = json.loads(line)["trial"]
+        make(Path(json.loads(sys.argv[1])["folder"]), int(trial["name"]), int(trial["settings"]["fate"]))

@@ -21,9 +21,9 @@ import torch
 
 from segue import api
 from segue.batches.split import split_store
-from segue.runs import load_run
 from segue.evaluation.scene import make_scene
 from segue.ranking import ModelScorer, content_baselines
+from segue.runs import load_run
 from segue.store import Store
 
 RESAMPLES = 2000

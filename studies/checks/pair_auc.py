@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.batches.split import split_store
-from segue.runs import load_run
 from segue.evaluation.metrics import hit
 from segue.evaluation.pairs import Pairs, find_pairs
 from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.scene import make_scene
 from segue.ranking import ModelScorer
+from segue.runs import load_run
 from segue.store import Store
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -57,7 +57,7 @@ def main() -> int:
         store, split_store(store, config.data), config.data, config.evaluation, "test", torch.device("cpu")
     )
     pairs = find_pairs(scene)
-    if pairs is None or store.side_column(columns.ORACLE_P_LISTEN_COMMON) is None or config.heads.listen is None:
+    if pairs is None or store.side_column(columns.ORACLE_P_LISTEN_COMMON) is None or "listen" not in config.heads:
         parser.error("a simulated store with two held-out tracks a session, and a run with heads.listen")
     differ = pairs.targets.mixed(0) | pairs.targets.mixed(1)
     heard = scene.listened(pairs.rows[differ])[:, 0]

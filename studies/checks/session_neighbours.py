@@ -21,8 +21,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from segue.batch import Batch
 from segue.batches.split import split_store
-from segue.runs import load_run
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import Held, full_ranks, sampled_ranks
 from segue.evaluation.scene import make_scene
@@ -30,7 +30,7 @@ from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import ModelScorer, Scorer
 from segue.ranking.baselines import QUANTUM, TrainingRows, Vsknn
 from segue.ranking.standing import NOTHING, Standing, dense_standing
-from segue.batch import Batch
+from segue.runs import load_run
 from segue.store import NUM_SPECIALS, Store
 
 NUMBERS = (50, 100, 200, 500, 1000)

@@ -88,7 +88,7 @@ def test_the_command_finds_a_recipe_and_says_simulated(place, capsys):
         ("cut --resume --trials 50", "leave --grid and --trials out"),
         ("cut --resume --seed 3", "keeps its recipe"),
         ("cut --resume --recipe paper-causal-s-minus", "another recipe"),
-        ("store --resume", "no search"),
+        ("store --resume", "has no tune.json"),
     ],
 )
 def test_what_cannot_be_searched_exits_2_and_says_why(place, capsys, words, message):

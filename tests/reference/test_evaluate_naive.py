@@ -88,7 +88,7 @@ def naive_values(scene, scorer):
             note("hr@10.listened", rank <= 10)
         if strength[last - 1] < 4:
             batch = context(scene, session, last)
-            batch.feedback[0, -1] = 0 if strength[last - 1] >= 2 else 3
+            batch.feedback[-1] = 0 if strength[last - 1] >= 2 else 3
             note("feedback-utility", (rank <= 10) - float(rank_of(scorer, batch, int(tracks[last])) <= 10))
         before, pair = context(scene, session, last - 1), (last - 1, last)
         ranks = [rank_of(scorer, before, int(tracks[row])) for row in pair]
@@ -131,7 +131,7 @@ def test_responsiveness_equals_the_loop(scene):
         shares = []
         for feedback in (0, 3):
             batch = context(scene, session, last)
-            batch.feedback[0, -1] = feedback
+            batch.feedback[-1] = feedback
             shares.append(len(set(scorer.score_all(batch)[0].topk(20).indices.tolist()) & near) / 20)
         changes.append(shares[0] - shares[1])
     found = evaluate_scorers(scene, [scorer], ["full"]).rows[0].metrics["responsiveness"].value

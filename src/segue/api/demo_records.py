@@ -86,9 +86,9 @@ def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any
     row by which it ranks.
     """
     rows = []
-    for place, (name, evaluation) in enumerate(evaluations.items()):
+    for number, (name, evaluation) in enumerate(evaluations.items()):
         for row in evaluation.to_json()["rows"]:
-            if row["name"] == "model" or (row["kind"] == "baseline" and place == 0):
+            if row["name"] == "model" or (row["kind"] == "baseline" and number == 0):
                 named = {"name": name} if row["kind"] == "model" else {}
                 rows.append({**row, "listened": row["hr@10.listened"], "skipped": row["hr@10.skipped"], **named})
     return sorted(rows, key=lambda row: row["kind"] != "model")
@@ -96,8 +96,8 @@ def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any
 
 def contrasts(first: Evaluation, second: Evaluation) -> list[dict[str, Any]]:
     """Return HR@10 of `first` less that of `second` by protocol, with the paired bootstrap interval over sessions."""
-    found = {protocol: contrast([first], [second], protocol, 10).over_units for protocol in PROTOCOLS}
+    differences = {protocol: contrast([first], [second], protocol, 10).over_units for protocol in PROTOCOLS}
     return [
         {"protocol": protocol, "metric": "hr@10", "difference": part.value, "low": part.low, "high": part.high}
-        for protocol, part in found.items()
+        for protocol, part in differences.items()
     ]

@@ -20,6 +20,7 @@ def study(
     arms: Sequence[str] = (),
     tune: bool = True,
     tuning_epochs: int = 0,
+    tuning_trials: int = 0,
     jobs: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -30,10 +31,11 @@ def study(
 ) -> dict[str, Any]:
     """Run a study on a store into the folder `out` and return its result, the document of `out/result.json`.
 
-    `recipe` names the study; each of its arms is tuned with the same budget on validation targets (`tune`), trained
-    `seeds` times, and measured once on the test targets beside the baselines. What is finished in `out` is not run
-    again; a killed training resumes. `jobs` trainings run at a time (0 = one on a CPU, two a CUDA device), spread over
-    the devices. Weights are not kept unless asked. `arms` and `baselines` cut the study down.
+    `recipe` names the study; each of its arms is tuned with the same budget on validation targets (`tune`: the study's
+    grid, or so many `tuning_trials` by Optuna), trained `seeds` times, and measured once on the test targets beside the
+    baselines. What is finished in `out` is not run again; a killed training resumes. `jobs` trainings run at a time
+    (0 = one on a CPU, two a CUDA device), spread over the devices. Weights go unless `keep_weights`. `arms` and
+    `baselines` cut the study down.
 
     Raises:
         InputError: no such study, arm or key, or `out` holds something else.
@@ -45,6 +47,7 @@ def study(
         arms=tuple(arms),
         tune=tune,
         tuning_epochs=tuning_epochs,
+        tuning_trials=tuning_trials,
         jobs=jobs,
         device=device,
         precision=precision,

@@ -53,7 +53,7 @@ def design_text(design: Design) -> str:
         fill(design.question, WIDTH),
         "",
         table_text(["arm (--arm)", "recipe", "changes", "tuned"], arms),
-        f"\nEach arm of its own is tuned: {tuned}.",
+        f"\nChosen on validation targets: {tuned}, for each arm that does not take another's." if tuned else "",
         f"Trainings at {SEEDS} seeds, those of the search included: {design.num_trainings(SEEDS)}.\n",
         table_text(["arm", "less", "about", "primary"], pairs),
     ]

@@ -33,6 +33,9 @@ class StudyChoice:
     tuning_epochs: Whole = 0
     """Epochs that each training of the search may take, for all arms alike; 0 = as many as those reported."""
 
+    tuning_trials: Whole = 0
+    """Points that Optuna proposes for each arm in place of the study's grid; needs the extra 'tune'."""
+
     def overrides(self) -> dict[str, Any]:
         """Return the dotted keys that are replaced."""
         return dict(parse_override(text) for text in self.set)
@@ -49,7 +52,7 @@ class StudyMachine:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto is bf16 where the machine multiplies it fast, else fp32."""
     keep_weights: bool = False
-    """Keep the run folder of every cell."""
+    """Keep the run folder of every trial."""
     overwrite: bool = False
     """Begin anew where OUT holds a study; without it the study goes on."""
     json: bool = False
@@ -93,6 +96,7 @@ def study(
         arms=choice.arm,
         tune=not choice.no_tune,
         tuning_epochs=choice.tuning_epochs,
+        tuning_trials=choice.tuning_trials,
         jobs=machine.jobs,
         device=machine.device,
         precision=machine.precision,
@@ -116,9 +120,9 @@ def report(result: Path, out: Path, /, *, json: bool = False, terminal: Shown) -
     from segue import api
     from segue.cli.study_tables import study_text
 
-    found = api.report(result, out)
+    document = api.report(result, out)
     terminal.close()
-    print(json_text(found) if json else study_text(found, out / "report.html"))
+    print(json_text(document) if json else study_text(document, out / "report.html"))
 
 
 def list_studies(*, json: bool = False, terminal: Shown) -> None:
@@ -141,7 +145,8 @@ def show_study(name: str, /, *, json: bool = False, terminal: Shown) -> None:
         json: print one JSON document.
     """
     from segue.cli.study_tables import design_text
-    from segue.studies.runner import StudyOptions, chosen_design
+    from segue.studies import StudyOptions
+    from segue.studies.runner import chosen_design
 
     design = chosen_design(name, StudyOptions())
     print(json_text(design.to_json()) if json else design_text(design))

@@ -22,12 +22,12 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
     """
     figure = new_figure(9.0, 3.6)
     for axes, protocol in zip(panels(figure, len(PROTOCOLS)), PROTOCOLS, strict=True):
-        for place, (title, levels) in enumerate(arms.items()):
+        for number, (title, levels) in enumerate(arms.items()):
             values = [levels[protocol][f"hr@{cutoff}"][0] for cutoff in cutoffs]
-            axes.plot(cutoffs, values, "o", linestyle=_style(place), color=_colour(place), markersize=3, label=title)
-        for place, row in enumerate(row for row in baselines if row["protocol"] == protocol):
+            axes.plot(cutoffs, values, "o", linestyle=_style(number), color=_colour(number), markersize=3, label=title)
+        for number, row in enumerate(row for row in baselines if row["protocol"] == protocol):
             values = [row[f"hr@{cutoff}"][0] for cutoff in cutoffs]
-            axes.plot(cutoffs, values, linestyle=STYLES[place % 3], color=NEUTRAL, linewidth=1, label=row["name"])
+            axes.plot(cutoffs, values, linestyle=STYLES[number % 3], color=NEUTRAL, linewidth=1, label=row["name"])
         axes.set_xticks(list(cutoffs))
         axes.set_xlabel("K")
         axes.set_ylim(bottom=0)
@@ -44,14 +44,14 @@ def differences(records: Sequence[Record], title: str) -> str:
     """
     figure = new_figure(9.0, 0.8 + 0.22 * max(len(records), 2))
     (axes,) = panels(figure, 1)
-    for place, record in enumerate(reversed(records)):
+    for row, record in enumerate(reversed(records)):
         colour = VERDICTS.get(record["verdict"], NEUTRAL) if record["counts"] else NEUTRAL
         for bounds, width in ((record["t_interval"], 1.0), (record["bootstrap_interval"], 3.0)):
             if known(bounds[0]) and known(bounds[1]):
-                axes.plot([100 * bound for bound in bounds], [place, place], color=colour, linewidth=width, zorder=1)
+                axes.plot([100 * bound for bound in bounds], [row, row], color=colour, linewidth=width, zorder=1)
         if known(record["difference"]):
             face = colour if record["counts"] else "white"
-            axes.plot([100 * record["difference"]], [place], "o", color=colour, markersize=4, markerfacecolor=face)
+            axes.plot([100 * record["difference"]], [row], "o", color=colour, markersize=4, markerfacecolor=face)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(records)), [record["label"] for record in reversed(records)])
     axes.set_xlabel("points")
@@ -63,19 +63,19 @@ def training_curves(curves: Mapping[str, Sequence[Record]]) -> str:
     """Return the SVG of validation HR@10 by epoch, one line an arm (its first seed)."""
     figure = new_figure(9.0, 3.2)
     (axes,) = panels(figure, 1)
-    for place, (title, points) in enumerate(curves.items()):
+    for number, (title, points) in enumerate(curves.items()):
         shown = [point for point in points if point.get("hr@10") is not None]
         epochs, values = [point["epoch"] for point in shown], [point["hr@10"] for point in shown]
-        axes.plot(epochs, values, linestyle=_style(place), color=_colour(place), label=title)
+        axes.plot(epochs, values, linestyle=_style(number), color=_colour(number), label=title)
     axes.set_xlabel("epoch")
     axes.set_title("validation HR@10, sampled", loc="left", fontsize=10)
     axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return svg_text(figure, "training-curves")
 
 
-def _colour(place: int) -> str:
-    return LINES[1 + place // len(STYLES) % (len(LINES) - 1)]
+def _colour(number: int) -> str:
+    return LINES[1 + number // len(STYLES) % (len(LINES) - 1)]
 
 
-def _style(place: int) -> str:
-    return STYLES[place % len(STYLES)]
+def _style(number: int) -> str:
+    return STYLES[number % len(STYLES)]

@@ -40,19 +40,20 @@ def write_figures(result: Record, folder: Path) -> list[Path]:
 
 def draw_history(axes: Axes, result: Record) -> None:
     """Draw validation HR@10 of each trial by its number, and the best so far."""
-    best, line = float("-inf"), []
+    best, numbers, heights = float("-inf"), list[int](), list[float]()
     for trial in result["trials"]:
         if trial["state"] == "finished":
             best = max(best, trial["value"])
-        line.append((trial["number"], best))
+        if best > float("-inf"):
+            numbers.append(trial["number"])
+            heights.append(best)
     for state, (marker, colour) in MARKS.items():
         shown = [trial for trial in result["trials"] if trial["state"] == state]
         if shown:
-            numbers, values = [trial["number"] for trial in shown], [trial["value"] for trial in shown]
-            axes.plot(numbers, values, marker, color=colour, label=state, markersize=5)
-    known = [(number, value) for number, value in line if value > float("-inf")]
-    if known:
-        axes.step(*zip(*known, strict=True), where="post", color=COLOURS["model"], linewidth=1.2, label="best so far")
+            values = [trial["value"] for trial in shown]
+            axes.plot([trial["number"] for trial in shown], values, marker, color=colour, label=state, markersize=5)
+    if numbers:
+        axes.step(numbers, heights, where="post", color=COLOURS["model"], linewidth=1.2, label="best so far")
         axes.legend(frameon=False, fontsize=9)
     axes.set_xlabel("trial")
     axes.set_title(f"validation HR@10{_mark(result)}", loc="left", fontsize=10)

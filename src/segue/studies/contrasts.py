@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from segue.evaluation import Bootstrap, Contrast, Evaluation, Question, contrasts, holm
 from segue.recipes import EvaluationConfig
@@ -40,13 +40,13 @@ def contrast_records(
     `arms` holds one evaluation a seed of each arm, in the same order of seeds; all are of one store and split.
     """
     bootstrap = Bootstrap(next(iter(arms.values()))[0].unit, config.resamples, config.seed)
-    found: dict[int, Contrast] = {}
+    differences: dict[int, Contrast] = {}
     for arm, less in dict.fromkeys((each.arm, each.less) for each in wanted):
-        places = [place for place, each in enumerate(wanted) if (each.arm, each.less) == (arm, less)]
-        asked = [wanted[place].question for place in places]
-        found |= dict(zip(places, contrasts(arms[arm], arms[less], asked, bootstrap), strict=True))
-    family = [place for place, each in enumerate(wanted) if each.primary]
-    adjusted = dict(zip(family, holm([found[place].p_value for place in family]), strict=True))
+        rows = [row for row, each in enumerate(wanted) if (each.arm, each.less) == (arm, less)]
+        questions = [wanted[row].question for row in rows]
+        differences |= dict(zip(rows, contrasts(arms[arm], arms[less], questions, bootstrap), strict=True))
+    family = [row for row, each in enumerate(wanted) if each.primary]
+    adjusted = dict(zip(family, holm([differences[row].p_value for row in family]), strict=True))
     return [
         {
             "arm": each.arm,
@@ -56,24 +56,29 @@ def contrast_records(
             "metric": each.question.metric,
             "stratum": each.question.stratum,
             "primary": each.primary,
-            **found[place].to_json(),
-            "holm": adjusted.get(place),
+            **{key: value for key, value in differences[row].to_json().items() if key != "non_inferior"},
+            "holm": adjusted.get(row),
             "counts": not each.reasons,
             "reasons": [asdict(reason) for reason in each.reasons],
         }
-        for place, each in enumerate(wanted)
+        for row, each in enumerate(wanted)
     ]
 
 
-def counted_as_whole(strata: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records of `strata`, each counting where its contrast of all targets, one of `whole`, does.
+STRATUM: Final = (
+    "arm", "less", "protocol", "metric", "stratum", "difference", "t_interval", "bootstrap_interval", "verdict",
+)  # fmt: skip
+"""What is written of a contrast in one stratum."""
 
-    Why it does not is said there alone.
+
+def stratum_records(strata: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is written of the records of `strata`, each counting where its contrast of all targets does.
+
+    `whole`: those of all targets; the reasons stand there.
     """
     counts = {(one["arm"], one["less"], one["protocol"], one["metric"]): one["counts"] for one in whole}
-    counted = []
-    for record in strata:
-        own = {key: value for key, value in record.items() if key != "reasons"}
-        own["counts"] = counts[record["arm"], record["less"], record["protocol"], record["metric"]]
-        counted.append(own)
-    return counted
+    keys = ("arm", "less", "protocol", "metric")
+    return [
+        {key: record[key] for key in STRATUM} | {"counts": counts[tuple(record[key] for key in keys)]}
+        for record in strata
+    ]

@@ -64,7 +64,7 @@ def stuck(result: Record) -> Answer | None:
             details.append(f"{arm['title']}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
     if not left_behind:
         return None
-    details += [told for record in result["contrasts"] if (told := _without(result, record, left_behind))]
+    details += [sentence for record in result["contrasts"] if (sentence := _without(result, record, left_behind))]
     why = (
         "Patience ended trainings near the level of popularity, where others of the same arm went on and left it: "
         "their differences say when a training left the plateau, not how good an arm is. Below, exploratory, without "
@@ -76,14 +76,14 @@ def stuck(result: Record) -> Answer | None:
 def _without(result: Record, record: Record, left_behind: Mapping[str, set[int]]) -> str:
     """Return a contrast about skips over the seeds where neither arm stuck; nothing where none did."""
     seeds = left_behind.get(record["arm"], set()) | left_behind.get(record["less"], set())
-    kept = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
+    differences = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
     measured = (record["protocol"], record["metric"]) in MEASURES
-    if record["about"] != "skips" or not measured or not seeds or not kept:
+    if record["about"] != "skips" or not measured or not seeds or not differences:
         return ""
-    e = t_estimate(kept)
+    e = t_estimate(differences)
     return (
         f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}, {record['metric'].upper()} "
-        f"{AMONG[record['protocol']]}, {len(kept)} of {len(record['per_seed'])} seeds: {points(e.value)} points "
+        f"{AMONG[record['protocol']]}, {len(differences)} of {len(record['per_seed'])} seeds: {points(e.value)} points "
         f"(over seeds {points(e.low)} to {points(e.high)})"
     )
 

@@ -124,7 +124,7 @@ def _budget(result: Record) -> str:
 def _figures(result: Record) -> list[str]:
     word = " Simulated data." if result["simulated"] else ""
     titled = {arm["title"]: arm for arm in result["arms"].values()}
-    drawn = [figure(hit_rates_by_k(titled, result["baselines"], CUTOFFS), f"HR by K; baselines in grey.{word}")]
+    figures = [figure(hit_rates_by_k(titled, result["baselines"], CUTOFFS), f"HR by K; baselines in grey.{word}")]
     for protocol, among in AMONG.items():
         records = [
             {**record, "label": f"{tables.label(result, record)}, {record['metric'].upper()}"}
@@ -135,22 +135,22 @@ def _figures(result: Record) -> list[str]:
             caption = (
                 f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses, hollow: does not count.{word}"
             )
-            drawn.append(figure(differences(records, f"differences {among}"), caption))
-    drawn += [
-        figure(differences(found, title), f"HR@10 {AMONG['sampled']} by stratum, as above.{word}")
-        for title, found in _by_stratum(result).items()
+            figures.append(figure(differences(records, f"differences {among}"), caption))
+    figures += [
+        figure(differences(records, title), f"HR@10 {AMONG['sampled']} by stratum, as above.{word}")
+        for title, records in _by_stratum(result).items()
     ]
     curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
-    return [*drawn, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]
+    return [*figures, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]
 
 
 def _by_stratum(result: Record) -> dict[str, list[Record]]:
     """Return the records to draw of each pair's strata, by the pair's name."""
-    found: dict[str, list[Record]] = {}
+    by_pair: dict[str, list[Record]] = {}
     for record in result["strata"]:
         if record["protocol"] == "sampled" and record["difference"] is not None:
-            found.setdefault(tables.label(result, record), []).append({**record, "label": record["stratum"]})
-    return found
+            by_pair.setdefault(tables.label(result, record), []).append({**record, "label": record["stratum"]})
+    return by_pair
 
 
 def _about(result: Record) -> str:
@@ -186,5 +186,5 @@ def _plain(text: str) -> str:
 
 def _bold(cell: str) -> str:
     """Return a cell as HTML, `**bold**` as such."""
-    inner: Callable[[re.Match[str]], str] = lambda found: f"<b>{found.group(1)}</b>"  # noqa: E731
+    inner: Callable[[re.Match[str]], str] = lambda match: f"<b>{match.group(1)}</b>"  # noqa: E731
     return re.sub(r"^\*\*(.*)\*\*$", inner, escape(cell))

@@ -20,6 +20,8 @@ LEVELS: Final = (
     "delta",
     "pair-auc",
 )
+LISTENING: Final = ("log-loss", "brier", "ece", "auc")
+"""Metrics of P(listen)."""
 _ENCODERS: Final = ("causal", "cloze")
 
 
@@ -41,9 +43,9 @@ def published() -> tuple[list[str], list[list[str]]]:
     """Return the paper's own table in the same form, and the level of popularity on its data."""
     head = ["", *(name.replace("-s-minus", " S-").replace("-s-plus-", " S+ ") for name in TABLE_1), "popularity, about"]
     rows = []
-    for place, cutoff in enumerate(CUTOFFS):
-        low, high = POPULARITY[place]
-        levels = {name: values[place] for name, values in TABLE_1.items()}
+    for row, cutoff in enumerate(CUTOFFS):
+        low, high = POPULARITY[row]
+        levels = {name: values[row] for name, values in TABLE_1.items()}
         rows.append([f"HR@{cutoff}", *_row(levels), f"{low:.2f} to {high:.2f}"])
     return head, rows
 
@@ -68,8 +70,8 @@ def levels(result: Record, protocol: str) -> tuple[list[str], list[list[str]]]:
     head = ["", *(metric.upper() for metric in shown), "95 % of HR@10"]
     rows = []
     for arm in result["arms"].values():
-        found = arm[protocol]
-        rows.append([_starred(arm), *(_number(found.get(metric)) for metric in shown), _interval(found["hr@10"])])
+        metrics = arm[protocol]
+        rows.append([_starred(arm), *(_number(metrics.get(metric)) for metric in shown), _interval(metrics["hr@10"])])
     beside = [row for row in result["baselines"] if row["protocol"] == protocol]
     rows += [[row["name"], *(_number(row.get(name)) for name in shown), _interval(row["hr@10"])] for row in beside]
     return head, rows
@@ -77,21 +79,20 @@ def levels(result: Record, protocol: str) -> tuple[list[str], list[list[str]]]:
 
 def foretold(result: Record) -> tuple[list[str], list[list[str]]]:
     """Return how well each arm and baseline foretells P(listen)."""
-    names = ("log-loss", "brier", "ece", "auc")
     head = ["", "log-loss", "Brier", "ECE", "AUC", "95 % of Brier", "pair AUC of P(listen) alone"]
     rows = []
     for arm in result["arms"].values():
         if "listening" in arm:
             alone = arm.get("beside", {}).get("model, P(listen) alone", {}).get("full", {})
-            told = arm["listening"]
-            numbers = [_number(told[name]) for name in names]
-            rows.append([_starred(arm), *numbers, _interval(told["brier"]), _number(alone.get("pair-auc"))])
+            listening = arm["listening"]
+            numbers = [_number(listening[name]) for name in LISTENING]
+            rows.append([_starred(arm), *numbers, _interval(listening["brier"]), _number(alone.get("pair-auc"))])
     if not rows:
         return head, []
     pair = {row["name"]: row.get("pair-auc") for row in result["baselines"] if row["protocol"] == "full"}
     beside = {"track-rate": pair.get("listen-rate")}
     for row in result["listening"]:
-        numbers = [_number(row[name]) for name in names]
+        numbers = [_number(row[name]) for name in LISTENING]
         rows.append([row["name"], *numbers, _interval(row["brier"]), _number(beside.get(row["name"]))])
     return head, rows
 
@@ -103,12 +104,12 @@ def reaction(result: Record) -> tuple[list[str], list[list[str]]]:
     for arm in result["arms"].values():
         full = arm["full"]
         before = arm.get("beside", {}).get("model, lambda 0", {}).get("full", {})
-        told = [full.get("feedback-utility"), full.get("responsiveness")]
-        if not before and not any(value and value[0] for value in told):
+        reactions = [full.get("feedback-utility"), full.get("responsiveness")]
+        if not before and not any(value and value[0] for value in reactions):
             continue
         pairs = [before.get("hr@10"), full.get("hr@10"), before.get("hr@10.listened"), full.get("hr@10.listened")]
         shown = [
-            _number(value) + (f" ({_interval(value)})" if value and value[1] is not None else "") for value in told
+            _number(value) + (f" ({_interval(value)})" if value and value[1] is not None else "") for value in reactions
         ]
         rows.append([_starred(arm), *shown, *(_number(value) for value in pairs)])
     return head, rows
@@ -136,13 +137,13 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> tuple[
 
 def strata(result: Record) -> tuple[list[str], list[list[str]]]:
     """Return the gain of each pair in each stratum, under both protocols; in parentheses what does not count."""
-    found: dict[tuple[str, str], dict[str, Record]] = {}
+    by_pair: dict[tuple[str, str], dict[str, Record]] = {}
     for record in result["strata"]:
-        found.setdefault((label(result, record), record["stratum"]), {})[record["protocol"]] = record
+        by_pair.setdefault((label(result, record), record["stratum"]), {})[record["protocol"]] = record
     sides = ("over seeds (t)", "over sessions")
     head = ["", "stratum", *(cell for name in AMONG for cell in (f"HR@10 {name}", *sides))]
     rows = []
-    for (pair, stratum), by in found.items():
+    for (pair, stratum), by in by_pair.items():
         cells = [_difference(by[name]) for name in AMONG]
         rows.append([pair, stratum, *(cell for pieces in cells for cell in pieces)])
     return head, rows

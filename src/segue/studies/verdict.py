@@ -8,7 +8,17 @@ from typing import Final
 from segue.evaluation import Estimate, t_estimate
 from segue.studies.plateau import stuck, tuned_by_chance
 from segue.studies.published import CUTOFFS
-from segue.studies.wording import AMONG, MEASURES, Answer, Record, answered, in_null, points, title_of, told
+from segue.studies.wording import (
+    AMONG,
+    MEASURES,
+    Answer,
+    Record,
+    answered,
+    contrast_sentence,
+    in_null,
+    points,
+    title_of,
+)
 
 LEVEL: Final = 0.05
 NO_VERDICT: Final = "no verdict"
@@ -36,11 +46,11 @@ WHY: Final[Mapping[str, str]] = {
 def verdicts(result: Record) -> list[Answer]:
     """Return the answer to each of the paper's observations, and of the study's own, that its arms let one ask."""
     family = any(record["primary"] and record["about"] == "skips" for record in result["contrasts"])
-    asked = [_skips(result)]
+    answers = [_skips(result)]
     for about, question in QUESTIONS.items():
         pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
-        asked.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
-    asked += [
+        answers.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
+    answers += [
         _causal(result),
         _closing(result),
         _context(result),
@@ -49,7 +59,7 @@ def verdicts(result: Record) -> list[Answer]:
         stuck(result),
         tuned_by_chance(result),
     ]
-    return [answer for answer in asked if answer is not None]
+    return [answer for answer in answers if answer is not None]
 
 
 def _skips(result: Record) -> Answer | None:
@@ -72,7 +82,7 @@ def _skips(result: Record) -> Answer | None:
         f"{len(counted)} of {len(family)} contrasts count; after Holm's correction {_are(len(shown), 'gain')} and "
         f"{_are(len(lost), 'loss')} among them.{_why_not(result, family)}"
     )
-    return answered("Do skips help: S+ > S-?", answer, why, [told(result, record) for record in family])
+    return answered("Do skips help: S+ > S-?", answer, why, [contrast_sentence(result, record) for record in family])
 
 
 def _are(count: int, what: str) -> str:
@@ -97,24 +107,24 @@ def _context(result: Record) -> Answer | None:
 
 def _closing(result: Record) -> Answer | None:
     """Does the gap between causal and cloze close as K grows?"""
-    found: list[tuple[str, Estimate]] = []
+    estimates: list[tuple[str, Estimate]] = []
     pairs = [pair for pair in _about(result, "encoder") if pair["protocol"] == "sampled"]
     for arm in dict.fromkeys(pair["arm"] for pair in pairs):
         by = {pair["metric"]: pair["per_seed"] for pair in pairs if pair["arm"] == arm}
         change = [one - twenty for one, twenty in zip(by["hr@1"], by["hr@20"], strict=True)]
-        found.append((title_of(result, arm), t_estimate(change)))
-    return _from_estimates("Does the gap between causal and cloze close in K?", found, pairs)
+        estimates.append((title_of(result, arm), t_estimate(change)))
+    return _from_estimates("Does the gap between causal and cloze close in K?", estimates, pairs)
 
 
 def _waning(result: Record) -> Answer | None:
     """Do the relative gains wane in K?"""
-    found: list[tuple[str, Estimate]] = []
+    estimates: list[tuple[str, Estimate]] = []
     pairs = [pair for pair in _about(result, "skips") if pair["protocol"] == "sampled"]
     for arm, less in dict.fromkeys((pair["arm"], pair["less"]) for pair in pairs):
         mine, its = (result["arms"][name]["per_seed"]["sampled"] for name in (arm, less))
         one, twenty = (_relative(mine[name], its[name]) for name in ("hr@1", "hr@20"))
-        found.append((title_of(result, arm), t_estimate([a - b for a, b in zip(one, twenty, strict=True)])))
-    return _from_estimates("Do the relative gains wane in K?", found, pairs)
+        estimates.append((title_of(result, arm), t_estimate([a - b for a, b in zip(one, twenty, strict=True)])))
+    return _from_estimates("Do the relative gains wane in K?", estimates, pairs)
 
 
 def _relative(mine: Sequence[float], its: Sequence[float]) -> list[float]:
@@ -129,12 +139,13 @@ def _ranks(result: Record) -> Answer | None:
     if not heard:
         return None
     counted = [arm for arm in heard if heard[arm]["counts"] and passed[arm]["counts"]]
-    held = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in counted]
-    answer = "yes" if len(held) == len(heard) and all(held) else ("in some arms" if any(held) else "not shown")
+    both = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in counted]
+    answer = "yes" if len(both) == len(heard) and all(both) else ("in some arms" if any(both) else "not shown")
     answer = answer if counted else NO_VERDICT
-    both = [*heard.values(), *passed.values()]
-    why = f"A log rank that falls is a track ranked higher.{_why_not(result, both)}"
-    details = [told(result, record) for pair in zip(heard.values(), passed.values(), strict=True) for record in pair]
+    why_not = _why_not(result, [*heard.values(), *passed.values()])
+    why = f"A log rank that falls is a track ranked higher.{why_not}"
+    pairs = zip(heard.values(), passed.values(), strict=True)
+    details = [contrast_sentence(result, record) for pair in pairs for record in pair]
     return answered("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
 
 
@@ -163,17 +174,17 @@ def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answe
         f"{len(counted)} of {len(pairs)} differences count; {_are(gains, 'gain')} and {_are(losses, 'loss')} among "
         f"them.{_why_not(result, pairs)}"
     )
-    return answered(question, answer, why, [told(result, pair) for pair in pairs])
+    return answered(question, answer, why, [contrast_sentence(result, pair) for pair in pairs])
 
 
-def _from_estimates(question: str, found: Sequence[tuple[str, Estimate]], pairs: Sequence[Record]) -> Answer | None:
-    if not found:
+def _from_estimates(question: str, estimates: Sequence[tuple[str, Estimate]], pairs: Sequence[Record]) -> Answer | None:
+    if not estimates:
         return None
-    above = [estimate.low > 0 for _, estimate in found]
+    above = [estimate.low > 0 for _, estimate in estimates]
     answer = "yes" if all(above) else ("in part" if any(above) else "not shown")
     if not any(pair["counts"] for pair in pairs):
         answer = NO_VERDICT
-    details = [f"{title}: {points(e.value)} points ({points(e.low)} to {points(e.high)})" for title, e in found]
+    details = [f"{title}: {points(e.value)} points ({points(e.low)} to {points(e.high)})" for title, e in estimates]
     return answered(question, answer, "The difference at K = 1 less that at 20; intervals are t over seeds.", details)
 
 

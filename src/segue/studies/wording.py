@@ -18,7 +18,7 @@ def answered(question: str, answer: str, why: str, details: Sequence[str]) -> An
     return {"question": question, "answer": answer, "why": why, "details": list(details)}
 
 
-def told(result: Record, record: Record) -> str:
+def contrast_sentence(result: Record, record: Record) -> str:
     """Return one contrast in words."""
     rank = record["metric"].startswith("log-rank")
     low, high = (_show(bound, rank) for bound in record["bootstrap_interval"])
@@ -26,12 +26,12 @@ def told(result: Record, record: Record) -> str:
     unit = "" if rank else " points"
     over_seeds = "" if record["t_interval"][0] is None else f", over seeds {seeds[0]} to {seeds[1]}"
     counts = "" if record["counts"] else ", does not count"
-    found = record["direction" if rank else "verdict"]
-    found = "gain by regularisation" if found == "gain" and in_null(result) else found
+    verdict = record["direction" if rank else "verdict"]
+    verdict = "gain by regularisation" if verdict == "gain" and in_null(result) else verdict
     return (
         f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}, {record['metric'].upper()} "
         f"{AMONG[record['protocol']]}: {_show(record['difference'], rank)}{unit} (over sessions {low} to {high}"
-        f"{over_seeds}): {found}{counts}"
+        f"{over_seeds}): {verdict}{counts}"
     )
 
 
@@ -42,8 +42,8 @@ def in_null(result: Record) -> bool:
 
 def title_of(result: Record, arm: str) -> str:
     """Return an arm's title; a baseline has its name."""
-    known = result["arms"].get(arm)
-    return arm if known is None else str(known["title"])
+    record = result["arms"].get(arm)
+    return arm if record is None else str(record["title"])
 
 
 def _show(value: float | None, rank: bool) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,12 @@ from segue.cli.main import main
 from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
-from segue.studies.cells import recipe_of
-from segue.studies.design import TUNING_SEED, Cell, Plan
+from segue.studies.design import TUNING_SEED, Design
 from segue.studies.runner import chosen_design
+from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.suited import suited
+from segue.studies.trials.trial import Outcome, Trial
+from segue.studies.trials.trial_folder import TrialFolder
 from stores import tiny_store
 
 
@@ -26,42 +30,59 @@ def test_table_1_has_the_six_columns_and_twelve_primary_questions() -> None:
         assert {pair.arm, pair.less} <= {arm.name for arm in design.arms}
 
 
+def trials_of(design: Design, path: Path, seeds: int = 2, **more: Any) -> list[Trial]:
+    """Return the trials of a study in the order in which one worker makes them, without the baselines."""
+    folder = TrialFolder.create(path / "study", {}, "study", overwrite=False)
+    schedule, trials = StudySchedule(folder, design, StudyOptions(seeds, **more)), list[Trial]()
+    while (trial := schedule.next_trial(())) is not None:
+        folder.finish(trial, Outcome(validation={"hr@10": 0.5}))
+        schedule.end(trial.name)
+        trials.append(trial)
+    assert schedule.counts == (len(trials), len(trials))
+    assert trials[-1].name == BASELINES
+    return trials[:-1]
+
+
+def seed_of(trial: Trial) -> int:
+    seed: int = trial.recipe["training"]["seed"]
+    return seed
+
+
 @pytest.mark.parametrize("name", list(DESIGNS))
-def test_every_arm_resolves_and_is_tuned_with_the_same_budget(name: str) -> None:
+def test_every_arm_resolves_and_each_that_is_tuned_has_the_same_budget(name: str, tmp_path: Path) -> None:
     design = DESIGNS[name]
-    budgets = {len(design.tuning_cells(arm)) for arm in design.arms}
-    assert len(budgets) == 1
-    for arm in design.arms:
-        arm.resolved({})
-    names = [cell.name for arm in design.arms for cell in Plan(design, 2, {}, {arm.name: {}}).reported(arm.name)]
-    assert len(set(names)) == len(names)
+    trials = trials_of(design, tmp_path)
+    budgets = Counter(trial.name.partition("--tuning-")[0] for trial in trials if not trial.tested)
+    assert len(set(budgets.values())) <= 1
+    assert set(budgets) == ({arm.name for arm in design.arms if arm.tuned_as is None} if design.tuned else set())
+    assert len({trial.name for trial in trials}) == len(trials) == design.num_trainings(2)
+    assert len([trial for trial in trials if trial.tested]) == 2 * len(design.arms)
 
 
-def test_tuning_seeds_are_never_reported() -> None:
-    design = DESIGNS["table1"]
-    plan = Plan(design, 5, {}, {arm.name: {"training.learning_rate": 0.001} for arm in design.arms})
-    assert {cell.seed for cell in plan.cells() if cell.tuning} == {TUNING_SEED}
-    assert {cell.seed for cell in plan.cells() if not cell.tuning} == set(range(5))
-    assert len(plan.cells()) == plan.total == 6 * 4 + 6 * 5
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_tuning_seeds_are_never_reported(seeds: int, tmp_path: Path) -> None:
+    trials = trials_of(DESIGNS["table1"], tmp_path, seeds)
+    assert {seed_of(trial) for trial in trials if not trial.tested} == {TUNING_SEED}
+    assert {seed_of(trial) for trial in trials if trial.tested} == set(range(seeds))
+    assert len(trials) == 6 * 4 + 6 * seeds
 
 
-@pytest.mark.parametrize("seeds", [1, 5, 1000])
-def test_no_seed_chooses_settings_and_is_reported_too(seeds: int) -> None:
-    plan = Plan(DESIGNS["table1"], seeds, {}, {"causal-s-minus": {"training.learning_rate": 0.001}})
-    cells = plan.cells()
-    choosing, reported = ({cell.seed for cell in cells if cell.tuning == tuning} for tuning in (True, False))
-    assert len(reported) == seeds
-    assert choosing
-    assert not choosing & reported
-
-
-def test_a_cell_trains_with_its_own_seed_whatever_is_laid_over_its_arm() -> None:
+def test_a_trial_has_its_own_seed_whatever_is_laid_over_its_arm(tmp_path: Path) -> None:
     """A seed given to all arms would otherwise be the one that chooses and the one that is reported."""
-    design, over = DESIGNS["table1"], {"training.seed": 7}
-    cells = Plan(design, 2, over, {design.arms[0].name: {}}).cells()
-    assert {cell.seed for cell in cells} == {0, 1, TUNING_SEED}
-    for cell in cells:
-        assert recipe_of(design.name, cell, over).training.seed == cell.seed
+    trials = trials_of(DESIGNS["table1"], tmp_path, overrides={"training.seed": 7}, tuning_epochs=2)
+    assert {seed_of(trial) for trial in trials} == {0, 1, TUNING_SEED}
+    epochs = {trial.tested: trial.recipe["training"]["epochs"] for trial in trials}
+    assert epochs[False] == 2 < epochs[True]
+
+
+def test_an_arm_that_takes_the_settings_of_another_keeps_what_it_changes_itself(tmp_path: Path) -> None:
+    design = DESIGNS["ablations"].cut(["causal-s-plus-track", "temperature-50"], tuned=False)
+    trials = trials_of(design, tmp_path, seeds=1, tuning_trials=2)
+    chosen, other = (trial for trial in trials if trial.tested)
+    assert chosen.name == "causal-s-plus-track--seed-0"
+    assert chosen.settings.items() > other.settings.items()
+    assert set(chosen.settings) - set(other.settings) == {"terms.0.temperature"}
+    assert other.recipe["terms"][0]["temperature"] == 0.5
 
 
 @pytest.mark.parametrize("name", list(DESIGNS))
@@ -69,8 +90,7 @@ def test_a_study_is_shown_as_it_is(name: str, capsys: pytest.CaptureFixture[str]
     design = DESIGNS[name]
     assert main(["studies"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(name + " "))
-    plan = Plan(design, 5, {}, {arm.name: {"training.learning_rate": 0.001} for arm in design.arms})
-    assert line.split()[1:3] == [str(len(design.arms)), str(len(plan.cells()))]
+    assert line.split()[1:3] == [str(len(design.arms)), str(design.num_trainings(5))]
     assert main(["studies", "show", name]) == 0
     shown = capsys.readouterr().out
     assert main(["studies", "show", name, "--json"]) == 0
@@ -89,30 +109,25 @@ def test_a_study_that_is_none_is_refused_with_the_nearest(capsys: pytest.Capture
     assert "did you mean 'ablations'" in capsys.readouterr().err
 
 
-def test_a_cell_has_a_plain_name() -> None:
-    cell = Cell("causal-s-minus", 3, {"training.learning_rate": 0.0005}, False)
-    assert cell.name == "causal-s-minus--learning_rate-0.0005--seed-3"
-
-
 def test_a_cut_design_keeps_what_can_be_compared() -> None:
     cut = chosen_design("table1", StudyOptions(arms=("causal-s-minus", "causal-s-plus-track"), tune=False))
     assert [(pair.arm, pair.less) for pair in cut.compared] == [("causal-s-plus-track", "causal-s-minus")]
-    assert cut.tuning_cells(cut.arms[0]) == []
+    assert cut.settings() == []
+    assert cut.num_trainings(5) == 10
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("tabel1", StudyOptions(), "did you mean 'table1'"),
         ("table1", StudyOptions(arms=("causal-s-mins",)), "did you mean 'causal-s-minus'"),
         ("table1", StudyOptions(seeds=0), "at least one training"),
         ("table1", StudyOptions(seeds=1001), "seed 1000 chooses settings"),
-        ("table1", StudyOptions(jobs=-1), "jobs is -1"),
         ("table1", StudyOptions(baselines=("markow",)), "did you mean 'markov'"),
     ],
 )
-def test_what_is_not_there_is_refused(name: str, options: StudyOptions, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_what_is_not_there_is_refused(name: str, options: StudyOptions, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         chosen_design(name, options)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from segue import api
 from segue.errors import FormatError, InputError
+from segue.studies.report import report_markdown
+from segue.studies.result_file import by_column, read_result, records, rounded
 from segue.studies.verdict import LEVEL, verdicts
 
 BAR = {"hr@10": [0.6, 0.59, 0.61]}
@@ -19,8 +21,8 @@ def _record(**more: Any) -> dict[str, Any]:
     record = {
         "arm": "plus", "less": "minus", "about": "skips", "protocol": "sampled", "metric": "hr@10", "stratum": "",
         "primary": True, "difference": 0.01, "per_seed": [0.01, 0.01], "t_interval": [0.005, 0.015],
-        "bootstrap_interval": [0.006, 0.014], "p_value": 0.01, "direction": "rise", "verdict": "gain",
-        "non_inferior": True, "holm": 0.02, "counts": True, "reasons": [],
+        "bootstrap_interval": [0.006, 0.014], "p_value": 0.01, "direction": "rise", "verdict": "gain", "holm": 0.02,
+        "counts": True, "reasons": [],
     }  # fmt: skip
     return record | more
 
@@ -199,21 +201,19 @@ KEPT = Path(__file__).parents[3] / "studies" / "table1-ml-100k" / "result.json"
 
 
 def test_reports_are_written_anew_from_a_result(tmp_path: Path) -> None:
-    found = api.report(KEPT, tmp_path / "new" / "folder")
-    before = json.loads(KEPT.read_text())
-    assert {key: value for key, value in found.items() if key != "verdict"} == {
-        key: value for key, value in before.items() if key != "verdict"
-    }
     written = tmp_path / "new" / "folder"
-    assert json.loads((written / "result.json").read_text()) == found
-    assert (written / "report.md").read_text().startswith("# Table 1")
+    result = api.report(KEPT, written)
+    assert (written / "result.json").read_bytes() == KEPT.read_bytes()
+    assert read_result(written / "result.json") == result
+    assert (written / "report.md").read_bytes() == KEPT.with_name("report.md").read_bytes()
     assert (written / "report.html").read_text().startswith("<!")
-    (tmp_path / "evil.json").write_text(json.dumps(before | {"title": "<script>alert(1)</script>"}))
+    document = json.loads(KEPT.read_text())
+    (tmp_path / "evil.json").write_text(json.dumps(document | {"title": "<script>alert(1)</script>"}))
     api.report(tmp_path / "evil.json", written)
     assert "<script>alert" not in (written / "report.html").read_text()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 99, "contrasts": []}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"result_version": 2}', '{"result_version": 99, "contrasts": []}'])
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(FormatError, match=r"result\.json"):
@@ -225,3 +225,26 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):
         api.report(KEPT, tmp_path / "file")
+
+
+STORED = sorted(path.parent for path in KEPT.parents[1].rglob("report.md"))
+
+
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: str(folder.relative_to(KEPT.parents[1])))
+def test_a_stored_result_is_small_and_prints_its_report(folder: Path) -> None:
+    assert (folder / "result.json").stat().st_size < 150_000
+    assert report_markdown(read_result(folder / "result.json")) == (folder / "report.md").read_text()
+
+
+def test_a_number_is_cut_where_it_prints_as_it_did() -> None:
+    assert rounded([0.123456789, 2.0, float("nan"), True, "x"]) == [0.123457, 2.0, None, True, "x"]
+    assert rounded(0.802149999) == 0.802149999  # six digits would print .8022 for .8021
+
+
+def test_columns_give_their_records_back() -> None:
+    table = [{"arm": "causal", "span": [0.1 * i, None], "counts": i > 9} for i in range(20)]
+    columns = by_column(table)
+    assert columns["counts"] == {"values": [False, True], "rows": [0] * 10 + [1] * 10}
+    assert isinstance(columns["span"], list)
+    assert records(columns) == table
+    assert records(by_column([])) == []

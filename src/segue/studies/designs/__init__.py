@@ -13,10 +13,21 @@ from segue.studies.designs.departures import DEPARTURES
 from segue.studies.designs.dose import DOSE
 from segue.studies.designs.returning import RETURNING
 from segue.studies.designs.segue import SEGUE
+from segue.studies.designs.shared_negatives import SHARED_NEGATIVES
 from segue.studies.designs.table1 import TABLE_1
 
 DESIGNS: Final[Mapping[str, Design]] = {
     design.name: design
-    for design in (TABLE_1, ABLATIONS, DOSE, CLOZE_SETUP, DEPARTURES, ARCHITECTURES, SEGUE, RETURNING)
+    for design in (
+        TABLE_1,
+        ABLATIONS,
+        DOSE,
+        CLOZE_SETUP,
+        DEPARTURES,
+        ARCHITECTURES,
+        SHARED_NEGATIVES,
+        SEGUE,
+        RETURNING,
+    )
 }
 """`--recipe` to the study."""

@@ -18,8 +18,8 @@ RETURNING: Final = Design(
     ),
     arms=(
         Arm("segue", "segue", "segue"),
-        Arm("earlier-20", "with the last 20 tracks before", "segue", {"data.earlier": 20}, _WHOLE),
-        Arm("earlier-100", "with the last 100 tracks before", "segue", {"data.earlier": 100}, _WHOLE),
+        Arm("earlier-20", "with the last 20 tracks before", "segue", {"inputs.earlier": {"tracks": 20}}, _WHOLE),
+        Arm("earlier-100", "with the last 100 tracks before", "segue", {"inputs.earlier": {"tracks": 100}}, _WHOLE),
     ),
     compared=(
         Compared("earlier-20", _WHOLE, "option"),

@@ -12,10 +12,10 @@ WHOLE: Final = "segue"
 _SHARED_CANDIDATES: Final[Mapping[str, Any]] = {"data.vocabulary": "transductive"}
 """As the paper's recipes have it: arms that are compared rank the same tracks."""
 _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "no-feedback": ("without feedback as input", {"encoder.feedback": False}),
+    "no-feedback": ("without feedback as input", {"inputs.feedback": False}),
     "no-transitions": ("without transitions", {"heads.transitions": False}),
     "no-listen": ("without the head for P(listen)", {"heads.listen": False}),
-    "no-features": ("without features of tracks", {"features": False}),
+    "no-features": ("without features of tracks", {"inputs.features": False}),
     "no-own-loss": ("the encoder without a loss of its own", {"heads.transitions.own": 0.0}),
     "not-settled": ("gate and temperature as trained", {"heads.transitions.settle": False}),
     "uniform": (
@@ -26,22 +26,26 @@ _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "the paper's blocks",
         {"encoder.norm": "post", "encoder.ffn_width": 128, "encoder.activation": "relu"},
     ),
-    "ids-alone": ("without transitions and features", {"heads.transitions": False, "features": False}),
+    "ids-alone": ("without transitions and features", {"heads.transitions": False, "inputs.features": False}),
     "no-unknown": ("UNKNOWN never read in training", {"encoder.unknown_share": 0.0}),
 }
 """The whole less one part."""
 _PLAIN: Final[Mapping[str, Any]] = {"heads.transitions": False}
 """What the rules below are compared with: transitions know what followed right after a track, and nothing else."""
-_IDS: Final[Mapping[str, Any]] = {**_PLAIN, "features": False}
+_IDS: Final[Mapping[str, Any]] = {**_PLAIN, "inputs.features": False}
 """What gBCE is compared with: features have no constant, and it moves all scores by one."""
 _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "listen-stop": ("P(listen) leaves the encoder alone", {"heads.listen.gradient": "stop"}, WHOLE),
     "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
     **{
-        f"with-{name.replace('_', '-')}": (f"with {name.replace('_', ' ')}", {"data.context": [name]}, WHOLE)
+        f"with-{name.replace('_', '-')}": (
+            f"with {name.replace('_', ' ')}",
+            {"inputs.context": {"columns": [name]}},
+            WHOLE,
+        )
         for name in ("hour", "premium", "context_type", "shuffle")
     },
-    "with-gap": ("with gap", {"data.context": ["gap"]}, WHOLE),
+    "with-gap": ("with gap", {"inputs.context": {"columns": ["gap"]}}, WHOLE),
     "s-plus-track": (
         "with the skip term",
         {"terms": [{"kind": "skip_contrastive", "weight": 0.5, "context": "track"}]},

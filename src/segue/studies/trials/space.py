@@ -34,7 +34,7 @@ class Dimension:
     high: float
     log: bool
     """Whether ratios of values count, rather than differences."""
-    own: float
+    default: float
     """What the recipe itself says."""
 
     def holds(self, value: float) -> bool:
@@ -53,18 +53,18 @@ def search_space(recipe: Recipe, fixed: Collection[str] = ()) -> tuple[Dimension
     Raises:
         InputError: nothing is left to tune.
     """
-    found = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, True, recipe.training.learning_rate)]
-    place = next((i for i, term in enumerate(recipe.terms) if isinstance(term, SkipContrastive)), None)
-    if place is not None:
-        term = recipe.terms[place]
+    dimensions = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, True, recipe.training.learning_rate)]
+    index = next((i for i, term in enumerate(recipe.terms) if isinstance(term, SkipContrastive)), None)
+    if index is not None:
+        term = recipe.terms[index]
         ratio = term.weight / recipe.next_track.weight
-        found.append(Dimension(RATIO, f"terms.{place}.weight", 0.25, 4.0, True, ratio))
-        found.append(Dimension(TAU, f"terms.{place}.temperature", 0.05, 0.5, True, term.temperature))
+        dimensions.append(Dimension(RATIO, f"terms.{index}.weight", 0.25, 4.0, True, ratio))
+        dimensions.append(Dimension(TAU, f"terms.{index}.temperature", 0.05, 0.5, True, term.temperature))
     if any(part.name == "dropout" for part in fields(recipe.encoder)):
-        found.append(Dimension(DROPOUT, "encoder.dropout", 0.0, 0.5, False, recipe.encoder.dropout))
-    space = tuple(dimension for dimension in found if dimension.key not in fixed)
+        dimensions.append(Dimension(DROPOUT, "encoder.dropout", 0.0, 0.5, False, recipe.encoder.dropout))
+    space = tuple(dimension for dimension in dimensions if dimension.key not in fixed)
     if not space:
-        raise InputError(f"--set names all that can be tuned ({', '.join(d.key for d in found)}); leave one out")
+        raise InputError(f"--set names all that can be tuned ({', '.join(d.key for d in dimensions)}); leave one out")
     return space
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from segue.errors import FormatError, InputError
-from segue.tuning.search import Search
-from segue.tuning.space import Dimension
-from segue.tuning.trial import Trial
+from segue.studies.trials.search import Search
+from segue.studies.trials.space import Dimension
+from segue.studies.trials.trial import Tried
 
 NAME: Final = "segue"
 """Of the study in the journal."""
 RANDOM_TRIALS: Final = 10
-"""Random points before TPE models what was found (Optuna's default); the recipe's own point counts among them."""
+"""Random points before TPE models the results (Optuna's default); the recipe's own point counts among them."""
 JUDGES: Final = 5
 """Trials that must have finished before one is pruned."""
 PATIENT_EPOCHS: Final = 3
@@ -36,7 +36,7 @@ def require_optuna() -> Any:
         import optuna
     except ModuleNotFoundError:
         raise InputError(
-            "--trials needs Optuna: install the extra 'tune' (pip install 'segue[tune]'); --grid paper needs none"
+            "Optuna proposes such trials: install the extra 'tune' (pip install 'segue[tune]'); a grid needs none"
         ) from None
     return optuna
 
@@ -49,6 +49,8 @@ class OptunaSearch(Search):
     0 is the recipe's own point. The proposal of trial n is a function of the seed, n and the trials that have ended,
     so that a killed search, one trial at a time, goes on as it would have.
     """
+
+    judges = True
 
     def __init__(self, journal: Path, space: Sequence[Dimension], seed: int, jobs: int = 1) -> None:
         """`jobs`: trials that train at a time; above 1, TPE takes running ones for bad, so that they differ.
@@ -66,9 +68,9 @@ class OptunaSearch(Search):
     def propose(self, number: int) -> dict[str, float]:
         """Return the point of trial `number`: the one it had when it was killed, or a new one."""
         self._study.sampler = self._sampler(number)
-        known = self._known()
-        begun = number < len(known) and known[number].state != self._optuna.trial.TrialState.WAITING
-        trial = self._trial(number) if begun else self._study.ask()
+        trials = self._trials()
+        begun = number < len(trials) and trials[number].state != self._optuna.trial.TrialState.WAITING
+        trial = self._trial_at(number) if begun else self._study.ask()
         assert trial.number == number
         return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self._space}
 
@@ -77,35 +79,35 @@ class OptunaSearch(Search):
 
         An epoch trained again after a kill that was not the last one reported was not pruned before, and is not now.
         """
-        known = self._known()[number]
-        if known.state.is_finished() or (known.last_step is not None and epoch < known.last_step):
+        begun = self._trials()[number]
+        if begun.state.is_finished() or (begun.last_step is not None and epoch < begun.last_step):
             return False
-        trial = self._trial(number)
-        if epoch not in known.intermediate_values:
+        trial = self._trial_at(number)
+        if epoch not in begun.intermediate_values:
             trial.report(value, epoch)
         return bool(trial.should_prune())
 
-    def end(self, trial: Trial) -> None:
+    def end(self, tried: Tried) -> None:
         """Tell the study, unless it knows."""
-        states = self._optuna.trial.TrialState
-        state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
-        if not self._known()[trial.number].state.is_finished():
-            self._study.tell(trial.number, trial.value if trial.state == "finished" else None, state)
+        states, ended = self._optuna.trial.TrialState, tried.outcome.state
+        state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[ended]
+        if not self._trials()[tried.number].state.is_finished():
+            self._study.tell(tried.number, tried.value if ended == "finished" else None, state)
 
-    def importance(self, trials: Collection[Trial]) -> dict[str, Any]:
+    def importance(self, tried: Collection[Tried]) -> dict[str, Any]:
         """Return PED-ANOVA of the finished trials (Watanabe et al. 2023), scaled to add up to 1.
 
         No values for fewer than two finished trials, or where all reach the same.
         """
         method = f"PED-ANOVA: what sets the best {TOP:.0%} of finished trials apart"
-        values = {trial.value for trial in trials if trial.state == "finished"}
+        values = {one.value for one in tried if one.outcome.state == "finished"}
         if len(values) < 2:
             return {"method": method, "values": {}}
         evaluator = self._optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # few trials: the table says how many
-            found = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
-        return {"method": method, "values": {name: float(value) for name, value in found.items()}}
+            shares = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return {"method": method, "values": {name: float(share) for name, share in shares.items()}}
 
     def _opened(self, journal: Path) -> Any:
         """Return the study of the journal; a new one begins with the recipe's own point, where the ranges hold it."""
@@ -127,25 +129,24 @@ class OptunaSearch(Search):
                 f"{journal} is no journal of Optuna's ({error}); search anew in another folder"
             ) from error
         if not study.trials:
-            own = {d.name: d.own for d in self._space if d.holds(d.own)}
-            study.enqueue_trial(own)
+            study.enqueue_trial({d.name: d.default for d in self._space if d.holds(d.default)})
         return study
 
     def _sampler(self, number: int) -> Any:
         seed = (self._seed * 1_000_003 + number) % 2**32
         return self._optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed, constant_liar=self._jobs > 1)
 
-    def _trial(self, number: int) -> Any:
-        return self._optuna.trial.Trial(self._study, self._known()[number]._trial_id)
+    def _trial_at(self, number: int) -> Any:
+        return self._optuna.trial.Trial(self._study, self._trials()[number]._trial_id)
 
-    def _known(self) -> list[Any]:
+    def _trials(self) -> list[Any]:
         return list(self._study.get_trials(deepcopy=False))
 
 
 def _mend(journal: Path) -> None:
     """Take from a journal what a kill left: the lock, and a last line that is not whole.
 
-    Only the process that holds the search's folder may do this.
+    Only the process that has locked the search's folder may do this.
     """
     for lock in journal.parent.glob(f"{journal.name}.lock*"):
         lock.unlink(missing_ok=True)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from segue.errors import InputError
 from segue.recipes import list_recipes, load_recipe
-from segue.tuning import Trial, best_of, paper_grid, search_space, tuned
-from segue.tuning.importance import main_effects
-from segue.tuning.space import changes
+from segue.studies.trials.grid import main_effects
+from segue.studies.trials.search import best_of
+from segue.studies.trials.space import changes, paper_grid, search_space, tuned
+from segue.studies.trials.trial import Outcome, Tried
 
 WITH = [name for name in list_recipes() if "s-plus" in name]
 WITHOUT = [name for name in list_recipes() if name.endswith("s-minus")]
@@ -56,7 +57,7 @@ def test_only_what_a_recipe_has_is_searched(name):
 
 
 def test_the_recipes_own_values_lie_in_the_ranges():
-    assert all(d.holds(d.own) for name in list_recipes() for d in search_space(load_recipe(name)))
+    assert all(d.holds(d.default) for name in list_recipes() for d in search_space(load_recipe(name)))
 
 
 def test_a_key_that_is_set_is_not_searched_and_a_grid_needs_its_keys():
@@ -89,9 +90,9 @@ def test_a_point_becomes_the_recipe_of_its_values_and_of_nothing_else(name, beta
     assert made == load_recipe(name, {"next_track.weight": beta, **changes(recipe, space, point)})
 
 
-def trial(number: int, value: float | None, state="finished", **parameters: float) -> Trial:
+def trial(number: int, value: float | None, state="finished", **parameters: float) -> Tried:
     """Return a trial that ended with `value`."""
-    return Trial(number, parameters, state, value, 3, 2, True, 1.0)
+    return Tried(number, parameters, Outcome(state, {"hr@10": value}, 3, 2, True, 1.0))
 
 
 def test_the_best_is_the_highest_finished_one_and_the_first_of_equals():

@@ -1,0 +1,138 @@
+"""Makes trials: trains one, measures it on the test targets if it is tested, and writes how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from segue.batches.split import split_store
+from segue.errors import NonFiniteError
+from segue.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Kind,
+    Table,
+    assembled,
+    head_predictions,
+    make_scene,
+    scorer_rows,
+    settle_ranking,
+    validating,
+)
+from segue.progress import Progress
+from segue.ranking import Scorer, fit_baselines, head_scorers, model_scorers
+from segue.recipes import Recipe, recipe_from_tables
+from segue.runs import RunFolder, load_run
+from segue.store import Store
+from segue.studies.trials.trial import WATCHED, Outcome, Trial
+from segue.studies.trials.trial_folder import TrialFolder
+from segue.training import FitOptions, FitResult, Stop, fit
+
+ENVIRONMENT: Final = ("segue", "commit", "python", "torch", "device_name", "precision", "threads")
+"""What is written of a run's environment."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a worker makes its trials."""
+
+    folder: str
+    store: str
+    device: str = "cpu"
+    place: int = 0
+    """Index of the CUDA device."""
+    precision: str = "auto"
+    threads: int = 1
+    command: int = 0
+    """Id of the process that starts the worker."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `Workplace(**document)` takes."""
+        return asdict(self)
+
+
+class Maker:
+    """Makes one trial after another; trials that share their test targets share the table of them."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._folder, self._store = TrialFolder(workplace.folder), Store(Path(workplace.store))
+        self._options = FitOptions(device=workplace.device, precision=workplace.precision)
+        self._device = torch.device(workplace.device)
+        self._table: tuple[tuple[Any, ...], Table] | None = None
+
+    def make(self, trial: Trial, stop: Stop | None, progress: Progress) -> None:
+        """Make one trial; `stop(epoch, metrics)` is asked after each of its epochs.
+
+        A run that is there already resumes. A trial of a search whose loss becomes NaN has failed, and loses.
+
+        Raises:
+            NonFiniteError: the loss of a tested trial became NaN.
+        """
+        recipe = recipe_from_tables(trial.recipe, f"recipe of {trial.name}")
+        if not trial.trains:
+            self._folder.finish(trial, Outcome(), self._baselines(trial, recipe, progress))
+            return
+        run = self._folder.run(trial.name)
+        options = replace(self._options, resume=run.is_dir())
+        try:
+            result = fit(self._store, run, recipe, options, validating(self._store, recipe), progress, stop)
+        except NonFiniteError as error:
+            if trial.tested:
+                raise
+            self._folder.finish(trial, _outcome(run, None, str(error)))
+            return
+        settle_ranking(self._store, run, self._device, progress)
+        self._folder.finish(trial, _outcome(run, result), self._tested(run, progress) if trial.tested else None)
+
+    def _tested(self, run: Path, progress: Progress) -> Evaluation:
+        """Return what a run's best weights reach; without intervals: those of seeds and contrasts are what counts."""
+        loaded = load_run(run)
+        table = self._targets(loaded.recipe, 0)
+        encoder, candidates = loaded.encoder.to(self._device), table.scene.split.candidates
+        scorers = model_scorers(encoder, candidates, loaded.listen_weight)
+        return _evaluated(table, {"model": scorers, "head": head_scorers(encoder, candidates)}, progress)
+
+    def _baselines(self, trial: Trial, recipe: Recipe, progress: Progress) -> Evaluation:
+        """Return what the baselines reach on the split of a recipe."""
+        table = self._targets(recipe, recipe.evaluation.resamples)
+        scorers = fit_baselines(self._store, table.scene.split)
+        chosen = [scorer for scorer in scorers if not trial.baselines or scorer.name in trial.baselines]
+        return _evaluated(table, {"baseline": chosen}, progress)
+
+    def _targets(self, recipe: Recipe, resamples: int) -> Table:
+        """Return the test targets of a recipe; made anew where recipe or intervals differ from those before."""
+        key = (recipe.data, recipe.evaluation, tuple(recipe.inputs.items()), resamples)
+        if self._table is None or self._table[0] != key:
+            config = replace(recipe.evaluation, resamples=resamples)
+            split = split_store(self._store, recipe.data)
+            scene = make_scene(self._store, split, recipe.data, config, "test", self._device).reading(recipe.inputs)
+            self._table = key, Table(scene)
+        return self._table[1]
+
+
+def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress: Progress) -> Evaluation:
+    rows = [
+        row
+        for kind, some in scorers.items()
+        for protocol in PROTOCOLS
+        for row in scorer_rows(table, some, kind, protocol, progress)
+    ]
+    return assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
+
+
+def _outcome(run: Path, result: FitResult | None, why: str | None = None) -> Outcome:
+    """Return how a training ended; `result` None: it failed."""
+    folder = RunFolder.open(run)
+    environment = folder.environment()
+    curve = tuple(line.get(f"validation.{WATCHED}") for line in folder.lines("metrics"))
+    seconds = round(sum(line["train_s"] + line["validate_s"] for line in folder.lines("timings")), 3)
+    shown = {name: environment.get(name) for name in ENVIRONMENT}
+    if result is None:
+        return Outcome("failed", {}, len(curve), 0, False, seconds, curve, shown, why)
+    state = "pruned" if result.stopped == "pruned" else "finished"
+    ends = (result.epochs, result.best_epoch, result.converged)
+    return Outcome(state, result.metrics, *ends, seconds, curve, shown)  # type: ignore[arg-type]
