@@ -14,7 +14,6 @@ from segue.api.preparing import Job, PrepareReport
 from segue.data.ahead import worked_ahead
 from segue.data.event_table import FILE, EventTable
 from segue.data.gathered import Gathering
-from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
 from segue.data.oracle import Oracle
 from segue.data.part_table import event_table
@@ -22,7 +21,7 @@ from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
 from segue.data.records.block import Block
 from segue.data.rejects import Rejects
-from segue.data.sessions import Heard, Rules, heard
+from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, Heard, Rules, heard
 from segue.data.side_columns import SIDE
 from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
@@ -155,7 +154,7 @@ class Log:
             ends=mapping.time is not None and mapping.time.ends,
             newest_first=mapping.newest_first,
             drop_repeats=self._repeats if drop is None else drop,
-            guess=mapping.told is None and mapping.played is None and mapping.share is None,
+            guess=mapping.stated is None and mapping.played is None and mapping.share is None,
         )
 
 

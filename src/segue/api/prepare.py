@@ -12,15 +12,14 @@ import polars as pl
 from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.prepare_source import prepare_source
 from segue.api.preparing import Job, PrepareReport, track_files
-from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
 from segue.data.records.block import Block
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.rejects import Rejects
+from segue.data.sessions import GAP_MINUTES, MAX_LENGTH
 from segue.data.sources import all_sources, source_of
-from segue.data.sources.column_types import check_types
 from segue.data.sources.source import Sample
 from segue.data.sources.table import mapping_of
 from segue.data.sources.table_columns import TableColumns
@@ -132,7 +131,6 @@ def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: Table
         resolved = columns.resolved(tuple(first.columns), name)
     except InputError as error:
         raise InputError(f"{error}{_hint(name, first)}") from None
-    check_types(name, first, resolved)
     return _mapped((name, first, blocks), mapping_of(resolved))
 
 
@@ -172,9 +170,9 @@ def prepare_ratings(
     inputs = []
     for name, first, blocks in _tables(_paths(path)):
         mapping = source.mapping(tuple(first.columns))
-        missing = [role for role in ("listener", "track", "told", "time") if getattr(mapping, role) is None]
+        missing = [role for role in ("listener", "track", "stated", "time") if getattr(mapping, role) is None]
         if missing:
-            words = {"listener": "user", "track": "item", "told": "rating", "time": "timestamp"}
+            words = {"listener": "user", "track": "item", "stated": "rating", "time": "timestamp"}
             lacks = ", ".join(words[role] for role in missing)
             raise InputError(f"{name} has no column for {lacks}; its columns: {', '.join(first.columns)}")
         inputs.append(_mapped((name, first, blocks), mapping, source.scale))

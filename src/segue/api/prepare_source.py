@@ -12,8 +12,8 @@ from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.preparing import Job, PrepareReport, track_files
 from segue.api.source_files import AUTO, SourceFile, log_files
 from segue.api.survey import Survey
-from segue.data.histories import check_cut
 from segue.data.records.member import find_members
+from segue.data.sessions import check_cut
 from segue.data.sources.source import Beside
 from segue.errors import InputError
 from segue.progress import Progress, silent

@@ -133,7 +133,7 @@ class Job:
     def _tracks(self, vocabulary: pl.Series) -> TrackTable:
         if self.track_files:
             joined = join_tracks(self.track_files, vocabulary)
-            self.joined.append(joined.known)
+            self.joined.append(joined.num_named)
             return joined.table
         return self.own_tracks(vocabulary) if self.own_tracks is not None else TrackTable()
 

@@ -14,7 +14,7 @@ Play = tuple[int, int, int, float]
 """Listener, track, time in seconds, seconds played (NaN: unknown)."""
 
 
-def plays_of(rows: list[Play], session: list[int] | None = None, place: list[float] | None = None) -> Plays:
+def plays_of(rows: list[Play], session: list[int] | None = None, position: list[float] | None = None) -> Plays:
     """Return plays in the order given."""
     size = len(rows)
     nothing = np.full(size, np.nan)
@@ -23,11 +23,11 @@ def plays_of(rows: list[Play], session: list[int] | None = None, place: list[flo
         session=None if session is None else np.array(session, np.int32),
         track=np.array([row[1] for row in rows], np.int32),
         at=np.array([row[2] for row in rows], np.int64) * 10**6,
-        place=None if place is None else np.array(place),
+        position=None if position is None else np.array(position),
         length_s=nothing,
         played_s=np.array([row[3] for row in rows], np.float64),
         share=nothing,
-        told=np.full(size, 255, np.uint8),
+        stated=np.full(size, 255, np.uint8),
         line=np.arange(size),
         side={"row": np.arange(size)},
     )
@@ -86,9 +86,9 @@ def test_a_stated_session_belongs_to_its_listener_and_is_not_cut() -> None:
     assert found.session.tolist() == [0, 0, 1, 1]
 
 
-def test_a_place_orders_before_a_time_and_a_fraction_of_it_counts() -> None:
+def test_a_position_orders_before_a_time_and_a_fraction_of_it_counts() -> None:
     rows = [(0, 0, 100, 1.0), (0, 1, 50, 1.0), (0, 2, 10, 1.0)]
-    found = heard(plays_of(rows, session=[0, 0, 0], place=[0.0, 0.5, 1.0]), rules())
+    found = heard(plays_of(rows, session=[0, 0, 0], position=[0.0, 0.5, 1.0]), rules())
     assert found.plays.side["row"].tolist() == [0, 1, 2]
 
 
@@ -104,10 +104,10 @@ STATED = st.lists(
 
 
 @given(STATED, st.booleans())
-def test_stated_sessions_stand_in_order_of_appearance_and_their_plays_by_place(
+def test_stated_sessions_stand_in_order_of_appearance_and_their_plays_by_position(
     rows: list[tuple[int, int, float]], whole: bool
 ) -> None:
-    rows = [(listener, session, float(place > 0) if whole else place) for listener, session, place in rows]
+    rows = [(listener, session, float(position > 0) if whole else position) for listener, session, position in rows]
     listeners, pairs = [row[0] for row in rows], [row[:2] for row in rows]
     plays = plays_of([(row[0], 0, 0, 1.0) for row in rows], [row[1] for row in rows], [row[2] for row in rows])
     order = sorted(

@@ -1,4 +1,4 @@
-"""Deezer's listening history, a sheet of the workbook that Deezer hands out."""
+"""Deezer's listening history, a sheet of the workbook that Deezer sends."""
 
 from __future__ import annotations
 

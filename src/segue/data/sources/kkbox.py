@@ -1,4 +1,4 @@
-"""KKBOX' music challenge: recognised and refused, since it holds no sequences."""
+"""KKBOX' music challenge: recognised and refused, since it has no sequences."""
 
 from __future__ import annotations
 

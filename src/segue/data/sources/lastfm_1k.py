@@ -1,4 +1,4 @@
-"""Last.fm-1K: what about a thousand listeners scrobbled until 2009 (Celma 2010)."""
+"""Last.fm-1K: scrobbles of about a thousand listeners until 2009 (Celma 2010)."""
 
 from __future__ import annotations
 

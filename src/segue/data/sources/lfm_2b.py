@@ -19,7 +19,7 @@ _ROLES: Final = Mapping(
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file holds LFM-2b's events, or None; its header is too plain to tell without the file's name."""
+    """Return why a file has LFM-2b's events, or None; the header is too common, so the file's name counts, too."""
     has_name = _FILE in sample.name.lower()
     return f"4 of 4 columns of LFM-2b's {_FILE}" if has_name and set(_COLUMNS) == set(sample.columns) else None
 

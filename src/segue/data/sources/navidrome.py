@@ -37,7 +37,7 @@ _ROLES: Final = Mapping(
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a database is Navidrome's with scrobbles in it, or None."""
+    """Return why a database is Navidrome's with scrobbles, or None."""
     return by_columns("Navidrome's scrobbles and files", _COLUMNS)(sample) if sample.kind == "sqlite" else None
 
 

@@ -1,4 +1,4 @@
-"""Tidal's streaming history, from the data that Tidal hands out."""
+"""Tidal's streaming history, from Tidal's export of personal data."""
 
 from __future__ import annotations
 
