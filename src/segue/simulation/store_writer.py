@@ -1,4 +1,4 @@
-"""A simulated log as a store, with NumPy alone."""
+"""Writes a simulated log as a store, with NumPy only."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _EVENT: Final = {
 
 
 def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> None:
-    """Write the store of a simulated log; its vocabulary holds the tracks that were heard.
+    """Write the store of a simulated log; its vocabulary is the tracks that were heard.
 
     Raises:
         InputError: `path` exists and may not be replaced.
     """
     heard = np.unique(log.track)
     ids = log.track_ids[heard]
-    order = np.argsort(ids, kind="stable")  # bytes compare as UTF-8 does
+    order = np.argsort(ids, kind="stable")  # byte order equals UTF-8 order
     row = np.zeros(len(log.track_ids), dtype=np.int32)
     row[heard[order]] = np.arange(len(heard), dtype=np.int32) + NUM_SPECIALS
     width = ids.dtype.itemsize
