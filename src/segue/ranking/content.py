@@ -1,4 +1,4 @@
-"""Baselines that know tracks by their features alone: they can rank what was never played."""
+"""Baselines on the features of tracks, which can rank tracks that were never played."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ class ContentBaseline(ABC):
 
     @abstractmethod
     def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
-        """Return what tracks are compared with, from the unit features of all."""
+        """Return the vector that tracks are compared with, from unit features of all tracks."""
 
     def score(self, batch: SessionBatch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
         return self._scores(batch).definite(candidates)
 
     def score_all(self, batch: SessionBatch) -> Float[Tensor, "B R"]:
-        """Return scores of all table rows, -inf at rows that are no candidates."""
+        """Return scores of all table rows, -inf at rows that are not candidates."""
         scores = self._scores(batch)
         refused = torch.ones(len(self._unit), dtype=torch.bool, device=scores.device)
         refused[scores.table.candidates] = False
         return scores.every().masked_fill_(refused, NOTHING)
 
     def stand(self, batch: SessionBatch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return where `tracks` stand among all candidates, and the `k` best."""
+        """Return the standing of `tracks` among all candidates, and the `k` best."""
         return stand(self._scores(batch), tracks, k)
 
     def _scores(self, batch: SessionBatch) -> DotScores:
@@ -72,22 +72,22 @@ class ContentBaseline(ABC):
 
 
 class NearestAudio(ContentBaseline):
-    """What sounds like the last track."""
+    """Similarity to the last track."""
 
     name = "nearest-audio"
 
     def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
-        place = last_place(batch.valid)[:, None]
-        return unit[(batch.tracks * batch.valid).gather(1, place)[:, 0]]
+        last = last_place(batch.valid)[:, None]
+        return unit[(batch.tracks * batch.valid).gather(1, last)[:, 0]]
 
 
 class FeatureMean(ContentBaseline):
-    """What sounds like the session on average."""
+    """Similarity to the mean of the session's tracks."""
 
     name = "feature-mean"
 
     def _state(self, unit: Float[Tensor, "R F"], batch: SessionBatch) -> Float[Tensor, "B F"]:
-        rows = unit[batch.tracks * batch.valid]  # row 0 is 0
+        rows = unit[batch.tracks * batch.valid]  # row 0 is a zero vector
         return rows.sum(dim=1) / batch.valid.sum(dim=1, keepdim=True).clamp(min=1)
 
 
@@ -95,6 +95,6 @@ CONTENT_BASELINES: Final[tuple[type[ContentBaseline], ...]] = (NearestAudio, Fea
 
 
 def content_baselines(store: Store, split: Split) -> list[Scorer]:
-    """Return the baselines by features, of a store that has some, else none."""
+    """Return the baselines on features; empty for a store without features."""
     features = track_features(store)
     return [] if features is None else [kind(features, split.candidates) for kind in CONTENT_BASELINES]
