@@ -4,51 +4,41 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- the event table: what every source returns, one row an event -------------------------------------
-SESSION: Final = "session"
-"""Session id, text as read."""
-POSITION: Final = "position"
-"""Order within the session; any integers, only their order counts."""
-TRACK: Final = "track"
-"""Track id, text as read ('007' stays '007')."""
-STRENGTH: Final = "strength"
-"""Skip strength, uint8: 3 very briefly, 2 briefly, 1 mostly, 0 to its end, 255 unknown."""
+# --- side columns of a store --------------------------------------------------------------------------
 AT: Final = "at"
 """Start of the event, UTC seconds, int64."""
 USER: Final = "user"
-"""Listener id, text; in a store the index of the listener."""
+"""Index of the listener, int32."""
 INFERRED: Final = "inferred"
-"""True where the strength was inferred (from a played share, a gap) rather than observed."""
+"""True if the strength was inferred (from a played share or a gap) and not stated."""
 TIED: Final = "tied"
-"""True where a neighbouring event of the same session has the same time."""
+"""True if a neighbouring event of the same session has the same time."""
 DATE: Final = "date"
 """Day of the session, days since 1970-01-01, int32."""
 CONTEXT_TYPE: Final = "context_type"
 SHUFFLE: Final = "shuffle"
 HOUR: Final = "hour"
 SEGUE_LOG: Final = "segue_log"
-"""Column of a log that a service has kept: the version of its layout. Its ids stand letter for letter."""
+"""Column of a log exported from a service: the version of its layout. Its ids are taken literally."""
 PREMIUM: Final = "premium"
 
-ORACLE_PREFIX: Final = "oracle_"
-"""Columns of simulated truth: evaluation may read them, no model ever."""
 ORACLE_P_LISTEN: Final = "oracle_p_listen"
-"""P(listen) of the row as generated, float32."""
+"""P(listen) of the row in the simulation, float32. Evaluation may read `oracle_*` columns, models may not."""
 ORACLE_P_LISTEN_COMMON: Final = "oracle_p_listen_common"
-"""P(listen) of a held-out row as if played next after the common context (both held-out rows hidden), else NaN."""
+"""P(listen) of a held-out row directly after the common context (both held-out rows hidden), else NaN."""
 
-# --- names of `SessionBatch.side` that batches add themselves ------------------------------------------
+# --- names in `SessionBatch.side` that batches add ------------------------------------------------------
 POSITION_OFFSET: Final = "position_offset"
 """int64 [B], the shift of each session's positions in training; absent at inference (0)."""
 
 CONTEXT: Final = "context"
-"""int64 [B, L, C], codes of the inputs of `data.context` in their order; absent where nothing is known."""
+"""int64 [B, L, C], codes of the inputs of `data.context` in their order; absent if none is available."""
 
 EARLIER_TRACKS: Final = "earlier_tracks"
-"""int64 [B, N], table rows of what the listener heard in earlier sessions, the most recent last, PAD where there is
-none; absent where the encoder reads none."""
+"""int64 [B, N], table rows of the listener's earlier sessions, most recent last, padded with PAD; absent if the encoder
+reads none."""
 EARLIER_FEEDBACK: Final = "earlier_feedback"
-"""int64 [B, N], how those were heard: feedback codes."""
+"""int64 [B, N], feedback codes of these plays."""
 
 # --- the track table ------------------------------------------------------------------------------------
 TITLE: Final = "title"

@@ -1,4 +1,4 @@
-"""The files or frames of one log, read through the whole pipeline: records, roles, feedback, sessions, doubts."""
+"""Reads the files or frames of one log: records, roles, feedback, sessions, plausibility."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Cutting:
     gap_minutes: float = GAP_MINUTES
     max_length: int = MAX_LENGTH
     drop_duplicates: bool | None = None
-    """None: where the source is known to repeat plays."""
+    """None: only for sources that repeat plays."""
     accept: tuple[str, ...] = ()
-    """Doubts that are right as they are."""
+    """Names of doubts to ignore."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Input:
     blocks: Callable[[Rejects], Iterator[Block]]
     """Yields the records; bad ones go to the rejects."""
     scale: tuple[float, float] | None = None
-    """Lowest and highest rating, where the mapping has the side column 'rating'."""
+    """Lowest and highest rating, for a mapping with the side column 'rating'."""
 
 
 class Log:
-    """Reads the inputs of one log; `repeats`: it is known to hold plays twice; `oracle`: the truth of simulated plays.
+    """Reads the inputs of one log; `repeats`: the source repeats plays; `oracle`: file of the simulated truth.
 
     Raises:
-        InputError: one input says who listened, in which session, or when, and another does not.
+        InputError: an input lacks a listener, session, position or time that another has.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Log:
         self._rows = 0
 
     def prepared(self, job: Job) -> PrepareReport:
-        """Return the report of the job, with what was read and noticed.
+        """Return the report of the job, with counts and warnings.
 
         Raises:
             InputError, RejectedRowsError: see `Job.run`.
@@ -101,7 +101,7 @@ class Log:
         reading = self._gathered(gathering, rejects)
         self._rows, self._left_out = reading.rows + rejects.total - reading.rejected, reading.left_out
         if not self._rows:
-            raise InputError(f"{self._inputs[0].name} holds no records; name a log with plays")
+            raise InputError(f"{self._inputs[0].name} has no records; name a log with plays")
         suspicions, rules, repeats = Suspicions(), self._rules(), 0
         files = tuple(given.name for given in self._inputs)
         oracle = Oracle(self._oracle) if self._oracle is not None else None
@@ -124,7 +124,7 @@ class Log:
         self._warnings = _spelled(reading.times) + check(doubts, self._cutting.accept)
 
     def _gathered(self, gathering: Gathering, rejects: Rejects) -> Reading:
-        """Read all inputs into `gathering`; blocks are typed in threads ahead of their use."""
+        """Return the counts of reading all inputs into `gathering`; threads type blocks ahead."""
         reading = Reading(rejects)
 
         def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
@@ -168,7 +168,7 @@ def _check_alike(inputs: Sequence[Input]) -> None:
 
 
 def _on_scale(events: pl.DataFrame, given: Input) -> pl.DataFrame:
-    """Return events without their rating, which must lie on the scale that the source has."""
+    """Return events without their rating, after checking it against the source's scale."""
     if given.scale is None or _RATING not in events.columns:
         return events
     low, high = given.scale
@@ -182,7 +182,7 @@ def _on_scale(events: pl.DataFrame, given: Input) -> pl.DataFrame:
 
 
 def _spelled(times: set[str]) -> list[str]:
-    """Return what is to be said of how times were spelled."""
+    """Return warnings about the forms of the times."""
     said = []
     units = [unit for unit in ("s", "ms", "us", "ns") if unit in times]
     if units not in ([], ["s"]):

@@ -20,8 +20,6 @@ from segue.ranking import ModelScorer, Scorer
 
 BINS: Final = 15
 """Equal-width bins of the calibration error (Guo et al. 2017)."""
-PRIOR: Final = (2.5, 5.0)
-"""Listens and plays added to a rate (method, section 5: (skips + 2.5) / (plays + 5))."""
 HEAD_BATCH: Final = 512
 """Contexts at a time."""
 FLOOR: Final = 1e-6
@@ -136,13 +134,14 @@ def baseline_predictions(scene: Scene) -> dict[str, Array]:
     plays = np.bincount(tracks[judged[rows]], minlength=size)
     listens = np.bincount(tracks[listened[rows]], minlength=size)
     share = listens.sum() / max(int(plays.sum()), 1)
+    prior_listens, prior_plays = skips.RATE_PRIOR
     listened_sums, judged_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (listened, judged))
     num_listened = listened_sums[cases.target] - listened_sums[cases.begin]
     num_judged = judged_sums[cases.target] - judged_sums[cases.begin]
     predictions = {
         "share": np.full(len(cases), share),
-        "track-rate": ((listens + PRIOR[0]) / (plays + PRIOR[1]))[scene.contexts.target],
-        "session-rate": (num_listened + PRIOR[1] * share) / (num_judged + PRIOR[1]),
+        "track-rate": ((listens + prior_listens) / (plays + prior_plays))[scene.contexts.target],
+        "session-rate": (num_listened + prior_plays * share) / (num_judged + prior_plays),
     }
     if scene.store.side_column(columns.ORACLE_P_LISTEN) is not None:
         predictions["oracle"] = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN))[cases.target].astype(np.float64)

@@ -17,6 +17,7 @@ from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import RANK_METRICS, Ratio
 from segue.evaluation.targets import Member, Targets
 from segue.recipes import EvaluationConfig
+from segue.skips import BASELINES_TO_BEAT
 
 Protocol = Literal["sampled", "full", "popularity"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
@@ -143,15 +144,11 @@ def beaten_by(evaluation: Evaluation, protocol: Protocol, metric: str, name: str
     return tuple(rival for _, rival in sorted(better, key=lambda pair: -pair[0]))
 
 
-BAR: Final = ("popularity", "markov")
-"""Baselines that both arms of a contrast must beat (method, section 5)."""
-
-
 def clears_bar(evaluation: Evaluation, protocol: Protocol, metric: str, name: str = "model") -> bool:
-    """Return whether row `name` is above every baseline in BAR in `metric`; equal or NaN is not above.
+    """Return whether row `name` is above all BASELINES_TO_BEAT in `metric`; equal or NaN is not above.
 
     Raises:
         InputError: the evaluation lacks one of the rows.
     """
     value = evaluation.row(name, protocol).metrics[metric].value
-    return all(value > evaluation.row(bar, protocol).metrics[metric].value for bar in BAR)
+    return all(value > evaluation.row(bar, protocol).metrics[metric].value for bar in BASELINES_TO_BEAT)

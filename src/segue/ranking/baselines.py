@@ -233,7 +233,9 @@ class ListenRate(Baseline):
         judged = skipped | skips.listened(data.strength, data.skip_at_least)
         size = len(data.counts)
         plays = np.bincount(data.tracks[judged], minlength=size)
-        self.rate = (plays - np.bincount(data.tracks[skipped], minlength=size) + 2.5) / (plays + 5.0)
+        prior_listens, prior_plays = skips.RATE_PRIOR
+        listens = plays - np.bincount(data.tracks[skipped], minlength=size)
+        self.rate = (listens + prior_listens) / (plays + prior_plays)
         self._shared = np.round(self.rate * QUANTUM) + self._shared
 
     def _session_scores(self, batch: SessionBatch) -> Any:
