@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App
 
 from segue.cli import source_verbs
 from segue.cli.parameters import Flat, Shown
 from segue.cli.tables import facts_text, inspect_text
-from segue.cli.terminal import Terminal
 from segue.cli.whole import Whole
 from segue.output import json_text
-
-if TYPE_CHECKING:
-    from segue.api.preparing import PrepareReport
 
 World = Literal["null", "track", "state", "taste", "no-reaction", "full"]
 
@@ -26,29 +22,29 @@ class Output:
     """How a new folder is written, and how the result is printed."""
 
     overwrite: bool = False
-    """Replace an existing folder, if it is one of ours."""
+    """Replace an existing folder of the same kind."""
     json: bool = False
     """Print one JSON document instead of text."""
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """What comes beside a log, and how many bad rows are borne."""
+    """The track table, and the limit of bad rows."""
 
     tracks: Path | None = None
     """Track table (CSV or Parquet): titles, artists, durations, features."""
     max_rejected: float = 0.001
-    """Largest share of unusable rows; above it the run stops."""
+    """Largest share of unusable rows; with more, no store is written."""
 
 
 @dataclass(frozen=True)
 class Doubts:
-    """What is done with what looks wrong."""
+    """Handling of implausible logs."""
 
     drop_duplicates: bool = False
-    """Keep the first of plays of one listener, time and track."""
+    """Keep only the first of several plays of one listener, time and track."""
     accept: tuple[str, ...] = ()
-    """Name of a doubt (years, shares, ...) that is right as it is; repeat the option."""
+    """Name of a doubt (years, shares, ...) to ignore; repeat the option."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +52,14 @@ class Cut:
     """How a listener's history is cut into sessions."""
 
     gap_minutes: float = 20.0
-    """A pause this long ends a session."""
+    """A longer pause ends a session."""
     max_length: Whole = 20
-    """A session this long ends."""
+    """Most plays of a session."""
 
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """Which column of a table says what; usual names are found unasked."""
+    """The columns of a table; usual names are recognised."""
 
     session_column: str | None = None
     """Session id; without it sessions are cut from each user's history."""
@@ -72,17 +68,17 @@ class ColumnNames:
     track_column: str | None = None
     """Track id, kept as text."""
     title_column: str | None = None
-    """Title of the track; with the artist its identity where there is no id."""
+    """Title of the track; with the artist it identifies a track without an id."""
     artist_column: str | None = None
     """Artist of the track."""
     position_column: str | None = None
     """Order within the session; without position and time, file order."""
     time_column: str | None = None
-    """When a play began: epoch s, ms, us or ns, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
+    """Start of a play: epoch s, ms, us or ns, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
     ended_column: str | None = None
-    """When a play ended, where no column says when it began."""
+    """End of a play, if no column has its start."""
     skipped_column: str | None = None
-    """True, 1 or yes where the track was skipped."""
+    """True, 1 or yes if the track was skipped."""
     listened_column: str | None = None
     """The opposite of --skipped-column."""
     strength_column: str | None = None
@@ -92,13 +88,13 @@ class ColumnNames:
     percent_column: str | None = None
     """The same in percent."""
     played_column: str | None = None
-    """Time played; alone in seconds, or milliseconds where its name says ms."""
+    """Time played, in seconds, or in milliseconds if its name contains ms."""
     duration_column: str | None = None
-    """Length of the track, in the unit of --played-column."""
+    """Length of the track, in seconds, or in milliseconds if its name contains ms."""
     side: tuple[str, ...] = ()
     """Further column to keep; repeat the option."""
     exact_ids: bool = False
-    """Take ids letter for letter: NaN and 12.0 are ids, not a missing value and 12."""
+    """Take ids literally: NaN and 12.0 are ids, not a missing value and 12."""
 
     def roles(self) -> dict[str, Any]:
         """Return the columns by role."""
@@ -107,18 +103,18 @@ class ColumnNames:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What is simulated."""
+    """Size and kind of a simulation."""
 
     sessions: Whole = 10_000
     """Number of sessions."""
     tracks: Whole = 50_704
     """Size of the catalogue."""
     seed: Whole = 1
-    """Seed of everything drawn."""
+    """Seed of the simulation."""
     world: World = "full"
     """Why listeners skip: null (at random), track, state, taste, no-reaction, full."""
     listeners: Whole = 0
-    """Listeners who return, their tastes staying (with --store); 0: every session is another listener's."""
+    """Number of listeners with several sessions (with --store); 0: every session has another listener."""
 
 
 def add_to(app: App) -> None:
@@ -136,7 +132,7 @@ def simulate(
     out: Path,
     /,
     *,
-    what: Annotated[Simulated, Flat] = Simulated(),
+    simulated: Annotated[Simulated, Flat] = Simulated(),
     store: bool = False,
     compare: bool = False,
     output: Annotated[Output, Flat] = Output(),
@@ -146,13 +142,13 @@ def simulate(
 
     Args:
         out: folder to write.
-        store: write a store at once instead of a log.
-        compare: print each statistic beside the aggregates of the real data set.
+        store: write a store instead of a log.
+        compare: print each statistic with that of the real data set.
     """
     from segue import api
 
     facts = api.simulate(
-        out, **asdict(what), store=store, compare=compare, overwrite=output.overwrite, progress=terminal
+        out, **asdict(simulated), store=store, compare=compare, overwrite=output.overwrite, progress=terminal
     )
     terminal.close()
     print(json_text(facts) if output.json else facts_text(facts))
@@ -170,7 +166,7 @@ def prepare_table(
     """Prepare any table of plays (CSV of any dialect, JSON, Parquet; also compressed or in an archive).
 
     Args:
-        paths: the files, and last the store to write.
+        paths: the files, then the store to write.
     """
     from segue import api
     from segue.data.sources.table_columns import TableColumns
@@ -185,7 +181,7 @@ def prepare_table(
         overwrite=output.overwrite,
         progress=terminal,
     )
-    _print_report(report, output, terminal)
+    source_verbs.print_report(report, terminal, as_json=output.json)
 
 
 def prepare_ratings(
@@ -198,7 +194,7 @@ def prepare_ratings(
     """Prepare MovieLens-like ratings: rating 1 plays a very early skip, 2 a skip, 3 mostly heard, 4-5 heard.
 
     Args:
-        paths: the files of ratings (user, item, rating, timestamp), and last the store to write.
+        paths: the files of ratings (user, item, rating, timestamp), then the store to write.
     """
     from segue import api
 
@@ -206,13 +202,13 @@ def prepare_ratings(
     report = api.prepare_ratings(
         files, store, **asdict(cut), **asdict(rejection), overwrite=output.overwrite, progress=terminal
     )
-    _print_report(report, output, terminal)
+    source_verbs.print_report(report, terminal, as_json=output.json)
 
 
 def inspect(
     store: Path, /, *, json: bool = False, figure: Path | None = None, overwrite: bool = False, terminal: Shown
 ) -> None:
-    """Show what a store holds: sessions, tracks, lengths, popularity, skip rates.
+    """Show the figures of a store: sessions, tracks, lengths, popularity, skip rates.
 
     Args:
         store: a store.
@@ -231,8 +227,3 @@ def inspect(
         terminal.say(f"figure written to {figure}")
     terminal.close()
     print(json_text(facts) if json else inspect_text(facts))
-
-
-def _print_report(report: PrepareReport, output: Output, terminal: Terminal) -> None:
-    """Print what a reading did."""
-    source_verbs.print_report(report, terminal, as_json=output.json)

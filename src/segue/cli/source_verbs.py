@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LogOptions:
-    """How a log is read, cut and checked."""
+    """How a log is read, cut into sessions and checked."""
 
     gap_minutes: float = 20.0
-    """A pause this long, from the end of a play where it is known, ends a session."""
+    """A longer pause ends a session; it counts from the end of a play if that is known."""
     max_length: Whole = 20
-    """A session this long ends."""
+    """Most plays of a session."""
     drop_duplicates: bool | None = None
-    """Keep the first of plays of one listener, time and track; by default for sources known to repeat plays."""
+    """Keep only the first of several plays of one listener, time and track; default for sources that repeat plays."""
     accept: tuple[str, ...] = ()
-    """Name of a doubt (years, shares, lone-plays, ...) that is right as it is; repeat the option."""
+    """Name of a doubt (years, shares, lone-plays, ...) to ignore; repeat the option."""
     tracks: Path | None = None
     """Track table (CSV or Parquet): titles, artists, durations, features."""
     max_rejected: float = 0.001
-    """Largest share of unusable rows; above it the run stops."""
+    """Largest share of unusable rows; with more, no store is written."""
     overwrite: bool = False
-    """Replace an existing folder, if it is one of ours."""
+    """Replace an existing folder of the same kind."""
     json: bool = False
     """Print one JSON document instead of text."""
 
@@ -48,7 +48,7 @@ def add_to(app: App, prepare: App) -> None:
     """Add the verbs of this module to the command, and every source to `prepare`."""
     prepare.command(prepare_auto, name="auto")
     for name, title in TITLES.items():
-        if name not in prepare:  # table has a verb of its own
+        if name not in prepare:  # table has a separate verb
             prepare.command(_verb_of(name, title), name=name)
     sources = App(name="sources", help="List the sources of listening logs, or show one.")
     sources.default(list_sources)
@@ -57,10 +57,10 @@ def add_to(app: App, prepare: App) -> None:
 
 
 def prepare_auto(*paths: Path, options: Annotated[LogOptions, Flat] = LogOptions(), terminal: Shown) -> None:
-    """Prepare the export of a player or a service; what it is is recognised.
+    """Prepare the export of a player or a service; its source is recognised.
 
     Args:
-        paths: files, folders or archives, and last the store to write.
+        paths: files, folders or archives, then the store to write.
     """
     _prepare("auto", paths, options, terminal)
 
@@ -72,7 +72,7 @@ def _verb_of(name: str, title: str) -> Callable[..., None]:
     verb.__doc__ = f"""Prepare {title}.
 
     Args:
-        paths: files, folders or archives, and last the store to write.
+        paths: files, folders or archives, then the store to write.
     """
     return verb
 
@@ -96,14 +96,14 @@ def _prepare(name: str, paths: tuple[Path, ...], options: LogOptions, terminal: 
 
 
 def files_and_store(paths: tuple[Path, ...]) -> tuple[tuple[Path, ...], Path]:
-    """Return the files of a log and the store, as they stand on the command line."""
+    """Return the files of a log and the store from the arguments."""
     if len(paths) < 2:
-        raise InputError("name the files of the log, and last the store to write: segue prepare auto FILE... STORE")
+        raise InputError("name the files of the log, then the store to write: segue prepare auto FILE... STORE")
     return paths[:-1], paths[-1]
 
 
 def print_report(report: PrepareReport, terminal: Terminal, *, as_json: bool) -> None:
-    """Print what a reading did, and warn of what is implausible."""
+    """Print the report of preparing a log, and its warnings."""
     for warning in report.warnings:
         terminal.say(f"warning: {warning}")
     terminal.close()
@@ -124,7 +124,7 @@ def list_sources(*, json: bool = False, terminal: Shown) -> None:
 
 
 def show_source(name: str, /, *, json: bool = False, terminal: Shown) -> None:
-    """Show what a source is: where it comes from, its licence, its quirks, how feedback is known.
+    """Show a source: where to get it, its licence, its quirks, its feedback.
 
     Args:
         name: name of a source.
@@ -133,7 +133,7 @@ def show_source(name: str, /, *, json: bool = False, terminal: Shown) -> None:
     from segue.data.sources import source_of
 
     if name not in TITLES:
-        raise InputError(f"there is no source {name!r}{nearest(name, TITLES)}; segue sources lists them")
+        raise InputError(f"unknown source {name!r}{nearest(name, TITLES)}; segue sources lists them")
     source = source_of(name)
     facts = {field: getattr(source, field) for field in ("name", "title", "where", "licence", "feedback", "refused")}
     facts |= {"files": list(source.files), "notes": list(source.notes)}

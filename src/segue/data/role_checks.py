@@ -45,4 +45,4 @@ def check_roles(mapping: Mapping, frame: pl.DataFrame, file: str) -> None:
         for column in role.value.meta.root_names():
             kind = frame.schema.get(column)
             if isinstance(kind, _REFUSED.get(name, NO_TEXT)):
-                raise InputError(f"{file}: {name} column {column!r} is of type {kind}; write it as text or numbers")
+                raise InputError(f"{file}: column {column!r} is of type {kind}; write it as text or numbers")
