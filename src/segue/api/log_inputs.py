@@ -21,7 +21,7 @@ from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
 from segue.data.records.block import Block
 from segue.data.rejects import Rejects
-from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, Heard, Rules, heard
+from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, CutPlays, CutRules, cut_plays
 from segue.data.side_columns import SIDE
 from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
@@ -106,8 +106,8 @@ class Log:
         files = tuple(given.name for given in self._inputs)
         oracle = Oracle(self._oracle) if self._oracle is not None else None
 
-        def work(plays: Plays) -> tuple[Heard, EventTable]:
-            sessions = heard(plays, rules)
+        def work(plays: Plays) -> tuple[CutPlays, EventTable]:
+            sessions = cut_plays(plays, rules)
             return sessions, event_table(files, gathering, sessions, self._mapping)
 
         for number, (sessions, table) in enumerate(worked_ahead(work, gathering.parts(), most=2), 1):
@@ -146,9 +146,9 @@ class Log:
             for block in given.blocks(rejects):
                 yield number, block
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> CutRules:
         mapping, drop = self._mapping, self._cutting.drop_duplicates
-        return Rules(
+        return CutRules(
             gap_minutes=self._cutting.gap_minutes,
             max_length=self._cutting.max_length,
             ends=mapping.time is not None and mapping.time.ends,

@@ -63,7 +63,7 @@ def prepare_table(
     *,
     columns: TableColumns | None = None,
     tracks: str | Path | None = None,
-    drop_duplicates: bool = False,
+    drop_duplicates: bool | None = None,
     accept: Sequence[str] = (),
     max_rejected: float = 0.001,
     overwrite: bool = False,

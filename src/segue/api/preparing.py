@@ -18,7 +18,8 @@ from segue.data.rejects import Rejects, reject_path
 from segue.data.track_tables import join_tracks
 from segue.errors import InputError, SegueError
 from segue.files import check_replaceable
-from segue.store.manifest import MANIFEST, Manifest, Source
+from segue.output import SCHEMA_VERSION
+from segue.store.manifest import MANIFEST, Manifest, StoreSource
 from segue.store.writer import TrackTable
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -56,9 +57,9 @@ class PrepareReport:
     """Implausible properties of the log, and what to do."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as a JSON document, schema_version 1."""
+        """Return the report as a JSON document."""
         paths = {"store": str(self.store), "rejected_file": self.rejected_file and str(self.rejected_file)}
-        return {"schema_version": 1, **vars(self), **paths}
+        return {"schema_version": SCHEMA_VERSION, **vars(self), **paths}
 
 
 @dataclass
@@ -137,11 +138,11 @@ class Job:
             return joined.table
         return self.own_tracks(vocabulary) if self.own_tracks is not None else TrackTable()
 
-    def _source(self, rejects: Rejects, tally: _Tally) -> Source:
+    def _source(self, rejects: Rejects, tally: _Tally) -> StoreSource:
         report: dict[str, Any] = {"rows_read": _rows_read(rejects, tally), "rejected": rejects.by_kind()}
         if tally.tied is not None:
             report["tied_share"] = tally.tied / max(tally.rows, 1)
-        return Source(self.kind, self.name, self.simulated, report)
+        return StoreSource(self.kind, self.name, self.simulated, report)
 
     def _report(self, manifest: Manifest, rejects: Rejects, tally: _Tally) -> PrepareReport:
         return PrepareReport(

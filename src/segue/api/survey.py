@@ -140,7 +140,7 @@ def _few(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
 
 
 def _opinions(frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
-    assert file.source.opinions is not None, "the file holds opinions"
+    assert file.source.opinions is not None, "the file has opinions"
     return file.source.opinions.read(frame, file.member.name)
 
 

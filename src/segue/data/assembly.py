@@ -20,7 +20,7 @@ from segue.data.session_keys import SeenKeys, packed
 from segue.data.spilled import InMemory, Spilled
 from segue.errors import InputError
 from segue.files import scratch_folder
-from segue.store.manifest import Manifest, SideColumn, Source
+from segue.store.manifest import Manifest, SideColumn, StoreSource
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
 from segue.store.writer import ShardPieces, StoreWriter, TrackTable
 
@@ -138,7 +138,7 @@ class Questions:
 
     check: Callable[[], None]
     """Called first; raises if too many rows were rejected."""
-    source: Callable[[], Source]
+    source: Callable[[], StoreSource]
     tracks: Callable[[pl.Series], TrackTable]
     """Called with the vocabulary (text of row - NUM_SPECIALS)."""
 

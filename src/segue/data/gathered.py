@@ -15,7 +15,7 @@ from segue.data.feedback import lengths_seen
 from segue.data.id_codes import CodeCounts, IdCodes
 from segue.data.named_tracks import NamedTracks
 from segue.data.plays import Plays, aligned
-from segue.data.side_columns import SIDE, SideColumn
+from segue.data.side_columns import SIDE, SideBuilder
 from segue.data.spilled import InMemory, Spilled
 from segue.data.typed import odd_ids
 from segue.store.writer import TrackTable
@@ -53,7 +53,7 @@ class Gathering:
         self._chunks: list[Spilled] = []
         self._named = NamedTracks()
         self._has_lengths = False
-        self.side = {name: SideColumn(name) for name in side}
+        self.side = {name: SideBuilder(name) for name in side}
         """Further columns, by name."""
         self.num_parts = 0
         """How many parts there are; set when `parts` begins."""

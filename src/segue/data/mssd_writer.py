@@ -41,7 +41,7 @@ class _Catalogue(Protocol):
 
 
 @runtime_checkable
-class Log(Protocol):
+class WritableLog(Protocol):
     """A log to write: flat arrays, sessions one after the other, days ascending."""
 
     @property
@@ -94,7 +94,7 @@ class Log(Protocol):
         """Return artists of catalogue indices."""
 
 
-def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
+def write_mssd(log: WritableLog, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
     """Write `training_set/`, `track_features/`, `tracks.csv`, `oracle.parquet` and `simulation.json` into `path`.
 
     One file per day, named log_0_<yyyymmdd>_000000000000.csv, with the 21 official columns. The folder is written
@@ -120,7 +120,7 @@ def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progr
         progress(Step("write log", len(days), len(days), "files"))
 
 
-def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
+def _day(log: WritableLog, first: int, last: int, day: date) -> pl.DataFrame:
     """Return the rows of sessions first..last - 1, with the oracle's columns last."""
     rows = slice(int(log.offsets[first]), int(log.offsets[last]))
     lengths = np.diff(log.offsets[first : last + 1])
@@ -149,7 +149,7 @@ def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
     )
 
 
-def _write_tracks(log: Log, folder: Path) -> None:
+def _write_tracks(log: WritableLog, folder: Path) -> None:
     """Write the features and the titles of the whole catalogue."""
     (folder / "track_features").mkdir()
     catalogue, everything = log.catalogue, np.arange(len(log.track_ids))

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.plays import Plays
-from segue.data.sessions import Heard, repeated
+from segue.data.sessions import CutPlays, repeated
 from segue.data.times import SHEET_DAYS
 from segue.errors import InputError
 from segue.skips import UNKNOWN_STRENGTH
@@ -53,18 +53,18 @@ class Suspicions:
         self._outside_days = False
         """True if some time, in seconds, cannot be a spreadsheet's day."""
 
-    def add(self, heard: Heard) -> None:
+    def add(self, cut: CutPlays) -> None:
         """Take the sessions of a part of the log."""
-        self._strengths += np.bincount(heard.strength, minlength=256)
-        lengths = np.bincount(heard.session)
+        self._strengths += np.bincount(cut.strength, minlength=256)
+        lengths = np.bincount(cut.session)
         self._counts.update(
-            sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(heard.plays).sum())
+            sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(cut.plays).sum())
         )
-        self._add_years(heard.plays)
-        self._add_shares(heard.plays)
-        if heard.start_us is not None and len(heard.strength) > 1:
-            near = _next_to(heard.session) & _next_to(heard.plays.track)
-            step = np.diff(heard.start_us)
+        self._add_years(cut.plays)
+        self._add_shares(cut.plays)
+        if cut.start_us is not None and len(cut.strength) > 1:
+            near = _next_to(cut.session) & _next_to(cut.plays.track)
+            step = np.diff(cut.start_us)
             self._counts["close"] += int((near & (step > 0) & (step <= CLOSE_S * _US)).sum())
 
     def _add_years(self, plays: Plays) -> None:

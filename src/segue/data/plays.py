@@ -41,7 +41,7 @@ class Plays:
     stated: NDArray[np.uint8] | None = None
     """Strength that the log states, 255 = none."""
     side: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Further columns as `SideColumn.arrays` returns them."""
+    """Further columns as `SideBuilder.arrays` returns them."""
 
     def __len__(self) -> int:
         return len(self.track)

@@ -21,7 +21,7 @@ _MOST_CODES: Final = 4
 
 
 @dataclass(frozen=True)
-class Rules:
+class CutRules:
     """How plays become sessions."""
 
     gap_minutes: float
@@ -39,7 +39,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Heard:
+class CutPlays:
     """Plays in the order of the store, with sessions and feedback, [N]."""
 
     plays: Plays
@@ -66,7 +66,7 @@ def check_cut(gap_minutes: float, max_length: int) -> None:
         raise InputError(f"gap {gap_minutes} minutes, length {max_length}: both must be positive")
 
 
-def heard(plays: Plays, rules: Rules) -> Heard:
+def cut_plays(plays: Plays, rules: CutRules) -> CutPlays:
     """Return `plays` cut into sessions, each play with its strength."""
     plays, repeats = _ordered(plays, rules)
     start, end = _spans(plays, rules)
@@ -83,10 +83,10 @@ def heard(plays: Plays, rules: Rules) -> Heard:
     session = (np.cumsum(first) - 1).astype(np.int32)
     gap_s = _gaps(start, fresh, session) if rules.guess else None
     strength, origin = strengths(plays.stated, plays.share, plays.played_s, plays.length_s, gap_s)
-    return Heard(plays, session, _numbers(first, fresh, plays), start, strength, origin, repeats)
+    return CutPlays(plays, session, _numbers(first, fresh, plays), start, strength, origin, repeats)
 
 
-def _ordered(plays: Plays, rules: Rules) -> tuple[Plays, int]:
+def _ordered(plays: Plays, rules: CutRules) -> tuple[Plays, int]:
     """Return plays by listener, session, and position, else time, else file; and the number of repeats dropped."""
     row = np.arange(len(plays))
     keys: list[NDArray[np.generic]] = [-row] if rules.newest_first else []
@@ -127,7 +127,7 @@ def repeated(plays: Plays) -> NDArray[np.bool_]:
     return again
 
 
-def _spans(plays: Plays, rules: Rules) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+def _spans(plays: Plays, rules: CutRules) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
     """Return start and end of plays, microseconds; a play without a known length ends when it starts."""
     if plays.at is None:
         return None, None

@@ -19,11 +19,11 @@ MOST_TEXTS: Final = 2**16 - 1
 """Most distinct texts of a side column."""
 _LARGE_CODE: Final = 255
 _EXACT: Final = 2**24
-"""Float32 holds every integer up to this."""
+"""Float32 represents every integer up to this."""
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class SideColumn:
+class SideBuilder:
     """One side column and the types of its values so far.
 
     A column in `event_table.SIDE_DTYPES` has that dtype. Another is bool if all values are flags, float32 (NaN =

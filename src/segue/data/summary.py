@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.output import SCHEMA_VERSION
 from segue.skips import UNKNOWN_STRENGTH, listened, skipped
 from segue.store.reader import Store
 from segue.store.vocabulary import NUM_SPECIALS
 
-SCHEMA_VERSION: Final = 1
 _TOP: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _POSITIONS: Final = 50
 """Positions from this one on are counted together."""

@@ -16,6 +16,7 @@ from segue.evaluation.answers import Answers, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import RANK_METRICS, Ratio
 from segue.evaluation.targets import Member, Targets
+from segue.output import SCHEMA_VERSION
 from segue.recipes import EvaluationConfig
 from segue.skips import BASELINES_TO_BEAT
 
@@ -111,7 +112,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return the document of `--json`; simulated data is marked."""
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "split": self.split,
             "simulated": dict(self.simulated),
             "counts": dict(self.counts),

@@ -211,7 +211,7 @@ def _read(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArra
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{path} cannot be read ({error}); the folder is damaged") from error
     if array.dtype != dtype or array.shape != shape:
-        raise FormatError(f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+        raise FormatError(f"{path} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
     return array
 
 

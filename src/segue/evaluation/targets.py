@@ -70,4 +70,4 @@ class Targets:
             if name in members:
                 return members[name]
         names = {*self.groups, *self.strata}
-        raise InputError(f"there is no group or stratum {name!r} among these targets{nearest(name, names)}")
+        raise InputError(f"unknown group or stratum {name!r}{nearest(name, names)}")

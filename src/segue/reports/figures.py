@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from segue.reports.findings import known, measured
+from segue.reports.findings import AMONG, known, measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ INK: Final = "#010203"
 """Placeholder of the page's text colour, replaced by `currentColor` in the SVG for dark pages."""
 COLOURS: Final = {"model": "#c2553a", "baseline": "#7d8590"}
 LINES: Final = ("#7d8590", "#c2553a", "#3d7ea6", "#8a6bbd", "#3d8a5f", "#b0892f")
-PROTOCOLS: Final = {"sampled": "among 1,000 sampled tracks", "full": "among all tracks"}
+PROTOCOLS: Final = {name: f"among {tracks}" for name, tracks in AMONG.items()}
 
 
 def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") -> str:

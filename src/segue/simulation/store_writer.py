@@ -12,7 +12,7 @@ from segue.columns import MSSD_ACOUSTIC, MSSD_DESCRIPTORS
 from segue.hashing import session_keys
 from segue.simulation.log import SimulatedLog
 from segue.store import NUM_SPECIALS, StoreWriter, Vocabulary
-from segue.store.manifest import SideColumn, Source
+from segue.store.manifest import SideColumn, StoreSource
 from segue.store.writer import SessionColumns, TrackTable
 
 _EVENT: Final = {
@@ -54,7 +54,7 @@ def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> No
     values = {columns.INFERRED: np.zeros(len(log.track), dtype=np.bool_), **log.event, columns.DATE: log.date}
     if log.user is not None:
         values[columns.USER] = log.user
-    source = Source("simulation", path.name, simulated=dict(log.summary))
+    source = StoreSource("simulation", path.name, simulated=dict(log.summary))
     with StoreWriter(path, source, side, overwrite=overwrite) as writer:
         writer.add_shard(SessionColumns(row[log.track], log.strength, log.offsets, keys, values))
         tracks = heard[order]

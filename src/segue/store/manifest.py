@@ -34,7 +34,7 @@ class SideColumn:
 
 
 @dataclass(frozen=True)
-class Source:
+class StoreSource:
     """The origin of a store."""
 
     kind: str
@@ -68,7 +68,7 @@ class Manifest:
     num_tracks: int
     fingerprint: str
     """BLAKE2b-128 (hex) over the names, dtypes and bytes of the arrays, in order; equal for equal content."""
-    source: Source
+    source: StoreSource
     side: tuple[SideColumn, ...]
     shards: tuple[Shard, ...]
     track_columns: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ def read_manifest(folder: Path) -> Manifest:
 def _from_json(document: Mapping[str, Any], where: str) -> Manifest:
     values = dict(document)
     try:
-        values["source"] = build(Source, values["source"], f"{where}: source")
+        values["source"] = build(StoreSource, values["source"], f"{where}: source")
         values["side"] = tuple(build(SideColumn, part, f"{where}: side") for part in values["side"])
         values["shards"] = tuple(build(Shard, part, f"{where}: shards") for part in values["shards"])
         manifest = Manifest(**{**values, **{k: tuple(values.get(k, ())) for k in ("track_columns", "feature_names")}})

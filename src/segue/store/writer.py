@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.files import replaced_folder, write_json
-from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, Source
+from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, StoreSource
 from segue.store.vocabulary import TextColumn, Vocabulary
 
 _SAVERS: Final = 4
@@ -74,7 +74,9 @@ class StoreWriter:
         InputError: `path` exists, and `overwrite` is not set or `path` is not a store.
     """
 
-    def __init__(self, path: Path, source: Source, side: Sequence[SideColumn] = (), *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, source: StoreSource, side: Sequence[SideColumn] = (), *, overwrite: bool = False
+    ) -> None:
         self._side = tuple(side)
         self._source = source
         self._shards: list[Shard] = []

@@ -85,7 +85,7 @@ def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
             yield Block(_frame([rows[at] for at in sound], names), sound + number)
             number += len(rows)
     if number == 1:
-        raise InputError(f"{member.name} is empty; its tables hold no plays")
+        raise InputError(f"{member.name} is empty; its tables have no plays")
 
 
 @contextmanager

@@ -138,5 +138,7 @@ def _shown(data: bytes) -> str:
 
 def _written(row: list[str], dialect: Dialect) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter=dialect.separator, lineterminator="\r\n").writerow(row)  # quotes what holds either
+    csv.writer(text, delimiter=dialect.separator, lineterminator="\r\n").writerow(
+        row
+    )  # quotes fields with separators or quotes
     return text.getvalue()[:-2].encode("utf-8", _ESCAPED) + b"\n"

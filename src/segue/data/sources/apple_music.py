@@ -149,7 +149,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="apple-music",
-    title="Apple Music, play activity",
     where="Ask for a copy of your data (Apple Media Services) on Apple's page about data and privacy; the file is in "
     "the inner archive Apple Music Activity.",
     licence="Personal data of the listener, who alone decides on its use.",

@@ -15,7 +15,7 @@ from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample
 from segue.skips import MOSTLY
 
-_NOTHING: Final = ("", "nan", "null", "none", "<na>")
+MISSING: Final = ("", "nan", "null", "none", "<na>")
 """Texts that mean a missing value, in lower case."""
 _TRUE: Final = ("true", "1", "1.0")
 """True in JSON, and in pandas' text and float columns, in lower case."""
@@ -43,7 +43,7 @@ def number(columns: Collection[str], *names: str) -> pl.Expr:
 def stated(value: pl.Expr, strength: Then | ChainedThen) -> pl.Expr:
     """Return the strength that `value` states, UInt8: by `strength`, null for a missing value, WRONG for any other."""
     words = value.cast(pl.String).str.strip_chars().str.to_lowercase()
-    return strength.when(words.is_null() | words.is_in(_NOTHING)).then(None).otherwise(WRONG).cast(pl.UInt8)
+    return strength.when(words.is_null() | words.is_in(MISSING)).then(None).otherwise(WRONG).cast(pl.UInt8)
 
 
 def column(columns: Collection[str], *names: str) -> Column | None:
@@ -79,7 +79,7 @@ def claim(columns: Collection[str], usual: Iterable[str], of: str) -> str:
 def strength_of(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
     """Return the strength of each word, UInt8; null for a missing value, WRONG for an unknown word."""
     words = value.cast(pl.String).str.strip_chars()
-    missing = words.is_null() | words.str.to_lowercase().is_in(_NOTHING)
+    missing = words.is_null() | words.str.to_lowercase().is_in(MISSING)
     return pl.when(~missing).then(words.replace_strict(strengths, default=WRONG, return_dtype=pl.UInt8))
 
 

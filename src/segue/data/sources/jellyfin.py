@@ -54,7 +54,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="jellyfin",
-    title="Jellyfin, Playback Reporting",
     where="Jellyfin's dashboard, plugin Playback Reporting, Save backup: PlaybackReportingBackup-*.tsv.",
     licence="Yours and your listeners': it is your own server.",
     notes=(

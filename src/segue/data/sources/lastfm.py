@@ -66,7 +66,6 @@ def _page(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="lastfm",
-    title="Last.fm, scrobbles",
     where="Last.fm has no export of its own: use one of the exporters that write CSV, or save pages of "
     "user.getRecentTracks as JSON.",
     licence="Personal data of the listener, under the terms of Last.fm.",

@@ -30,7 +30,6 @@ def _recognise(sample: Sample) -> str | None:
 
 SOURCE: Final = Source(
     name="lastfm-1k",
-    title="Last.fm-1K, listening histories of 992 users",
     where="The page of the Last.fm Dataset 1K (Òscar Celma, Universitat Pompeu Fabra); the file is "
     "userid-timestamp-artid-artname-traid-traname.tsv.",
     licence="For research only, not for commercial use, by leave of Last.fm.",

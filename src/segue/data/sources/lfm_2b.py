@@ -26,7 +26,6 @@ def recognise(sample: Sample) -> str | None:
 
 SOURCE: Final = Source(
     name="lfm-2b",
-    title="LFM-2b, listening events of Last.fm",
     where="Johannes Kepler University Linz: listening_events.tsv.bz2; no longer downloadable.",
     licence="Non-commercial research only.",
     notes=(

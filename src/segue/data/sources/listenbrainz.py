@@ -67,7 +67,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="listenbrainz",
-    title="ListenBrainz, listens",
     where="Ask for an export in the settings of your ListenBrainz account; a zip file is made for you to fetch.",
     licence="Personal data of the listener; ListenBrainz publishes listens under CC0.",
     notes=(

@@ -46,7 +46,6 @@ def _artists(columns: tuple[str, ...]) -> Column | None:
 
 SOURCE: Final = Source(
     name="maloja",
-    title="Maloja, scrobbles of a self-hosted server",
     where="Maloja's export: Admin panel, Export, a file maloja_export_*.json.",
     licence="Yours: it is your own listening.",
     notes=(

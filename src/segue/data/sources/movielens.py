@@ -71,7 +71,6 @@ def _stated(stars: Column) -> Column:
 
 SOURCE: Final = Source(
     name="movielens",
-    title="MovieLens and other ratings of one to five stars",
     where="grouplens.org/datasets/movielens: u.data, ratings.dat or ratings.csv; or RecBole's .inter files.",
     licence="Research only, under GroupLens' terms; commercial use needs their permission.",
     notes=(

@@ -96,7 +96,6 @@ def beside(path: Path) -> Beside:
 
 SOURCE: Final = Source(
     name="mssd",
-    title="Music Streaming Sessions Dataset (Spotify)",
     where="Spotify's Sequential Skip Prediction Challenge at AIcrowd; not downloadable since July 2024.",
     licence="Research only, under Spotify's terms of the challenge.",
     notes=(

@@ -43,7 +43,6 @@ def recognise(sample: Sample) -> str | None:
 
 SOURCE: Final = Source(
     name="navidrome",
-    title="Navidrome, scrobbles of a self-hosted server",
     where="The file navidrome.db in the server's data folder, version 0.59 or later; copy it while the server is down.",
     licence="Yours and your listeners': it is your own server.",
     notes=(

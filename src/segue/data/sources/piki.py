@@ -36,7 +36,6 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="piki",
-    title="Piki, likes and dislikes",
     where="GitHub, sstoikov/piki-music-dataset: data/piki_dataset.csv.",
     licence="MIT, as its repository states; its authors ask for a citation.",
     notes=(

@@ -44,7 +44,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="rockbox",
-    title="Rockbox and other portable players, .scrobbler.log",
     where="The file .scrobbler.log in the root folder of the player.",
     licence="Yours: it is your own listening.",
     notes=(

@@ -10,6 +10,7 @@ from typing import Literal
 import polars as pl
 
 from segue.data.mapping import Mapping
+from segue.data.sources import TITLES
 
 Kind = Literal["delimited", "json", "parquet", "xlsx", "sqlite"]
 
@@ -64,8 +65,6 @@ class Source:
 
     name: str
     """NAME of `segue prepare NAME`."""
-    title: str
-    """For people: 'Spotify, extended streaming history'."""
     where: str
     """Where to get a file, one sentence."""
     licence: str
@@ -105,3 +104,8 @@ class Source:
     mean something else."""
     refused: str = ""
     """Why files of this source cannot be read, one sentence; empty if they can."""
+
+    @property
+    def title(self) -> str:
+        """Title, such as 'Spotify, extended streaming history'."""
+        return TITLES[self.name]

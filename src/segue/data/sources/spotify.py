@@ -88,7 +88,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="spotify",
-    title="Spotify, extended streaming history",
     where="Ask for the 'Extended streaming history' on the privacy page of your Spotify account; a link to a zip file "
     "comes by mail within 30 days.",
     licence="Personal data of the listener, who alone decides on its use.",

@@ -10,6 +10,7 @@ import polars as pl
 
 from segue.data.distinct import by_distinct
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
+from segue.data.sources.fields import MISSING
 from segue.data.sources.source import Sample, Source
 from segue.data.sources.table_columns import USUAL, TableColumns
 from segue.errors import InputError
@@ -17,7 +18,6 @@ from segue.skips import UNKNOWN_STRENGTH
 
 _TRUE: Final = ("true", "1", "1.0", "yes", "t", "y")
 _FALSE: Final = ("false", "0", "0.0", "no", "f", "n")
-_EMPTY: Final = ("", "nan", "null", "none", "<na>")
 
 
 def mapping_of(columns: TableColumns) -> Mapping:
@@ -80,7 +80,7 @@ def _each(name: str, work: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
 
     def looked_up(values: pl.Series) -> pl.Series:
         text = pl.col("text").str.strip_chars().str.to_lowercase()
-        empty = text.is_null() | text.is_in(_EMPTY)
+        empty = text.is_null() | text.is_in(MISSING)
         strength = pl.when(empty).then(None).otherwise(work(text)).cast(pl.UInt8).alias("strength")
         texts = values if values.dtype == pl.Boolean else values.cast(pl.String)
         return by_distinct(lambda distinct: pl.DataFrame({"text": distinct}).select(strength)["strength"], texts)
@@ -110,7 +110,6 @@ def _recognise(sample: Sample) -> str | None:
 
 SOURCE: Final = Source(
     name="table",
-    title="Any table of plays",
     where="Your own: CSV, JSON lines or Parquet with a track and a session, or a listener and a time.",
     licence="Yours to say.",
     notes=(

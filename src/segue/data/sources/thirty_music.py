@@ -80,7 +80,6 @@ _ROLES: Final = Mapping(
 """Over the columns of `prepare`."""
 SOURCE: Final = Source(
     name="30music",
-    title="30Music, sessions of Last.fm",
     where="Politecnico di Milano, recsys.deib.polimi.it: ThirtyMusic.tar.gz, relations/sessions.idomaar.",
     licence="Research only, under Last.fm's terms.",
     notes=(

@@ -62,7 +62,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="yambda",
-    title="Yambda, plays of Yandex Music",
     where="Hugging Face, yandex/yambda: flat/50m or sequential/50m: listens.parquet, with "
     "likes.parquet and dislikes.parquet beside it, or multi_event.parquet.",
     licence="Apache-2.0.",

@@ -61,7 +61,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="youtube-music",
-    title="YouTube Music, watch history",
     where="Ask Google Takeout for YouTube's history in the JSON format (HTML is its default).",
     licence="Personal data of the listener, who alone decides on its use.",
     notes=(
