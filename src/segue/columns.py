@@ -27,6 +27,21 @@ ORACLE_P_LISTEN: Final = "oracle_p_listen"
 ORACLE_P_LISTEN_COMMON: Final = "oracle_p_listen_common"
 """P(listen) of a held-out row directly after the common context (both held-out rows hidden), else NaN."""
 
+SIDE_DTYPES: Final = {
+    INFERRED: "bool",
+    AT: "int64",
+    TIED: "bool",
+    CONTEXT_TYPE: "uint8",
+    SHUFFLE: "bool",
+    HOUR: "uint8",
+    PREMIUM: "bool",
+    DATE: "int32",
+    USER: "int32",
+    ORACLE_P_LISTEN: "float32",
+    ORACLE_P_LISTEN_COMMON: "float32",
+}
+"""Dtype of each side column, in the order of a store; columns that the user names (`--side`) come last."""
+
 # --- names in `SessionBatch.side` that batches add ------------------------------------------------------
 POSITION_OFFSET: Final = "position_offset"
 """int64 [B], the shift of each session's positions in training; absent at inference (0)."""

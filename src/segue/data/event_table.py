@@ -11,34 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.columns import SIDE_DTYPES
 
-SIDE_ORDER: Final = (
-    columns.INFERRED,
-    columns.AT,
-    columns.TIED,
-    columns.CONTEXT_TYPE,
-    columns.SHUFFLE,
-    columns.HOUR,
-    columns.PREMIUM,
-    columns.DATE,
-    columns.USER,
-    columns.ORACLE_P_LISTEN,
-    columns.ORACLE_P_LISTEN_COMMON,
-)
-"""Order of the side columns in a store; columns that the user names (`--side`) come last."""
-SIDE_DTYPES: Final = {
-    columns.INFERRED: "bool",
-    columns.AT: "int64",
-    columns.TIED: "bool",
-    columns.CONTEXT_TYPE: "uint8",
-    columns.SHUFFLE: "bool",
-    columns.HOUR: "uint8",
-    columns.PREMIUM: "bool",
-    columns.DATE: "int32",
-    columns.USER: "int32",
-    columns.ORACLE_P_LISTEN: "float32",
-    columns.ORACLE_P_LISTEN_COMMON: "float32",
-}
 FILE: Final = 2**40
 """Factor of the file number in `EventTable.line`; files have fewer lines than this."""
 SESSION_LEVEL: Final = frozenset({columns.DATE, columns.USER})
@@ -95,9 +69,9 @@ def known_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()
 
 
 def ordered_side(side: Mapping[str, Side]) -> dict[str, Side]:
-    """Return `side` in the order of a store: the columns of `SIDE_ORDER` first, then the others as given."""
-    segue_columns = [name for name in SIDE_ORDER if name in side]
-    return {name: side[name] for name in (*segue_columns, *(n for n in side if n not in SIDE_ORDER))}
+    """Return `side` in the order of a store: the columns of `SIDE_DTYPES` first, then the others as given."""
+    segue_columns = [name for name in SIDE_DTYPES if name in side]
+    return {name: side[name] for name in (*segue_columns, *(n for n in side if n not in SIDE_DTYPES))}
 
 
 def shared_codes(name: str) -> pl.Series:

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from segue.columns import SIDE_DTYPES
 from segue.data.distinct import by_runs
-from segue.data.event_table import SIDE_DTYPES, Side, coded_texts, known_side, shared_codes
+from segue.data.event_table import Side, coded_texts, known_side, shared_codes
 from segue.errors import InputError
 
 SIDE: Final = "side."
@@ -26,7 +27,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class SideBuilder:
     """One side column and the types of its values so far.
 
-    A column in `event_table.SIDE_DTYPES` has that dtype. Another is bool if all values are flags, float32 (NaN =
+    A column in `columns.SIDE_DTYPES` has that dtype. Another is bool if all values are flags, float32 (NaN =
     unknown) if all are numbers, int64 if these are integers too large for float32, else codes of at most 65,535 texts.
     """
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from segue.data.event_table import SIDE_DTYPES
+from segue.columns import SIDE_DTYPES
 from segue.data.id_codes import IdCodes
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block

@@ -15,15 +15,15 @@ from segue.store import NUM_SPECIALS, StoreWriter, Vocabulary
 from segue.store.manifest import SideColumn, StoreSource
 from segue.store.writer import SessionColumns, TrackTable
 
-_EVENT: Final = {
-    columns.INFERRED: "bool",
-    columns.CONTEXT_TYPE: "uint8",
-    columns.SHUFFLE: "bool",
-    columns.HOUR: "uint8",
-    columns.PREMIUM: "bool",
-    columns.ORACLE_P_LISTEN: "float32",
-    columns.ORACLE_P_LISTEN_COMMON: "float32",
-}
+_EVENT: Final = (
+    columns.INFERRED,
+    columns.CONTEXT_TYPE,
+    columns.SHUFFLE,
+    columns.HOUR,
+    columns.PREMIUM,
+    columns.ORACLE_P_LISTEN,
+    columns.ORACLE_P_LISTEN_COMMON,
+)
 
 
 def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> None:
@@ -41,8 +41,8 @@ def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> No
     data = np.ascontiguousarray(ids[order]).view(np.uint8)
     vocabulary = Vocabulary(data, np.arange(len(heard) + 1, dtype=np.int64) * width)
     side = [
-        SideColumn(name, dtype, "event", log.context_names if name == columns.CONTEXT_TYPE else ())
-        for name, dtype in _EVENT.items()
+        SideColumn(name, columns.SIDE_DTYPES[name], "event", log.context_names if name == columns.CONTEXT_TYPE else ())
+        for name in _EVENT
     ]
     side.append(SideColumn(columns.DATE, "int32", "session"))
     if log.user is not None:
