@@ -86,7 +86,7 @@ class Store:
     def vocabulary(self) -> Vocabulary:
         """Track ids by table row."""
         vocabulary = Vocabulary.read(self.path / "vocabulary")
-        if len(vocabulary) != self.num_tracks:
+        if not isinstance(vocabulary, Vocabulary) or len(vocabulary) != self.num_tracks:
             raise FormatError(f"{self.path}/vocabulary does not fit the manifest; prepare the store again")
         return vocabulary
 

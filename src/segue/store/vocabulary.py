@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,12 @@ class TextColumn:
         self._bytes, self._ends = _view(data, "B"), _view(offsets, "q")
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> Self:
+    def from_texts(cls, texts: Iterable[str]) -> TextColumn:
         """Return the column of `texts`, in their order."""
         return cls(*pack_text(list(texts)))
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path) -> TextColumn:
         """Return the column of `folder/{bytes,offsets}.npy`, memory-mapped.
 
         Raises:
@@ -66,7 +66,7 @@ class TextColumn:
         """Return text `index`; bytes that are not UTF-8 become U+FFFD."""
         return self.raw(index).decode("utf-8", "replace")
 
-    def with_inserted(self, before: NDArray[np.int64], texts: Sequence[str]) -> Self:
+    def with_inserted(self, before: NDArray[np.int64], texts: Sequence[str]) -> TextColumn:
         """Return the column with `texts` inserted, each before its index in `before` (ascending)."""
         data: list[NDArray[np.uint8]] = []
         lengths = np.insert(np.diff(self.offsets), before, [len(text.encode()) for text in texts])
