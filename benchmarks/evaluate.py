@@ -62,14 +62,14 @@ class Bench:
         generator = torch.Generator().manual_seed(0)
         encoder = build_encoder(recipe.encoder, tracks, recipe.data.max_len, generator=generator)
         self.scorer = ModelScorer(encoder.to(device), every)
-        session, config = self.scene.held.cases.session, recipe.evaluation
+        session, config = self.scene.contexts.cases.session, recipe.evaluation
         self.candidates = session_candidates(store, session, every, config.candidates, config.seed, device)
         self.device, self.width = device, encoder.width
         self._place = 0
 
     def chosen(self, num: int) -> np.ndarray:
         """Return the next `num` targets, round the end."""
-        index = (self._place + np.arange(num)) % len(self.scene.held.cases)
+        index = (self._place + np.arange(num)) % len(self.scene.contexts.cases)
         self._place += num
         return index
 
@@ -92,7 +92,7 @@ def sampled(bench: Bench, chunks: int) -> dict[str, Any]:
     weight = bench.scorer.encoder.table.weight.detach()
     for chunk in range(chunks + 1):
         chosen = bench.chosen(num)
-        held, candidates = bench.scene.part(bench.scene.held.cases, chosen), bench.candidates.of(chosen)
+        held, candidates = bench.scene.part(bench.scene.contexts.cases, chosen), bench.candidates.of(chosen)
         batch = next(held.blocks(BATCH))[1]
         index = np.arange(BATCH)
         rows = candidates.rows(index)
@@ -126,7 +126,7 @@ def full(bench: Bench, chunks: int) -> dict[str, Any]:
     flops = 2 * bench.width * len(bench.scene.split.candidates)
     for chunk in range(chunks + 1):
         chosen = bench.chosen(FULL_CHUNK)
-        held = bench.scene.part(bench.scene.held.cases, chosen)
+        held = bench.scene.part(bench.scene.contexts.cases, chosen)
         own = product_rate(bench)
         rate = FULL_CHUNK / bench.seconds(lambda: full_ranks(bench.scorer, held))  # noqa: B023
         if chunk:

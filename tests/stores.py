@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segue import columns
 from segue.hashing import pack_text, session_keys
 from segue.store import NUM_SPECIALS, Store, StoreWriter, Vocabulary
-from segue.store.manifest import SideColumn, Source
+from segue.store.manifest import SideColumn, StoreSource
 from segue.store.writer import SessionColumns, TrackTable
 
 SIDE = (
@@ -64,7 +64,7 @@ def tiny_store(
     keys = session_keys(*pack_text([f"session {i}" for i in range(sessions)]))
     bounds = np.linspace(0, sessions, num_shards + 1).astype(np.int64)
     beside = _context(offsets, generator) if rich else {}
-    with StoreWriter(path, Source("simulation", path.name), (*SIDE, *(CONTEXT if rich else ()))) as writer:
+    with StoreWriter(path, StoreSource("simulation", path.name), (*SIDE, *(CONTEXT if rich else ()))) as writer:
         for first, last in itertools.pairwise(bounds):
             low, high = int(offsets[first]), int(offsets[last])
             days = np.arange(first, last)

@@ -21,7 +21,7 @@ from segue.batches.order import epoch_order  # noqa: E402
 from segue.batches.split import split_store  # noqa: E402
 from segue.recipes import load_recipe  # noqa: E402
 from segue.store import NUM_SPECIALS, Store, StoreWriter, Vocabulary  # noqa: E402
-from segue.store.manifest import Source  # noqa: E402
+from segue.store.manifest import StoreSource  # noqa: E402
 from segue.store.writer import SessionColumns  # noqa: E402
 from segue.training.device import choose_precision  # noqa: E402
 from segue.training.trainer import Trainer  # noqa: E402
@@ -36,7 +36,7 @@ def store_of(log: Log, path: Path) -> Store:
     ids = (np.arange(GIVEN.tracks)[:, None] // powers % 10 + ord("0")).astype(np.uint8)
     vocabulary = Vocabulary(ids.reshape(-1), np.arange(GIVEN.tracks + 1, dtype=np.int64) * DIGITS)
     keys = np.arange(len(log), dtype=np.uint64)
-    with StoreWriter(path, Source("table", path.name)) as writer:
+    with StoreWriter(path, StoreSource("table", path.name)) as writer:
         writer.add_shard(SessionColumns(log.tracks + np.int32(NUM_SPECIALS), log.strength, log.offsets, keys, {}))
         writer.finish(vocabulary)
     return Store(path)

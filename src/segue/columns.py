@@ -4,38 +4,43 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- the event table: what every source returns, one row an event -------------------------------------
-SESSION: Final = "session"
-"""Session id, text as read."""
-POSITION: Final = "position"
-"""Order within the session; any integers, only their order counts."""
-TRACK: Final = "track"
-"""Track id, text as read ('007' stays '007')."""
-STRENGTH: Final = "strength"
-"""Skip strength, uint8: 3 very briefly, 2 briefly, 1 mostly, 0 to its end, 255 unknown."""
+# --- side columns of a store --------------------------------------------------------------------------
 AT: Final = "at"
 """Start of the event, UTC seconds, int64."""
 USER: Final = "user"
-"""Listener id, text; in a store the index of the listener."""
+"""Index of the listener, int32."""
 INFERRED: Final = "inferred"
-"""True where the strength was inferred (from a played share, a gap) rather than observed."""
+"""True if the strength was inferred (from a played share or a gap) and not stated."""
 TIED: Final = "tied"
-"""True where a neighbouring event of the same session has the same time."""
+"""True if a neighbouring event of the same session has the same time."""
 DATE: Final = "date"
 """Day of the session, days since 1970-01-01, int32."""
 CONTEXT_TYPE: Final = "context_type"
 SHUFFLE: Final = "shuffle"
 HOUR: Final = "hour"
 SEGUE_LOG: Final = "segue_log"
-"""Column of a log that a service has kept: the version of its layout. Its ids stand letter for letter."""
+"""Column of a log exported from a service: the version of its layout. Its ids are taken literally."""
 PREMIUM: Final = "premium"
 
-ORACLE_PREFIX: Final = "oracle_"
-"""Columns of simulated truth: evaluation may read them, no model ever."""
 ORACLE_P_LISTEN: Final = "oracle_p_listen"
-"""P(listen) of the row as generated, float32."""
+"""P(listen) of the row in the simulation, float32. Evaluation may read `oracle_*` columns, models may not."""
 ORACLE_P_LISTEN_COMMON: Final = "oracle_p_listen_common"
-"""P(listen) of a held-out row as if played next after the common context (both held-out rows hidden), else NaN."""
+"""P(listen) of a held-out row directly after the common context (both held-out rows hidden), else NaN."""
+
+SIDE_DTYPES: Final = {
+    INFERRED: "bool",
+    AT: "int64",
+    TIED: "bool",
+    CONTEXT_TYPE: "uint8",
+    SHUFFLE: "bool",
+    HOUR: "uint8",
+    PREMIUM: "bool",
+    DATE: "int32",
+    USER: "int32",
+    ORACLE_P_LISTEN: "float32",
+    ORACLE_P_LISTEN_COMMON: "float32",
+}
+"""Dtype of each side column, in the order of a store; columns that the user names (`--side`) come last."""
 
 # --- the track table ------------------------------------------------------------------------------------
 TITLE: Final = "title"

@@ -1,4 +1,4 @@
-"""TOML in, frozen dataclasses out: strict, with the nearest name in every complaint."""
+"""Reads TOML into frozen dataclasses, strictly; errors name the nearest valid name."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from segue.errors import InputError
 T = TypeVar("T")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?' for the known name nearest to `name`, else the list of names."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names) or 'none'}"
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return '; did you mean ...?' with the one of `names` nearest to `name`, else the list of `names`."""
+    ordered = sorted(names)
+    close = difflib.get_close_matches(name, ordered, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(ordered) or 'none'}"
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Return the frozen dataclass `cls` made of `values`, each checked against its field's type.
+    """Return the frozen dataclass `cls` of `values`, each checked against its field's type.
 
     Raises:
-        InputError: an unknown key (with the nearest name), a value of the wrong type, or one that the
-            dataclass itself refuses on construction (its ValueError).
+        InputError: an unknown key (with the nearest name), a value of the wrong type, or one that the dataclass
+            refuses (ValueError).
     """
     hints = typing.get_type_hints(cls)
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -46,16 +46,15 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def build_kind(registry: Mapping[str, type[T]], values: Mapping[str, Any], where: str) -> T:
-    """Return the dataclass that `values['kind']` names in `registry`, made of the other values.
+    """Return the dataclass `registry[values['kind']]` of the other values.
 
     Raises:
-        InputError: no kind, an unknown kind, or what `build` refuses.
+        InputError: no kind, an unknown kind, or see `build`.
     """
-    rest = dict(values)
-    kind = rest.pop("kind", None)
+    kind = values.get("kind")
     if not isinstance(kind, str) or kind not in registry:
         raise InputError(f"{where}.kind is {kind!r}{nearest(str(kind), registry)}")
-    return build(registry[kind], rest, where)
+    return build(registry[kind], {key: value for key, value in values.items() if key != "kind"}, where)
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
@@ -88,7 +87,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file.
 
     Raises:
-        InputError: the file is missing or is no TOML.
+        InputError: the file is missing or is not TOML.
     """
     try:
         return parse_toml(path.read_text(encoding="utf-8"), str(path))
@@ -97,11 +96,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
-    """Return the tables of a TOML text; `where` names it in errors."""
+    """Return the tables of a TOML text; errors call it `where`."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{where} is no valid TOML: {error}") from error
+        raise InputError(f"{where} is not valid TOML: {error}") from error
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -119,7 +118,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         value: Any = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         if not all(c.isalnum() or c in "_-" for c in raw) or not raw:
-            raise InputError(f"--set {text!r}: {raw!r} is no TOML value (quote strings)") from None
+            raise InputError(f"--set {text!r}: {raw!r} is not a TOML value; quote strings") from None
         value = raw
     return key.strip(), value
 
@@ -128,7 +127,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     """Return `tables` with each dotted key of `overrides` replaced; `terms.0.weight` reaches into a list.
 
     Raises:
-        InputError: a key leads through something that is neither a table nor a list.
+        InputError: a key goes through a value that is neither a table nor a list.
     """
     result: dict[str, Any] = _copied(tables)
     for dotted, value in overrides.items():
@@ -140,7 +139,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
             elif isinstance(here, dict):
                 here = here.setdefault(part, {})
             else:
-                raise InputError(f"--set {dotted}: {part!r} is no section here")
+                raise InputError(f"--set {dotted}: {part!r} is not a section here")
         if isinstance(here, list) and last.isdigit() and int(last) < len(here):
             here[int(last)] = value
         elif isinstance(here, dict):
@@ -161,7 +160,7 @@ def _copied(value: Any) -> Any:
 def dump_toml(tables: Mapping[str, Any]) -> str:
     """Return TOML text for nested tables of strings, numbers, booleans, lists and lists of tables.
 
-    None is left out (TOML has none). `parse_toml(dump_toml(x)) == x` for such tables.
+    None is left out, since TOML has no null. `parse_toml(dump_toml(x)) == x` for such tables.
     """
     return "\n".join(_toml_lines(tables, "")).lstrip("\n") + "\n"
 

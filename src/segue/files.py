@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and names that stay inside their folder."""
+"""Writes files and folders whole or not at all, reads JSON, and checks names in manifests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any, Final
 from segue.errors import FormatError, InputError
 
 _ANYWHERE: Final = -100
-"""AT_FDCWD: a name stands for itself, below no open folder."""
+"""AT_FDCWD: a name is relative to the working directory."""
 _EXCHANGE: Final = 2
 """RENAME_EXCHANGE."""
 _YOUNG_S: Final = 60
@@ -28,7 +28,7 @@ _YOUNG_S: Final = 60
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (a renamed file is on disk only after this)."""
+    """Sync the names in `folder`: only then is a renamed file durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -59,8 +59,8 @@ def replaced_file(path: Path) -> Iterator[Path]:
 def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success its files are synced and it is renamed to `path`.
 
-    An existing `path` is refused unless it is empty, or `overwrite` is set and it bears the file `marker`.
-    The old folder goes only when the new one is whole.
+    An existing `path` is refused unless it is empty, or `overwrite` is set and it contains the file `marker`.
+    The old folder is removed only after the new one is complete.
 
     Raises:
         InputError: `path` exists and may not be replaced.
@@ -81,17 +81,17 @@ def replaced_folder(path: Path, *, overwrite: bool, marker: str) -> Iterator[Pat
 
 @contextmanager
 def scratch_folder(path: Path, marker: str = "") -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which is removed at the end unless it has been renamed; and remove those
-    that killed processes have left there.
+    """Yield a temporary folder beside `path`, which is removed at the end unless it has been renamed. Temporary folders
+    of killed processes are removed, too.
 
-    `marker`: the file by which a whole folder is known.
+    `marker`: the file that marks a complete folder.
     """
     _remove_abandoned(path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some disks know no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # goes with the process, however it ends
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # ends with the process
         yield temporary
     finally:
         _remove(temporary, marker)
@@ -99,7 +99,7 @@ def scratch_folder(path: Path, marker: str = "") -> Iterator[Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary folders of `path` whose process is gone."""
+    """Remove the temporary folders of `path` whose process has ended."""
     for folder in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with suppress(OSError):
             if not folder.is_dir() or folder.is_symlink() or time.time() - folder.stat().st_mtime < _YOUNG_S:
@@ -113,11 +113,11 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:
-    """Refuse early what `replaced_folder` would refuse at its end.
+    """Refuse a `path` that `replaced_folder` may not write.
 
     Raises:
-        InputError: `path` is a file, lies below one, or is a folder that may not be replaced.
-        PermissionError: nothing may be written where `path` is to stand.
+        InputError: `path` is a file, is below one, or is a folder that may not be replaced.
+        PermissionError: the parent folder is not writable.
     """
     check_parent(path)
     if not path.exists():
@@ -129,25 +129,24 @@ def check_replaceable(path: Path, *, overwrite: bool, marker: str) -> None:
     if not overwrite:
         raise InputError(f"{path} exists already; name another folder or add --overwrite")
     if not (path / marker).is_file():
-        raise InputError(f"{path} holds no {marker}, so it is not ours to overwrite; remove it by hand")
+        raise InputError(f"{path} has no {marker}, so it is not ours to overwrite; remove it by hand")
 
 
 def check_parent(path: Path) -> None:
-    """Refuse a `path` that cannot be made: one below a file, or in a folder that may not be written.
+    """Refuse a `path` that cannot be written: one below a file, or in a folder that is not writable.
 
     Raises:
         InputError, PermissionError: see there.
     """
     parent = next((folder for folder in path.absolute().parents if folder.exists()), path.absolute().parent)
     if not parent.is_dir():
-        raise InputError(f"{path} cannot be written: {parent} is a file")
+        raise InputError(f"{path} cannot be written: {parent} is a file; name another path")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "no permission to write here", str(parent))
 
 
 def _remove(folder: Path, marker: str) -> None:
-    """Remove a folder, the file by which it is known first: what is left of it, if this is cut short, is not taken for
-    a whole one."""
+    """Remove a folder, its marker first, so that a partly removed folder does not look complete."""
     with suppress(OSError):
         if marker:
             (folder / marker).unlink(missing_ok=True)
@@ -155,8 +154,7 @@ def _remove(folder: Path, marker: str) -> None:
 
 
 def _swap(new: Path, path: Path, marker: str) -> None:
-    """Put `new` where `path` is, keeping the old folder until the new name stands: at no moment is there none, where
-    the system can exchange two names."""
+    """Replace `path` by `new`; `path` exists at every moment if the system can exchange two names."""
     if path.exists() and _exchanged(new, path):
         _remove(new, marker)
     elif path.exists():
@@ -170,7 +168,7 @@ def _swap(new: Path, path: Path, marker: str) -> None:
 
 
 def _exchanged(first: Path, second: Path) -> bool:
-    """Exchange the names of two folders in one step; return whether the system could (Linux can, on most disks)."""
+    """Return whether the names of two folders were exchanged in one step (possible on Linux, on most file systems)."""
     if sys.platform != "linux":
         return False
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
@@ -179,7 +177,7 @@ def _exchanged(first: Path, second: Path) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all (NaN is refused: it is no JSON)."""
+    """Write `value` as indented JSON, whole or not at all; NaN is refused, since JSON has none."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     with replaced_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -189,25 +187,25 @@ def read_json(path: Path) -> Any:
     """Return the JSON document of `path`.
 
     Raises:
-        FormatError: the file is missing or is no JSON.
+        FormatError: the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FormatError(f"{path} is missing; is {path.parent} the folder you meant?") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is no readable JSON ({error}); the folder is damaged") from error
+        raise FormatError(f"{path} is not readable JSON ({error}); the folder is damaged") from error
 
 
 def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
     """Return the JSON object of `path`, which has at least `keys`.
 
     Raises:
-        FormatError: the file is missing, is no JSON, or is no such object.
+        FormatError: the file is missing, is not JSON, or is not such an object.
     """
     document = read_json(path)
     if not isinstance(document, dict):
-        raise FormatError(f"{path} holds no JSON object; the folder is damaged")
+        raise FormatError(f"{path} is not a JSON object; the folder is damaged")
     missing = [key for key in keys if key not in document]
     if missing:
         raise FormatError(f"{path} lacks {', '.join(missing)}; the folder is damaged")
@@ -215,12 +213,12 @@ def read_json_object(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def plain_name(name: str, where: str) -> str:
-    """Return `name` if it is a plain file name (no separators, no dots that climb, not hidden).
+    """Return `name` if it is a plain file name: no separators, no '..', not hidden.
 
     Raises:
-        FormatError: a manifest names something that could leave its folder.
+        FormatError: any other name, which could be outside the folder.
     """
     allowed = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
     if not name or not allowed or name.startswith(".") or len(name) > 200:
-        raise FormatError(f"{where} names {name!r}, which is no plain file name; the manifest is not trusted")
+        raise FormatError(f"{where} names {name!r}, which is not a plain file name; the manifest is not trusted")
     return name

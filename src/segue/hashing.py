@@ -1,4 +1,4 @@
-"""64-bit integer hashes that give the same numbers on every machine, in NumPy."""
+"""64-bit integer hashes in NumPy, equal on every machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def fnv1a64(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return the 64-bit FNV-1a hash of each byte string `data[offsets[i]:offsets[i + 1]]`.
 
-    Vectorised over strings: one pass a byte column, so the cost is total bytes plus longest x passes.
+    Vectorised over strings: one pass per byte position.
     """
     starts, lengths = offsets[:-1], np.diff(offsets)
     order = np.argsort(-lengths, kind="stable")
@@ -44,12 +44,12 @@ def fnv1a64(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.u
 
 
 def session_keys(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return the session key of each UTF-8 id: FNV-1a finished by splitmix64."""
+    """Return the session key of each UTF-8 id: FNV-1a, then splitmix64."""
     return splitmix64(fnv1a64(data, offsets))
 
 
 def pack_text(texts: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return `(bytes, offsets)` of UTF-8 texts laid end to end; offsets has one entry more than texts."""
+    """Return `(bytes, offsets)` of concatenated UTF-8 texts; offsets has one entry more than texts."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
     np.cumsum([len(e) for e in encoded], out=offsets[1:])

@@ -1,4 +1,4 @@
-"""What the shell gets: JSON without NaN, text without control codes, exit codes."""
+"""Output of the command: JSON without NaN, text without control codes, exit codes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ INTERRUPTED: Final = 130
 
 
 def speak_utf8() -> None:
-    """Make stdout and stderr UTF-8 whatever the locale; file names that are no UTF-8 show as \\udcXX, valid in JSON."""
+    """Set stdout and stderr to UTF-8 in any locale; invalid bytes of file names appear as \\udcXX, valid in JSON."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return one JSON document with `schema_version`; NaN and infinities become null (JSON has neither)."""
+    """Return one JSON document with `schema_version`; NaN and infinities become null."""
     versioned = {"schema_version": SCHEMA_VERSION, **finite(document)}
     return json.dumps(versioned, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def finite(value: Any) -> Any:
-    """Return `value` (nested mappings, sequences, scalars) with every non-finite float replaced by None."""
+    """Return `value` (nested mappings, sequences, scalars) with non-finite floats replaced by None."""
     if isinstance(value, Mapping):
         return {str(key): finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -45,7 +45,7 @@ def finite(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters (escape sequences among them) and direction marks made visible.
+    """Return `text` with control characters, escape sequences and direction marks made visible.
 
     >>> printable("a\\x1b[31mb")
     'a\\\\x1b[31mb'
@@ -54,12 +54,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return `text` printable, its line breaks kept."""
+    """Return `text` printable, with its line breaks."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def failure(error: BaseException) -> tuple[str, int] | None:
-    """Return the message and the exit code of a failure that is no bug of ours; None for one that is.
+    """Return the message and the exit code of an expected failure; None for a bug.
 
     Exit codes: 1 failed, 2 usage or bad input, 130 interrupted.
     """
@@ -70,14 +70,14 @@ def failure(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, OSError):
         return os_message(error), FAILED
     if isinstance(error, MemoryError):
-        return "out of memory; fewer sessions ([data] sample_sessions) need less", FAILED
+        return "out of memory; train on fewer sessions ([data] sample_sessions)", FAILED
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("segue"):
         return f"{error.name} is not installed, and this verb needs it: pip install {error.name}", FAILED
     return None
 
 
 def os_message(error: OSError) -> str:
-    """Return what the operating system refused, on which file, in one line."""
+    """Return the message of the operating system with the file, in one line."""
     reason = error.strerror or str(error) or type(error).__name__
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return f"{' -> '.join(names)}: {reason}" if names else reason

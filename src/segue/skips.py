@@ -1,8 +1,9 @@
-"""The one definition of 'skipped' (NumPy or torch arrays alike)."""
+"""The definition of 'skipped', and constants of the method that several packages share."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 VERY_BRIEFLY: Final = 3
@@ -11,8 +12,7 @@ MOSTLY: Final = 1
 TO_ITS_END: Final = 0
 UNKNOWN_STRENGTH: Final = 255
 PLAYED_SHARES: Final = ((0.15, VERY_BRIEFLY), (0.5, BRIEFLY), (0.9, MOSTLY))
-"""Played share below the bound -> strength; at or above the last: to its end. Ours: the words of the scale put to
-numbers ('very briefly', 'briefly', 'mostly')."""
+"""Played share below the bound -> strength; at or above the last: to its end. The bounds are ours."""
 SKIP_AT_LEAST: Final = 2
 """Smallest strength that counts as a skip (method, section 1)."""
 
@@ -20,18 +20,32 @@ FEEDBACK_UNKNOWN: Final = 4
 FEEDBACK_HIDDEN: Final = 5
 """`Batch.feedback`: strength 0..3, 4 unknown, 5 hidden (masked, padded, or to be predicted)."""
 NUM_FEEDBACK: Final = 6
+LISTENED: Final = "listened"
+FEEDBACK_WORDS: Final[Mapping[str, int]] = {
+    LISTENED: TO_ITS_END,
+    "mostly": MOSTLY,
+    "brief": BRIEFLY,
+    "skip": VERY_BRIEFLY,
+    "unknown": FEEDBACK_UNKNOWN,
+}
+"""Feedback code of each word that users give."""
+
+RATE_PRIOR: Final = (2.5, 5.0)
+"""Listens and plays added to a listen rate (method, section 5: (listens + 2.5) / (plays + 5))."""
+BASELINES_TO_BEAT: Final = ("popularity", "markov")
+"""A contrast of two models counts only if both beat these baselines (method, section 5)."""
 
 
 def skipped(strength: Any, skip_at_least: int = SKIP_AT_LEAST) -> Any:
-    """Return the boolean array of skipped events: strength in skip_at_least..3 (unknown is not skipped).
+    """Return the boolean array of skipped events: strength in skip_at_least..3; unknown is not skipped.
 
-    Works on `Batch.feedback` too: its codes above 3 are neither skipped nor listened.
+    NumPy or torch. `Batch.feedback` works, too: codes above 3 are neither skipped nor listened.
     """
     return (strength >= skip_at_least) & (strength <= VERY_BRIEFLY)
 
 
 def played_strength(share: float) -> int:
-    """Return the strength of a track of which `share` was played; unknown where it is no number of 0 or more."""
+    """Return the strength of a track of which `share` was played; unknown for NaN, infinity and negative shares."""
     if not 0 <= share < math.inf:
         return UNKNOWN_STRENGTH
     return next((strength for bound, strength in PLAYED_SHARES if share < bound), TO_ITS_END)

@@ -70,8 +70,8 @@ def among_cold(store: Store, path: str) -> dict[str, object]:
     split = split_store(store, run.recipe.data)
     scene = make_scene(store, split, run.recipe.data, run.recipe.evaluation, "test", torch.device("cpu"))
     cold = run.candidates[run.training_counts[run.candidates] == 0].astype(np.int64)
-    chosen = np.flatnonzero(np.isin(scene.held.target, cold))
-    held, place = scene.part(scene.held.cases, chosen), {}
+    chosen = np.flatnonzero(np.isin(scene.contexts.target, cold))
+    held, place = scene.part(scene.contexts.cases, chosen), {}
     scorers = [ModelScorer(run.encoder, run.candidates), *content_baselines(store, split)]
     for scorer in scorers:
         shares, hits = [], []

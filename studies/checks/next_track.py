@@ -103,10 +103,10 @@ def main() -> int:
     truth = Truth(Listener(catalogue, find_intercept(config, catalogue)), catalogue_places(store, config))
     data = DataConfig(vocabulary="transductive")
     scene = make_scene(store, split_store(store, data), data, EvaluationConfig(), "test", torch.device("cpu"))
-    cases = scene.held.cases
+    cases = scene.contexts.cases
     chosen = np.sort(np.random.default_rng(0).permutation(len(cases.target))[: given.sessions])
     scene = replace(scene, held=scene.part(cases, chosen))
-    cases = scene.held.cases
+    cases = scene.contexts.cases
     tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
     context = np.asarray(store.side(columns.CONTEXT_TYPE))
     ranks: list[tuple[Array, Array]] = []

@@ -37,7 +37,7 @@ WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 def asked(pairs: Pairs, scorer: ModelScorer, differ: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
     """Return log p(next) up to what both share, and log P(listen), of the pairs that `differ`, [N, 2] each."""
     parts: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for index, batch in pairs.held.blocks(256):
+    for index, batch in pairs.contexts.blocks(256):
         tracks = torch.from_numpy(pairs.tracks[index])
         logits = scorer.listen_logits(batch, tracks)
         parts.append((scorer.score(batch, tracks), torch.nn.functional.logsigmoid(logits)))
@@ -64,8 +64,8 @@ def main() -> int:
     next_, head = asked(pairs, ModelScorer(run.encoder, run.candidates), differ)
     truth = np.log(np.asarray(store.side(columns.ORACLE_P_LISTEN_COMMON))[pairs.rows[differ]].astype(np.float64))
     finite = np.isfinite(next_).all(1)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(scene.held.cases))[: given.targets])
-    held, listened = scene.part(scene.held.cases, chosen), scene.listened(scene.held.cases.target[chosen])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(scene.contexts.cases))[: given.targets])
+    held, listened = scene.part(scene.contexts.cases, chosen), scene.listened(scene.contexts.cases.target[chosen])
     rows = []
     for weight in WEIGHTS:
         hits = hit(full_ranks(ModelScorer(run.encoder, run.candidates, weight), held).ranks[:, 0], 10)

@@ -24,7 +24,7 @@ from torch import Tensor
 from segue.batch import Batch
 from segue.batches.split import split_store
 from segue.evaluation.metrics import hit
-from segue.evaluation.ranking_pass import Held, full_ranks, sampled_ranks
+from segue.evaluation.ranking_pass import Contexts, full_ranks, sampled_ranks
 from segue.evaluation.scene import make_scene
 from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import ModelScorer, Scorer
@@ -46,7 +46,7 @@ class Decaying(Vsknn):
         super().__init__(data)
         self.neighbours = neighbours
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         weights, length = self._decayed(batch), (batch.valid & (batch.tracks >= NUM_SPECIALS)).sum(1).numpy()
         found = [self._of_session(weights.getrow(i), length[i]) for i in range(len(length))]
         return sparse.vstack(found, format="csr")
@@ -62,7 +62,7 @@ class Decaying(Vsknn):
         new = np.flatnonzero((common > 0) & (common < self._sizes))
         best = new[np.argsort(-similar[new], kind="stable")[: self.neighbours]]
         step = np.round((1 - latest[best]) * length) + 1
-        row = sparse.csr_matrix(similar[best] / step) @ self._held[best]
+        row = sparse.csr_matrix(similar[best] / step) @ self._contents[best]
         row.data = np.round(row.data * QUANTUM)
         return row.tocsr()
 
@@ -103,15 +103,16 @@ def main() -> int:
     split = split_store(store, config.data)
     data = TrainingRows.of(store, split)
 
-    def sampled(scorer: Scorer, held: Held) -> float:
-        session = held.cases.session
+    def sampled(scorer: Scorer, contexts: Contexts) -> float:
+        session = contexts.cases.session
         drawn = session_candidates(
             store, session, split.candidates, config.evaluation.candidates, config.evaluation.seed
         )
-        return float(hit(sampled_ranks(scorer, held, drawn).ranks[:, 0], 10).mean())
+        return float(hit(sampled_ranks(scorer, contexts, drawn).ranks[:, 0], 10).mean())
 
     validation, test = (
-        make_scene(store, split, config.data, config.evaluation, which, "cpu").held for which in ("validation", "test")
+        make_scene(store, split, config.data, config.evaluation, which, "cpu").contexts
+        for which in ("validation", "test")
     )
     tried = {number: round(sampled(Decaying(data, number), validation), 4) for number in NUMBERS}
     chosen = max(tried, key=lambda number: tried[number])

@@ -21,7 +21,7 @@ from segue.data.sources import TITLES, source_of
 from segue.errors import InputError, RejectedRowsError
 from segue.store import Store
 
-ROLES = ("time", "played", "length", "share", "position", "told", "track", "listener", "session")
+ROLES = ("time", "played", "length", "share", "position", "stated", "track", "listener", "session")
 IDS = ("track", "listener", "session")
 """Roles whose values are ids."""
 NOON = 1_701_259_200
@@ -72,7 +72,7 @@ def test_text_in_a_column_of_numbers_is_shown_with_its_column(
     assert f"{column} is 'many'" in message(one_wrong(name, column, "many"), tmp_path)
 
 
-@labelled([pair for pair in PAIRS if pair[1] == "told" and pair[0] in STATED])
+@labelled([pair for pair in PAIRS if pair[1] == "stated" and pair[0] in STATED])
 def test_a_word_that_is_no_feedback_is_shown_with_its_column(name: str, role: str, column: str, tmp_path: Path) -> None:
     assert f"{column} is 'many'" in message(one_wrong(name, column, "many"), tmp_path)
 

@@ -170,7 +170,7 @@ def test_what_another_version_exported_of_a_run_is_exported_anew(folder: Path) -
 
 def test_an_index_that_looks_nowhere_or_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(folder / "export"), "--index", "--probes", "0"]) == 2
-    assert "--probes 0 looks nowhere" in capsys.readouterr().err
+    assert "--probes is 0, expected at least 1" in capsys.readouterr().err
     kept = ["--sessions", str(folder / "none.sqlite")]
     assert main(["serve", str(folder / "export"), "--index", *kept]) == 2
     assert "segue export RUN DIR --index" in capsys.readouterr().err

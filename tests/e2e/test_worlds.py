@@ -115,7 +115,7 @@ class FeedbackMarkov(Markov):
         ]
         return self
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         last, place = last_track(batch), batch.valid.sum(1).numpy() - 1
         was_skipped = skips.skipped(batch.feedback.numpy()[np.arange(len(place)), place])[:, None]
         own = [self._after[i][last].multiply(was_skipped == bool(i)) for i in (0, 1)]

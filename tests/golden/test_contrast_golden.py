@@ -89,7 +89,7 @@ def test_the_rank_of_the_next_listened_rises_while_that_of_the_skipped_falls() -
 
 
 def test_what_cannot_be_paired_is_refused() -> None:
-    with pytest.raises(InputError, match="2 evaluations stand against 1"):
+    with pytest.raises(InputError, match="2 evaluations against 1"):
         contrast(FIRST, SECOND[:1], "sampled", 1)
     with pytest.raises(InputError, match="pairs seeds"):
         contrasts([], [], [])

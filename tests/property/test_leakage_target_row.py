@@ -170,9 +170,9 @@ def contexts_of(store: Store, data: DataConfig, which: SplitName, later: int = 0
     """Return the split and the contexts of its targets; `later` > 0 lets a context see so many rows too many."""
     split = split_store(store, data)
     scene = scene_of(store, split, data, which)
-    cases = scene.held.cases
+    cases = scene.contexts.cases
     moved = Cases(cases.session, cases.begin, cases.target + later)
-    return split, scene.held.data.context_batch(moved, np.arange(len(cases)), data.max_len)
+    return split, scene.contexts.data.context_batch(moved, np.arange(len(cases)), data.max_len)
 
 
 @pytest.mark.parametrize("which", ["test", "validation"])

@@ -80,7 +80,7 @@ def test_no_bit_hangs_on_the_blocks(
     generator = np.random.default_rng(0)
     unit, parts = generator.integers(0, 40, 300), columns(300)
     whole = Bootstrap(unit, RESAMPLES, 0).sums(parts)
-    for name, size in {"BLOCK": block, "TILE": tile, "COLUMNS": width, "HELD": held}.items():
+    for name, size in {"BLOCK": block, "TILE": tile, "COLUMNS": width, "MOST_CACHED": held}.items():
         monkeypatch.setattr(module, name, size)
     in_blocks = Bootstrap(unit, RESAMPLES, 0)
     assert np.array_equal(in_blocks.sums(parts), whole)
@@ -142,7 +142,7 @@ def model(scene: Scene, seed: int) -> ModelScorer:
 
 def units_of(scene: Scene) -> np.ndarray:
     """Return the listener of each target, one after another; its session where nobody is named."""
-    session = scene.held.cases.session.tolist()
+    session = scene.contexts.cases.session.tolist()
     if scene.store.side_column(USER) is None:
         return np.array(session)
     return np.array([int(scene.store.side(USER)[one]) for one in session])
@@ -167,7 +167,7 @@ def test_an_evaluation_resamples_listeners_where_there_are_any_and_else_sessions
     found, unit = evaluate_scorers(scene, [model(scene, 1), *fit_baselines(scene.store, scene.split)]), units_of(scene)
     assert len(set(unit.tolist())) == (14 if listeners else 60)
     assert found.unit.tolist() == unit.tolist()
-    target = scene.held.cases.target
+    target = scene.contexts.cases.target
     heard, passed, everyone = scene.listened(target), scene.skipped(target), np.ones(len(unit), np.bool_)
     for row in found.rows:
         hits, name = (row.ranks <= 10).astype(np.float64), f"{row.name}, {row.protocol}"
@@ -176,7 +176,7 @@ def test_an_evaluation_resamples_listeners_where_there_are_any_and_else_sessions
         for metric, values in wanted.items():
             estimate = row.metrics[metric]
             assert (estimate.low, estimate.high) == pytest.approx(bounds(values)), (name, metric)
-        member = scene.held.cases.target - scene.held.cases.begin <= 5
+        member = scene.contexts.cases.target - scene.contexts.cases.begin <= 5
         early = row.strata["position=1-5"]
         assert (early.low, early.high) == pytest.approx(bounds(resampled(unit, hits, member))), name
         if listeners:
@@ -196,7 +196,7 @@ def test_a_contrast_resamples_listeners_where_there_are_any_and_else_sessions(tm
         return [evaluate_scorers(scene, [model(scene, seed)]) for seed in seeds]
 
     first, second, unit = arm(1, 2), arm(3, 4), units_of(scene)
-    target, whole = scene.held.cases.target, np.ones(len(unit), np.bool_)
+    target, whole = scene.contexts.cases.target, np.ones(len(unit), np.bool_)
     asked = [Question("full", "mrr"), Question("sampled", "mrr", "listened"), Question("sampled", "mrr", "skipped")]
     for question, member in zip(asked, (whole, scene.listened(target), scene.skipped(target)), strict=True):
         ranks = [[one.row("model", question.protocol).ranks for one in part] for part in (first, second)]

@@ -50,11 +50,11 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contexts(scene, change=None) -> list[Batch]:
     """Return each context alone."""
-    whole = next(batch for _, batch in scene.held.blocks(len(scene.held.cases)))
+    whole = next(batch for _, batch in scene.contexts.blocks(len(scene.contexts.cases)))
     batch = change(whole) if change else whole
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.held.cases))]
+    return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
 
 
 def naive_rank(scores: list[float], track: int, rivals: list[int]) -> float:
@@ -67,8 +67,8 @@ def wanted_of(scene) -> np.ndarray:
     """Return three targets a session: the held-out one, one that ties with others, and one that is no candidate."""
     refused = np.setdiff1d(np.arange(3, scene.store.num_tracks + 3), scene.split.candidates)
     assert len(refused)
-    num = len(scene.held.cases)
-    return np.stack([scene.held.target, np.full(num, 61), np.resize(refused, num)], axis=1)
+    num = len(scene.contexts.cases)
+    return np.stack([scene.contexts.target, np.full(num, 61), np.resize(refused, num)], axis=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,7 +76,7 @@ def wanted_of(scene) -> np.ndarray:
 def test_the_full_protocol_equals_the_loop(name, change, parts) -> None:
     scene, scorers = parts
     scorer, wanted = scorers[name], wanted_of(scene)
-    found = full_ranks(scorer, scene.held, wanted, change)
+    found = full_ranks(scorer, scene.contexts, wanted, change)
     allowed, num_nan = scene.split.candidates.tolist(), 0
     for i, context in enumerate(contexts(scene, change)):
         scores = scorer.score_all(context)[0].tolist()
@@ -96,9 +96,9 @@ def test_the_full_protocol_equals_the_loop(name, change, parts) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_sampled_protocol_equals_the_loop(name, parts) -> None:
     scene, scorers = parts
-    scorer, wanted, session = scorers[name], wanted_of(scene), scene.held.cases.session
+    scorer, wanted, session = scorers[name], wanted_of(scene), scene.contexts.cases.session
     candidates = session_candidates(scene.store, session, scene.split.candidates, NUM, 0)
-    found = sampled_ranks(scorer, scene.held, candidates, wanted)
+    found = sampled_ranks(scorer, scene.contexts, candidates, wanted)
     rivals = candidates.rows(np.arange(len(session))).tolist()
     for i, context in enumerate(contexts(scene)):
         scores = scorer.score_all(context)[0].tolist()
@@ -114,15 +114,15 @@ def test_the_sampled_protocol_equals_the_loop(name, parts) -> None:
 @pytest.mark.parametrize("name", ["model", "popularity"])
 def test_fewer_eligible_tracks_than_asked_for_are_all_rivals(name, parts) -> None:
     scene, scorers = parts
-    session, allowed = scene.held.cases.session, scene.split.candidates
+    session, allowed = scene.contexts.cases.session, scene.split.candidates
     candidates = session_candidates(scene.store, session, allowed, 500, 0)
     assert candidates.num_fewer == len(session)
-    found = sampled_ranks(scorers[name], scene.held, candidates).ranks[:, 0]
+    found = sampled_ranks(scorers[name], scene.contexts, candidates).ranks[:, 0]
     for i, context in enumerate(contexts(scene)):
         begin, end = scene.store.offsets[session[i]], scene.store.offsets[session[i] + 1]
         rivals = np.setdiff1d(allowed, scene.store.tracks[begin:end]).tolist()
-        rank = naive_rank(scorers[name].score_all(context)[0].tolist(), int(scene.held.target[i]), rivals)
-        assert found[i] == (rank if scene.held.target[i] in allowed else math.inf)
+        rank = naive_rank(scorers[name].score_all(context)[0].tolist(), int(scene.contexts.target[i]), rivals)
+        assert found[i] == (rank if scene.contexts.target[i] in allowed else math.inf)
 
 
 def test_constant_scores_are_no_hits_in_either_protocol(parts) -> None:
@@ -130,30 +130,30 @@ def test_constant_scores_are_no_hits_in_either_protocol(parts) -> None:
     encoder = encoder_of(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, torch.Generator())
     torch.nn.init.constant_(encoder.table.weight, 0.5)
     scorer, allowed = ModelScorer(encoder, scene.split.candidates), scene.split.candidates
-    full = full_ranks(scorer, scene.held)
+    full = full_ranks(scorer, scene.contexts)
     reachable = np.isfinite(full.ranks)
     assert (full.ranks[reachable] == 1 + (len(allowed) - 1) / 2).all()
     assert (full.best == allowed[:20]).all()
-    candidates = session_candidates(scene.store, scene.held.cases.session, allowed, NUM, 0)
-    assert (sampled_ranks(scorer, scene.held, candidates).ranks[reachable] == 1 + NUM / 2).all()
+    candidates = session_candidates(scene.store, scene.contexts.cases.session, allowed, NUM, 0)
+    assert (sampled_ranks(scorer, scene.contexts, candidates).ranks[reachable] == 1 + NUM / 2).all()
 
 
 def test_a_part_of_the_targets_keeps_its_ranks(parts) -> None:
     scene, scorers = parts
     chosen = np.array([40, 3, 17])
-    held = scene.part(scene.held.cases, chosen)
-    candidates = session_candidates(scene.store, scene.held.cases.session, scene.split.candidates, NUM, 0)
+    held = scene.part(scene.contexts.cases, chosen)
+    candidates = session_candidates(scene.store, scene.contexts.cases.session, scene.split.candidates, NUM, 0)
     for name in NAMES:
-        whole = sampled_ranks(scorers[name], scene.held, candidates).ranks[chosen]
+        whole = sampled_ranks(scorers[name], scene.contexts, candidates).ranks[chosen]
         assert np.array_equal(sampled_ranks(scorers[name], held, candidates.of(chosen)).ranks, whole)
         assert np.array_equal(
-            full_ranks(scorers[name], held).ranks, full_ranks(scorers[name], scene.held).ranks[chosen]
+            full_ranks(scorers[name], held).ranks, full_ranks(scorers[name], scene.contexts).ranks[chosen]
         )
 
 
 def test_a_scene_without_targets_gives_no_ranks(parts) -> None:
     scene, scorers = parts
-    held = scene.part(scene.held.cases, np.zeros(0, np.int64))
+    held = scene.part(scene.contexts.cases, np.zeros(0, np.int64))
     candidates = session_candidates(scene.store, np.zeros(0, np.int64), scene.split.candidates, NUM, 0)
     assert candidates.num_fewer == 0
     for scorer in scorers.values():

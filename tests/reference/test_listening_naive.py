@@ -65,7 +65,7 @@ def test_what_needs_no_model_foretells_as_the_loops_do(store: Store, which: Spli
     found, plays = baseline_predictions(scene), training_plays(store, scene.split)
     listens, known = heard([strength for strengths in plays.values() for strength in strengths])
     share, contexts = listens / known, []
-    cases = scene.held.cases
+    cases = scene.contexts.cases
     for i, (session, target) in enumerate(zip(cases.session.tolist(), cases.target.tolist(), strict=True)):
         contexts.append([int(s) for s in store.strength[store.offsets[session] : target]])
         own, of_known = heard(contexts[i])
@@ -92,7 +92,7 @@ def test_no_prediction_hangs_on_the_feedback_that_it_foretells(
 ) -> None:
     """Nor on what came later in the session."""
     before = scene_of(store, which, kind)
-    values, cases = values_of(store), before.held.cases
+    values, cases = values_of(store), before.contexts.cases
     for session, target in zip(cases.session.tolist(), cases.target.tolist(), strict=True):
         rows = slice(target, store.offsets[session + 1] if later else target + 1)
         values["strength"][rows] = np.where(values["strength"][rows] < 2, 3, 0)  # unknown: listened
@@ -114,7 +114,7 @@ def test_the_order_by_listen_rate_is_that_of_the_loop(store: Store, kind: str) -
         listens, known = heard(plays[row])
         rates[row] = (listens + 2.5) / (known + 5)
         wanted[row] = round(rates[row] * 2**20) + popular[row]
-    for _, batch in scene.held.blocks(20):
+    for _, batch in scene.contexts.blocks(20):
         assert scorer.score_all(batch).numpy() == pytest.approx(np.tile(wanted, (batch.num_sessions, 1)), rel=1e-12)
     assert rates[UNKNOWN] == 0.5, "what is unknown is neither"
     assert len(plays[UNKNOWN]) > 0

@@ -118,7 +118,7 @@ def test_the_popularity_protocol_of_a_store_draws_no_track_of_the_session(tmp_pa
     data = DataConfig(vocabulary="transductive")
     split = split_store(store, data)
     table = Table(make_scene(store, split, data, EvaluationConfig(candidates=12, seed=5), "test", "cpu"))
-    session = table.scene.held.cases.session
+    session = table.scene.contexts.cases.session
     plays = {row: int(split.training_counts[row]) for row in split.candidates.tolist()}
     assert 0 in plays.values(), "a transductive store holds tracks that are never played in training"
     found = table.popular.rows(np.arange(len(session)))

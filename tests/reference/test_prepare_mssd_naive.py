@@ -128,8 +128,8 @@ def test_files_are_laid_end_to_end_with_one_vocabulary(tmp_path: Path) -> None:
 
 def _small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a log of more than 20 rows be large, blocks hold some 4 rows, scratch files some 10."""
-    monkeypatch.setattr(gathered, "MOST_HELD", 10)
-    monkeypatch.setattr(assembly, "MOST_HELD", 10)
+    monkeypatch.setattr(gathered, "MOST_IN_MEMORY", 10)
+    monkeypatch.setattr(assembly, "MOST_IN_MEMORY", 10)
     monkeypatch.setattr(gathered, "CHUNK_ROWS", 10)
     monkeypatch.setattr(gathered, "PART_ROWS", 20)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 700)

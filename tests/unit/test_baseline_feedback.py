@@ -48,7 +48,7 @@ def test_the_listen_rate_ranks_by_the_feedback_that_models_read(tmp_path: Path, 
     assert bool(len(split.hidden)) == bool(config.skip_share)
     scene = make_scene(store, split, config, EvaluationConfig(), "test", "cpu")
     scorer = next(one for one in fit_baselines(store, split) if one.name == "listen-rate")
-    scores = scorer.score_all(next(scene.held.blocks(4))[1]).numpy()[:, split.candidates]
+    scores = scorer.score_all(next(scene.contexts.blocks(4))[1]).numpy()[:, split.candidates]
     wanted = np.round(rates(store, split, config)[split.candidates] * 2**20)
     np.testing.assert_array_equal(np.floor(scores), np.tile(wanted, (len(scores), 1)))
 
@@ -58,7 +58,7 @@ def test_p_listen_without_a_model_reads_the_feedback_that_models_read(tmp_path: 
     store = tiny_store(tmp_path / "store", sessions=60)
     split = split_store(store, config)
     scene = make_scene(store, split, config, EvaluationConfig(), "test", "cpu")
-    found, cases = baseline_predictions(scene), scene.held.cases
+    found, cases = baseline_predictions(scene), scene.contexts.cases
     plays, listens = heard(store, split, config, split.training_rows)
     share = listens / plays
     np.testing.assert_allclose(found["share"], share)

@@ -39,8 +39,8 @@ def test_ranks_hang_on_no_number_of_threads(table: Table) -> None:
     for threads in (1, 4):
         torch.set_num_threads(threads)
         scorers = fit_baselines(table.scene.store, table.scene.split)
-        sampled = [sampled_ranks(scorer, table.scene.held, table.uniform) for scorer in scorers]
-        full = [full_ranks(scorer, table.scene.held) for scorer in scorers]
+        sampled = [sampled_ranks(scorer, table.scene.contexts, table.uniform) for scorer in scorers]
+        full = [full_ranks(scorer, table.scene.contexts) for scorer in scorers]
         found.append((sampled, full))
         assert torch.get_num_threads() == threads
     for one, other in zip(*(sampled + full for sampled, full in found), strict=True):
@@ -56,8 +56,8 @@ def test_what_fails_in_a_thread_is_raised_and_torch_has_its_threads_again(
         raise RuntimeError("no transitions")
 
     scorer = next(one for one in fit_baselines(table.scene.store, table.scene.split) if one.name == "markov")
-    monkeypatch.setattr(Markov, "_known", broken)
+    monkeypatch.setattr(Markov, "_session_scores", broken)
     torch.set_num_threads(3)
     with pytest.raises(RuntimeError, match="no transitions"):
-        sampled_ranks(scorer, table.scene.held, table.uniform)
+        sampled_ranks(scorer, table.scene.contexts, table.uniform)
     assert torch.get_num_threads() == 3

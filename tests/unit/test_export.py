@@ -74,7 +74,7 @@ def test_what_was_changed_after_it_was_made_is_refused(export: Path) -> None:
     held = bytearray(table.read_bytes())
     held[-1] ^= 1
     table.write_bytes(held)
-    with pytest.raises(FormatError, match=r"table\.npy is not what the manifest says"):
+    with pytest.raises(FormatError, match=r"table\.npy differs from the manifest"):
         open_export(export)
     table.write_bytes(held[:-4])
     with pytest.raises(FormatError, match="bytes, not"):
@@ -87,7 +87,7 @@ def test_what_was_changed_after_it_was_made_is_refused(export: Path) -> None:
 def test_a_link_is_no_file_of_an_export(export: Path) -> None:
     (export / "table.npy").rename(export.parent / "table.npy")
     (export / "table.npy").symlink_to(export.parent / "table.npy")
-    with pytest.raises(FormatError, match="no plain file"):
+    with pytest.raises(FormatError, match="not a plain file"):
         open_export(export)
 
 
@@ -103,7 +103,7 @@ def test_a_manifest_names_plain_files_of_its_own_folder(export: Path, name: str)
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda d: d.update(kind="other"), "no manifest of an export"),
+        (lambda d: d.update(kind="other"), "not the manifest of an export"),
         (lambda d: d.update(export_version=1), "export version 1"),
         (lambda d: d.pop("facts"), "damaged"),
         (lambda d: d["facts"].update(bogus=1), "damaged"),

@@ -65,7 +65,7 @@ def test_known_tracks_keep_their_scores_and_new_ones_have_those_of_their_feature
     session, before = [ids[4], ids[5]], _scores(run, [ids[4], ids[5]])
     names = ["a first", "zz last", ids[7] + "x", "=1+1", "ein Lied, \u00fc"]
     found = api.extend(run, _table(tmp_path / "new.csv", store, [1, 1, 2, 3, 4], names))
-    assert (found.added, found.known, found.without_features, found.tracks) == (5, 0, 0, 65)
+    assert (found.added, found.num_old, found.without_features, found.tracks) == (5, 0, 0, 65)
     after = _scores(run, session)
     assert set(after) == set(before) | set(names)
     assert {track: after[track] for track in before} == pytest.approx(before, abs=1e-12)
@@ -93,7 +93,7 @@ def test_a_run_is_extended_again_and_measured_as_it_was_trained(tmp_path: Path, 
     measured = api.evaluate(run, store, baselines=False).to_json()
     api.extend(run, _table(tmp_path / "new.csv", store, [1], ["new one"]))
     second = api.extend(run, _table(tmp_path / "more.csv", store, [1, 2, 3], ["new two", "a new three", "new one"]))
-    assert (second.added, second.known, second.tracks) == (2, 1, 63)
+    assert (second.added, second.num_old, second.tracks) == (2, 1, 63)
     scores = _scores(run, store.vocabulary.texts([4, 5]))
     assert scores["new one"] == scores["new two"]
     assert api.evaluate(run, store, baselines=False).to_json() == measured

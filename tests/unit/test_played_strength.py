@@ -14,8 +14,8 @@ SHARES = (-1.0, 0.0, 0.1499, 0.15, 0.3, 0.5, 0.51, 0.8999, 0.9, 1.0, 7.0, math.n
 
 def test_one_by_one_and_a_whole_log_agree() -> None:
     nothing = np.full(len(SHARES), np.nan)
-    told = np.full(len(SHARES), UNKNOWN_STRENGTH, np.uint8)
-    strength, _ = strengths(told, np.array(SHARES), nothing, nothing, nothing)
+    stated = np.full(len(SHARES), UNKNOWN_STRENGTH, np.uint8)
+    strength, _ = strengths(stated, np.array(SHARES), nothing, nothing, nothing)
     assert [played_strength(share) for share in SHARES] == strength.tolist()
     assert [played_strength(share) for share in (0.0, 0.2, 0.6, 0.95)] == [3, 2, 1, 0]
     assert played_strength(math.inf) == UNKNOWN_STRENGTH

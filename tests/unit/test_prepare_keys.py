@@ -22,4 +22,4 @@ def test_seen_keys_are_known_in_any_order() -> None:
     seen = SeenKeys()
     for first in range(0, 100, 10):
         seen.add(np.arange(first, first + 10, dtype=np.uint64)[::-1])
-    assert seen.known(np.array([5, 99, 100, 3], np.uint64)).tolist() == [True, True, False, True]
+    assert seen.contains(np.array([5, 99, 100, 3], np.uint64)).tolist() == [True, True, False, True]

@@ -63,7 +63,13 @@ def test_how_many_is_a_whole_number_above_0(recommender: Recommender, known: lis
 
 @pytest.mark.parametrize(
     ("tracks", "match"),
-    [("track_1", "no list"), ([17], "17 is of type int"), ([None], "NoneType"), (17, "no list"), ([b"a"], "bytes")],
+    [
+        ("track_1", "not a list"),
+        ([17], "17 is of type int"),
+        ([None], "NoneType"),
+        (17, "not a list"),
+        ([b"a"], "bytes"),
+    ],
 )
 @pytest.mark.parametrize("ask", [RECOMMEND, UNKNOWN])
 def test_tracks_are_a_list_of_texts(

@@ -78,8 +78,8 @@ def retargeted(
     loaded, scene = load_run(run), scene_of(store, run, which)
     if encoder_alone:
         loaded.encoder.heads["transitions"].ranking_weights = MixtureWeights(offset=-1000.0)  # type: ignore[assignment]
-    rows = scene.held.cases.target
-    _, batch = next(scene.held.blocks(len(rows)))
+    rows = scene.contexts.cases.target
+    _, batch = next(scene.contexts.blocks(len(rows)))
     order = ModelScorer(loaded.encoder, loaded.candidates).score_all(batch).argsort(1, descending=True)
     head = loaded.encoder.heads["listen"]
     assert isinstance(head, ListenHead)
@@ -128,7 +128,7 @@ def test_each_choice_is_made_of_all_validation_targets_alone(store: Store, run: 
     assert 30 < document["listen"]["targets"] == (ranked & (strength < 4)).sum() < ranked.sum()
     after = load_run(run.parent / "settled")
     scene, target = scene_of(store, run, "validation"), torch.from_numpy(np.array(store.tracks[rows])).long()
-    _, batch = next(scene.held.blocks(len(rows)))
+    _, batch = next(scene.contexts.blocks(len(rows)))
     for one in document["tried"]:
         scores = ModelScorer(after.encoder, after.candidates, one["listen_weight"]).score_all(batch)
         own = scores.gather(1, target[:, None])
@@ -167,7 +167,7 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
     weights = head.ranking_weights = MixtureWeights(0.7, -0.4, 0.3)
     scene = scene_of(store, run, "test")
     scorer = ModelScorer(loaded.encoder, loaded.candidates)
-    _, batch = next(scene.held.blocks(16))
+    _, batch = next(scene.contexts.blocks(16))
     scores, states, table = (
         scorer.score_all(batch),
         loaded.encoder.next_state(batch).detach(),
@@ -199,10 +199,10 @@ def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path
         """Return the mean -log share of the targets among all candidates, from the scorer's own scores."""
         head.ranking_weights = weights
         scorer, total = ModelScorer(loaded.encoder, loaded.candidates), []
-        for index, batch in scene.held.blocks(64):
+        for index, batch in scene.contexts.blocks(64):
             log_shares = torch.log_softmax(scorer.score_all(batch).double(), 1)
-            rows = torch.from_numpy(scene.held.target[index])
-            ranked = np.isin(scene.held.target[index], loaded.candidates)
+            rows = torch.from_numpy(scene.contexts.target[index])
+            ranked = np.isin(scene.contexts.target[index], loaded.candidates)
             total.append(-log_shares.gather(1, rows[:, None])[ranked, 0])
         return float(torch.cat(total).mean())
 
@@ -235,15 +235,15 @@ def test_parts_add_up_to_the_logit_and_settling_weighs_them(store: Store, run: P
     scene = scene_of(store, run, "validation")
     parts, heard = look_listen(scene, loaded.encoder)
     assert len(parts) == len(heard) > 20
-    asked = [batch for _, batch in scene.held.blocks(1)]
-    known = scene.listened(scene.held.cases.target) | scene.skipped(scene.held.cases.target)
-    usable = np.flatnonzero(known & np.isin(scene.held.target, loaded.candidates))
+    asked = [batch for _, batch in scene.contexts.blocks(1)]
+    known = scene.listened(scene.contexts.cases.target) | scene.skipped(scene.contexts.cases.target)
+    usable = np.flatnonzero(known & np.isin(scene.contexts.target, loaded.candidates))
     for weights in (ListenWeights(), ListenWeights(2.0, 0.5, -1.0, 0.3)):
         head.ranking_weights = weights
         wanted = parts @ torch.tensor(astuple(weights), dtype=torch.float64)
         scorer = ModelScorer(loaded.encoder, loaded.candidates, 1.0)
         for place, target in enumerate(usable[:8].tolist()):
-            track = torch.tensor([[int(scene.held.target[target])]])
+            track = torch.tensor([[int(scene.contexts.target[target])]])
             assert float(scorer.listen_logits(asked[target], track)) == pytest.approx(float(wanted[place]), abs=1e-5)
             plain = ModelScorer(loaded.encoder, loaded.candidates).score(asked[target], track)
             log_p = float(torch.nn.functional.logsigmoid(wanted[place]))

@@ -11,10 +11,10 @@ import pytest
 from segue.errors import FormatError, InputError
 from segue.hashing import fnv1a64, pack_text, session_keys, splitmix64
 from segue.store import UNKNOWN, Store, StoreWriter, Vocabulary
-from segue.store.manifest import SideColumn, Source
+from segue.store.manifest import SideColumn, StoreSource
 from segue.store.writer import SessionColumns, ShardPieces
 
-SOURCE = Source("table", "test")
+SOURCE = StoreSource("table", "test")
 SIDE = (SideColumn("tempo", "float32"), SideColumn("date", "int32", "session"))
 
 

@@ -69,7 +69,7 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
         scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", torch.device("cpu"))
         session = split.cases["validation"].session
         drawn = session_candidates(store, session, split.candidates, recipe.evaluation.candidates, seed)
-        ranks = sampled_ranks(ModelScorer(encoder, split.candidates), scene.held, drawn).ranks[:, 0]
+        ranks = sampled_ranks(ModelScorer(encoder, split.candidates), scene.contexts, drawn).ranks[:, 0]
         chosen = sampled(np.asarray(store.session_key[session]), most, seed)
         assert len(chosen) == (most or len(session))
         assert (measured["hr@1"], measured["hr@10"]) == (hit(ranks[chosen], 1).mean(), hit(ranks[chosen], 10).mean())
@@ -82,8 +82,8 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
 def _loss(encoder: Encoder, split: Split, scene: Scene, drawn: Candidates, chosen: NDArray[np.int64]) -> float:
     """Return the mean of -log softmax of the targets that are candidates, one by one."""
     scorer, losses = ModelScorer(encoder, split.candidates), list[float]()
-    for index, batch in scene.held.blocks(1):
-        target, rivals = scene.held.target[index[0]], drawn.rows(index)[0]
+    for index, batch in scene.contexts.blocks(1):
+        target, rivals = scene.contexts.target[index[0]], drawn.rows(index)[0]
         if index[0] in chosen and target in split.candidates:
             asked = torch.tensor([[int(target), *rivals[rivals >= 0].tolist()]])
             losses.append(-float(scorer.score(batch, asked)[0].double().log_softmax(0)[0]))
@@ -103,8 +103,8 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
         scene = make_scene(store, split, recipe.data, config, "validation", "cpu")
         chosen = sampled(keys[cases.session], most, seed)
         place = (np.cumsum(ranked) - 1)[chosen[ranked[chosen]]]  # among targets that are candidates
-        torch.testing.assert_close(look(scene, encoder, most).own, look(scene, encoder, 0).own[place])
-        hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.held).ranks[:, 0], 10)
+        torch.testing.assert_close(look(scene, encoder, most).target_score, look(scene, encoder, 0).target_score[place])
+        hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.contexts).ranks[:, 0], 10)
         rate = try_weights(scene, encoder, most)[0]["hr@10"]
         assert rate == pytest.approx(hits[chosen].mean())
         rates.add(rate)

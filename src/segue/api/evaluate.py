@@ -1,4 +1,4 @@
-"""The verb `evaluate`."""
+"""The verb `evaluate`: metrics of a run on held-out tracks."""
 
 from __future__ import annotations
 
@@ -29,58 +29,59 @@ from segue.runs.loading import LoadedRun
 from segue.store import Store
 from segue.training.device import choose_device
 
-Asked = Literal["sampled", "full", "both", "popularity"]
-ASKED: Final[Mapping[str, tuple[Protocol, ...]]] = {
+ProtocolChoice = Literal["sampled", "full", "both", "popularity"]
+PROTOCOLS_OF: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "both": PROTOCOLS,
     "sampled": ("sampled",),
     "full": ("full",),
     "popularity": ("popularity",),
 }
-"""Protocols by the name that asks for them: popularity is a third, and no part of both."""
+"""Protocols of each choice; 'both' does not include popularity."""
 
 
 def evaluate(
     run: str | Path,
     store: str | Path | Store,
     *,
-    protocol: Asked = "both",
+    protocol: ProtocolChoice = "both",
     split: Literal["test", "validation"] = "test",
     device: str = "auto",
     baselines: bool = True,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Measure a run on the held-out tracks of its store, beside every baseline; return metrics with intervals.
+    """Return the metrics, with intervals, of a run and every baseline on the held-out tracks of its store.
 
-    `baselines` False measures the model alone. A target whose score is NaN ranks last, and `num_nan` counts it.
+    `baselines` = False measures the model only. A target whose score is NaN ranks last, and `num_nan` counts it.
     `protocol` 'popularity' ranks among candidates sampled by their plays in training.
 
-    The document also goes to `run/evaluation/<split>.json` (of 'popularity': `<split>-popularity.json`), and, of a
-    model with a head for P(listen), how well that is calibrated to `run/evaluation/<split>-reliability.svg`.
+    The document is also written to `run/evaluation/<split>.json` (for 'popularity': `<split>-popularity.json`); for a
+    model with a head for P(listen) its calibration is drawn to `run/evaluation/<split>-reliability.svg`.
 
     Raises:
         InputError: no such run or store, or a store that the run was not trained on.
     """
-    found = Evaluator(store, split=split, device=device).evaluate(run, protocol, baselines=baselines, progress=progress)
+    evaluator = Evaluator(store, split=split, device=device)
+    evaluation = evaluator.evaluate(run, protocol, baselines=baselines, progress=progress)
     name = f"{split}-popularity" if protocol == "popularity" else split
     folder = Path(run) / "evaluation"
-    document = found.to_json()
+    document = evaluation.to_json()
     write_json(folder / f"{name}.json", document)
     if any(row["name"] == "model" for row in document["listening"]):
         title = f"P(listen), {split}" + (" (simulated)" if document["simulated"] else "")
         with replaced_file(folder / f"{name}-reliability.svg") as temporary:
             temporary.write_text(reliability(document["listening"], title) + "\n", encoding="utf-8")
-    return found
+    return evaluation
 
 
 class Evaluator:
-    """Judges many runs of one store on the same targets: what hangs on no model is made once, not for each run.
+    """Evaluates many runs of one store on the same targets; data that does not depend on a model is computed once.
 
-    Shared by runs of equal [data] and [evaluation]: the split, groups, strata, candidates, what is near a track, the
-    bootstrap's weights, and the baselines' rows.
+    Runs of equal [data] and [evaluation] share the split, groups, strata, candidates, near tracks, bootstrap weights
+    and the baselines' rows.
 
     Args:
-        store: the store that the runs were trained on.
-        split: which held-out tracks.
+        store: the store of the runs.
+        split: test or validation.
         device: auto, cpu or cuda.
     """
 
@@ -93,27 +94,27 @@ class Evaluator:
         self._grounds: dict[tuple[Any, ...], _Ground] = {}
 
     def evaluate(
-        self, run: str | Path, protocol: Asked = "both", *, baselines: bool = True, progress: Progress = silent
+        self, run: str | Path, protocol: ProtocolChoice = "both", *, baselines: bool = True, progress: Progress = silent
     ) -> Evaluation:
-        """Return the metrics of `run`, beside every baseline unless `baselines` is False; nothing is written.
+        """Return the metrics of `run`, and of every baseline unless `baselines` is False, without writing files.
 
         Raises:
             InputError: no such run, one trained on another store, or an unknown protocol.
         """
-        if protocol not in ASKED:
-            raise InputError(f"there is no protocol {protocol!r}{nearest(protocol, ASKED)}")
+        if protocol not in PROTOCOLS_OF:
+            raise InputError(f"unknown protocol {protocol!r}{nearest(protocol, PROTOCOLS_OF)}")
         loaded = load_run(run)
         trained_on = loaded.environment.get("store", {}).get("fingerprint")
         if trained_on is not None and trained_on != self._store.manifest.fingerprint:
-            raise InputError(f"{run} was trained on another store than {self._store.path}; evaluate it on its own")
+            raise InputError(f"{run} was trained on another store than {self._store.path}; name the store of the run")
         if "extended" in loaded.environment:
-            raise InputError(f"{run} holds tracks that no store of its training has; evaluate the run that it extends")
+            raise InputError(f"{run} has tracks that its training store lacks; evaluate the run that it extends")
         ground = self._ground(loaded)
         encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
         models = model_scorers(encoder, candidates, loaded.listen_weight)
         heads = head_scorers(encoder, candidates)
         rows = list[Row]()
-        for each in ASKED[protocol]:
+        for each in PROTOCOLS_OF[protocol]:
             rows += scorer_rows(ground.table, models, "model", each, progress)
             rows += scorer_rows(ground.table, heads, "head", each, progress)
             rows += ground.baseline_rows(each, progress) if baselines else []
@@ -130,16 +131,16 @@ class Evaluator:
 
 
 class _Ground:
-    """What runs of equal [data] and [evaluation] are judged on."""
+    """Data shared by runs of equal [data] and [evaluation]."""
 
     def __init__(self, store: Store, split: Split, table: Table, content: bool) -> None:
-        """`content`: tracks are known by features, and so there are baselines by features."""
+        """`content`: whether there are baselines on features of tracks."""
         self._store, self.split, self.table, self._content = store, split, table, content
         self._baselines: list[Scorer] = []
         self._rows: dict[Protocol, list[Row]] = {}
 
     def baseline_rows(self, protocol: Protocol, progress: Progress) -> Sequence[Row]:
-        """Return the rows of every baseline under `protocol`, ranked when first asked for."""
+        """Return the rows of every baseline under `protocol`, computed once."""
         if protocol not in self._rows:
             if not self._baselines:
                 content = content_baselines(self._store, self.split) if self._content else []

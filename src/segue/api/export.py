@@ -1,4 +1,4 @@
-"""The verb `export`: a run as files that are served without torch."""
+"""The verb `export`: writes a run as files that are served without torch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def export(
     index: bool = False,
     progress: Progress = silent,
 ) -> ExportManifest:
-    """Write a trained run, with the tracks that it was extended by, to the folder `out`; return its manifest.
+    """Return the manifest of an export of a trained run, written to the folder `out`, including added tracks.
 
-    `name`: what the model is called where it is served; the recipe's name unless given. `index`: make cells of the
-    track space too, for `segue serve --index`.
+    `name`: name of the model in the service (default: the recipe's). `index`: also compute cells of the track space,
+    for `segue serve --index`.
 
     Raises:
-        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers. InputError: `out`
-            exists and may not be replaced, the name is no plain one, or the packages of the extra `export` are missing.
+        FormatError: not a run, damaged, or without weights. NonFiniteError: NaN or infinite weights. InputError: `out`
+            exists and may not be replaced, the name is not plain, or packages of the extra `export` are missing.
     """
     return write_export(load_serving(run), out, ExportOptions(name, overwrite, index), progress)

@@ -1,4 +1,4 @@
-"""The verb `extend`: tracks that came after training."""
+"""The verb `extend`: adds tracks to a trained run."""
 
 from __future__ import annotations
 
@@ -13,45 +13,57 @@ from segue.store import Vocabulary
 
 @dataclass(frozen=True)
 class Extended:
-    """What `extend` did."""
+    """Result of `extend`."""
 
     run: Path
     """The run that was extended."""
     added: int
-    """Tracks put in."""
-    known: int
-    """Tracks of the file that the run ranked or knew before; they stay as they are."""
+    """Tracks added."""
+    num_old: int
+    """Tracks of the file that the run had already; they do not change."""
     without_features: int
-    """Tracks left out: the file gives none of their features."""
+    """Tracks left out because the file has none of their features."""
     tracks: int
-    """Tracks that the run knows now."""
+    """Tracks of the run now."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts for `--json`."""
-        return {**vars(self), "run": str(self.run)}
+        return {
+            "run": str(self.run),
+            "added": self.added,
+            "known": self.num_old,
+            "without_features": self.without_features,
+            "tracks": self.tracks,
+        }
 
 
 def extend(run: str | Path, tracks: str | Path) -> Extended:
-    """Put the tracks of a CSV or Parquet file into a trained run, without training again.
+    """Add the tracks of a CSV or Parquet file to a trained run, without training again.
 
-    The run must read features of tracks (`[features]`), and the file give them under the names that the store had; a
-    missing value counts as the mean. From then on `recommend` and `load` read and rank the new tracks; `evaluate` goes
-    on measuring the run as it was trained. It can be extended again; training again with `overwrite` starts over.
+    The run must read features of tracks (`[features]`), and the file must have them under the names of the store; a
+    missing value counts as the mean. `recommend` and `load` then read and rank the new tracks; `evaluate` still
+    measures the run as trained. A run can be extended several times; training with `overwrite` starts over.
 
     Raises:
         InputError: the run reads no features, or the file has no id column or none of the features.
-        FormatError: no run, or a damaged one.
+        FormatError: not a run, or a damaged one.
     """
     from segue.data.track_tables import new_tracks
 
     names = feature_names(serving(run))
     vocabulary = Vocabulary.read(serving(run) / "vocabulary")
-    found = new_tracks(Path(tracks), vocabulary.texts(range(len(vocabulary))), names)
-    if found.missing == len(names):
+    fresh = new_tracks(Path(tracks), vocabulary.texts(range(len(vocabulary))), names)
+    if fresh.num_missing_features == len(names):
         raise InputError(
             f"{tracks} has none of the features that {run} reads ({', '.join(names[:8])}"
             f"{', ...' if len(names) > 8 else ''}); name a table with these columns"
         )
-    if len(found.ids):
-        extend_run(run, NewTracks(found.ids, found.features, found.texts))
-    return Extended(Path(run), len(found.ids), found.known, found.bare, len(vocabulary) + len(found.ids))
+    if len(fresh.ids):
+        extend_run(run, NewTracks(fresh.ids, fresh.features, fresh.texts))
+    return Extended(
+        run=Path(run),
+        added=len(fresh.ids),
+        num_old=fresh.num_old,
+        without_features=fresh.num_without_features,
+        tracks=len(vocabulary) + len(fresh.ids),
+    )

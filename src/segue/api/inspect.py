@@ -1,4 +1,4 @@
-"""`inspect`: what a store holds, as a document and as a figure."""
+"""The verb `inspect`: figures of a store, as a document and as a figure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def inspect(store: str | Path) -> dict[str, Any]:
     """Return a JSON document on the store at `store` (see `segue.data.summary.inspect_store`).
 
     Raises:
-        FormatError: no store, or a damaged one.
+        FormatError: not a store, or a damaged one.
     """
     return inspect_store(Store(store))
 
 
 def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Return `path` as a path that `draw_inspection` may write.
+    """Return `path` if `draw_inspection` may write it.
 
     Raises:
-        InputError: its ending is none that Matplotlib writes (png, svg, pdf), or it exists and `overwrite` is not set.
+        InputError: it does not end in .png, .svg or .pdf, or it exists and `overwrite` is not set.
     """
     path = Path(path)
     if path.suffix.lstrip(".").lower() not in KINDS:
@@ -43,7 +43,7 @@ def draw_inspection(summary: Mapping[str, Any], path: str | Path, *, overwrite: 
     """Draw lengths, popularity, strengths and skip rates by position of `inspect`'s document into `path`.
 
     Raises:
-        InputError: what `check_figure` refuses.
+        InputError: see `check_figure`.
     """
     path = check_figure(path, overwrite=overwrite)
     from matplotlib.backends.backend_agg import FigureCanvasAgg

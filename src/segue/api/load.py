@@ -1,10 +1,10 @@
-"""The verb `load`: a run, ready to recommend."""
+"""The verb `load`: a recommender from a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +21,9 @@ from segue.runs import LoadedRun
 from segue.runs.extending import load_serving
 from segue.store import NUM_SPECIALS, PAD, UNKNOWN
 
-FEEDBACK_WORDS: Final = {
-    "listened": skips.TO_ITS_END,
-    "mostly": skips.MOSTLY,
-    "brief": skips.BRIEFLY,
-    "skip": skips.VERY_BRIEFLY,
-    "unknown": skips.FEEDBACK_UNKNOWN,
-}
-
 
 class Recommender:
-    """Next tracks for any session, from a trained run; made by `segue.load`."""
+    """Recommends next tracks for any session, by a trained run; create it with `segue.load`."""
 
     def __init__(self, run: LoadedRun) -> None:
         self._run = run
@@ -45,10 +37,10 @@ class Recommender:
         return self._run.encoder
 
     def unknown(self, tracks: Sequence[str]) -> list[str]:
-        """Return the tracks that this run has never seen; `recommend` passes them over.
+        """Return the tracks that this run does not have; `recommend` ignores them.
 
         Raises:
-            InputError: they are no list of texts.
+            InputError: `tracks` is not a list of texts.
         """
         rows = self._run.vocabulary.rows(_texts(tracks))
         return [track for track, row in zip(tracks, rows, strict=True) if row == UNKNOWN]
@@ -62,23 +54,22 @@ class Recommender:
         exclude_heard: bool = False,
         earlier: Sequence[tuple[str, str | int]] = (),
     ) -> list[dict[str, Any]]:
-        """Return the `k` best next tracks after a session: dicts of track, score, title and artist (where known).
+        """Return the `k` best next tracks after a session: dicts of track, score, title and artist (None = unknown).
 
-        `feedback` gives each track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default:
-        all listened; 255, as stores write it, is unknown). `k` larger than the catalogue gives all there is.
-        Unknown tracks are passed over; `exclude_heard` leaves out the session's own tracks. `earlier`:
-        what the listener heard in sessions before, track and feedback, the most recent last; a run that reads no
-        earlier sessions (`[inputs.earlier]`) ignores them.
+        `feedback`: per track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default: all
+        listened; 255 is unknown). A `k` larger than the catalogue gives all tracks. Unknown tracks are ignored;
+        `exclude_heard` excludes the session's tracks. `earlier`: track and feedback of the listener's earlier
+        sessions, most recent last; a run without `[inputs.earlier]` ignores them.
 
         Raises:
-            InputError: `k` below 1, ids that are no texts, feedback of another length, or a word that is none of these.
+            InputError: `k` below 1, ids that are not text, feedback of another length, or another feedback word.
         """
         if not isinstance(k, int) or isinstance(k, bool) or k < 1:
             raise InputError(f"k is {k!r}, expected a whole number, at least 1")
         ids = _texts(tracks)
-        codes = _codes(["listened"] * len(ids) if feedback is None else feedback)
+        codes = _codes([skips.LISTENED] * len(ids) if feedback is None else feedback)
         if len(codes) != len(ids):
-            raise InputError(f"{len(ids)} tracks but {len(codes)} of feedback; give one a track")
+            raise InputError(f"{len(ids)} tracks but {len(codes)} of feedback; give one per track")
         known_plays = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
         rows = [row if self._candidate[row] else UNKNOWN for row, _ in known_plays] or [PAD]
         feedback_codes = [code for _, code in known_plays] or [skips.FEEDBACK_HIDDEN]
@@ -95,7 +86,7 @@ class Recommender:
         return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
 
     def _before(self, ids: Sequence[str], codes: Sequence[int]) -> dict[str, Tensor]:
-        """Return what came in earlier sessions, where the run reads them."""
+        """Return the side inputs of earlier sessions; empty if the run does not read them."""
         config = self._run.recipe.inputs.get(earlier_input.NAME)
         if config is None:
             return {}
@@ -104,20 +95,20 @@ class Recommender:
         return {earlier_input.NAME: torch.tensor([known_plays or [(PAD, skips.FEEDBACK_HIDDEN)]])}
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
-        place, run = row - NUM_SPECIALS, self._run
+        index, run = row - NUM_SPECIALS, self._run
         return {
             "track": run.vocabulary.track_id(row),
             "score": score,
-            "title": run.titles.text(place) if run.titles else None,
-            "artist": run.artists.text(place) if run.artists else None,
+            "title": run.titles.text(index) if run.titles else None,
+            "artist": run.artists.text(index) if run.artists else None,
         }
 
 
 def load(run: str | Path) -> Recommender:
-    """Return the recommender of a trained run, with the tracks that it was extended by.
+    """Return the recommender of a trained run, including tracks added by `extend`.
 
     Raises:
-        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers.
+        FormatError: not a run, damaged, or without weights. NonFiniteError: NaN or infinite weights.
     """
     return Recommender(load_serving(run))
 
@@ -126,12 +117,12 @@ def _pairs(earlier: object) -> tuple[list[str], list[int]]:
     """Return ids and codes of earlier plays.
 
     Raises:
-        InputError: they are no pairs of a track and its feedback.
+        InputError: they are not pairs of a track and its feedback.
     """
     ids, codes = list[object](), list[object]()
     for pair in earlier if isinstance(earlier, Iterable) else [earlier]:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise InputError(f"earlier play {pair!r} is no pair of track and feedback, such as ('track_3', 'skip')")
+            raise InputError(f"earlier play {pair!r} is not a pair of track and feedback, such as ('track_3', 'skip')")
         ids.append(pair[0])
         codes.append(pair[1])
     return _texts(ids), _codes(codes)
@@ -141,31 +132,29 @@ def _texts(tracks: object) -> list[str]:
     """Return ids as a list.
 
     Raises:
-        InputError: they are no list of texts.
+        InputError: `tracks` is not a list of texts.
     """
     if isinstance(tracks, str | bytes) or not isinstance(tracks, Iterable):
-        raise InputError(f"{tracks!r} is no list of track ids; one text goes into a list as well: ['track_1']")
+        raise InputError(f"{tracks!r} is not a list of track ids; give a list, such as ['track_1']")
     ids = list(tracks)
     for each in ids:
         if not isinstance(each, str):
-            raise InputError(
-                f"track id {each!r} is of type {type(each).__name__}; ids are text, as they stand in the log"
-            )
+            raise InputError(f"track id {each!r} is of type {type(each).__name__}; give ids as text, as in the log")
     return ids
 
 
 def _codes(feedback: object) -> list[int]:
     if isinstance(feedback, str | bytes) or not isinstance(feedback, Iterable):
-        raise InputError(f"feedback {feedback!r} is no list; give one word or strength a track")
+        raise InputError(f"feedback {feedback!r} is not a list; give one word or strength per track")
     return [_code(word) for word in feedback]
 
 
 def _code(word: object) -> int:
-    if isinstance(word, str) and word in FEEDBACK_WORDS:
-        return FEEDBACK_WORDS[word]
+    if isinstance(word, str) and word in skips.FEEDBACK_WORDS:
+        return skips.FEEDBACK_WORDS[word]
     if isinstance(word, int | np.integer) and not isinstance(word, bool):
         if 0 <= word <= skips.VERY_BRIEFLY:
             return int(word)
         if word == skips.UNKNOWN_STRENGTH:
             return skips.FEEDBACK_UNKNOWN
-    raise InputError(f"feedback {word!r} is none of {', '.join(FEEDBACK_WORDS)} and no strength 0..3")
+    raise InputError(f"feedback is {word!r}; give {', '.join(skips.FEEDBACK_WORDS)}, or a strength 0..3")

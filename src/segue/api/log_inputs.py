@@ -1,4 +1,4 @@
-"""The files or frames of one log, read through the whole pipeline: records, roles, feedback, sessions, doubts."""
+"""Reads the files or frames of one log: records, roles, feedback, sessions, plausibility."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from segue.api.preparing import Job, PrepareReport
 from segue.data.ahead import worked_ahead
 from segue.data.event_table import FILE, EventTable
 from segue.data.gathered import Gathering
-from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
 from segue.data.oracle import Oracle
 from segue.data.part_table import event_table
@@ -22,7 +21,7 @@ from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
 from segue.data.records.block import Block
 from segue.data.rejects import Rejects
-from segue.data.sessions import Heard, Rules, heard
+from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, CutPlays, CutRules, cut_plays
 from segue.data.side_columns import SIDE
 from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
@@ -40,9 +39,9 @@ class Cutting:
     gap_minutes: float = GAP_MINUTES
     max_length: int = MAX_LENGTH
     drop_duplicates: bool | None = None
-    """None: where the source is known to repeat plays."""
+    """None: only for sources that repeat plays."""
     accept: tuple[str, ...] = ()
-    """Doubts that are right as they are."""
+    """Names of doubts to ignore."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,14 @@ class Input:
     blocks: Callable[[Rejects], Iterator[Block]]
     """Yields the records; bad ones go to the rejects."""
     scale: tuple[float, float] | None = None
-    """Lowest and highest rating, where the mapping has the side column 'rating'."""
+    """Lowest and highest rating, for a mapping with the side column 'rating'."""
 
 
 class Log:
-    """Reads the inputs of one log; `repeats`: it is known to hold plays twice; `oracle`: the truth of simulated plays.
+    """Reads the inputs of one log; `repeats`: the source repeats plays; `oracle`: file of the simulated truth.
 
     Raises:
-        InputError: one input says who listened, in which session, or when, and another does not.
+        InputError: an input lacks a listener, session, position or time that another has.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Log:
         self._rows = 0
 
     def prepared(self, job: Job) -> PrepareReport:
-        """Return the report of the job, with what was read and noticed.
+        """Return the report of the job, with counts and warnings.
 
         Raises:
             InputError, RejectedRowsError: see `Job.run`.
@@ -102,13 +101,13 @@ class Log:
         reading = self._gathered(gathering, rejects)
         self._rows, self._left_out = reading.rows + rejects.total - reading.rejected, reading.left_out
         if not self._rows:
-            raise InputError(f"{self._inputs[0].name} holds no records; name a log with plays")
+            raise InputError(f"{self._inputs[0].name} has no records; name a log with plays")
         suspicions, rules, repeats = Suspicions(), self._rules(), 0
         files = tuple(given.name for given in self._inputs)
         oracle = Oracle(self._oracle) if self._oracle is not None else None
 
-        def work(plays: Plays) -> tuple[Heard, EventTable]:
-            sessions = heard(plays, rules)
+        def work(plays: Plays) -> tuple[CutPlays, EventTable]:
+            sessions = cut_plays(plays, rules)
             return sessions, event_table(files, gathering, sessions, self._mapping)
 
         for number, (sessions, table) in enumerate(worked_ahead(work, gathering.parts(), most=2), 1):
@@ -125,7 +124,7 @@ class Log:
         self._warnings = _spelled(reading.times) + check(doubts, self._cutting.accept)
 
     def _gathered(self, gathering: Gathering, rejects: Rejects) -> Reading:
-        """Read all inputs into `gathering`; blocks are typed in threads ahead of their use."""
+        """Return the counts of reading all inputs into `gathering`; threads type blocks ahead."""
         reading = Reading(rejects)
 
         def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
@@ -147,15 +146,15 @@ class Log:
             for block in given.blocks(rejects):
                 yield number, block
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> CutRules:
         mapping, drop = self._mapping, self._cutting.drop_duplicates
-        return Rules(
+        return CutRules(
             gap_minutes=self._cutting.gap_minutes,
             max_length=self._cutting.max_length,
             ends=mapping.time is not None and mapping.time.ends,
             newest_first=mapping.newest_first,
             drop_repeats=self._repeats if drop is None else drop,
-            guess=mapping.told is None and mapping.played is None and mapping.share is None,
+            guess=mapping.stated is None and mapping.played is None and mapping.share is None,
         )
 
 
@@ -169,7 +168,7 @@ def _check_alike(inputs: Sequence[Input]) -> None:
 
 
 def _on_scale(events: pl.DataFrame, given: Input) -> pl.DataFrame:
-    """Return events without their rating, which must lie on the scale that the source has."""
+    """Return events without their rating, after checking it against the source's scale."""
     if given.scale is None or _RATING not in events.columns:
         return events
     low, high = given.scale
@@ -183,7 +182,7 @@ def _on_scale(events: pl.DataFrame, given: Input) -> pl.DataFrame:
 
 
 def _spelled(times: set[str]) -> list[str]:
-    """Return what is to be said of how times were spelled."""
+    """Return warnings about the forms of the times."""
     said = []
     units = [unit for unit in ("s", "ms", "us", "ns") if unit in times]
     if units not in ([], ["s"]):

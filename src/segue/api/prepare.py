@@ -1,4 +1,4 @@
-"""`prepare_*`: a raw log into a session store."""
+"""The verbs `prepare_*`: read a log into a store."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import polars as pl
 from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.prepare_source import prepare_source
 from segue.api.preparing import Job, PrepareReport, track_files
-from segue.data.histories import GAP_MINUTES, MAX_LENGTH
 from segue.data.mapping import Mapping
 from segue.data.records.block import Block
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.rejects import Rejects
+from segue.data.sessions import GAP_MINUTES, MAX_LENGTH
 from segue.data.sources import all_sources, source_of
-from segue.data.sources.column_types import check_types
 from segue.data.sources.source import Sample
 from segue.data.sources.table import mapping_of
 from segue.data.sources.table_columns import TableColumns
@@ -39,14 +38,13 @@ def prepare_mssd(
 ) -> PrepareReport:
     """Return the report of reading a log in the layout of the Music Streaming Sessions Dataset into a store.
 
-    `path` is a folder (with `training_set/`, or the CSVs themselves), one CSV or one .csv.gz. What lies beside
-    `training_set` is joined: `tracks.csv` and `track_features/` as the track table, `oracle.parquet` as event columns,
-    `simulation.json` as the mark of simulated data. Sessions are in the order in which they appear; rows may be in any
-    order.
+    `path` is a folder (with `training_set/` or CSVs), one CSV or one .csv.gz. Files beside `training_set` are joined:
+    `tracks.csv` and `track_features/` as the track table, `oracle.parquet` as event columns, `simulation.json` as the
+    mark of simulated data. Sessions keep the order of the log; rows may be in any order.
 
     Raises:
         InputError: bad input, or an existing store without `overwrite`.
-        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they are in STORE.rejected.csv.
     """
     return prepare_source(
         path,
@@ -65,7 +63,7 @@ def prepare_table(
     *,
     columns: TableColumns | None = None,
     tracks: str | Path | None = None,
-    drop_duplicates: bool = False,
+    drop_duplicates: bool | None = None,
     accept: Sequence[str] = (),
     max_rejected: float = 0.001,
     overwrite: bool = False,
@@ -73,19 +71,19 @@ def prepare_table(
 ) -> PrepareReport:
     """Return the report of reading any table of events into a store.
 
-    `source` is a file (CSV of any dialect, JSON, Parquet, ...; also compressed or in an archive), several, or a Polars
-    or pandas frame; `columns` says what is what (see `TableColumns`; usual names are found unasked). Sessions without
-    a session column are histories of users cut by gap and length. Some 50 bytes a row are held in memory.
+    `source`: a file (CSV of any dialect, JSON, Parquet, ...; also compressed or in an archive), several files, or a
+    Polars or pandas frame. `columns`: see `TableColumns`; usual names are recognised. Without a session column the
+    histories of users are cut by gap and length. Needs about 50 bytes of memory per row.
 
     Raises:
         InputError: bad input, an implausible log, or an existing store without `overwrite`.
-        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they are in STORE.rejected.csv.
     """
-    asked = columns or TableColumns()
-    inputs = [_table_input(*each, asked) for each in _tables(source)]
+    columns = columns or TableColumns()
+    inputs = [_table_input(*table, columns) for table in _tables(source)]
     name = type(source).__name__ if _is_frame(source) else Path(_paths(source)[0]).name
     job = Job(Path(store), "table", name, max_rejected, overwrite, track_files=track_files(tracks))
-    cutting = Cutting(asked.gap_minutes, asked.max_length, drop_duplicates, tuple(accept))
+    cutting = Cutting(columns.gap_minutes, columns.max_length, drop_duplicates, tuple(accept))
     return Log(inputs, cutting, progress=progress).prepared(job)
 
 
@@ -98,9 +96,9 @@ def _paths(source: Any) -> list[str | Path]:
 
 
 _Blocks = Callable[[Mapping, Rejects], Iterator[Block]]
-"""Yields the records, the columns that are mapped; bad ones go to the rejects."""
+"""Yields the records with the mapped columns; bad ones go to the rejects."""
 _Table = tuple[str, pl.DataFrame, _Blocks]
-"""Name, some first records with all columns, and the records of a file or a frame."""
+"""Name, first records with all columns, and the records of a file or a frame."""
 
 
 def _tables(source: Any) -> list[_Table]:
@@ -109,11 +107,11 @@ def _tables(source: Any) -> list[_Table]:
         frame = frame_of(source)
         block = Block(frame, np.arange(1, frame.height + 1, dtype=np.int64))
         return [("the frame", frame, lambda _, rejects: iter([block]))]
-    found = [(member, sample_of(member)) for member in find_members(_paths(source))]
-    found = [each for each in found if each[1].columns] or found  # _SUCCESS, say, beside the parts of a table
-    if not found[0][1].columns:
-        raise InputError(f"{found[0][0].name} is empty; name a file with plays")
-    return [(member.name, _first(sample), _reader(member, sample)) for member, sample in found]
+    samples = [(member, sample_of(member)) for member in find_members(_paths(source))]
+    samples = [each for each in samples if each[1].columns] or samples  # without empty files such as _SUCCESS
+    if not samples[0][1].columns:
+        raise InputError(f"{samples[0][0].name} is empty; name a file with plays")
+    return [(member.name, _first(sample), _reader(member, sample)) for member, sample in samples]
 
 
 def _first(sample: Sample) -> pl.DataFrame:
@@ -132,7 +130,6 @@ def _table_input(name: str, first: pl.DataFrame, blocks: _Blocks, columns: Table
         resolved = columns.resolved(tuple(first.columns), name)
     except InputError as error:
         raise InputError(f"{error}{_hint(name, first)}") from None
-    check_types(name, first, resolved)
     return _mapped((name, first, blocks), mapping_of(resolved))
 
 
@@ -142,10 +139,10 @@ def _mapped(table: _Table, mapping: Mapping, scale: tuple[float, float] | None =
 
 
 def _hint(name: str, first: pl.DataFrame) -> str:
-    """Return what to do where a file is of a known source."""
+    """Return the advice for a file that a source recognises, else ""."""
     sample = Sample(name, "delimited", tuple(first.columns), first)
-    known = next((one for one in all_sources() if one.recognise(sample) is not None), None)
-    return "" if known is None else f". It looks like {known.title}: segue prepare {known.name} reads it"
+    source = next((one for one in all_sources() if one.recognise(sample) is not None), None)
+    return "" if source is None else f". It looks like {source.title}: segue prepare {source.name} reads it"
 
 
 def prepare_ratings(
@@ -161,20 +158,20 @@ def prepare_ratings(
 ) -> PrepareReport:
     """Return the report of reading ratings of one to five stars (user, item, rating, timestamp) into a store.
 
-    Up to 1 star -> strength 3, up to 2 -> 2, up to 3 -> 1, more -> 0; per user by time and file row, cut by gap and
-    length. Many such files hold tied times: `tied_share` of the report says how many, and column `tied` says which.
+    Up to 1 star -> strength 3, up to 2 -> 2, up to 3 -> 1, more -> 0. Histories of users, by time and file row, are cut
+    by gap and length. Many such files have tied times: see `tied_share` of the report and column `tied`.
 
     Raises:
         InputError: bad input, ratings of another scale, or an existing store without `overwrite`.
-        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they are in STORE.rejected.csv.
     """
     source = source_of("movielens")
     inputs = []
     for name, first, blocks in _tables(_paths(path)):
         mapping = source.mapping(tuple(first.columns))
-        missing = [role for role in ("listener", "track", "told", "time") if getattr(mapping, role) is None]
+        missing = [role for role in ("listener", "track", "stated", "time") if getattr(mapping, role) is None]
         if missing:
-            words = {"listener": "user", "track": "item", "told": "rating", "time": "timestamp"}
+            words = {"listener": "user", "track": "item", "stated": "rating", "time": "timestamp"}
             lacks = ", ".join(words[role] for role in missing)
             raise InputError(f"{name} has no column for {lacks}; its columns: {', '.join(first.columns)}")
         inputs.append(_mapped((name, first, blocks), mapping, source.scale))

@@ -1,4 +1,4 @@
-"""`prepare_source`: an export of a player or a service, or a public data set, into a store."""
+"""`prepare_source`: reads an export of a player or a service, or a public data set, into a store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.preparing import Job, PrepareReport, track_files
 from segue.api.source_files import AUTO, SourceFile, log_files
 from segue.api.survey import Survey
-from segue.data.histories import check_cut
 from segue.data.records.member import find_members
+from segue.data.sessions import check_cut
 from segue.data.sources.source import Beside
 from segue.errors import InputError
 from segue.progress import Progress, silent
@@ -32,13 +32,13 @@ def prepare_source(
 ) -> PrepareReport:
     """Return the report of reading the files of one source into a store.
 
-    `paths`: files, folders or archives, taken literally. `source`: a name of `segue.data.sources.TITLES`, or "auto",
-    which recognises it by the columns of the files. Records that are no tracks are left out and counted.
+    `paths`: files, folders or archives, taken literally. `source`: a name in `segue.data.sources.TITLES`, or "auto",
+    which recognises the source by columns. Records that are not tracks are left out and counted.
 
     Raises:
         InputError: no such file or source, files of no or of several sources, an implausible log, or an existing store
             without `overwrite`.
-        RejectedRowsError: more than `max_rejected` of the rows were unusable; they stand in STORE.rejected.csv.
+        RejectedRowsError: more than `max_rejected` of the rows were unusable; they are in STORE.rejected.csv.
     """
     cutting = cutting or Cutting()
     check_cut(cutting.gap_minutes, cutting.max_length)
@@ -61,13 +61,13 @@ def prepare_source(
 
 
 def _simulated(path: Path | None) -> dict[str, Any]:
-    """Return what the file beside a simulated log says, {} where there is none."""
+    """Return the document beside a simulated log, {} for other logs."""
     if path is None:
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); simulate the log again") from error
+        raise InputError(f"{path} is not JSON ({error}); simulate the log again") from error
     return document if isinstance(document, dict) and document else {"file": path.name}
 
 

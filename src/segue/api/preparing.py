@@ -1,4 +1,4 @@
-"""What every way of preparing a log does: reading, checking, writing, and a report of it."""
+"""The steps of every `prepare` verb: read, check, write, report."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from segue.data.rejects import Rejects, reject_path
 from segue.data.track_tables import join_tracks
 from segue.errors import InputError, SegueError
 from segue.files import check_replaceable
-from segue.store.manifest import MANIFEST, Manifest, Source
+from segue.output import SCHEMA_VERSION
+from segue.store.manifest import MANIFEST, Manifest, StoreSource
 from segue.store.writer import TrackTable
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where there is no room: of the disk, of a quota, or for a file so large."""
+"""Errors of a full disk, an exceeded quota, or a file that is too large."""
 
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What a reading did."""
+    """Result of preparing a log."""
 
     store: Path
     sessions: int
@@ -39,31 +40,31 @@ class PrepareReport:
     rejected: dict[str, int] = field(default_factory=dict)
     """Rejected rows by kind."""
     rejected_file: Path | None = None
-    """Where they stand, if any."""
+    """File of the rejected rows, if any."""
     tied_share: float | None = None
-    """Share of events whose time equals a neighbour's in the session; None where there are no times."""
+    """Share of events whose time equals a neighbour's in the session; None without times."""
     inferred_share: float = 0.0
     """Share of events whose strength was inferred."""
     tracks_joined: str | None = None
-    """How many tracks of the log the track table names; None without one."""
+    """Tracks of the log that the track table names; None without one."""
     simulated: bool = False
     fingerprint: str = ""
     recognised: str | None = None
-    """Why the log was taken for what it is; None where it was named."""
+    """Why the source was recognised; None if it was named."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Records that are no tracks, by what they are, and repeats that were dropped."""
+    """Number of records that are not tracks, by kind, and of dropped duplicates."""
     warnings: tuple[str, ...] = ()
-    """What is implausible in the log, and what mends it."""
+    """Implausible properties of the log, and what to do."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as a JSON document, schema_version 1."""
+        """Return the report as a JSON document."""
         paths = {"store": str(self.store), "rejected_file": self.rejected_file and str(self.rejected_file)}
-        return {"schema_version": 1, **vars(self), **paths}
+        return {"schema_version": SCHEMA_VERSION, **vars(self), **paths}
 
 
 @dataclass
 class _Tally:
-    """What the reading counts as it goes."""
+    """Counts taken while reading."""
 
     rows: int = 0
     tied: int | None = None
@@ -80,7 +81,7 @@ class _Tally:
 
 @dataclass(frozen=True)
 class Job:
-    """One preparing: where to, what from, under which rules."""
+    """One run of preparing: input, output and limits."""
 
     store: Path
     kind: str
@@ -90,9 +91,9 @@ class Job:
     simulated: dict[str, Any] = field(default_factory=dict)
     track_files: tuple[Path, ...] = ()
     own_tracks: Callable[[pl.Series], TrackTable] | None = None
-    """What the log itself says of the tracks of a vocabulary; None = nothing."""
+    """Returns the track table of a vocabulary from the log itself."""
     joined: list[int] = field(default_factory=list)
-    """Tracks that the track table names, once it has been joined."""
+    """Tracks that the track table names; set when it is joined."""
 
     def run(self, read: Callable[[Rejects, Path], Iterator[EventTable]]) -> PrepareReport:
         """Return the report of reading, checking and writing.
@@ -133,15 +134,15 @@ class Job:
     def _tracks(self, vocabulary: pl.Series) -> TrackTable:
         if self.track_files:
             joined = join_tracks(self.track_files, vocabulary)
-            self.joined.append(joined.known)
+            self.joined.append(joined.num_named)
             return joined.table
         return self.own_tracks(vocabulary) if self.own_tracks is not None else TrackTable()
 
-    def _source(self, rejects: Rejects, tally: _Tally) -> Source:
+    def _source(self, rejects: Rejects, tally: _Tally) -> StoreSource:
         report: dict[str, Any] = {"rows_read": _rows_read(rejects, tally), "rejected": rejects.by_kind()}
         if tally.tied is not None:
             report["tied_share"] = tally.tied / max(tally.rows, 1)
-        return Source(self.kind, self.name, self.simulated, report)
+        return StoreSource(self.kind, self.name, self.simulated, report)
 
     def _report(self, manifest: Manifest, rejects: Rejects, tally: _Tally) -> PrepareReport:
         return PrepareReport(
@@ -161,17 +162,17 @@ class Job:
 
 
 def _rows_read(rejects: Rejects, tally: _Tally) -> int:
-    """Return rows read: those in tables and those rejected before (later kinds stand in the tables already)."""
+    """Return the rows read: those in tables, and those rejected before they reach a table."""
     later = rejects.counts["duplicate-position"] + rejects.counts["session-in-two-files"]
     return tally.rows + rejects.total - later
 
 
 def track_files(tracks: str | Path | None) -> tuple[Path, ...]:
-    """Return the files of a track table: itself, or what a folder of CSVs holds."""
+    """Return the files of a track table: a file, or the CSVs of a folder."""
     if tracks is None:
         return ()
     path = Path(tracks)
     files = tuple(sorted(path.glob("*.csv"))) if path.is_dir() else (path,)
     if not files or not all(file.is_file() for file in files):
-        raise InputError(f"{path} is no track table; name a CSV or Parquet file, or a folder of CSVs")
+        raise InputError(f"{path} is not a track table; name a CSV or Parquet file, or a folder of CSVs")
     return files

@@ -1,4 +1,4 @@
-"""The verb `replay`: held-out sessions through a running service, measured as they are offline."""
+"""The verb `replay`: sends held-out sessions through a running service and measures its ranks."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from numpy.typing import NDArray
 from segue.batches.split import DataConfig, split_store
 from segue.config import build
 from segue.errors import FormatError, InputError, SegueError
-from segue.evaluation.metrics import hit
+from segue.evaluation.metrics import CUTOFFS, hit
 from segue.exported.manifest import read_export_manifest
 from segue.progress import Progress, Step, silent
 from segue.serving.messages import MOST_K, word_of
 from segue.store import Store
 
-CUTOFFS: Final = (1, 5, 10, 20)
 CLIENTS: Final = 8
-"""Sessions on the way at a time."""
+"""Sessions replayed at once."""
 _TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What the service ranked."""
+    """Ranks by the service."""
 
     model: str
     ranks: NDArray[np.int64]
-    """Rank of each held-out target in the list that was answered, from 1; k + 1 where it is not in it."""
+    """Rank of each held-out target in the service's list, from 1; k + 1 if it is not in the list."""
     k: int
 
     def to_json(self) -> dict[str, Any]:
@@ -59,21 +58,21 @@ def replay(
     token: str | None = None,
     progress: Progress = silent,
 ) -> Replayed:
-    """Send the held-out sessions of a store through a running service, and return where it ranked what came next.
+    """Return the ranks of the targets of a store's held-out sessions by a running service.
 
-    `export`: the one that is served, which says how its recipe held sessions out. Each session is begun and told by
-    the API, then asked for its next tracks among all tracks, those that it has heard too, and forgotten again.
-    `sample`: so many targets, evenly spread; 0 = all.
+    `export`: the served export, whose recipe determines the held-out sessions. Each session is created through the API,
+    filled with its events, ranked among all tracks, heard ones included, and deleted. `sample`: number of targets,
+    evenly spaced; 0 = all.
 
     Raises:
-        InputError: the store holds no such sessions, or `url` is none. FormatError: `export` is none.
+        InputError: the store has no such sessions, or `url` is not an address. FormatError: `export` is not an export.
         SegueError: the service does not answer, or does not serve this export.
     """
     manifest = read_export_manifest(Path(export))
     opened = store if isinstance(store, Store) else Store(Path(store))
     config = build(DataConfig, manifest.facts.data, f"{export}: data")
     if split not in ("test", "validation"):
-        raise InputError(f"there is no split {split!r}; name test or validation")
+        raise InputError(f"unknown split {split!r}; name test or validation")
     if not 1 <= k <= MOST_K:
         raise InputError(f"k is {k}; name 1 to {MOST_K}")
     cases = split_store(opened, config).cases[split]  # type: ignore[index]
@@ -83,15 +82,15 @@ def replay(
     _check_served(url, token, manifest.name, len(chosen))
     tracks, strength, vocabulary = np.asarray(opened.tracks), np.asarray(opened.strength), opened.vocabulary
 
-    def one(place: int) -> int:
-        begin, target = int(cases.begin[place]), int(cases.target[place])
+    def one(case: int) -> int:
+        begin, target = int(cases.begin[case]), int(cases.target[case])
         begin = max(begin, target - config.max_len)
         rows = range(begin, target)
         events = [
             {"track": vocabulary.track_id(int(tracks[row])), "heard": word_of(int(strength[row]))} for row in rows
         ]
-        asked = {"model": manifest.name, "k": k, "filters": {"heard": True}}
-        return _rank(url, token, events, asked, vocabulary.track_id(int(tracks[target])))
+        request = {"model": manifest.name, "k": k, "filters": {"heard": True}}
+        return _rank(url, token, events, request, vocabulary.track_id(int(tracks[target])))
 
     ranks = np.empty(len(chosen), np.int64)
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -102,23 +101,23 @@ def replay(
 
 
 def _rank(
-    url: str, token: str | None, events: Sequence[Mapping[str, Any]], asked: Mapping[str, Any], target: str
+    url: str, token: str | None, events: Sequence[Mapping[str, Any]], request: Mapping[str, Any], target: str
 ) -> int:
-    """Return where the service ranks `target` after `events`, one past the list where it is not in it."""
+    """Return the service's rank of `target` after `events`; one after the end of the list if it is not in it."""
     client = _Client(url, token)
     session = client.ask("POST", "/v1/sessions", {"events": []})["session"]
     try:
         client.ask("POST", f"/v1/sessions/{session}/events", {"events": events})
-        found = client.ask("POST", f"/v1/sessions/{session}/next", asked)["tracks"]
+        tracks = client.ask("POST", f"/v1/sessions/{session}/next", request)["tracks"]
     finally:
         client.ask("DELETE", f"/v1/sessions/{session}", None)
         client.close()
-    return next((each["rank"] for each in found if each["track"] == target), len(found) + 1)
+    return next((each["rank"] for each in tracks if each["track"] == target), len(tracks) + 1)
 
 
 def _check_served(url: str, token: str | None, name: str, num: int) -> None:
     if num == 0:
-        raise InputError("the store holds no session that this recipe would hold out")
+        raise InputError("the store has no held-out session under this recipe; name the store of the run")
     client = _Client(url, token)
     served = [model["name"] for model in client.ask("GET", "/v1/models", None)["models"]]
     client.close()
@@ -132,14 +131,14 @@ class _Client:
     def __init__(self, url: str, token: str | None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-            raise InputError(f"{url!r} is no address of a service; name one like http://127.0.0.1:8765")
+            raise InputError(f"{url!r} is not the address of a service; name one like http://127.0.0.1:8765")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._url = url
         self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        """Return the document that is answered; None where there is none."""
+        """Return the document of the answer; None for an empty answer."""
         try:
             sent = None if body is None else json.dumps(body).encode()
             self._connection.request(method, path, sent, self._headers)
@@ -150,12 +149,12 @@ class _Client:
         try:
             document = json.loads(text) if text else None
         except ValueError as error:
-            raise FormatError(f"{self._url}{path} answers no JSON; is it a service of Segue?") from error
+            raise FormatError(f"{self._url}{path} does not answer JSON; is it a service of Segue?") from error
         if answer.status >= 400:
             detail = document.get("detail") if isinstance(document, dict) else None
             raise SegueError(f"{self._url}{path} answers {answer.status}: {detail or 'no reason'}")
         return document
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()

@@ -1,4 +1,4 @@
-"""The verb `export_log`: what was heard through the service, as a log that `prepare_table` reads."""
+"""The verb `export_log`: writes the sessions of a service as a log that `prepare_table` reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION: Final = 1
 
 @dataclass(frozen=True)
 class ServedLog:
-    """What was written."""
+    """Result of `export_log`."""
 
     out: Path
     sessions: int
@@ -32,16 +32,16 @@ class ServedLog:
 
 
 def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False) -> ServedLog:
-    """Write the sessions that a service keeps to a CSV or Parquet file, oldest first.
+    """Write the sessions of a service to a CSV or Parquet file, oldest first; return counts.
 
-    `sessions` is the file or the URL of the Redis that they are kept in; a Redis has forgotten those that are over.
-    Columns: session, position (from 0), track, strength (empty = unknown), time (UTC), segue_log (version of this
-    layout). `prepare_table` reads back every event as it was told. Ids stand letter for letter: open the CSV in no
-    spreadsheet, which may run a cell that begins with = as a formula. The service may go on meanwhile.
+    `sessions`: the file or the Redis URL of the sessions; Redis has deleted expired ones. Columns: session, position
+    (from 0), track, strength (empty = unknown), time (UTC), segue_log (version of this layout). `prepare_table` reads
+    every event back unchanged. Do not open the CSV in a spreadsheet, which may run a cell that begins with = as a
+    formula. The service may be running.
 
     Raises:
-        FormatError: no such file, or no store of sessions. InputError: `out` exists, or is neither CSV nor Parquet;
-            `sessions` is a URL that is not understood. SegueError: Redis cannot be reached.
+        FormatError: no such file, or not a file of sessions. InputError: `out` exists, or is neither CSV nor Parquet;
+            `sessions` is not a valid URL. SegueError: Redis cannot be reached.
     """
     path = Path(out)
     if path.suffix not in (".csv", ".parquet"):

@@ -1,4 +1,4 @@
-"""The verb `simulate`: a listening log, or a store at once."""
+"""The verb `simulate`: writes a simulated log or store."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def simulate(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write a simulated log in the layout of MSSD to the folder `out`, or a store of it where `store`; return facts.
+    """Return the facts of a simulated log, written to the folder `out` in the layout of MSSD, or as a store (`store`).
 
-    `sessions` sessions over a catalogue of `tracks` tracks; the same arguments give the same bytes.
-    `listeners`: so many listeners return, with tastes that stay (a store only: MSSD names none); 0 = none does.
-    `world` says why listeners skip (null, track, state, taste, no-reaction, full); `why` tells it. `compare` adds
-    `comparison`: each statistic beside the aggregates of MSSD that the simulator is calibrated on.
+    `sessions` sessions over a catalogue of `tracks` tracks; the same arguments give the same bytes. `listeners`: number
+    of listeners with several sessions and fixed tastes (stores only: MSSD has no listeners); 0 = every session has
+    another listener. `world`: why listeners skip (null, track, state, taste, no-reaction, full). `compare` adds
+    `comparison`: each statistic with the aggregate of MSSD to which the simulator is fitted.
 
     Raises:
         InputError: an unknown world, sizes out of range, or `out` exists and may not be replaced.
@@ -42,13 +42,13 @@ def simulate(
 
     path = Path(out)
     if listeners and not store:
-        raise InputError("MSSD's layout names no listeners: simulate returning ones with --store")
+        raise InputError("MSSD's layout has no listeners; add --store to simulate listeners with several sessions")
     check_replaceable(path, overwrite=overwrite, marker=STORE_MARKER if store else LOG_MARKER)
     log = simulate_log(config_of(sessions, tracks, seed, world, listeners), progress)
     if store:
         write_store(log, path, overwrite=overwrite)
     else:
-        from segue.data.mssd_writer import write_mssd  # Polars, which a bare machine lacks
+        from segue.data.mssd_writer import write_mssd  # needs Polars, which GPU machines may lack
 
         write_mssd(log, path, overwrite=overwrite, progress=progress)
     facts = {"out": str(path), "why": WORLDS[world], "simulated": dict(log.summary)}

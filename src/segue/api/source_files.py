@@ -31,17 +31,17 @@ class SourceFile:
     sample: Sample
     source: Source
     why: str
-    """Why it is of the source."""
+    """Why it belongs to the source."""
 
     def columns(self) -> tuple[str, ...]:
-        """Return the columns that a mapping is made for."""
+        """Return the columns for the source's mapping."""
         frame = self.sample.first
         for change in (self.source.prepare, self.source.whole):
             frame = frame if change is None else change(frame)
         return self.sample.columns if frame is self.sample.first else tuple(frame.columns)
 
     def blocks(self, rejects: Rejects, wanted: Sequence[str] = (), values: Sequence[str] = ()) -> Iterator[Block]:
-        """Yield the records as the mapping wants them; `wanted` and `values` as in `blocks_of`."""
+        """Yield the records for the mapping; `wanted` and `values` as in `blocks_of`."""
         if self.source.query is not None:
             yield from query_blocks(self.member, self.source.query, rejects)
             return
@@ -63,9 +63,9 @@ class LogFiles:
     """The files of one log."""
 
     plays: list[SourceFile]
-    """Those of the main source first."""
+    """Files of plays, those of the main source first."""
     opinions: list[SourceFile]
-    """Those that say what listeners think of tracks."""
+    """Files of opinions."""
 
     @property
     def source(self) -> Source:
@@ -74,26 +74,26 @@ class LogFiles:
 
 
 def log_files(members: Sequence[Member], name: str) -> LogFiles:
-    """Return the files that are read as one log of the source `name`, or of the one that recognises them.
+    """Return the files of one log of the source `name`, or of the source that recognises them.
 
     Raises:
-        InputError: no such source, files of none, of several, or of one that is refused.
+        InputError: no such source; files of no source, of several, or of one that is refused.
     """
     if name != AUTO and name not in TITLES:
-        raise InputError(f"there is no source {name!r}{nearest(name, TITLES)}; segue sources lists them")
+        raise InputError(f"unknown source {name!r}{nearest(name, TITLES)}; segue sources lists them")
     sources = all_sources() if name == AUTO else [source_of(one) for one in (name, *source_of(name).companions)]
     plays = [file for member in members if (file := _recognised(member, sources, len(members))) is not None]
     if not any(name in (AUTO, file.source.name) for file in plays):
         raise InputError(_lacking(members, name) or _unknown(members, name))
     main = _main_source(plays)
     if main.refused:
-        raise InputError(f"{plays[0].member.name} is of {main.title}: {main.refused}")
+        raise InputError(f"{plays[0].member.name} belongs to {main.title}: {main.refused}")
     plays.sort(key=lambda file: file.source.name != main.name)
     return LogFiles(plays, _opinion_files(members, main))
 
 
 def _recognised(member: Member, sources: Sequence[Source], num_members: int) -> SourceFile | None:
-    """Return a file with the first source that recognises it, None where none does."""
+    """Return a file with the first source that recognises it, None if none does."""
     candidates = [one for one in sources if _fits(member, one, num_members)]
     if not candidates:
         return None
@@ -103,7 +103,7 @@ def _recognised(member: Member, sources: Sequence[Source], num_members: int) -> 
 
 
 def _main_source(plays: Sequence[SourceFile]) -> Source:
-    """Return the source whose companions the others are."""
+    """Return the source of which the others are companions."""
     sources = {file.source.name: file.source for file in plays}
     for source in sources.values():
         if set(sources) <= {source.name, *source.companions}:
@@ -121,7 +121,7 @@ def _opinion_files(members: Sequence[Member], source: Source) -> list[SourceFile
 
 
 def _fits(member: Member, source: Source, num_members: int) -> bool:
-    """Return whether a file is looked at: the only one always, of several those that are named as the source does."""
+    """Return whether to check a file: always if it is the only one, else by the source's file patterns."""
     return (num_members == 1 and member.inside is None) or _is_named(member, source.files)
 
 
@@ -131,7 +131,7 @@ def _is_named(member: Member, patterns: Iterable[str]) -> bool:
 
 
 def _lacking(members: Sequence[Member], name: str) -> str:
-    """Return which column the only file lacks of those that the named source needs; "" where it has few of them."""
+    """Return the message for a single file that lacks few of the named source's required columns, else ""."""
     needed = () if name == AUTO else source_of(name).needs
     columns = sample_of(members[0]).columns if needed and len(members) == 1 else ()
     missing = [column for column in needed if column not in columns]

@@ -1,4 +1,4 @@
-"""What the files of a log say apart from single plays, read before them: ids, opinions, how far they reach."""
+"""Data of a whole log that is read before its plays: aliases, opinions, time span."""
 
 from __future__ import annotations
 
@@ -28,20 +28,19 @@ _PARTS: Final = 64
 
 @dataclass(frozen=True)
 class Findings:
-    """What a survey gives."""
+    """Result of a survey."""
 
     track_of: pl.DataFrame
-    """The one track of each alias; see `identities`."""
+    """Track of each alias; see `identities`."""
     opinions: Opinions
     first_us: int
-    """The earliest minute of the main source's plays, microseconds UTC; after the latest where
-    nothing stands beside it."""
+    """Earliest minute of the main source's plays, microseconds UTC; later than `last_us` without other sources."""
     last_us: int
-    """The latest."""
+    """Latest minute."""
 
 
 class Survey:
-    """Reads what the plays of a log are completed by, once, when the first plays are asked for."""
+    """Adds aliases, opinions and the time span to the plays of a log; they are read once, before the first plays."""
 
     def __init__(self, files: LogFiles) -> None:
         self._files = files
@@ -52,7 +51,7 @@ class Survey:
         """Side columns that all files have."""
 
     def mapping(self, file: SourceFile) -> Mapping:
-        """Return the roles of a file's records as `blocks` gives them."""
+        """Return the roles of the records of `blocks`."""
         mapping = file.source.mapping(file.columns())
         mapping = replace(mapping, side={name: mapping.side[name] for name in mapping.side if name in self._side})
         if self._has_aliases():
@@ -66,7 +65,7 @@ class Survey:
         return mapping
 
     def blocks(self, file: SourceFile, rejects: Rejects) -> Iterator[Block]:
-        """Yield the records of a file, completed."""
+        """Yield the records of a file with the added columns."""
         if self._findings is None:
             self._findings = self._read(rejects)
         columns = file.columns()
@@ -113,7 +112,7 @@ class Survey:
         return Findings(track_of, opinions_of(opinions, track_of), first_us, last_us)
 
     def _plays_ahead(self, file: SourceFile) -> Iterator[pl.DataFrame]:
-        """Yield the records of a file that has something to say; what is bad in it is told when plays are read."""
+        """Yield the records of a file if the survey needs them; bad records are reported when plays are read."""
         if not (self._has_aliases() or self._mixed or _holds_opinions(file)):
             return
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:
@@ -126,7 +125,7 @@ class Survey:
 
 
 def _one_id(mapping: Mapping) -> Column:
-    """Return the one id of each track, called as the file's own."""
+    """Return the column of resolved track ids, under the file's name for it."""
     return Column(pl.col(_TRACK), "track" if mapping.track is None else mapping.track.name)
 
 
@@ -136,17 +135,17 @@ def _holds_opinions(file: SourceFile) -> bool:
 
 
 def _few(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Return the distinct rows of `parts`, in one part where they have become many."""
+    """Return `parts`, or their distinct rows in one part if there are many."""
     return parts if len(parts) < _PARTS else [pl.concat(parts).unique()]
 
 
 def _opinions(frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
-    assert file.source.opinions is not None, "the file holds opinions"
+    assert file.source.opinions is not None, "the file has opinions"
     return file.source.opinions.read(frame, file.member.name)
 
 
 def _times(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Return the times of records, microseconds UTC, cut to the minute: some sources know no seconds."""
-    assert mapping.time is not None, "sources that stand beside others have times"
+    """Return the times of records, microseconds UTC, cut to the minute, since some sources have no seconds."""
+    assert mapping.time is not None, "companion sources have times"
     at = moments(frame.select(mapping.time.value).to_series(), mapping.time.unit, mapping.time.step).at
     return at // _MINUTE_US * _MINUTE_US

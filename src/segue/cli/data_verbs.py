@@ -1,134 +1,42 @@
-"""Verbs about data: simulate, prepare, inspect."""
+"""Verbs about data: simulate, inspect."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App
 
 from segue.cli import source_verbs
 from segue.cli.parameters import Flat, Shown
 from segue.cli.tables import facts_text, inspect_text
-from segue.cli.terminal import Terminal
 from segue.cli.whole import Whole
 from segue.output import json_text
-
-if TYPE_CHECKING:
-    from segue.api.preparing import PrepareReport
 
 World = Literal["null", "track", "state", "taste", "no-reaction", "full"]
 
 
 @dataclass(frozen=True)
-class Output:
-    """How a new folder is written, and how the result is printed."""
-
-    overwrite: bool = False
-    """Replace an existing folder, if it is one of ours."""
-    json: bool = False
-    """Print one JSON document instead of text."""
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """What comes beside a log, and how many bad rows are borne."""
-
-    tracks: Path | None = None
-    """Track table (CSV or Parquet): titles, artists, durations, features."""
-    max_rejected: float = 0.001
-    """Largest share of unusable rows; above it the run stops."""
-
-
-@dataclass(frozen=True)
-class Doubts:
-    """What is done with what looks wrong."""
-
-    drop_duplicates: bool = False
-    """Keep the first of plays of one listener, time and track."""
-    accept: tuple[str, ...] = ()
-    """Name of a doubt (years, shares, ...) that is right as it is; repeat the option."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How a listener's history is cut into sessions."""
-
-    gap_minutes: float = 20.0
-    """A pause this long ends a session."""
-    max_length: Whole = 20
-    """A session this long ends."""
-
-
-@dataclass(frozen=True)
-class ColumnNames:
-    """Which column of a table says what; usual names are found unasked."""
-
-    session_column: str | None = None
-    """Session id; without it sessions are cut from each user's history."""
-    user_column: str | None = None
-    """User id, with --time-column; histories are cut by --gap-minutes and --max-length."""
-    track_column: str | None = None
-    """Track id, kept as text."""
-    title_column: str | None = None
-    """Title of the track; with the artist its identity where there is no id."""
-    artist_column: str | None = None
-    """Artist of the track."""
-    position_column: str | None = None
-    """Order within the session; without position and time, file order."""
-    time_column: str | None = None
-    """When a play began: epoch s, ms, us or ns, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
-    ended_column: str | None = None
-    """When a play ended, where no column says when it began."""
-    skipped_column: str | None = None
-    """True, 1 or yes where the track was skipped."""
-    listened_column: str | None = None
-    """The opposite of --skipped-column."""
-    strength_column: str | None = None
-    """Skip strength 0..3 (3 = skipped very early), 255 or empty = unknown."""
-    ratio_column: str | None = None
-    """Share of the track that was played, 1 = whole."""
-    percent_column: str | None = None
-    """The same in percent."""
-    played_column: str | None = None
-    """Time played; alone in seconds, or milliseconds where its name says ms."""
-    duration_column: str | None = None
-    """Length of the track, in the unit of --played-column."""
-    side: tuple[str, ...] = ()
-    """Further column to keep; repeat the option."""
-    exact_ids: bool = False
-    """Take ids letter for letter: NaN and 12.0 are ids, not a missing value and 12."""
-
-    def roles(self) -> dict[str, Any]:
-        """Return the columns by role."""
-        return {name.removesuffix("_column"): value for name, value in asdict(self).items()}
-
-
-@dataclass(frozen=True)
 class Simulated:
-    """What is simulated."""
+    """Size and kind of a simulation."""
 
     sessions: Whole = 10_000
     """Number of sessions."""
     tracks: Whole = 50_704
     """Size of the catalogue."""
     seed: Whole = 1
-    """Seed of everything drawn."""
+    """Seed of the simulation."""
     world: World = "full"
     """Why listeners skip: null (at random), track, state, taste, no-reaction, full."""
     listeners: Whole = 0
-    """Listeners who return, their tastes staying (with --store); 0: every session is another listener's."""
+    """Number of listeners with several sessions (with --store); 0: every session has another listener."""
 
 
 def add_to(app: App) -> None:
     """Add the verbs of this module to the command."""
-    prepare = App(name="prepare", help="Turn a listening log into a store.")
-    for verb in (prepare_table, prepare_ratings):
-        prepare.command(verb, name=verb.__name__.removeprefix("prepare_"))
-    source_verbs.add_to(app, prepare)
     app.command(simulate)
-    app.command(prepare)
+    source_verbs.add_to(app)
     app.command(inspect)
 
 
@@ -136,83 +44,33 @@ def simulate(
     out: Path,
     /,
     *,
-    what: Annotated[Simulated, Flat] = Simulated(),
+    simulated: Annotated[Simulated, Flat] = Simulated(),
     store: bool = False,
     compare: bool = False,
-    output: Annotated[Output, Flat] = Output(),
+    overwrite: bool = False,
+    json: bool = False,
     terminal: Shown,
 ) -> None:
     """Simulate a listening log in the layout of the Music Streaming Sessions Dataset.
 
     Args:
         out: folder to write.
-        store: write a store at once instead of a log.
-        compare: print each statistic beside the aggregates of the real data set.
+        store: write a store instead of a log.
+        compare: print each statistic with that of the real data set.
+        overwrite: replace an existing folder of the same kind.
+        json: print one JSON document instead of text.
     """
     from segue import api
 
-    facts = api.simulate(
-        out, **asdict(what), store=store, compare=compare, overwrite=output.overwrite, progress=terminal
-    )
+    facts = api.simulate(out, **asdict(simulated), store=store, compare=compare, overwrite=overwrite, progress=terminal)
     terminal.close()
-    print(json_text(facts) if output.json else facts_text(facts))
-
-
-def prepare_table(
-    *paths: Path,
-    columns: Annotated[ColumnNames, Flat] = ColumnNames(),
-    cut: Annotated[Cut, Flat] = Cut(),
-    doubts: Annotated[Doubts, Flat] = Doubts(),
-    rejection: Annotated[Rejection, Flat] = Rejection(),
-    output: Annotated[Output, Flat] = Output(),
-    terminal: Shown,
-) -> None:
-    """Prepare any table of plays (CSV of any dialect, JSON, Parquet; also compressed or in an archive).
-
-    Args:
-        paths: the files, and last the store to write.
-    """
-    from segue import api
-    from segue.data.sources.table_columns import TableColumns
-
-    files, store = source_verbs.files_and_store(paths)
-    report = api.prepare_table(
-        files,
-        store,
-        **asdict(doubts),
-        columns=TableColumns(**columns.roles(), **asdict(cut)),
-        **asdict(rejection),
-        overwrite=output.overwrite,
-        progress=terminal,
-    )
-    _print_report(report, output, terminal)
-
-
-def prepare_ratings(
-    *paths: Path,
-    cut: Annotated[Cut, Flat] = Cut(),
-    rejection: Annotated[Rejection, Flat] = Rejection(),
-    output: Annotated[Output, Flat] = Output(),
-    terminal: Shown,
-) -> None:
-    """Prepare MovieLens-like ratings: rating 1 plays a very early skip, 2 a skip, 3 mostly heard, 4-5 heard.
-
-    Args:
-        paths: the files of ratings (user, item, rating, timestamp), and last the store to write.
-    """
-    from segue import api
-
-    files, store = source_verbs.files_and_store(paths)
-    report = api.prepare_ratings(
-        files, store, **asdict(cut), **asdict(rejection), overwrite=output.overwrite, progress=terminal
-    )
-    _print_report(report, output, terminal)
+    print(json_text(facts) if json else facts_text(facts))
 
 
 def inspect(
     store: Path, /, *, json: bool = False, figure: Path | None = None, overwrite: bool = False, terminal: Shown
 ) -> None:
-    """Show what a store holds: sessions, tracks, lengths, popularity, skip rates.
+    """Show the figures of a store: sessions, tracks, lengths, popularity, skip rates.
 
     Args:
         store: a store.
@@ -231,8 +89,3 @@ def inspect(
         terminal.say(f"figure written to {figure}")
     terminal.close()
     print(json_text(facts) if json else inspect_text(facts))
-
-
-def _print_report(report: PrepareReport, output: Output, terminal: Terminal) -> None:
-    """Print what a reading did."""
-    source_verbs.print_report(report, terminal, as_json=output.json)

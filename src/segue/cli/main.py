@@ -1,4 +1,4 @@
-"""The `segue` command: parses, calls one verb, turns errors into messages and exit codes."""
+"""The `segue` command: parses arguments, calls one verb, turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -61,18 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (Exception, KeyboardInterrupt) as error:
-        found = failure(error)
-        if found is None:
+        message_and_code = failure(error)
+        if message_and_code is None:
             raise
-        return _failed(terminal, f"segue: {found[0]}", found[1], error)
+        message, code = message_and_code
+        return _failed(terminal, f"segue: {message}", code, error)
 
 
 def usage_text(error: CycloptsError) -> str:
-    """Return what is wrong with the words typed, and whose help to read."""
+    """Return what is wrong with the arguments, and which help to read."""
     verb = " ".join(["segue", *(error.command_chain or ())])
     if isinstance(error, UnusedCliTokensError):
         words = ", ".join(map(repr, error.unused_tokens or ()))
-        return f"{verb} takes no further word, but got {words}\nSee {verb} --help."
+        return f"{verb} takes no further argument, but got {words}\nSee {verb} --help."
     return f"{error}\nSee {verb} --help."
 
 
@@ -90,8 +91,8 @@ def _launch(argv: list[str], terminal: Terminal) -> None:
 
         Args:
             tokens: the verb and its arguments.
-            quiet: no progress and no messages but errors.
-            verbose: more messages; an error shows its traceback.
+            quiet: print errors only, no progress or messages.
+            verbose: print more messages, and tracebacks of errors.
         """
         terminal.quiet, terminal.verbose = quiet, verbose
         command, bound, ignored = app.parse_args(tokens, print_error=False, exit_on_error=False)
@@ -106,7 +107,7 @@ def _launch(argv: list[str], terminal: Terminal) -> None:
 
 
 def _failed(terminal: Terminal, text: str, code: int, error: BaseException | None = None) -> int:
-    """Print why it failed (even where quiet) and return `code`."""
+    """Print the failure (also with --quiet) and return `code`."""
     if terminal.verbose and error is not None:
         terminal.stream.write("".join(traceback.format_exception(error)))
     terminal.quiet = False

@@ -9,27 +9,28 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from segue.cli.parameters import Flat, Shown
-from segue.cli.session_text import LISTENED, check_suffixes, parse_session, read_session_json
+from segue.cli.session_text import check_suffixes, parse_session, read_session_json
 from segue.cli.tables import demo_text, evaluation_text, facts_text, recommendation_text
 from segue.cli.terminal import table_text
 from segue.cli.whole import Whole, WholeOrNone, whole_number
 from segue.config import dump_toml, parse_override
 from segue.errors import InputError, NonFiniteError
 from segue.output import json_text
+from segue.skips import LISTENED
 
 
 @dataclass(frozen=True)
 class RecipeChoice:
-    """Which recipe, and what is changed in it."""
+    """The recipe, and changes to it."""
 
     recipe: str | None = None
-    """Name of a recipe (see segue recipes), or a TOML file; by default paper-causal-s-plus-track."""
+    """Name of a recipe (see segue recipes), or a TOML file; default paper-causal-s-plus-track."""
     set: tuple[str, ...] = ()
-    """section.key=value in place of the recipe's; repeat the option."""
+    """section.key=value replaces a value of the recipe; repeat the option."""
     seed: WholeOrNone = None
     """Seed of initialisation and order; short for --set training.seed=N."""
     print_config: bool = False
-    """Print the resolved recipe as TOML and do nothing."""
+    """Print the resolved recipe as TOML and exit."""
 
     def overrides(self) -> dict[str, Any]:
         """Return the dotted keys that are replaced."""
@@ -42,9 +43,9 @@ class Machine:
     """Where and how the run computes."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU where there is one."""
+    """auto uses a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto is bf16 where the machine multiplies it fast, else fp32."""
+    """auto is bf16 if the machine multiplies it fast, else fp32."""
     resume: bool = False
     """Continue an interrupted run."""
     overwrite: bool = False
@@ -54,13 +55,13 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SessionChoice:
     """The session to continue."""
 
     session: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """Tracks in order: "t_a,t_b:skip,t_c" (:skip, :brief, :mostly, :unknown)."""
     session_json: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    """The session as JSON in a file, or - for stdin; takes any id."""
+    """The session as a JSON file, or - for stdin; ids may contain any character."""
 
 
 def add_to(app: App) -> None:
@@ -85,7 +86,7 @@ def train(
     machine: Annotated[Machine, Flat] = Machine(),
     terminal: Shown,
 ) -> None:
-    """Train a recipe on a store; the run folder keeps weights, metrics and the resolved recipe.
+    """Train a recipe on a store; weights, metrics and the resolved recipe go to the run folder.
 
     Args:
         store: a store made by segue prepare or segue simulate --store.
@@ -136,15 +137,15 @@ def evaluate(
     json: bool = False,
     terminal: Shown,
 ) -> None:
-    """Measure a run on its held-out tracks, beside every baseline, with intervals.
+    """Measure a run and every baseline on held-out tracks, with intervals.
 
     Args:
         run: a trained run.
         store: the store it was trained on.
-        protocol: rank the target among 1000 sampled tracks, among all, both, or among 1000 sampled by popularity.
-        split: which held-out tracks.
-        model_only: leave the baselines out.
-        device: auto is cuda where there is a GPU.
+        protocol: rank targets among 1000 sampled tracks, among all, both, or among 1000 sampled by popularity.
+        split: held-out tracks to rank.
+        model_only: measure no baselines.
+        device: auto uses a GPU if there is one.
         json: print one JSON document.
     """
     from segue import api
@@ -156,16 +157,14 @@ def evaluate(
     terminal.close()
     print(json_text(document) if json else evaluation_text(document))
     if evaluation.num_nan:
-        raise NonFiniteError(
-            f"{evaluation.num_nan} targets have a score that is no number; they rank last: train {run} again"
-        )
+        raise NonFiniteError(f"{evaluation.num_nan} targets have a NaN score and rank last; train {run} again")
 
 
 def recommend(
     run: Path,
     /,
     *,
-    asked: Annotated[Asked, Flat] = Asked(),
+    choice: Annotated[SessionChoice, Flat] = SessionChoice(),
     k: Annotated[int, Parameter(name=["-k", "--k"], converter=whole_number)] = 20,
     new_only: bool = False,
     json: bool = False,
@@ -175,44 +174,44 @@ def recommend(
 
     Args:
         run: a trained run.
-        k: how many.
-        new_only: leave out tracks that the session holds already.
+        k: number of tracks.
+        new_only: exclude tracks of the session.
         json: print one JSON document.
     """
-    if (asked.session is None) == (asked.session_json is None):
+    if (choice.session is None) == (choice.session_json is None):
         raise InputError("recommend needs one of --session and --session-json")
     if k < 1:
         raise InputError(f"-k is {k}, expected at least 1")
-    if asked.session is not None:
-        tracks, feedback = parse_session(asked.session)
+    if choice.session is not None:
+        tracks, feedback = parse_session(choice.session)
     else:
-        tracks, feedback = read_session_json(str(asked.session_json))
+        tracks, feedback = read_session_json(str(choice.session_json))
     from segue import api
 
     recommender = api.load(run)
     unknown = recommender.unknown(tracks)
-    if asked.session is not None:
+    if choice.session is not None:
         check_suffixes(unknown, recommender.unknown)
     if unknown:
-        terminal.say(f"passed over, not known to this run: {', '.join(unknown)}")
+        terminal.say(f"ignored, not known to this run: {', '.join(unknown)}")
     if len(unknown) == len(tracks):
-        terminal.say("no track of the session is known: what follows is the same for every such session")
+        terminal.say("no track of the session is known: the list is the same for every such session")
     if set(feedback) - {LISTENED} and not recommender.encoder.reads_feedback:
-        terminal.say("this run's encoder reads tracks alone: what was skipped changes nothing in the list")
-    found = recommender.recommend(tracks, feedback, k=k, exclude_heard=new_only)
+        terminal.say("this run's encoder does not read feedback: skips do not change the list")
+    recommended = recommender.recommend(tracks, feedback, k=k, exclude_heard=new_only)
     terminal.close()
-    document = {"run": str(run), "tracks": tracks, "feedback": feedback, "unknown": unknown, "recommended": found}
-    print(json_text(document) if json else recommendation_text(found))
+    document = {"run": str(run), "tracks": tracks, "feedback": feedback, "unknown": unknown, "recommended": recommended}
+    print(json_text(document) if json else recommendation_text(recommended))
 
 
 def extend(run: Path, /, *, tracks: Path, json: bool = False, terminal: Shown) -> None:
-    """Put new tracks into a trained run by their features, without training again.
+    """Add new tracks to a trained run by their features, without training again.
 
     The run must have been trained with features of tracks (--set features=true on a store prepared with --tracks).
 
     Args:
         run: a trained run.
-        tracks: CSV or Parquet with an id column and the run's features; title and artist where known.
+        tracks: CSV or Parquet with an id column and the run's features, and optionally title and artist.
         json: print one JSON document.
     """
     from segue import api
@@ -223,7 +222,7 @@ def extend(run: Path, /, *, tracks: Path, json: bool = False, terminal: Shown) -
 
 
 def list_all(*, json: bool = False, terminal: Shown) -> None:
-    """List the recipes that come with Segue.
+    """List Segue's recipes.
 
     Args:
         json: print one JSON document.
@@ -247,7 +246,7 @@ def show(name: str, /, *, terminal: Shown) -> None:
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How large the demo is."""
+    """Size of the demo."""
 
     sessions: Whole = 5_000
     """Number of simulated sessions."""
@@ -266,7 +265,7 @@ def demo(
     json: bool = False,
     terminal: Shown,
 ) -> None:
-    """Simulate, prepare, train without and with skips, evaluate, recommend, report: all of it in minutes.
+    """Simulate, prepare, train without and with skips, evaluate, recommend and report, in minutes.
 
     Args:
         out: folder to write.

@@ -1,4 +1,4 @@
-"""How the arguments that verbs share are declared."""
+"""Annotations of arguments that verbs share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from cyclopts import Parameter
 from segue.cli.terminal import Terminal
 
 Shown = Annotated[Terminal, Parameter(parse=False)]
-"""The terminal, which the application hands in: no option."""
+"""The terminal, passed in by the application; not an option."""
 Flat = Parameter(name="*")
-"""The fields of a dataclass become options of the verb itself."""
+"""The fields of a dataclass become options of the verb."""

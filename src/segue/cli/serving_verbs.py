@@ -1,4 +1,4 @@
-"""The verbs of what is served: export, serve."""
+"""Verbs about serving: export, serve, replay, log export."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from segue.output import json_text
 
 @dataclass(frozen=True)
 class Reach:
-    """Who may reach the service."""
+    """Addresses and access of the service."""
 
     host: str = "127.0.0.1"
-    """Address to listen at; one that other machines reach needs a token."""
+    """Address to listen on; an address that other machines can reach needs a token."""
     port: int = 8765
-    """Port to listen at."""
+    """Port to listen on."""
     allow_host: tuple[str, ...] = ()
-    """Another name that requests may ask for; repeat the option."""
+    """Further host name that requests may use; repeat the option."""
     token_file: Path | None = None
-    """File with the token that requests must send; else SEGUE_TOKEN of the environment."""
+    """File with the token that requests must send; default: environment variable SEGUE_TOKEN."""
     insecure: bool = False
-    """Let everybody who reaches the service use it."""
+    """Allow other machines without a token."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Where live sessions are kept."""
+class SessionStorage:
+    """Storage of live sessions."""
 
     sessions: str = "segue-sessions.sqlite"
-    """File of live sessions, made where it is missing; or redis://HOST:PORT/DB (password: SEGUE_REDIS_PASSWORD)."""
+    """File of live sessions, created if missing; or redis://HOST:PORT/DB (password: SEGUE_REDIS_PASSWORD)."""
     expires_h: float = 24.0
-    """Hours after which a session that nobody touched is over."""
+    """Hours after which an unused session expires."""
     durable: bool = False
-    """Sync every write to the disk: a power cut loses nothing either."""
+    """Sync every write to disk, so that a power cut loses no event."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """How candidates are found."""
+    """How tracks are ranked."""
 
     threads: int = 2
-    """Threads that rank."""
+    """Threads for ranking."""
     index: bool = False
-    """Look into the cells nearest to a session in place of all candidates; exports made with --index."""
+    """Rank only candidates in the cells nearest to a session; for exports made with --index."""
     probes: int = 32
-    """So many cells: more find more, and take longer."""
+    """Number of cells to search: more are more accurate and slower."""
 
 
 def add_to(app: App) -> None:
@@ -59,7 +59,7 @@ def add_to(app: App) -> None:
     app.command(export)
     app.command(serve)
     app.command(replay)
-    log = App(name="log", help="What was heard through the service.")
+    log = App(name="log", help="Sessions of the service.")
     log.command(export_log, name="export")
     app.command(log)
 
@@ -75,14 +75,14 @@ def export(
     json: bool = False,
     terminal: Shown,
 ) -> None:
-    """Write a run as files that are served without torch: ONNX graphs, arrays, texts, and a manifest of hashes.
+    """Export a run to files that are served without torch: ONNX graphs, arrays, texts, and a manifest of hashes.
 
     Args:
         run: a trained run.
         out: folder to write.
-        name: what the model is called where it is served; the recipe's name unless given.
+        name: name of the model in the service; default: the recipe's.
         overwrite: replace an existing export.
-        index: make cells of the track space too, for segue serve --index; pays from a million tracks on.
+        index: also compute cells of the track space, for segue serve --index; useful from a million tracks on.
         json: print one JSON document.
     """
     from segue import api
@@ -103,14 +103,14 @@ def export(
 def serve(
     *paths: Path,
     reach: Annotated[Reach | None, Flat] = None,
-    kept: Annotated[Kept | None, Flat] = None,
+    storage: Annotated[SessionStorage | None, Flat] = None,
     ranks: Annotated[Ranks | None, Flat] = None,
     terminal: Shown,
 ) -> None:
     """Serve the next track over HTTP on this machine, from runs or exports; the first is the default.
 
-    A run is exported into its folder `served` first. Ctrl-C ends the service. SIGHUP, or a new export in the place of
-    an old one, makes it open its exports anew, without a request lost. Schema: /schema/openapi.json.
+    A run is first exported to its folder `served`. Ctrl-C ends the service. After SIGHUP, or when a new export replaces
+    an old one, it reloads its exports without losing a request. Schema: /schema/openapi.json.
 
     Args:
         paths: runs or exports.
@@ -118,29 +118,29 @@ def serve(
     from segue.api.serve import serve as run
     from segue.serving.options import ServeOptions, given_token
 
-    reach, kept, ranks = reach or Reach(), kept or Kept(), ranks or Ranks()
+    reach, storage, ranks = reach or Reach(), storage or SessionStorage(), ranks or Ranks()
     if ranks.probes < 1:
-        raise InputError(f"--probes {ranks.probes} looks nowhere; take 1 or more")
+        raise InputError(f"--probes is {ranks.probes}, expected at least 1")
     options = ServeOptions(
         host=reach.host,
         port=reach.port,
-        sessions=kept.sessions,
+        sessions=storage.sessions,
         allow_hosts=reach.allow_host,
         token=given_token(reach.token_file),
         insecure=reach.insecure,
         threads=ranks.threads,
-        expires_h=kept.expires_h,
-        durable=kept.durable,
+        expires_h=storage.expires_h,
+        durable=storage.durable,
         probes=ranks.probes if ranks.index else 0,
     )
     run(paths, options, terminal.say)
 
 
 def export_log(sessions: str, out: Path, /, *, overwrite: bool = False, json: bool = False, terminal: Shown) -> None:
-    """Write served sessions to a CSV or Parquet file that segue prepare table reads: tonight's skips train tomorrow.
+    """Write served sessions to a CSV or Parquet file that segue prepare table reads.
 
     Args:
-        sessions: the file, or the URL of the Redis, that segue serve keeps its sessions in.
+        sessions: the file or Redis URL of the sessions of segue serve.
         out: file to write, .csv or .parquet.
         overwrite: replace an existing file.
         json: print one JSON document.
@@ -154,35 +154,35 @@ def export_log(sessions: str, out: Path, /, *, overwrite: bool = False, json: bo
 
 @dataclass(frozen=True)
 class Replaying:
-    """What is sent, and where."""
+    """Sessions to send, and the service."""
 
     url: str = "http://127.0.0.1:8765"
     """Address of the service."""
     split: Literal["test", "validation"] = "test"
-    """Which held-out tracks."""
+    """Held-out tracks to rank."""
     sample: int = 0
-    """So many targets, evenly spread; 0 = all."""
+    """Number of targets, evenly spaced; 0 = all."""
     k: int = 20
-    """Length of the lists that are asked for."""
+    """Length of the lists."""
     token_file: Path | None = None
-    """File with the service's token; else SEGUE_TOKEN of the environment."""
+    """File with the service's token; default: environment variable SEGUE_TOKEN."""
 
 
 def replay(
     export: Path, store: Path, /, *, how: Annotated[Replaying | None, Flat] = None, json: bool = False, terminal: Shown
 ) -> None:
-    """Send held-out sessions through a running service and tell its HR, which is that of the offline evaluation.
+    """Send held-out sessions through a running service and print its HR, to compare with the offline evaluation.
 
     Args:
-        export: the export that is served.
-        store: the store that its run was trained on.
+        export: the served export.
+        store: the store of its run.
         json: print one JSON document.
     """
     from segue import api
     from segue.serving.options import given_token
 
     how = how or Replaying()
-    found = api.replay(
+    facts = api.replay(
         export,
         store,
         how.url,
@@ -193,4 +193,4 @@ def replay(
         progress=terminal,
     ).to_json()
     terminal.close()
-    print(json_text(found) if json else facts_text(found))
+    print(json_text(facts) if json else facts_text(facts))

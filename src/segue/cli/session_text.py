@@ -1,4 +1,4 @@
-"""Sessions as typed by hand or given as JSON (no cyclopts here)."""
+"""Sessions from the command line or from JSON (without cyclopts)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Any, Final
 
 from segue.config import nearest
 from segue.errors import InputError
+from segue.skips import FEEDBACK_WORDS, LISTENED
 
-SUFFIXES: Final = ("skip", "brief", "mostly", "unknown")
-"""What may follow a track id after its last colon; no suffix means listened to the end."""
-LISTENED: Final = "listened"
-FEEDBACK: Final = (LISTENED, *SUFFIXES)
+SUFFIXES: Final = tuple(word for word in FEEDBACK_WORDS if word != LISTENED)
+"""Words after the last colon of a track id; no suffix means listened to the end."""
 KEYS: Final = ("track", "feedback", "title", "artist", "score")
-"""What an entry of a session file may hold; all but the first two are what `recommend --json` prints, and unread."""
+"""Keys of an entry of a session file; `recommend --json` prints all, only the first two are read."""
 SESSION_BYTES: Final = 10_000_000
-"""A session file larger than this is no session."""
+"""Most bytes read of a session on stdin."""
 
 
 def parse_session(text: str) -> tuple[list[str], list[str]]:
     """Return (track ids, feedback words) of 't_a,t_b:skip,t_c'.
 
-    Only a known last suffix counts, since ids may hold colons; ids with commas need `--session-json`.
+    Only a suffix in SUFFIXES counts, since ids may contain colons; ids with commas need `--session-json`.
 
     >>> parse_session("t_a,spotify:track:b:skip,c:d")
     (['t_a', 'spotify:track:b', 'c:d'], ['listened', 'skip', 'listened'])
@@ -32,16 +31,16 @@ def parse_session(text: str) -> tuple[list[str], list[str]]:
     tracks, feedback = [], []
     for part in text.split(","):
         track, colon, suffix = part.strip().rpartition(":")
-        known = bool(colon) and suffix in SUFFIXES
-        tracks.append(track if known else part.strip())
-        feedback.append(suffix if known else LISTENED)
+        has_suffix = bool(colon) and suffix in SUFFIXES
+        tracks.append(track if has_suffix else part.strip())
+        feedback.append(suffix if has_suffix else LISTENED)
     if "" in tracks:
-        raise InputError(f"--session {text!r} holds an empty track id; write t_a,t_b:skip,t_c")
+        raise InputError(f"--session {text!r} has an empty track id; write t_a,t_b:skip,t_c")
     return tracks, feedback
 
 
 def check_suffixes(unknown: Sequence[str], still_unknown: Callable[[Sequence[str]], Sequence[str]]) -> None:
-    """Refuse an unknown track that would be known without what follows its last colon: a misspelt suffix.
+    """Refuse an unknown track that is known without the text after its last colon, a misspelt suffix.
 
     Raises:
         InputError: with the nearest suffix.
@@ -50,19 +49,19 @@ def check_suffixes(unknown: Sequence[str], still_unknown: Callable[[Sequence[str
         track, colon, suffix = text.rpartition(":")
         if colon and track and not still_unknown([track]):
             raise InputError(
-                f"--session holds {text!r}: {track!r} is known, but {suffix!r} is none of {', '.join(SUFFIXES)} "
-                "(nothing after the id means listened to its end)"
+                f"--session has {text!r}: {track!r} is known, but {suffix!r} is not one of {', '.join(SUFFIXES)} "
+                "(no suffix means listened to its end)"
             )
 
 
 def read_session_json(name: str) -> tuple[list[str], list[str]]:
     """Return (track ids, feedback words) of a JSON file, or of stdin for '-'.
 
-    Each entry is a track id, or an object with `track` and, optionally, `feedback` (listened, skip, brief, mostly,
-    unknown); the list may stand under `session`.
+    Each entry is a track id, or an object with `track` and, optionally, `feedback` (a word of FEEDBACK_WORDS); the
+    list may be under the key `session`.
 
     Raises:
-        InputError: no such file, no JSON, or another shape.
+        InputError: no such file, not JSON, or another shape.
     """
     try:
         text = sys.stdin.read(SESSION_BYTES) if name == "-" else Path(name).read_text(encoding="utf-8")
@@ -88,6 +87,6 @@ def _entry(entry: Any, where: str) -> tuple[str, str]:
         if key not in KEYS:
             raise InputError(f"{where}: unknown key {key!r}{nearest(key, KEYS)}")
     word = entry.get("feedback", LISTENED)
-    if word not in FEEDBACK:
-        raise InputError(f"{where}: feedback is {word!r}; known: {', '.join(FEEDBACK)}")
+    if word not in FEEDBACK_WORDS:
+        raise InputError(f"{where}: feedback is {word!r}; known: {', '.join(FEEDBACK_WORDS)}")
     return entry["track"], word

@@ -1,4 +1,4 @@
-"""Results as plain text for a person (no cyclopts here)."""
+"""Results as plain text (without cyclopts)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from segue.cli.terminal import cell_text, table_text
 from segue.reports.summary import number_rows, recommended_lists, summary_lines
 
 INLINE: Final = 12
-"""A list of at most so many scalars prints on one line; a longer one as its first values."""
+"""Most scalars of a list on one line; of a longer list the first values are printed."""
 EVALUATED: Final = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
-"""Metrics that the table of an evaluation shows."""
+"""Metrics in the table of an evaluation."""
 GROUPS: Final = {"hr@10.listened": "listened", "hr@10.skipped": "skipped", "delta": "delta"}
 SEEN: Final = {"hr@10.seen": "seen in training"}
-"""HR@10 of groups of targets and their heads; the second where some tracks have no row in training."""
+"""HR@10 of groups of targets and their heads; SEEN only if some targets have no training row."""
 FURTHER: Final = {
     "hr@10.next-listened": "next listened HR@10",
     "pair-auc": "pair AUC",
@@ -33,7 +33,7 @@ FURTHER: Final = {
 """Further metrics and their heads in the second table."""
 LISTENING: Final = {"log-loss": "log-loss", "brier": "Brier", "ece": "ECE", "auc": "AUC"}
 SHOWN_TRACKS: Final = 10
-"""Recommended tracks that the demo prints of each list."""
+"""Recommended tracks of each list that the demo prints."""
 
 
 def facts_text(facts: Mapping[str, Any]) -> str:
@@ -63,7 +63,7 @@ def _lines(facts: Mapping[str, Any], indent: str) -> list[str]:
 
 
 def _flat(value: Any) -> Any:
-    """Return a scalar as it is (numbers align right), a list as text."""
+    """Return a scalar unchanged (numbers align right), a list as text."""
     return _value(value) if isinstance(value, list | tuple) else value
 
 
@@ -84,26 +84,26 @@ def records_text(records: Sequence[Mapping[str, Any]]) -> str:
     return table_text(head, [[_flat(record.get(key)) for key in head] for record in records])
 
 
-def recommendation_text(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return recommended tracks as a table: rank, track, title and artist where known, score."""
-    titled = any(row.get("title") for row in found)
+def recommendation_text(recommended: Sequence[Mapping[str, Any]]) -> str:
+    """Return recommended tracks as a table: rank, track, title and artist if known, score."""
+    titled = any(row.get("title") for row in recommended)
     head = ["rank", "track", *(["title", "artist"] if titled else []), "score"]
     rows = [
         [rank, row["track"], *([row.get("title") or "", row.get("artist") or ""] if titled else []), row["score"]]
-        for rank, row in enumerate(found, 1)
+        for rank, row in enumerate(recommended, 1)
     ]
     return table_text(head, rows)
 
 
 def inspect_text(facts: Mapping[str, Any]) -> str:
-    """Return what a store holds; simulated data is named first, and lengths are told as their range."""
+    """Return the figures of a store, lengths as their range; simulated data is marked first."""
     lengths = [int(length) for length in facts.get("lengths", {})]
-    told = {"lengths": f"{min(lengths)} to {max(lengths)}"} if lengths else {}
-    return _named(facts) + facts_text({**facts, **told})
+    length_range = {"lengths": f"{min(lengths)} to {max(lengths)}"} if lengths else {}
+    return _named(facts) + facts_text({**facts, **length_range})
 
 
 def evaluation_text(document: Mapping[str, Any]) -> str:
-    """Return an evaluation as one table a protocol, HR@10 with its interval; simulated data is named first."""
+    """Return an evaluation as one table per protocol, HR@10 with its interval; simulated data is marked first."""
     counts = {key: value for key, value in document["counts"].items() if key != "strata"}
     parts = [_named(document) + facts_text(counts)]
     groups = {**GROUPS, **SEEN} if counts.get("unseen_share") else GROUPS
@@ -141,7 +141,7 @@ def _named(document: Mapping[str, Any]) -> str:
 
 
 def demo_text(result: Mapping[str, Any]) -> str:
-    """Return the demo's result: what was learnt, the numbers, the next tracks, where the page is."""
+    """Return the demo's result: findings, numbers, next tracks, the path of the page."""
     head, rows = number_rows(result)
     opening, *learnt, budget = summary_lines(result)
     parts = [opening, "\n".join(learnt), table_text(head, rows, right=range(1, len(head)))]
@@ -152,7 +152,7 @@ def demo_text(result: Mapping[str, Any]) -> str:
 
 
 def _here(command: str) -> str:
-    """Return a command of ours as it runs from this shell, where `segue` may not be found."""
+    """Return a `segue` command as it runs from this shell, where `segue` may not be on the path."""
     ours = Path(sys.argv[0])
     if shutil.which("segue") is not None or ours.name != "segue":
         return command

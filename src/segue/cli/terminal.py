@@ -1,4 +1,4 @@
-"""What a person sees: progress and messages on stderr, tables on stdout (no cyclopts here)."""
+"""Progress and messages on stderr, tables on stdout (without cyclopts)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.output import printable, printable_lines
 from segue.progress import Step
 
 LINE_S: Final = 10.0
-"""Seconds between two progress lines where stderr is no terminal."""
+"""Seconds between two progress lines if stderr is not a terminal."""
 DRAW_S: Final = 0.1
 """Seconds between two redraws of the bar on a terminal."""
 BAR: Final = 24
@@ -24,23 +24,23 @@ BAR: Final = 24
 
 @runtime_checkable
 class Stream(Protocol):
-    """A text stream: stderr, or what a test gives."""
+    """A text stream: stderr, or a test's."""
 
     def write(self, text: str, /) -> int:
         """Write `text`."""
 
     def flush(self) -> None:
-        """Make it visible."""
+        """Flush buffered text."""
 
     def isatty(self) -> bool:
-        """Return whether a person's terminal is at the other end."""
+        """Return whether the stream is a terminal."""
 
 
 class Terminal:
     """Draws progress: one redrawn line on a terminal, else one plain line every 10 s.
 
-    Call it with a `Step`; `say` prints a message, `close` ends a bar that is still drawn. `quiet` silences both,
-    `verbose` also leaves a line for each finished stage and lets tracebacks through.
+    Call it with a `Step`; `say` prints a message, `close` removes the bar. `quiet` silences both; `verbose` also prints
+    a line for each finished stage, and tracebacks.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Terminal:
         self._stage, self._stage_at, self._drawn = "", clock(), False
 
     def __call__(self, step: Step) -> None:
-        """Show `step` if it is time to."""
+        """Show `step` if enough time has passed since the last one."""
         if self.quiet:
             return
         now = self._clock()
@@ -78,13 +78,13 @@ class Terminal:
         self._drawn = True
 
     def say(self, text: str) -> None:
-        """Print a message on a line of its own, control characters made visible."""
+        """Print a message on a separate line, control characters made visible."""
         if not self.quiet:
             self.close()
             self._write(printable_lines(text) + "\n")
 
     def close(self) -> None:
-        """Take a drawn bar away."""
+        """Remove the bar."""
         if self._drawn:
             self._write("\r\x1b[K")
             self._drawn = False
@@ -120,22 +120,22 @@ def clipped(text: str, columns: int) -> str:
     """Return `text` cut to `columns` columns."""
     if display_width(text) <= columns:
         return text
-    kept, left = "", columns - 3
+    start, left = "", columns - 3
     for c in text:
         left -= display_width(c)
         if left < 0:
             break
-        kept += c
-    return kept + "..."
+        start += c
+    return start + "..."
 
 
 def display_width(text: str) -> int:
-    """Return the terminal columns of `text`: wide East Asian characters take two, combining marks none."""
+    """Return the terminal columns of `text`: two for wide East Asian characters, none for combining marks."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def table_text(head: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] | None = None) -> str:
-    """Return plain aligned text of a table; columns in `right` (by default those of numbers alone) align right.
+    """Return plain aligned text of a table; columns in `right` (default: those with numbers only) align right.
 
     >>> print(table_text(["track", "score"], [["a", 1.5], ["bb", 22.25]]))
     track   score

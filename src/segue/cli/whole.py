@@ -1,4 +1,4 @@
-"""Whole numbers as given: cyclopts alone would round 1.5."""
+"""Whole numbers; cyclopts would round 1.5."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from cyclopts import Parameter, Token
 
 
 def whole_number(_kind: Any, tokens: Sequence[Token]) -> int:
-    """Return the integer that one token writes in decimal digits.
+    """Return the integer of one token in decimal digits.
 
     Raises:
-        ValueError: it writes none.
+        ValueError: the text is not an integer.
     """
     text = tokens[0].value
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no whole number") from None
+        raise ValueError(f"{text!r} is not a whole number") from None
 
 
 Whole = Annotated[int, Parameter(converter=whole_number)]

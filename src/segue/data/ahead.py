@@ -1,4 +1,4 @@
-"""Work done ahead of its use, in threads, its results in the order of its items."""
+"""Work that threads do before its result is used; results come in the order of the items."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 THREADS: Final = 2
-"""Blocks in work at once: Polars has threads of its own (two cores, 2026-11: 4 threads take 1.05x the time)."""
+"""Blocks in work at once. Polars has its own threads (two cores, 2026-11: 4 threads take 1.05x the time)."""
 WAITING: Final = 4
-"""Blocks begun and not yet used, at most; bounds the memory."""
+"""Most blocks begun and not yet used; bounds the memory."""
 
 
 def worked_ahead(work: Callable[[Item], Result], items: Iterable[Item], *, most: int | None = None) -> Iterator[Result]:
-    """Yield `work(item)` of each item, in order; the next items are in work while the caller uses a result.
+    """Yield `work(item)` of each item, in order; threads work on the next items while the caller uses a result.
 
-    `most` items are begun and not yet used, at most (`WAITING` where not told). `items` is drawn from the caller's
-    thread alone.
+    At most `most` items (default: `WAITING`) are begun and not yet used. Only the caller's thread reads `items`.
     """
     most = most or WAITING
     waiting: deque[Future[Result]] = deque()

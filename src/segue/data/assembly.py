@@ -1,4 +1,4 @@
-"""Event tables, one a file, into one store: an independent step a file, one merge of vocabularies, shards."""
+"""Event tables, one per file, become one store: one step per file, one merge of vocabularies, then shards."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from segue.data.session_keys import SeenKeys, packed
 from segue.data.spilled import InMemory, Spilled
 from segue.errors import InputError
 from segue.files import scratch_folder
-from segue.store.manifest import Manifest, SideColumn, Source
+from segue.store.manifest import Manifest, SideColumn, StoreSource
 from segue.store.vocabulary import NUM_SPECIALS, Vocabulary
 from segue.store.writer import ShardPieces, StoreWriter, TrackTable
 
-MOST_HELD = 6_000_000
-"""Plays that wait in memory, some 20 bytes each."""
+MOST_IN_MEMORY = 6_000_000
+"""Most plays that wait in memory, about 20 bytes each."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some sessions of one file; tracks by the codes of the assembly."""
+    """Some sessions of one file; tracks are codes of the assembly."""
 
     arrays: InMemory | Spilled
     categories: Mapping[str, tuple[str, ...]]
@@ -44,14 +44,14 @@ class Assembly:
         self._rejects = rejects
         self._seen = SeenKeys()
         self._tracks: pl.Series | None = None
-        self._known = np.zeros(0, np.bool_)
+        self._has_rows = np.zeros(0, np.bool_)
         self._parts: list[list[Part]] = []
         self._num_rows = 0
         self._whole = True
         self.side: dict[str, Side] = {}
 
     def add(self, table: EventTable) -> None:
-        """Order and spill the sessions of one table; those of one file make one shard.
+        """Add the sessions of one table, ordered; the sessions of one file make one shard.
 
         Raises:
             InputError: the file has other side columns than the first.
@@ -70,35 +70,35 @@ class Assembly:
         self._whole = table.last
 
     def _waiting(self, arrays: dict[str, NDArray[Any]]) -> InMemory | Spilled:
-        """Return what waits in memory up to MOST_HELD plays, beyond that in a scratch file."""
+        """Return the arrays in memory up to MOST_IN_MEMORY plays in total, beyond that in a scratch file."""
         self._num_rows += len(arrays["tracks"])
-        if self._num_rows <= MOST_HELD:
+        if self._num_rows <= MOST_IN_MEMORY:
             return InMemory(arrays)
         file = self._folder / f"{len(self._parts) - 1:05d}-{len(self._parts[-1]):05d}"
         return Spilled.write(file, {name: [values] for name, values in arrays.items()})
 
     def _coded(self, track: NDArray[np.int32], texts: pl.Series) -> NDArray[np.int32]:
-        """Return the codes of tracks that the dtype of `texts` has given, and note which have rows."""
+        """Return the codes in `track`, given by the dtype of `texts`; mark them as tracks with rows."""
         self._tracks = texts
-        fresh = int(track.max(initial=-1)) + 1 - len(self._known)
+        fresh = int(track.max(initial=-1)) + 1 - len(self._has_rows)
         if fresh > 0:
-            self._known = np.append(self._known, np.zeros(fresh, np.bool_))
-        self._known[track] = True
+            self._has_rows = np.append(self._has_rows, np.zeros(fresh, np.bool_))
+        self._has_rows[track] = True
         return track
 
     def vocabulary(self) -> tuple[pl.Series, NDArray[np.int32]]:
-        """Return every track id once, in UTF-8 byte order, and the table row of each code."""
+        """Return every track id once, in UTF-8 byte order, and the row of the embedding table for each code."""
         if self._tracks is None:
             return pl.Series([], dtype=pl.String), np.zeros(0, np.int32)
-        codes = np.flatnonzero(self._known).astype(np.int32)
+        codes = np.flatnonzero(self._has_rows).astype(np.int32)
         texts = coded_texts(codes, self._tracks)
         order = texts.arg_sort().to_numpy()
-        rows = np.zeros(len(self._known), np.int32)
+        rows = np.zeros(len(self._has_rows), np.int32)
         rows[codes[order]] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
         return texts.gather(order), rows
 
     def columns(self) -> tuple[SideColumn, ...]:
-        """Return the side columns of the store; categories are the values seen, in UTF-8 byte order."""
+        """Return the side columns of the store; categories are the values that occur, in UTF-8 byte order."""
         return tuple(
             SideColumn(name, column.dtype, column.level, self._categories(name)) for name, column in self.side.items()
         )
@@ -108,7 +108,7 @@ class Assembly:
         return tuple(sorted(seen, key=lambda text: text.encode("utf-8")))
 
     def shards(self, rows: NDArray[np.int32]) -> Iterator[ShardPieces]:
-        """Yield the sessions of each file with their final track rows, given the row of each code."""
+        """Yield the sessions of each file, track codes replaced by `rows`."""
         merged = {name: self._categories(name) for name in self.side}
         for parts in self._parts:
             num_sessions, num_rows = (sum(p.arrays.length(name) for p in parts) for name in ("session_key", "tracks"))
@@ -126,21 +126,21 @@ def _pieces(
             values = rows[values]
         elif name == "offsets":
             values, first = values[min(number, 1) :] + first, first + int(values[-1])
-        elif (own := part.categories.get(name, ())) != merged.get(name, ()):
-            code = {text: place for place, text in enumerate(merged[name])}
-            values = np.array([code[text] for text in own], values.dtype)[values]
+        elif (part_categories := part.categories.get(name, ())) != merged.get(name, ()):
+            merged_code = {text: code for code, text in enumerate(merged[name])}
+            values = np.array([merged_code[text] for text in part_categories], values.dtype)[values]
         yield values
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked when every row has been read."""
+    """What the writer calls when every row has been read."""
 
     check: Callable[[], None]
-    """Asked first; raises where too much was rejected."""
-    source: Callable[[], Source]
+    """Called first; raises if too many rows were rejected."""
+    source: Callable[[], StoreSource]
     tracks: Callable[[pl.Series], TrackTable]
-    """Asked with the vocabulary (texts by row - 3)."""
+    """Called with the vocabulary (text of row - NUM_SPECIALS)."""
 
 
 def write_store(
@@ -151,12 +151,12 @@ def write_store(
     *,
     overwrite: bool,
 ) -> Manifest:
-    """Write the sessions of `tables` as one store, whole or not at all; return its manifest.
+    """Return the manifest of the store written from the sessions of `tables`; it is written whole or not at all.
 
-    `tables` is given a scratch folder, which is removed at the end.
+    `tables` gets a scratch folder, which is removed at the end.
 
     Raises:
-        InputError: no session is left, or `store` may not be replaced.
+        InputError: no session remains, or `store` may not be replaced.
     """
     store.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(store) as folder:
@@ -181,12 +181,12 @@ def _declared(column: Side) -> Side:
 def _session_arrays(
     table: EventTable, ordered: Ordered, side: Mapping[str, Side]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, ...]]]:
-    """Return a table's columns in store order, tracks still by its own codes, and the categories that rows name."""
+    """Return a table's columns in store order, tracks as the table's codes, and the categories that occur."""
     events: dict[str, NDArray[Any]] = {"tracks": table.track, "strength": table.strength}
     events |= {name: column.values for name, column in side.items() if column.level == "event"}
     if ordered.rows is not None:
         rows = ordered.rows
-        with ThreadPoolExecutor(2) as pool:  # gathers of random rows wait for memory
+        with ThreadPoolExecutor(2) as pool:  # random gathers are bound by memory latency
             events = dict(zip(events, pool.map(lambda values: values[rows], events.values()), strict=True))
     arrays: dict[str, NDArray[Any]] = {
         "tracks": events["tracks"],
@@ -203,8 +203,8 @@ def _session_arrays(
         else:
             values = events[name]
         if column.categories:
-            kept = np.bincount(values, minlength=len(column.categories)) > 0
-            categories[name] = tuple(c for c, seen in zip(column.categories, kept, strict=True) if seen)
-            values = (np.cumsum(kept) - 1).astype(values.dtype)[values]
+            occurs = np.bincount(values, minlength=len(column.categories)) > 0
+            categories[name] = tuple(c for c, seen in zip(column.categories, occurs, strict=True) if seen)
+            values = (np.cumsum(occurs) - 1).astype(values.dtype)[values]
         arrays[name] = values
     return arrays, categories

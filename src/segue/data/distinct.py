@@ -1,4 +1,4 @@
-"""Work on the distinct values of a column, where many rows hold few."""
+"""Work done once per distinct value of a column."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from segue.data.event_table import coded_texts, shared_codes
 
 _FEW: Final = 8
-"""Rows of a distinct value, on average, from which it pays to look at each value once."""
+"""Average rows per distinct value from which one look per value is faster."""
 _PROBED: Final = 4096
-"""Values by which a column of short runs is told."""
+"""Values from which a column of short runs is recognised."""
 Work = Callable[[pl.Series], pl.Series]
-"""Looks at each value alone."""
+"""Maps each value independently of the others."""
 
 
 def by_distinct(work: Work, texts: pl.Series) -> pl.Series:
-    """Return `work(texts)`, done once for each distinct text where these are few; flags become "true" and "false"."""
+    """Return `work(texts)`, done once per distinct text if there are few; flags become "true" and "false"."""
     if texts.dtype == pl.Boolean:
-        told = work(pl.Series(["false", "true", None], dtype=pl.String))
-        return told.gather(texts.cast(pl.UInt32).fill_null(2))
+        of_flags = work(pl.Series(["false", "true", None], dtype=pl.String))
+        return of_flags.gather(texts.cast(pl.UInt32).fill_null(2))
     column = shared_codes("distinct")
     codes = texts.cast(column.dtype).to_physical()
     num = 0 if codes.null_count() == len(codes) else int(codes.max()) + 1  # type: ignore[arg-type]
@@ -34,15 +34,15 @@ def by_distinct(work: Work, texts: pl.Series) -> pl.Series:
 
 
 def by_runs(work: Work, values: pl.Series) -> pl.Series:
-    """Return `work(values)`, done at the first of each run of equal values where runs are long."""
+    """Return `work(values)`, done once per run of equal values if runs are long."""
     firsts, lengths = runs(values)
     return work(values) if lengths is None else pl.Series(values.name, np.repeat(work(firsts).to_numpy(), lengths))
 
 
 def runs(values: pl.Series) -> tuple[pl.Series, NDArray[np.int64] | None]:
-    """Return the first value of each run of equal values and the length of each; `(values, None)` where runs are short.
+    """Return the first value and the length of each run of equal values; `(values, None)` if runs are short.
 
-    No value is null.
+    `values` has no nulls.
     """
     start = np.zeros(0, np.intp)
     for seen in (values.head(_PROBED), values):

@@ -1,4 +1,4 @@
-"""The event table: what every source returns, dictionary-encoded so that text is kept once."""
+"""The event table that every source returns; text is dictionary-encoded."""
 
 from __future__ import annotations
 
@@ -11,103 +11,77 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.columns import SIDE_DTYPES
 
-SIDE_ORDER: Final = (
-    columns.INFERRED,
-    columns.AT,
-    columns.TIED,
-    columns.CONTEXT_TYPE,
-    columns.SHUFFLE,
-    columns.HOUR,
-    columns.PREMIUM,
-    columns.DATE,
-    columns.USER,
-    columns.ORACLE_P_LISTEN,
-    columns.ORACLE_P_LISTEN_COMMON,
-)
-"""Order of the side columns in a store; the reader's own columns (`--side`) come last, as named."""
-SIDE_DTYPES: Final = {
-    columns.INFERRED: "bool",
-    columns.AT: "int64",
-    columns.TIED: "bool",
-    columns.CONTEXT_TYPE: "uint8",
-    columns.SHUFFLE: "bool",
-    columns.HOUR: "uint8",
-    columns.PREMIUM: "bool",
-    columns.DATE: "int32",
-    columns.USER: "int32",
-    columns.ORACLE_P_LISTEN: "float32",
-    columns.ORACLE_P_LISTEN_COMMON: "float32",
-}
 FILE: Final = 2**40
-"""What a file number counts in `EventTable.line`: no file has so many lines."""
+"""Factor of the file number in `EventTable.line`; files have fewer lines than this."""
 SESSION_LEVEL: Final = frozenset({columns.DATE, columns.USER})
 
 
 @dataclass(frozen=True)
 class Side:
-    """A side column of an event table: one value a row, whatever its level (a session takes its first row's)."""
+    """A side column of an event table: one value per row; at session level the first row's value counts."""
 
     values: NDArray[Any]
     dtype: str
     level: Literal["event", "session"] = "event"
     categories: tuple[str, ...] = ()
-    """Text of code i where the column is categorical."""
+    """Text of code i if the column is categorical."""
 
 
 @dataclass(frozen=True)
 class EventTable:
-    """The events of a log, or of some of its sessions, in file order; bad rows are already out of it.
+    """The events of a log, or of some of its sessions, without bad rows.
 
-    Rows of one session may stand apart, but are in file order.
+    Rows are in file order; those of one session need not be contiguous.
     """
 
     names: tuple[str, ...]
-    """Names of the files that rows come from, for messages."""
+    """Names of the files, for messages."""
     session_key: NDArray[np.uint64]
-    """Key of each session code [S], distinct."""
+    """Key of each session code [S], all different."""
     session: NDArray[np.int32]
-    """Code of each row's session, int32 [rows], in the order that the store shall have."""
+    """Code of each row's session, int32 [rows]; the store has sessions in the order of the codes."""
     position: NDArray[np.signedinteger[Any]]
     """Order within the session, [rows]; only the order counts."""
     track_ids: pl.Series
-    """A Categorical column whose dtype has given the codes of tracks."""
+    """A Categorical column whose dtype maps track codes to ids."""
     track: NDArray[np.int32]
     """Code of each row's track, int32 [rows]."""
     strength: NDArray[np.uint8]
     line: NDArray[np.int64]
-    """Where each row stands: 1-based line of its file (the header is line 1) + FILE * number of the file, [rows]."""
+    """1-based line of each row in its file (the header is line 1) + FILE * number of the file, [rows]."""
     side: Mapping[str, Side]
     session_ids: Callable[[NDArray[np.int64]], list[str]]
-    """Returns the text of the sessions of the given rows; for messages, so it may be slow."""
+    """Returns the session ids of the given rows; used in messages only, so it may be slow."""
     last: bool = True
-    """False where the next table goes on with the same shard."""
+    """False if the next table continues the same shard."""
 
     def track_texts(self, rows: NDArray[np.int64]) -> list[str]:
-        """Return the text of the tracks of the given rows."""
+        """Return the track ids of the given rows."""
         return coded_texts(self.track[rows], self.track_ids).to_list()
 
 
 def known_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()) -> Side:
-    """Return the side column `name` with the dtype and level that Segue gives it."""
+    """Return the side column `name` with Segue's dtype and level for it."""
     level: Literal["event", "session"] = "session" if name in SESSION_LEVEL else "event"
     return Side(values.astype(SIDE_DTYPES[name], copy=False), SIDE_DTYPES[name], level, categories)
 
 
 def ordered_side(side: Mapping[str, Side]) -> dict[str, Side]:
-    """Return `side` in the order of a store: the known columns first, then the others as given."""
-    known = [name for name in SIDE_ORDER if name in side]
-    return {name: side[name] for name in (*known, *(n for n in side if n not in SIDE_ORDER))}
+    """Return `side` in the order of a store: the columns of `SIDE_DTYPES` first, then the others as given."""
+    segue_columns = [name for name in SIDE_DTYPES if name in side]
+    return {name: side[name] for name in (*segue_columns, *(n for n in side if n not in SIDE_DTYPES))}
 
 
 def shared_codes(name: str) -> pl.Series:
-    """Return an empty Categorical column: what is cast to its dtype while it lives gets one code a text, from 0 on.
+    """Return an empty Categorical column; columns cast to its dtype share one code per text, from 0.
 
-    (Polars forgets the codes of a dtype when its last column goes.)
+    Keep the column alive: Polars drops the codes of a dtype with its last column.
     """
     return pl.Series(name, [], pl.Categorical(pl.Categories.random(name, pl.UInt32)))
 
 
 def coded_texts(codes: NDArray[np.int32], column: pl.Series) -> pl.Series:
-    """Return the text of codes that the dtype of the Categorical `column` has given, String."""
+    """Return the text of codes of the dtype of the Categorical `column`, String."""
     return pl.Series(codes.view(np.uint32)).cat.to(column.dtype).cast(pl.String)

@@ -1,4 +1,4 @@
-"""The plays of a whole log, gathered block by block, every text kept once, and given back part by part."""
+"""The plays of a whole log, gathered block by block with ids as codes, and returned part by part."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.data.code_counts import CodeCounts
 from segue.data.event_table import coded_texts
 from segue.data.feedback import lengths_seen
-from segue.data.id_codes import IdCodes
+from segue.data.id_codes import CodeCounts, IdCodes
 from segue.data.named_tracks import NamedTracks
-from segue.data.partition import Chunk, partitioned
 from segue.data.plays import Plays, aligned
-from segue.data.side_columns import SIDE, SideColumn
+from segue.data.side_columns import SIDE, SideBuilder
 from segue.data.spilled import InMemory, Spilled
 from segue.data.typed import odd_ids
 from segue.store.writer import TrackTable
 
-MOST_HELD = 6_000_000
-"""Plays that wait in memory, some 40 bytes each; of more, all are spilled."""
+MOST_IN_MEMORY = 6_000_000
+"""Most plays in memory, about 40 bytes each; with more, all go to scratch files."""
 CHUNK_ROWS = 1 << 20
 """Plays of one scratch file."""
 PART_ROWS = 1 << 19
-"""Plays of one part, about: those of one listener (or session) stay together."""
+"""Approximate plays of one part; those of one listener (or session) stay together."""
 _TEXTS: Final = ("listener", "session", "track")
 _OWNERS: Final = ("listener", "session")
 _NAMES: Final = ("title", "artist", "album")
 _LENGTH, _PLAYED = "length_s", "played_s"
 
+Chunk = InMemory | Spilled
+Piece = tuple[Chunk, int, int]
+"""A chunk of the log, the first row of a part in it, and the row after its last."""
+
 
 class Gathering:
-    """Takes typed blocks and gives the plays of all, in parts of whole listeners, or of whole sessions without them.
+    """Takes typed blocks and returns their plays in parts of whole listeners, or of whole sessions without listeners.
 
-    Parts stand in the order of the store: histories by listener in UTF-8 byte order, else by first appearance.
+    Parts are in the order of the store: histories by listener in UTF-8 byte order, else by first appearance.
     """
 
     def __init__(self, folder: Path, side: Iterable[str]) -> None:
@@ -50,16 +52,16 @@ class Gathering:
         self._num_waiting = 0
         self._chunks: list[Spilled] = []
         self._named = NamedTracks()
-        self._knows_lengths = False
-        self.side = {name: SideColumn(name) for name in side}
+        self._has_lengths = False
+        self.side = {name: SideBuilder(name) for name in side}
         """Further columns, by name."""
         self.num_parts = 0
-        """How many parts there are; known when `parts` has begun."""
+        """How many parts there are; set when `parts` begins."""
         self.listeners = pl.Series([], dtype=pl.String)
-        """The listeners by the codes of `Plays.listener`; filled by `parts`."""
+        """Listener ids by the codes of `Plays.listener`; set by `parts`."""
 
     def coded(self, frame: pl.DataFrame) -> tuple[dict[str, NDArray[Any]], pl.DataFrame]:
-        """Return a typed frame as arrays, ids by code, and what it says of tracks; may be called in any thread."""
+        """Return a typed frame as arrays, ids as codes, and its track names and lengths; safe in any thread."""
         arrays = dict[str, NDArray[Any]]()
         for column in frame:
             if column.name in _TEXTS and column.dtype == pl.String:
@@ -88,14 +90,14 @@ class Gathering:
         for column in self.side.values():
             column.note(arrays)
         self._named.add(tracks)
-        self._knows_lengths |= _LENGTH in arrays and not np.isnan(arrays[_LENGTH]).all()
+        self._has_lengths |= _LENGTH in arrays and not np.isnan(arrays[_LENGTH]).all()
         self._waiting.append(arrays)
         self._num_waiting += len(arrays["track"])
-        if self._num_waiting > (CHUNK_ROWS if self._chunks else MOST_HELD):
+        if self._num_waiting > (CHUNK_ROWS if self._chunks else MOST_IN_MEMORY):
             self._spill()
 
     def _spill(self) -> None:
-        """Write what waits to scratch files of about CHUNK_ROWS plays."""
+        """Write the waiting blocks to scratch files of about CHUNK_ROWS plays."""
         while self._waiting:
             sizes = np.cumsum([len(block["track"]) for block in self._waiting])
             count = min(int(np.searchsorted(sizes, CHUNK_ROWS)) + 1, len(sizes))
@@ -105,7 +107,7 @@ class Gathering:
         self._num_waiting = 0
 
     def parts(self) -> Iterator[Plays]:
-        """Yield the plays of each part in turn; nothing where there was none."""
+        """Yield the plays of each part in turn."""
         if self._chunks:
             self._spill()
         chunks = list[Chunk](self._chunks)
@@ -132,7 +134,7 @@ class Gathering:
             yield Plays(listener=listener_rank, side=side, **arrays)
 
     def _ranked(self, name: str) -> NDArray[np.int32]:
-        """Return the place of each listener's code among all in UTF-8 byte order."""
+        """Return the rank of each listener's code in UTF-8 byte order."""
         codes = np.flatnonzero(self._counts[name].rows).astype(np.int32)
         texts = coded_texts(codes, self.ids[name].column)
         order = texts.arg_sort().to_numpy()
@@ -142,25 +144,49 @@ class Gathering:
         return rank
 
     def _lengths(self, chunks: Sequence[Chunk]) -> NDArray[np.float64] | None:
-        """Return the length of each track that the times played show, by code; None where the log itself has any."""
-        if self._knows_lengths or _PLAYED not in chunks[0].names:
+        """Return the estimated length of each track by code; None if the log has lengths or no times played."""
+        if self._has_lengths or _PLAYED not in chunks[0].names:
             return None
         played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in chunks)
         return lengths_seen(played, len(self._seen_tracks))
 
     @property
     def track_codes(self) -> pl.Series:
-        """The Categorical column whose dtype has given the codes of tracks."""
+        """The Categorical column whose dtype maps track codes to ids."""
         return self.ids["track"].column
 
     def tracks(self) -> pl.Series:
-        """Return the ids of all tracks that were seen."""
+        """Return the ids of all tracks with plays."""
         return coded_texts(np.flatnonzero(self._seen_tracks).astype(np.int32), self.ids["track"].column)
 
     def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
-        """Return the sessions of the codes, as the log has them."""
+        """Return the session ids of the codes."""
         return coded_texts(codes, self.ids["session"].column)
 
     def track_table(self, vocabulary: pl.Series) -> TrackTable:
-        """Return what the log itself says of the tracks of `vocabulary`."""
+        """Return the names and lengths that the log gives the tracks of `vocabulary`."""
         return self._named.table(self.ids["track"].column, vocabulary)
+
+
+def partitioned(chunks: Sequence[Chunk], owner: str, part: NDArray[np.int32]) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the arrays of each part in turn, rows in the order of the chunks.
+
+    A row belongs to part `part[code]` by its code in the array `owner`.
+    """
+    num_parts = int(part.max(initial=0)) + 1
+    ordered, bounds = list[Chunk](), list[NDArray[np.int64]]()
+    for chunk in chunks:
+        row_part = part[chunk.load(owner)] if num_parts > 1 else np.zeros(chunk.length(owner), np.int32)
+        if (row_part[1:] < row_part[:-1]).any():
+            order = np.argsort(row_part, kind="stable")
+            row_part, chunk = row_part[order], chunk.in_order(order)
+        ordered.append(chunk)
+        bounds.append(np.searchsorted(row_part, np.arange(num_parts + 1)))
+    for number in range(num_parts):
+        pieces = [(one, int(ends[number]), int(ends[number + 1])) for one, ends in zip(ordered, bounds, strict=True)]
+        yield _loaded(pieces)
+
+
+def _loaded(pieces: Sequence[Piece]) -> dict[str, NDArray[Any]]:
+    blocks = [{name: one.load(name, first, end) for name in one.names} for one, first, end in pieces if end > first]
+    return {name: np.concatenate(parts) for name, parts in aligned(blocks).items()}

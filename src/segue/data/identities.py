@@ -1,7 +1,7 @@
-"""One track, one id: what a log says of the ids that its tracks go by.
+"""One id per track: aliases of tracks within a log.
 
-Some records of a log name a track by its id and some by artist and title alone (years of Spotify without URIs, plays
-whose recording was not matched). Where the log holds exactly one id for a name, both are one track.
+Some records name a track by its id, others by artist and title alone (years of Spotify without URIs, plays without a
+matched recording). If the log has exactly one id for a name, both are one track.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from segue.data.mapping import Mapping
 from segue.data.typed import column_texts, folded_names
 
 ALIAS: Final = "alias"
-"""Another id that a track goes by."""
+"""Another id of a track."""
 TRACK: Final = "track"
 _DOUBLINGS: Final = 4
-"""Chains of up to 2^4 aliases are followed to their end."""
+"""Chains of up to 2^4 aliases are resolved."""
 
 
 def names_as_aliases(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Return artist and title, folded, as the `alias` of each `track` of which the records give id, artist and title.
+    """Return artist and title, folded, as `alias` of each `track` whose records have id, artist and title.
 
-    Both columns are String. A title alone is no alias: too many tracks share one.
+    Both columns are String. A title alone is not an alias: many tracks share one.
     """
     if mapping.track is None or mapping.title is None or mapping.artist is None:
         return pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String})
@@ -34,9 +34,9 @@ def names_as_aliases(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
 
 
 def track_of_alias(pairs: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return the one `track` of each `alias` that `pairs` give exactly one other track, both String.
+    """Return the `track` of each `alias` to which `pairs` give exactly one other track, both String.
 
-    Where that track is an alias itself, its own track takes its place, and so on.
+    A track that is an alias itself is replaced by its track, and so on.
     """
     all_pairs = pl.concat([pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String}), *pairs])
     distinct_pairs = all_pairs.filter(pl.col(ALIAS) != pl.col(TRACK)).unique(maintain_order=True)
@@ -47,6 +47,6 @@ def track_of_alias(pairs: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def with_one_id(ids: pl.Series, track_of: pl.DataFrame) -> pl.Series:
-    """Return `ids` with every alias replaced by the track that `track_of` has for it."""
+    """Return `ids` with every alias replaced by its track in `track_of`."""
     joined = ids.to_frame(ALIAS).join(track_of, on=ALIAS, how="left", maintain_order="left")
     return joined.select(pl.coalesce(TRACK, ALIAS)).to_series().alias(ids.name)

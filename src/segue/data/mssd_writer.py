@@ -1,4 +1,4 @@
-"""Writing a log in the layout of the Music Streaming Sessions Dataset."""
+"""Writes a log in the layout of the Music Streaming Sessions Dataset."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class _Catalogue(Protocol):
 
 
 @runtime_checkable
-class Log(Protocol):
-    """What is written: flat arrays, sessions one after the other, days ascending."""
+class WritableLog(Protocol):
+    """A log to write: flat arrays, sessions one after the other, days ascending."""
 
     @property
     def session_ids(self) -> NDArray[Any]:
@@ -78,11 +78,11 @@ class Log(Protocol):
 
     @property
     def catalogue(self) -> _Catalogue:
-        """What is known of the tracks."""
+        """Properties of the tracks."""
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """What stands in simulation.json."""
+        """Content of simulation.json."""
 
     def behaviour(self, first: int, last: int) -> Mapping[str, NDArray[Any]]:
         """Return pauses, seeks, context switches and reasons of sessions first..last - 1, by official name."""
@@ -94,10 +94,11 @@ class Log(Protocol):
         """Return artists of catalogue indices."""
 
 
-def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
+def write_mssd(log: WritableLog, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
     """Write `training_set/`, `track_features/`, `tracks.csv`, `oracle.parquet` and `simulation.json` into `path`.
 
-    One file a day, named log_0_<yyyymmdd>_000000000000.csv, with the 21 official columns. The folder appears whole.
+    One file per day, named log_0_<yyyymmdd>_000000000000.csv, with the 21 official columns. The folder is written
+    whole or not at all.
 
     Raises:
         InputError: `path` exists and may not be replaced.
@@ -107,9 +108,9 @@ def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progr
         days, first = np.unique(log.date, return_index=True)
         bounds = [*first.tolist(), len(log.date)]
         truth = []
-        for place, day in enumerate(days.tolist()):
-            progress(Step("write log", place, len(days), "files"))
-            frame = _day(log, bounds[place], bounds[place + 1], EPOCH + timedelta(days=day))
+        for number, day in enumerate(days.tolist()):
+            progress(Step("write log", number, len(days), "files"))
+            frame = _day(log, bounds[number], bounds[number + 1], EPOCH + timedelta(days=day))
             name = f"log_0_{EPOCH + timedelta(days=day):%Y%m%d}_000000000000.csv"
             frame.select(columns.MSSD_LOG).write_csv(folder / "training_set" / name)
             truth.append(frame.select("session_id", "session_position", "p_listen", "p_listen_common"))
@@ -119,12 +120,12 @@ def write_mssd(log: Log, path: Path, *, overwrite: bool = False, progress: Progr
         progress(Step("write log", len(days), len(days), "files"))
 
 
-def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
+def _day(log: WritableLog, first: int, last: int, day: date) -> pl.DataFrame:
     """Return the rows of sessions first..last - 1, with the oracle's columns last."""
     rows = slice(int(log.offsets[first]), int(log.offsets[last]))
     lengths = np.diff(log.offsets[first : last + 1])
     position = np.arange(rows.stop - rows.start) - np.repeat(log.offsets[first:last] - rows.start, lengths)
-    strength, known = log.strength[rows], log.strength[rows] <= 3
+    strength, has_feedback = log.strength[rows], log.strength[rows] <= 3
     names = pl.Series(list(log.context_names))
     return pl.DataFrame(
         {
@@ -132,9 +133,9 @@ def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
             "session_position": position + 1,
             "session_length": np.repeat(lengths, lengths),
             "track_id_clean": _text(log.track_ids[log.track[rows]]),
-            "skip_1": known & (strength >= 3),
-            "skip_2": known & (strength >= 2),
-            "skip_3": known & (strength >= 1),
+            "skip_1": has_feedback & (strength >= 3),
+            "skip_2": has_feedback & (strength >= 2),
+            "skip_3": has_feedback & (strength >= 1),
             "not_skipped": strength == 0,
             **log.behaviour(first, last),
             "hist_user_behavior_is_shuffle": log.event[columns.SHUFFLE][rows],
@@ -148,7 +149,7 @@ def _day(log: Log, first: int, last: int, day: date) -> pl.DataFrame:
     )
 
 
-def _write_tracks(log: Log, folder: Path) -> None:
+def _write_tracks(log: WritableLog, folder: Path) -> None:
     """Write the features and the titles of the whole catalogue."""
     (folder / "track_features").mkdir()
     catalogue, everything = log.catalogue, np.arange(len(log.track_ids))

@@ -1,4 +1,4 @@
-"""What a log itself says of its tracks: titles, artists, albums, lengths."""
+"""Titles, artists, albums and lengths that a log gives its tracks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from segue.data.event_table import coded_texts
 from segue.store.writer import TrackTable
 
 _MOST_ROWS: Final = 1 << 20
-"""Rows that wait before those of one track are made one."""
+"""Rows after which the rows of each track are merged."""
 
 
 class NamedTracks:
-    """The first title, artist, album and length that stand in a log with each track."""
+    """The first title, artist, album and length of each track in a log."""
 
     def __init__(self) -> None:
         self._parts: list[pl.DataFrame] = []
@@ -23,7 +23,7 @@ class NamedTracks:
         self._most = _MOST_ROWS
 
     def add(self, tracks: pl.DataFrame) -> None:
-        """Take what a block says: `track` (codes), and any of `title`, `artist`, `album`, `length_s`."""
+        """Take the columns of a block: `track` (codes), and any of `title`, `artist`, `album`, `length_s`."""
         if tracks.width < 2:
             return
         self._parts.append(tracks)
@@ -34,7 +34,7 @@ class NamedTracks:
             self._most = max(_MOST_ROWS, 2 * self._num_rows)
 
     def table(self, codes: pl.Series, vocabulary: pl.Series) -> TrackTable:
-        """Return it for the tracks of `vocabulary`; `codes`: a column whose dtype has given the codes of tracks."""
+        """Return the table of the tracks of `vocabulary`; `codes`: a column whose dtype maps track codes to ids."""
         if not self._parts:
             return TrackTable()
         first = self._first()
@@ -47,8 +47,8 @@ class NamedTracks:
             return joined[name].fill_null("").to_list() if name in joined.columns else None
 
         lengths = joined["length_s"] if "length_s" in joined.columns else pl.Series([], dtype=pl.Float64)
-        known = lengths.null_count() < len(lengths)
-        duration = lengths.fill_null(float("nan")).to_numpy().astype(np.float32) if known else None
+        has_lengths = lengths.null_count() < len(lengths)
+        duration = lengths.fill_null(float("nan")).to_numpy().astype(np.float32) if has_lengths else None
         return TrackTable(title=names("title"), artist=names("artist"), album=names("album"), duration=duration)
 
     def _first(self) -> pl.DataFrame:

@@ -1,11 +1,10 @@
-"""What listeners say of tracks apart from plays (loved, hated, liked, disliked), joined to the plays.
+"""Opinions of listeners on tracks apart from plays (loved, hated, liked, disliked), joined to the plays.
 
-- An opinion that was given while a play of the track went on tells how that play was heard: strength 0 for a like, 3
-  for a dislike, whatever share was played. It is the play whose stamp is nearest, no further off than the track is
-  long, since a stamp may be that of either end. Only where the log measures plays and gives lengths; elsewhere the next
-  rule says the same.
-- Else the last word of a listener on a track counts for all plays of it, earlier ones too, that are neither told nor
-  measured. An opinion that was taken back says nothing.
+- An opinion given during a play of the track is the feedback of that play: strength 0 for a like, 3 for a dislike,
+  whatever share was played. The play is the one with the nearest time, at most a track's length away, since the time
+  may be that of either end. This rule applies if the log measures plays and gives lengths.
+- Otherwise the last opinion of a listener on a track counts for all plays of it, also earlier ones, that are neither
+  stated nor measured. A withdrawn opinion states nothing.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from segue.data.typed import column_texts, identity
 
 LISTENER: Final = "listener"
 SCORE: Final = "score"
-"""1 liked, -1 disliked, 0 taken back; Int8."""
+"""1 liked, -1 disliked, 0 withdrawn; Int8."""
 AT: Final = "at"
-"""When it was said, seconds on the clock of the plays; Float64, null = before all others."""
+"""Time of the opinion, seconds on the clock of the plays; Float64, null = before all others."""
 SCHEMA: Final = {LISTENER: pl.String, TRACK: pl.String, SCORE: pl.Int8, AT: pl.Float64}
-"""Of a table of opinions; the listener is "" where a log is of one."""
+"""Of a table of opinions; the listener is "" in a log of one listener."""
 _KEYS: Final = (LISTENER, TRACK)
 _LAST_WORD: Final = "__last_word__"
 _IN_PLAY: Final = "__opinion_in_play__"
@@ -40,15 +39,15 @@ class Opinions:
     """All opinions of a log."""
 
     each: pl.DataFrame
-    """SCHEMA, the oldest first."""
+    """SCHEMA, oldest first."""
     last_words: pl.DataFrame
-    """Listener, track and the strength that the last opinion stands for; null where it was taken back."""
+    """Listener, track and the strength of the last opinion; null if it was withdrawn."""
 
 
 def opinions_of(parts: Sequence[pl.DataFrame], track_of: pl.DataFrame) -> Opinions:
-    """Return the opinions in `parts` (SCHEMA) about the ids that plays go by.
+    """Return the opinions in `parts` (SCHEMA), tracks by the ids of the plays.
 
-    `track_of`: see `identities.track_of_alias`; an opinion may name a track by any of its ids.
+    `track_of` (see `identities.track_of_alias`) maps every other id of a track.
     """
     stated = pl.concat([pl.DataFrame(schema=SCHEMA), *parts]).drop_nulls([TRACK, SCORE])
     each = stated.with_columns(with_one_id(stated[TRACK], track_of)).sort(AT, nulls_last=False, maintain_order=True)
@@ -56,7 +55,7 @@ def opinions_of(parts: Sequence[pl.DataFrame], track_of: pl.DataFrame) -> Opinio
 
 
 def records_with_opinions(frame: pl.DataFrame, mapping: Mapping, opinions: Opinions) -> pl.DataFrame:
-    """Return records with the strengths that `mapping_with_opinions` reads."""
+    """Return `frame` with the columns that `mapping_with_opinions` reads."""
     plays = _keys(frame, mapping)
     columns = [plays.join(opinions.last_words, on=_KEYS, how="left", maintain_order="left")[_LAST_WORD]]
     if _measures(mapping):
@@ -65,14 +64,14 @@ def records_with_opinions(frame: pl.DataFrame, mapping: Mapping, opinions: Opini
 
 
 def mapping_with_opinions(mapping: Mapping) -> Mapping:
-    """Return `mapping` with the opinions that `records_with_opinions` adds to its records."""
+    """Return `mapping` with the columns that `records_with_opinions` adds to its records."""
     opinion = Column(pl.col(_LAST_WORD), "opinion")
     if not _measures(mapping):
         return replace(mapping, opinion=opinion)
-    if mapping.told is None:
-        return replace(mapping, opinion=opinion, told=Column(pl.col(_IN_PLAY), "opinion"))
-    told = Column(pl.coalesce(mapping.told.value, pl.col(_IN_PLAY)), mapping.told.name)
-    return replace(mapping, opinion=opinion, told=told)
+    if mapping.stated is None:
+        return replace(mapping, opinion=opinion, stated=Column(pl.col(_IN_PLAY), "opinion"))
+    stated = Column(pl.coalesce(mapping.stated.value, pl.col(_IN_PLAY)), mapping.stated.name)
+    return replace(mapping, opinion=opinion, stated=stated)
 
 
 def _measures(mapping: Mapping) -> bool:
@@ -82,7 +81,7 @@ def _measures(mapping: Mapping) -> bool:
 
 
 def _keys(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Return listener and track of each record, as opinions have them."""
+    """Return listener and track of each record, named as in SCHEMA."""
     listener = pl.Series(LISTENER, [""], pl.String).new_from_index(0, frame.height)
     if mapping.listener is not None:
         listener = column_texts(frame, mapping.listener, LISTENER)
@@ -90,7 +89,7 @@ def _keys(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
 
 
 def _in_play(frame: pl.DataFrame, mapping: Mapping, plays: pl.DataFrame, opinions: pl.DataFrame) -> pl.Series:
-    """Return the strength by the last opinion that was given during each play, null where none was."""
+    """Return the strength by the last opinion given during each play; null without one."""
     assert mapping.time is not None, "plays are timed"
     assert mapping.length is not None, "tracks have lengths"
     length_s = frame.select(mapping.length.value.cast(pl.Float64, strict=False)).to_series()

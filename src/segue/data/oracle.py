@@ -1,4 +1,4 @@
-"""The simulator's truth beside a log: `oracle.parquet`, joined by session and position."""
+"""The simulated truth of a log: `oracle.parquet`, joined by session and position."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ _BATCH_ROWS: Final = 1 << 20
 
 
 class Oracle:
-    """Reads the truth of one simulated log as its files are read.
+    """Reads the truth of one simulated log, block by block beside the log's files.
 
-    A simulation writes both in one order, so that few rows wait for their log; in another order all of them may
-    (26 bytes a row).
+    A simulation writes both in one order, so few rows are in memory; in another order all may be (26 bytes a row).
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +36,7 @@ class Oracle:
         self._waiting = pl.DataFrame()
 
     def join(self, table: EventTable) -> EventTable:
-        """Return `table` with the event columns oracle_p_listen and oracle_p_listen_common, NaN where unknown.
+        """Return `table` with the event columns oracle_p_listen and oracle_p_listen_common, NaN = unknown.
 
         Raises:
             InputError: the file cannot be read, or lacks a column.
@@ -57,28 +56,28 @@ class Oracle:
         return replace(table, side=side)
 
     def _joined(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the truth of each row, null where none waits; of several the first counts."""
+        """Return the truth of each row, null if it has not been read; of several the first counts."""
         if not self._waiting.height:
             return pl.DataFrame([pl.Series(name, [None] * rows.height, pl.Float32) for name in (*_VALUES, "found")])
-        known = self._waiting.join(rows.select("session").unique(), on="session", how="semi", maintain_order="left")
-        known = known.unique(_KEYS, keep="first").with_columns(found=pl.lit(1.0, pl.Float32))
-        return rows.join(known, on=_KEYS, how="left", maintain_order="left")
+        truth = self._waiting.join(rows.select("session").unique(), on="session", how="semi", maintain_order="left")
+        truth = truth.unique(_KEYS, keep="first").with_columns(found=pl.lit(1.0, pl.Float32))
+        return rows.join(truth, on=_KEYS, how="left", maintain_order="left")
 
     def _read(self) -> Iterator[pl.DataFrame]:
-        """Yield the rows in file order, sessions by their key."""
+        """Yield the rows in file order, sessions as keys."""
         try:
             lazy = pl.scan_parquet(self._path)
             names = lazy.collect_schema().names()
-            found = {new: next((old for old in olds if old in names), None) for new, olds in _VALUES.items()}
+            file_column = {new: next((old for old in olds if old in names), None) for new, olds in _VALUES.items()}
             missing = [name for name in (_SESSION, _POSITION) if name not in names]
-            missing += [new for new, old in found.items() if old is None]
+            missing += [new for new, old in file_column.items() if old is None]
             if missing:
                 listed = f"{', '.join(missing)} (it has {', '.join(names)})"
                 raise InputError(f"{self._path} lacks {listed}; simulate the log again")
             chosen = lazy.select(
                 pl.col(_SESSION).cast(pl.String),
                 pl.col(_POSITION).cast(pl.Int64).alias("position"),
-                *(pl.col(str(old)).cast(pl.Float32).alias(new) for new, old in found.items()),
+                *(pl.col(str(old)).cast(pl.Float32).alias(new) for new, old in file_column.items()),
             )
             height = int(lazy.select(pl.len()).collect().item())
             for first in range(0, height, _BATCH_ROWS):
@@ -88,7 +87,7 @@ class Oracle:
 
 
 def _keyed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return `frame` with sessions by their key, rows without a session left out."""
+    """Return `frame` with sessions as keys, without rows that lack a session."""
     frame = frame.drop_nulls(_SESSION)
     texts = frame[_SESSION]
     start = (texts != texts.shift(1)).fill_null(True)

@@ -1,4 +1,4 @@
-"""Plays with their sessions as the event table that a store is written from."""
+"""Plays with their sessions as an event table."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from numpy.typing import NDArray
 
 from segue import columns as names
 from segue.data.event_table import EventTable, Side, known_side
-from segue.data.feedback import KNOWN, TOLD, UNKNOWN
+from segue.data.feedback import ORIGINS, STATED, UNKNOWN
 from segue.data.gathered import Gathering
 from segue.data.mapping import Mapping
 from segue.data.session_keys import text_keys
-from segue.data.sessions import Heard
+from segue.data.sessions import CutPlays
 
 _US_PER_DAY: Final = 86_400 * 10**6
 
 
-def event_table(files: tuple[str, ...], gathering: Gathering, heard: Heard, mapping: Mapping) -> EventTable:
+def event_table(files: tuple[str, ...], gathering: Gathering, cut: CutPlays, mapping: Mapping) -> EventTable:
     """Return the event table of a part of a log of `files`."""
-    plays, listeners = heard.plays, mapping.listener is not None
-    ids = _session_ids(gathering, heard, listeners=listeners)
+    plays, listeners = cut.plays, mapping.listener is not None
+    ids = _session_ids(gathering, cut, listeners=listeners)
     position = np.arange(len(plays), dtype=np.int64)
-    if mapping.unique_positions and plays.place is not None:
-        position = plays.place.astype(np.int64)
-    inferred = (heard.known != TOLD) & (heard.known != UNKNOWN)
+    if mapping.unique_positions and plays.position is not None:
+        position = plays.position.astype(np.int64)
+    inferred = (cut.origin != STATED) & (cut.origin != UNKNOWN)
     side = {names.INFERRED: known_side(names.INFERRED, inferred)}
-    if heard.start_us is not None:
-        side[names.AT] = known_side(names.AT, heard.start_us // 10**6)
-        side[names.TIED] = known_side(names.TIED, tied_events(heard.session, heard.start_us))
-        side[names.DATE] = known_side(names.DATE, heard.start_us // _US_PER_DAY)
+    if cut.start_us is not None:
+        side[names.AT] = known_side(names.AT, cut.start_us // 10**6)
+        side[names.TIED] = known_side(names.TIED, tied_events(cut.session, cut.start_us))
+        side[names.DATE] = known_side(names.DATE, cut.start_us // _US_PER_DAY)
     if listeners:
         side[names.USER] = known_side(names.USER, plays.listener)
-    side["known"] = Side(heard.known, "uint8", "event", KNOWN)
+    side["known"] = Side(cut.origin, "uint8", "event", ORIGINS)
     side.update({name: column.side(plays.side) for name, column in gathering.side.items()})
     return EventTable(
         names=files,
         session_key=text_keys(ids),
-        session=heard.session,
+        session=cut.session,
         position=position,
         track_ids=gathering.track_codes,
         track=plays.track,
-        strength=heard.strength,
+        strength=cut.strength,
         line=plays.line,
         side=side,
-        session_ids=lambda rows: ids.gather(heard.session[rows]).to_list(),
+        session_ids=lambda rows: ids.gather(cut.session[rows]).to_list(),
     )
 
 
-def _session_ids(gathering: Gathering, heard: Heard, *, listeners: bool) -> pl.Series:
-    """Return the text of each session: `listener:n` of histories, else as stated, led by its listener if known."""
-    first = np.flatnonzero(np.diff(heard.session, prepend=-1))
+def _session_ids(gathering: Gathering, cut: CutPlays, *, listeners: bool) -> pl.Series:
+    """Return the id of each session: `listener:n` of histories, else the stated id, after its listener if known."""
+    first = np.flatnonzero(np.diff(cut.session, prepend=-1))
     parts = []
     if listeners:
-        parts.append(gathering.listeners.gather(heard.plays.listener[first]))
-    if heard.plays.session is not None:
-        parts.append(gathering.session_texts(heard.plays.session[first]))
+        parts.append(gathering.listeners.gather(cut.plays.listener[first]))
+    if cut.plays.session is not None:
+        parts.append(gathering.session_texts(cut.plays.session[first]))
     else:
-        parts.append(pl.Series(heard.number).cast(pl.String))
-    frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
+        parts.append(pl.Series(cut.number).cast(pl.String))
+    frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
     return frame.select(pl.concat_str(pl.all(), separator=":")).to_series()
 
 
 def tied_events(session: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return True where an event's time equals that of a neighbour in its session (rows in session order)."""
+    """Return which events have the time of a neighbour in their session, bool [N] (rows in session order)."""
     same = (session[1:] == session[:-1]) & (at[1:] == at[:-1])
     tied = np.zeros(len(session), np.bool_)
     tied[1:] |= same

@@ -1,4 +1,4 @@
-"""What makes a log implausible, counted as it is read, judged once at the end."""
+"""Signs of an implausible log, counted while it is read and judged at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.plays import Plays
-from segue.data.sessions import Heard, repeated
+from segue.data.sessions import CutPlays, repeated
 from segue.data.times import SHEET_DAYS
 from segue.errors import InputError
 from segue.skips import UNKNOWN_STRENGTH
@@ -21,29 +21,29 @@ from segue.skips import UNKNOWN_STRENGTH
 _US: Final = 10**6
 FIRST_YEAR: Final = 1990
 LONGEST_SHARE: Final = 3.0
-"""Played over length above this is no share of one play."""
+"""Largest plausible ratio of time played to length."""
 MANY: Final = 0.05
-"""Share of plays above which a warning becomes a refusal, where the store would be nonsense."""
+"""Share of plays above which a warning becomes a refusal."""
 ALONE: Final = 0.9
-"""Share of sessions of one play above which sessions are no sessions."""
+"""Share of sessions of one play above which the sessions are implausible."""
 CLOSE_S: Final = 5
-"""Two plays of one track in a row that begin within this are suspicious."""
+"""Two plays of one track in a row that begin within this time are suspicious."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Something that is implausible in a log."""
+    """One implausible property of a log."""
 
     name: str
-    """What `--accept` calls it."""
+    """Value of `--accept` for it."""
     text: str
-    """What was seen, and what mends it."""
+    """What was seen, and what to do."""
     refuses: bool
-    """True where the store would be nonsense."""
+    """True if the store would be useless."""
 
 
 class Suspicions:
-    """Counts what is implausible in the plays of a log, part by part; `now`: for the last plausible year."""
+    """Counts implausible plays of a log, part by part; `now` gives the last plausible year."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self._last_year = (now or datetime.now(UTC)).year + 1
@@ -51,20 +51,20 @@ class Suspicions:
         self._strengths = np.zeros(256, np.int64)
         self._odd_year: int | None = None
         self._outside_days = False
-        """True where some time, in seconds, is none that a spreadsheet's day could be mistaken for."""
+        """True if some time, in seconds, cannot be a spreadsheet's day."""
 
-    def add(self, heard: Heard) -> None:
+    def add(self, cut: CutPlays) -> None:
         """Take the sessions of a part of the log."""
-        self._strengths += np.bincount(heard.strength, minlength=256)
-        lengths = np.bincount(heard.session)
+        self._strengths += np.bincount(cut.strength, minlength=256)
+        lengths = np.bincount(cut.session)
         self._counts.update(
-            sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(heard.plays).sum())
+            sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(cut.plays).sum())
         )
-        self._add_years(heard.plays)
-        self._add_shares(heard.plays)
-        if heard.start_us is not None and len(heard.strength) > 1:
-            near = _next_to(heard.session) & _next_to(heard.plays.track)
-            step = np.diff(heard.start_us)
+        self._add_years(cut.plays)
+        self._add_shares(cut.plays)
+        if cut.start_us is not None and len(cut.strength) > 1:
+            near = _next_to(cut.session) & _next_to(cut.plays.track)
+            step = np.diff(cut.start_us)
             self._counts["close"] += int((near & (step > 0) & (step <= CLOSE_S * _US)).sum())
 
     def _add_years(self, plays: Plays) -> None:
@@ -88,9 +88,9 @@ class Suspicions:
             self._counts["shares"] += int((np.nan_to_num(share) > LONGEST_SHARE).sum())
 
     def doubts(self) -> list[Doubt]:
-        """Return what is implausible in the whole log."""
-        found = [self._years(), self._shares(), self._one_strength(), self._alone(), self._twice(), self._close()]
-        return [doubt for doubt in found if doubt is not None]
+        """Return the doubts about the whole log."""
+        checks = [self._years(), self._shares(), self._one_strength(), self._alone(), self._twice(), self._close()]
+        return [doubt for doubt in checks if doubt is not None]
 
     @property
     def _num_plays(self) -> int:
@@ -104,8 +104,8 @@ class Suspicions:
         if not self._outside_days:
             text = f"{text}; all times lie between {SHEET_DAYS[0]} and {SHEET_DAYS[1]}: are they days of a spreadsheet?"
             return Doubt("years", f"{text} Write them as dates", refuses=True)
-        text = f"{text} (the first: {self._odd_year}); is the unit of the times another?"
-        # clocks that begin at 0 are no fault; ones that run ahead are
+        text = f"{text} (the first: {self._odd_year}); is the unit of the times wrong?"
+        # clocks that start at 0 are harmless; times in the future are not
         return Doubt("years", text, refuses=self._counts["future"] > MANY * self._num_plays)
 
     def _shares(self) -> Doubt | None:
@@ -121,20 +121,20 @@ class Suspicions:
         if len(seen) != 1:
             return None
         what = "unknown" if seen[0] == UNKNOWN_STRENGTH else f"strength {seen[0]}"
-        return Doubt("one-strength", f"the feedback of all plays is {what}: nothing can be learnt from skips", False)
+        return Doubt("one-strength", f"the feedback of all plays is {what}: a model cannot learn from skips", False)
 
     def _alone(self) -> Doubt | None:
         share = self._counts["alone"] / max(self._counts["sessions"], 1)
         if share <= ALONE:
             return None
-        text = f"{share:.0%} of the sessions are of one play; is the unit of the times, or --gap-minutes, another?"
+        text = f"{share:.0%} of the sessions have one play; is the unit of the times, or --gap-minutes, wrong?"
         return Doubt("lone-plays", text, refuses=False)
 
     def _twice(self) -> Doubt | None:
         again = self._counts["repeated"]
         if again == 0:
             return None
-        text = f"{again} of {self._num_plays} plays stand twice (same listener, time and track)"
+        text = f"{again} of {self._num_plays} plays occur twice (same listener, time and track)"
         return Doubt("duplicates", f"{text}; add --drop-duplicates to keep the first of each", False)
 
     def _close(self) -> Doubt | None:
@@ -145,27 +145,27 @@ class Suspicions:
 
 
 def alike(what: str, ids: pl.Series) -> Doubt | None:
-    """Return a doubt where ids are equal but for blanks at their ends or for how Unicode composes them."""
+    """Return a doubt if ids differ only in blanks at their ends or in Unicode composition."""
     if not ((ids.str.len_bytes() != ids.str.len_chars()) | ids.str.contains(r"^\s|\s$")).any():
         return None
     plain = ids.str.strip_chars().str.normalize("NFC")
     changed = ids.filter((plain != ids) & plain.is_in(ids.implode()))
     if len(changed) == 0:
         return None
-    text = f"{len(changed)} {what} ids differ from another only by blanks or by how letters are composed"
+    text = f"{len(changed)} {what} ids differ from another only in blanks or in Unicode composition"
     return Doubt(f"{what}s-alike", f"{text} (the first: {changed[0]!r}); are they the same?", refuses=False)
 
 
-def check(found: Collection[Doubt], accepted: Collection[str]) -> list[str]:
-    """Return the warnings among doubts.
+def check(doubts: Collection[Doubt], accepted: Collection[str]) -> list[str]:
+    """Return the warnings among `doubts` that are not accepted.
 
     Raises:
-        InputError: one of them makes the store nonsense and is not accepted; or `accepted` names no doubt.
+        InputError: a doubt refuses the log and is not accepted.
     """
-    for doubt in found:
+    for doubt in doubts:
         if doubt.refuses and doubt.name not in accepted:
-            raise InputError(f"{doubt.text}; nothing is written. If it is right so, add --accept {doubt.name}")
-    return [f"{doubt.text} ({doubt.name})" for doubt in found if doubt.name not in accepted]
+            raise InputError(f"{doubt.text}; nothing is written. If this is correct, add --accept {doubt.name}")
+    return [f"{doubt.text} ({doubt.name})" for doubt in doubts if doubt.name not in accepted]
 
 
 def _next_to(codes: NDArray[np.int32]) -> NDArray[np.bool_]:

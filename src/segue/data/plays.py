@@ -1,4 +1,4 @@
-"""Plays as flat arrays: what sessions are cut of."""
+"""Plays as flat arrays, before they are cut into sessions."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "length_s": np.float64(np.nan),
     "played_s": np.float64(np.nan),
     "share": np.float64(np.nan),
-    "told": np.uint8(UNKNOWN_STRENGTH),
+    "stated": np.uint8(UNKNOWN_STRENGTH),
 }
-"""What stands where one file of a log says something and another does not."""
+"""Values of a column that some files of a log lack."""
 
 
 @dataclass(frozen=True)
 class Plays:
-    """Sound plays of a log in the order of its files, [N]; codes count from 0. What a log does not say is None."""
+    """Valid plays of a log in the order of its files, [N]; codes count from 0; None = the log has no such column."""
 
     listener: NDArray[np.int32]
-    """Place of the listener among all in UTF-8 byte order; 0 where the log names none."""
+    """Rank of the listener in UTF-8 byte order; 0 in a log without listeners."""
     track: NDArray[np.int32]
     line: NDArray[np.int64]
     session: NDArray[np.int32] | None = None
-    """Code of the session that the log states; None where it states none."""
+    """Code of the session that the log states."""
     at: NDArray[np.int64] | None = None
-    """Microseconds UTC of the stamp."""
-    place: NDArray[np.float64] | None = None
+    """Time of the play as the log gives it, microseconds UTC."""
+    position: NDArray[np.float64] | None = None
     length_s: NDArray[np.float64] | None = None
     """Of the track."""
     played_s: NDArray[np.float64] | None = None
     share: NDArray[np.float64] | None = None
     """Of the track that was played."""
-    told: NDArray[np.uint8] | None = None
+    stated: NDArray[np.uint8] | None = None
     """Strength that the log states, 255 = none."""
     side: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Further columns as `SideColumn.arrays` has them."""
+    """Further columns as `SideBuilder.arrays` returns them."""
 
     def __len__(self) -> int:
         return len(self.track)
@@ -54,7 +54,7 @@ class Plays:
 
 
 def aligned(blocks: list[dict[str, NDArray[Any]]]) -> dict[str, list[NDArray[Any]]]:
-    """Return the arrays of all blocks by name; a block that lacks one has its default, or leaves it out of all."""
+    """Return the arrays of all blocks by name; one that a block lacks is filled with its default, or left out."""
     names = dict.fromkeys(name for block in blocks for name in block)
     whole: dict[str, list[NDArray[Any]]] = {}
     for name in names:

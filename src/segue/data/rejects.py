@@ -1,4 +1,4 @@
-"""Bad rows: never silently dropped, but counted by kind and written with file and line."""
+"""Bad rows, counted by kind and written to a file with file and line; no row is dropped silently."""
 
 from __future__ import annotations
 
@@ -41,50 +41,50 @@ KINDS: Final = {
     MISSING_TIME: "no time",
     WRONG_TIME: "a time that cannot be read",
     WRONG_AMOUNT: "text where a number belongs",
-    NOT_UTF8: "bytes that are no UTF-8; save the file as UTF-8, it looks like Latin-1 or Windows-1252",
-    SESSION_IN_TWO_FILES: "its session stands in an earlier file",
+    NOT_UTF8: "bytes that are not UTF-8; save the file as UTF-8, it looks like Latin-1 or Windows-1252",
+    SESSION_IN_TWO_FILES: "its session is in an earlier file, too",
     UNCLOSED_QUOTE: "a quote that is not closed where its field ends",
-    NUL_BYTE: "a NUL byte, which no text holds; the file is damaged",
+    NUL_BYTE: "a NUL byte; the file is damaged",
 }
 """Every kind of bad row and what it means."""
-NOTES: Final = {REPEATED_HEADER: "the header again, as where files were joined"}
-"""Every kind of line that is left out and is no bad row."""
+NOTES: Final = {REPEATED_HEADER: "the header again, as in joined files"}
+"""Every kind of line that is left out without being a bad row."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _EXAMPLES: Final = 3
 
 
 def reject_path(store: Path) -> Path:
-    """Return where the rejected rows of `store` are written: STORE.rejected.csv beside it."""
+    """Return the path of the rejected rows of `store`: STORE.rejected.csv beside it."""
     return store.with_name(store.name + ".rejected.csv")
 
 
 class Rejects:
-    """Counts bad rows and writes them to `path` as they are found: file, line, kind, the row as read.
+    """Counts bad rows and writes each to `path` at once: file, line, kind, the row as read.
 
-    The file exists only where a row was rejected, and stays when the run is refused afterwards. A cell that a
-    spreadsheet would run as a formula is led by an apostrophe.
+    The file exists only if a row was rejected, and stays if the log is refused. An apostrophe precedes a cell that a
+    spreadsheet would run as a formula.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
-        """Lines left out that are no bad rows, by kind."""
+        """Lines left out without being bad rows, by kind."""
         self.examples: list[str] = []
         self._handle: TextIO | None = None
         path.unlink(missing_ok=True)
 
     def add(self, kind: str, file: str, rows: Iterable[tuple[int, str]], why: Iterable[str] = ()) -> None:
-        """Take bad rows, each `(line, text)`, of one kind and file; `why` says of each which value is wrong."""
+        """Take bad rows, each `(line, text)`, of one kind and file; `why` names the wrong value of each."""
         assert kind in KINDS, kind
-        for (line, text), found in zip(rows, chain(why, repeat("")), strict=False):
+        for (line, text), reason in zip(rows, chain(why, repeat("")), strict=False):
             if len(self.examples) < _EXAMPLES:
-                self.examples.append(f"{file} line {line}: {kind} ({found or KINDS[kind]})")
+                self.examples.append(f"{file} line {line}: {kind} ({reason or KINDS[kind]})")
             self._writer().writerow([_safe(file), line, kind, _safe(text)])
             self.counts[kind] += 1
 
     def note(self, kind: str, count: int) -> None:
-        """Count lines of a kind that is left out by right: they are not written and never refuse a log."""
+        """Count lines of a kind in NOTES; they are not written and do not refuse a log."""
         assert kind in NOTES, kind
         if count:
             self.notes[kind] += count
@@ -95,7 +95,7 @@ class Rejects:
         return sum(self.counts.values())
 
     def by_kind(self) -> dict[str, int]:
-        """Return the number of rejected rows by kind, kinds in the order of `KINDS`, zeros left out."""
+        """Return the number of rejected rows by kind, in the order of `KINDS`, without zeros."""
         return {kind: self.counts[kind] for kind in KINDS if self.counts[kind]}
 
     def close(self) -> None:
@@ -105,17 +105,17 @@ class Rejects:
             self._handle = None
 
     def check(self, num_rows: int, max_rejected: float) -> None:
-        """Stop where more than the share `max_rejected` of `num_rows` rows was rejected.
+        """Refuse the log if more than the share `max_rejected` of `num_rows` rows was rejected.
 
         Raises:
-            RejectedRowsError: with the counts, the first places, and what to do.
+            RejectedRowsError: with the counts, the first rows, and what to do.
         """
         if self.total == 0 or self.total <= max_rejected * num_rows:
             return
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.by_kind().items())
         raise RejectedRowsError(
             f"{self.total} of {num_rows} rows are unusable, more than the {max_rejected:.3%} allowed: {kinds}; "
-            f"first: {'; '.join(self.examples)}. All stand in {self.path}. Mend the log, or allow more with "
+            f"first: {'; '.join(self.examples)}. All are in {self.path}. Mend the log, or allow more with "
             "--max-rejected"
         )
 
@@ -129,5 +129,5 @@ class Rejects:
 
 
 def _safe(text: str) -> str:
-    """Return `text`, quoted by an apostrophe where a spreadsheet would take it for a formula."""
+    """Return `text`, after an apostrophe if a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,4 +1,4 @@
-"""What the columns of a file have to be for their roles; text, as of a CSV, is judged record by record."""
+"""Column types that each role accepts; text, as in a CSV, is checked record by record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segue.data.mapping import Column, Mapping
 from segue.errors import InputError
 
 NO_TEXT: Final = (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object, pl.Duration)
-"""Types that are no id, text or flag."""
+"""Types that cannot be an id, text or flag."""
 NO_TIME: Final = (*NO_TEXT, pl.Boolean, pl.Time)
 NO_AMOUNT: Final = (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object, pl.Boolean, pl.Date, pl.Datetime, pl.Time)
 _REFUSED: Final[AnyMapping[str, tuple[Any, ...]]] = {
@@ -21,15 +21,15 @@ _REFUSED: Final[AnyMapping[str, tuple[Any, ...]]] = {
     "share": (*NO_AMOUNT, pl.Duration),
     "position": (*NO_AMOUNT, pl.Duration),
 }
-"""By role; other roles refuse what is no text."""
+"""By role; other roles refuse NO_TEXT."""
 
 
 def check_roles(mapping: Mapping, frame: pl.DataFrame, file: str) -> None:
-    """Refuse a file whose columns cannot play their roles.
+    """Refuse a file whose columns do not fit their roles.
 
     Raises:
-        InputError: no column tells the track, or the time of a history; or a column is of a type that its role cannot
-            have.
+        InputError: there is no column for the track, or for the time of a history; or a column has a type that its
+            role cannot have.
     """
     lacking = [
         "the track" if mapping.track is None and mapping.title is None else "",
@@ -38,11 +38,11 @@ def check_roles(mapping: Mapping, frame: pl.DataFrame, file: str) -> None:
     if any(lacking):
         there = ", ".join(name for name in frame.columns if not name.startswith("__")) or "none"
         raise InputError(
-            f"{file} has no column for {' and '.join(filter(None, lacking))}; its columns: {there}. Is it whole?"
+            f"{file} has no column for {' and '.join(filter(None, lacking))}; its columns: {there}. Is it complete?"
         )
     roles = [(name, role) for name, role in vars(mapping).items() if isinstance(role, Column)]
     for name, role in (*roles, *(("side", column) for column in mapping.side.values())):
         for column in role.value.meta.root_names():
             kind = frame.schema.get(column)
             if isinstance(kind, _REFUSED.get(name, NO_TEXT)):
-                raise InputError(f"{file}: {name} column {column!r} is of type {kind}; write it as text or numbers")
+                raise InputError(f"{file}: column {column!r} is of type {kind}; write it as text or numbers")

@@ -1,4 +1,4 @@
-"""Rows in session order: sessions by their first row in the file, rows by position."""
+"""Rows in the order of the store: sessions by their first row in the file, rows by position."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from segue.data.event_table import FILE, EventTable
 from segue.data.rejects import DUPLICATE_POSITION, SESSION_IN_TWO_FILES, Rejects
 from segue.data.session_keys import SeenKeys
 
-_MOST_PLACES: Final = 4
-"""Places a row that a counting sort may take (4 bytes each); beyond it a comparison sort costs less."""
+_MOST_SLOTS: Final = 4
+"""Slots per row of a counting sort (4 bytes each); with more, a comparison sort costs less."""
 
 
 @dataclass(frozen=True)
 class Ordered:
-    """Which rows of an event table make its sessions, and in which order."""
+    """The rows of an event table in the order of the store."""
 
     rows: NDArray[np.int64] | None
-    """Row of the event table at each place of the store; None: every row as it stands."""
+    """Row of the event table for each row of the store; None: all rows, unchanged."""
     offsets: NDArray[np.int64]
     session_key: NDArray[np.uint64]
 
@@ -29,9 +29,8 @@ class Ordered:
 def order_rows(table: EventTable, seen: SeenKeys, rejects: Rejects) -> Ordered:
     """Return the order of `table`'s rows; duplicate positions and sessions of earlier files go to `rejects`.
 
-    Of rows with one session and position the earliest line stays. `seen` holds the keys of earlier files and takes
-    those of this one. A file whose sessions are contiguous with ascending positions is taken as it stands (nothing is
-    sorted or copied).
+    Of rows with one session and position the earliest line stays. `seen` has the keys of earlier files; those of this
+    file are added. A file whose sessions are contiguous with ascending positions is neither sorted nor copied.
     """
     session = table.session
     rows: NDArray[np.int64] | None = None
@@ -43,41 +42,40 @@ def order_rows(table: EventTable, seen: SeenKeys, rejects: Rejects) -> Ordered:
             rows = _without_duplicates(table, session, np.lexsort((table.position, session)), rejects)
         session = session[rows]
     keys = table.session_key
-    if seen.known(np.sort(keys)).any():  # sorted keys are looked up several times as fast
-        known = seen.known(keys)
+    if seen.contains(np.sort(keys)).any():  # sorted keys are looked up several times as fast
         rows = np.arange(len(session)) if rows is None else rows
-        old = known[session]
+        old = seen.contains(keys)[session]
         _reject(SESSION_IN_TWO_FILES, table, rows[old], rejects)
         rows, session = rows[~old], session[~old]
     first = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), session[1:] != session[:-1]])[: len(session)])
-    kept = keys[session[first]]
-    seen.add(kept)
-    return Ordered(rows, np.append(first, len(session)).astype(np.int64), kept)
+    session_key = keys[session[first]]
+    seen.add(session_key)
+    return Ordered(rows, np.append(first, len(session)).astype(np.int64), session_key)
 
 
 def _placed(table: EventTable) -> NDArray[np.int64] | None:
-    """Return the rows by session and position, each put straight at its place among all possible ones.
+    """Return the rows by session and position, by a counting sort over one slot per session and possible position.
 
-    None where the possible places (sessions x range of positions) are many more than the rows, or two rows have one.
+    None if there are many more slots than rows, or two rows share a slot.
     """
     low = int(table.position.min())
     width = int(table.position.max()) - low + 1
-    places = len(table.session_key) * width
-    if places > _MOST_PLACES * len(table.session) or len(table.session) >= 2**31:
+    num_slots = len(table.session_key) * width
+    if num_slots > _MOST_SLOTS * len(table.session) or len(table.session) >= 2**31:
         return None
-    place = table.session * np.int64(width)
-    place += table.position
-    place -= low
-    row_at = np.full(places, -1, np.int32)
-    row_at[place] = np.arange(len(place), dtype=np.int32)
+    slot = table.session * np.int64(width)
+    slot += table.position
+    slot -= low
+    row_at = np.full(num_slots, -1, np.int32)
+    row_at[slot] = np.arange(len(slot), dtype=np.int32)
     rows = row_at[row_at >= 0]
-    return rows.astype(np.int64) if len(rows) == len(place) else None
+    return rows.astype(np.int64) if len(rows) == len(slot) else None
 
 
 def _without_duplicates(
     table: EventTable, session: NDArray[np.int32], rows: NDArray[np.int64], rejects: Rejects
 ) -> NDArray[np.int64]:
-    """Return `rows` less those whose session and position stand on an earlier line (the sort is stable)."""
+    """Return `rows` without those whose session and position are on an earlier line (the sort is stable)."""
     ordered, position = session[rows], table.position[rows]
     again = np.zeros(len(rows), np.bool_)
     again[1:] = (ordered[1:] == ordered[:-1]) & (position[1:] == position[:-1])
@@ -88,9 +86,9 @@ def _without_duplicates(
 
 
 def _reject(kind: str, table: EventTable, rows: NDArray[np.int64], rejects: Rejects) -> None:
-    """Add the given rows to `rejects` by file and line, as `session,position,track`."""
+    """Add the given rows to `rejects` with file and line, as `session,position,track`."""
     rows = rows[np.argsort(table.line[rows], kind="stable")]
     texts = zip(table.session_ids(rows), table.position[rows].tolist(), table.track_texts(rows), strict=True)
-    for place, (session, position, track) in zip(table.line[rows].tolist(), texts, strict=True):
-        file, line = divmod(place, FILE)
+    for file_and_line, (session, position, track) in zip(table.line[rows].tolist(), texts, strict=True):
+        file, line = divmod(file_and_line, FILE)
         rejects.add(kind, table.names[file], [(line, f"{session},{position},{track}")])

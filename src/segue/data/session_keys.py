@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from segue.hashing import FNV_OFFSET, FNV_PRIME, session_keys, splitmix64
 
 _WIDEST: Final = 64
-"""Ids of one length up to this are hashed as a matrix of bytes."""
+"""Ids of equal length up to this are hashed as a matrix of bytes."""
 
 
 def packed(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return `(bytes, offsets)` of a String column, its UTF-8 laid end to end."""
+    """Return `(bytes, offsets)` of a String column: its UTF-8, concatenated."""
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(texts.str.len_bytes().to_numpy(), out=offsets[1:])
     joined = texts.str.join("").item() if len(texts) else ""
@@ -30,30 +30,30 @@ def text_keys(texts: pl.Series) -> NDArray[np.uint64]:
         return session_keys(*packed(texts))
     letters = texts.cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, width)).to_numpy()
     keys = np.full(len(letters), FNV_OFFSET, np.uint64)
-    for letter in np.ascontiguousarray(letters.T):  # few long calls: in short ones, threads wait for one another
+    for letter in np.ascontiguousarray(letters.T):  # few long calls: threads contend for the lock in short ones
         np.bitwise_xor(keys, letter, out=keys)
         np.multiply(keys, FNV_PRIME, out=keys)
     return splitmix64(keys)
 
 
 class SeenKeys:
-    """The session keys so far: sorted runs, each at least twice as long as the next.
+    """The session keys so far, in sorted runs, each at least twice as long as the next.
 
-    A look-up costs a binary search in every run, and a key is merged log2(files) times, whatever the number of files.
+    A look-up is a binary search in every run; a key is merged at most log2(files) times.
     """
 
     def __init__(self) -> None:
         self._runs: list[NDArray[np.uint64]] = []
 
-    def known(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def contains(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return which of `keys` were added before; sorted keys are looked up several times as fast."""
-        known = np.zeros(len(keys), np.bool_)
+        present = np.zeros(len(keys), np.bool_)
         for run in self._runs:
-            known |= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
-        return known
+            present |= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
+        return present
 
     def add(self, keys: NDArray[np.uint64]) -> None:
-        """Take keys, none of which was added before."""
+        """Add keys that were not added before."""
         fresh = np.sort(keys)
         while self._runs and len(self._runs[-1]) < 2 * len(fresh):
             fresh = np.sort(np.concatenate([self._runs.pop(), fresh]), kind="stable")  # merges two sorted runs

@@ -10,50 +10,64 @@ from numpy.typing import NDArray
 
 from segue.data.feedback import Floats, strengths
 from segue.data.plays import Plays
+from segue.errors import InputError
 
+GAP_MINUTES: Final = 20.0
+MAX_LENGTH: Final = 20
+"""Default cuts of histories: inactivity of 20 minutes, 20 plays (method, section 2)."""
 _US = 10**6
 _MOST_CODES: Final = 4
-"""Codes a row that a table may hold (8 bytes each); beyond it a sort costs less."""
+"""Codes per row of a look-up table (8 bytes each); with more, a sort costs less."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class CutRules:
     """How plays become sessions."""
 
     gap_minutes: float
-    """A pause this long, from the end of a play where it is known, ends a session."""
+    """A longer pause ends a session; it counts from the end of a play if that is known."""
     max_length: int
-    """A session of this many plays ends."""
+    """A session ends after this many plays."""
     ends: bool
-    """True where the time of a play is that of its end."""
+    """True if the time of a play is that of its end."""
     newest_first: bool
-    """True where plays of one time stand in reverse order."""
+    """True if plays of one time are in reverse order."""
     drop_repeats: bool
-    """True: of exact duplicates the first stays."""
+    """True: only the first of exact duplicates stays."""
     guess: bool
-    """True: feedback is guessed from gaps. Not where a log tells or measures any: what it leaves out is unknown."""
+    """True: feedback is guessed from gaps. False for logs that state or measure any: the rest is unknown."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Plays in the order of the store, with their sessions and feedback, [N]."""
+class CutPlays:
+    """Plays in the order of the store, with sessions and feedback, [N]."""
 
     plays: Plays
     session: NDArray[np.int32]
     """Number of the session of each play, ascending from 0."""
     number: NDArray[np.int64]
-    """Of each session [S]: its number within its listener's history; -1 where the log states the session."""
+    """Number of each session within its listener's history, [S]; -1 if the log states sessions."""
     start_us: NDArray[np.int64] | None
-    """Microseconds UTC at which each play began, as far as known."""
+    """Start of each play, microseconds UTC; None in a log without times."""
     strength: NDArray[np.uint8]
-    known: NDArray[np.uint8]
-    """How each strength is known: a code of `feedback.KNOWN`."""
+    origin: NDArray[np.uint8]
+    """Where each strength comes from: a code of `feedback.ORIGINS`."""
     repeats: int
     """Exact duplicates that were dropped."""
 
 
-def heard(plays: Plays, rules: Rules) -> Heard:
-    """Return the sessions of `plays`, each play with its strength."""
+def check_cut(gap_minutes: float, max_length: int) -> None:
+    """Refuse a gap or length that is not positive.
+
+    Raises:
+        InputError: see there.
+    """
+    if not gap_minutes > 0 or max_length < 1:
+        raise InputError(f"gap {gap_minutes} minutes, length {max_length}: both must be positive")
+
+
+def cut_plays(plays: Plays, rules: CutRules) -> CutPlays:
+    """Return `plays` cut into sessions, each play with its strength."""
     plays, repeats = _ordered(plays, rules)
     start, end = _spans(plays, rules)
     owner = plays.listener if plays.session is None else _pairs(plays.listener, plays.session)
@@ -64,20 +78,20 @@ def heard(plays: Plays, rules: Rules) -> Heard:
         assert start is not None, "histories have times"
         assert end is not None, "histories have times"
         first[1:] |= start[1:] - end[:-1] > rules.gap_minutes * 60 * _US
-        place = np.arange(len(plays)) - np.maximum.accumulate(np.where(first, np.arange(len(plays)), 0))
-        first |= place % rules.max_length == 0
+        position = np.arange(len(plays)) - np.maximum.accumulate(np.where(first, np.arange(len(plays)), 0))
+        first |= position % rules.max_length == 0
     session = (np.cumsum(first) - 1).astype(np.int32)
     gap_s = _gaps(start, fresh, session) if rules.guess else None
-    strength, known = strengths(plays.told, plays.share, plays.played_s, plays.length_s, gap_s)
-    return Heard(plays, session, _numbers(first, fresh, plays), start, strength, known, repeats)
+    strength, origin = strengths(plays.stated, plays.share, plays.played_s, plays.length_s, gap_s)
+    return CutPlays(plays, session, _numbers(first, fresh, plays), start, strength, origin, repeats)
 
 
-def _ordered(plays: Plays, rules: Rules) -> tuple[Plays, int]:
-    """Return plays by listener, session, and place, else time, else file; and how many repeats were dropped."""
+def _ordered(plays: Plays, rules: CutRules) -> tuple[Plays, int]:
+    """Return plays by listener, session, and position, else time, else file; and the number of repeats dropped."""
     row = np.arange(len(plays))
     keys: list[NDArray[np.generic]] = [-row] if rules.newest_first else []
-    if plays.place is not None:
-        keys.append(plays.place)
+    if plays.position is not None:
+        keys.append(plays.position)
     elif plays.at is not None:
         keys.append(plays.at)
     if plays.session is not None:
@@ -92,7 +106,7 @@ def _ordered(plays: Plays, rules: Rules) -> tuple[Plays, int]:
 
 
 def _is_ordered(keys: list[NDArray[np.generic]]) -> bool:
-    """Return whether rows stand in the order of `keys` already, the last being the first that counts."""
+    """Return whether rows are in the order of `keys`, the last key being the most significant."""
     equal, rising = np.ones(len(keys[0]) - 1, np.bool_), np.zeros(len(keys[0]) - 1, np.bool_)
     for key in reversed(keys):
         rising |= equal & (key[1:] > key[:-1])
@@ -101,7 +115,7 @@ def _is_ordered(keys: list[NDArray[np.generic]]) -> bool:
 
 
 def repeated(plays: Plays) -> NDArray[np.bool_]:
-    """Return where a play equals an earlier one in listener, time, track and time played."""
+    """Return which plays equal an earlier one in listener, time, track and time played, bool [N]."""
     again = np.zeros(len(plays), np.bool_)
     if plays.at is None or len(plays) == 0:
         return again
@@ -113,8 +127,8 @@ def repeated(plays: Plays) -> NDArray[np.bool_]:
     return again
 
 
-def _spans(plays: Plays, rules: Rules) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Return when plays began and ended, as far as known."""
+def _spans(plays: Plays, rules: CutRules) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Return start and end of plays, microseconds; a play without a known length ends when it starts."""
     if plays.at is None:
         return None, None
     if plays.played_s is None:
@@ -124,7 +138,7 @@ def _spans(plays: Plays, rules: Rules) -> tuple[NDArray[np.int64] | None, NDArra
 
 
 def _gaps(start: NDArray[np.int64] | None, fresh: NDArray[np.bool_], session: NDArray[np.int32]) -> Floats:
-    """Return the seconds from the start of each play to that of the next in its session; NaN where none follows."""
+    """Return the seconds from the start of each play to that of the next in its session; NaN without a next."""
     gap = np.full(len(fresh), np.nan)
     if start is not None:
         gap[:-1] = np.where(fresh[1:] | (session[1:] != session[:-1]), np.nan, np.diff(start) / _US)
@@ -136,20 +150,20 @@ def _pairs(listener: NDArray[np.int32], session: NDArray[np.int32]) -> NDArray[n
 
 
 def _first_seen(codes: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each code where it first appears: the number of its first run of equal codes."""
+    """Return the number of the first run of equal codes in which each code appears."""
     start = np.flatnonzero(np.concatenate([np.ones(1, np.bool_), codes[1:] != codes[:-1]]))
     runs, lengths = codes[start], np.diff(start, append=len(codes))
     low, span = int(runs.min()), int(runs.max()) - int(runs.min()) + 1
     if span <= _MOST_CODES * len(codes):
         first = np.zeros(span, np.int64)
-        first[runs[::-1] - low] = np.arange(len(runs) - 1, -1, -1)  # of runs of one code, the first is written last
+        first[runs[::-1] - low] = np.arange(len(runs) - 1, -1, -1)  # a code's first run is written last
         return np.repeat(first[runs - low], lengths)
     _, first, inverse = np.unique(runs, return_index=True, return_inverse=True)
     return np.repeat(first[inverse], lengths)
 
 
 def _order_by(keys: list[NDArray[np.generic]]) -> NDArray[np.int64]:
-    """Return `np.lexsort(keys)`: by one number a row that holds all keys and the row, where 63 bits are enough."""
+    """Return `np.lexsort(keys)`, computed on one number per row of all keys and the row if 63 bits are enough."""
     row_bits = len(keys[0]).bit_length()
     numbers, bits = np.zeros(len(keys[0]), np.int64), row_bits
     for key in reversed(keys):

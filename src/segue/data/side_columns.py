@@ -1,4 +1,4 @@
-"""Side columns of a log on their way into a store: what each can be is known when all of it has been read."""
+"""Side columns of a log, whose dtypes are decided when the whole log has been read."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from segue.columns import SIDE_DTYPES
 from segue.data.distinct import by_runs
-from segue.data.event_table import SIDE_DTYPES, Side, coded_texts, known_side, shared_codes
+from segue.data.event_table import Side, coded_texts, known_side, shared_codes
 from segue.errors import InputError
 
 SIDE: Final = "side."
-"""What the names of side columns begin with in typed frames."""
+"""Prefix of side columns in typed frames."""
 MOST_TEXTS: Final = 2**16 - 1
-"""Distinct texts of a side column."""
+"""Most distinct texts of a side column."""
 _LARGE_CODE: Final = 255
 _EXACT: Final = 2**24
-"""Float32 holds every integer up to this."""
+"""Float32 represents every integer up to this."""
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class SideColumn:
-    """One side column and what has been seen of it.
+class SideBuilder:
+    """One side column and the types of its values so far.
 
-    A column that Segue knows by name has the dtype of `event_table.SIDE_DTYPES`. Another is bool where all values are
-    flags, float32 (NaN = unknown) where all are numbers, int64 where these are integers too large for float32, and else
-    codes of at most 65,535 texts.
+    A column in `columns.SIDE_DTYPES` has that dtype. Another is bool if all values are flags, float32 (NaN =
+    unknown) if all are numbers, int64 if these are integers too large for float32, else codes of at most 65,535 texts.
     """
 
     def __init__(self, name: str) -> None:
@@ -40,7 +40,7 @@ class SideColumn:
         self._seen = np.zeros(0, np.bool_)
 
     def arrays(self, values: pl.Series) -> dict[str, NDArray[Any]]:
-        """Return what is kept of a block of the column; may be called in any thread."""
+        """Return a block of the column as arrays; safe in any thread."""
         if values.dtype != pl.String and self.name in SIDE_DTYPES:
             return {self._number: values.cast(pl.Int32).to_numpy().astype(SIDE_DTYPES[self.name])}
         if values.dtype == pl.Boolean and not values.null_count():
@@ -50,7 +50,7 @@ class SideColumn:
             number = values.cast(pl.Float64, strict=False)
             if number.null_count() == values.null_count():
                 result[self._number] = number.fill_null(np.nan).to_numpy()
-        if not self._is_number or self._seen.sum() <= MOST_TEXTS:  # codes of many numbers would fill the memory
+        if not self._is_number or self._seen.sum() <= MOST_TEXTS:  # codes of many numbers would fill memory
             texts = values.cast(pl.String).fill_null("")
             result[self._code] = by_runs(self._codes_of, texts).to_numpy().view(np.int32)
         return result
@@ -59,7 +59,7 @@ class SideColumn:
         return texts.cast(self._texts.dtype).to_physical()
 
     def note(self, arrays: Arrays) -> None:
-        """Learn from a block of the column, as `arrays` returned it.
+        """Take note of a block that `arrays` returned.
 
         Raises:
             InputError: text of more than 65,535 values.
@@ -78,7 +78,7 @@ class SideColumn:
             raise InputError(f"side column {self.name!r} has text of more than {MOST_TEXTS:,} values; leave it out")
 
     def side(self, arrays: Arrays) -> Side:
-        """Return the column of a part of the log as a store takes it, once all blocks have been noted."""
+        """Return the column of a part of the log, after all blocks have been noted."""
         if not self._is_number:
             return self._coded(arrays[self._code])
         number = arrays[self._number]

@@ -1,4 +1,4 @@
-"""Arrays that wait to be read back, whole or in part: in memory where they are few, else in a scratch file."""
+"""Arrays that are read back later, whole or in part: in memory, or in a scratch file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class InMemory:
         return self.arrays.keys()
 
     def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
-        """Return values `first` up to `last` of an array (to its end where not told)."""
+        """Return values `first` up to `last` of an array (default: to its end)."""
         return self.arrays[name][first:last]
 
     def length(self, name: str) -> int:
@@ -37,7 +37,7 @@ class InMemory:
 
 @dataclass(frozen=True)
 class Spilled:
-    """One scratch file and where its arrays lie."""
+    """A scratch file and the position of each array in it."""
 
     file: Path
     places: Mapping[str, tuple[str, int, int]]
@@ -45,7 +45,7 @@ class Spilled:
 
     @classmethod
     def write(cls, file: Path, arrays: Mapping[str, Sequence[NDArray[Any]]]) -> Spilled:
-        """Return `arrays` (each in pieces of one axis), written to `file`."""
+        """Return `arrays` (each in pieces along one axis), written to `file`."""
         places: dict[str, tuple[str, int, int]] = {}
         with file.open("wb") as handle:
             for name, pieces in arrays.items():
@@ -53,7 +53,7 @@ class Spilled:
                 places[name] = (dtype.str, handle.tell(), sum(map(len, pieces)))
                 for values in pieces:
                     whole = np.ascontiguousarray(values, dtype)
-                    handle.write(whole.view(np.uint8).data)  # tofile says nothing of a full disk
+                    handle.write(whole.view(np.uint8).data)  # tofile does not report a full disk
         return cls(file, places)
 
     @property
@@ -62,17 +62,17 @@ class Spilled:
         return self.places.keys()
 
     def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
-        """Return values `first` up to `last` of an array (to its end where not told)."""
-        dtype, place, length = self.places[name]
+        """Return values `first` up to `last` of an array (default: to its end)."""
+        dtype, first_byte, length = self.places[name]
         count = (length if last is None else last) - first
-        return np.fromfile(self.file, dtype, count, offset=place + first * np.dtype(dtype).itemsize)
+        return np.fromfile(self.file, dtype, count, offset=first_byte + first * np.dtype(dtype).itemsize)
 
     def length(self, name: str) -> int:
         """Return how many values an array has."""
         return self.places[name][2]
 
     def in_order(self, order: NDArray[np.int64]) -> Spilled:
-        """Return the arrays with their rows in another order, in a file of its own; this one is gone."""
+        """Return the arrays with their rows in another order, in a new file; this file is removed."""
         file = self.file.with_name(f"{self.file.name}-ordered")
         ordered = Spilled.write(file, {name: [self.load(name)[order]] for name in self.names})
         self.file.unlink()

@@ -1,4 +1,4 @@
-"""What a store holds, in numbers."""
+"""Figures of a store."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.output import SCHEMA_VERSION
 from segue.skips import UNKNOWN_STRENGTH, listened, skipped
 from segue.store.reader import Store
+from segue.store.vocabulary import NUM_SPECIALS
 
-SCHEMA_VERSION: Final = 1
 _TOP: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _POSITIONS: Final = 50
-"""Positions beyond this one are counted together."""
+"""Positions from this one on are counted together."""
 
 
 def inspect_store(store: Store) -> dict[str, Any]:
     """Return a JSON document on `store`: counts, lengths, popularity, skip rates, unseen test targets.
 
-    Rates are over events of known strength; a rate of nothing is None. `skip_rate` is strength 2 or 3.
+    Rates are over events of known strength, None without any. `skip_rate` is the share of strength 2 or 3.
     """
     offsets, tracks, strength = np.asarray(store.offsets), store.tracks, np.asarray(store.strength)
     lengths = np.diff(offsets)
@@ -47,7 +48,7 @@ def inspect_store(store: Store) -> dict[str, Any]:
 
 
 def _rate(strength: NDArray[np.uint8]) -> float | None:
-    """Return skipped / (skipped + listened), None where there is neither."""
+    """Return skipped / (skipped + listened), None if both are 0."""
     skips, plays = int(skipped(strength).sum()), int(listened(strength).sum())
     return skips / (skips + plays) if skips + plays else None
 
@@ -59,8 +60,8 @@ def _strengths(strength: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def _popularity(tracks: NDArray[np.int32], num_tracks: int) -> dict[str, Any]:
-    """Return plays of the top tracks as shares of all rows, and how many tracks cover a quarter and a half."""
-    plays = np.sort(np.bincount(tracks, minlength=num_tracks + 3)[3:])[::-1]
+    """Return plays of the top tracks as shares of all rows, and how many tracks cover 25, 50 and 75 % of them."""
+    plays = np.sort(np.bincount(tracks, minlength=num_tracks + NUM_SPECIALS)[NUM_SPECIALS:])[::-1]
     covered = np.cumsum(plays) / max(len(tracks), 1)
     cover = {f"tracks_covering_{part}": int(np.searchsorted(covered, part / 100)) + 1 for part in (25, 50, 75)}
     top = {str(rank): float(covered[rank - 1]) for rank in _TOP if rank <= len(plays)}
@@ -81,29 +82,29 @@ def _by_context(store: Store, strength: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def _by_position(offsets: NDArray[np.int64], strength: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Return rows and skip rate at each 1-based position; the last entry holds every later one too."""
+    """Return rows and skip rate at each 1-based position; the last entry counts all later positions too."""
     lengths = np.diff(offsets)
-    place = np.minimum(np.arange(len(strength)) - np.repeat(offsets[:-1], lengths), _POSITIONS - 1)
-    rows = np.bincount(place) if len(place) else np.zeros(0, np.int64)
-    skips = np.bincount(place, weights=skipped(strength), minlength=len(rows))
-    known = skips + np.bincount(place, weights=listened(strength), minlength=len(rows))
+    position = np.minimum(np.arange(len(strength)) - np.repeat(offsets[:-1], lengths), _POSITIONS - 1)
+    rows = np.bincount(position) if len(position) else np.zeros(0, np.int64)
+    skips = np.bincount(position, weights=skipped(strength), minlength=len(rows))
+    rated = skips + np.bincount(position, weights=listened(strength), minlength=len(rows))
     return [
-        {"position": at + 1, "rows": int(count), "skip_rate": float(skips[at] / known[at]) if known[at] else None}
+        {"position": at + 1, "rows": int(count), "skip_rate": float(skips[at] / rated[at]) if rated[at] else None}
         for at, count in enumerate(rows)
     ]
 
 
 def _unseen(offsets: NDArray[np.int64], tracks: NDArray[np.int32], num_tracks: int) -> dict[str, Any]:
-    """Return how many test targets (last tracks) no training row names, under leave-last-two-out.
+    """Return how many test targets (last tracks) do not occur in training rows, under leave-last-two-out.
 
-    Sessions of fewer than 3 tracks have no test target; training rows are all but the last two of each session
-    that keeps at least 2.
+    Sessions of fewer than 3 tracks have no test target. Training rows are all but the last two of each session of at
+    least 4 tracks.
     """
     lengths = np.diff(offsets)
-    held = np.arange(len(tracks)) >= np.repeat(offsets[1:] - 2, lengths)
-    trains = ~held & np.repeat(lengths >= 4, lengths)
-    seen = np.zeros(num_tracks + 3, np.bool_)
-    seen[tracks[trains]] = True
+    is_last_two = np.arange(len(tracks)) >= np.repeat(offsets[1:] - 2, lengths)
+    is_training = ~is_last_two & np.repeat(lengths >= 4, lengths)
+    seen = np.zeros(num_tracks + NUM_SPECIALS, np.bool_)
+    seen[tracks[is_training]] = True
     targets = tracks[offsets[1:][lengths >= 3] - 1]
     unseen = int((~seen[targets]).sum())
     return {"targets": len(targets), "unseen": unseen, "share": unseen / len(targets) if len(targets) else None}

@@ -1,4 +1,4 @@
-"""Moments as people write them: epoch numbers of any unit, and dates with times of any usual spelling."""
+"""Times as logs spell them: epoch numbers of any unit, and dates with times of any usual form."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import polars as pl
 
 Unit = Literal["auto", "s", "ms", "us", "ns"]
 ACCEPTED: Final = "1698539400, 2023-10-29 00:30:00, 2023-10-29T02:30:00+02:00"
-"""What a message shows as accepted forms."""
+"""Accepted forms, for messages."""
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _UNTIL: Final = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
-"""A number below the bound is of the unit, where the unit is to be told: of moments from 1973 to 5138 no two agree."""
+"""With unit 'auto', a number below the bound has the unit; unambiguous for times from 1973 to 5138."""
 _LARGEST_S: Final = 253_402_300_800
 """The year 10000, in seconds."""
 SHEET_DAYS: Final = (32_874, 55_154)
@@ -26,28 +26,28 @@ _OFFSET: Final = r"(?i)\s*(?:(z|utc|gmt)|([+-])(\d{2}):?(\d{2})?)$"
 _WITHOUT: Final = "text without offset"
 _CLOCKS: Final = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M")
 _DAYS: Final = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %b %Y", "%d %B %Y", "%Y%m%d")
-"""Days that can be read in one way only: 03/04/2023 is none of them."""
+"""Unambiguous forms of a day; 03/04/2023 is not one."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Times read, and how."""
+    """Parsed times, and their forms."""
 
     at: pl.Series
-    """Microseconds since 1970-01-01 UTC, Int64; null where nothing could be read."""
+    """Microseconds since 1970-01-01 UTC, Int64; null if a value cannot be read."""
     readings: frozenset[str]
-    """How: 's', 'ms', 'us', 'ns', 'text with offset', 'text without offset'."""
+    """Forms that occur: 's', 'ms', 'us', 'ns', 'text with offset', 'text without offset'."""
 
 
 def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moments:
-    """Return the moments that `values` name; text without an offset is read as UTC.
+    """Return the times in `values`; text without an offset is read as UTC.
 
-    `unit` of numbers: 'auto' takes for each the one that gives a year from 1973 to 5138 (numbers below 10^11: seconds).
-    `step`: units that a number counts. Where all numbers are days of 1990 to 2051 since 1899-12-30, some with a
-    fraction, they are a spreadsheet's dates. A number such as 1.7E+12 has lost its digits and is not read.
+    `unit` of numbers: 'auto' chooses for each the unit that gives a year from 1973 to 5138 (below 10^11: seconds).
+    `step`: units per count. If all numbers are days of 1990 to 2051 since 1899-12-30, some with a fraction, they are
+    dates of a spreadsheet. A number such as 1.7E+12 has lost digits and is not read.
 
-    >>> found = moments(pl.Series(["2023-10-29T02:30:00+02:00", "1698539400000", "soon"]))
-    >>> found.at.to_list(), sorted(found.readings)
+    >>> times = moments(pl.Series(["2023-10-29T02:30:00+02:00", "1698539400000", "soon"]))
+    >>> times.at.to_list(), sorted(times.readings)
     ([1698539400000000, 1698539400000000, None], ['ms', 'text with offset'])
     """
     if values.dtype.is_temporal():
@@ -68,7 +68,7 @@ def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moment
 
 
 def _is_cut(values: pl.Series) -> pl.Series:
-    """Return where text is a number in short form that does not show all of its digits."""
+    """Return which texts are numbers in short form with digits missing."""
     none = pl.Series([False]).new_from_index(0, len(values))
     if values.dtype != pl.String:
         return none
@@ -81,7 +81,7 @@ def _is_cut(values: pl.Series) -> pl.Series:
 
 
 def _are_days(number: pl.Series) -> bool:
-    """Return whether numbers are dates as spreadsheets count them."""
+    """Return whether numbers are days of a spreadsheet."""
     first, last = SHEET_DAYS
     there = number.drop_nulls()
     return bool(len(there) and there.is_between(first, last).all() and (there != there.floor()).any())
@@ -97,10 +97,10 @@ def _of_numbers(number: pl.Series, integers: pl.Series, unit: Unit, step: float)
     frame = pl.DataFrame({"number": number, "exact": integers})
     size = pl.col("number").abs()
     if unit == "auto":
-        told = pl.lit(None, pl.String)
+        inferred = pl.lit(None, pl.String)
         for bound, name in reversed(_UNTIL):
-            told = pl.when(size < bound).then(pl.lit(name)).otherwise(told)
-        frame = frame.with_columns(told.alias("unit"))
+            inferred = pl.when(size < bound).then(pl.lit(name)).otherwise(inferred)
+        frame = frame.with_columns(inferred.alias("unit"))
     else:
         frame = frame.with_columns(pl.lit(unit).alias("unit"))
     result = pl.lit(None, pl.Int64)
@@ -111,32 +111,32 @@ def _of_numbers(number: pl.Series, integers: pl.Series, unit: Unit, step: float)
         plausible = size * step / per_second < _LARGEST_S
         value = pl.when(exact.is_not_null() & (step == 1.0)).then(whole).otherwise(broken)
         result = pl.when((pl.col("unit") == name) & plausible).then(value).otherwise(result)
-    found = frame.select(result.alias("at"), pl.col("unit"))
-    read = found.filter(pl.col("at").is_not_null())["unit"].unique().to_list()
-    return found["at"], set(read)
+    times = frame.select(result.alias("at"), pl.col("unit"))
+    units = times.filter(pl.col("at").is_not_null())["unit"].unique().to_list()
+    return times["at"], set(units)
 
 
 def _of_text(values: pl.Series) -> tuple[pl.Series, set[str]]:
     text = values.str.replace(r"(\d)T(\d)", "$1 $2").str.replace(", ", " ", literal=True)
     text = text.str.replace(r"(\d),(\d)", "$1.$2")  # a decimal comma of seconds
     zone = text.str.extract_groups(_OFFSET).struct.unnest()
-    told = text.str.contains(":", literal=True) & (zone["1"].is_not_null() | zone["2"].is_not_null())
-    told = told.fill_null(False)
-    plain = text.str.replace(_OFFSET, "").str.strip_chars().zip_with(told, text)
+    has_offset = text.str.contains(":", literal=True) & (zone["1"].is_not_null() | zone["2"].is_not_null())
+    has_offset = has_offset.fill_null(False)
+    plain = text.str.replace(_OFFSET, "").str.strip_chars().zip_with(has_offset, text)
     result = pl.Series("at", [None] * len(values), pl.Int64)
     for pattern in (*(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS):
         if result.null_count() == values.null_count():
             break
         result = result.zip_with(result.is_not_null(), _read(plain, pattern))
-    shift = _shift_minutes(zone).zip_with(told, pl.zeros(len(told), pl.Int64, eager=True))
+    shift = _shift_minutes(zone).zip_with(has_offset, pl.zeros(len(has_offset), pl.Int64, eager=True))
     result = result - shift * (60 * 10**6)
     read = result.is_not_null()
-    spelled = {"text with offset": (read & told).any(), _WITHOUT: (read & ~told).any()}
+    spelled = {"text with offset": (read & has_offset).any(), _WITHOUT: (read & ~has_offset).any()}
     return result, {name for name, there in spelled.items() if there}
 
 
 def _shift_minutes(zone: pl.DataFrame) -> pl.Series:
-    """Return the minutes that offsets are ahead of UTC, 0 where there is none."""
+    """Return offsets as minutes ahead of UTC, 0 without an offset."""
     sign = (zone["2"] == "-").fill_null(False).cast(pl.Int64) * -2 + 1
     hours, minutes = (zone[name].cast(pl.Int64, strict=False).fill_null(0) for name in ("3", "4"))
     return sign * (hours * 60 + minutes)

@@ -1,4 +1,4 @@
-"""What is known of each track, joined to the vocabulary: titles, artists, durations, features."""
+"""Titles, artists, durations and features of tracks from files, joined to a vocabulary."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _MODES: Final = {"major": "1", "minor": "0"}
 
 @dataclass(frozen=True)
 class Joined:
-    """A track table, and how much of a vocabulary it knows."""
+    """A track table, and how much of the vocabulary it covers."""
 
     table: TrackTable
-    known: int
+    num_named: int
     """Tracks of the vocabulary that a file names."""
 
 
 def join_tracks(files: Sequence[Path], vocabulary: pl.Series) -> Joined:
-    """Return the track table of `vocabulary` from `files` of any kind, later files adding columns.
+    """Return the track table of `vocabulary` from `files` of any kind; later files add columns.
 
     A file has an id column (track_id, track, id, ..., in any letter case) and any of title, artist, album, duration
-    (seconds, or milliseconds where its name says ms) and numeric features. Files with the same header are laid end to
-    end (`tf_0.csv`, `tf_1.csv`). A track that no file names has an empty title and NaN numbers; of several rows for
-    one track the first counts.
+    (seconds, or milliseconds if its name contains ms) and numeric features. Files with the same header are
+    concatenated (`tf_0.csv`, `tf_1.csv`). A track without a row has an empty title and NaN numbers; of several rows
+    the first counts.
 
     Raises:
         InputError: a file without id column, or one that cannot be read.
@@ -64,52 +64,52 @@ def join_tracks(files: Sequence[Path], vocabulary: pl.Series) -> Joined:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Tracks of a file that are not known yet, ids ascending in byte order, [N]."""
+class FreshTracks:
+    """Tracks of a file that a vocabulary lacks, ids ascending in byte order, [N]."""
 
     ids: list[str]
     features: NDArray[np.float32]
-    """[N, F], of the names asked for; NaN where unknown."""
+    """[N, F], in the order of the requested names; NaN = unknown."""
     texts: dict[str, list[str]]
-    known: int
-    """Tracks of the file that are known already."""
-    bare: int
-    """Tracks left out, since the file has none of their features."""
-    missing: int
-    """Features asked for that the file has no column of."""
+    num_old: int
+    """Tracks of the file that the vocabulary has already."""
+    num_without_features: int
+    """Tracks left out because the file has none of their features."""
+    num_missing_features: int
+    """Requested features without a column in the file."""
 
 
-def new_tracks(file: Path, known: Sequence[str], names: Sequence[str]) -> Found:
-    """Return the tracks of `file` that are not among `known` ids, with the features `names`.
+def new_tracks(file: Path, old_ids: Sequence[str], names: Sequence[str]) -> FreshTracks:
+    """Return the tracks of `file` that are not among `old_ids`, with the features `names`.
 
     Raises:
         InputError: a file without id column, or one that cannot be read.
     """
-    held, whole = pl.Series("id", known, dtype=pl.String), _read(file, None)
+    old, whole = pl.Series("id", old_ids, dtype=pl.String), _read(file, None)
     ids = whole["id"].unique()
-    fresh = ids.filter(~ids.is_in(held.implode())).sort()
+    fresh = ids.filter(~ids.is_in(old.implode())).sort()
     table = join_tracks([file], fresh).table
     empty = np.full(len(fresh), np.nan, np.float32)
     columns_of = dict(zip(table.feature_names, table.features.T, strict=True)) if table.features is not None else {}
     features = np.stack([columns_of.get(name, empty) for name in names], axis=1) if names else empty[:, None][:, :0]
-    kept = np.asarray(np.isfinite(features).any(axis=1))
+    has_features = np.asarray(np.isfinite(features).any(axis=1))
     texts = {name: getattr(table, name) for name in TEXT_COLUMNS}
-    return Found(
-        ids=fresh.filter(pl.Series(kept)).to_list(),
-        features=features[kept],
+    return FreshTracks(
+        ids=fresh.filter(pl.Series(has_features)).to_list(),
+        features=features[has_features],
         texts={
-            name: [text for text, stays in zip(values, kept.tolist(), strict=True) if stays]
+            name: [text for text, stays in zip(values, has_features.tolist(), strict=True) if stays]
             for name, values in texts.items()
             if values is not None
         },
-        known=len(ids) - len(fresh),
-        bare=int((~kept).sum()),
-        missing=sum(name not in whole.columns for name in names),
+        num_old=len(ids) - len(fresh),
+        num_without_features=int((~has_features).sum()),
+        num_missing_features=sum(name not in whole.columns for name in names),
     )
 
 
 def _read(file: Path, vocabulary: pl.Series | None) -> pl.DataFrame:
-    """Return the rows of `file` whose track is in the vocabulary (None: all), all String, its id column named `id`."""
+    """Return the rows of `file` with a track of `vocabulary` (None: all rows), all String, the id column named `id`."""
     frames = [_member(member, vocabulary) for member in find_members([file])]
     return pl.concat(frames, how="diagonal")
 
@@ -139,11 +139,11 @@ def _member(member: Member, vocabulary: pl.Series | None) -> pl.DataFrame:
 
 
 def _usual(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the table with the names that Segue gives titles, artists and durations (in seconds)."""
-    known = {*TEXT_COLUMNS, columns.DURATION, *_SPELLED, *_MILLISECONDS}
+    """Return the table with Segue's names of titles, artists and durations (in seconds)."""
+    usual_names = {*TEXT_COLUMNS, columns.DURATION, *_SPELLED, *_MILLISECONDS}
     for old in frame.columns:
         new = _SPELLED.get(old.lower(), old.lower())
-        if old.lower() in known and new not in frame.columns:
+        if old.lower() in usual_names and new not in frame.columns:
             frame = frame.rename({old: new})
     for name in _MILLISECONDS:
         if name in frame.columns and columns.DURATION not in frame.columns:

@@ -1,4 +1,4 @@
-"""The roles of records, typed; records that cannot be read are rejected with column, value and an accepted form."""
+"""Records by role, typed; records that cannot be read are rejected with column, value and accepted forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from segue.data.event_table import SIDE_DTYPES
+from segue.columns import SIDE_DTYPES
 from segue.data.id_codes import IdCodes
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
@@ -31,30 +31,31 @@ from segue.data.times import ACCEPTED, moments
 from segue.skips import UNKNOWN_STRENGTH
 
 _FOLD: Final = "\uff5c"
-"""Between artist and title in an identity, a fullwidth bar: NFKC leaves none in a name, and it is no control character,
-which the service refuses in ids."""
+"""Between artist and title in an identity: a fullwidth bar. NFKC removes it from names, and the service accepts it,
+unlike control characters."""
 _FORMS: Final = {
     WRONG_TIME: ACCEPTED,
-    WRONG_FLAG: "true or false, 1 or 0, yes or no, a strength 0 to 3, or nothing where it is unknown",
-    CONTRADICTORY_FLAGS: "skip_1 implies skip_2, skip_2 implies skip_3, and not_skipped stands alone",
-    WRONG_COLUMN: "what the format of the source has there",
+    WRONG_FLAG: "true or false, 1 or 0, yes or no, a strength 0 to 3, or nothing if unknown",
+    CONTRADICTORY_FLAGS: "skip_1 implies skip_2, skip_2 implies skip_3, and not_skipped excludes all of them",
+    WRONG_COLUMN: "the values of the source's format",
 }
-_ID_FORM: Final = "an id with all of its digits, which a spreadsheet or a column of floats has cut here"
-_NUMBER_FORM: Final = "a number below 10^9, or nothing where it is unknown"
+_ID_FORM: Final = "an id with all of its digits (a spreadsheet or a column of floats has cut this one)"
+_NUMBER_FORM: Final = "a number below 10^9, or nothing if unknown"
 _LARGEST: Final = 1e9
-"""Seconds (32 years) or lengths of a track: no play lasts so long."""
+"""Seconds (32 years) or shares of a track; larger values are invalid."""
 _CUT_ID: Final = r"^-?\d(?:\.\d+)?[eE]\+\d+$"
 """An integer id as a spreadsheet shortens it: 1.23E+15."""
 _PARTS: Final = {"ms": 1000, "percent": 100}
-"""Of a second, and of a whole track."""
+"""Units per second, and per whole track."""
 _EXACT_BITS: Final[dict[pl.DataType, int]] = {pl.Float16(): 11, pl.Float32(): 24, pl.Float64(): 53}
-"""Integers of more bits are rounded by the type."""
+"""Bits up to which the type represents integers exactly."""
 _WHOLE_FLOAT: Final = r"^(-?\d+)\.0$"
 """An integer id that went through a column of floats."""
 _NOTHING: Final = ("", "nan", "NaN", "null", "None", "<NA>", "NaT")
-"""What stands for a missing value in text, besides null."""
+"""Texts that mean a missing value, besides null."""
 _LONGEST_NOTHING: Final = 8
-"""Bytes of the longest of them, a few blanks or tabs around it included; more blanks may lead it."""
+"""Bytes of the longest of them with a few blanks or tabs around it; longer text is checked if it begins with a
+blank."""
 _IDS: Final = ("listener", "session", "track")
 _NAMES: Final = ("title", "artist", "album")
 _AMOUNTS: Final = {"length_s": "length", "played_s": "played", "share": "share"}
@@ -63,7 +64,7 @@ _LINE: Final = "line"
 
 @dataclass(frozen=True)
 class BadRecords:
-    """Records of one block that share a fault."""
+    """Records of one block with the same fault."""
 
     kind: str
     rows: list[tuple[int, str]]
@@ -76,31 +77,31 @@ class Typed:
     """The records of one block."""
 
     frame: pl.DataFrame
-    """The sound ones, by role: see `typed`."""
+    """The valid records, by role: see `typed`."""
     bad: list[BadRecords]
     left_out: dict[str, int]
-    """Records that are no tracks, by what they are."""
+    """Number of records that are not tracks, by kind."""
     spellings: frozenset[str]
-    """How times were spelled; see `moments`."""
+    """Forms of the times; see `moments`."""
     num_records: int
 
 
 @dataclass
 class Reading:
-    """What is noted while the files of a log are read."""
+    """Counts taken while the files of a log are read."""
 
     rejects: Rejects
     times: set[str] = field(default_factory=set)
-    """How times were spelled; see `moments`."""
+    """Forms of the times; see `moments`."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Records that are no tracks, by what they are."""
+    """Number of records that are not tracks, by kind."""
     rows: int = 0
     """Records read."""
     rejected: int = 0
-    """Of them, those that went to the rejects."""
+    """Records rejected."""
 
     def note(self, block: Typed, file: str) -> None:
-        """Take what a block of `file` has to say."""
+        """Add the counts of a block of `file`, and its bad records to the rejects."""
         self.rows += block.num_records
         self.times |= block.spellings
         for name, count in block.left_out.items():
@@ -113,13 +114,12 @@ class Reading:
 def typed(block: Block, mapping: Mapping, file: str, ids: AnyMapping[str, IdCodes] | None = None) -> Typed:
     """Return the records of a block of `file` by role.
 
-    Columns of the frame: `listener`, `session` (only where mapped) and `track` (identity), String, or codes where `ids`
-    gives any; `place` Float64 and `at` Int64 microseconds (only where mapped); `title`, `artist`, `album` (String, only
-    where mapped); `length_s`, `played_s`, `share` Float64 (NaN = unknown, only where mapped); `told` UInt8 (255 =
-    unknown, only where mapped); `line` Int64; and the side columns by name, led by "side.".
+    Columns of the frame: `track` (identity), String, or codes from `ids`; `line` Int64; and if mapped: `listener`,
+    `session` (as `track`), `position` Float64, `at` Int64 microseconds, `title`, `artist`, `album` String, `length_s`,
+    `played_s`, `share` Float64 (NaN = unknown), `stated` UInt8 (255 = unknown), and side columns named "side.NAME".
 
     Raises:
-        InputError: the file's columns cannot play their roles (see `check_roles`).
+        InputError: the file's columns do not fit their roles (see `check_roles`).
     """
     check_roles(mapping, block.frame, file)
     frame, left_out = block.frame.with_columns(pl.Series("__line__", block.line)), dict[str, int]()
@@ -132,11 +132,11 @@ def typed(block: Block, mapping: Mapping, file: str, ids: AnyMapping[str, IdCode
             amount, wrong = _number(raw[name], _columns(mapping)[name])
             result.append(amount.alias(name))
             faults.append((WRONG_AMOUNT, wrong, name))
-    if mapping.told is not None or mapping.opinion is not None:
-        result.append(_told(raw, result))
+    if mapping.stated is not None or mapping.opinion is not None:
+        result.append(_stated(raw, result))
         faults += [
-            (WRONG_FLAG, result[-1] == WRONG, "told"),
-            (CONTRADICTORY_FLAGS, result[-1] == CONTRADICTORY, "told"),
+            (WRONG_FLAG, result[-1] == WRONG, "stated"),
+            (CONTRADICTORY_FLAGS, result[-1] == CONTRADICTORY, "stated"),
         ]
     spellings = _order(raw, mapping, result, faults)
     side = [raw[name] for name in raw.columns if name.startswith(SIDE)]
@@ -149,17 +149,13 @@ def typed(block: Block, mapping: Mapping, file: str, ids: AnyMapping[str, IdCode
 
 
 Fault = tuple[str, pl.Series, str]
-"""A kind of reject, where it is so, and the role whose value is at fault; "" = none has one."""
+"""Kind of reject, which records have it, and the role of the wrong value ("" = none)."""
 
 
 def _columns(mapping: Mapping) -> dict[str, Column]:
     """Return the mapped columns by role."""
-    attributes = {name: name for name in (*_IDS, *_NAMES)} | _AMOUNTS | {"place": "position", "at": "time"}
+    attributes = {name: name for name in (*_IDS, *_NAMES, "position", "stated", "opinion")} | _AMOUNTS | {"at": "time"}
     columns = {role: getattr(mapping, name) for role, name in attributes.items()}
-    if mapping.told is not None:  # what it is called in messages is the column that it is read from
-        columns["told"] = mapping.told
-    if mapping.opinion is not None:
-        columns["opinion"] = mapping.opinion
     columns |= {f"{SIDE}{name}": column for name, column in mapping.side.items()}
     return {role: column for role, column in columns.items() if column is not None}
 
@@ -186,30 +182,30 @@ def _identities(
     return [*ids.values(), *names.values(), track], faults
 
 
-def _told(raw: pl.DataFrame, amounts: list[pl.Series]) -> pl.Series:
-    """Return the strength that is stated of each play, else of its track where the play is not measured."""
-    told = pl.Series("told", [UNKNOWN_STRENGTH], pl.UInt8).new_from_index(0, raw.height)
-    if "told" in raw.columns:
-        told = raw["told"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
+def _stated(raw: pl.DataFrame, amounts: list[pl.Series]) -> pl.Series:
+    """Return the stated strength of each play, else the opinion of its track if the play is not measured."""
+    stated = pl.Series("stated", [UNKNOWN_STRENGTH], pl.UInt8).new_from_index(0, raw.height)
+    if "stated" in raw.columns:
+        stated = raw["stated"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH)
     if "opinion" in raw.columns:
-        counts = told != UNKNOWN_STRENGTH
+        has_feedback = stated != UNKNOWN_STRENGTH
         for amount in amounts:
             if amount.name in ("played_s", "share"):
-                counts |= amount.fill_nan(-1.0) >= 0
-        told = told.zip_with(counts, raw["opinion"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH))
-    return told
+                has_feedback |= amount.fill_nan(-1.0) >= 0
+        stated = stated.zip_with(has_feedback, raw["opinion"].cast(pl.UInt8).fill_null(UNKNOWN_STRENGTH))
+    return stated
 
 
 def _order(raw: pl.DataFrame, mapping: Mapping, result: list[pl.Series], faults: list[Fault]) -> frozenset[str]:
-    """Add position and time to `result`; return how times were spelled."""
-    if "place" in raw.columns:
-        place = raw["place"].cast(pl.Float64, strict=False)
-        if place.null_count() and raw["place"].dtype == pl.String:  # " 7" is a number, too
-            place = raw["place"].str.strip_chars().cast(pl.Float64, strict=False)
-        if not place.is_finite().all() or place.null_count():
-            faults.append((MISSING_POSITION, _absent(raw["place"]), ""))
-            faults.append((WRONG_AMOUNT, ~place.is_finite().fill_null(False), "place"))
-        result.append(place)
+    """Add position and time to `result`; return the forms of the times."""
+    if "position" in raw.columns:
+        position = raw["position"].cast(pl.Float64, strict=False)
+        if position.null_count() and raw["position"].dtype == pl.String:  # " 7" is a number, too
+            position = raw["position"].str.strip_chars().cast(pl.Float64, strict=False)
+        if not position.is_finite().all() or position.null_count():
+            faults.append((MISSING_POSITION, _absent(raw["position"]), ""))
+            faults.append((WRONG_AMOUNT, ~position.is_finite().fill_null(False), "position"))
+        result.append(position)
     if mapping.time is None:
         return frozenset()
     read = moments(raw["at"], mapping.time.unit, mapping.time.step)
@@ -220,13 +216,13 @@ def _order(raw: pl.DataFrame, mapping: Mapping, result: list[pl.Series], faults:
 
 
 def _tracks_alone(frame: pl.DataFrame, what: Column) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the records that are tracks; and how many others there are, by what they are."""
+    """Return the records that are tracks, and the number of others by kind."""
     kind = frame.select(what.value.alias("kind"))["kind"]
     return frame.filter(kind.is_null()), dict(kind.drop_nulls().value_counts().iter_rows())
 
 
 def _absent(values: pl.Series) -> pl.Series:
-    """Return where a value is missing: null, NaN, or text that stands for nothing."""
+    """Return which values are missing: null, NaN, or text in `_NOTHING`."""
     if values.dtype.is_float():
         return values.is_null() | values.is_nan().fill_null(False)
     if values.dtype == pl.String:
@@ -237,13 +233,13 @@ def _absent(values: pl.Series) -> pl.Series:
 
 
 def _text(values: pl.Series) -> pl.Series:
-    """Return a column as text, null where it is missing."""
+    """Return a column as text, missing values null."""
     texts, absent = values.cast(pl.String), _absent(values)
     return texts.set(absent, None) if absent.any() else texts
 
 
 def id_texts(values: pl.Series) -> pl.Series:
-    """Return ids as text: null where missing or rounded, integers where they went through floats."""
+    """Return ids as text: null if missing or rounded; whole floats become integers."""
     if values.dtype.is_float():
         values = values.set(_absent(values) | _is_cut(values), None)
         return (values.cast(pl.Int64) if (values.floor() == values).all() else values).cast(pl.String)
@@ -252,13 +248,12 @@ def id_texts(values: pl.Series) -> pl.Series:
 
 
 def odd_ids(texts: pl.Series) -> pl.Series:
-    """Return where texts (without nulls) are no ids as they stand: missing, cut, or whole floats."""
+    """Return which texts (without nulls) cannot be used as ids unchanged: missing, cut, or whole floats."""
     return _absent(texts) | _is_cut(texts) | texts.str.ends_with(".0")
 
 
 def _is_cut(ids: pl.Series) -> pl.Series:
-    """Return where ids have lost digits: text in a spreadsheet's short form, or floats that a whole number is rounded
-    to."""
+    """Return which ids have lost digits: text in a spreadsheet's short form, or rounded floats."""
     if ids.dtype.is_float():
         rounded = ids.abs() >= float(1 << _EXACT_BITS[ids.dtype])
         return (rounded & ids.is_not_nan()).fill_null(False)
@@ -268,13 +263,13 @@ def _is_cut(ids: pl.Series) -> pl.Series:
 
 
 def _exact_text(values: pl.Series) -> pl.Series:
-    """Return ids letter for letter; null where they are empty."""
+    """Return ids unchanged, as text; null if empty."""
     texts = values.cast(pl.String)
     return texts.set(texts == "", None)
 
 
 def _identity(given: pl.Series | None, title: pl.Series | None, artist: pl.Series | None) -> pl.Series:
-    """Return the id of each record's track: its own, else its folded artist and title."""
+    """Return the identity of each record's track: its id, else its folded artist and title."""
     if title is None or (given is not None and given.null_count() == 0):
         assert given is not None, "a mapping has an id or a title"
         return given.alias("track")
@@ -284,7 +279,7 @@ def _identity(given: pl.Series | None, title: pl.Series | None, artist: pl.Serie
 
 def _folded_names(title: pl.Series, artist: pl.Series | None) -> pl.Series:
     names = pl.DataFrame({"artist": title.clear(len(title)) if artist is None else artist, "title": title})
-    distinct = names.unique()  # many plays are of few tracks, and folding is slow
+    distinct = names.unique()  # many plays have few tracks, and folding is slow
     folded = pl.concat_str(_folded("artist").fill_null(""), _folded("title"), separator=_FOLD).alias("track")
     return names.join(
         distinct.with_columns(folded), on=["artist", "title"], how="left", nulls_equal=True, maintain_order="left"
@@ -292,7 +287,7 @@ def _folded_names(title: pl.Series, artist: pl.Series | None) -> pl.Series:
 
 
 def identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Return the id of the track of each record, called `track`: its own, else its folded artist and title."""
+    """Return the identity of each record's track, called `track`: its id, else its folded artist and title."""
     id_text = _exact_text if mapping.exact_ids else id_texts
     given = None if mapping.track is None else id_text(_values(frame, mapping.track))
     title, artist = (None if one is None else _text(_values(frame, one)) for one in (mapping.title, mapping.artist))
@@ -300,7 +295,7 @@ def identity(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
 
 
 def folded_names(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Return artist and title of each record in the spelling that is an identity; null where the title is missing."""
+    """Return artist and title of each record, folded to an identity; null if the title is missing."""
     assert mapping.title is not None, "records have titles"
     artist = None if mapping.artist is None else _text(_values(frame, mapping.artist))
     return _folded_names(_text(_values(frame, mapping.title)), artist)
@@ -316,13 +311,13 @@ def _values(frame: pl.DataFrame, column: Column) -> pl.Series:
 
 
 def _folded(name: str) -> pl.Expr:
-    """Return a name by which two spellings of it agree: NFKC, lower case, single blanks."""
+    """Return a name folded so that its spellings agree: NFKC, lower case, single blanks."""
     text = pl.col(name).str.normalize("NFKC").str.to_lowercase()
     return text.str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
 
 
 def _number(raw: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
-    """Return a length of time in seconds or a plain number, NaN where missing; and where it is none."""
+    """Return a length of time in seconds or a plain number (NaN = missing), and which values are invalid."""
     if raw.dtype == pl.String:
         raw = raw.str.strip_chars()
     unit = column.unit if isinstance(column, Amount) else "s"
@@ -344,7 +339,7 @@ def _clock(values: pl.Series) -> pl.Series:
 def _sound(
     block: Block, result: pl.DataFrame, faults: list[Fault], mapping: Mapping
 ) -> tuple[pl.DataFrame, list[BadRecords]]:
-    """Return the records without fault, and the others, each once, by its first fault."""
+    """Return the valid records, and the others, each once, by its first fault."""
     faulty, bad = np.zeros(block.frame.height, np.bool_), list[BadRecords]()
     for kind, where, role in faults:
         if not where.any():
@@ -357,7 +352,7 @@ def _sound(
 
 
 def _bad_records(fault: tuple[str, str], block: Block, mapping: Mapping) -> BadRecords:
-    """Return records of one kind of fault (kind and role), each with the value at fault where a role has it."""
+    """Return records of one fault (kind and role), each with the wrong value if a role has it."""
     (kind, role), bad = fault, block.frame
     lines = bad["__line__"]
     texts = bad.select(_joined(bad)).to_series().to_list() if block.texts is None else block.texts(lines.to_numpy())
@@ -370,7 +365,7 @@ def _bad_records(fault: tuple[str, str], block: Block, mapping: Mapping) -> BadR
 
 
 def _as_read(column: Column, columns: list[str]) -> pl.Expr:
-    """Return the value of a column as the file has it; of a role made of several, all of them."""
+    """Return the value of a column as read; of a role with several columns, all of them."""
     there = [pl.col(name).cast(pl.String).fill_null("") for name in column.name.split(", ") if name in columns]
     return pl.concat_str(there, separator=", ") if there else column.value
 

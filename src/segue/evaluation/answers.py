@@ -1,7 +1,7 @@
-"""What a scorer answered about each target, and every metric as a ratio of sums of it.
+"""Results of a scorer for each target, and every metric as a ratio of sums over targets.
 
-Metrics are pure functions of `Targets` and `Answers`, so an evaluation read back from disk answers what the model
-could: no weights are needed to ask for another cutoff, group or stratum.
+Metrics are pure functions of `Targets` and `Answers`, so a saved evaluation gives any cutoff, group or stratum without
+the model.
 """
 
 from __future__ import annotations
@@ -24,41 +24,42 @@ UTILITY_AT: Final = 10
 
 @dataclass(frozen=True)
 class PairAnswers:
-    """The two held-out tracks of n sessions, asked for from before both."""
+    """Results for the two held-out tracks of n sessions, each ranked from the context before both."""
 
     ranks: NDArray[np.float64]
-    """Earlier track first, [n, 2]; infinity where a track is no candidate."""
+    """Earlier track first, [n, 2]; infinity for a track that is not a candidate."""
     better: NDArray[np.float64]
-    """1 where the listened track scores above the skipped one, 1/2 where equal, else 0 (and where both agree), [n]."""
+    """1 if the listened track scores above the skipped one, 1/2 if equal, else 0 (also for equal feedback), [n]."""
 
 
 @dataclass(frozen=True)
 class ListAnswers:
-    """The list of each target's context."""
+    """Statistics of the list of each target's context."""
 
     log_plays: NDArray[np.float64]
     """Sum of ln(1 + training plays) over the listed tracks, [N]."""
     repeats: NDArray[np.int64]
-    """Listed tracks that the context (as far as a model reads) holds, [N]."""
+    """Listed tracks that are in the context (as far as a model reads), [N]."""
     listed: NDArray[np.int64]
-    """Tracks in the list, [N]: its length, fewer where there are fewer candidates."""
+    """Tracks in the list, [N]: its length, or the number of candidates if smaller."""
     nearer: NDArray[np.float64]
-    """Share of the list near the last track if it was listened to, less if it was skipped, [N]; 0 for the blind."""
+    """Share of the list near the last track if it was listened to minus the share if it was skipped, [N]; 0 for a
+    scorer that does not read feedback."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one scorer answered under one protocol."""
+    """Results of one scorer under one protocol."""
 
     ranks: NDArray[np.float64]
     """Rank of each target, [N]; infinity is a miss."""
     behind_all: float
-    """One rank behind the last that a candidate can have: where a track that is no candidate is put in mean ranks."""
+    """Rank of a track that is not a candidate in mean ranks: one behind the last candidate."""
     flipped: NDArray[np.float64] | None = None
-    """Rank of each target where the feedback of the last input is turned round; None for a scorer blind to it."""
+    """Rank of each target with the feedback of the last input flipped; None for a scorer that does not read it."""
     pairs: PairAnswers | None = None
     lists: ListAnswers | None = None
-    """Of the full protocol only."""
+    """Full protocol only."""
 
 
 Rule = Callable[[Targets, Answers], Ratio]
@@ -83,13 +84,13 @@ def _repeats(targets: Targets, answers: Answers) -> Ratio:
 
 
 def _listened_first(targets: Targets, answers: Answers) -> Ratio:
-    pairs, found = _pairs(targets, answers)
-    return _over_all(targets, found.better, pairs.mixed(0) & pairs.reachable)
+    pairs, answered = _pairs(targets, answers)
+    return _over_all(targets, answered.better, pairs.mixed(0) & pairs.reachable)
 
 
 def _skipped_first(targets: Targets, answers: Answers) -> Ratio:
-    pairs, found = _pairs(targets, answers)
-    return _over_all(targets, found.better, pairs.mixed(1) & pairs.reachable)
+    pairs, answered = _pairs(targets, answers)
+    return _over_all(targets, answered.better, pairs.mixed(1) & pairs.reachable)
 
 
 def _log_rank_listened(targets: Targets, answers: Answers) -> Ratio:
@@ -124,26 +125,26 @@ COMBINED: Final[Mapping[str, Mapping[str, float]]] = {
 
 
 def parts(metric: str) -> Mapping[str, float]:
-    """Return the ratios that `metric` is a weighted sum of, and their weights: itself alone for most."""
+    """Return the ratios of which `metric` is a weighted sum, and their weights: for most metrics only itself."""
     return COMBINED.get(metric, {metric: 1.0})
 
 
 def metric_ratio(targets: Targets, answers: Answers, name: str, stratum: str = "") -> Ratio:
-    """Return numerator and denominator of metric `name` for each target, [N] each; both 0 where it is not defined.
+    """Return numerator and denominator of metric `name` for each target, [N] each; both 0 for undefined targets.
 
     - 'hr@K', 'ndcg@K' (any K), 'mrr': over all targets; with '.GROUP' (a group or stratum) over its members; with
-      '.next-listened' of the first listened one of a session's two held-out tracks.
+      '.next-listened' for the first listened one of a session's two held-out tracks.
     - 'listened-first', 'skipped-first': sessions whose two held-out tracks differ in feedback, by which came first:
       P(score of the listened > score of the skipped), ties 1/2; their mean is the pair AUC.
-    - 'log-rank.listened', 'log-rank.skipped': of the same sessions, in either order, the natural log of the rank of
-      p_m (the next listened track) and of the skipped one, from before both; a track that is no candidate ranks behind
-      all of them and one more.
+    - 'log-rank.listened', 'log-rank.skipped': for the same sessions, in either order, the natural log of the rank of
+      p_m (the next listened track) and of the skipped one, from the context before both; a track that is not a
+      candidate ranks one behind all candidates.
     - 'feedback-utility', 'responsiveness', 'log-popularity@20', 'repeats@20': see `Answers`.
 
-    `stratum` (a group or stratum) keeps its members alone.
+    `stratum` (a group or stratum) restricts the metric to its members.
 
     Raises:
-        InputError: no such metric, group or stratum, or one that this split or protocol does not have.
+        InputError: an unknown metric, group or stratum, or one that this split or protocol does not have.
     """
     over, under = _whole(targets, answers, name)
     if not stratum:
@@ -153,7 +154,7 @@ def metric_ratio(targets: Targets, answers: Answers, name: str, stratum: str = "
 
 
 def metric_names(targets: Targets, answers: Answers) -> list[str]:
-    """Return the names of all ratios that a table holds of such answers."""
+    """Return the names of all ratios in a table of such answers."""
     groups = ["", *(f".{group}" for group in targets.groups)]
     names = [f"{metric}{group}" for metric in RANK_METRICS for group in groups]
     if targets.pairs is not None and answers.pairs is not None:
@@ -162,9 +163,9 @@ def metric_names(targets: Targets, answers: Answers) -> list[str]:
 
 
 def combined_names(targets: Targets, answers: Answers) -> list[str]:
-    """Return the names of `COMBINED` whose parts such answers have."""
-    known = set(metric_names(targets, answers))
-    return [name for name, weights in COMBINED.items() if known.issuperset(weights)]
+    """Return the names in `COMBINED` whose parts such answers have."""
+    ratio_names = set(metric_names(targets, answers))
+    return [name for name, weights in COMBINED.items() if ratio_names.issuperset(weights)]
 
 
 def _whole(targets: Targets, answers: Answers, name: str) -> Ratio:
@@ -172,20 +173,20 @@ def _whole(targets: Targets, answers: Answers, name: str) -> Ratio:
         return RULES[name](targets, answers)
     metric, _, group = name.partition(".")
     if group == NEXT_LISTENED:
-        pairs, found = _pairs(targets, answers)
-        values = _known(metric, found.ranks[np.arange(len(pairs.chosen)), pairs.first])
+        pairs, answered = _pairs(targets, answers)
+        values = _rank_values(metric, answered.ranks[np.arange(len(pairs.chosen)), pairs.first])
         return _over_all(targets, values, np.ones(len(values), np.bool_))
-    values = _known(metric, answers.ranks)
+    values = _rank_values(metric, answers.ranks)
     if not group:
         return values, np.ones(len(values), np.bool_)
     member = targets.member(group)
     return values * member, member
 
 
-def _known(metric: str, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rank_values(metric: str, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     values = rank_values(metric, ranks)
     if values is None:
-        raise InputError(f"there is no metric {metric!r}{nearest(metric, {*RANK_METRICS, *RULES, *COMBINED})}")
+        raise InputError(f"unknown metric {metric!r}{nearest(metric, {*RANK_METRICS, *RULES, *COMBINED})}")
     return values
 
 
@@ -197,12 +198,12 @@ def _pairs(targets: Targets, answers: Answers) -> tuple[PairTargets, PairAnswers
 
 def _lists(answers: Answers) -> ListAnswers:
     if answers.lists is None:
-        raise InputError("lists are looked at in the full protocol only")
+        raise InputError("metrics of lists exist in the full protocol only; evaluate with it")
     return answers.lists
 
 
 def _over_all(targets: Targets, values: NDArray[np.float64], where: Member) -> Ratio:
-    """Return the ratio over all targets of `values` [n] of the pairs `where` [n]."""
+    """Return `values` [n] of the pairs `where` [n] as a ratio over all targets."""
     assert targets.pairs is not None
     numerator, denominator = np.zeros(len(targets)), np.zeros(len(targets), np.bool_)
     chosen = targets.pairs.chosen[where]
@@ -211,7 +212,7 @@ def _over_all(targets: Targets, values: NDArray[np.float64], where: Member) -> R
 
 
 def _log_ranks(targets: Targets, answers: Answers, which: NDArray[np.int64]) -> Ratio:
-    pairs, found = _pairs(targets, answers)
-    ranks = found.ranks[np.arange(len(which)), which]
+    pairs, answered = _pairs(targets, answers)
+    ranks = answered.ranks[np.arange(len(which)), which]
     values = np.log(np.where(np.isfinite(ranks), ranks, answers.behind_all))
     return _over_all(targets, values, pairs.differs)

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: weights drawn once, applied to all metrics of a table as blocked matrix products."""
+"""Bootstrap intervals: weights are drawn once and applied to all metrics of a table by blocked matrix products."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 from segue.evaluation.metrics import Column, Ratio
 
 BLOCK: Final = 128
-"""Resamples drawn and multiplied at a time: 120 MB for 450,000 units. No number hangs on it."""
+"""Resamples drawn and multiplied at a time: 120 MB for 450,000 units. Changing this does not change any result."""
 TILE: Final = 2**14
-"""Units multiplied at a time, so that a cache holds them. No number hangs on it."""
+"""Units multiplied at a time, to fit in the cache. Changing this does not change any result."""
 COLUMNS: Final = 64
-"""Columns summed at a time: 230 MB for 450,000 units. No number hangs on it."""
-HELD: Final = 2**30
-"""Bytes of weights that are kept (one a unit and resample: 450 MB for 450,000 and 1000); more are drawn anew."""
+"""Columns summed at a time: 230 MB for 450,000 units. Changing this does not change any result."""
+MOST_CACHED: Final = 2**30
+"""Most bytes of weights in memory (450 MB for 450,000 units and 1000 resamples); more are drawn again on each use."""
 FLOAT32_EXACT: Final = 2.0**24
-"""Integers up to here are exact in float32, and so are sums of them in any order."""
+"""Integers up to this, and sums of them up to this, are exact in float32."""
 FLOAT64_EXACT: Final = 51
-"""Bits that a sum of fixed-point numbers may take in float64 and stay exact in any order."""
+"""Bits of a sum of fixed-point numbers that is exact in float64 for any order."""
 LEVEL: Final = (2.5, 97.5)
 """Percentiles of the 95 % interval."""
 Weights = NDArray[np.uint8] | NDArray[np.uint16]
-"""How often each of U units was drawn in each of some resamples, [r, U]; a byte each unless one is too small."""
+"""How often each of U units was drawn in each of r resamples, [r, U]; uint16 if a count exceeds a byte."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % percentile interval; NaN where no target defines it."""
+    """A value and its 95 % percentile interval; NaN if no target defines it."""
 
     value: float
     low: float
@@ -43,16 +43,16 @@ class Estimate:
 
 
 class Bootstrap:
-    """Resamples of units (sessions, or listeners where the store has them), the same for every metric.
+    """Resamples of units (sessions, or listeners if the store has them), the same for every metric.
 
     Each resample draws as many units as there are, with replacement; a unit's weight is how often it was drawn.
-    Sums are exact, so they depend on no block: values are rounded to multiples of a power of two, so fine that no sum
-    of them is rounded again (about 2**-32 of the largest unit for 450,000 units). What is a small integer, as hits and
-    members of groups are, is summed in float32 and not rounded at all.
+    Sums are exact and so do not depend on block sizes: values are rounded to multiples of a power of two (about 2**-32
+    of the largest unit for 450,000 units) whose sums need no further rounding. Small integers, such as hits and
+    members of groups, are summed in float32 without rounding.
 
     Args:
         unit: unit of each target, int64 [N].
-        resamples: how many; 0 gives no intervals.
+        resamples: number of resamples; 0 gives no intervals.
         seed: of the draws.
     """
 
@@ -61,24 +61,24 @@ class Bootstrap:
         self._num_units = int(self._unit.max()) + 1 if len(unit) else 0
         self._alone = np.array_equal(self._unit, np.arange(len(unit)))
         self._resamples, self._seed = resamples, seed
-        self._held: list[Weights] = []
+        self._cached: list[Weights] = []
 
     def estimate(self, ratios: Mapping[str, Ratio]) -> tuple[dict[str, Estimate], dict[str, NDArray[np.float64]]]:
         """Return the estimate of each ratio by name, and its values in the data and each resample."""
         columns = {_key(part): part for ratio in ratios.values() for part in ratio}  # groups share denominators
-        place = {part: column for column, part in enumerate(columns)}
+        column_of = {part: column for column, part in enumerate(columns)}
         sums = self.sums(list(columns.values()))
-        over, under = ([place[_key(ratio[side])] for ratio in ratios.values()] for side in (0, 1))
+        over, under = ([column_of[_key(ratio[side])] for ratio in ratios.values()] for side in (0, 1))
         with np.errstate(invalid="ignore", divide="ignore"):
             values = sums[:, over] / sums[:, under]
-        drawn = dict(zip(ratios, values.T, strict=True))
-        return {name: summarise(column) for name, column in drawn.items()}, drawn
+        values_of = dict(zip(ratios, values.T, strict=True))
+        return {name: summarise(column) for name, column in values_of.items()}, values_of
 
     def sums(self, columns: Sequence[Column]) -> NDArray[np.float64]:
         """Return the sums of C columns [N] in the data (row 0) and in each resample, [1 + resamples, C]."""
         result = np.zeros((1 + self._resamples, len(columns)))
-        for place, column in enumerate(columns):
-            result[0, place] = column.sum()
+        for number, column in enumerate(columns):
+            result[0, number] = column.sum()
         if self._num_units == 0 or self._resamples == 0:
             return result
         for first in range(0, len(columns), COLUMNS):
@@ -87,7 +87,7 @@ class Bootstrap:
         return result
 
     def _per_unit(self, column: Column) -> NDArray[np.float64]:
-        if self._alone:  # one target a unit, in order
+        if self._alone:  # one target per unit, in order
             return column.astype(np.float64)
         return np.asarray(np.bincount(self._unit, weights=column, minlength=self._num_units), np.float64)
 
@@ -110,29 +110,29 @@ class Bootstrap:
         return result
 
     def _weights(self) -> Iterator[Weights]:
-        """Yield how often each unit stands in each resample, [at most BLOCK, units], the same at every call."""
-        if self._held:
-            yield from self._held
+        """Yield how often each unit occurs in each resample, [at most BLOCK, units], the same at every call."""
+        if self._cached:
+            yield from self._cached
             return
-        keep = self._resamples * self._num_units <= HELD
-        drawn = []
+        keep = self._resamples * self._num_units <= MOST_CACHED
+        blocks = []
         for block in self._drawn():
             if keep:
-                drawn.append(block)
+                blocks.append(block)
             yield block
-        self._held = drawn
+        self._cached = blocks
 
     def _drawn(self) -> Iterator[Weights]:
         generator, num = np.random.default_rng([self._seed, 0xB007]), self._num_units
         for start in range(0, self._resamples, BLOCK):
             weights = np.empty((min(BLOCK, self._resamples - start), num), np.uint16)
-            for row in weights:  # int32 and int64 draw the same numbers; the stream is cut into rows
+            for row in weights:  # int32 and int64 draw the same numbers
                 row[:] = np.bincount(generator.integers(num, size=num, dtype=np.int32), minlength=num)
             yield weights.astype(np.uint8) if weights.max() < 2**8 else weights
 
 
 def summarise(values: NDArray[np.float64]) -> Estimate:
-    """Return the estimate of a statistic from its value in the data (first) and in the resamples (rest)."""
+    """Return the estimate of a statistic from its value in the data (first) and in the resamples (others)."""
     resampled = values[1:][~np.isnan(values[1:])]
     if len(resampled) == 0:
         return Estimate(float(values[0]), np.nan, np.nan)
@@ -141,12 +141,12 @@ def summarise(values: NDArray[np.float64]) -> Estimate:
 
 
 def _key(column: Column) -> int | bytes:
-    """Return what tells columns apart: members of a group by content, so that equal ones are summed once."""
+    """Return a key of a column; members of a group by content, so that equal ones are summed once."""
     return column.tobytes() if column.dtype == np.bool_ else id(column)
 
 
 def _product(weights: Weights, columns: NDArray[Any]) -> NDArray[np.float64]:
-    """Return weights [r, U] times columns [C, U] in the precision of columns, where each sum is exact."""
+    """Return weights [r, U] times columns [C, U], in the dtype of columns, in which each sum is exact."""
     result = np.zeros((len(weights), len(columns)))
     for begin in range(0, weights.shape[1], TILE):
         tile = slice(begin, begin + TILE)

@@ -1,4 +1,4 @@
-"""Candidates of the sampled protocols: a function of (seed, session key) alone, equal on every machine."""
+"""Candidates of the sampled protocols: a function of (seed, session key) only, equal on every machine."""
 
 from __future__ import annotations
 
@@ -37,44 +37,44 @@ def candidate_draws_torch(keys: Int[Tensor, " B"], seed: int, num: int, count: i
 
 @runtime_checkable
 class Pool(Protocol):
-    """The rows that may be drawn, and an endless sequence of draws of them for each session."""
+    """A set of rows, and an endless sequence of draws from it for each session."""
 
     @property
     def rows(self) -> Int[Tensor, " C"]:
-        """All rows that may be drawn, ascending, on the device that draws."""
+        """All rows of the pool, ascending, on the device of the draws."""
 
     @property
     def longest(self) -> int:
-        """Most draws a session; what is lacking then follows from `last`."""
+        """Most draws per session; missing candidates then come from `last`."""
 
     def width(self, num: int, num_excluded: int) -> int:
-        """Return so many draws, `num` or more, that `num` new ones are almost always among them."""
+        """Return a number of draws, at least `num`, that almost always contains `num` new rows."""
 
     def drawn(self, keys: Int[Tensor, " B"], seed: int, width: int) -> Int[Tensor, "B W"]:
-        """Return draws 0..width - 1 of each session, table rows, int64: a function of (seed, key, j) alone."""
+        """Return draws 0..width - 1 of each session, table rows, int64: a function of (seed, key, j) only."""
 
     def last(self, size: int) -> Int[Tensor, " S"]:
-        """Return the rows that follow after `longest` draws, at most `size`, int64."""
+        """Return the rows after `longest` draws, at most `size`, int64."""
 
 
 class UniformPool:
-    """Every row is drawn with the same probability (method, section 5: the sampled protocol).
+    """A pool with equal probabilities (method, section 5: the sampled protocol).
 
     Args:
-        rows: rows that may be drawn, ascending.
+        rows: rows of the pool, ascending.
     """
 
     longest = 2**62
-    """There is always a further draw, and each eligible row comes soon."""
+    """Draws do not end."""
 
     def __init__(self, rows: Int[Tensor, " C"]) -> None:
         self.rows = rows
 
     def width(self, num: int, num_excluded: int) -> int:
-        """Return so many draws that `num` are almost always new: the expected number and six deviations.
+        """Return a number of draws of which `num` are almost always new: the expected number plus six deviations.
 
-        n draws of C rows hold C (1 - e^(-n / C)) distinct ones. More draws change no candidate, fewer ask for a
-        second try.
+        n draws of C rows contain C (1 - e^(-n / C)) distinct ones. More draws do not change the candidates, fewer need
+        a second try.
         """
         count, wanted = len(self.rows), num + num_excluded
         if 2 * wanted > count:
@@ -88,17 +88,17 @@ class UniformPool:
         return self.rows.index_select(0, draws.view(-1)).view(draws.shape).long()
 
     def last(self, size: int) -> Int[Tensor, " S"]:
-        """Return no rows: the draws never end."""
+        """Return no rows: the draws do not end."""
         return self.rows[:0].long()
 
 
 def pool_candidates(
     keys: Int[Tensor, " B"], excluded: Int[Tensor, "B L"], pool: Pool, *, seed: int, num: int
 ) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
-    """Return K = `num` distinct rows of `pool` for each session, and where they are real.
+    """Return K = `num` distinct rows of `pool` for each session, and which of them are real.
 
-    Draws that hit a row of `excluded` (0 = padding) or one drawn before are passed over, and the next j is taken.
-    Where no more than `num` rows are eligible, all of them are returned, ascending, then padding (0, False).
+    Draws of a row in `excluded` (0 = padding), or of one drawn before, are skipped in favour of the next j. If at most
+    `num` rows are eligible, all of them are returned, ascending, then padding (0, False).
     """
     eligible = num_eligible(excluded, pool.rows)
     rows = torch.zeros(len(keys), num, dtype=torch.int64, device=keys.device)
@@ -109,43 +109,43 @@ def pool_candidates(
     open_ = torch.nonzero(eligible > num)[:, 0]
     width = pool.width(num, excluded.shape[1])
     while len(open_):
-        drawn = pool.drawn(keys[open_], seed, min(width, pool.longest))
-        if width >= pool.longest:  # of so many rows at least `num` are eligible: no session stays open
+        draws = pool.drawn(keys[open_], seed, min(width, pool.longest))
+        if width >= pool.longest:  # enough rows for every session
             last = pool.last(num + excluded.shape[1])
-            drawn = torch.cat([drawn, last.expand(len(drawn), -1)], dim=1)
-        session, place = _passed_over(excluded[open_], drawn)
-        done = torch.bincount(session, minlength=len(open_)) <= drawn.shape[1] - num
-        rows[open_[done]] = _taken(drawn, session, place, num)[done]
+            draws = torch.cat([draws, last.expand(len(draws), -1)], dim=1)
+        session, index = _skipped_draws(excluded[open_], draws)
+        done = torch.bincount(session, minlength=len(open_)) <= draws.shape[1] - num
+        rows[open_[done]] = _taken(draws, session, index, num)[done]
         open_, width = open_[~done], 2 * width
     return rows, valid
 
 
 def num_eligible(excluded: Int[Tensor, "B L"], candidates: Int[Tensor, " C"]) -> Int[Tensor, " B"]:
-    """Return how many of `candidates` (ascending) each row of `excluded` leaves."""
-    asked = excluded.to(candidates.dtype)
-    place = torch.searchsorted(candidates, asked).clamp(max=len(candidates) - 1)
-    ordered = torch.where(candidates[place] == asked, asked, -1).sort(dim=1).values
+    """Return the number of `candidates` (ascending) that are not in each row of `excluded`."""
+    rows = excluded.to(candidates.dtype)
+    index = torch.searchsorted(candidates, rows).clamp(max=len(candidates) - 1)
+    ordered = torch.where(candidates[index] == rows, rows, -1).sort(dim=1).values
     distinct = (ordered >= 0) & (ordered != ordered.roll(1, 1))
     distinct[:, :1] = ordered[:, :1] >= 0
     return len(candidates) - distinct.sum(1)
 
 
-def _passed_over(
-    excluded: Int[Tensor, "B L"], drawn: Int[Tensor, "B W"]
+def _skipped_draws(
+    excluded: Int[Tensor, "B L"], draws: Int[Tensor, "B W"]
 ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-    """Return session and place of each draw that is excluded or was drawn before.
+    """Return session and index of each draw that is excluded or was drawn before.
 
-    One sort of (row, place) in one integer puts equal rows side by side, the first drawn first.
+    One sort of (row, index) in one integer groups equal rows, the first drawn first.
     """
-    num_excluded, width = excluded.shape[1], excluded.shape[1] + drawn.shape[1]
+    num_excluded, width = excluded.shape[1], excluded.shape[1] + draws.shape[1]
     bits = width.bit_length()
-    keys = torch.cat([excluded.long(), drawn], 1).bitwise_left_shift_(bits)
+    keys = torch.cat([excluded.long(), draws], 1).bitwise_left_shift_(bits)
     keys.bitwise_or_(torch.arange(width, device=keys.device))
     ordered = _sorted(keys)
     session, column = torch.nonzero((ordered[:, 1:] ^ ordered[:, :-1]) < 1 << bits, as_tuple=True)
-    place = (ordered[session, column + 1] & ((1 << bits) - 1)) - num_excluded
-    real = place >= 0
-    return session[real], place[real]
+    index = (ordered[session, column + 1] & ((1 << bits) - 1)) - num_excluded
+    real = index >= 0
+    return session[real], index[real]
 
 
 def _sorted(keys: Int[Tensor, "B W"]) -> Int[Tensor, "B W"]:
@@ -156,33 +156,33 @@ def _sorted(keys: Int[Tensor, "B W"]) -> Int[Tensor, "B W"]:
     return keys.sort(dim=1).values
 
 
-def _taken(drawn: Int[Tensor, "B W"], session: Tensor, place: Tensor, num: int) -> Int[Tensor, "B K"]:
-    """Return the first `num` draws of each session without those passed over (rows that run out: anything)."""
-    rows = drawn[:, :num].clone()
-    gaps = torch.unique(session[place < num])
+def _taken(draws: Int[Tensor, "B W"], session: Tensor, index: Tensor, num: int) -> Int[Tensor, "B K"]:
+    """Return the first `num` draws of each session without skipped ones (undefined for rows with fewer)."""
+    rows = draws[:, :num].clone()
+    gaps = torch.unique(session[index < num])
     if len(gaps) == 0:
         return rows
-    kept = torch.ones_like(drawn, dtype=torch.bool)
-    kept[session, place] = False
-    kept = kept[gaps]
-    taken = kept & (kept.cumsum(1) <= num)
+    is_new = torch.ones_like(draws, dtype=torch.bool)
+    is_new[session, index] = False
+    is_new = is_new[gaps]
+    taken = is_new & (is_new.cumsum(1) <= num)
     full = taken.sum(1) == num
-    rows[gaps[full]] = drawn[gaps[full]][taken[full]].view(-1, num)
+    rows[gaps[full]] = draws[gaps[full]][taken[full]].view(-1, num)
     return rows
 
 
 def _all_eligible(excluded: Int[Tensor, "B L"], candidates: Int[Tensor, " C"], num: int) -> Int[Tensor, "B K"]:
-    """Return the candidates that are not excluded (at most `num`), ascending, then 0."""
+    """Return the candidates that are not excluded (at most `num`), ascending, padded with 0."""
     tracks = candidates.long().expand(len(excluded), -1)
-    kept = ~(tracks[:, :, None] == excluded[:, None, :]).any(2)
+    is_eligible = ~(tracks[:, :, None] == excluded[:, None, :]).any(2)
     rows = torch.zeros(len(excluded), num, dtype=torch.int64, device=tracks.device)
-    where = torch.nonzero(kept)
-    rows[where[:, 0], (kept.cumsum(1) - 1)[kept]] = tracks[kept]
+    where = torch.nonzero(is_eligible)
+    rows[where[:, 0], (is_eligible.cumsum(1) - 1)[is_eligible]] = tracks[is_eligible]
     return rows
 
 
 def _splitmix64_(x: Tensor) -> Tensor:
-    """Return the SplitMix64 output for states `x`, in their place."""
+    """Return the SplitMix64 output for states `x`, computed in place."""
     x += _signed(int(GOLDEN_GAMMA))
     x.bitwise_xor_(_shifted(x, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
     x.bitwise_xor_(_shifted(x, 27)).mul_(_signed(0x94D049BB133111EB))
@@ -190,7 +190,7 @@ def _splitmix64_(x: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """Return the logical right shift of 64-bit patterns held as int64."""
+    """Return the logical right shift of 64-bit patterns in int64."""
     return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 

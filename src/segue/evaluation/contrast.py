@@ -1,4 +1,4 @@
-"""Two arms compared seed by seed: a t interval over seeds and a bootstrap over sessions (method, section 5)."""
+"""Contrasts of two arms, paired by seed: a t interval over seeds and a bootstrap over sessions (method, section 5)."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from segue.evaluation.records import Evaluation, Protocol
 
 LEVEL: Final = 0.95
 BATCH: Final = 32
-"""Questions whose sums are taken together. No number hangs on it."""
+"""Questions whose sums are computed together. Changing this does not change any result."""
 NON_INFERIOR: Final = -0.005
-"""A loss smaller than this does not count (method, section 5)."""
+"""Margin of non-inferiority (method, section 5)."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What two arms are compared in."""
+    """A metric in which two arms are compared."""
 
     protocol: Protocol
     metric: str
-    """Any name that `metric_ratio` knows ('hr@20.listened', 'log-rank.skipped'), or 'delta', or 'pair-auc'."""
+    """Any name of `metric_ratio` ('hr@20.listened', 'log-rank.skipped'), 'delta' or 'pair-auc'."""
     stratum: str = ""
-    """A group or stratum whose members alone count, e.g. 'popularity=1'; '' = all."""
+    """Restricts the targets to a group or stratum, e.g. 'popularity=1'; '' = all."""
     name: str = "model"
-    """Which row of the evaluations."""
+    """Row of the evaluations."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """First arm less second."""
+    """First arm minus second."""
 
     per_seed: tuple[float, ...]
     over_seeds: Estimate
-    """Mean of the seed-paired differences with its t interval (NaN with one seed): what another seed would give."""
+    """Mean of the seed-paired differences with its t interval (NaN with one seed): variation over seeds."""
     over_units: Estimate
-    """The same mean with the bootstrap interval over sessions or listeners: what other sessions would give."""
+    """The same mean with the bootstrap interval over sessions or listeners: variation over sessions."""
 
     @property
     def p_value(self) -> float:
@@ -53,7 +53,7 @@ class Contrast:
 
     @property
     def direction(self) -> str:
-        """Return 'rise' or 'fall' where both intervals exclude 0 on the same side, else 'none shown'."""
+        """Return 'rise' or 'fall' if both intervals exclude 0 on the same side, else 'none shown'."""
         if all(part.low > 0 for part in (self.over_seeds, self.over_units)):
             return "rise"
         fallen = all(part.high < 0 for part in (self.over_seeds, self.over_units))
@@ -61,15 +61,15 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        """Return 'gain' or 'loss' where both intervals exclude 0 on the same side, else 'none shown'.
+        """Return 'gain' or 'loss' if both intervals exclude 0 on the same side, else 'none shown'.
 
-        Of a metric where more is better; of a log-rank read `direction`.
+        For metrics where larger is better; for a log-rank use `direction`.
         """
         return {"rise": "gain", "fall": "loss"}.get(self.direction, "none shown")
 
     @property
     def non_inferior(self) -> bool:
-        """Return whether both intervals lie above NON_INFERIOR (False with one seed: there is no t interval)."""
+        """Return whether both intervals are above NON_INFERIOR (False with one seed, which has no t interval)."""
         return all(part.low > NON_INFERIOR for part in (self.over_seeds, self.over_units))
 
     def to_json(self) -> dict[str, Any]:
@@ -90,8 +90,8 @@ class Contrast:
 def t_estimate(values: Sequence[float]) -> Estimate:
     """Return the mean of `values` and its two-sided 95 % t interval; NaN bounds for fewer than two.
 
-    >>> found = t_estimate([1.0, 2.0, 3.0])
-    >>> round(found.low, 3), found.value, round(found.high, 3)
+    >>> estimate = t_estimate([1.0, 2.0, 3.0])
+    >>> round(estimate.low, 3), estimate.value, round(estimate.high, 3)
     (-0.484, 2.0, 4.484)
     """
     mean, num = float(np.mean(values)), len(values)
@@ -104,8 +104,8 @@ def t_estimate(values: Sequence[float]) -> Estimate:
 def t_p_value(values: Sequence[float]) -> float:
     """Return the two-sided p-value of t = mean / (s / sqrt(n)) on n - 1 degrees of freedom; NaN for fewer than two.
 
-    Where all values are equal, s = 0: the p-value is 0, or 1 where they are all 0. It is below .05 exactly where the
-    interval of `t_estimate` excludes 0.
+    If all values are equal, s = 0: the p-value is 0, or 1 if they are all 0. It is below .05 exactly if the interval
+    of `t_estimate` excludes 0.
 
     >>> round(t_p_value([1.0, 2.0, 3.0]), 4)
     0.0742
@@ -122,9 +122,9 @@ def t_p_value(values: Sequence[float]) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return the p-values adjusted over their family by Holm (1979), in the order given.
 
-    With p(1) <= ... <= p(m) sorted, the adjusted p(i) = max over j <= i of min(1, (m - j + 1) p(j)): a hypothesis is
-    rejected at level a where its adjusted value is <= a, and the chance of any false rejection stays <= a, however the
-    tests depend on one another. A NaN (a contrast that could not be tested) counts in m, as the last, and stays NaN.
+    With p(1) <= ... <= p(m) sorted, the adjusted p(i) = max over j <= i of min(1, (m - j + 1) p(j)). Rejecting
+    hypotheses with an adjusted value <= a keeps the chance of any false rejection <= a, for any dependence of the
+    tests. A NaN (a contrast that could not be tested) counts in m, as the last, and stays NaN.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -145,9 +145,9 @@ def contrast(
     cutoff: int,
     member: NDArray[np.bool_] | None = None,
 ) -> Contrast:
-    """Return the models' HR@cutoff, first arm less second, over the targets where `member` holds (default all).
+    """Return the contrast of the models' HR@cutoff, first arm minus second, over targets in `member` (default all).
 
-    The evaluations are of one store and split, one a seed, in the same order of seeds.
+    The evaluations are of one store and split, one per seed, in the same order of seeds.
     """
     weight = np.ones(len(first[0].unit), np.bool_) if member is None else member
     question = Question(protocol, f"hr@{cutoff}")
@@ -160,18 +160,18 @@ def contrasts(
     questions: Sequence[Question],
     bootstrap: Bootstrap | None = None,
 ) -> list[Contrast]:
-    """Return one contrast a question, first arm less second.
+    """Return one contrast per question, first arm minus second.
 
-    The evaluations are of the same targets, one a seed, in the same order of seeds. One bootstrap serves all
-    questions; pass `first[0].bootstrap()` to several calls and its weights are drawn once for all of them.
+    The evaluations are of the same targets, one per seed, in the same order of seeds. All questions share one
+    bootstrap; pass `first[0].bootstrap()` to several calls to draw its weights once.
 
     Raises:
-        InputError: the evaluations are not of the same targets, or lack what is asked for.
+        InputError: the evaluations are not of the same targets, or lack a row or metric.
     """
     paired, drawer = _paired(first, second), bootstrap or first[0].bootstrap()
     everyone = np.ones(len(first[0].unit), np.bool_)
     batches = (questions[i : i + BATCH] for i in range(0, len(questions), BATCH))
-    return [found for batch in batches for found in _contrasts(paired, batch, everyone, drawer)]
+    return [result for batch in batches for result in _contrasts(paired, batch, everyone, drawer)]
 
 
 _Paired = list[tuple[Evaluation, Evaluation]]
@@ -179,7 +179,9 @@ _Paired = list[tuple[Evaluation, Evaluation]]
 
 def _paired(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> _Paired:
     if not first or len(first) != len(second):
-        raise InputError(f"a contrast pairs seeds: {len(first)} evaluations stand against {len(second)}")
+        raise InputError(
+            f"a contrast pairs seeds: {len(first)} evaluations against {len(second)}; evaluate both arms on equal seeds"
+        )
     for other in (*first[1:], *second):
         if not np.array_equal(other.unit, first[0].unit):
             raise InputError("these evaluations are not of the same targets; compare runs of one store and split")
@@ -189,28 +191,28 @@ def _paired(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> _Paire
 def _contrasts(
     paired: _Paired, questions: Sequence[Question], member: NDArray[np.bool_], bootstrap: Bootstrap
 ) -> list[Contrast]:
-    """Return the contrast of each question over the targets where `member` holds; their sums are taken together."""
+    """Return the contrast of each question over targets in `member`; their sums are computed together."""
     ratios, by_seed = dict[str, Ratio](), dict[str, NDArray[np.float64]]()
-    for place, question in enumerate(questions):
+    for number, question in enumerate(questions):
         for part in parts(question.metric):
             numerators, under = _differences(paired, question, part, member)
-            ratios[f"{place} {part}"] = np.mean(numerators, axis=0), under
+            ratios[f"{number} {part}"] = np.mean(numerators, axis=0), under
             with np.errstate(invalid="ignore", divide="ignore"):
-                by_seed[f"{place} {part}"] = np.sum(numerators, axis=1) / np.float64(under.sum())
-    drawn = bootstrap.estimate(ratios)[1]
-    found = []
-    for place, question in enumerate(questions):
-        weights = {f"{place} {part}": weight for part, weight in parts(question.metric).items()}
+                by_seed[f"{number} {part}"] = np.sum(numerators, axis=1) / np.float64(under.sum())
+    resampled = bootstrap.estimate(ratios)[1]
+    results = []
+    for number, question in enumerate(questions):
+        weights = {f"{number} {part}": weight for part, weight in parts(question.metric).items()}
         seeds = np.sum([weight * by_seed[part] for part, weight in weights.items()], axis=0)
-        units = summarise(np.sum([weight * drawn[part] for part, weight in weights.items()], axis=0))
-        found.append(Contrast(tuple(seeds.tolist()), t_estimate(seeds.tolist()), units))
-    return found
+        units = summarise(np.sum([weight * resampled[part] for part, weight in weights.items()], axis=0))
+        results.append(Contrast(tuple(seeds.tolist()), t_estimate(seeds.tolist()), units))
+    return results
 
 
 def _differences(
     paired: _Paired, question: Question, part: str, member: NDArray[np.bool_]
 ) -> tuple[list[NDArray[np.float64]], Column]:
-    """Return the difference of the two arms' numerators by seed, and the denominator that they share."""
+    """Return the difference of the two arms' numerators by seed, and their common denominator."""
     numerators, shared = [], None
     for pair in paired:
         (over, under), (other, other_under) = (_ratio(evaluation, question, part) for evaluation in pair)

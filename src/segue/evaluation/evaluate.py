@@ -1,4 +1,4 @@
-"""Held-out targets, every scorer, each protocol, with intervals."""
+"""Evaluates scorers on held-out targets under each protocol, with intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segue.evaluation.bootstrap import Estimate, summarise
 from segue.evaluation.listening import Array
 from segue.evaluation.lists import coverage, list_answers
 from segue.evaluation.pairs import pair_answers
-from segue.evaluation.ranking_pass import Change, Held, Ranked, full_ranks, sampled_ranks
+from segue.evaluation.ranking_pass import Change, Contexts, Ranked, full_ranks, sampled_ranks
 from segue.evaluation.reaction import flipped, nearer
 from segue.evaluation.records import PROTOCOLS, Evaluation, Kind, Protocol, Row
 from segue.evaluation.scene import Scene
@@ -35,11 +35,11 @@ STRATA_METRIC = "hr@10"
 def evaluate_scorers(
     scene: Scene, scorers: Sequence[Scorer], protocols: Sequence[Protocol] = PROTOCOLS, progress: Progress = silent
 ) -> Evaluation:
-    """Return the metrics of each scorer (the first is the model, the rest baselines) on the scene's targets.
+    """Return the metrics of each scorer (the first is the model, the others baselines) on the scene's targets.
 
     HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, seen-in-training and untied ones
     (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped; `pair-auc`;
-    `feedback-utility`; in the full protocol `responsiveness` and what the lists are like; HR@10 by stratum.
+    `feedback-utility`; in the full protocol `responsiveness` and statistics of the lists; HR@10 by stratum.
     """
     table, rows = Table(scene), list[Row]()
     for protocol in protocols:
@@ -51,18 +51,18 @@ def evaluate_scorers(
 def scorer_rows(
     table: Table, scorers: Sequence[Scorer], kind: Kind, protocol: Protocol, progress: Progress = silent
 ) -> list[Row]:
-    """Return the row of each scorer under `protocol`: rows of one table stand together in one evaluation."""
+    """Return the row of each scorer under `protocol`."""
     rows = []
-    for place, scorer in enumerate(scorers):
-        progress(Step(f"rank {protocol} {scorer.name}", place, len(scorers), "scorers"))
-        rows.append(_row(_Asked(table, scorer, protocol), kind))
+    for number, scorer in enumerate(scorers):
+        progress(Step(f"rank {protocol} {scorer.name}", number, len(scorers), "scorers"))
+        rows.append(_row(_Ranker(table, scorer, protocol), kind))
     if scorers:
         progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
     return rows
 
 
 def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array]) -> Evaluation:
-    """Return the evaluation of `rows`, and of `predictions` [N] of P(listen) by name, beside those of no model."""
+    """Return the evaluation of `rows`, with the quality of `predictions` [N] of P(listen) by name."""
     scene, protocols = table.scene, [row.protocol for row in rows]
     return Evaluation(
         scene.which,
@@ -76,7 +76,7 @@ def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Ranker:
     """One scorer under one protocol."""
 
     table: Table
@@ -85,43 +85,42 @@ class _Asked:
 
     def rank(
         self,
-        held: Held,
+        contexts: Contexts,
         targets: NDArray[np.int64] | None = None,
         chosen: NDArray[np.int64] | None = None,
         change: Change | None = None,
     ) -> Ranked:
-        """Return the ranks of `targets` after the contexts `held`, which belong to the scene's targets `chosen`."""
+        """Return the ranks of `targets` after `contexts`, those of the scene's targets `chosen` (default all)."""
         candidates = self.table.rivals(self.protocol)
         if candidates is None:
-            return full_ranks(self.scorer, held, targets, change)
-        return sampled_ranks(
-            self.scorer, held, candidates if chosen is None else candidates.of(chosen), targets, change
-        )
+            return full_ranks(self.scorer, contexts, targets, change)
+        rivals = candidates if chosen is None else candidates.of(chosen)
+        return sampled_ranks(self.scorer, contexts, rivals, targets, change)
 
 
-def _row(asked: _Asked, kind: Kind) -> Row:
-    table, scene = asked.table, asked.table.scene
-    found, num_nan, pairs = asked.rank(scene.held), 0, None
+def _row(ranker: _Ranker, kind: Kind) -> Row:
+    table, scene = ranker.table, ranker.table.scene
+    ranked, num_nan, pairs = ranker.rank(scene.contexts), 0, None
     if table.pairs is not None:
-        pair = asked.rank(table.pairs.held, table.pairs.tracks, table.pairs.targets.chosen)
+        pair = ranker.rank(table.pairs.contexts, table.pairs.tracks, table.pairs.targets.chosen)
         pairs, num_nan = pair_answers(table.pairs.targets, pair), pair.num_nan
-    # a scorer blind to feedback answers a flip as it answered before: no second pass
+    # the ranks of a scorer that does not read feedback do not change with it
     change = partial(flipped, skip_at_least=scene.skip_at_least)
-    other = asked.rank(scene.held, change=change) if asked.scorer.reads_feedback else None
-    lists = _lists(table, found, other) if asked.protocol == "full" else None
+    other = ranker.rank(scene.contexts, change=change) if ranker.scorer.reads_feedback else None
+    lists = _lists(table, ranked, other) if ranker.protocol == "full" else None
     turned = other.ranks[:, 0] if other is not None else None
-    answers = Answers(found.ranks[:, 0], found.behind_all, turned, pairs, lists)
+    answers = Answers(ranked.ranks[:, 0], ranked.behind_all, turned, pairs, lists)
     metrics, by_stratum = _estimates(table, answers)
     if lists is not None:
-        metrics["coverage@20"] = coverage(scene, found.best)
-    return Row(asked.scorer.name, kind, asked.protocol, metrics, by_stratum, answers, found.num_nan + num_nan)
+        metrics["coverage@20"] = coverage(scene, ranked.best)
+    return Row(ranker.scorer.name, kind, ranker.protocol, metrics, by_stratum, answers, ranked.num_nan + num_nan)
 
 
-def _lists(table: Table, found: Ranked, other: Ranked | None) -> ListAnswers:
-    change = np.zeros(len(found.best))
+def _lists(table: Table, ranked: Ranked, other: Ranked | None) -> ListAnswers:
+    change = np.zeros(len(ranked.best))
     if other is not None:
-        change = nearer(table.scene, table.near, found.best, other.best)
-    return list_answers(table.scene, found.best, change)
+        change = nearer(table.scene, table.near, ranked.best, other.best)
+    return list_answers(table.scene, ranked.best, change)
 
 
 def _estimates(table: Table, answers: Answers) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
@@ -129,9 +128,9 @@ def _estimates(table: Table, answers: Answers) -> tuple[dict[str, Estimate], dic
     targets = table.targets
     ratios = {name: metric_ratio(targets, answers, name) for name in metric_names(targets, answers)}
     layers = {name: metric_ratio(targets, answers, STRATA_METRIC, name) for name in targets.strata}
-    estimates, drawn = table.bootstrap.estimate({**ratios, **layers})
+    estimates, resampled = table.bootstrap.estimate({**ratios, **layers})
     by_stratum = {name: estimates.pop(name) for name in layers}
     for name in combined_names(targets, answers):
-        weighted = [weight * drawn[part] for part, weight in COMBINED[name].items()]
+        weighted = [weight * resampled[part] for part, weight in COMBINED[name].items()]
         estimates[name] = summarise(np.sum(weighted, axis=0))
     return estimates, by_stratum

@@ -1,4 +1,4 @@
-"""How well P(listen) of the held-out tracks is foretold: log-loss, Brier, ECE, AUC."""
+"""Quality of predictions of P(listen) for held-out tracks: log-loss, Brier, ECE, AUC."""
 
 from __future__ import annotations
 
@@ -20,54 +20,52 @@ from segue.ranking import ModelScorer, Scorer
 
 BINS: Final = 15
 """Equal-width bins of the calibration error (Guo et al. 2017)."""
-PRIOR: Final = (2.5, 5.0)
-"""Listens and plays added to a rate (method, section 5: (skips + 2.5) / (plays + 5))."""
 HEAD_BATCH: Final = 512
-"""Contexts asked at a time."""
+"""Contexts at a time."""
 FLOOR: Final = 1e-6
-"""Probabilities are kept this far from 0 and 1 in the log-loss."""
+"""Probabilities are clipped to this distance from 0 and 1 in the log-loss."""
 Array = NDArray[np.float64]
 
 
 def log_losses(p: Array, listened: Array) -> Array:
-    """Return -log of the probability given to what happened, natural log.
+    """Return -log of the probability of the true outcome, natural log.
 
     >>> log_losses(np.array([0.5]), np.array([1.0])).round(4).tolist()
     [0.6931]
     """
-    kept = np.clip(p, FLOOR, 1 - FLOOR)
-    return np.asarray(-(listened * np.log(kept) + (1 - listened) * np.log1p(-kept)))
+    clipped = np.clip(p, FLOOR, 1 - FLOOR)
+    return np.asarray(-(listened * np.log(clipped) + (1 - listened) * np.log1p(-clipped)))
 
 
 def calibration_error(p: Array, listened: Array) -> float:
-    """Return the expected calibration error: mean over targets of |mean p - share listened| of their bin; NaN if none.
+    """Return the expected calibration error: mean over targets of |mean p - share listened| of their bin; NaN if empty.
 
     >>> round(calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([1.0, 1.0, 0.0, 1.0])), 4)
     0.25
     """
     if len(p) == 0:
         return float("nan")
-    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    gap = np.bincount(place, weights=p - listened, minlength=BINS)
+    bin_index = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    gap = np.bincount(bin_index, weights=p - listened, minlength=BINS)
     return float(np.abs(gap).sum() / len(p))
 
 
 def reliability(p: Array, listened: Array) -> list[list[float | int]]:
-    """Return [mean p, share listened, targets] of each of BINS equal bins of p that holds a target.
+    """Return [mean p, share listened, targets] of each non-empty one of BINS equal bins of p.
 
     >>> reliability(np.array([0.9, 0.91, 0.1]), np.array([1.0, 0.0, 0.0]))
     [[0.1, 0.0, 1], [0.905, 0.5, 2]]
     """
-    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(place, minlength=BINS)
-    sums = [np.bincount(place, weights=values, minlength=BINS) for values in (p, listened)]
+    bin_index = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(bin_index, minlength=BINS)
+    sums = [np.bincount(bin_index, weights=values, minlength=BINS) for values in (p, listened)]
     return [
         [round(float(part[i] / count[i]), 6) for part in sums] + [int(count[i])] for i in range(BINS) if count[i] > 0
     ]
 
 
 def area(p: Array, listened: Array) -> float:
-    """Return P(p of a listened target > p of a skipped one), ties 1/2; NaN where one kind is missing.
+    """Return P(p of a listened target > p of a skipped one), ties 1/2; NaN if one kind is missing.
 
     >>> area(np.array([0.9, 0.5, 0.5]), np.array([1.0, 1.0, 0.0]))
     0.75
@@ -80,13 +78,12 @@ def area(p: Array, listened: Array) -> float:
 
 
 def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Return a record a predictor over the targets of known feedback, of `predictions` [N] by name (NaN: none).
+    """Return one record per predictor over the targets of known feedback, of `predictions` [N] by name (NaN = none).
 
     `log-loss`, `brier`, `ece` and `auc` as [value, low, high]; `positions`: the log-loss by position of the target;
-    `reliability`: see there.
-    A head that has no prediction for a target is measured on the others; `targets` counts them.
+    `reliability`: see there; `targets`: number of targets with a prediction, on which it is measured.
     """
-    target = scene.held.cases.target
+    target = scene.contexts.cases.target
     listened, skipped = scene.listened(target), scene.skipped(target)
     positions = position_strata(scene)
     truth, rows = listened.astype(np.float64), []
@@ -95,39 +92,41 @@ def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str,
         safe = np.where(wanted, p, 0.5)
         losses = log_losses(safe, truth) * wanted
         means: dict[str, Ratio] = {"log-loss": (losses, wanted), "brier": ((safe - truth) ** 2 * wanted, wanted)}
-        means |= {place: (losses * member, wanted & member) for place, member in positions.items()}
-        found = bootstrap.estimate(means)[0]
+        means |= {name: (losses * member, wanted & member) for name, member in positions.items()}
+        estimates = bootstrap.estimate(means)[0]
         bins = reliability(p[wanted], truth[wanted])
-        by_position = {place: found.pop(place).to_json() for place in positions}
-        found["ece"] = Estimate(calibration_error(p[wanted], truth[wanted]), np.nan, np.nan)
-        found["auc"] = Estimate(area(p[wanted], truth[wanted]), np.nan, np.nan)
+        by_position = {name: estimates.pop(name).to_json() for name in positions}
+        estimates["ece"] = Estimate(calibration_error(p[wanted], truth[wanted]), np.nan, np.nan)
+        estimates["auc"] = Estimate(area(p[wanted], truth[wanted]), np.nan, np.nan)
         head = {"name": name, "targets": int(wanted.sum())}
-        rows.append(head | {k: e.to_json() for k, e in found.items()} | {"positions": by_position, "reliability": bins})
+        rows.append(
+            head | {k: e.to_json() for k, e in estimates.items()} | {"positions": by_position, "reliability": bins}
+        )
     return rows
 
 
 def head_predictions(scene: Scene, scorers: Sequence[Scorer]) -> dict[str, Array]:
-    """Return P(listen) of each target by the head of each model that has one, [N] by the model's name."""
-    found = {}
+    """Return P(listen) of each target by the head of the model, [N] by the model's name; empty without a head."""
+    predictions = {}
     for scorer in scorers:
         if isinstance(scorer, ModelScorer) and scorer.foretells and scorer.name == "model":
             parts = []
-            for index, batch in scene.held.blocks(HEAD_BATCH):
-                own = torch.from_numpy(scene.held.target[index])[:, None].to(scene.held.device)
-                parts.append(torch.sigmoid(scorer.listen_logits(batch, own)[:, 0].double()).cpu().numpy())
+            for index, batch in scene.contexts.blocks(HEAD_BATCH):
+                target = torch.from_numpy(scene.contexts.target[index])[:, None].to(scene.contexts.device)
+                parts.append(torch.sigmoid(scorer.listen_logits(batch, target)[:, 0].double()).cpu().numpy())
             p = np.concatenate(parts) if parts else np.zeros(0)
-            found[scorer.name] = np.where(np.isin(scene.held.target, scene.split.candidates), p, np.nan)
-    return found
+            predictions[scorer.name] = np.where(np.isin(scene.contexts.target, scene.split.candidates), p, np.nan)
+    return predictions
 
 
 def baseline_predictions(scene: Scene) -> dict[str, Array]:
     """Return P(listen) of each target without a model, [N] by name.
 
-    The share listened to in training ('share'), the track's smoothed rate ('track-rate'), the session's own so far
-    ('session-rate', shrunk towards the share), and, of simulated data, the truth ('oracle'). Feedback is read as models
-    read it.
+    The share listened to in training ('share'), the track's smoothed rate ('track-rate'), the session's rate so far
+    ('session-rate', shrunk towards the share), and the truth of simulated data ('oracle'). Models and these read the
+    same feedback.
     """
-    rows, cases = scene.split.training_rows, scene.held.cases
+    rows, cases = scene.split.training_rows, scene.contexts.cases
     strength = visible_strength(scene.store, scene.split)
     listened = skips.listened(strength, scene.skip_at_least)
     judged = listened | skips.skipped(strength, scene.skip_at_least)
@@ -135,14 +134,15 @@ def baseline_predictions(scene: Scene) -> dict[str, Array]:
     plays = np.bincount(tracks[judged[rows]], minlength=size)
     listens = np.bincount(tracks[listened[rows]], minlength=size)
     share = listens.sum() / max(int(plays.sum()), 1)
-    heard_sums, known_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (listened, judged))
-    own = heard_sums[cases.target] - heard_sums[cases.begin]
-    known = known_sums[cases.target] - known_sums[cases.begin]
-    found = {
+    prior_listens, prior_plays = skips.RATE_PRIOR
+    listened_sums, judged_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (listened, judged))
+    num_listened = listened_sums[cases.target] - listened_sums[cases.begin]
+    num_judged = judged_sums[cases.target] - judged_sums[cases.begin]
+    predictions = {
         "share": np.full(len(cases), share),
-        "track-rate": ((listens + PRIOR[0]) / (plays + PRIOR[1]))[scene.held.target],
-        "session-rate": (own + PRIOR[1] * share) / (known + PRIOR[1]),
+        "track-rate": ((listens + prior_listens) / (plays + prior_plays))[scene.contexts.target],
+        "session-rate": (num_listened + prior_plays * share) / (num_judged + prior_plays),
     }
     if scene.store.side_column(columns.ORACLE_P_LISTEN) is not None:
-        found["oracle"] = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN))[cases.target].astype(np.float64)
-    return found
+        predictions["oracle"] = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN))[cases.target].astype(np.float64)
+    return predictions

@@ -1,4 +1,4 @@
-"""Metrics of target ranks. Each is a mean of a value a target has, over the targets it is defined on."""
+"""Metrics of target ranks. Each is the mean of a value per target, over the targets that define it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NDCG_AT: Final = 10
 Ranks = NDArray[np.float64]
 Column = NDArray[np.float64] | NDArray[np.bool_]
 Ratio = tuple[Column, Column]
-"""Numerator and denominator of each target: a metric is the sum of the one over the sum of the other."""
+"""Numerator and denominator of each target; a metric is the ratio of their sums."""
 
 
 def hit(ranks: Ranks, cutoff: int) -> NDArray[np.float64]:
@@ -45,11 +45,11 @@ def reciprocal(ranks: Ranks) -> NDArray[np.float64]:
 
 AT_CUTOFF: Final[Mapping[str, Callable[[Ranks, int], NDArray[np.float64]]]] = {"hr": hit, "ndcg": gain}
 RANK_METRICS: Final = (*(f"hr@{cutoff}" for cutoff in CUTOFFS), f"ndcg@{NDCG_AT}", "mrr")
-"""Rank metrics of every table; `rank_values` knows any other cutoff as well."""
+"""Rank metrics of every table; `rank_values` accepts any other cutoff as well."""
 
 
 def rank_values(name: str, ranks: Ranks) -> NDArray[np.float64] | None:
-    """Return the per-target values of rank metric `name`: 'mrr', 'hr@K' or 'ndcg@K' for any K >= 1; None for no such.
+    """Return the values of rank metric `name` by target: 'mrr', 'hr@K' or 'ndcg@K' for any K >= 1; None if unknown.
 
     >>> rank_values("hr@3", np.array([1.0, 3.5])).tolist()
     [1.0, 0.0]

@@ -1,6 +1,6 @@
-"""The two held-out tracks of a session, asked for from one context: everything before both.
+"""The two held-out tracks of a session, ranked from one context: everything before both.
 
-The test target's own context holds the validation track, so two tracks are compared fairly only from before both.
+The context of the test target contains the validation track, so a fair comparison uses the context before both.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from segue import columns
 from segue.evaluation.answers import PairAnswers
 from segue.evaluation.metrics import concordance
-from segue.evaluation.ranking_pass import Held, Ranked
+from segue.evaluation.ranking_pass import Contexts, Ranked
 from segue.evaluation.scene import Scene
 from segue.evaluation.targets import PairTargets
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The sessions whose two held-out tracks are asked for."""
+    """The sessions whose two held-out tracks are compared."""
 
     targets: PairTargets
-    held: Held
-    """Their contexts: everything before both, [n]."""
+    contexts: Contexts
+    """Everything before both tracks, [n]."""
     tracks: NDArray[np.int64]
     """Table rows, earlier track first, [n, 2]."""
     rows: NDArray[np.int64]
@@ -32,8 +32,8 @@ class Pairs:
 
 
 def find_pairs(scene: Scene) -> Pairs | None:
-    """Return the sessions with a listened one among their two held-out tracks; None where the split has no two."""
-    earlier, later = scene.split.cases["validation"], scene.held.cases
+    """Return the sessions with a listened one among their two held-out tracks; None if the split holds out only one."""
+    earlier, later = scene.split.cases["validation"], scene.contexts.cases
     if scene.which != "test" or not np.array_equal(earlier.session, later.session):
         return None
     both = np.stack([earlier.target, later.target], axis=1)
@@ -49,9 +49,9 @@ def find_pairs(scene: Scene) -> Pairs | None:
 
 
 def pair_truth(scene: Scene, pairs: Pairs) -> PairAnswers | None:
-    """Return what the true P(listen) of simulated data answers about pairs, from before both; None for other data.
+    """Return the answers of the true P(listen) of simulated data, from before both tracks; None for other data.
 
-    It ranks nothing (ranks are NaN). Its pair AUC is what no model can be expected to surpass.
+    It has no ranks (NaN). Its pair AUC is the upper bound that a model can be expected to reach.
     """
     if scene.store.side_column(columns.ORACLE_P_LISTEN_COMMON) is None:
         return None
@@ -59,9 +59,9 @@ def pair_truth(scene: Scene, pairs: Pairs) -> PairAnswers | None:
     return PairAnswers(np.full(truth.shape, np.nan), _better(pairs.targets, truth))
 
 
-def pair_answers(pairs: PairTargets, found: Ranked) -> PairAnswers:
-    """Return what is kept of a pass over pairs: both ranks, and whether the listened track scores above the other."""
-    return PairAnswers(found.ranks, _better(pairs, found.scores))
+def pair_answers(pairs: PairTargets, ranked: Ranked) -> PairAnswers:
+    """Return the answers of a pass over pairs: both ranks, and whether the listened track scores above the other."""
+    return PairAnswers(ranked.ranks, _better(pairs, ranked.scores))
 
 
 def _better(pairs: PairTargets, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What the feedback of the last track changes: feedback utility and responsiveness (method, section 5)."""
+"""The effect of the last track's feedback: feedback utility and responsiveness (method, section 5)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from segue.batch import Batch
 from segue.evaluation.scene import Scene
 
 NEAREST: Final = 100
-"""Tracks that are near the last one: those that share most training sessions with it."""
+"""Tracks near the last one: those that share most training sessions with it."""
 
 
 def flipped(batch: Batch, skip_at_least: int = skips.SKIP_AT_LEAST) -> Batch:
-    """Return the batch with the feedback of each session's last track turned round: listened -> 3, skipped -> 0.
+    """Return the batch with the feedback of each session's last track flipped: listened -> 3, skipped -> 0.
 
-    What counts as skipped is strength `skip_at_least` and more. Unknown feedback stays as it is.
+    Skipped means strength >= `skip_at_least`. Unknown feedback does not change.
     """
     feedback = batch.feedback[batch.last]
     opposite = torch.where(skips.listened(feedback, skip_at_least), skips.VERY_BRIEFLY, skips.TO_ITS_END)
@@ -30,70 +30,67 @@ def flipped(batch: Batch, skip_at_least: int = skips.SKIP_AT_LEAST) -> Batch:
 
 
 def known_last(scene: Scene) -> NDArray[np.bool_]:
-    """Return where the last input has known feedback, [N]: the others cannot be flipped."""
-    last = scene.held.cases.target - 1
+    """Return which last inputs have known feedback and so can be flipped, bool [N]."""
+    last = scene.contexts.cases.target - 1
     return scene.listened(last) | scene.skipped(last)
 
 
 @dataclass(frozen=True)
 class Near:
-    """What is near the last track of each context, the same for all models."""
+    """The tracks near the last track of each context, the same for all models."""
 
     rows: NDArray[np.int32]
-    """The NEAREST rows of each distinct last track by training co-occurrence, -1 where it met fewer, [U, NEAREST]."""
-    place: NDArray[np.int64]
-    """Which of these the last track of each context is, [N]."""
+    """The NEAREST rows of each distinct last track by training co-occurrence, padded with -1, [U, NEAREST]."""
+    last_index: NDArray[np.int64]
+    """Index of the last track of each context in `rows`, [N]."""
 
 
 def find_near(scene: Scene) -> Near:
-    """Return what is near the last track of each context of the scene."""
-    last = np.asarray(scene.store.tracks)[scene.held.cases.target - 1].astype(np.int64)
-    asked, place = np.unique(last, return_inverse=True)
-    return Near(_near(scene, asked), place)
+    """Return the tracks near the last track of each context of the scene."""
+    last = np.asarray(scene.store.tracks)[scene.contexts.cases.target - 1].astype(np.int64)
+    distinct, last_index = np.unique(last, return_inverse=True)
+    return Near(_near(scene, distinct), last_index)
 
 
 def nearer(scene: Scene, near: Near, best: NDArray[np.int32], other: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the share of the list near the last track if it was listened to, less if it was skipped, [N].
+    """Return the share of the list near the last track if it was listened to minus the share if it was skipped, [N].
 
-    `best` [N, 20] are the lists with the true feedback of the last input, `other` those with it flipped.
+    `best` [N, 20]: lists with the true feedback of the last input; `other`: with the flipped feedback.
     """
     shares = [_share(near, lists) for lists in (best, other)]
-    listened = scene.listened(scene.held.cases.target - 1)
+    listened = scene.listened(scene.contexts.cases.target - 1)
     return np.where(listened, shares[0] - shares[1], shares[1] - shares[0])
 
 
 def _share(near: Near, lists: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the share of each list [N, K] among the rows near its context's last track."""
+    """Return the share of each list [N, K] that is near its context's last track."""
     size = 512
     parts = [
-        (lists[i : i + size, :, None] == near.rows[near.place[i : i + size], None, :]).any(axis=2).mean(axis=1)
+        (lists[i : i + size, :, None] == near.rows[near.last_index[i : i + size], None, :]).any(axis=2).mean(axis=1)
         for i in range(0, len(lists), size)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _near(scene: Scene, asked: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the NEAREST rows of each track of `asked` by training co-occurrence, equal counts by lower row.
-
-    -1 stands where a track met fewer.
-    """
+def _near(scene: Scene, tracks: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the NEAREST rows of each of `tracks` by training co-occurrence, ties by lower row, padded with -1."""
     split, store = scene.split, scene.store
     length = split.train_end - split.train_begin
     session = np.repeat(np.arange(len(length)), length)
     rows = np.asarray(store.tracks)[split.training_rows].astype(np.int64)
     shape = (len(length), len(split.training_counts))
-    held = sparse.csr_matrix((np.ones(len(rows)), (session, rows)), shape=shape)
-    held.data[:] = 1.0
-    near = np.full((len(asked), NEAREST), -1, np.int32)
-    by_track = held.T.tocsr()
-    for begin in range(0, len(asked), 256):
-        some = asked[begin : begin + 256]
-        counts = (by_track[some] @ held).tocoo()
+    occurs = sparse.csr_matrix((np.ones(len(rows)), (session, rows)), shape=shape)
+    occurs.data[:] = 1.0
+    near = np.full((len(tracks), NEAREST), -1, np.int32)
+    by_track = occurs.T.tocsr()
+    for begin in range(0, len(tracks), 256):
+        some = tracks[begin : begin + 256]
+        counts = (by_track[some] @ occurs).tocoo()
         other = counts.col != some[counts.row]
         row, col, value = counts.row[other], counts.col[other], counts.data[other]
         order = np.lexsort((col, -value, row))
         row, col = row[order], col[order]
         rank = np.arange(len(row)) - np.searchsorted(row, row)
-        kept = rank < NEAREST
-        near[begin + row[kept], rank[kept]] = col[kept]
+        nearest = rank < NEAREST
+        near[begin + row[nearest], rank[nearest]] = col[nearest]
     return near

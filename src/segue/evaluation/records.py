@@ -1,4 +1,4 @@
-"""What an evaluation found: one row a scorer and protocol, each metric with its interval."""
+"""The result of an evaluation: one row per scorer and protocol, each metric with its interval."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from segue.evaluation.answers import Answers, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import RANK_METRICS, Ratio
 from segue.evaluation.targets import Member, Targets
+from segue.output import SCHEMA_VERSION
 from segue.recipes import EvaluationConfig
+from segue.skips import BASELINES_TO_BEAT
 
 Protocol = Literal["sampled", "full", "popularity"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
-"""What every table gives; candidates sampled by popularity are given where they are asked for by name."""
+"""Default protocols; candidates sampled by popularity are evaluated on request."""
 Kind = Literal["model", "baseline", "head"]
-"""head: a model's P(listen) alone, which is no ranking to use and is held against nothing."""
+"""head: a model's P(listen) alone, which is not a ranking to use and is not compared with baselines."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Row:
     strata: Mapping[str, Estimate]
     """HR@10 by stratum, e.g. 'context_type=radio'."""
     answers: Answers
-    """What the scorer answered about each target: any further metric is a function of it (`Evaluation.ratio`)."""
+    """Results by target, from which any further metric is computed (`Evaluation.ratio`)."""
     num_nan: int = 0
     """Targets whose score is NaN; they rank last, and the command fails."""
 
@@ -49,27 +51,27 @@ class Row:
         """Return name, kind, protocol, each metric as [value, low, high], and the strata."""
         head = {"name": self.name, "kind": self.kind, "protocol": self.protocol, "nan_scores": self.num_nan}
         metrics = {name: estimate.to_json() for name, estimate in self.metrics.items()}
-        return head | metrics | {"strata": {name: found.to_json() for name, found in self.strata.items()}}
+        return head | metrics | {"strata": {name: estimate.to_json() for name, estimate in self.strata.items()}}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one run and the baselines reach on one split."""
+    """Results of one run and the baselines on one split."""
 
     split: SplitName
     rows: Sequence[Row]
     targets: Targets
-    """The targets, their units, groups, strata and pairs: the same for every run that may be compared."""
+    """The targets, their units, groups, strata and pairs: equal for all comparable runs."""
     counts: Mapping[str, Any]
-    """Targets, share of them unseen in training, sessions too short, sessions with fewer candidates, and the like."""
+    """Targets, share of them unseen in training, sessions too short, sessions with fewer candidates, ..."""
     simulated: Mapping[str, Any]
     config: EvaluationConfig
     listening: Sequence[Mapping[str, Any]] = field(default=())
-    """How well P(listen) of the held-out tracks is foretold: name, log-loss, brier, ece, auc."""
+    """Quality of predictions of P(listen) for held-out tracks: name, log-loss, brier, ece, auc."""
 
     @property
     def unit(self) -> NDArray[np.int64]:
-        """Return the unit of each target that the bootstrap draws: its session, or its listener, [N]."""
+        """Return the bootstrap's unit of each target: its session, or its listener, [N]."""
         return self.targets.unit
 
     @property
@@ -91,26 +93,26 @@ class Evaluation:
         """Return the row of scorer `name` under `protocol`.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no such row.
         """
         for row in self.rows:
             if row.name == name and row.protocol == protocol:
                 return row
-        known = {f"{row.name} {row.protocol}" for row in self.rows}
-        raise InputError(f"the evaluation has no row '{name} {protocol}'{nearest(f'{name} {protocol}', known)}")
+        names = {f"{row.name} {row.protocol}" for row in self.rows}
+        raise InputError(f"the evaluation has no row '{name} {protocol}'{nearest(f'{name} {protocol}', names)}")
 
     def ratio(self, name: str, protocol: Protocol, metric: str, stratum: str = "") -> Ratio:
-        """Return numerator and denominator of `metric` for each target, as `metric_ratio` does, of one row."""
+        """Return numerator and denominator of `metric` by target for one row; see `metric_ratio`."""
         return metric_ratio(self.targets, self.row(name, protocol).answers, metric, stratum)
 
     def bootstrap(self) -> Bootstrap:
-        """Return the resamples behind its intervals: equal for all evaluations of the same targets."""
+        """Return the resamples of the intervals; equal for all evaluations of the same targets."""
         return Bootstrap(self.unit, self.config.resamples, self.config.seed)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document that `--json` prints; simulated data is named."""
+        """Return the document of `--json`; simulated data is marked."""
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "split": self.split,
             "simulated": dict(self.simulated),
             "counts": dict(self.counts),
@@ -133,25 +135,21 @@ class Evaluation:
 
 
 def beaten_by(evaluation: Evaluation, protocol: Protocol, metric: str, name: str = "model") -> tuple[str, ...]:
-    """Return the baselines whose `metric` (one where more is better) is larger than that of row `name`, best first.
+    """Return the baselines whose `metric` (larger is better) is larger than that of row `name`, best first.
 
-    An equal one does not beat. A value of NaN (no target defines it) neither beats nor is beaten.
+    Equal values do not beat. NaN (no target defines the metric) neither beats nor is beaten.
     """
-    own = evaluation.row(name, protocol).metrics[metric].value
+    value = evaluation.row(name, protocol).metrics[metric].value
     rivals = [row for row in evaluation.rows if row.kind == "baseline" and row.protocol == protocol]
-    better = [(row.metrics[metric].value, row.name) for row in rivals if row.metrics[metric].value > own]
+    better = [(row.metrics[metric].value, row.name) for row in rivals if row.metrics[metric].value > value]
     return tuple(rival for _, rival in sorted(better, key=lambda pair: -pair[0]))
 
 
-BAR: Final = ("popularity", "markov")
-"""A contrast counts only where both arms beat these (method, section 5)."""
-
-
 def clears_bar(evaluation: Evaluation, protocol: Protocol, metric: str, name: str = "model") -> bool:
-    """Return whether row `name` lies above popularity and first-order Markov in `metric`; equal or NaN is not above.
+    """Return whether row `name` is above all BASELINES_TO_BEAT in `metric`; equal or NaN is not above.
 
     Raises:
         InputError: the evaluation lacks one of the rows.
     """
-    own = evaluation.row(name, protocol).metrics[metric].value
-    return all(own > evaluation.row(bar, protocol).metrics[metric].value for bar in BAR)
+    value = evaluation.row(name, protocol).metrics[metric].value
+    return all(value > evaluation.row(bar, protocol).metrics[metric].value for bar in BASELINES_TO_BEAT)

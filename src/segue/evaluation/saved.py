@@ -1,9 +1,9 @@
-"""An evaluation on disk, without its model: JSON and compact .npy arrays, no pickle.
+"""Saves and loads an evaluation without its model: JSON and compact .npy arrays, no pickle.
 
 A folder: `evaluation.json` (counts, every metric with its interval), `targets/` (units, and members of groups and
-strata as bits), `row-00/` ... (ranks of each target, exact). Whatever can be asked of an evaluation in memory can be
-asked of one read back, contrasts included, with equal answers. For 450,000 targets a row of the sampled protocol takes
-2 to 8 MB, one of the full protocol 20 MB, the targets 10 MB.
+strata as bits), `row-00/` ... (exact ranks of the targets). A loaded evaluation gives the same results as the saved
+one, contrasts included. For 450,000 targets a row of the sampled protocol takes 2 to 8 MB, one of the full protocol
+20 MB, the targets 10 MB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from segue.recipes import EvaluationConfig
 FORMAT_VERSION: Final = 1
 DOCUMENT: Final = "evaluation.json"
 MISS: Final = 2**32 - 1
-"""Code of rank infinity; any other rank r is coded 2 r: ranks are whole or half."""
+"""Code of rank infinity; any other rank r has code 2 r, since ranks are whole or half."""
 NO_NUMBER: Final = 2**32 - 2
 """Code of a NaN rank."""
 Ranks = NDArray[np.float64]
@@ -43,7 +43,7 @@ def coded(ranks: Ranks) -> NDArray[np.uint32]:
     """
     doubled = np.where(np.isnan(ranks) | np.isposinf(ranks), 0.0, 2 * ranks)
     if (doubled != np.rint(doubled)).any() or (doubled < 0).any() or (doubled >= NO_NUMBER).any():
-        raise ValueError("a rank is neither whole nor half, or too large to be kept")
+        raise ValueError("a rank is neither whole nor half, or too large")
     codes = np.where(np.isnan(ranks), NO_NUMBER, np.where(np.isposinf(ranks), MISS, doubled))
     return np.asarray(codes, np.uint32)
 
@@ -60,7 +60,7 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
     """Write `evaluation` to the folder `path`, whole or not at all.
 
     Raises:
-        InputError: `path` exists and may not be replaced (`overwrite` replaces a folder of ours).
+        InputError: `path` exists and may not be replaced (`overwrite` replaces an evaluation only).
     """
     targets = evaluation.targets
     pairs = 0 if targets.pairs is None else len(targets.pairs.chosen)
@@ -81,8 +81,8 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
     }
     with replaced_folder(Path(path), overwrite=overwrite, marker=DOCUMENT) as folder:
         _write(folder / "targets", _target_arrays(targets))
-        for place, row in enumerate(evaluation.rows):
-            _write(folder / f"row-{place:02d}", _answer_arrays(row.answers))
+        for number, row in enumerate(evaluation.rows):
+            _write(folder / f"row-{number:02d}", _answer_arrays(row.answers))
         write_json(folder / DOCUMENT, document)
 
 
@@ -97,11 +97,14 @@ def load_evaluation(path: str | Path) -> Evaluation:
     document = read_json_object(folder / DOCUMENT, "format_version")
     version = document["format_version"]
     if version != FORMAT_VERSION:
-        raise FormatError(f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}")
+        raise FormatError(
+            f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}; "
+            "update Segue or evaluate again"
+        )
     document = read_json_object(folder / DOCUMENT, *keys)
     try:
         targets = _targets(folder / "targets", document["targets"])
-        rows = [_row(folder / f"row-{place:02d}", head, targets) for place, head in enumerate(document["rows"])]
+        rows = [_row(folder / f"row-{number:02d}", head, targets) for number, head in enumerate(document["rows"])]
         config = build(EvaluationConfig, document["config"], f"{folder / DOCUMENT}: config")
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise error if isinstance(error, FormatError) else FormatError(f"{folder} is damaged ({error})") from error
@@ -118,8 +121,8 @@ def _row_head(row: Row) -> dict[str, Any]:
         "num_nan": row.num_nan,
         "behind_all": row.answers.behind_all,
         "reads_feedback": row.answers.flipped is not None,
-        "metrics": {name: found.to_json() for name, found in row.metrics.items()},
-        "strata": {name: found.to_json() for name, found in row.strata.items()},
+        "metrics": {name: estimate.to_json() for name, estimate in row.metrics.items()},
+        "strata": {name: estimate.to_json() for name, estimate in row.strata.items()},
     }
 
 
@@ -142,11 +145,11 @@ def _row(folder: Path, head: Mapping[str, Any], targets: Targets) -> Row:
 
 
 def _estimates(values: Mapping[str, Sequence[float | None]]) -> dict[str, Estimate]:
-    found = {}
+    estimates = {}
     for name, given in values.items():
         value, low, high = (np.nan if part is None else float(part) for part in given)
-        found[name] = Estimate(value, low, high)
-    return found
+        estimates[name] = Estimate(value, low, high)
+    return estimates
 
 
 def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
@@ -186,7 +189,7 @@ def _targets(folder: Path, head: Mapping[str, Any]) -> Targets:
 def _pair_targets(folder: Path, num: int, num_targets: int) -> PairTargets:
     chosen = _read(folder / "pair_chosen.npy", np.int64, (num,))
     if chosen.min() < 0 or chosen.max() >= num_targets:
-        raise FormatError(f"{folder}/pair_chosen.npy names targets that there are not; the folder is damaged")
+        raise FormatError(f"{folder}/pair_chosen.npy has indices beyond the targets; the folder is damaged")
     flags = _bits(folder / "pair_members.npy", 5, num)
     return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:4], axis=1), flags[4])
 
@@ -208,7 +211,7 @@ def _read(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArra
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{path} cannot be read ({error}); the folder is damaged") from error
     if array.dtype != dtype or array.shape != shape:
-        raise FormatError(f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+        raise FormatError(f"{path} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
     return array
 
 

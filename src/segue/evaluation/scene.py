@@ -1,4 +1,4 @@
-"""What every scorer is measured on: one split of one store, its targets and their groups."""
+"""The data that every scorer is measured on: one split of one store, its targets and their groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segue import columns, skips
 from segue.batches.data import SessionData
 from segue.batches.split import Cases, DataConfig, Split, SplitName
-from segue.evaluation.ranking_pass import Held
+from segue.evaluation.ranking_pass import Contexts
 from segue.model.inputs import load_side
 from segue.recipes import EvaluationConfig
 from segue.store import Store
@@ -24,7 +24,7 @@ class Scene:
 
     store: Store
     split: Split
-    held: Held
+    contexts: Contexts
     which: SplitName
     config: EvaluationConfig
     skip_at_least: int
@@ -43,14 +43,14 @@ class Scene:
         Raises:
             InputError: the store lacks it.
         """
-        side = load_side(inputs, self.store, self.split, self.held.device)
-        data = replace(self.held.data, side=side)
-        return replace(self, held=Held(data, self.held.cases, self.held.max_len, self.split.candidates))
+        contexts = self.contexts
+        data = replace(contexts.data, side=load_side(inputs, self.store, self.split, contexts.device))
+        return replace(self, contexts=Contexts(data, contexts.cases, contexts.max_len, self.split.candidates))
 
-    def part(self, cases: Cases, chosen: NDArray[np.int64]) -> Held:
+    def part(self, cases: Cases, chosen: NDArray[np.int64]) -> Contexts:
         """Return the contexts of `cases[chosen]`."""
         some = Cases(cases.session[chosen], cases.begin[chosen], cases.target[chosen])
-        return Held(self.held.data, some, self.held.max_len, self.split.candidates)
+        return Contexts(self.contexts.data, some, self.contexts.max_len, self.split.candidates)
 
 
 def make_scene(
@@ -58,25 +58,25 @@ def make_scene(
 ) -> Scene:
     """Return the scene of split `which` on `device`; models that read inputs need its `reading`."""
     data = SessionData.load(store, split, device)
-    held = Held(data, split.cases[which], data_config.max_len, split.candidates)
-    return Scene(store, split, held, which, config, data_config.skip_at_least)
+    contexts = Contexts(data, split.cases[which], data_config.max_len, split.candidates)
+    return Scene(store, split, contexts, which, config, data_config.skip_at_least)
 
 
 def units(scene: Scene) -> NDArray[np.int64]:
-    """Return the unit of each target: its listener where the store has listeners, else its session, [N]."""
-    session = scene.held.cases.session
+    """Return the unit of each target: its listener if the store has listeners, else its session, [N]."""
+    session = scene.contexts.cases.session
     if scene.store.side_column(columns.USER) is None:
         return session
     return np.asarray(scene.store.side(columns.USER))[session].astype(np.int64)
 
 
 def target_groups(scene: Scene) -> dict[str, NDArray[np.bool_]]:
-    """Return the groups of targets that every metric is also given for: listened, skipped, seen, untied."""
-    target = scene.held.cases.target
+    """Return the members of each group of targets: listened, skipped, seen, untied."""
+    target = scene.contexts.cases.target
     groups = {
         "listened": scene.listened(target),
         "skipped": scene.skipped(target),
-        "seen": scene.split.training_counts[scene.held.target] > 0,
+        "seen": scene.split.training_counts[scene.contexts.target] > 0,
     }
     if scene.store.side_column(columns.TIED) is not None:
         groups["untied"] = ~np.asarray(scene.store.side(columns.TIED))[target].astype(np.bool_)

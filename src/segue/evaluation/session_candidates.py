@@ -1,4 +1,4 @@
-"""The sampled candidates of many sessions of a store, drawn when they are asked for."""
+"""The sampled candidates of sessions of a store, drawn on use."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from segue.store import Store
 BLOCK: Final = 4096
 """Sessions whose eligible tracks are counted at a time."""
 KEPT_BYTES: Final = {"cpu": 0, "cuda": 2**32}
-"""At most so much is kept on a device, see `Candidates.kept`."""
+"""Most bytes of stored candidates on a device, see `Candidates.kept`."""
 NONE: Final = -1
-"""Stands where a session has fewer eligible tracks than asked for."""
+"""Padding of sessions with fewer eligible tracks than requested."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """K = `num` distinct tracks for each of N sessions, none of them a track of that session, held-out ones included.
+    """K = `num` distinct tracks for each of N sessions, without the tracks of that session, held-out ones included.
 
-    A function of (seed, session key) and the pool alone; see `pool_candidates`. They are drawn anew each
-    time: that costs a tenth of scoring them, and 450,000 sessions x 1,000 would take 1.8 GB to keep.
+    A function of (seed, session key) and the pool only; see `pool_candidates`. They are drawn again on each use: that
+    costs a tenth of scoring them, while storing 450,000 sessions x 1,000 would take 1.8 GB.
     """
 
     store: Store
     session: NDArray[np.int64]
     """Sessions of the store, [N]."""
     pool: Pool
-    """What is drawn, and how; on the device that draws."""
+    """The pool to draw from, on the device of the draws."""
     num: int
     seed: int
 
     def of(self, chosen: NDArray[np.int64]) -> Candidates:
-        """Return those of the sessions `chosen` (indices of `session`)."""
+        """Return the candidates of the sessions `chosen` (indices of `session`)."""
         return replace(self, session=self.session[chosen])
 
     def rows(self, index: NDArray[np.int64]) -> Int[torch.Tensor, "B K"]:
-        """Return table rows of the sessions `index` in the order drawn, NONE where fewer are eligible, int64."""
+        """Return table rows of the sessions `index` in the order of the draws, padded with NONE, int64."""
         block, device = self.session[index], self.pool.rows.device
         keys = torch.from_numpy(np.asarray(self.store.session_key[block]).view(np.int64)).to(device)
         heard = torch.from_numpy(_heard(self.store, block)).to(device)
-        drawn, real = pool_candidates(keys, heard, self.pool, seed=self.seed, num=self.num)
-        return drawn.masked_fill_(~real, NONE)
+        draws, real = pool_candidates(keys, heard, self.pool, seed=self.seed, num=self.num)
+        return draws.masked_fill_(~real, NONE)
 
     def kept(self) -> Candidates | KeptCandidates:
-        """Return these drawn once and for all where that pays: on a GPU, in 4 bytes each, if they are not too many.
+        """Return the candidates stored on a GPU, 4 bytes each, if they fit in KEPT_BYTES, else `self`.
 
-        There the draws cost several times what scoring them does.
+        On a GPU the draws cost several times as much as scoring.
         """
         if 4 * len(self.session) * self.num > KEPT_BYTES[self.pool.rows.device.type]:
             return self
@@ -72,9 +72,9 @@ class Candidates:
 
 @dataclass(frozen=True)
 class KeptCandidates:
-    """Candidates that were drawn before."""
+    """Stored candidates."""
 
-    drawn: Int[torch.Tensor, "N K"]
+    tracks: Int[torch.Tensor, "N K"]
     """int32."""
     of_all: Candidates
 
@@ -89,13 +89,13 @@ class KeptCandidates:
         return self.of_all.num_fewer
 
     def of(self, chosen: NDArray[np.int64]) -> KeptCandidates:
-        """Return those of the sessions `chosen`."""
-        place = torch.from_numpy(chosen).to(self.drawn.device)
-        return KeptCandidates(self.drawn[place], self.of_all.of(chosen))
+        """Return the candidates of the sessions `chosen`."""
+        index = torch.from_numpy(chosen).to(self.tracks.device)
+        return KeptCandidates(self.tracks[index], self.of_all.of(chosen))
 
     def rows(self, index: NDArray[np.int64]) -> Int[torch.Tensor, "B K"]:
         """Return table rows of the sessions `index`, int64, as `Candidates` does."""
-        return self.drawn[torch.from_numpy(index).to(self.drawn.device)].long()
+        return self.tracks[torch.from_numpy(index).to(self.tracks.device)].long()
 
 
 def session_candidates(
@@ -107,8 +107,8 @@ def session_candidates(
 
 
 def _heard(store: Store, block: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return every track of the sessions, [B, longest], 0 on padding."""
+    """Return every track of the sessions, [B, longest], padded with 0."""
     begin, end = store.offsets[block], store.offsets[block + 1]
-    place = begin[:, None] + np.arange(int((end - begin).max(initial=0)))
-    inside = place < end[:, None]
-    return np.where(inside, store.tracks[np.minimum(place, store.num_rows - 1)], 0).astype(np.int64)
+    row = begin[:, None] + np.arange(int((end - begin).max(initial=0)))
+    inside = row < end[:, None]
+    return np.where(inside, store.tracks[np.minimum(row, store.num_rows - 1)], 0).astype(np.int64)

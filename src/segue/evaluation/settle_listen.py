@@ -1,4 +1,4 @@
-"""How the parts of P(listen) weigh: the likeliest on validation targets of known feedback."""
+"""The weights of the terms of P(listen), fitted by maximum likelihood on validation targets of known feedback."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights
 
 MOST_PLAYS: Final = 50_000
-"""Validation targets looked at, at most: each is one state and one row."""
+"""Most validation targets; each is one state and one row."""
 _STEPS: Final = 60
 
 
 @torch.no_grad()
 def look_listen(scene: Scene, encoder: Encoder) -> tuple[Tensor, Tensor]:
-    """Return the parts of the logit of validation targets, [N, 4] (the last is 1), and whether they were listened to.
+    """Return the terms of the logit of validation targets, [N, 4] (the last is 1), and whether they were listened to.
 
-    Targets of unknown feedback take no part, nor those that are no candidates; float64, on the CPU.
+    Without targets of unknown feedback and those that are not candidates; float64, on the CPU.
     """
     encoder.eval()
     head = encoder.heads["listen"]
     assert isinstance(head, ListenHead), "see build_model"
-    cases = scene.held.cases
-    known = scene.listened(cases.target) | scene.skipped(cases.target)
-    usable = np.flatnonzero(known & np.isin(scene.held.target, scene.split.candidates))
+    cases = scene.contexts.cases
+    judged = scene.listened(cases.target) | scene.skipped(cases.target)
+    usable = np.flatnonzero(judged & np.isin(scene.contexts.target, scene.split.candidates))
     chosen = usable[sampled(np.asarray(scene.store.session_key[cases.session[usable]]), MOST_PLAYS, scene.config.seed)]
-    held, rows = scene.part(cases, chosen), encoder.ranked_rows()
-    found: list[Tensor] = []
-    for index, batch in held.blocks(HEAD_BATCH):
-        target = torch.from_numpy(held.target[index]).to(held.device)
-        found.append(torch.stack(head.parts(encoder.next_state(batch), rows[target], target), 1).double().cpu())
-    parts = torch.cat(found) if found else torch.zeros((0, 3), dtype=torch.float64)
+    contexts, rows = scene.part(cases, chosen), encoder.ranked_rows()
+    batch_terms: list[Tensor] = []
+    for index, batch in contexts.blocks(HEAD_BATCH):
+        target = torch.from_numpy(contexts.target[index]).to(contexts.device)
+        batch_terms.append(torch.stack(head.parts(encoder.next_state(batch), rows[target], target), 1).double().cpu())
+    parts = torch.cat(batch_terms) if batch_terms else torch.zeros((0, 3), dtype=torch.float64)
     ones = torch.ones((len(parts), 1), dtype=torch.float64)
     return torch.cat([parts, ones], 1), torch.from_numpy(scene.listened(cases.target[chosen])).double()
 
 
 def settle_listen(parts: Tensor, heard: Tensor) -> dict[str, Any]:
-    """Return the likeliest `ListenWeights` as a document, with the mean log-loss before and after.
+    """Return the maximum-likelihood `ListenWeights` as a document, with the mean log-loss before and after.
 
-    Fewer plays than FEWEST leave all as trained.
+    With fewer than FEWEST targets the weights stay as trained.
     """
     begun = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
     if len(heard) < FEWEST:

@@ -1,4 +1,4 @@
-"""lambda, how much log P(listen) weighs beside log p(next): chosen on validation targets after training."""
+"""lambda, the weight of log P(listen) beside log p(next), chosen on validation targets after training."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from segue.runs import RunFolder, load_run
 from segue.store import Store
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-"""What lambda is chosen from."""
+"""Values of lambda to choose from."""
 MARGIN: Final = 0.002
-"""HR@10 that lambda may cost at most."""
+"""Largest loss of HR@10 by lambda."""
 MOST_TARGETS: Final = 5_000
-"""Validation targets looked at, at most: each lambda is a pass over all tracks."""
+"""Most validation targets; each lambda is a pass over all tracks."""
 
 
 def settle_ranking(store: Store, run: str | Path, device: torch.device, progress: Progress = silent) -> None:
-    """Choose on validation how the heads of a finished run weigh in its ranking, and write it into the run.
+    """Choose on validation the weights of a finished run's heads in its ranking, and write them into the run.
 
-    First how transitions weigh against the encoder, then lambda. A run without heads has nothing to choose; one that
-    has chosen keeps it.
+    First the weight of transitions against the encoder, then lambda. A run without heads, or with chosen weights, does
+    not change.
     """
     folder = RunFolder.open(run)
     recipe = folder.recipe()
@@ -50,7 +50,7 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}
-    if chooses_mixture and len(scene.held.cases):
+    if chooses_mixture and len(scene.contexts.cases):
         progress(Step("weigh transitions", 0, 1, "passes"))
         document["transitions"] = settle(look(scene, encoder, most))
         _set_weights(encoder, "transitions", document)
@@ -75,23 +75,23 @@ def _set_weights(encoder: Encoder, name: str, document: Mapping[str, Any]) -> No
 
 
 def try_weights(scene: Scene, encoder: Encoder, most: int, progress: Progress = silent) -> list[dict[str, Any]]:
-    """Return HR@10 and HR@10 of listened targets among all tracks for each of WEIGHTS, over `most` targets."""
-    cases = scene.held.cases
+    """Return HR@10 and HR@10 of listened targets in the full protocol for each of WEIGHTS, over `most` targets."""
+    cases = scene.contexts.cases
     chosen = sampled(np.asarray(scene.store.session_key[cases.session]), most, scene.config.seed)
-    held = scene.part(cases, chosen)
+    contexts = scene.part(cases, chosen)
     listened = scene.listened(cases.target[chosen])
     tried = []
-    for place, weight in enumerate(WEIGHTS):
-        hits = hit(full_ranks(ModelScorer(encoder, scene.split.candidates, weight), held).ranks[:, 0], 10)
+    for number, weight in enumerate(WEIGHTS):
+        hits = hit(full_ranks(ModelScorer(encoder, scene.split.candidates, weight), contexts).ranks[:, 0], 10)
         tried.append({"listen_weight": weight, "hr@10": _mean(hits), "hr@10.listened": _mean(hits[listened])})
-        progress(Step("weigh P(listen)", place + 1, len(WEIGHTS), "weights"))
+        progress(Step("weigh P(listen)", number + 1, len(WEIGHTS), "weights"))
     return tried
 
 
 def best_weight(tried: Sequence[dict[str, Any]]) -> float:
-    """Return the weight of the highest HR@10 of listened targets among those whose HR@10 is within MARGIN of 0's.
+    """Return the weight with the highest HR@10 of listened targets among those whose HR@10 is within MARGIN of 0's.
 
-    The smallest of equals.
+    Of ties the smallest weight.
 
     >>> best_weight([
     ...     {"listen_weight": 0.0, "hr@10": 0.5, "hr@10.listened": 0.5},

@@ -1,4 +1,4 @@
-"""How transitions and encoder weigh against each other in a ranking: the likeliest on validation targets."""
+"""The weight of transitions against the encoder, fitted by maximum likelihood on validation targets."""
 
 from __future__ import annotations
 
@@ -19,94 +19,94 @@ from segue.objectives.softmax import softmax_losses
 
 TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 FEWEST: Final = 30
-"""Validation targets below which two or three numbers are not fitted to them."""
+"""Fewest validation targets to which weights are fitted."""
 _STEPS: Final = 40
 _NOTHING: Final = -1e30
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the likelihood of N validation targets hangs on, float64."""
+    """Inputs of the likelihood of N validation targets, float64."""
 
-    own: Tensor
+    target_score: Tensor
     """Score of the target, [N]."""
     others: Tensor
     """log of the sum over the other candidates of exp(T score), for each of TEMPERATURES, [N, T]."""
     gate: Tensor
-    """h, [N]; at most -1e30 where nothing ever followed the last track."""
+    """h, [N]; at most -1e30 if the last track has no successors."""
     log_share: Tensor
-    """log p(target | last), [N]; at most -1e30 where it never followed."""
+    """log p(target | last), [N]; at most -1e30 if it never followed."""
     log_followed: Tensor
-    """log(1 + times that the last track was followed), [N]."""
+    """log(1 + number of successors of the last track), [N]."""
 
-    def losses(self, place: int, offset: Tensor, slope: Tensor) -> Tensor:
-        """Return -log of each target's share at temperature `place`, [N]."""
+    def losses(self, number: int, offset: Tensor, slope: Tensor) -> Tensor:
+        """Return -log of each target's share at temperature `TEMPERATURES[number]`, [N]."""
         whole = self.gate + offset + slope * self.log_followed
         mixture = Mixture(whole.clamp(min=_NOTHING), self.log_share)
-        return softmax_losses(TEMPERATURES[place] * self.own, self.others[:, place], mixture)
+        return softmax_losses(TEMPERATURES[number] * self.target_score, self.others[:, number], mixture)
 
 
 @torch.no_grad()
 def look(scene: Scene, encoder: Encoder, most: int) -> Seen:
-    """Return what a sample of `most` validation targets says of an encoder with transitions.
+    """Return the inputs of the likelihood for a sample of `most` validation targets.
 
-    Targets that are no candidates take no part.
+    Targets that are not candidates are left out.
     """
     encoder.eval()
     head = encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead), "see build_model"
-    cases = scene.held.cases
+    cases = scene.contexts.cases
     chosen = sampled(np.asarray(scene.store.session_key[cases.session]), most, scene.config.seed)
-    ranked = np.isin(scene.held.target[chosen], scene.split.candidates)
-    held = scene.part(cases, chosen[ranked])
+    ranked = np.isin(scene.contexts.target[chosen], scene.split.candidates)
+    contexts = scene.part(cases, chosen[ranked])
     rows = encoder.ranked_rows()
-    candidates = torch.as_tensor(scene.split.candidates.astype(np.int64), device=held.device)
+    candidates = torch.as_tensor(scene.split.candidates.astype(np.int64), device=contexts.device)
     table = rows[candidates]
-    nothing = torch.zeros(0, device=held.device)
+    nothing = torch.zeros(0, device=contexts.device)
     parts: list[tuple[Tensor, ...]] = [(nothing, nothing.view(0, 1).expand(0, len(TEMPERATURES)), *[nothing] * 3)]
-    for index, batch in held.blocks(max(1, (FULL_BATCH if held.device.type == "cpu" else GPU_BATCH) // 4)):
-        state, target = encoder.next_state(batch), torch.from_numpy(held.target[index]).to(held.device)
+    for index, batch in contexts.blocks(max(1, (FULL_BATCH if contexts.device.type == "cpu" else GPU_BATCH) // 4)):
+        state, target = encoder.next_state(batch), torch.from_numpy(contexts.target[index]).to(contexts.device)
         last = batch.tracks[batch.last]
         scores = state @ table.T
-        own = (state * rows[target]).sum(1)
+        target_score = (state * rows[target]).sum(1)
         scores.scatter_(1, torch.searchsorted(candidates, target)[:, None], float("-inf"))
         others = torch.stack([torch.logsumexp(scores * warm, 1) for warm in TEMPERATURES], 1)
         followed = head.followed[last]
         gate = torch.where(followed > 0, head.gate_logits(state, followed), _NOTHING)
         share = head.share(last, target)
         log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), _NOTHING)
-        parts.append((own, others, gate, log_share, torch.log1p(followed.double())))
+        parts.append((target_score, others, gate, log_share, torch.log1p(followed.double())))
     return Seen(*(torch.cat(column).double().cpu() for column in zip(*parts, strict=True)))
 
 
 def settle(seen: Seen) -> dict[str, Any]:
-    """Return the likeliest `MixtureWeights` as a document, with the mean -log share before and after.
+    """Return the maximum-likelihood `MixtureWeights` as a document, with the mean losses.
 
-    Fewer targets than FEWEST leave all as trained.
+    With fewer than FEWEST targets the weights stay as trained.
     """
-    if len(seen.own) < FEWEST:
-        return {**asdict(MixtureWeights()), "targets": len(seen.own), "tried": []}
+    if len(seen.target_score) < FEWEST:
+        return {**asdict(MixtureWeights()), "targets": len(seen.target_score), "tried": []}
     as_trained = seen.losses(TEMPERATURES.index(1.0), torch.zeros(()), torch.zeros(())).mean()
     best, least, tried = MixtureWeights(), float(as_trained), []
-    for place, temperature in enumerate(TEMPERATURES):
+    for number, temperature in enumerate(TEMPERATURES):
         moved = torch.zeros(2, dtype=torch.float64, requires_grad=True)
         search = torch.optim.LBFGS([moved], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
-        def step(place: int = place, moved: Tensor = moved, search: torch.optim.LBFGS = search) -> Tensor:
+        def step(number: int = number, moved: Tensor = moved, search: torch.optim.LBFGS = search) -> Tensor:
             search.zero_grad()
-            loss = seen.losses(place, moved[0], moved[1]).mean()
+            loss = seen.losses(number, moved[0], moved[1]).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
         search.step(step)  # type: ignore[no-untyped-call]
         offset, slope = moved.detach()
-        loss = float(seen.losses(place, offset, slope).mean())
+        loss = float(seen.losses(number, offset, slope).mean())
         tried.append({"temperature": temperature, "loss": loss})
         if loss < least and bool(torch.isfinite(moved).all()):
             best, least = MixtureWeights(temperature, float(offset), float(slope)), loss
     return {
         **asdict(best),
-        "targets": len(seen.own),
+        "targets": len(seen.target_score),
         "loss": least,
         "loss_as_trained": float(as_trained),
         "tried": tried,

@@ -1,4 +1,4 @@
-"""What all scorers on one scene share, made once: a study judges many runs on the same targets."""
+"""The data shared by all scorers on one scene, computed once: a study evaluates many runs on the same targets."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from segue.evaluation.targets import Targets
 
 
 class Table:
-    """A scene and all that hangs on no model: targets, groups, strata, candidates, the bootstrap's weights.
+    """A scene and everything that does not depend on a model: targets, groups, strata, candidates, bootstrap weights.
 
-    Each part is made when it is first asked for and then kept. What is near a track (responsiveness) is the dearest,
-    and is asked for only where a scorer reads feedback.
+    Each part is computed on first use. `near` costs most and is needed only for scorers that read feedback.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -33,12 +32,12 @@ class Table:
 
     @cached_property
     def pairs(self) -> Pairs | None:
-        """The sessions whose two held-out tracks are asked for."""
+        """The sessions whose two held-out tracks are compared."""
         return find_pairs(self.scene)
 
     @cached_property
     def targets(self) -> Targets:
-        """What each target is."""
+        """The targets with their units, groups, strata and pairs."""
         scene, pairs = self.scene, self.pairs
         shared = pairs.targets if pairs is not None else None
         return Targets(units(scene), target_groups(scene), strata(scene), known_last(scene), shared)
@@ -51,38 +50,40 @@ class Table:
 
     @cached_property
     def near(self) -> Near:
-        """What is near the last track of each context."""
+        """The tracks near the last track of each context."""
         return find_near(self.scene)
 
     @cached_property
     def uniform(self) -> Candidates | KeptCandidates:
         """The candidates of the sampled protocol."""
         scene, config = self.scene, self.scene.config
-        allowed, device = scene.split.candidates, scene.held.device
-        session = scene.held.cases.session
+        allowed, device = scene.split.candidates, scene.contexts.device
+        session = scene.contexts.cases.session
         return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device).kept()
 
     @cached_property
     def popular(self) -> Candidates:
         """The candidates of the popularity protocol."""
         scene, config = self.scene, self.scene.config
-        pool = PopularPool.of(scene.split.candidates, scene.split.training_counts, config.candidates, scene.held.device)
-        return Candidates(scene.store, scene.held.cases.session, pool, config.candidates, config.seed)
+        pool = PopularPool.of(
+            scene.split.candidates, scene.split.training_counts, config.candidates, scene.contexts.device
+        )
+        return Candidates(scene.store, scene.contexts.cases.session, pool, config.candidates, config.seed)
 
     def rivals(self, protocol: Protocol) -> Candidates | KeptCandidates | None:
-        """Return the candidates that a target is ranked among; None where it is ranked among all."""
+        """Return the candidates among which targets are ranked; None = all candidates."""
         if protocol == "full":
             return None
         return self.uniform if protocol == "sampled" else self.popular
 
     def listening(self, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
-        """Return how well P(listen) is foretold by `predictions` [N] of heads, and by what needs no model."""
+        """Return the quality of `predictions` [N] of P(listen), and of predictions without a model."""
         return [*listening_rows(self.scene, self.bootstrap, predictions), *self._listening]
 
     def counts(self, protocols: Sequence[Protocol]) -> dict[str, Any]:
-        """Return how many targets there are, of which kinds, and how many sessions have fewer candidates."""
+        """Return the numbers of targets by kind, and of sessions with fewer candidates."""
         scene, targets = self.scene, self.targets
-        found = {
+        counts = {
             "targets": len(targets),
             **{group: int(member.sum()) for group, member in targets.groups.items()},
             "unseen_share": float(1 - targets.groups["seen"].mean()) if len(targets) else 0.0,
@@ -92,8 +93,8 @@ class Table:
             "strata": {name: int(member.sum()) for name, member in targets.strata.items()},
         }
         if "popularity" in protocols:
-            found["sessions_with_fewer_popular_candidates"] = self.popular.num_fewer
-        return found
+            counts["sessions_with_fewer_popular_candidates"] = self.popular.num_fewer
+        return counts
 
     @cached_property
     def _listening(self) -> list[dict[str, Any]]:
@@ -103,6 +104,6 @@ class Table:
             return rows
         answers = Answers(np.full(len(self.targets), np.nan), np.nan, pairs=truth)
         ratios = {part: metric_ratio(self.targets, answers, part) for part in COMBINED["pair-auc"]}
-        drawn = self.bootstrap.estimate(ratios)[1]
-        found = summarise(np.mean([drawn[part] for part in ratios], axis=0))
-        return [row | {"pair-auc": found.to_json()} if row["name"] == "oracle" else row for row in rows]
+        resampled = self.bootstrap.estimate(ratios)[1]
+        estimate = summarise(np.mean([resampled[part] for part in ratios], axis=0))
+        return [row | {"pair-auc": estimate.to_json()} if row["name"] == "oracle" else row for row in rows]

@@ -1,4 +1,4 @@
-"""The held-out targets that all scorers on one scene share: what each is, and where metrics are defined."""
+"""The held-out targets of a scene, with the groups over which metrics are defined."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PairTargets:
     skipped: Member
     """Which of the two was skipped, [n, 2]."""
     reachable: Member
-    """Where both tracks are candidates, [n]."""
+    """Whether both tracks are candidates, [n]."""
 
     @property
     def first(self) -> NDArray[np.int64]:
@@ -33,29 +33,29 @@ class PairTargets:
         return np.where(self.listened[:, 0], 0, 1)
 
     def mixed(self, heard: int) -> Member:
-        """Return where track `heard` (0 or 1) was listened to and the other one skipped, [n]."""
+        """Return which sessions listened to track `heard` (0 or 1) and skipped the other, [n]."""
         return self.listened[:, heard] & self.skipped[:, 1 - heard]
 
     @property
     def differs(self) -> Member:
-        """Return where one of the two was listened to and the other skipped, [n]."""
+        """Return which sessions listened to one of the two and skipped the other, [n]."""
         return self.mixed(0) | self.mixed(1)
 
 
 @dataclass(frozen=True)
 class Targets:
-    """N held-out targets, without any model's answer: equal for every run of one store, split and recipe of data."""
+    """N held-out targets, independent of any model: equal for all runs of one store, split and `[data]`."""
 
     unit: NDArray[np.int64]
-    """What the bootstrap draws: the target's session, or its listener where the store has them, [N]."""
+    """Unit of the bootstrap: the target's session, or its listener if the store has them, [N]."""
     groups: Mapping[str, Member] = field(default_factory=dict)
     """Members of each group, [N]: listened, skipped, seen, untied."""
     strata: Mapping[str, Member] = field(default_factory=dict)
     """Members of each stratum, [N], e.g. 'context_type=radio'."""
     known_last: Member = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """Where the feedback of the last input is known, so that it can be flipped, [N]."""
+    """Whether the feedback of the last input is known, so that it can be flipped, [N]."""
     pairs: PairTargets | None = None
-    """None where the split holds out one track a session."""
+    """None if the split holds out one track per session."""
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -64,10 +64,10 @@ class Targets:
         """Return the members of a group or stratum by name, [N].
 
         Raises:
-            InputError: there is none of that name (an empty stratum is left out).
+            InputError: there is no such group or stratum (empty strata are left out).
         """
-        for known in (self.groups, self.strata):
-            if name in known:
-                return known[name]
+        for members in (self.groups, self.strata):
+            if name in members:
+                return members[name]
         names = {*self.groups, *self.strata}
-        raise InputError(f"there is no group or stratum {name!r} among these targets{nearest(name, names)}")
+        raise InputError(f"unknown group or stratum {name!r}{nearest(name, names)}")

@@ -1,4 +1,4 @@
-"""What early stopping looks at: sampled HR and loss on the validation targets, epoch after epoch."""
+"""Metrics for early stopping: sampled HR and loss on the validation targets after each epoch."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Validation:
     """The validation targets of one split and their candidates, the same in all epochs."""
 
     def __init__(self, store: Store, split: Split, recipe: Recipe, device: object) -> None:
-        """`recipe`: its `training.validation_targets` says how many targets are used; 0 = all."""
+        """`recipe`: `training.validation_targets` is the largest number of targets; 0 = all."""
         data, config, most = recipe.data, recipe.evaluation, recipe.training.validation_targets
         scene = make_scene(store, split, data, config, "validation", device).reading(recipe.inputs)
         session = split.cases["validation"].session
         chosen = sampled(np.asarray(store.session_key[session]), most, config.seed)
-        self._held, session = scene.part(scene.held.cases, chosen), session[chosen]
+        self._contexts, session = scene.part(scene.contexts.cases, chosen), session[chosen]
         self._rows = split.candidates
-        drawn = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
-        self._candidates = drawn.kept()
+        candidates = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
+        self._candidates = candidates.kept()
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
-        """Return HR@1, HR@10 and the loss of `encoder` (in eval mode); NaN where there are no targets.
+        """Return HR@1, HR@10 and the loss of `encoder` (in eval mode); NaN without targets.
 
-        The loss is the mean cross-entropy of the targets that are candidates, each among its own candidates.
+        The loss is the mean cross-entropy of candidate targets, each among its sampled candidates.
         """
-        ranked = sampled_ranks(ModelScorer(encoder, self._rows), self._held, self._candidates)
+        ranked = sampled_ranks(ModelScorer(encoder, self._rows), self._contexts, self._candidates)
         ranks, reachable = ranked.ranks[:, 0], np.isfinite(ranked.ranks[:, 0])
         if not reachable.any():
             miss = float("nan") if len(ranks) == 0 else 0.0
@@ -48,9 +48,9 @@ class Validation:
 
 
 def sampled(keys: NDArray[np.uint64], most: int, seed: int) -> NDArray[np.int64]:
-    """Return the places of `most` of the sessions `keys`, drawn uniformly, ascending; of all where most = 0.
+    """Return the indices of `most` of the sessions `keys`, drawn uniformly, ascending; of all if most = 0.
 
-    A session is taken by a hash of seed and key: more of them hold all that fewer do, in whatever order they stand.
+    Sessions are chosen by a hash of seed and key, so a larger sample contains the smaller ones, in any order of keys.
     """
     if not 0 < most < len(keys):
         return np.arange(len(keys))
@@ -59,9 +59,9 @@ def sampled(keys: NDArray[np.uint64], most: int, seed: int) -> NDArray[np.int64]
 
 
 def validating(store: Store, recipe: Recipe) -> Callable[[Split, Encoder], Mapping[str, float]]:
-    """Return what measures an encoder on the validation targets of `store` after each epoch of `recipe`.
+    """Return the function that measures an encoder on the validation targets of `store` after each epoch of `recipe`.
 
-    Its targets and candidates are made when it is first called: training knows the split and the device.
+    Its targets and candidates are computed in the first call, which gives the split and the device.
     """
     made: list[Validation] = []
 

@@ -1,4 +1,4 @@
-"""What an export is on disk: names, manifest, verification. NumPy only; written by `export`, read by `serving`."""
+"""The format of an export: names, manifest, verification. NumPy only; written by `export`, read by `serving`."""
 
 from segue.exported.folder import ExportFolder, open_export
 from segue.exported.manifest import EXPORT_VERSION, MANIFEST, ExportManifest, Facts

@@ -1,20 +1,20 @@
-"""The files of an export: which there are, what shape each has, and that they are what the manifest says.
+"""The files of an export, their shapes, and their verification against the manifest.
 
-manifest.json            what it is, and the hash of every file
+manifest.json            facts about the model, and the hash of every file
 encoder.onnx             rows of a session's tracks, feedback -> state [B, D] after its last track
 listen.onnx              state -> direction u [B, D] and level c [B] of the logit of P(listen); only with that head
-table.npy                float32 [V + 3, D], rows as they are ranked
+table.npy                float32 [V + 3, D], rows for ranking
 scan_int4.npy            uint8 [N, P, W / 2], the candidates' rows in 4 bits, P parts, the first value in the lower half
-scan_step.npy            float32 [N, P], a value is about its half less 8, times the step of its part
-scan_order.npy           int32 [N], table row of each, whole blocks of BLOCK; 0 = padding
-listen_offset.npy        float32 [V + 3], what the track itself adds to the logit of P(listen)
-transitions/             begin int64 [V + 4], tracks int32, times int32 (what followed each row), gate float32 [D + 2]
+scan_step.npy            float32 [N, P], a value is about (4 bits - 8) * the step of its part
+scan_order.npy           int32 [N], table row of each, in whole blocks of BLOCK; 0 = padding
+listen_offset.npy        float32 [V + 3], the track's own term in the logit of P(listen)
+transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of each row), gate float32 [D + 2]
 plays.npy                int64 [V + 3], plays of each row in training
 map.npy                  float32 [V, 2], the two principal axes of the track space
 index/                   centres float32 [L, D] of cells of the track space, cell int32 [V + 3] of each row, -1 = none
-vocabulary/ title/       texts of the tracks
+vocabulary/ title/       ids and titles of the tracks
 artist/                  names of artists, each once, in UTF-8 byte order
-artist_code.npy          int32 [V + 3], place of each track's artist in artist/, -1 = none
+artist_code.npy          int32 [V + 3], index of each track's artist in artist/, -1 = none
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from segue.exported.manifest import FOLDERS, MANIFEST, ExportManifest, FileFacts
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary, read_array
 
 BLOCK: Final = 64
-"""Rows of the scan of which only the best is looked at first."""
+"""Rows of a block of the scan; a first pass keeps the best of each block."""
 ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
 _PIECE: Final = 1 << 22
 """Bytes hashed at a time."""
 _PART: Final = 1 << 14
-"""Rows looked at at a time."""
+"""Rows checked at a time."""
 
 
 def parts_in_four_bits(width: int) -> tuple[int, int]:
-    """Return into how many parts of how many values a row is cut in 4 bits; the values of a part share a step.
+    """Return the number of parts of a row in 4 bits and the values of a part, which share a step.
 
-    The runtime wants powers of two from 16 to 256.
+    The runtime requires powers of two from 16 to 256.
     """
     together = min(max(16, 1 << (width - 1).bit_length()), 256)
     return -(-width // together), together
@@ -64,11 +64,11 @@ def file_facts(path: Path) -> FileFacts:
 
 
 def all_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return the facts of every file of an export that is being written, by name."""
+    """Return the facts of every file of an export in writing, by name."""
     names = [
         path.relative_to(folder).as_posix()
-        for place in FOLDERS
-        for path in sorted((folder / place).glob("*"))
+        for name in FOLDERS
+        for path in sorted((folder / name).glob("*"))
         if path.is_file() and path.name != MANIFEST
     ]
     with ThreadPoolExecutor(2) as pool:
@@ -77,7 +77,7 @@ def all_facts(folder: Path) -> dict[str, FileFacts]:
 
 @dataclass(frozen=True)
 class Transitions:
-    """What followed each table row in training, and the gate that the state decides on."""
+    """The successors of each table row in training, and the gate, a function of the state."""
 
     begin: NDArray[np.int64]
     tracks: NDArray[np.int32]
@@ -88,12 +88,12 @@ class Transitions:
 
 @dataclass(frozen=True)
 class Cells:
-    """Parts of the track space, for an index."""
+    """Cells of the track space, for an index."""
 
     centres: NDArray[np.float32]
     """[L, D]."""
     of_row: NDArray[np.int32]
-    """Cell of each table row, -1 = no candidate."""
+    """Cell of each table row, -1 = not a candidate."""
 
 
 @dataclass(frozen=True)
@@ -113,27 +113,27 @@ class ExportFolder:
     artist: Vocabulary | None
     """Names of artists, each once."""
     artist_code: NDArray[np.int32] | None
-    """Place of each row's artist, -1 = none."""
+    """Index of each row's artist, -1 = none."""
     listen_offset: NDArray[np.float32] | None
     """None without a head for P(listen)."""
     transitions: Transitions | None
     cells: Cells | None = None
-    """None where it was exported without an index."""
+    """None without an index."""
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells this export from any other: the hash of what its files are."""
-        told = "".join(f"{name}:{facts.sha256};" for name, facts in sorted(self.manifest.files.items()))
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        """Return the identity of this export: a hash over the names and hashes of its files."""
+        hashes = "".join(f"{name}:{facts.sha256};" for name, facts in sorted(self.manifest.files.items()))
+        return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
 def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
     """Return the export at `path`, its files checked against the manifest and against one another.
 
-    `verify` = False leaves out the hashes (not the shapes): for what was verified a moment ago.
+    `verify` = False skips the hashes, not the shapes, for an export that was just verified.
 
     Raises:
-        FormatError: no export, damaged, changed after it was made, or holding what the manifest does not name.
+        FormatError: not an export, damaged, changed after it was made, or with files that the manifest lacks.
     """
     folder = Path(path)
     manifest = read_export_manifest(folder)
@@ -169,7 +169,7 @@ def _check_files(folder: Path, manifest: ExportManifest, *, verify: bool) -> Non
     for name, facts in manifest.files.items():
         path = folder / name
         if path.is_symlink() or not path.is_file():
-            raise FormatError(f"{path} is missing, or no plain file; export the run again")
+            raise FormatError(f"{path} is missing, or not a plain file; export the run again")
         if path.stat().st_size != facts.bytes:
             raise FormatError(f"{path} has {path.stat().st_size} bytes, not {facts.bytes}; export the run again")
     if not verify:
@@ -178,7 +178,7 @@ def _check_files(folder: Path, manifest: ExportManifest, *, verify: bool) -> Non
     with ThreadPoolExecutor(2) as pool:
         for name, same in zip(manifest.files, pool.map(check, manifest.files), strict=True):
             if not same:
-                raise FormatError(f"{folder / name} is not what the manifest says (sha256); export the run again")
+                raise FormatError(f"{folder / name} differs from the manifest (sha256); export the run again")
 
 
 def _check_order(order: NDArray[np.int32], rows: int, candidates: int, where: str) -> None:
@@ -192,12 +192,12 @@ def _check_order(order: NDArray[np.int32], rows: int, candidates: int, where: st
 
 
 def _finite(array: NDArray[Any]) -> bool:
-    """Return whether all values are numbers; a part at a time, since the table may be larger than memory."""
+    """Return whether all values are finite; read in parts, since the table may be larger than memory."""
     return all(bool(np.isfinite(array[first : first + _PART]).all()) for first in range(0, len(array), _PART))
 
 
 class _Arrays:
-    """The arrays of an export that is being opened."""
+    """Reads and checks the arrays of an export."""
 
     def __init__(self, folder: Path, manifest: ExportManifest, *, verify: bool) -> None:
         self._folder, self._manifest, self._verify = folder, manifest, verify
@@ -208,7 +208,7 @@ class _Arrays:
     def of(self, name: str, dtype: Any, shape: tuple[int | None, ...]) -> NDArray[Any]:
         if not self.has(name):
             raise FormatError(f"{self._folder / MANIFEST} does not name {name}; export the run again")
-        array = np.asarray(read_array(self._folder / name))  # no subclass, whose every look costs some microseconds
+        array = np.asarray(read_array(self._folder / name))  # np.memmap is slower to index
         fits = len(array.shape) == len(shape) and all(
             wanted is None or have == wanted for have, wanted in zip(array.shape, shape, strict=True)
         )
@@ -217,7 +217,7 @@ class _Arrays:
                 f"{self._folder / name} is {array.dtype} {list(array.shape)}, which does not fit; export the run again"
             )
         if self._verify and array.dtype.kind == "f" and not _finite(array):
-            raise FormatError(f"{self._folder / name} holds values that are no numbers; train and export again")
+            raise FormatError(f"{self._folder / name} has NaN or infinite values; train and export again")
         return array
 
     def texts(self, name: str, kind: type[Any], count: int | None) -> Any:
@@ -253,14 +253,14 @@ class _Arrays:
         if len(tracks):
             sound = sound and tracks.min() >= 0 and tracks.max() < rows and times.min() > 0
         if not sound:
-            raise FormatError(f"{self._folder}/transitions fit no training rows; export the run again")
-        let_go(tracks)  # a look at all of them is no reason to keep them in memory
+            raise FormatError(f"{self._folder}/transitions do not fit the training rows; export the run again")
+        let_go(tracks)  # the checks have read all pages
         let_go(times)
         return Transitions(begin, tracks, times, gate)
 
 
 def let_go(array: NDArray[Any]) -> None:
-    """Give the pages of a memory-mapped array back; they are read again when they are needed."""
+    """Release the pages of a memory-mapped array; they are read again on use."""
     mapped = getattr(array.base, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)

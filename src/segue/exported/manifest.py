@@ -1,4 +1,4 @@
-"""What an export says of itself: `manifest.json`, export_version 2."""
+"""The manifest of an export: `manifest.json`, export_version 2."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EXPORT_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 KIND: Final = "segue-export"
 FOLDERS: Final = ("", "vocabulary", "title", "artist", "transitions", "index")
-"""Folders that files of an export may stand in; "" = its own."""
+"""Folders of an export's files; "" = the export's folder."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server must know of the model beside its arrays."""
+    """Facts about the model that a server needs beside the arrays."""
 
     recipe: str
     """Name of the recipe."""
@@ -35,15 +35,15 @@ class Facts:
     """Most recent tracks that the encoder reads."""
     reads_feedback: bool
     temperature: float = 1.0
-    """T, that the encoder's score is multiplied by before transitions are mixed in."""
+    """T, the factor of the encoder's score before transitions are mixed in."""
     listen_weight: float = 0.0
     """lambda, the weight of log P(listen) in the ranking."""
     best: dict[str, Any] = field(default_factory=dict)
     """Epoch and validation metrics of the weights."""
     data: dict[str, Any] = field(default_factory=dict)
-    """The recipe's `[data]`: which sessions of its store were held out."""
+    """The recipe's `[data]`, which determines the held-out sessions of the store."""
     simulated: dict[str, Any] = field(default_factory=dict)
-    """Empty for a model of real data; else what the log's simulator says of itself."""
+    """Empty for a model of real data; else the description of the simulation."""
 
     def __post_init__(self) -> None:
         if min(self.num_tracks, self.num_candidates) < 0 or min(self.width, self.max_len) < 1:
@@ -72,15 +72,15 @@ class ExportManifest:
     """The whole manifest."""
 
     name: str
-    """What the model is called; its fingerprint tells it from another of the same name."""
+    """Name of the model; its fingerprint distinguishes models of one name."""
     facts: Facts
     files: Mapping[str, FileFacts]
-    """By name, folders with a slash."""
+    """By path below the export's folder."""
     made_by: str = ""
-    """Version of Segue, and commit where it is known."""
+    """Version of Segue, and commit if known."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as written."""
+        """Return the manifest as a JSON document."""
         return {"kind": KIND, "export_version": EXPORT_VERSION, **asdict(self)}
 
 
@@ -88,12 +88,12 @@ def read_export_manifest(folder: Path) -> ExportManifest:
     """Return the manifest of the export at `folder`.
 
     Raises:
-        FormatError: no export, damaged, of another version, or one that names paths outside its folder.
+        FormatError: not an export, damaged, of another version, or with paths outside its folder.
     """
     where = folder / MANIFEST
     document = read_json_object(where)
     if document.get("kind") != KIND:
-        raise FormatError(f"{where} is no manifest of an export; name a folder that segue export made")
+        raise FormatError(f"{where} is not the manifest of an export; name a folder that segue export made")
     if document.get("export_version") != EXPORT_VERSION:
         raise FormatError(
             f"{folder} has export version {document.get('export_version')!r}, this Segue reads {EXPORT_VERSION}; "
@@ -107,7 +107,7 @@ def read_export_manifest(folder: Path) -> ExportManifest:
         facts = build(Facts, document["facts"], f"{where}: facts")
         name = document["name"]
         if not isinstance(name, str):
-            raise InputError("name is no text")
+            raise InputError("name is not text")
         return ExportManifest(plain_name(name, str(where)), facts, files, str(document.get("made_by", "")))
     except FormatError:
         raise
@@ -118,6 +118,6 @@ def read_export_manifest(folder: Path) -> ExportManifest:
 def _checked_name(name: str, where: str) -> str:
     folder, _, file = name.rpartition("/")
     if folder not in FOLDERS:
-        raise FormatError(f"{where} names {name!r}, which lies in no folder of an export; the manifest is not trusted")
+        raise FormatError(f"{where} names {name!r}, outside the folders of an export; the manifest is not trusted")
     plain_name(file, where)
     return name

@@ -1,4 +1,4 @@
-"""Ranking: the one recommender that evaluation and serving share, and the baselines beside it."""
+"""Ranking: the model and the baselines as scorers, shared by evaluation, export and serving."""
 
 from segue.ranking.baselines import BASELINE_NAMES, Baseline, fit_baselines
 from segue.ranking.content import content_baselines

@@ -1,7 +1,7 @@
-"""Baselines of every table, each trained on training rows alone and backing off to popularity.
+"""Baselines of every table, fitted to training rows only; each backs off to popularity.
 
-A score is an integer (what the baseline knows) plus popularity / (most popular + 1), below 1, in float64: the
-order is lexicographic, so that tracks of which the baseline knows nothing do not tie at 0.
+A score is an integer (the baseline's own score) plus popularity / (largest popularity + 1), below 1, in float64. So
+the order is lexicographic, and tracks with an own score of 0 are ranked by popularity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from segue.batch import Batch
 from segue.batches.split import Split, visible_strength
 from segue.ranking.neighbours import Entries, Sets, largest
 from segue.ranking.scorer import Scorer
-from segue.ranking.shared_order import SharedOrder, known_at
+from segue.ranking.shared_order import SharedOrder, values_at
 from segue.ranking.standing import Ranking, Standing
 from segue.store import NUM_SPECIALS, Store
 
@@ -32,14 +32,14 @@ QUANTUM: Final = 2**20
 SIMILARITY_STEPS: Final = 2**14
 """Steps of a similarity of two sessions in V-SKNN."""
 SHARED: Final = 2.0**20
-"""Weight of a common track beside its similarity: above any sum of similarities."""
+"""Weight of a common track, above any sum of similarities."""
 NEIGHBOURS: Final = 100
-"""Sessions that V-SKNN listens to (Ludewig & Jannach 2018 use 100 to 500)."""
+"""Neighbours of a session in V-SKNN (Ludewig & Jannach 2018 use 100 to 500)."""
 
 MOST_SIMILAR: Final = 2**24
-"""Above any similarity in steps: of the tracks of a session, each adds at most SIMILARITY_STEPS."""
-TOGETHER: Final = 32
-"""Sessions whose neighbours are looked for at a time: in 450,000, one shares a track with 27,000 others."""
+"""Above any similarity in steps: each track of a session adds at most SIMILARITY_STEPS."""
+SESSIONS_AT_ONCE: Final = 32
+"""Sessions whose neighbours are searched at a time; among 450,000, one shares a track with 27,000 others."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrainingRows:
     session: NDArray[np.int64]
     """Index of the training session of each row, ascending."""
     strength: NDArray[np.uint8]
-    """Unknown where the split hides it."""
+    """Unknown if the split hides it."""
     skip_at_least: int
     counts: NDArray[np.int64]
     """Training plays of each table row, [V + 3]."""
@@ -66,40 +66,40 @@ class TrainingRows:
 
 
 class Baseline(ABC):
-    """What baselines share: a score of each row that all sessions see, and what a session's own tracks add to it."""
+    """A baseline: a score of each row shared by all sessions, plus a score that depends on the session."""
 
     name: ClassVar[str]
     reads_feedback: ClassVar[bool] = False
 
     def __init__(self, data: TrainingRows) -> None:
         self._shared = data.counts / (data.counts.max() + 1.0)
-        """Popularity below 1, and above it integers that hold for all sessions, float64 [R]."""
+        """Popularity below 1, plus integers that are the same for all sessions, float64 [R]."""
         self._candidates = data.candidates
 
     @abstractmethod
-    def _known(self, batch: Batch) -> Any:
-        """Return what the baseline knows of each session: integers >= 0, sparse CSR [B, R]; None for nothing."""
+    def _session_scores(self, batch: Batch) -> Any:
+        """Return the session-dependent scores: integers >= 0, sparse CSR [B, R]; None for all 0."""
 
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session, float64."""
-        rows, known = candidates.cpu().numpy(), self._known(batch)
-        scores = self._shared[rows] if known is None else known_at(known, rows) + self._shared[rows]
+        rows, added = candidates.cpu().numpy(), self._session_scores(batch)
+        scores = self._shared[rows] if added is None else values_at(added, rows) + self._shared[rows]
         return torch.from_numpy(scores).to(candidates.device)
 
     def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all table rows, float64, -inf at rows that are no candidates."""
-        known = self._known(batch)
-        own = np.zeros((batch.num_sessions, 1)) if known is None else known.toarray()
+        """Return scores of all table rows, float64, -inf at rows that are not candidates."""
+        added = self._session_scores(batch)
+        dense = np.zeros((batch.num_sessions, 1)) if added is None else added.toarray()
         scores = np.full((batch.num_sessions, len(self._shared)), -np.inf)
-        scores[:, self._candidates] = (own + self._shared)[:, self._candidates]
+        scores[:, self._candidates] = (dense + self._shared)[:, self._candidates]
         return torch.from_numpy(scores).to(batch.tracks.device)
 
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return where `tracks` stand among all candidates, and the `k` best."""
-        found = self._order.stand(self._known(batch), tracks.cpu().numpy(), k)
+        """Return the standing of `tracks` among all candidates, and the `k` best."""
+        standing = self._order.stand(self._session_scores(batch), tracks.cpu().numpy(), k)
         device = batch.tracks.device
-        best = Ranking(found.best.tracks.to(device), found.best.scores.to(device))
-        return Standing(found.scores.to(device), found.above.to(device), found.equal.to(device), best)
+        best = Ranking(standing.best.tracks.to(device), standing.best.scores.to(device))
+        return Standing(standing.scores.to(device), standing.above.to(device), standing.equal.to(device), best)
 
     @cached_property
     def _order(self) -> SharedOrder:
@@ -111,7 +111,7 @@ class Popularity(Baseline):
 
     name = "popularity"
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         return None
 
 
@@ -120,7 +120,7 @@ class RepeatLast(Baseline):
 
     name = "repeat-last"
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         last = last_track(batch)
         shape = (len(last), len(self._shared))
         return sparse.csr_matrix((np.ones(len(last)), (np.arange(len(last)), last)), shape=shape)
@@ -138,19 +138,19 @@ class Markov(Baseline):
         size = (len(data.counts), len(data.counts))
         self._transitions = sparse.csr_matrix((np.ones(len(before)), (before, after)), shape=size)
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         return self._transitions[last_track(batch)]
 
 
 class Vsknn(Baseline):
     """Session k-NN, simpler than V-SKNN (Ludewig & Jannach 2018).
 
-    We differ: a neighbour's scores do not decay by 1/step of the most recent common track, all training sessions are
-    neighbours and not a choice of recent ones, and the number of neighbours is not tuned.
+    We differ: a neighbour's scores do not decay by 1/step of the most recent common track, neighbours come from all
+    training sessions and not from recent ones, and the number of neighbours is not tuned.
 
-    Similarity of a session to a training session = sum over their common tracks of the place in the session / its
-    length (its last mention counts); a track's score = sum of the similarities of the 100 nearest that hold it.
-    Training sessions that hold nothing but tracks of the session (its own training part, for one) are passed over.
+    Similarity of a session to a training session = sum over their common tracks of position in the session / its
+    length (the last occurrence counts); a track's score = sum of the similarities of the 100 nearest that contain it.
+    Training sessions whose tracks are all in the session (such as its own training part) are skipped.
     """
 
     name = "v-sknn"
@@ -158,66 +158,66 @@ class Vsknn(Baseline):
     def __init__(self, data: TrainingRows) -> None:
         super().__init__(data)
         shape = (int(data.session[-1]) + 1, len(data.counts))
-        held = sparse.csr_matrix((np.ones(len(data.tracks)), (data.session, data.tracks)), shape=shape)
-        held.data[:] = 1.0
-        self._held, self._holders, self._sizes = held, held.T.tocsr(), np.diff(held.indptr)
+        contents = sparse.csr_matrix((np.ones(len(data.tracks)), (data.session, data.tracks)), shape=shape)
+        contents.data[:] = 1.0
+        self._contents, self._holders, self._sizes = contents, contents.T.tocsr(), np.diff(contents.indptr)
         self._on: tuple[torch.device, Sets, Sets, Tensor] | None = None
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         weights = self._decayed(batch)
         if batch.tracks.device.type != "cpu":
             return self.scores_on(batch.tracks.device, weights)
-        parts = [self.scores(weights[i : i + TOGETHER]) for i in range(0, weights.shape[0], TOGETHER)]
+        parts = [self.scores(weights[i : i + SESSIONS_AT_ONCE]) for i in range(0, weights.shape[0], SESSIONS_AT_ONCE)]
         return sparse.vstack(parts, format="csr")
 
     def scores_on(self, device: torch.device, weights: Any) -> Any:
-        """Return what `scores` returns, worked out on `device`."""
+        """Return what `scores` returns, computed on `device`."""
         if self._on is None or self._on[0] != device:
             sizes = torch.from_numpy(self._sizes).to(device)
-            self._on = device, Sets(self._holders, device), Sets(self._held, device), sizes
-        _, holders, held, sizes = self._on
-        asked = Entries.of(weights, device)
-        found = holders.summed(Entries(asked.row, asked.column, asked.value + SHARED))
-        shared = (found.value / SHARED).floor()
-        similar = ((found.value - SHARED * shared) * SIMILARITY_STEPS).round().long()
-        new = shared < sizes[found.column]
-        apart = Entries(found.row[new], found.column[new], similar[new] / SIMILARITY_STEPS)
+            self._on = device, Sets(self._holders, device), Sets(self._contents, device), sizes
+        _, holders, contents, sizes = self._on
+        entries = Entries.of(weights, device)
+        overlap = holders.summed(Entries(entries.row, entries.column, entries.value + SHARED))
+        shared = (overlap.value / SHARED).floor()
+        similar = ((overlap.value - SHARED * shared) * SIMILARITY_STEPS).round().long()
+        new = shared < sizes[overlap.column]
+        apart = Entries(overlap.row[new], overlap.column[new], similar[new] / SIMILARITY_STEPS)
         nearest = largest(apart, similar[new], NEIGHBOURS, MOST_SIMILAR)
-        scores = held.summed(nearest)
+        scores = contents.summed(nearest)
         return Entries(scores.row, scores.column, (scores.value * QUANTUM).round()).csr(weights.shape)
 
     def scores(self, weights: Any) -> Any:
-        """Return the scores of sessions whose tracks weigh `weights`, sparse CSR [B, R] both."""
+        """Return the scores of sessions with track weights `weights`, both sparse CSR [B, R]."""
         weights = weights.copy()
-        weights.data += SHARED  # one product gives the similarity and, above it, the number of common tracks
-        found = (weights @ self._holders).tocoo()
-        shared = np.floor(found.data / SHARED)
-        similar = np.round((found.data - SHARED * shared) * SIMILARITY_STEPS).astype(np.int64)
-        new = shared < self._sizes[found.col]
-        num, width = found.shape[0], max(found.shape[1] - 1, 1).bit_length()
-        # one integer a neighbour, [row | most similar first | column]: one sort orders all sessions' neighbours
+        weights.data += SHARED  # one product gives the similarity plus SHARED * the number of common tracks
+        overlap = (weights @ self._holders).tocoo()
+        shared = np.floor(overlap.data / SHARED)
+        similar = np.round((overlap.data - SHARED * shared) * SIMILARITY_STEPS).astype(np.int64)
+        new = shared < self._sizes[overlap.col]
+        num, width = overlap.shape[0], max(overlap.shape[1] - 1, 1).bit_length()
+        # one integer per neighbour, [row | most similar first | column]: one sort orders all sessions' neighbours
         most = 1 << (63 - width - num.bit_length())
-        key = found.row[new].astype(np.int64) * most + (most - 1 - similar[new])
-        key = np.sort((key << width) + found.col[new])
+        key = overlap.row[new].astype(np.int64) * most + (most - 1 - similar[new])
+        key = np.sort((key << width) + overlap.col[new])
         row, col = (key >> width) // most, key & ((1 << width) - 1)
         value = (most - 1 - (key >> width) % most) / SIMILARITY_STEPS
         begin = np.searchsorted(row, np.arange(num))
         near = np.arange(len(row)) - begin[row] < NEIGHBOURS
-        nearest = sparse.csr_matrix((value[near], (row[near], col[near])), shape=found.shape)
-        scores = (nearest @ self._held).tocsr()
+        nearest = sparse.csr_matrix((value[near], (row[near], col[near])), shape=overlap.shape)
+        scores = (nearest @ self._contents).tocsr()
         scores.data = np.round(scores.data * QUANTUM)
         return scores
 
     def _decayed(self, batch: Batch) -> Any:
-        """Return [B, R]: place / length of the last mention of each track of the session."""
+        """Return [B, R]: position of the last occurrence of each track / length of the session."""
         tracks = batch.padded.tracks.cpu().numpy()
         valid = tracks >= NUM_SPECIALS
-        place, length = valid.cumsum(1), np.maximum(valid.sum(1, keepdims=True), 1)
+        position, length = valid.cumsum(1), np.maximum(valid.sum(1, keepdims=True), 1)
         later = np.triu(np.ones((tracks.shape[1],) * 2, np.bool_), 1)
         again = ((tracks[:, :, None] == tracks[:, None, :]) & valid[:, None, :] & later).any(2)
         row, column = np.nonzero(valid & ~again)
         shape = (len(tracks), len(self._shared))
-        return sparse.csr_matrix(((place / length)[row, column], (row, tracks[row, column])), shape=shape)
+        return sparse.csr_matrix(((position / length)[row, column], (row, tracks[row, column])), shape=shape)
 
 
 class ListenRate(Baseline):
@@ -231,16 +231,18 @@ class ListenRate(Baseline):
         judged = skipped | skips.listened(data.strength, data.skip_at_least)
         size = len(data.counts)
         plays = np.bincount(data.tracks[judged], minlength=size)
-        self.rate = (plays - np.bincount(data.tracks[skipped], minlength=size) + 2.5) / (plays + 5.0)
+        prior_listens, prior_plays = skips.RATE_PRIOR
+        listens = plays - np.bincount(data.tracks[skipped], minlength=size)
+        self.rate = (listens + prior_listens) / (plays + prior_plays)
         self._shared = np.round(self.rate * QUANTUM) + self._shared
 
-    def _known(self, batch: Batch) -> Any:
+    def _session_scores(self, batch: Batch) -> Any:
         return None
 
 
 BASELINES: Final[tuple[type[Baseline], ...]] = (Popularity, RepeatLast, Markov, Vsknn, ListenRate)
 BASELINE_NAMES: Final = tuple(kind.name for kind in BASELINES)
-"""As tables have them."""
+"""Names in tables."""
 
 
 def fit_baselines(store: Store, split: Split) -> list[Scorer]:

@@ -1,4 +1,4 @@
-"""Baselines that know tracks by their features alone: they can rank what was never played."""
+"""Baselines on the features of tracks, which can rank tracks that were never played."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class ContentBaseline(ABC):
 
     @abstractmethod
     def _state(self, unit: Float[Tensor, "R F"], batch: Batch) -> Float[Tensor, "B F"]:
-        """Return what tracks are compared with, from the unit features of all."""
+        """Return the vector that tracks are compared with, from unit features of all tracks."""
 
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
         return self._scores(batch).definite(candidates)
 
     def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all table rows, -inf at rows that are no candidates."""
+        """Return scores of all table rows, -inf at rows that are not candidates."""
         scores = self._scores(batch)
         refused = torch.ones(len(self._unit), dtype=torch.bool, device=scores.device)
         refused[scores.table.candidates] = False
         return scores.every().masked_fill_(refused, NOTHING)
 
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return where `tracks` stand among all candidates, and the `k` best."""
+        """Return the standing of `tracks` among all candidates, and the `k` best."""
         return stand(self._scores(batch), tracks, k)
 
     def _scores(self, batch: Batch) -> DotScores:
@@ -71,7 +71,7 @@ class ContentBaseline(ABC):
 
 
 class NearestAudio(ContentBaseline):
-    """What sounds like the last track."""
+    """Similarity to the last track."""
 
     name = "nearest-audio"
 
@@ -80,7 +80,7 @@ class NearestAudio(ContentBaseline):
 
 
 class FeatureMean(ContentBaseline):
-    """What sounds like the session on average."""
+    """Similarity to the mean of the session's tracks."""
 
     name = "feature-mean"
 
@@ -93,6 +93,6 @@ CONTENT_BASELINES: Final[tuple[type[ContentBaseline], ...]] = (NearestAudio, Fea
 
 
 def content_baselines(store: Store, split: Split) -> list[Scorer]:
-    """Return the baselines by features, of a store that has some, else none."""
+    """Return the baselines on features; empty for a store without features."""
     features = track_features(store)
     return [] if features is None else [kind(features, split.candidates) for kind in CONTENT_BASELINES]

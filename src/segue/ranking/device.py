@@ -1,4 +1,4 @@
-"""Which devices have kernels of their own for ranking."""
+"""Kernels for ranking by device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Kernels:
-    """What a GPU does in one pass; each equals a plain function of this package."""
+    """GPU kernels; each equals a plain function of this package."""
 
     dots: Callable[[Tensor, Tensor, Tensor], Tensor]
     """`plain_dots`."""
@@ -22,7 +22,7 @@ class Kernels:
 
 
 def kernels(device: torch.device) -> Kernels | None:
-    """Return the kernels of `device`; None where the plain functions serve."""
+    """Return the kernels of `device`; None = use the plain functions."""
     return _triton() if device.type == "cuda" else None
 
 

@@ -1,8 +1,8 @@
-"""The score of a track after a session, by one definite computation.
+"""The definite score of a track after a session.
 
-score = float32 of (state . row), products and sum in float64. The sum's own error (2**-53 a term) is far below the
-rounding to float32, so the score hangs on no matrix shape, thread count or device, and equal rows score alike.
-Whatever is faster (a float32 matrix product) may sort out tracks, and never decides between two that are close.
+score = float32 of (state . row), products and sum in float64. The error of the sum (2**-53 a term) is far below the
+rounding to float32, so the score does not depend on matrix shape, thread count or device, and equal rows have equal
+scores. A faster product (float32) may exclude tracks, but does not decide between two close ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from segue.axes import Float, Int
 from segue.ranking.device import kernels
 
 CPU_ROWS: Final = 2**13
-"""Table rows gathered at a time on a CPU: 4 MB of 128 floats, which stay in a cache."""
+"""Table rows gathered at a time on a CPU: 4 MB of 128 floats, which fit in the cache."""
 GPU_ROWS: Final = 2**18
 
 
@@ -33,7 +33,7 @@ def plain_dots(
 ) -> Float[Tensor, "B K"]:
     """Return what `dots` returns, on any device."""
     (num, each), width = tracks.shape, weight.shape[1]
-    found = torch.empty(num, each, dtype=torch.float32, device=weight.device)
+    scores = torch.empty(num, each, dtype=torch.float32, device=weight.device)
     step = max(1, (CPU_ROWS if weight.device.type == "cpu" else GPU_ROWS) // max(each, 1))
     rows = torch.empty(min(step, num) * each, width, dtype=weight.dtype, device=weight.device)
     products = torch.empty(min(step, num), each, width, dtype=torch.float64, device=weight.device)
@@ -42,14 +42,14 @@ def plain_dots(
         gathered = torch.index_select(weight, 0, some.reshape(-1), out=rows[: some.numel()])
         part = products[: len(some)].copy_(gathered.view(len(some), each, width))
         part.mul_(state[begin : begin + step, None].double())
-        found[begin : begin + step] = part.sum(2)
-    return found
+        scores[begin : begin + step] = part.sum(2)
+    return scores
 
 
 def all_dots(weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"]) -> Float[Tensor, "B R"]:
     """Return the score of every row of `weight` for each state, float32, at four bytes a score."""
-    found = torch.empty(len(state), len(weight), dtype=torch.float32, device=weight.device)
+    scores = torch.empty(len(state), len(weight), dtype=torch.float32, device=weight.device)
     wide = state.double()
     for begin in range(0, len(weight), GPU_ROWS):
-        found[:, begin : begin + GPU_ROWS] = wide @ weight[begin : begin + GPU_ROWS].double().T
-    return found
+        scores[:, begin : begin + GPU_ROWS] = wide @ weight[begin : begin + GPU_ROWS].double().T
+    return scores

@@ -1,4 +1,4 @@
-"""Transitions in a ranking: the few tracks that ever followed the last one, and how they move."""
+"""Transitions in a ranking: the successors of the last track in training, and their change of rank."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.ranking.standing import NOTHING, Ranking, Standing, member, ranked
 
 @dataclass(frozen=True)
 class Following:
-    """Tracks that followed the last one of each of B sessions, by session and then track."""
+    """Successors of the last track of each of B sessions, by session and then track."""
 
     who: Int[Tensor, " n"]
     rows: Int[Tensor, " n"]
@@ -26,59 +26,59 @@ class Following:
 
     @classmethod
     def of(cls, head: TransitionsHead, state: Float[Tensor, "B D"], last: Int[Tensor, " B"]) -> Following:
-        """Return what followed the tracks `last` (0 = no track)."""
+        """Return the successors of the tracks `last` (0 = no track)."""
         return cls(*head.following(state, last), len(head.followed))
 
     def among(self, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Return the mass of each of `tracks` after its session, -inf where it never followed."""
+        """Return the mass of each of `tracks` after its session, -inf if it never followed."""
         if len(self.who) == 0:
             return torch.full(tracks.shape, NOTHING, dtype=torch.float64, device=tracks.device)
         session = torch.arange(len(tracks), device=tracks.device)[:, None]
         key = self.who * self.num_rows + self.rows
         wanted = session * self.num_rows + tracks
-        place = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-        return self.mass[place].masked_fill(key[place] != wanted, NOTHING)
+        index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        return self.mass[index].masked_fill(key[index] != wanted, NOTHING)
 
 
-def mixed_standing(scores: Scores, found: Standing, tracks: Int[Tensor, "B T"], following: Following) -> Standing:
-    """Return the standing with transitions, of one whose asked tracks have them and whose rivals do not yet.
+def mixed_standing(scores: Scores, standing: Standing, tracks: Int[Tensor, "B T"], following: Following) -> Standing:
+    """Return `standing` with transitions added to the rivals; the scores of `tracks` have them already.
 
-    `found` has the k best without transitions. A track only rises by them, so that those who did not follow the last
-    track are among the best with transitions only where they were without.
+    `standing.best` has the k best without transitions. Transitions only raise scores, so a track without them is among
+    the best with transitions only if it was among the best without.
     """
-    kept = member(scores.table.candidates, following.rows)
-    who, rows, mass = following.who[kept], following.rows[kept], following.mass[kept]
+    is_candidate = member(scores.table.candidates, following.rows)
+    who, rows, mass = following.who[is_candidate], following.rows[is_candidate], following.mass[is_candidate]
     before, after = scores.at(who, rows, mass)
-    above, equal = found.above.clone(), found.equal.clone()
-    readable = ~found.scores.isnan()
-    for place in range(tracks.shape[1]):
-        own = found.scores[who, place]
-        rival = (rows != tracks[who, place]) & readable[who, place]
-        rises = (~(after <= own)).long() - (~(before <= own)).long()
-        meets = (after == own).long() - (before == own).long()
-        above[:, place].index_add_(0, who, rises * rival)
-        equal[:, place].index_add_(0, who, meets * rival)
-    return Standing(found.scores, above, equal, _best(found.best, who, rows, after))
+    above, equal = standing.above.clone(), standing.equal.clone()
+    readable = ~standing.scores.isnan()
+    for column in range(tracks.shape[1]):
+        target_score = standing.scores[who, column]
+        rival = (rows != tracks[who, column]) & readable[who, column]
+        rises = (~(after <= target_score)).long() - (~(before <= target_score)).long()
+        meets = (after == target_score).long() - (before == target_score).long()
+        above[:, column].index_add_(0, who, rises * rival)
+        equal[:, column].index_add_(0, who, meets * rival)
+    return Standing(standing.scores, above, equal, _best(standing.best, who, rows, after))
 
 
 def _best(best: Ranking, who: Tensor, rows: Tensor, scores: Tensor) -> Ranking:
-    """Return the best of a ranking and of those who followed, whose scores are theirs."""
+    """Return the best of a ranking and of the successors `rows`, which replace their entries with `scores`."""
     num, k = best.tracks.shape
     if k == 0:
         return best
     session = torch.arange(num, device=who.device)[:, None]
     size = int(max(best.tracks.max(), rows.max() if len(rows) else 0)) + 1
-    kept = ~torch.isneginf(best.scores)
+    unchanged = ~torch.isneginf(best.scores)
     if len(who):
         key, wanted = who * size + rows, session * size + best.tracks
-        place = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-        kept = kept & (key[place] != wanted)  # theirs are the scores without transitions
-    among = scores >= best.scores[who, -1]  # not so where it is NaN
+        index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        unchanged = unchanged & (key[index] != wanted)  # these scores lack transitions
+    among = scores >= best.scores[who, -1]  # False for NaN
     among &= ~torch.isneginf(scores)
     return ranked(
-        torch.cat([session.expand_as(kept)[kept], who[among]]),
-        torch.cat([best.tracks[kept], rows[among]]),
-        torch.cat([best.scores[kept], scores[among]]),
+        torch.cat([session.expand_as(unchanged)[unchanged], who[among]]),
+        torch.cat([best.tracks[unchanged], rows[among]]),
+        torch.cat([best.scores[unchanged], scores[among]]),
         num,
         k,
     )

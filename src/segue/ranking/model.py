@@ -23,11 +23,11 @@ from segue.ranking.standing import Standing
 
 @dataclass(frozen=True)
 class _After:
-    """What a model says after the sessions of a batch."""
+    """Scores of a model after the sessions of a batch."""
 
     scores: Scores
     following: Following | None
-    """None where it has no transitions."""
+    """None without transitions."""
 
     def definite(self, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the scores of `tracks`."""
@@ -35,15 +35,15 @@ class _After:
 
 
 class ModelScorer:
-    """Scores are dot products of the encoder's next state with rows of its track table, with what its heads add.
+    """Scores by dot products of the encoder's next state with rows of its track table, plus the terms of its heads.
 
-    See `segue.ranking.scores`. The encoder must not change while a scorer of it is in use.
+    See `segue.ranking.scores`. The encoder must not change while the scorer is in use.
     """
 
     def __init__(
         self, encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float = 0.0, name: str = "model"
     ) -> None:
-        """`listen_weight`: lambda, how much log P(listen) weighs beside log p(next); without that head it must be 0."""
+        """`listen_weight`: lambda, the weight of log P(listen) beside log p(next); 0 without that head."""
         self.name = name
         self.encoder = encoder.eval()
         self.reads_feedback = encoder.reads_feedback
@@ -58,7 +58,7 @@ class ModelScorer:
 
     @torch.no_grad()
     def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all table rows, -inf at rows that are no candidates."""
+        """Return scores of all table rows, -inf at rows that are not candidates."""
         after = self._after(batch)
         scores = after.scores.every()
         if after.following is not None:
@@ -70,14 +70,16 @@ class ModelScorer:
 
     @torch.no_grad()
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return where `tracks` stand among all candidates, and the `k` best."""
+        """Return the standing of `tracks` among all candidates, and the `k` best."""
         after = self._after(batch)
-        found = stand(after.scores, tracks, k, after.definite(tracks))
-        return found if after.following is None else mixed_standing(after.scores, found, tracks, after.following)
+        standing = stand(after.scores, tracks, k, after.definite(tracks))
+        if after.following is None:
+            return standing
+        return mixed_standing(after.scores, standing, tracks, after.following)
 
     @torch.no_grad()
     def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Return the logit of P(listen) of each of `tracks` after its session, of a model that `foretells` it."""
+        """Return the logit of P(listen) of each of `tracks` after its session; the model must `foretells`."""
         assert self._listen is not None, "see foretells"
         logits: Tensor = self._listen.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)
         return logits
@@ -117,22 +119,22 @@ class ModelScorer:
 
 
 class ListenScorer(ModelScorer):
-    """The same model asked for P(listen) alone: what its head knows of two tracks, and no ranking to use."""
+    """The same model with P(listen) as its only score: it measures the head and is not a ranking to use."""
 
     def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
         super().__init__(encoder, candidates, 1.0, "model, P(listen) alone")
 
     def _after(self, batch: Batch) -> _After:
-        assert self._listen is not None, "it is made of a model with that head"
+        assert self._listen is not None, "made only for a model with that head"
         state = self.encoder.next_state(batch)
         query = self._listen.query(state)
         return _After(ListenScores(self._table, torch.zeros_like(state), query, self._offset, 1.0), None)
 
 
 def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float) -> list[ModelScorer]:
-    """Return the scorers that tell what a model reaches: as it ranks, first.
+    """Return the scorers of a model for evaluation, first the one that it ranks with.
 
-    With a head for P(listen) also by next tracks alone (lambda = 0): see `ListenScorer` for the head by itself.
+    A model with a head for P(listen) also has one with lambda = 0. See `ListenScorer` for the head alone.
     """
     ranks = ModelScorer(encoder, candidates, listen_weight)
     if not ranks.foretells:
@@ -141,5 +143,5 @@ def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight
 
 
 def head_scorers(encoder: Encoder, candidates: NDArray[np.int32]) -> list[ModelScorer]:
-    """Return the scorer of a model's head for P(listen) alone, where it has one."""
+    """Return the scorer of a model's head for P(listen) alone; empty without that head."""
     return [ListenScorer(encoder, candidates)] if "listen" in encoder.heads else []

@@ -1,16 +1,16 @@
-"""Where tracks stand among all rows of a track table, scored in blocks: [B, V] scores are never held.
+"""The standing of tracks among all rows of a track table, scored in blocks without [B, V] scores in memory.
 
-A float32 matrix product scores a block; its scores lie within `slack` of the definite ones (`dots`), by the standard
-bound of a float32 dot product of D terms, D u |x| |y| with u = 2**-24, in whatever order it is summed (Higham 2002,
-section 3.1). So a track further than `slack` from the asked one is counted by its fast score, and one within it (some
-hundred of a million) by its definite score: ranks and lists are exact, ties included.
+A float32 matrix product scores a block; its scores differ from the definite ones (`dots`) by at most `slack`, the
+standard bound of a float32 dot product of D terms, D u |x| |y| with u = 2**-24, for any order of summation (Higham
+2002, section 3.1). A rival further than `slack` from the target is counted by its fast score, a closer one (some
+hundred of a million) by its definite score. So ranks and lists are exact, ties included.
 
-Counting costs few passes over a block: comparisons write 0.0 or 1.0, sums run over chunks of CHUNK columns, and only
-chunks that hold an undecided track, or one that may be among the best, are kept to be looked at by cell.
+Counting takes few passes over a block: comparisons write 0.0 or 1.0, sums run over chunks of CHUNK columns, and only
+chunks with an undecided track, or with a candidate for the best, are examined by cell.
 
-A bfloat16 product in its place was tried (EPYC with AVX512-BF16, 2 threads, a million tracks): its slack is a thousand
-times as wide. Where targets rank about 100th or 1,350th it ranked 1,090 or 880 sessions/s against 490, but 290 against
-460 at rank 23,000, and 100 against 470 at 160,000. Models rank many a held-out track so low, so it stays float32.
+A bfloat16 product was measured instead (EPYC with AVX512-BF16, 2 threads, a million tracks): its slack is a thousand
+times as wide. For targets at rank 100 or 1,350 it ranked 1,090 or 880 sessions/s against 490, but 290 against 460 at
+rank 23,000, and 100 against 470 at 160,000. Many held-out tracks rank that low, so the product stays float32.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ from segue.ranking.scores import Scores
 from segue.ranking.standing import NOTHING, Ranking, Standing, member, ranked
 
 CELLS: Final = 2**16
-"""Cells scored definitely at a time."""
+"""Cells whose definite scores are computed at a time."""
 PENDING: Final = 2**16
-"""Chunks that wait to be looked at, at most: 32 MB of scores."""
+"""Most chunks that wait to be examined: 32 MB of scores."""
 
 
 @torch.no_grad()
-def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int, own: Float[Tensor, "B T"] | None = None) -> Standing:
+def stand(
+    scores: Scores, tracks: Int[Tensor, "B T"], k: int, target_scores: Float[Tensor, "B T"] | None = None
+) -> Standing:
     """Return the standing of `tracks` after the sessions of `scores`, and the `k` best candidates.
 
-    `own`: the scores of `tracks` where they are others than those of `scores`; their rivals keep these.
+    `target_scores`: scores of `tracks` if they differ from those of `scores`, which then apply to the rivals only.
     """
-    table, own = scores.table, scores.definite(tracks) if own is None else own
-    close, best = _Close(scores, tracks, own), _Best(scores, k)
+    table, target_scores = scores.table, scores.definite(tracks) if target_scores is None else target_scores
+    close, best = _Close(scores, tracks, target_scores), _Best(scores, k)
     faster = kernels(scores.device)
     counted = _PlainCount() if faster is None else faster.count
     pending: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -52,17 +54,17 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int, own: Float[Tensor,
         num_pending += len(session)
         if number == due or num_pending > PENDING:
             _look(close, best, pending)
-            # so often, the floor of the best rises before twice as many tracks are held against it
+            # at these intervals the floor rises before twice as many tracks are compared with it
             num_pending, due = 0, max(due, 2 * number)
     _look(close, best, pending)
     itself = member(table.candidates, tracks)
-    lost = own.isnan()  # ranks behind every rival
+    lost = target_scores.isnan()  # ranks after every rival
     above = torch.where(lost, len(table.candidates) - itself.long(), close.above)
-    return Standing(own, above, torch.where(lost, 0, close.equal), best.ranking())
+    return Standing(target_scores, above, torch.where(lost, 0, close.equal), best.ranking())
 
 
 def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Look at the cells of the chunks that wait: session, place of the first candidate, fast scores."""
+    """Examine the cells of the pending chunks: session, index of the first candidate, fast scores."""
     best.raise_floor()
     if pending:
         session, first, cells = (torch.cat(parts) for parts in zip(*pending, strict=True))
@@ -72,7 +74,7 @@ def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor
 
 
 class _PlainCount:
-    """`plain_count`, block after block in one piece of memory."""
+    """`plain_count` that reuses its memory from block to block."""
 
     def __init__(self) -> None:
         self._flags = torch.empty(0)
@@ -90,41 +92,41 @@ def plain_count(
     above: Int[Tensor, "B T"],
     flags: Float[Tensor, "B C W"] | None = None,
 ) -> tuple[Bool[Tensor, "B C"], Float[Tensor, "B C"]]:
-    """Add to `above` how many scores of a block are not <= `high`.
+    """Return the chunks with a score that is neither above `high` nor below `low`, and the largest score of each chunk.
 
-    Returns which chunks hold one that is neither above nor < `low`, and the largest score of each, NaN where one is.
-    `flags`: memory to use.
+    The number of scores of the block that are not <= `high` is added to `above`. The largest score is NaN if any is.
+    `flags`: memory to reuse.
     """
     looked = torch.zeros(chunks.shape[:2], dtype=torch.bool, device=chunks.device)
     flags = torch.empty_like(chunks) if flags is None else flags
-    for place in range(low.shape[1]):
-        own = slice(place, place + 1)
-        not_above = torch.le(chunks, high[:, own, None], out=flags).sum(2)
-        below = torch.lt(chunks, low[:, own, None], out=flags).sum(2)
+    for column in range(low.shape[1]):
+        one = slice(column, column + 1)
+        not_above = torch.le(chunks, high[:, one, None], out=flags).sum(2)
+        below = torch.lt(chunks, low[:, one, None], out=flags).sum(2)
         num = chunks.shape[1] * chunks.shape[2] - not_above.sum(1, dtype=torch.float64)
-        above[:, place] += num.long()
+        above[:, column] += num.long()
         looked |= not_above > below
     return looked, chunks.amax(2)
 
 
 class _Close:
-    """Rivals above and equal to asked tracks."""
+    """Counts rivals above and equal to the targets."""
 
-    def __init__(self, scores: Scores, tracks: Tensor, own: Tensor) -> None:
-        self.scores, self.tracks, self.own = scores, tracks, own
-        around = scores.slack() + 4 * ROUNDING * own.abs()
-        self.low, self.high = own - around, own + around
+    def __init__(self, scores: Scores, tracks: Tensor, target_scores: Tensor) -> None:
+        self.scores, self.tracks, self.target_scores = scores, tracks, target_scores
+        around = scores.slack() + 4 * ROUNDING * target_scores.abs()
+        self.low, self.high = target_scores - around, target_scores + around
         self.above, self.equal = torch.zeros_like(tracks), torch.zeros_like(tracks)
 
     def count(self, session: Int[Tensor, " n"], first: Int[Tensor, " n"], cells: Float[Tensor, "n W"]) -> None:
-        """Count the undecided tracks of chunks by their definite scores."""
-        for place in range(self.tracks.shape[1]):
-            low, high = self.low[session, place, None], self.high[session, place, None]
+        """Count the undecided rivals of chunks by their definite scores."""
+        for target in range(self.tracks.shape[1]):
+            low, high = self.low[session, target, None], self.high[session, target, None]
             chunk, column = torch.nonzero((cells <= high) & ~(cells < low), as_tuple=True)
             for who, row, other in _definite(self.scores, session[chunk], first[chunk] + column):
-                own, rival = self.own[who, place], row != self.tracks[who, place]
-                self.above[:, place].index_add_(0, who, (rival & ~(other <= own)).long())
-                self.equal[:, place].index_add_(0, who, (rival & (other == own)).long())
+                target_scores, rival = self.target_scores[who, target], row != self.tracks[who, target]
+                self.above[:, target].index_add_(0, who, (rival & ~(other <= target_scores)).long())
+                self.equal[:, target].index_add_(0, who, (rival & (other == target_scores)).long())
 
 
 class _Best:
@@ -135,17 +137,17 @@ class _Best:
         self._slack = 2 * scores.slack()
         self._readable = scores.readable
         self._tops = torch.full((scores.num, k), NOTHING, device=scores.device)
-        """The k largest chunk maxima so far: at least k tracks have fast scores as large as the last of them."""
+        """The k largest chunk maxima so far; at least k tracks have fast scores as large as the last."""
         self._maxima: list[Tensor] = []
         self._floor = torch.full_like(self._slack, NOTHING if k else torch.inf)
         """Fast score below which no track can be among the k best."""
-        self._found: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._candidates: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def promising(self, most: Float[Tensor, "B C"]) -> Bool[Tensor, "B C"]:
-        """Return the chunks that may hold one of the best, by the largest score of each."""
+        """Return the chunks that may contain one of the best, by the largest score of each."""
         if self.scores.table.finite:
             looked: Tensor = most >= self._floor
-        else:  # a NaN hides the largest of its chunk
+        else:  # NaN masks the largest score of its chunk
             torn = most.isnan()
             looked = (most >= self._floor) | (torn & self._readable)
             most = most.masked_fill(torn, NOTHING)
@@ -153,7 +155,7 @@ class _Best:
         return looked
 
     def raise_floor(self) -> None:
-        """Take the chunk maxima since the last call into account."""
+        """Raise the floor by the chunk maxima since the last call."""
         if self.k == 0 or not self._maxima:
             return
         self._tops = torch.cat([self._tops, *self._maxima], 1).topk(self.k, dim=1).values
@@ -162,25 +164,25 @@ class _Best:
         self._floor = last - self._slack - 4 * ROUNDING * last.abs().nan_to_num(posinf=0.0)
 
     def note(self, session: Int[Tensor, " n"], first: Int[Tensor, " n"], cells: Float[Tensor, "n W"]) -> None:
-        """Keep the tracks of chunks that may be among the best: session, place, fast score."""
+        """Store the tracks of chunks that may be among the best: session, index, fast score."""
         chunk, column = torch.nonzero(cells >= self._floor[session], as_tuple=True)
-        self._found.append((session[chunk], first[chunk] + column, cells[chunk, column]))
+        self._candidates.append((session[chunk], first[chunk] + column, cells[chunk, column]))
 
     def ranking(self) -> Ranking:
-        """Return the k best by definite score, equal ones by lower row."""
-        who, place, fast = (torch.cat(parts) for parts in zip(*self._found, strict=True))
-        kept = fast >= self._floor[who, 0]
-        found = _definite(self.scores, who[kept], place[kept])
-        who, rows, scores = (torch.cat(part) for part in zip(*found, strict=True))
+        """Return the k best by definite score, ties by lower row."""
+        who, index, fast = (torch.cat(parts) for parts in zip(*self._candidates, strict=True))
+        above_floor = fast >= self._floor[who, 0]
+        definite = _definite(self.scores, who[above_floor], index[above_floor])
+        who, rows, scores = (torch.cat(part) for part in zip(*definite, strict=True))
         real = ~scores.isnan()
         return ranked(who[real], rows[real], scores[real], self.scores.num, self.k)
 
 
 def _definite(
-    scores: Scores, who: Int[Tensor, " n"], place: Int[Tensor, " n"]
+    scores: Scores, who: Int[Tensor, " n"], index: Int[Tensor, " n"]
 ) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, " m"], Float[Tensor, " m"]]]:
-    """Yield sessions, table rows and definite scores of cells by their places; padding is left out."""
-    inside = place < len(scores.table.candidates)
-    who, rows = who[inside], scores.table.candidates[place[inside]]
+    """Yield sessions, table rows and definite scores of cells by candidate index, without padding."""
+    inside = index < len(scores.table.candidates)
+    who, rows = who[inside], scores.table.candidates[index[inside]]
     for some, row in zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True):
         yield some, row, scores.at(some, row)[0]

@@ -1,4 +1,4 @@
-"""What evaluation and serving ask of anything that ranks tracks: the neural model and every baseline alike."""
+"""The interface of everything that ranks tracks: models and baselines."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Scorer(Protocol):
 
     @property
     def reads_feedback(self) -> bool:
-        """Whether the feedback of a context can change a score; where not, a skip moves nothing."""
+        """Whether the feedback of a context can change a score."""
 
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Return the score of each candidate row (track rows >= 3) for its session; higher is better."""
+        """Return the score of each candidate row (>= NUM_SPECIALS) for its session; higher is better."""
 
     def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all R = V + 3 table rows; -inf at specials and at rows that are no candidates."""
+        """Return scores of all R = V + NUM_SPECIALS table rows; -inf at rows that are not candidates."""
 
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return where `tracks` stand among all candidates after each session, and the `k` best candidates.
+        """Return the standing of `tracks` among all candidates after each session, and the `k` best candidates.
 
-        What `dense_standing` finds in `score_all`, at a cost that does not hold all scores.
+        Equals `dense_standing` of `score_all`, without all scores in memory.
         """

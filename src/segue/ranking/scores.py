@@ -1,11 +1,11 @@
-"""What all candidates score after the sessions of a batch: fast scores in blocks, and definite ones by cell.
+"""Scores of all candidates after the sessions of a batch: fast scores in blocks, and definite ones by cell.
 
 A model's score of track t after a session is
 
     log( exp(y . E[t]) + exp(h) p(t | last) ) + lambda log P(listen to t),
 
-the log of an unnormalised next-track probability, with transitions mixed in where the model has them, and of P(listen)
-where it has a head for it and lambda > 0. Transitions change the scores of few tracks: see `segue.ranking.following`.
+the log of an unnormalised next-track probability, with transitions if the model has them, plus log P(listen) if it has
+that head and lambda > 0. Transitions change the scores of few tracks: see `segue.ranking.following`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from segue.ranking.standing import NOTHING
 CELLS: Final = 2**18
 """Cells whose rows are gathered at a time."""
 DENSE: Final = 32
-"""So many products of a whole block cost what one of a gathered row does."""
+"""Products in a whole block that cost as much as one of a gathered row."""
 MOST_DENSE: Final = 2**25
-"""Scores of a whole block that may be held."""
+"""Most scores of a whole block in memory."""
 
 
 class Scores(ABC):
-    """Scores after B sessions, without transitions unless told of them."""
+    """Scores after B sessions; transitions count only as `mass`."""
 
     def __init__(self, table: CandidateTable, num: int, device: torch.device) -> None:
         self.table, self.num, self.device = table, num, device
@@ -42,14 +42,14 @@ class Scores(ABC):
     def definite(self, tracks: Int[Tensor, "B K"], mass: Tensor | None = None) -> Float[Tensor, "B K"]:
         """Return the scores of `tracks`, float32.
 
-        `mass` [B, K], float64: h + log p of each under transitions, -inf where it has none.
+        `mass` [B, K], float64: h + log p of each under transitions, -inf without any.
         """
 
     @abstractmethod
     def at(
         self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Tensor | None = None
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Return the scores of cells without `mass` and with it, as `definite` does."""
+        """Return the scores of cells (session, row) without and with `mass`, as in `definite`."""
 
     @abstractmethod
     def every(self) -> Float[Tensor, "B R"]:
@@ -57,11 +57,11 @@ class Scores(ABC):
 
     @abstractmethod
     def slack(self) -> Float[Tensor, "B one"]:
-        """Return how far a fast score and a definite one may lie apart, and what comparing in float32 may add."""
+        """Return the largest difference of a fast score and a definite one, with the error of comparing in float32."""
 
     @abstractmethod
     def blocks(self) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first place and the fast scores of each block in chunks, -inf past the last candidate."""
+        """Yield the first index and the fast scores of each block in chunks, -inf after the last candidate."""
 
     @property
     @abstractmethod
@@ -96,7 +96,7 @@ class DotScores(Scores):
         return self.table.slack(self._state)
 
     def blocks(self) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first place and the fast scores of each block in chunks."""
+        """Yield the first index and the fast scores of each block in chunks."""
         return self.table.scored(self._state)
 
     @property
@@ -143,7 +143,7 @@ class ListenScores(Scores):
         return self._joined(scores, along + (self._query.level[:, None] + self._offset), None)
 
     def slack(self) -> Float[Tensor, "B one"]:
-        """Return the bounds of both dot products together; log P has slope 1 at most."""
+        """Return the bounds of both dot products together; log P has a slope of at most 1."""
         size = self._query.level.abs()[:, None] + self._offset.abs().max()
         size = size + self.table.longest * self._query.direction.norm(dim=1, keepdim=True)
         of_listen = self.table.slack(self._query.direction) + 16 * ROUNDING * (size + 1.0)
@@ -151,7 +151,7 @@ class ListenScores(Scores):
         return both
 
     def blocks(self) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first place and the fast scores of each block in chunks."""
+        """Yield the first index and the fast scores of each block in chunks."""
         cells = CPU_CELLS if self.device.type == "cpu" else GPU_CELLS
         count = len(self.table.candidates)
         width = min(max(cells // max(self.num, 1), CHUNK), count + CHUNK - 1) // CHUNK * CHUNK
@@ -177,18 +177,18 @@ class ListenScores(Scores):
 def cells(
     weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], who: Int[Tensor, " n"], rows: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Return the definite dot product of each cell, float32: of all at once where they are many among few rows."""
+    """Return the definite dot product of each cell, float32; by whole blocks if there are many cells among few rows."""
     every = len(state) * len(weight)
     if every <= min(DENSE * len(who), MOST_DENSE):
         whole: Tensor = all_dots(weight, state)
         return whole[who, rows]
-    parts = zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True)
-    found = [dots(weight, state[some], row[:, None])[:, 0] for some, row in parts]
-    return torch.cat(found) if found else weight.new_zeros(0)
+    pairs = zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True)
+    parts = [dots(weight, state[some], row[:, None])[:, 0] for some, row in pairs]
+    return torch.cat(parts) if parts else weight.new_zeros(0)
 
 
 def with_mass(scores: Tensor, mass: Tensor | None) -> Tensor:
-    """Return log(exp(scores) + exp(mass)), float32, worked out in float64; `scores` where there is no mass."""
+    """Return log(exp(scores) + exp(mass)), float32, computed in float64; `scores` without `mass`."""
     if mass is None:
         return scores
     joined: Tensor = torch.logaddexp(scores.double(), mass).float()

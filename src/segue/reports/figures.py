@@ -1,4 +1,4 @@
-"""Figures: SVG text that follows the page's colours, and files for `segue inspect --figure`."""
+"""Figures as SVG text in the page's colours."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from segue.reports.findings import known, measured
+from segue.reports.findings import AMONG, known, measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK: Final = "#010203"
-"""Stands for the page's text colour: replaced by `currentColor` in the SVG, so that dark pages work."""
+"""Placeholder of the page's text colour, replaced by `currentColor` in the SVG for dark pages."""
 COLOURS: Final = {"model": "#c2553a", "baseline": "#7d8590"}
 LINES: Final = ("#7d8590", "#c2553a", "#3d7ea6", "#8a6bbd", "#3d8a5f", "#b0892f")
-PROTOCOLS: Final = {"sampled": "among 1,000 sampled tracks", "full": "among all tracks"}
+PROTOCOLS: Final = {name: f"among {tracks}" for name, tracks in AMONG.items()}
 
 
 def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") -> str:
-    """Return the SVG of `metric` with intervals: one panel a protocol, one bar a model or baseline.
+    """Return the SVG of `metric` with intervals: one panel per protocol, one bar per model or baseline.
 
     `rows` are records with name, kind ('model' or 'baseline'), protocol and `metric` = [value, low, high].
     """
     protocols = [name for name in PROTOCOLS if any(row["protocol"] == name for row in rows)]
     figure = new_figure(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2))
     for axes, protocol in zip(panels(figure, len(protocols)), protocols, strict=True):
-        found = [row for row in rows if row["protocol"] == protocol and measured(row, metric)]
-        shown = sorted(found, key=lambda row: float(row[metric][0]))
+        bars = [row for row in rows if row["protocol"] == protocol and measured(row, metric)]
+        shown = sorted(bars, key=lambda row: float(row[metric][0]))
         for height, row in enumerate(shown):
             value, low, high = row[metric]
             axes.barh(height, value, color=COLOURS[row["kind"]], height=0.62)
@@ -41,9 +41,9 @@ def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") ->
 
 
 def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "hr@10") -> str:
-    """Return the SVG of training: loss, and validation `metric`, by epoch; one line a run.
+    """Return the SVG of training: loss, and validation `metric`, by epoch; one line per run.
 
-    `curves` maps a run's name to records with epoch and, where measured, loss and `metric`.
+    `curves` maps a run's name to records with epoch and, if measured, loss and `metric`.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -52,10 +52,9 @@ def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str 
         panels(figure, 2), ("loss", metric), ("training loss, next track", f"validation {metric.upper()}"), strict=True
     ):
         for colour, (name, points) in zip(LINES, curves.items(), strict=False):
-            known = [point for point in points if point.get(key) is not None]
-            axes.plot(
-                [p["epoch"] for p in known], [p[key] for p in known], "o-", label=name, color=colour, markersize=4
-            )
+            epochs = [point["epoch"] for point in points if point.get(key) is not None]
+            values = [point[key] for point in points if point.get(key) is not None]
+            axes.plot(epochs, values, "o-", label=name, color=colour, markersize=4)
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -64,7 +63,7 @@ def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str 
 
 
 def svg_text(figure: Figure, salt: str) -> str:
-    """Return `figure` as an inline SVG element, the same bytes each time; `salt` keeps its ids its own."""
+    """Return `figure` as an inline SVG element, the same bytes each time; `salt` makes its ids unique."""
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
@@ -82,7 +81,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def panels(figure: Figure, count: int) -> list[Axes]:
-    """Return `count` axes side by side in the page's ink."""
+    """Return `count` axes side by side in the page's text colour."""
     panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,19 +1,21 @@
-"""What was learnt, in plain words computed from the numbers, whichever way they fall."""
+"""Sentences that state the results of an evaluation, computed from its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from segue.skips import BASELINES_TO_BEAT
+
 AMONG: Final = {"sampled": "1,000 sampled tracks", "full": "all tracks"}
 Record = Mapping[str, Any]
 
 
 def findings(result: Record) -> list[str]:
-    """Return sentences: skips or not, against the baselines, listened or skipped, and how far they carry.
+    """Return sentences on training with skips, the baselines, listened and skipped targets, and the limits.
 
-    `result` holds `rows` (name, kind, protocol, metric = [value, low, high]), `contrasts` (protocol, metric,
-    difference, low, high), `recommended` and `converged`.
+    `result` has `rows` (name, kind, protocol, metric = [value, low, high]), `contrasts` (protocol, metric, difference,
+    low, high), `recommended` and `converged`.
     """
     sentences = []
     for contrast in result["contrasts"]:
@@ -28,7 +30,7 @@ def findings(result: Record) -> list[str]:
 
 
 def contrast_sentence(contrast: Record) -> str:
-    """Return whether training with skips beat training without, as its interval says."""
+    """Return whether training with skips beat training without, by the interval."""
     low, high, difference = contrast["low"], contrast["high"], contrast["difference"]
     if not (known(low) and known(high) and known(difference)):
         return (
@@ -40,29 +42,25 @@ def contrast_sentence(contrast: Record) -> str:
     elif high < 0:
         verdict = "Training with skips did worse than training without"
     else:
-        verdict = "Training with skips made no difference that these sessions can show"
+        verdict = "Training with skips made no significant difference"
     return (
         f"{verdict}: {contrast['metric'].upper()} among {AMONG[contrast['protocol']]} changed by "
         f"{points(difference)} points (95 % interval {points(low)} to {points(high)})."
     )
 
 
-BAR: Final = ("popularity", "markov")
-"""A contrast of two models counts only where both beat these (method, section 5)."""
-
-
 def bar_sentence(rows: Sequence[Record], metric: str) -> str:
-    """Return why a contrast does not count where a model loses to popularity or first-order Markov, else ''."""
-    bar = [row for row in rows if row["name"] in BAR and measured(row, metric)]
+    """Return why a contrast does not count if a model does not beat BASELINES_TO_BEAT, else ''."""
+    bar = [row for row in rows if row["name"] in BASELINES_TO_BEAT and measured(row, metric)]
     models = [row for row in rows if row["kind"] == "model" and measured(row, metric)]
     above = [b["name"] for b in bar if any(b[metric][0] >= model[metric][0] for model in models)]
     if not above:
         return ""
-    return f" This decides nothing about skips: not every model beats {' and '.join(above)}."
+    return f" This does not count as evidence about skips: not every model beats {' and '.join(above)}."
 
 
 def baseline_sentence(rows: Sequence[Record], protocol: str, metric: str = "hr@10") -> str:
-    """Return how the models stand against the best baseline; a model that loses to one says so."""
+    """Return the comparison of the models with the best baseline, and the baselines that beat a model."""
     baselines = [row for row in rows if row["kind"] == "baseline" and measured(row, metric)]
     models = [row for row in rows if row["kind"] == "model" and measured(row, metric)]
     if not baselines or not models:
@@ -84,7 +82,7 @@ def _against(row: Record, baselines: Sequence[Record], metric: str) -> str:
 
 
 def delta_sentence(rows: Sequence[Record]) -> str:
-    """Return how much better each model ranks tracks that will be listened to than tracks that will be skipped."""
+    """Return how much better each model ranks listened targets than skipped ones."""
     parts = [
         f"{row['name']} {points(row['delta'][0])} points"
         for row in rows
@@ -93,14 +91,14 @@ def delta_sentence(rows: Sequence[Record]) -> str:
     if not parts:
         return ""
     return (
-        "HR@10 of the next tracks that were listened to, less HR@10 of those that were skipped: "
+        "HR@10 of the next tracks that were listened to, minus HR@10 of those that were skipped: "
         + ", ".join(parts)
         + "."
     )
 
 
 def reaction_sentence(result: Record) -> str:
-    """Return how many recommended tracks a skip changed."""
+    """Return the number of recommended tracks that a skip changed."""
     lists = result.get("recommended") or {}
     before, after = lists.get("listened") or [], lists.get("skipped") or []
     if not before or not after:
@@ -109,28 +107,28 @@ def reaction_sentence(result: Record) -> str:
     if changed == 0 and not lists.get("reads_feedback"):
         return (
             "A skip of the last track changes nothing in the next recommendations: the paper's model learns from skips "
-            "while it trains, but does not read them when asked."
+            "in training, but does not read them in a session."
         )
     return f"A skip of the last track replaces {changed} of {len(after)} recommended tracks."
 
 
 def limits_sentence(result: Record) -> str:
-    """Return what these numbers cannot carry."""
-    parts = ["one seed, so the intervals are over sessions alone"]
+    """Return the limits of these numbers."""
+    parts = ["one seed, so the intervals are over sessions only"]
     if result.get("simulated"):
         parts.insert(0, "the sessions are simulated")
     if not result.get("converged", True):
-        parts.append("training stopped at a few epochs, before it converged")
+        parts.append("training stopped after a few epochs, before it converged")
     return f"This is a demonstration, not a result: {'; '.join(parts)}."
 
 
 def measured(row: Record, metric: str) -> bool:
-    """Return whether the row has a value of `metric` (None stands for an empty group)."""
+    """Return whether the row has a value of `metric` (None = an empty group)."""
     return bool(row.get(metric)) and known(row[metric][0])
 
 
 def known(value: float | None) -> bool:
-    """Return whether a number is one: neither None nor NaN."""
+    """Return whether a value is neither None nor NaN."""
     return value is not None and value == value
 
 

@@ -1,4 +1,4 @@
-"""Pieces of a page that stands alone: one HTML file, no script, no other host."""
+"""Parts of a self-contained page: one HTML file, no script, no other host."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def figure(svg: str, caption: str) -> str:
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; `caption` and all cells are HTML, the first cell of a row names it."""
-    top = "".join(f"<th{' class=n' if place else ''}>{name}</th>" for place, name in enumerate(head))
+    """Return a table; `caption` and all cells are HTML, the first cell of a row is its name."""
+    top = "".join(f"<th{' class=n' if column else ''}>{name}</th>" for column, name in enumerate(head))
     body = "".join(
-        "<tr>" + "".join(f"<td{' class=n' if place else ''}>{cell}</td>" for place, cell in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(f"<td{' class=n' if column else ''}>{cell}</td>" for column, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
     return f"<div class='wide'><table><caption>{caption}</caption><tr>{top}</tr>{body}</table></div>"
 
 
 def simulated_mark(world: str) -> str:
-    """Return the word *simulated* with the world's name, where it belongs beside numbers."""
+    """Return the word *simulated* with the world's name, to place beside numbers."""
     return f"<span class='simulated'>simulated</span> (world {escape(world)}) "

@@ -16,7 +16,7 @@ OUTCOMES: Final = {"listened": "HR@10 listened", "skipped": "HR@10 skipped", "de
 
 
 def report_html(result: Record) -> str:
-    """Return the page of `result` (the record that `segue.api.demo` makes), as UTF-8 text."""
+    """Return the page of `result` (the record of `segue.api.demo`), as UTF-8 text."""
     sections = [
         _opening(result),
         section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), _reading()),
@@ -38,7 +38,7 @@ def _opening(result: Record) -> str:
 
 
 def _mark(result: Record) -> str:
-    """Return the word *simulated*, where it belongs beside numbers."""
+    """Return the word *simulated* for simulated data, else ''."""
     return simulated_mark(str(result["world"])) if result["simulated"] else ""
 
 
@@ -71,8 +71,8 @@ def _cell(value: Sequence[float | None] | None) -> str:
 
 def _reading() -> str:
     return (
-        "<p class='soft'>HR@K: share of sessions whose next track stands among the first K. Small print: 95 % "
-        "interval, bootstrap over sessions. Delta: HR@10 where the next track was listened to, less HR@10 where it "
+        "<p class='soft'>HR@K: share of sessions whose next track is among the first K. Small print: 95 % "
+        "interval, bootstrap over sessions. Delta: HR@10 if the next track was listened to, minus HR@10 if it "
         "was skipped. "
         "Sampled ranking can reverse the order of models; read both tables.</p>"
     )

@@ -1,4 +1,4 @@
-"""How often tracks are listened to, by what P(listen) was foretold: the reliability figure."""
+"""The reliability figure: share of tracks listened to by predicted P(listen)."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any, Final
 from segue.reports.figures import INK, LINES, new_figure, panels, svg_text
 
 SHOWN: Final = ("session-rate", "model", "track-rate", "oracle")
-"""Predictors that are drawn, where they are measured."""
+"""Predictors that are drawn if they are measured."""
 Record = Mapping[str, Any]
 
 
 def reliability(listening: Sequence[Record], title: str) -> str:
     """Return the SVG of the share listened to by the mean P(listen) of each bin; the diagonal is perfect.
 
-    `listening` are records of an evaluation with name and `reliability`, [mean p, share listened, targets] a bin. A
+    `listening`: records of an evaluation with name and `reliability`, [mean p, share listened, targets] per bin. A
     point's area is its bin's share of the targets.
     """
     figure = new_figure(5.2, 4.2)
     (axes,) = panels(figure, 1)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    known = {row["name"]: row["reliability"] for row in listening}
-    for place, name in enumerate(name for name in SHOWN if known.get(name)):
-        p, share, count = zip(*known[name], strict=True)
-        colour, whole = LINES[place % len(LINES)], max(sum(count), 1)
+    bins_of = {row["name"]: row["reliability"] for row in listening}
+    for number, name in enumerate(name for name in SHOWN if bins_of.get(name)):
+        p, share, count = zip(*bins_of[name], strict=True)
+        colour, whole = LINES[number % len(LINES)], max(sum(count), 1)
         axes.plot(p, share, color=colour, linewidth=1, label=name)
         axes.scatter(p, share, s=[6 + 240 * each / whole for each in count], color=colour)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.set_xlabel("P(listen) foretold")
+    axes.set_xlabel("P(listen) predicted")
     axes.set_ylabel("share listened to")
     axes.set_title(title, loc="left", fontsize=10)
     axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="upper left")

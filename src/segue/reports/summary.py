@@ -14,7 +14,7 @@ WIDTH: Final = 100
 
 
 def summary_lines(result: Mapping[str, Any]) -> list[str]:
-    """Return the paragraphs of the summary: data, findings, budget, where the page is."""
+    """Return the paragraphs of the summary: data, findings, budget."""
     data = "simulated " if result["simulated"] else ""
     opening = f"{result['sessions']:,} {data}sessions, {result['tracks_seen']:,} tracks, {result['rows_read']:,} plays."
     lines = [opening, *(f"- {sentence}" for sentence in findings(result)), result["budget"]]
@@ -27,12 +27,12 @@ def number_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     by_name: dict[str, dict[str, Any]] = {}
     for row in result["rows"]:
         by_name.setdefault(row["name"], {})[row["protocol"]] = row
-    return head, [_short_row(name, found) for name, found in by_name.items()]
+    return head, [_short_row(name, rows) for name, rows in by_name.items()]
 
 
-def _short_row(name: str, found: Mapping[str, Any]) -> list[Any]:
-    values = [found[p]["hr@10"][0] if p in found else None for p in PROTOCOLS]
-    first = found.get("sampled") or next(iter(found.values()))
+def _short_row(name: str, rows: Mapping[str, Any]) -> list[Any]:
+    values = [rows[p]["hr@10"][0] if p in rows else None for p in PROTOCOLS]
+    first = rows.get("sampled") or next(iter(rows.values()))
     _, low, high = first["hr@10"]
     delta = first.get("delta")
     interval = "" if low is None else f"{low:.3f} to {high:.3f}"
@@ -40,7 +40,7 @@ def _short_row(name: str, found: Mapping[str, Any]) -> list[Any]:
 
 
 def recommended_lists(result: Mapping[str, Any]) -> dict[str, list[list[Any]]]:
-    """Return rows (rank, title, artist) of the recommended tracks, by what happened to the last track."""
+    """Return rows (rank, title, artist) of the recommended tracks, by the feedback of the last track."""
     lists = result["recommended"]
     return {
         f"Next, if the last track was {key}": [

@@ -1,6 +1,6 @@
-"""What listeners did around a play: how it began and ended, pauses, seeks. Only the log has it, no store.
+"""Behaviour around a play: reasons for start and end, pauses, seeks. It is in the log only, not in a store.
 
-How plays begin and end follows the mini set's counts; pauses, seeks and context switches are invented.
+Reasons for start and end follow the mini set's counts; pauses, seeks and context switches are invented.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ START_AFTER: Final = {
     "logout": "appload",
     "remote": "remote",
 }
-"""Reason why the next play starts, by the reason why one ended."""
+"""Start reason of the next play by the end reason of a play."""
 CHOSEN: Final = ("clickrow", "appload", "playbtn")
-"""Starts that a listener chose, rather than what played on."""
+"""Start reasons of plays that the listener chose."""
 PAUSED: Final = (0.15, 0.5)
-"""Invented: chance of a pause before a play that goes on, and before one that was chosen or begins a session."""
+"""Invented: chance of a pause before a play that follows on, and before one that was chosen or begins a session."""
 LONG: Final = 0.5
 """Invented: share of the pauses that are long."""
 SWITCHED: Final = 0.4
@@ -40,15 +40,15 @@ def behave(
 ) -> dict[str, NDArray[Any]]:
     """Return columns of the log by official name, [rows]; `first` marks the first row of each session.
 
-    A play to its end, or of unknown strength, ends with trackdone; any other does not, and the next row starts by the
-    reason that fits. Exactly one of the three pause flags is set.
+    A play to its end, or of unknown strength, ends with trackdone, any other for another reason; the next row has the
+    matching start reason. Exactly one of the three pause flags is set.
     """
     rows = len(strength)
-    ended = np.where((strength == 0) | (strength > 3), DONE, _drawn(_ends(), rows, generator))
+    ended = np.where((strength == 0) | (strength > 3), DONE, _sample(_ends(), rows, generator))
     before = np.concatenate(([DONE], ended[:-1]))
     names = sorted(START_AFTER)
     following = np.array([START_AFTER[name] for name in names])[np.searchsorted(names, before)]
-    started = np.where(first, _drawn(_first_starts(), rows, generator), following)
+    started = np.where(first, _sample(_first_starts(), rows, generator), following)
     chosen = np.isin(started, CHOSEN)
     paused = generator.random(rows) < np.where(chosen | first, PAUSED[1], PAUSED[0])
     long = generator.random(rows) < LONG
@@ -67,12 +67,12 @@ def behave(
 
 
 def _ends() -> dict[str, float]:
-    """Return how often plays that stopped short ended for each reason."""
+    """Return the counts of end reasons of plays that stopped before the end."""
     return {name: float(count) for name, count in calibration.REASON_END_COUNTS.items() if name != DONE}
 
 
 def _first_starts() -> dict[str, float]:
-    """Return how often sessions begin for each reason: what plays within sessions leave of the mini set's starts."""
+    """Return the counts of start reasons of sessions: the mini set's starts less those of plays within sessions."""
     left = {name: float(count) for name, count in calibration.REASON_START_COUNTS.items()}
     within = 1 - calibration.MINI_SESSIONS / sum(calibration.REASON_END_COUNTS.values())
     for name, count in calibration.REASON_END_COUNTS.items():
@@ -80,7 +80,7 @@ def _first_starts() -> dict[str, float]:
     return {name: count for name, count in left.items() if count > 0}
 
 
-def _drawn(counts: dict[str, float], rows: int, generator: np.random.Generator) -> NDArray[Any]:
+def _sample(counts: dict[str, float], rows: int, generator: np.random.Generator) -> NDArray[Any]:
     share = np.array(list(counts.values()), dtype=np.float64)
-    drawn: NDArray[Any] = np.array(list(counts))[generator.choice(len(share), rows, p=share / share.sum())]
-    return drawn
+    names: NDArray[Any] = np.array(list(counts))
+    return names[generator.choice(len(share), rows, p=share / share.sum())]

@@ -1,4 +1,4 @@
-"""Figures of the Music Streaming Sessions Dataset that the simulator is fitted to. Counts only, no row of the data.
+"""Figures of the Music Streaming Sessions Dataset to which the simulator is fitted: counts only, no rows.
 
 Source: aggregates over the public MSSD training set (124,950,714 sessions, 2,072,002,577 rows, 3,604,454 tracks;
 Brost, Mehrotra & Jehan 2019), over its mini set (10,000 sessions) for context types and premium, and over 1,381 rows
@@ -49,7 +49,7 @@ SKIP_2_RATE: Final = 0.517
 SKIP_1_OF_SKIP_2: Final = 0.359 / 0.479
 """Share of those that were skipped very briefly (small sample)."""
 MOSTLY_OF_LISTENED: Final = (0.628 - 0.479) / (1 - 0.479)
-"""Share of plays not skipped that stopped short of the end (small sample)."""
+"""Share of plays not skipped that stopped before the end (small sample)."""
 UNKNOWN_OF_LISTENED: Final = (1 - 0.628 - 0.353) / (1 - 0.479)
 """Share of plays not skipped with none of the four flags (small sample: about 2 % of all)."""
 # fmt: off
@@ -70,15 +70,15 @@ PLAYS_PER_TRACK_QUANTILES: Final = (
     (0.995, 14295), (0.997, 25659), (0.998, 39581), (0.9985, 52161), (0.999, 77756), (0.9995, 142640),
     (0.9997, 227568), (0.9999, 519559), (0.99995, 859211), (0.99999, 1983373), (0.999999, 4656009), (1, 7857731),
 )
-"""(share of tracks, most plays that they have), above 10 plays."""
+"""(share of tracks, largest number of plays among them), above 10 plays."""
 TRACK_SKIP_RATE_MASS: Final = (
     0.00000, 0.00182, 0.00000, 0.00167, 0.00000, 0.00441, 0.00808, 0.06663, 0.17498, 0.24318, 0.24096, 0.16968, 0.06291,
     0.01629, 0.00489, 0.00000, 0.00328, 0.00000, 0.00122, 0.00000,
 )
 """Share of the tracks with 100 plays or more by their true skip rate, in steps of .05: mean .501, SD .08.
 
-`TRACKS_BY_SKIP_PERCENT` mixes true rates with the noise of few plays (half of the tracks have 12 or fewer). The plays
-known, it is a mixture of binomials: expectation maximisation (1000 steps, rates in steps of .01, one distribution for
+`TRACKS_BY_SKIP_PERCENT` mixes true rates with the noise of few plays (half of the tracks have 12 or fewer). Given the
+plays it is a mixture of binomials: expectation maximisation (1000 steps, rates in steps of .01, one distribution for
 tracks below 100 plays, one for the others) fits all but 1 % of its mass. This is the second distribution;
 `tests/unit/test_simulation.py` repeats the fit.
 """
@@ -105,4 +105,4 @@ REASON_END_COUNTS: Final = {
     "logout": 563,
     "remote": 267,
 }
-"""Mini set. All but trackdone make .656 of the rows: the share that stopped short of the end (`skip_3`)."""
+"""Mini set. All but trackdone are .656 of the rows: the share that stopped before the end (`skip_3`)."""

@@ -1,4 +1,4 @@
-"""The simulated catalogue: genres, tempo, artists, popularity, and features that tell little of them."""
+"""The simulated catalogue: genres, tempo, artists, popularity, and features that explain little of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LEAVES: Final = 64
 TEMPO_BANDS: Final = 8
 TRACKS_PER_ARTIST: Final = 12
 TRACK_EFFECT_SD: Final = 0.45
-"""Spread of the tracks' own log-odds of being listened to; fitted to `calibration.TRACK_SKIP_RATE_MASS`."""
+"""Standard deviation of the tracks' log-odds of being listened to; fitted to `calibration.TRACK_SKIP_RATE_MASS`."""
 POPULARITY_EFFECT: Final = 0.042
-"""Fall of those log-odds as log rank falls: popular tracks are skipped a little more (per play .517, per track .50)."""
+"""Slope of those log-odds in log rank: popular tracks are skipped slightly more (per play .517, per track .50)."""
 NUM_DESCRIPTORS: Final = 18
 NUM_ACOUSTIC: Final = 8
 FEATURE_NOISE: Final = 3.2
-"""Noise of a feature in units of the spread of its signal: features explain well under 30 % of the latent variance."""
+"""Noise of a feature in standard deviations of its signal: features explain well under 30 % of the latent variance."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,24 @@ class Catalogue:
     """T tracks; index 0 is the most popular one."""
 
     weight: NDArray[np.float64]
-    """Share of plays, falling with the index."""
+    """Share of plays, decreasing with the index."""
     leaf: NDArray[np.int64]
     tempo: NDArray[np.int64]
     artist: NDArray[np.int64]
     effect: NDArray[np.float64]
-    """Own log-odds of being listened to."""
+    """Log-odds of being listened to."""
     successor: NDArray[np.int64]
     """The track that follows in its album or playlist: of the same leaf, about as popular."""
     by_leaf: NDArray[np.int64]
     """Tracks ordered by leaf, then popularity."""
     leaf_begin: NDArray[np.int64]
-    """First place of each leaf in `by_leaf`, and T last."""
+    """First index of each leaf in `by_leaf`, and T last."""
     duration: NDArray[np.float32]
     year: NDArray[np.int64]
     features: NDArray[np.float32]
     """[T, 26]: descriptors, then acoustic vector."""
     explained: float
-    """Share of the variance of the latents (genre, tempo, own effect) that the features explain linearly."""
+    """Share of the variance of the latents (genre, tempo, effect) that the features explain linearly."""
 
 
 def covered(share_of_tracks: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,10 +88,10 @@ def make_catalogue(num_tracks: int, generator: np.random.Generator) -> Catalogue
 
 
 def _effects(weight: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return the tracks' own log-odds of being listened to: noise and a slope of popularity.
+    """Return the tracks' log-odds of being listened to: noise and a slope of popularity.
 
-    A few tracks make a quarter of all plays. The noise is made orthogonal to the plays, or the luck of those few would
-    shift the rate per play away from the rate per track.
+    A few tracks have a quarter of all plays. The noise is made orthogonal to the plays; otherwise the noise of those
+    few would shift the rate per play away from the rate per track.
     """
     noise = generator.normal(0.0, TRACK_EFFECT_SD, len(weight))
     noise -= weight * (noise @ weight) / (weight @ weight)
@@ -99,7 +99,7 @@ def _effects(weight: NDArray[np.float64], generator: np.random.Generator) -> NDA
 
 
 def _artists(by_leaf: NDArray[np.int64], num_tracks: int) -> NDArray[np.int64]:
-    """Return the artist of each track: tracks of one leaf, spread over its popularity."""
+    """Return the artist of each track; an artist has tracks of one leaf, adjacent in popularity."""
     artist = np.empty(num_tracks, dtype=np.int64)
     num_artists = max(1, num_tracks // TRACKS_PER_ARTIST)
     artist[by_leaf] = (np.arange(num_tracks) // TRACKS_PER_ARTIST).clip(max=num_artists - 1)
@@ -107,7 +107,7 @@ def _artists(by_leaf: NDArray[np.int64], num_tracks: int) -> NDArray[np.int64]:
 
 
 def _successors(by_leaf: NDArray[np.int64], leaf_begin: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the next track of the same leaf by popularity; the first again after the last."""
+    """Return the next track of the same leaf by popularity; the first follows the last."""
     follows = np.roll(by_leaf, -1)
     ends = leaf_begin[1:][np.diff(leaf_begin) > 0] - 1
     firsts = leaf_begin[:-1][np.diff(leaf_begin) > 0]

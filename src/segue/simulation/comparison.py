@@ -1,4 +1,4 @@
-"""A simulated log beside the aggregates that it is calibrated on."""
+"""Compares a simulated log with the aggregates to which the simulator is fitted."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from segue.simulation.catalogue import covered
 from segue.simulation.log import SimulatedLog
 
 TOLERANCE: Final = 0.03
-"""Of every share that is compared, at 10,000 sessions over 50,704 tracks or more."""
+"""For every compared share, at 10,000 sessions over 50,704 tracks or more."""
 RARE_TOLERANCE: Final = 0.01
-"""Of the share of plays with none of the four flags, itself about .02."""
+"""For the share of plays with none of the four flags, which is about .02."""
 SPREAD_TOLERANCE: Final = 0.02
-"""Of the standard deviation of the tracks' true skip rates."""
+"""For the standard deviation of the tracks' true skip rates."""
 FEWEST_PLAYS: Final = 100
-"""Full-scale plays from which on a track's skip rate is compared."""
+"""Least full-scale plays of a track whose skip rate is compared."""
 LOWEST_RANK: Final = 5
-"""Top tracks fewer than these, at the scale of the catalogue, are not compared: one more is more than the tolerance."""
+"""Fewer top tracks, at the scale of the catalogue, are not compared: one track exceeds the tolerance."""
 THINNINGS: Final = 20
-"""Draws that the thinned aggregates are averaged over."""
+"""Draws over which the thinned aggregates are averaged."""
 TRACK_WORLDS: Final = ("full",)
-"""Worlds whose tracks' skip rates are fitted; elsewhere they print without a tolerance."""
+"""Worlds whose tracks' skip rates are fitted; in other worlds they have no tolerance."""
 
 
 def compare(log: SimulatedLog) -> dict[str, Any]:
-    """Return the statistics of `log` beside the aggregates, thinned to its size: `rows`, and whether all are `ok`.
+    """Return the statistics of `log` and of the aggregates, thinned to its size: `rows`, and whether all are `ok`.
 
-    A row has statistic, simulated, aggregate, difference, tolerance and ok; tolerance and ok are None where nothing is
-    demanded. Numbers of thinned aggregates come from a generator of their own.
+    A row has statistic, simulated, aggregate, difference, tolerance and ok; tolerance and ok are None for statistics
+    that are not tested. Thinned aggregates have a separate generator.
     """
     generator = np.random.default_rng([0xC0, len(log.track)])
     rows = [*_lengths(log), *_flags(log), *_coverage(log, generator)]
@@ -56,7 +56,7 @@ def _row(statistic: str, simulated: float, aggregate: float, tolerance: float | 
 
 
 def _lengths(log: SimulatedLog) -> list[dict[str, Any]]:
-    """Return the share of sessions of each length; thinning leaves the expected share as it is."""
+    """Return the share of sessions of each length; thinning does not change the expected share."""
     lengths, counts = np.diff(log.offsets), calibration.SESSION_LENGTH_COUNTS
     total = sum(counts.values())
     return [_row(f"sessions of {n}", (lengths == n).mean(), count / total, TOLERANCE) for n, count in counts.items()]
@@ -65,23 +65,23 @@ def _lengths(log: SimulatedLog) -> list[dict[str, Any]]:
 def _flags(log: SimulatedLog) -> list[dict[str, Any]]:
     """Return the shares of plays by flag.
 
-    `skip_2` is the mini set's; the rest is scaled to it, because the small sample (180 sessions), which alone has
-    them, has another rate of `skip_2` (.479).
+    `skip_2` is the mini set's. The others come from the small sample (180 sessions), whose rate of `skip_2` differs
+    (.479), so they are scaled.
     """
     skip_2 = calibration.SKIP_2_RATE
     heard, mostly, unknown = 1 - skip_2, calibration.MOSTLY_OF_LISTENED, calibration.UNKNOWN_OF_LISTENED
-    known = log.strength != skips.UNKNOWN_STRENGTH
+    rated = log.strength != skips.UNKNOWN_STRENGTH
     return [
-        _row("skip_1", (known & (log.strength >= 3)).mean(), skip_2 * calibration.SKIP_1_OF_SKIP_2, TOLERANCE),
-        _row("skip_2", (known & (log.strength >= 2)).mean(), skip_2, TOLERANCE),
-        _row("skip_3", (known & (log.strength >= 1)).mean(), skip_2 + heard * mostly, TOLERANCE),
+        _row("skip_1", (rated & (log.strength >= 3)).mean(), skip_2 * calibration.SKIP_1_OF_SKIP_2, TOLERANCE),
+        _row("skip_2", (rated & (log.strength >= 2)).mean(), skip_2, TOLERANCE),
+        _row("skip_3", (rated & (log.strength >= 1)).mean(), skip_2 + heard * mostly, TOLERANCE),
         _row("not_skipped", (log.strength == 0).mean(), heard * (1 - mostly - unknown), TOLERANCE),
-        _row("none of the four", (~known).mean(), heard * unknown, RARE_TOLERANCE),
+        _row("none of the four", (~rated).mean(), heard * unknown, RARE_TOLERANCE),
     ]
 
 
 def _weight(num_tracks: int) -> NDArray[np.float64]:
-    """Return the share of plays of each track of a catalogue scaled from the aggregates, falling."""
+    """Return the share of plays of each track of a catalogue scaled from the aggregates, decreasing."""
     weight = np.diff(covered(np.arange(num_tracks + 1) / num_tracks))
     return np.sort(weight / weight.sum())[::-1]
 
@@ -89,8 +89,8 @@ def _weight(num_tracks: int) -> NDArray[np.float64]:
 def _coverage(log: SimulatedLog, generator: np.random.Generator) -> list[dict[str, Any]]:
     """Return the share of plays on the top tracks, at ranks scaled to the catalogue.
 
-    Both sides are sorted by the plays *observed*, which favours the top: so the aggregates are thinned to the plays of
-    the log (independent Poisson counts: a binomial thinning of plays that are many), then sorted too.
+    Sorting by *observed* plays favours the top. So the aggregates are thinned to the plays of the log (independent
+    Poisson counts approximate a binomial thinning), then sorted too.
     """
     num_tracks = len(log.track_ids)
     plays = np.sort(np.bincount(log.track, minlength=num_tracks))[::-1].cumsum() / len(log.track)
@@ -105,19 +105,19 @@ def _coverage(log: SimulatedLog, generator: np.random.Generator) -> list[dict[st
 
 
 def _seen(log: SimulatedLog) -> float:
-    """Return the share of a scaled catalogue that as many independent plays would touch."""
+    """Return the expected share of a scaled catalogue that occurs in as many independent plays."""
     return float(-np.expm1(-_weight(len(log.track_ids)) * len(log.track)).mean())
 
 
 def _track_rates(log: SimulatedLog, generator: np.random.Generator) -> list[dict[str, Any]]:
-    """Return how many of the tracks with >= 100 full-scale plays are skipped at most 30, 40 .. 70 % of their plays.
+    """Return the shares of tracks with >= 100 full-scale plays that are skipped in at most 30, 40 .. 70 % of them.
 
-    A track of the catalogue stands for NUM_TRACKS / T tracks of the full data set, each with
-    weight * NUM_PLAYS * T / NUM_TRACKS plays: so a track counts from 100 *full-scale* plays on, though it may have one
-    here. A rate of few plays is mostly noise. So what is compared are not true rates but observed ones, with
-    equal noise on both sides: each track takes a true rate from the aggregates, and its aggregate plays are thinned
-    binomially to the plays that it has here. The standard deviation is that of the true rates in both: from the pairs
-    of plays of a track, E[k (k - 1) / (n (n - 1))] = E[rate^2], tracks weighted by min(n - 1, 20).
+    A track of the catalogue represents NUM_TRACKS / T tracks of the full data set, each with
+    weight * NUM_PLAYS * T / NUM_TRACKS plays; it counts from 100 *full-scale* plays on, even with one play here.
+    A rate of few plays is mostly noise, so observed rates are compared, with equal noise on both sides: each track
+    draws a true rate from the aggregates, and its plays are thinned binomially to the plays that it has here. The
+    standard deviation is that of the true rates: from the pairs of plays of a track,
+    E[k (k - 1) / (n (n - 1))] = E[rate^2], tracks weighted by min(n - 1, 20).
     """
     num_tracks = len(log.track_ids)
     plays = np.bincount(log.track, minlength=num_tracks)
@@ -126,10 +126,10 @@ def _track_rates(log: SimulatedLog, generator: np.random.Generator) -> list[dict
     compared = (full_scale >= FEWEST_PLAYS) & (plays > 0)
     plays, skipped = plays[compared], skipped[compared]
     mass = np.array(calibration.TRACK_SKIP_RATE_MASS) / sum(calibration.TRACK_SKIP_RATE_MASS)
-    place = generator.choice(len(mass), (THINNINGS, len(plays)), p=mass)
-    drawn = generator.binomial(plays, (place + generator.random(place.shape)) / len(mass)) / plays
+    step = generator.choice(len(mass), (THINNINGS, len(plays)), p=mass)
+    aggregate = generator.binomial(plays, (step + generator.random(step.shape)) / len(mass)) / plays
     rows = [
-        _row(f"tracks skipped <= {at:.0%}", (skipped / plays <= at).mean(), (drawn <= at).mean(), TOLERANCE)
+        _row(f"tracks skipped <= {at:.0%}", (skipped / plays <= at).mean(), (aggregate <= at).mean(), TOLERANCE)
         for at in (0.3, 0.4, 0.5, 0.6, 0.7)
     ]
     rates = (np.arange(len(mass)) + 0.5) / len(mass)

@@ -1,4 +1,4 @@
-"""Listening: sessions of tracks, and what was skipped, one position at a time for all sessions together."""
+"""Simulated sessions: tracks and skips, one position at a time for all sessions together."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from segue.simulation.config import REACTS, SimulationConfig
 
 LONGEST: Final = 20
 FOLLOW: Final = 0.45
-"""Most chance that the next track is the successor of the last one (an album, a playlist)."""
+"""Largest chance that the next track is the successor of the last one (an album, a playlist)."""
 INFLOW: Final = 0.7
-"""Largest share of a track's plays that may come to it as a successor: the rest keeps popularity as calibrated."""
+"""Largest share of a track's plays as a successor; the other plays keep its popularity as calibrated."""
 REPEAT: Final = 0.04
 """Chance that the track before the last is played again."""
 DRIFT: Final = 0.06
-"""Chance that a session moves to another genre though nothing was skipped."""
+"""Chance that a session moves to another genre without a skip."""
 MOVE: Final = 0.5
-"""Chance that it moves after a skip, where skips move the session."""
+"""Chance that it moves after a skip, in worlds of REACTS."""
 TYPES: Final = ((1.5, 1.5), (0.4, 0.4), (-1.3, -1.3), (1.2, -1.2), (-1.2, 1.2))
 """Log-odds of listening at the start and at the end: patient, mixed, skipper, listen-then-skip, skip-then-listen."""
 TYPE_SHARES: Final = (0.25, 0.25, 0.25, 0.125, 0.125)
@@ -37,15 +37,15 @@ PILOTS: Final = (4000, 4000, 4000, 24_000, 24_000)
 
 @dataclass(frozen=True)
 class Listeners:
-    """What is fixed for a session, [S]."""
+    """Fixed traits of each session, [S]."""
 
     kind: NDArray[np.int64]
     """Index of TYPES."""
     home: NDArray[np.int64]
-    """Leaf that the session starts from and moves to."""
+    """Leaf where the session starts and to which it moves."""
     taste: NDArray[np.int64]
-    """Leaf that the listener likes: `home`, but in the world `no-reaction` another draw, so that skips tell nothing
-    of what will be played (they would tell of `home` otherwise)."""
+    """Leaf that the listener likes: `home`, but a separate draw in the world `no-reaction`, so that skips do not
+    reveal `home` and thus the next tracks."""
     tempo: NDArray[np.int64]
     """Tempo band that the listener likes."""
     context: NDArray[np.int64]
@@ -55,7 +55,7 @@ class Listeners:
 
 @dataclass(frozen=True)
 class Listening:
-    """Tracks, P(listen) and feedback, [S, 20]; positions past a session's length are meaningless."""
+    """Tracks, P(listen) and feedback, [S, 20]; positions after the end of a session are meaningless."""
 
     track: NDArray[np.int64]
     p_listen: NDArray[np.float32]
@@ -68,9 +68,9 @@ def context_names() -> list[str]:
 
 
 def make_listeners(num: int, catalogue: Catalogue, world: str, generator: np.random.Generator) -> Listeners:
-    """Return `num` sessions' fixed traits; lengths, context types and genres follow the aggregates.
+    """Return the fixed traits of `num` sessions; lengths, context types and genres follow the aggregates.
 
-    Every world but for the taste of `no-reaction` draws the same.
+    All worlds draw the same traits, except for the taste of `no-reaction`.
     """
     mass = np.add.reduceat(catalogue.weight[catalogue.by_leaf], catalogue.leaf_begin[:-1])
     counts = np.array([calibration.CONTEXT_TYPE_COUNTS[name] for name in context_names()], dtype=np.float64)
@@ -92,7 +92,7 @@ def log_odds(
 ) -> NDArray[np.float64]:
     """Return the log-odds of listening to `track` [S] at `position` [S], before the intercept.
 
-    Taste is no inner product: a distance in a tree and one in bands, each through a table.
+    Taste is not an inner product but a distance in a tree and one in bands, each mapped by a table.
     """
     result = np.zeros(len(track))
     if world in ("track", "full", "no-reaction"):
@@ -117,43 +117,44 @@ class Player:
         weight, successor = catalogue.weight, catalogue.successor
         self.follow = np.minimum(FOLLOW, INFLOW * weight[successor] / weight)
         """Chance that each track is followed by its successor, [T]."""
-        rest = weight.copy()
-        rest[successor] -= self.follow * weight  # what comes to a track as a successor is not drawn as well
+        direct = weight.copy()
+        direct[successor] -= self.follow * weight  # plays as a successor are not drawn as well
         self.sums = _sums(weight[catalogue.by_leaf])
-        self.rest_sums = _sums(rest[catalogue.by_leaf])
+        self.direct_sums = _sums(direct[catalogue.by_leaf])
 
     def draw(
         self, leaf: NDArray[np.int64], fresh: NDArray[np.bool_], generator: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Return a track of each leaf: by popularity where the session is `fresh` there, else by what successors leave.
+        """Return a track of each leaf: by popularity if the session is `fresh` in it, else by popularity less plays as
+        a successor.
 
-        So the plays of a track keep their calibrated share, however often it is a successor.
+        So a track keeps its calibrated share of plays, however often it is a successor.
         """
         low, high, point = (
             self.catalogue.leaf_begin[leaf],
             self.catalogue.leaf_begin[leaf + 1],
             generator.random(len(leaf)),
         )
-        places = [
+        indices = [
             np.searchsorted(sums, sums[low] + point * (sums[high] - sums[low]), side="right") - 1
-            for sums in (self.sums, self.rest_sums)
+            for sums in (self.sums, self.direct_sums)
         ]
-        drawn: NDArray[np.int64] = self.catalogue.by_leaf[np.clip(np.where(fresh, *places), low, high - 1)]
-        return drawn
+        track: NDArray[np.int64] = self.catalogue.by_leaf[np.clip(np.where(fresh, *indices), low, high - 1)]
+        return track
 
     def any_leaf(self, num: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return leaves by popularity."""
-        place = np.searchsorted(self.sums, generator.random(num) * self.sums[-1], side="right") - 1
-        leaf: NDArray[np.int64] = self.catalogue.leaf[self.catalogue.by_leaf[place.clip(max=len(self.sums) - 2)]]
+        index = np.searchsorted(self.sums, generator.random(num) * self.sums[-1], side="right") - 1
+        leaf: NDArray[np.int64] = self.catalogue.leaf[self.catalogue.by_leaf[index.clip(max=len(self.sums) - 2)]]
         return leaf
 
 
 def listen(
     listeners: Listeners, catalogue: Catalogue, intercept: float, world: str, seeds: tuple[int, ...]
 ) -> Listening:
-    """Return what the sessions play and skip. Tracks and skips draw from generators of their own.
+    """Return the tracks and skips of the sessions. Tracks and skips have separate generators.
 
-    So where skips move nothing (`REACTS`), the tracks do not depend on the skips at all.
+    So in worlds outside `REACTS` the tracks do not depend on the skips.
     """
     player, num = Player(catalogue), len(listeners.kind)
     choosing, skipping = np.random.default_rng([*seeds, 1]), np.random.default_rng([*seeds, 2])
@@ -177,9 +178,9 @@ def _next(
     player: Player, track: NDArray[np.int64], leaf: NDArray[np.int64], position: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
     last = track[:, max(position - 1, 0)]
-    stays = (player.catalogue.leaf[last] == leaf) & (position > 0)  # one that has moved leaves its album
-    drawn, kind = player.draw(leaf, ~stays, generator), generator.random(len(leaf))
-    following = np.where(stays & (kind < player.follow[last]), player.catalogue.successor[last], drawn)
+    stays = (player.catalogue.leaf[last] == leaf) & (position > 0)  # a session that moves leaves its album
+    in_leaf, kind = player.draw(leaf, ~stays, generator), generator.random(len(leaf))
+    following = np.where(stays & (kind < player.follow[last]), player.catalogue.successor[last], in_leaf)
     if position < 2:
         return following
     return np.where(kind >= 1 - REPEAT, track[:, position - 2], following)
@@ -190,11 +191,11 @@ def _sums(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def find_intercept(config: SimulationConfig, catalogue: Catalogue) -> float:
-    """Return the intercept at which pilots skip as often as the aggregates say (Newton's steps)."""
+    """Return the intercept at which pilot sessions have the skip rate of the aggregates (Newton's method)."""
     intercept = 0.0
-    for place, num in enumerate(PILOTS):
-        listeners = make_listeners(num, catalogue, config.world, np.random.default_rng([config.seed, 3, place]))
-        played = listen(listeners, catalogue, intercept, config.world, (config.seed, 4, place))
+    for pilot, num in enumerate(PILOTS):
+        listeners = make_listeners(num, catalogue, config.world, np.random.default_rng([config.seed, 3, pilot]))
+        played = listen(listeners, catalogue, intercept, config.world, (config.seed, 4, pilot))
         p_listen = played.p_listen[np.arange(LONGEST) < listeners.length[:, None]].astype(np.float64)
         excess = 1 - p_listen.mean() - calibration.SKIP_2_RATE
         intercept += float(excess / (p_listen * (1 - p_listen)).mean())
@@ -204,12 +205,12 @@ def find_intercept(config: SimulationConfig, catalogue: Catalogue) -> float:
 def common_context(
     listeners: Listeners, catalogue: Catalogue, listening: Listening, intercept: float, world: str
 ) -> NDArray[np.float32]:
-    """Return P(listen) [S, 20] of the two held-out rows as if each were played next after the rows before both."""
+    """Return P(listen) [S, 20] of the two held-out rows, each as if it came directly after the rows before both."""
     result = np.full(listening.p_listen.shape, np.nan, dtype=np.float32)
     who = np.arange(len(listeners.length))
-    asked = listeners.length - 2
+    position = listeners.length - 2
     for back in (2, 1):
         column = listeners.length - back
-        odds = log_odds(listeners, catalogue, listening.track[who, column], asked, world) + intercept
+        odds = log_odds(listeners, catalogue, listening.track[who, column], position, world) + intercept
         result[who, column] = 1.0 / (1.0 + np.exp(-odds))
     return result

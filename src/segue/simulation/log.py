@@ -28,10 +28,10 @@ FIRST_DAY: Final = 17_727
 NUM_DAYS: Final = 66
 """Until 2018-09-18."""
 CHUNK: Final = 50_000
-"""Sessions simulated at a time, so that memory stays flat."""
+"""Sessions simulated at once, which bounds the memory."""
 
 _DECIDING: Final = (calibration, catalogue_module, listening_module, behaviour_module)
-"""Modules whose constants decide the bytes: `config_hash` covers them."""
+"""Modules whose constants determine the log; `config_hash` covers them."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class SimulatedLog:
     date: NDArray[np.int32]
     """Days since 1970-01-01, [sessions], ascending."""
     user: NDArray[np.int32] | None
-    """Listener of each session, [sessions]; None where none returns."""
+    """Listener of each session, [sessions]; None if every session has another listener."""
     context_names: tuple[str, ...]
     """Name of each context code."""
     track_ids: NDArray[Any]
     """Id of each track of the catalogue."""
     catalogue: Catalogue
     summary: Mapping[str, Any]
-    """Version, world, sizes, config_hash; what was seen; what the features explain. Stands in every result."""
+    """Version, world, sizes, config_hash, tracks seen and explained variance; part of every result."""
 
     def behaviour(self, first: int, last: int) -> dict[str, NDArray[Any]]:
-        """Return how the plays of sessions first..last - 1 began and ended, pauses and seeks, by official name.
+        """Return reasons, pauses and seeks of the plays of sessions first..last - 1, by official name.
 
-        They draw from a generator of their own, which only `first` and the config decide.
+        Their generator depends on `first` and the config only.
         """
         rows = slice(int(self.offsets[first]), int(self.offsets[last]))
         begins = np.zeros(rows.stop - rows.start, dtype=np.bool_)
@@ -99,7 +99,7 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
     progress(Step("simulate", config.sessions, config.sessions, "sessions"))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     lengths, user = rows.pop("length"), rows.pop("user", None)
-    # days ascend over all sessions, whatever chunk they were simulated in
+    # days ascend over all chunks
     days = np.random.default_rng([config.seed, 5]).integers(0, NUM_DAYS, config.sessions)
     date = (FIRST_DAY + np.sort(days)).astype(np.int32)
     track, strength = rows.pop("track"), rows.pop("strength")
@@ -124,7 +124,7 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
 
 
 def config_of(sessions: int, tracks: int, seed: int, world: str, listeners: int = 0) -> SimulationConfig:
-    """Return the config.
+    """Return the config, with invalid values as an InputError.
 
     Raises:
         InputError: sizes or world are out of range.
@@ -137,7 +137,7 @@ def config_of(sessions: int, tracks: int, seed: int, world: str, listeners: int 
 
 @dataclass(frozen=True)
 class _World:
-    """What all sessions share."""
+    """Shared by all sessions."""
 
     catalogue: Catalogue
     intercept: float
@@ -174,19 +174,19 @@ def _sessions(config: SimulationConfig, world: _World, num: int, chunk: int) -> 
 
 
 def _strengths(skipped: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return strengths at the calibrated shares, given what was skipped."""
-    drawn = generator.random(len(skipped))
-    when_skipped = np.where(drawn < calibration.SKIP_1_OF_SKIP_2, 3, 2)
+    """Return strengths at the calibrated shares, given the skips."""
+    uniform = generator.random(len(skipped))
+    when_skipped = np.where(uniform < calibration.SKIP_1_OF_SKIP_2, 3, 2)
     mostly, unknown = calibration.MOSTLY_OF_LISTENED, calibration.UNKNOWN_OF_LISTENED
-    when_listened = np.where(drawn < mostly, 1, np.where(drawn < mostly + unknown, 255, 0))
+    when_listened = np.where(uniform < mostly, 1, np.where(uniform < mostly + unknown, 255, 0))
     return np.where(skipped, when_skipped, when_listened).astype(np.uint8)
 
 
 def _ids(prefix: bytes, seed: int, num: int) -> NDArray[Any]:
-    """Return `num` distinct ids: the prefix and 32 hex digits, which read like the data set's."""
-    place = np.arange(num, dtype=np.uint64)
+    """Return `num` distinct ids: the prefix and 32 hex digits, like those of MSSD."""
+    number = np.arange(num, dtype=np.uint64)
     with np.errstate(over="ignore"):
-        state = splitmix64(np.full(num, seed, dtype=np.uint64)) + place
+        state = splitmix64(np.full(num, seed, dtype=np.uint64)) + number
     halves = np.stack([splitmix64(state), splitmix64(~state)], axis=1).astype(">u8").view(np.uint8).reshape(num, 16)
     digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
     text = np.empty((num, len(prefix) + 32), dtype=np.uint8)

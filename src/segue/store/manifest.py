@@ -1,4 +1,4 @@
-"""What a store says of itself: `manifest.json`, format_version 1."""
+"""The manifest of a store: `manifest.json`, format_version 1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segue.files import plain_name, read_json
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 DTYPES: Final = ("bool", "int8", "uint8", "int16", "uint16", "int32", "int64", "uint64", "float32")
-"""Dtypes a side column may have (little-endian)."""
+"""Dtypes of side columns (little-endian)."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class SideColumn:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise ValueError(f"dtype {self.dtype!r} is none of {', '.join(DTYPES)}")
+            raise ValueError(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
         plain_name(self.name, "side column")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a store comes from."""
+class StoreSource:
+    """The origin of a store."""
 
     kind: str
-    """Reader that made the event table: mssd, table, ratings or simulation."""
+    """Name of the source, or table, ratings or simulation."""
     name: str
     """File or folder name as given (the last part of its path)."""
     simulated: dict[str, Any] = field(default_factory=dict)
     """Empty for real data; else at least simulator version, world and config_hash."""
     report: dict[str, Any] = field(default_factory=dict)
-    """Counts of the reading: rows read, rejected by kind, share of tied times, and the like."""
+    """Counts of the reading: rows read, rejected by kind, share of tied times, ..."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class Manifest:
     num_tracks: int
     fingerprint: str
     """BLAKE2b-128 (hex) over the names, dtypes and bytes of the arrays, in order; equal for equal content."""
-    source: Source
+    source: StoreSource
     side: tuple[SideColumn, ...]
     shards: tuple[Shard, ...]
     track_columns: tuple[str, ...] = ()
-    """What `tracks/` holds: title, artist, album, duration, features, in any subset."""
+    """Columns in `tracks/`: any of title, artist, album, duration, features."""
     feature_names: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as written."""
+        """Return the manifest as a JSON document."""
         return asdict(self)
 
 
@@ -85,11 +85,11 @@ def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of the store at `folder`.
 
     Raises:
-        FormatError: no store, damaged, or written by a newer Segue.
+        FormatError: not a store, damaged, or of another format version.
     """
     document = read_json(folder / MANIFEST)
     if not isinstance(document, dict) or "format_version" not in document:
-        raise FormatError(f"{folder / MANIFEST} is no store manifest; name a folder that segue prepare made")
+        raise FormatError(f"{folder / MANIFEST} is not the manifest of a store; name a folder that segue prepare made")
     version = document["format_version"]
     if version != FORMAT_VERSION:
         raise FormatError(
@@ -102,7 +102,7 @@ def read_manifest(folder: Path) -> Manifest:
 def _from_json(document: Mapping[str, Any], where: str) -> Manifest:
     values = dict(document)
     try:
-        values["source"] = build(Source, values["source"], f"{where}: source")
+        values["source"] = build(StoreSource, values["source"], f"{where}: source")
         values["side"] = tuple(build(SideColumn, part, f"{where}: side") for part in values["side"])
         values["shards"] = tuple(build(Shard, part, f"{where}: shards") for part in values["shards"])
         manifest = Manifest(**{**values, **{k: tuple(values.get(k, ())) for k in ("track_columns", "feature_names")}})

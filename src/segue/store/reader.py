@@ -1,11 +1,11 @@
-"""Reading a store: opens in milliseconds whatever its size, arrays stay on disk until touched."""
+"""Reads a store; arrays are memory-mapped, so that a store of any size opens in milliseconds."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +16,22 @@ from segue.store.manifest import Manifest, SideColumn, read_manifest
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary, read_array
 from segue.store.writer import TEXT_COLUMNS
 
-EVENT_ARRAYS: Final = {"tracks": "int32", "strength": "uint8"}
-
 
 class Store:
     """A session store on disk, read-only.
 
-    Flat arrays over all shards: `tracks` int32 [rows] (table rows >= 3), `strength` uint8 [rows],
+    Flat arrays over all shards: `tracks` int32 [rows] (table rows >= NUM_SPECIALS), `strength` uint8 [rows],
     `offsets` int64 [sessions + 1], `session_key` uint64 [sessions], `side(name)` at its level.
-    One shard is memory-mapped as it lies; several are joined in memory when first asked for.
+    The arrays of a single shard are memory-mapped; those of several are concatenated in memory on first use.
 
     Raises:
-        FormatError: no store, damaged, or of another format version.
+        FormatError: not a store, damaged, or of another format version.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise FormatError(f"{path} is no folder; name a store that segue prepare or simulate --store made")
+            raise FormatError(f"{path} is not a folder; name a store that segue prepare or simulate --store made")
         self.manifest: Manifest = read_manifest(self.path)
         self._check_counts()
 
@@ -54,7 +52,7 @@ class Store:
 
     @property
     def simulated(self) -> bool:
-        """True where the data is simulated; every result made from it must say so."""
+        """True if the data is simulated; every result made from it must say so."""
         return bool(self.manifest.source.simulated)
 
     @cached_property
@@ -93,7 +91,7 @@ class Store:
         return vocabulary
 
     def side_column(self, name: str) -> SideColumn | None:
-        """Return the declaration of side column `name`, or None where the store lacks it."""
+        """Return the declaration of side column `name`, or None if the store lacks it."""
         return next((column for column in self.manifest.side if column.name == name), None)
 
     def side(self, name: str) -> NDArray[Any]:
@@ -104,23 +102,23 @@ class Store:
         """
         column = self.side_column(name)
         if column is None:
-            known = [column.name for column in self.manifest.side]
-            raise InputError(f"{self.path} has no column {name!r}{nearest(name, known)}")
+            names = [column.name for column in self.manifest.side]
+            raise InputError(f"{self.path} has no column {name!r}{nearest(name, names)}")
         return self._flat(name, self.num_rows if column.level == "event" else self.num_sessions)
 
     def track_text(self, name: str) -> TextColumn | None:
-        """Return `title`, `artist` or `album` of every track (index = row - 3), or None where the store lacks it."""
+        """Return `title`, `artist` or `album` by track (index = row - NUM_SPECIALS), or None if the store lacks it."""
         assert name in TEXT_COLUMNS
         return TextColumn.read(self.path / "tracks" / name) if name in self.manifest.track_columns else None
 
     def track_array(self, name: str) -> NDArray[np.float32] | None:
-        """Return `duration` [V] in seconds or `features` [V, F], or None where the store lacks it."""
+        """Return `duration` [V] in seconds or `features` [V, F], or None if the store lacks it."""
         if name not in self.manifest.track_columns:
             return None
         return self._array(f"tracks/{name}.npy")
 
     def verify(self) -> None:
-        """Read every byte once and compare with the manifest's fingerprint; check rows and offsets.
+        """Check the content of all arrays against the manifest's fingerprint, and rows and offsets.
 
         Raises:
             FormatError: the content is not what was written.
@@ -141,7 +139,7 @@ class Store:
         rows = self.tracks
         inside = len(rows) == 0 or (rows.min() >= NUM_SPECIALS and rows.max() < self.num_tracks + NUM_SPECIALS)
         if not inside or np.any(np.diff(self.offsets) < 0):
-            raise FormatError(f"{self.path} holds rows outside its vocabulary; prepare the store again")
+            raise FormatError(f"{self.path} has rows outside its vocabulary; prepare the store again")
 
     def _check_counts(self) -> None:
         shards = self.manifest.shards

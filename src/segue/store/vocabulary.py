@@ -1,4 +1,4 @@
-"""Track ids as text: one byte string and its offsets, in UTF-8 byte order."""
+"""Track ids by table row: one byte string and its offsets, in UTF-8 byte order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ UNKNOWN: Final = 1
 MASK: Final = 2
 NUM_SPECIALS: Final = 3
 """Table rows below the first track: PAD, UNKNOWN, MASK."""
-_TOGETHER: Final = 1 << 14
+_KEYS_AT_ONCE: Final = 1 << 14
 _SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 
 
 class TextColumn:
-    """Texts laid end to end: `data` uint8 and `offsets` int64 (one more than texts), possibly memory-mapped."""
+    """Concatenated texts: `data` uint8 and `offsets` int64 (one more than texts), possibly memory-mapped."""
 
     def __init__(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         self.data = data
@@ -33,7 +33,7 @@ class TextColumn:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> TextColumn:
-        """Return the column that holds `texts` in their order."""
+        """Return the column of `texts`, in their order."""
         return cls(*pack_text(list(texts)))
 
     @classmethod
@@ -41,16 +41,16 @@ class TextColumn:
         """Return the column of `folder/{bytes,offsets}.npy`, memory-mapped.
 
         Raises:
-            FormatError: a file is missing or the two do not fit each other.
+            FormatError: a file is missing or the two do not match.
         """
         data, offsets = read_array(folder / "bytes.npy"), read_array(folder / "offsets.npy")
         fits = data.dtype == np.uint8 and offsets.dtype == np.int64 and len(offsets) > 0
         if not fits or offsets[0] != 0 or offsets[-1] != len(data):
-            raise FormatError(f"{folder}: bytes and offsets do not fit each other; prepare the store again")
+            raise FormatError(f"{folder}: bytes and offsets do not match; prepare the store again")
         return cls(data, offsets)
 
     def write(self, folder: Path) -> None:
-        """Write `bytes.npy` and `offsets.npy` into `folder` (made if it is missing)."""
+        """Write `bytes.npy` and `offsets.npy` into `folder`, which is created if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "bytes.npy", self.data, allow_pickle=False)
         np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
@@ -63,17 +63,17 @@ class TextColumn:
         return bytes(self._bytes[self._ends[index] : self._ends[index + 1]])
 
     def text(self, index: int) -> str:
-        """Return text `index`; bytes that are no UTF-8 read as U+FFFD."""
+        """Return text `index`; bytes that are not UTF-8 become U+FFFD."""
         return self.raw(index).decode("utf-8", "replace")
 
     def with_inserted(self, before: NDArray[np.int64], texts: Sequence[str]) -> TextColumn:
-        """Return the column with `texts` put in, each before the index that `before` (ascending) gives it."""
+        """Return the column with `texts` inserted, each before its index in `before` (ascending)."""
         data: list[NDArray[np.uint8]] = []
         lengths = np.insert(np.diff(self.offsets), before, [len(text.encode()) for text in texts])
         begin = 0
-        for place, text in zip(self.offsets[before].tolist(), texts, strict=True):
-            data += [self.data[begin:place], np.frombuffer(text.encode(), np.uint8)]
-            begin = place
+        for end, text in zip(self.offsets[before].tolist(), texts, strict=True):
+            data += [self.data[begin:end], np.frombuffer(text.encode(), np.uint8)]
+            begin = end
         data.append(self.data[begin:])
         return type(self)(np.concatenate(data), np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
@@ -83,25 +83,25 @@ class TextColumn:
 
 
 class Vocabulary(TextColumn):
-    """Track ids by table row: row r (>= 3) is the (r - 3)-th id in UTF-8 byte order."""
+    """Track ids by table row: row r >= NUM_SPECIALS is id r - NUM_SPECIALS in UTF-8 byte order."""
 
     @property
     def num_tracks(self) -> int:
-        """V, the number of tracks (specials not counted)."""
+        """V, the number of tracks (without special rows)."""
         return len(self)
 
     def track_id(self, row: int) -> str:
-        """Return the id of table row `row` (3 <= row < V + 3)."""
+        """Return the id of table row `row` (NUM_SPECIALS <= row < V + NUM_SPECIALS)."""
         if not NUM_SPECIALS <= row < len(self) + NUM_SPECIALS:
-            raise IndexError(f"row {row} is no track row of a vocabulary of {len(self)} tracks")
+            raise IndexError(f"row {row} is not a track row of a vocabulary of {len(self)} tracks")
         return self.text(row - NUM_SPECIALS)
 
     def row(self, track_id: str) -> int:
-        """Return the table row of `track_id`, or UNKNOWN where the vocabulary lacks it."""
+        """Return the table row of `track_id`, UNKNOWN if the vocabulary lacks it."""
         return self.rows([track_id])[0]
 
     def rows(self, track_ids: Iterable[str]) -> list[int]:
-        """Return the table row of each id, UNKNOWN where the vocabulary lacks it."""
+        """Return the table row of each id, UNKNOWN if the vocabulary lacks it."""
         wanted = [track_id.encode("utf-8", "surrogatepass") for track_id in track_ids]
         skipped, end = self._shared, self._shared + 8
         keys = np.array([int.from_bytes(each[skipped:end].ljust(8, b"\0")) for each in wanted], np.uint64)
@@ -109,34 +109,34 @@ class Vocabulary(TextColumn):
         return [self._row(*each) for each in zip(wanted, low.tolist(), high.tolist(), strict=True)]
 
     def _row(self, wanted: bytes, low: int, high: int) -> int:
-        """Return the row of an id that stands at a place from `low` to before `high`, if anywhere."""
+        """Return the row of an id whose index is in [low, high), else UNKNOWN."""
         if high - low > 1:
             low = bisect_left(range(len(self)), wanted, low, high, key=self.raw)
         return low + NUM_SPECIALS if low < high and self.raw(low) == wanted else UNKNOWN
 
     def places(self, track_ids: Iterable[str]) -> NDArray[np.int64]:
-        """Return how many tracks come before each id, int64."""
+        """Return the number of tracks before each id, int64."""
         wanted = (track_id.encode("utf-8", "surrogatepass") for track_id in track_ids)
         return np.array([bisect_left(range(len(self)), each, key=self.raw) for each in wanted], np.int64)
 
     @cached_property
     def _shared(self) -> int:
-        """Bytes that all ids begin with: those that the first and the last begin with."""
+        """Length of the prefix that all ids share: the common prefix of the first and the last."""
         if len(self) == 0:
             return 0
         first, last = self.raw(0), self.raw(len(self) - 1)
-        alike = (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
-        return next(alike, min(len(first), len(last)))
+        differing = (index for index, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+        return next(differing, min(len(first), len(last)))
 
     @cached_property
     def _keys(self) -> NDArray[np.uint64]:
-        """The eight bytes that follow in each id, as numbers [V], ascending; zeros behind an id's end.
+        """The eight bytes after the shared prefix of each id as a number, [V], ascending; zeros after an id's end.
 
-        They lie together, so that a search among them touches little memory; ids are compared where keys agree.
+        They are contiguous, so that a search reads little memory; full ids are compared only for equal keys.
         """
         keys = np.zeros(len(self), np.uint64)
-        for first in range(0, len(self), _TOGETHER):  # a little at a time: what is made on the way is not to stay
-            part = slice(first, first + _TOGETHER)
+        for first in range(0, len(self), _KEYS_AT_ONCE):  # few at once, to keep temporary arrays small
+            part = slice(first, first + _KEYS_AT_ONCE)
             begin, end = self.offsets[:-1][part] + self._shared, self.offsets[1:][part]
             for byte in range(8):
                 there = begin + byte < end
@@ -146,16 +146,16 @@ class Vocabulary(TextColumn):
 
 
 def _view(array: NDArray[Any], kind: Literal["B", "q"]) -> memoryview:
-    """Return the memory of a flat array: one element of it comes several times faster than from NumPy."""
-    flat: Any = np.ascontiguousarray(array)  # NumPy's types do not say that it is a buffer
+    """Return the memory of a flat array; reading one element is several times faster than through NumPy."""
+    flat: Any = np.ascontiguousarray(array)  # NumPy's types do not declare the buffer protocol
     return memoryview(flat).cast("B").cast(kind)
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """Return the array of an .npy file, memory-mapped read-only (an empty one is read whole).
+    """Return the array of an .npy file, memory-mapped read-only (an empty one is in memory).
 
     Raises:
-        FormatError: missing, truncated, or no plain array.
+        FormatError: missing, truncated, or not a plain array.
     """
     try:
         mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)

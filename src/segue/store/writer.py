@@ -1,4 +1,4 @@
-"""Writing a store: shards of flat arrays, vocabulary, track table, and the manifest last."""
+"""Writes a store: shards of flat arrays, vocabulary, track table, and the manifest last."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.files import replaced_folder, write_json
-from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, Source
+from segue.store.manifest import MANIFEST, Manifest, Shard, SideColumn, StoreSource
 from segue.store.vocabulary import TextColumn, Vocabulary
 
 _SAVERS: Final = 4
-"""Files made durable at once: a disk does several small ones in the time of one."""
+"""Files synced at once; a disk syncs several small files in the time of one."""
 _IN_WORK: Final = 16
-"""Pieces in memory until they are hashed and written, at most; more than the columns of a shard."""
+"""Most pieces in memory until they are hashed and written; more than the columns of a shard."""
 _MANY_BYTES: Final = 1 << 20
-"""Hashed in a thread of its own; handing over fewer costs as much as hashing them."""
+"""Bytes from which hashing goes to another thread; below, the hand-over costs as much as the hash."""
 TEXT_COLUMNS = (columns.TITLE, columns.ARTIST, columns.ALBUM)
 
 
 @dataclass(frozen=True)
 class TrackTable:
-    """What is known of each track, in vocabulary order (length V); any part may be missing."""
+    """Properties of the tracks, in vocabulary order (length V); any may be missing."""
 
     title: Sequence[str] | None = None
     artist: Sequence[str] | None = None
     duration: NDArray[np.float32] | None = None
-    """Seconds; NaN where unknown."""
+    """Seconds; NaN = unknown."""
     features: NDArray[np.float32] | None = None
-    """[V, F]; NaN where unknown."""
+    """[V, F]; NaN = unknown."""
     feature_names: tuple[str, ...] = ()
     album: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
 class SessionColumns:
-    """The sessions of one shard, flat: rows of session s are `offsets[s]:offsets[s + 1]`."""
+    """The sessions of one shard as flat columns: the rows of session s are `offsets[s]:offsets[s + 1]`."""
 
     tracks: NDArray[np.int32]
-    """Table rows (>= 3), sessions one after the other, each in listening order."""
+    """Table rows (>= NUM_SPECIALS), sessions one after the other, each in listening order."""
     strength: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     session_key: NDArray[np.uint64]
@@ -57,24 +57,26 @@ class SessionColumns:
 
 @dataclass(frozen=True)
 class ShardPieces:
-    """The sessions of one shard, each column in pieces to be laid end to end: no column need be in memory at once."""
+    """The sessions of one shard, each column in pieces, so that no whole column need be in memory."""
 
     num_sessions: int
     num_rows: int
     column: Callable[[str], Iterable[NDArray[np.generic]]]
-    """Returns the pieces of a column by name: those of `SessionColumns`, or of a side column."""
+    """Returns the pieces of a column of `SessionColumns`, or of a side column, by name."""
 
 
 class StoreWriter:
-    """Writes one store; used as a context manager, it leaves a whole store or none.
+    """Writes one store as a context manager; the store is written whole or not at all.
 
-    Inside the `with` block, call `add_shard` for each shard and then `finish` once.
+    Inside the `with` block, call `add_shard` or `add_pieces` for each shard, then `finish` once.
 
     Raises:
-        InputError: `path` exists (and `overwrite` is not set, or it is no store).
+        InputError: `path` exists, and `overwrite` is not set or `path` is not a store.
     """
 
-    def __init__(self, path: Path, source: Source, side: Sequence[SideColumn] = (), *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, source: StoreSource, side: Sequence[SideColumn] = (), *, overwrite: bool = False
+    ) -> None:
         self._side = tuple(side)
         self._source = source
         self._shards: list[Shard] = []
@@ -91,7 +93,7 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         self._folder = self._stack.enter_context(self._context)
         self._stack.enter_context(self._hasher)
-        self._stack.enter_context(self._pool)  # left first: nothing is renamed or removed while it is being saved
+        self._stack.enter_context(self._pool)  # exits first: files are complete before the folder is renamed or removed
         return self
 
     def __exit__(
@@ -126,7 +128,7 @@ class StoreWriter:
         self._shards.append(shard)
 
     def finish(self, vocabulary: Vocabulary, table: TrackTable | None = None) -> Manifest:
-        """Write vocabulary, track table and manifest; return the manifest."""
+        """Return the manifest, after writing vocabulary, track table and manifest."""
         vocabulary.write(self._folder / "vocabulary")
         self._take_text(vocabulary)
         table = table or TrackTable()
@@ -167,26 +169,26 @@ class StoreWriter:
             self._take(np.ascontiguousarray(values).view(np.uint8).data)
 
     def _settle(self, left: int) -> None:
-        """Wait until at most `left` pieces and files are in work; raise what the work raised."""
+        """Wait until at most `left` pieces and files are in work; errors of the work are raised here."""
         while len(self._working) > left:
             self._working.pop(0).result()
 
     def _save(self, path: Path, pieces: Iterable[NDArray[np.generic]], dtype: str, shape: tuple[int, ...]) -> None:
-        """Save one array, its pieces laid end to end, as little-endian `dtype` and take it into the fingerprint."""
+        """Save one array from its pieces as little-endian `dtype` and add it to the fingerprint."""
         stored = np.dtype(dtype).newbyteorder("<")
         self._take(f"{path.stem}:{stored.str}:{shape}".encode())
         file, length = _ArrayFile(path, stored, shape), 0
         for number, piece in enumerate(pieces):
             values = np.ascontiguousarray(piece, dtype=stored)
             if number:
-                self._settle(0)  # pieces are written in their order
+                self._settle(0)  # pieces are written in order
             self._working.append(self._pool.submit(file.write, values))
             self._take(values.reshape(-1).view(np.uint8).data)
             length += len(values)
         assert length == shape[0], f"{path.stem}: {length} values for {shape[0]} rows"
 
     def _take(self, data: bytes | memoryview) -> None:
-        """Take bytes into the fingerprint; many of them in a thread of its own."""
+        """Add bytes to the fingerprint, many bytes in another thread."""
         if len(data) >= _MANY_BYTES:
             self._working.append(self._hasher.submit(self._digest.update, data))
             self._hashing = self._working[-1]
@@ -198,7 +200,7 @@ class StoreWriter:
 
 @dataclass
 class _ArrayFile:
-    """An .npy file that is written piece by piece, and is durable with its last."""
+    """An .npy file that is written piece by piece and synced after the last."""
 
     path: Path
     dtype: np.dtype[np.generic]

@@ -73,5 +73,5 @@ def test_scores_that_are_no_numbers_print_null_and_exit_1(tmp_path: Path, capsys
     assert code == 1
     assert "NaN" not in shown.out
     assert json.loads(shown.out)["rows"][0]["nan_scores"] > 0
-    assert "no number" in shown.err
+    assert "NaN score" in shown.err
     assert "Traceback" not in shown.err

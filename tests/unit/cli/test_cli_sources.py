@@ -51,7 +51,7 @@ def test_several_files_are_one_log_whatever_the_order_of_their_columns(
     assert [store.vocabulary.track_id(row) for row in store.tracks.tolist()] == ["t1", "t2", "t3"]
     capsys.readouterr()
     assert main(["prepare", "table", files[0]]) == 2
-    assert "last the store" in capsys.readouterr().err
+    assert "then the store" in capsys.readouterr().err
 
 
 def test_a_header_in_the_middle_is_no_play(tmp_path: Path) -> None:

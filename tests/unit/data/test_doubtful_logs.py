@@ -38,7 +38,7 @@ def test_a_sound_log_is_not_doubted(tmp_path: Path) -> None:
 
 def test_exact_duplicates_are_counted_and_dropped_when_asked(tmp_path: Path) -> None:
     frame = log_of([*plays(), *plays(4)], *NAMES)
-    assert "4 of 16 plays stand twice" in warned(tmp_path, frame)
+    assert "4 of 16 plays occur twice" in warned(tmp_path, frame)
     report = prepare_table(frame, tmp_path / "store", overwrite=True, drop_duplicates=True)
     assert (report.rows, report.left_out, report.warnings) == (12, {"duplicate": 4}, ())
 
@@ -62,7 +62,7 @@ def test_whole_days_of_a_spreadsheet_are_no_seconds_of_1970(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"between 32874 and 55154: are they days of a spreadsheet\?.*--accept years"):
         prepare_table(log_of(days, *NAMES), tmp_path / "store")
     clock = [(user, 30_000 + 200 * play, f"t{play}", False) for user in "uv" for play in range(60)]
-    assert "is the unit of the times another?" in warned(tmp_path, log_of(clock, *NAMES))
+    assert "is the unit of the times wrong?" in warned(tmp_path, log_of(clock, *NAMES))
 
 
 def test_times_far_ahead_are_refused_and_times_from_0_are_said(tmp_path: Path) -> None:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.data.feedback import KNOWN, lengths_seen, strengths
+from segue.data.feedback import ORIGINS, lengths_seen, strengths
 
 NAN = float("nan")
 
 
 def judged(
-    told: int = 255, share: float = NAN, played: float = NAN, length: float = NAN, gap: float = NAN
+    stated: int = 255, share: float = NAN, played: float = NAN, length: float = NAN, gap: float = NAN
 ) -> tuple[int, str]:
-    """Return the strength of one play and how it is known."""
+    """Return the strength of one play and its origin."""
     numbers = (np.array([value], np.float64) for value in (share, played, length, gap))
-    strength, known = strengths(np.array([told], np.uint8), *numbers)
-    return int(strength[0]), KNOWN[known[0]]
+    strength, origin = strengths(np.array([stated], np.uint8), *numbers)
+    return int(strength[0]), ORIGINS[origin[0]]
 
 
 @pytest.mark.parametrize(
     ("play", "wanted"),
     [
-        ({"told": 0, "played": 1.0, "length": 200.0}, (0, "told")),
-        ({"told": 3, "share": 1.0}, (3, "told")),
+        ({"stated": 0, "played": 1.0, "length": 200.0}, (0, "told")),
+        ({"stated": 3, "share": 1.0}, (3, "told")),
         ({"share": 0.1, "played": 400.0}, (3, "measured")),
         ({"played": 20.0, "length": 200.0}, (3, "measured")),
         ({"played": 90.0, "length": 200.0}, (2, "measured")),

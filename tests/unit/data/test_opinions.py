@@ -31,7 +31,7 @@ def told(plays: list[tuple[float, str, float | None]], opinions: list[Opinion], 
     table = opinions_of([pl.DataFrame(opinions, schema=SCHEMA, orient="row")], track_of_alias([]))
     frame = records_with_opinions(frame, mapping, table)
     lines = pl.int_range(frame.height, eager=True).to_numpy()
-    return typed(Block(frame, lines), mapping_with_opinions(mapping), "log").frame["told"].to_list()
+    return typed(Block(frame, lines), mapping_with_opinions(mapping), "log").frame["stated"].to_list()
 
 
 def test_the_last_word_counts_for_all_plays_of_the_track_that_nothing_measures() -> None:
@@ -63,7 +63,7 @@ def test_of_two_opinions_during_a_play_the_last_counts() -> None:
 
 
 def test_what_a_log_states_of_a_play_comes_before_opinions() -> None:
-    stated = Mapping(**{**vars(MAPPING), "told": Column(pl.lit(2, pl.UInt8), "flag")})
+    stated = Mapping(**{**vars(MAPPING), "stated": Column(pl.lit(2, pl.UInt8), "flag")})
     assert told([(0.0, "x", 1.0)], [("a", "x", 1, 10.0)], stated) == [2]
 
 

@@ -24,8 +24,8 @@ Rows = dict[str, list[object]]
 def small_parts(monkeypatch: pytest.MonkeyPatch, chunk: int, part: int) -> Iterator[None]:
     """Let a log be spilled and divided as if so many plays were many."""
     with monkeypatch.context() as patch:
-        patch.setattr(gathered, "MOST_HELD", chunk)
-        patch.setattr(assembly, "MOST_HELD", chunk)
+        patch.setattr(gathered, "MOST_IN_MEMORY", chunk)
+        patch.setattr(assembly, "MOST_IN_MEMORY", chunk)
         patch.setattr(gathered, "CHUNK_ROWS", chunk)
         patch.setattr(gathered, "PART_ROWS", part)
         yield

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.data.plays import Plays
-from segue.data.sessions import Rules, heard
+from segue.data.sessions import CutRules, cut_plays
 
 Play = tuple[int, int, int, float]
 """Listener, track, time in seconds, seconds played (NaN: unknown)."""
 
 
-def plays_of(rows: list[Play], session: list[int] | None = None, place: list[float] | None = None) -> Plays:
+def plays_of(rows: list[Play], session: list[int] | None = None, position: list[float] | None = None) -> Plays:
     """Return plays in the order given."""
     size = len(rows)
     nothing = np.full(size, np.nan)
@@ -23,20 +23,20 @@ def plays_of(rows: list[Play], session: list[int] | None = None, place: list[flo
         session=None if session is None else np.array(session, np.int32),
         track=np.array([row[1] for row in rows], np.int32),
         at=np.array([row[2] for row in rows], np.int64) * 10**6,
-        place=None if place is None else np.array(place),
+        position=None if position is None else np.array(position),
         length_s=nothing,
         played_s=np.array([row[3] for row in rows], np.float64),
         share=nothing,
-        told=np.full(size, 255, np.uint8),
+        stated=np.full(size, 255, np.uint8),
         line=np.arange(size),
         side={"row": np.arange(size)},
     )
 
 
-def rules(**changed: object) -> Rules:
+def rules(**changed: object) -> CutRules:
     """Return rules with a gap of one minute and sessions of three plays, some of it changed."""
     usual: dict[str, object] = {"gap_minutes": 1.0, "max_length": 3, "ends": False, "newest_first": False}
-    return Rules(**{**usual, "drop_repeats": False, "guess": True, **changed})  # type: ignore[arg-type]
+    return CutRules(**{**usual, "drop_repeats": False, "guess": True, **changed})  # type: ignore[arg-type]
 
 
 def naive(rows: list[Play], *, ends: bool) -> list[list[int]]:
@@ -66,7 +66,7 @@ ROWS = st.lists(
 
 @given(ROWS, st.booleans())
 def test_histories_are_cut_as_a_loop_cuts_them(rows: list[Play], ends: bool) -> None:
-    found = heard(plays_of(rows), rules(ends=ends))
+    found = cut_plays(plays_of(rows), rules(ends=ends))
     order = found.plays.side["row"].tolist()
     sessions = [[order[i] for i in np.flatnonzero(found.session == s)] for s in range(found.session[-1] + 1)]
     assert sessions == naive(rows, ends=ends)
@@ -74,21 +74,21 @@ def test_histories_are_cut_as_a_loop_cuts_them(rows: list[Play], ends: bool) -> 
 
 def test_a_gap_counts_from_the_end_of_a_long_play() -> None:
     rows = [(0, 0, 0, 300.0), (0, 1, 310, 10.0), (0, 2, 400, 10.0)]
-    assert heard(plays_of(rows), rules()).session.tolist() == [0, 0, 1]
+    assert cut_plays(plays_of(rows), rules()).session.tolist() == [0, 0, 1]
     unknown = [(listener, track, at, float("nan")) for listener, track, at, _ in rows]
-    assert heard(plays_of(unknown), rules()).session.tolist() == [0, 1, 2]
+    assert cut_plays(plays_of(unknown), rules()).session.tolist() == [0, 1, 2]
 
 
 def test_a_stated_session_belongs_to_its_listener_and_is_not_cut() -> None:
     rows = [(0, 0, 0, 1.0), (1, 1, 5, 1.0), (0, 2, 9000, 1.0), (1, 3, 2, 1.0)]
-    found = heard(plays_of(rows, session=[7, 7, 7, 7]), rules())
+    found = cut_plays(plays_of(rows, session=[7, 7, 7, 7]), rules())
     assert found.plays.side["row"].tolist() == [0, 2, 3, 1]
     assert found.session.tolist() == [0, 0, 1, 1]
 
 
-def test_a_place_orders_before_a_time_and_a_fraction_of_it_counts() -> None:
+def test_a_position_orders_before_a_time_and_a_fraction_of_it_counts() -> None:
     rows = [(0, 0, 100, 1.0), (0, 1, 50, 1.0), (0, 2, 10, 1.0)]
-    found = heard(plays_of(rows, session=[0, 0, 0], place=[0.0, 0.5, 1.0]), rules())
+    found = cut_plays(plays_of(rows, session=[0, 0, 0], position=[0.0, 0.5, 1.0]), rules())
     assert found.plays.side["row"].tolist() == [0, 1, 2]
 
 
@@ -104,34 +104,34 @@ STATED = st.lists(
 
 
 @given(STATED, st.booleans())
-def test_stated_sessions_stand_in_order_of_appearance_and_their_plays_by_place(
+def test_stated_sessions_stand_in_order_of_appearance_and_their_plays_by_position(
     rows: list[tuple[int, int, float]], whole: bool
 ) -> None:
-    rows = [(listener, session, float(place > 0) if whole else place) for listener, session, place in rows]
+    rows = [(listener, session, float(position > 0) if whole else position) for listener, session, position in rows]
     listeners, pairs = [row[0] for row in rows], [row[:2] for row in rows]
     plays = plays_of([(row[0], 0, 0, 1.0) for row in rows], [row[1] for row in rows], [row[2] for row in rows])
     order = sorted(
         range(len(rows)), key=lambda row: (listeners.index(rows[row][0]), pairs.index(rows[row][:2]), rows[row][2])
     )
-    assert heard(plays, rules()).plays.side["row"].tolist() == order
+    assert cut_plays(plays, rules()).plays.side["row"].tolist() == order
 
 
 @pytest.mark.parametrize(("newest_first", "order"), [(False, [0, 1, 2]), (True, [2, 1, 0])])
 def test_plays_of_one_minute_stand_in_the_order_of_listening(newest_first: bool, order: list[int]) -> None:
     rows = [(0, track, 60, 5.0) for track in range(3)]
-    found = heard(plays_of(rows), rules(newest_first=newest_first))
+    found = cut_plays(plays_of(rows), rules(newest_first=newest_first))
     assert found.plays.side["row"].tolist() == order
 
 
 def test_of_exact_repeats_the_first_stays() -> None:
     rows = [(0, 1, 10, 5.0), (0, 1, 10, 5.0), (0, 1, 10, 6.0), (1, 1, 10, 5.0), (0, 1, 10, 5.0), (0, 2, 10, 5.0)]
-    found = heard(plays_of(rows), rules(drop_repeats=True))
+    found = cut_plays(plays_of(rows), rules(drop_repeats=True))
     assert found.plays.side["row"].tolist() == [0, 2, 5, 3]
     assert found.repeats == 2
-    assert heard(plays_of(rows), rules()).repeats == 0
+    assert cut_plays(plays_of(rows), rules()).repeats == 0
 
 
 def test_the_last_play_of_a_session_is_not_guessed() -> None:
     rows = [(0, 0, 0, float("nan")), (0, 1, 10, float("nan")), (0, 2, 50, float("nan")), (0, 3, 500, float("nan"))]
-    assert heard(plays_of(rows), rules()).strength.tolist() == [2, 1, 255, 255]
-    assert heard(plays_of(rows), rules(guess=False)).strength.tolist() == [255] * 4
+    assert cut_plays(plays_of(rows), rules()).strength.tolist() == [2, 1, 255, 255]
+    assert cut_plays(plays_of(rows), rules(guess=False)).strength.tolist() == [255] * 4

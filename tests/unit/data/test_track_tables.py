@@ -32,7 +32,7 @@ def test_a_track_table_of_any_dialect_says_the_same(name: str, text: str, tmp_pa
     assert joined.table.title == ["Seven", "Eight", ""]
     assert joined.table.duration is not None
     assert joined.table.duration[:2].tolist() == [200.5, 100.0]
-    assert joined.known == 2
+    assert joined.num_named == 2
 
 
 def test_whole_floats_of_parquet_join_integers(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_the_first_of_two_rows_counts_and_later_files_add_columns(tmp_path: Path
     joined = join_tracks([tmp_path / "a.csv", tmp_path / "b.csv"], TRACKS)
     assert joined.table.title == ["first", "", ""]
     assert joined.table.feature_names == ("energy",)
-    assert joined.known == 2
+    assert joined.num_named == 2
 
 
 def test_albums_are_text_and_no_feature(tmp_path: Path) -> None:

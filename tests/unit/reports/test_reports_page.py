@@ -71,8 +71,8 @@ def test_the_same_result_gives_the_same_bytes(page: str) -> None:
     [
         ((0.02, 0.01, 0.03), "did better"),
         ((-0.02, -0.03, -0.01), "did worse"),
-        ((0.02, -0.01, 0.05), "no difference"),
-        ((0.0, 0.0, 0.0), "no difference"),
+        ((0.02, -0.01, 0.05), "no significant difference"),
+        ((0.0, 0.0, 0.0), "no significant difference"),
     ],
 )
 def test_the_verdict_follows_the_interval(difference: tuple[float, float, float], words: str) -> None:
@@ -100,6 +100,6 @@ def test_one_seed_and_few_epochs_are_admitted() -> None:
 def test_a_contrast_of_models_below_the_bar_decides_nothing() -> None:
     record = demo_record()
     first = findings(record)[0]
-    assert "decides nothing about skips: not every model beats markov" in first
+    assert "does not count as evidence about skips: not every model beats markov" in first
     above = [{**row, "hr@10": [0.0, 0.0, 0.0]} if row["kind"] == "baseline" else row for row in record["rows"]]
-    assert not any("decides nothing" in text for text in findings(record | {"rows": above}))
+    assert not any("does not count" in text for text in findings(record | {"rows": above}))

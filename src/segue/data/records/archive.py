@@ -1,4 +1,4 @@
-"""Zip archives, also those inside one another."""
+"""Zip archives, also nested ones."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ DAMAGE: Final = (
     RuntimeError,
     ValueError,
 )
-"""What `zipfile` raises on an archive that is damaged, cut short, or packed in a way it does not know."""
+"""What `zipfile` raises on an archive that is damaged, cut short, or packed by an unsupported method."""
 _IN_MEMORY: Final = 1 << 26
-"""Bytes of an archive inside another that are held in memory; a larger one goes to a temporary file."""
+"""Bytes of a nested archive held in memory; a larger one goes to a temporary file."""
 _PIECE: Final = 1 << 22
 
 
 @contextmanager
 def opened_archive(path: Path, within: tuple[str, ...]) -> Iterator[zipfile.ZipFile]:
-    """Return the archive at `path`, or the one inside it to which the names of archives in `within` lead.
+    """Return the archive at `path`, or the nested one that the archive names in `within` lead to.
 
     Raises:
         OSError, or one of DAMAGE.

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files as blocks, types kept."""
+"""Parquet and Arrow files as blocks with their types."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import polars as pl
 from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
-from segue.data.records.spilled import on_disk
+from segue.data.records.opened import on_disk
 from segue.data.sources.source import Sample
 from segue.errors import InputError
 
 PARQUET_MAGIC: Final = b"PAR1"
 ARROW_MAGIC: Final = b"ARROW1"
 _FAULTS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-"""What Polars raises on damaged files; a panic is no Exception."""
+"""What Polars raises on damaged files; a panic is not an Exception."""
 BLOCK_ROWS = 1 << 20
-"""Records of a block: the size of a common row group."""
+"""Records of a block: a common size of row groups."""
 
 
 def columnar_sample(member: Member, magic: bytes) -> Sample:
@@ -54,10 +54,10 @@ def columnar_blocks(member: Member, magic: bytes, wanted: Sequence[str]) -> Iter
 
 def _blocks(path: Path, magic: bytes, member: Member, wanted: Sequence[str]) -> Iterator[Block]:
     lazy = _scan(path, magic)
-    known = lazy.collect_schema().names()
-    if unknown := [name for name in wanted if name not in known]:
-        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(known)}")
-    lazy = lazy.select(list(wanted) or known)
+    file_columns = lazy.collect_schema().names()
+    if unknown := [name for name in wanted if name not in file_columns]:
+        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(file_columns)}")
+    lazy = lazy.select(list(wanted) or file_columns)
     start, height = 0, lazy.select(pl.len()).collect(engine="streaming").item()
     if not height:
         raise InputError(f"{member.name} is empty; it has columns and no records")
@@ -74,4 +74,4 @@ def _scan(path: Path, magic: bytes) -> pl.LazyFrame:
 
 
 def _damaged(member: Member, error: BaseException) -> InputError:
-    return InputError(f"{member.name}: the file is damaged or cut short ({error}); write it or fetch it again")
+    return InputError(f"{member.name}: the file is damaged or cut short ({error}); write it or download it again")

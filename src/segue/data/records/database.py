@@ -1,4 +1,4 @@
-"""SQLite databases as blocks: one table, or what a query gives."""
+"""SQLite databases as blocks: one table, or the result of a query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import polars as pl
 from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
-from segue.data.records.spilled import on_disk
+from segue.data.records.opened import on_disk
 from segue.data.rejects import NOT_UTF8, NUL_BYTE, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
@@ -30,7 +30,7 @@ _WRITE_AHEAD: Final = 2
 
 
 def database_sample(member: Member) -> Sample:
-    """Return the beginning of a database: columns 'table.column' of all tables, the first rows of each side by side.
+    """Return the beginning of a database: columns 'table.column' of all tables, their first rows side by side.
 
     Raises:
         InputError: a damaged database, or one whose write-ahead log is missing.
@@ -46,17 +46,17 @@ def database_sample(member: Member) -> Sample:
 
 
 def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
-    """Yield the rows of the table that the columns `wanted` ('table.column') are of; empty = all of the only table.
+    """Yield the rows of the one table with the columns `wanted` ('table.column'); empty = all of the only table.
 
     Raises:
         InputError: no such column, columns of several tables, or no row.
     """
     with _connected(member) as connection:
-        known = {f"{table}.{name}": table for table, names in _tables(connection).items() for name in names}
-    columns = list(wanted) or list(known)
-    if unknown := [name for name in columns if name not in known]:
-        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(known)}")
-    tables = dict.fromkeys(known[name] for name in columns)
+        table_of = {f"{table}.{name}": table for table, names in _tables(connection).items() for name in names}
+    columns = list(wanted) or list(table_of)
+    if unknown := [name for name in columns if name not in table_of]:
+        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(table_of)}")
+    tables = dict.fromkeys(table_of[name] for name in columns)
     if len(tables) != 1:
         raise InputError(f"{member.name}: columns of {len(tables)} tables ({', '.join(tables)}); name those of one")
     table = next(iter(tables))
@@ -65,12 +65,12 @@ def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
 
 
 def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
-    """Yield what a SELECT gives, named as it names its columns, all String; `line` counts the rows from 1.
+    """Yield the rows of a SELECT, all String, with its column names; `line` counts the rows from 1.
 
-    Rows with text that is no UTF-8 or holds NUL go to `rejects`.
+    Rows with text that is not UTF-8 or contains NUL go to `rejects`.
 
     Raises:
-        InputError: a damaged database, a query that it refuses, or no row.
+        InputError: a damaged database, a query that fails, or no row.
     """
     number = 1
     with _connected(member) as connection:
@@ -85,14 +85,14 @@ def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
             yield Block(_frame([rows[at] for at in sound], names), sound + number)
             number += len(rows)
     if number == 1:
-        raise InputError(f"{member.name} is empty; its tables hold no plays")
+        raise InputError(f"{member.name} is empty; its tables have no plays")
 
 
 @contextmanager
 def _connected(member: Member) -> Iterator[sqlite3.Connection]:
-    """Return a connection that writes nothing: neither into the file nor beside it."""
-    with on_disk(member, SQLITE_MAGIC) as path, _with_log(path, member) as (place, immutable):
-        uri = f"file:{quote(str(place.absolute()))}?mode=ro" + "&immutable=1" * immutable
+    """Return a read-only connection, which writes neither into the file nor beside it."""
+    with on_disk(member, SQLITE_MAGIC) as path, _with_log(path, member) as (readable, immutable):
+        uri = f"file:{quote(str(readable.absolute()))}?mode=ro" + "&immutable=1" * immutable
         try:
             with closing(sqlite3.connect(uri, uri=True)) as connection:
                 connection.text_factory = bytes
@@ -105,11 +105,11 @@ def _connected(member: Member) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _with_log(path: Path, member: Member) -> Iterator[tuple[Path, bool]]:
-    """Return a path to read and whether nothing may be written beside it: that of a copy where a write-ahead log stands
-    beside the database, which reading merges.
+    """Return the path to read, and whether to open it as immutable. With a write-ahead log it is that of a copy, since
+    reading merges the log.
 
     Raises:
-        InputError: the database is cut short, or all that it holds is in a write-ahead log that is missing.
+        InputError: the database is cut short, or its rows are in a write-ahead log that is missing.
     """
     with path.open("rb") as handle:
         header = handle.read(100)
@@ -126,16 +126,16 @@ def _with_log(path: Path, member: Member) -> Iterator[tuple[Path, bool]]:
     whole = size >= pages * (65_536 if page == 1 else page)
     if len(header) == 100 and header[18] == _WRITE_AHEAD and (not whole or pages <= 1):
         raise InputError(
-            f"{member.name}: its latest rows stand in a write-ahead log that is missing; "
+            f"{member.name}: its latest rows are in a write-ahead log that is missing; "
             f"copy {Path(member.name).name}-wal beside it, or close the program that writes it and copy again"
         )
-    if not whole and header[24:28] == header[92:96]:  # else an old SQLite wrote it, which does not keep the pages
+    if not whole and header[24:28] == header[92:96]:  # else an old SQLite wrote it, without the number of pages
         raise InputError(f"{member.name}: the database is cut short ({size:,} bytes); copy it again")
     yield path, True
 
 
 def _tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Return the columns of each table, in the order in which they were made."""
+    """Return the columns of each table, tables in the order of their creation."""
     rows = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )
@@ -148,7 +148,7 @@ def _described(connection: sqlite3.Connection, table: str) -> tuple[Any, ...]:
 
 
 def _levelled(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Return frames of equal height, the shorter ones filled with null."""
+    """Return frames of equal height, shorter ones filled with null."""
     rows = np.arange(max(frame.height for frame in frames))
     return [frame.select(pl.all().gather(np.minimum(rows, frame.height), null_on_oob=True)) for frame in frames]
 
@@ -158,7 +158,7 @@ def _quoted(name: str) -> str:
 
 
 def _kind(row: tuple[Any, ...]) -> str | None:
-    """Return what makes a row bad, None where nothing does."""
+    """Return the kind of reject of a row, None for a valid row."""
     for value in row:
         if not isinstance(value, bytes):
             continue
@@ -176,7 +176,7 @@ def _shown(row: tuple[Any, ...]) -> str:
 
 
 def _frame(rows: list[tuple[Any, ...]], names: Sequence[str]) -> pl.DataFrame:
-    columns = [[_text(row[place]) for row in rows] for place in range(len(names))]
+    columns = [[_text(row[column]) for row in rows] for column in range(len(names))]
     return pl.DataFrame([pl.Series(name, values, pl.String) for name, values in zip(names, columns, strict=True)])
 
 

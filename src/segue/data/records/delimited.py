@@ -22,19 +22,19 @@ from segue.data.sources.source import Sample
 from segue.errors import InputError
 
 BLOCK_BYTES = 1 << 24
-"""Text parsed at once: 16 MiB."""
+"""Bytes of text parsed at once: 16 MiB."""
 _FORMS: Final[dict[Any, str]] = {
     pl.Boolean: r"^(true|false)$",
     pl.Int64: r"^-?\d{1,18}$",
     pl.Float64: r"^-?\d{1,18}(\.\d+)?$",
 }
-"""What values of a Polars type look like."""
+"""Text of values of a Polars type."""
 HEAD_BYTES: Final = 1 << 20
-"""Text by which a dialect is told."""
+"""Bytes from which the dialect is detected."""
 
 
 def delimited_sample(member: Member) -> Sample:
-    """Return the beginning of a delimited file; `columns` is empty where the file is.
+    """Return the beginning of a delimited file; `columns` is empty for an empty file.
 
     Raises:
         InputError: a header that cannot be read.
@@ -54,7 +54,7 @@ def delimited_blocks(
 ) -> Iterator[Block]:
     """Yield the records of a delimited file, columns `wanted` only; bad lines go to `rejects`.
 
-    Columns are String; those named in `values` are numbers or flags in blocks where all of them are.
+    Columns are String; one named in `values` is a number or a flag in blocks where all its values are.
 
     Raises:
         InputError: a file without records, or without one of the columns.
@@ -82,13 +82,13 @@ def delimited_blocks(
 
 
 def _block(part: Parsed, first: int) -> Block:
-    """Return what was parsed of a piece whose first line is `first`."""
+    """Return the parsed records of a piece whose first line is `first`."""
     texts = part.texts
     return Block(part.frame, part.line + first, None if texts is None else lambda lines: texts(lines - first))
 
 
 def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -> dict[str, Any]:
-    """Return the type of those columns whose first values are all numbers, or all flags."""
+    """Return the type of each column whose first values are all numbers, or all flags."""
     names = [column for column in columns if column in dialect.columns]
     begun = head[: head.rfind(b"\n") + 1]
     pieces = pieces_of([begun], dialect, name) if names else iter(())
@@ -104,7 +104,7 @@ def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -
 
 
 def _head(member: Member) -> tuple[bytes, bool]:
-    """Return the first bytes of the text, and whether they are all."""
+    """Return the first bytes of the text, and whether they are the whole text."""
     head = b""
     with opened(member) as handle:
         for chunk in utf8_chunks(handle, member.name, HEAD_BYTES):
@@ -123,5 +123,4 @@ def _check(member: Member, dialect: Dialect, wanted: Sequence[str], ended: bool)
         raise InputError(f"{member.name} is empty; it has a header and no records below it")
     unknown = [name for name in wanted if name not in dialect.columns]
     if unknown:
-        known = ", ".join(dialect.columns)
-        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {known}")
+        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(dialect.columns)}")

@@ -1,4 +1,4 @@
-"""How a delimited file is laid out: its separator, line ends, header and the names of its columns."""
+"""The layout of a delimited file: separator, line ends, header and column names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.data.records.encoding import UTF8_MARK
 from segue.errors import InputError
 
 PROBED: Final = 100
-"""Records by which a dialect is told."""
+"""Records from which a dialect is detected."""
 SEPARATORS: Final = ("\t", ",", ";", "|", "::")
 _LINE: Final = re.compile(rb"\r\n|\r|\n")
 _QUOTED: Final = re.compile(rb'"(?:[^"]|"")*"')
@@ -28,13 +28,13 @@ _VALUES: Final = {
         r"|\d{1,2} [^\W\d]{3,10}\.? \d{4}(,? .*)?"
     ),
 }
-"""What a header does not say and a record does."""
+"""Values that occur in records and not in headers."""
 _WORDS: Final = frozenset(
     "user userid username uid listener session sessionid track trackid trackname song songid songtitle item itemid "
     "title name artist artistname album albumname time timestamp date datetime ts uts played playedat endtime duration "
     "msplayed rating position skipped uri isrc mbid id event eventtype liked movieid entrydate utctime".split()
 )
-"""What columns are called, letters and digits alone."""
+"""Usual column names, letters and digits only."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Dialect:
 
     separator: str
     cells: tuple[str, ...]
-    """Fields of the header as they stand; where there is none, the places of the fields from 0."""
+    """Fields of the header as read; without a header, the numbers of the fields from 0."""
     headed: bool
     start: int
-    """Bytes of the text above the first record."""
+    """Bytes above the first record."""
     line: int
     """Physical line of the first record, from 1."""
     by_return: bool = False
-    """True where a carriage return alone ends a line."""
+    """True if a carriage return alone ends a line."""
     header: bytes = b""
-    """Line of the header without its end, as it stands; empty where there is none."""
+    """Line of the header as read, without its line end; empty without a header."""
     preamble: tuple[str, ...] = ()
 
     @property
@@ -62,27 +62,27 @@ class Dialect:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the fields, blanks and RecBole's types left out; '' = a field without a name."""
+        """Names of the fields without blanks and RecBole's types; '' = a field without a name."""
         stripped = tuple(cell.strip().removeprefix("\ufeff").strip() for cell in self.cells)
         typed = [_TYPED.fullmatch(name) for name in stripped]
         return tuple(match[1] for match in typed if match) if all(typed) else stripped
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that have one."""
+        """Names of the fields that have one."""
         return tuple(name for name in self.names if name)
 
     @property
     def quoted(self) -> bool:
-        """Whether fields may stand in double quotes."""
+        """Whether fields may be in double quotes."""
         return len(self.separator) == 1
 
 
 def dialect_of(head: bytes, name: str, *, whole: bool) -> Dialect:
-    """Return the dialect that the first bytes of a text show; `whole` = there are no more bytes.
+    """Return the dialect of a text by its first bytes; `whole` = there are no more bytes.
 
     Raises:
-        InputError: a header that is no UTF-8, holds a line end outside quotes, or names a column twice.
+        InputError: a header that is not UTF-8, has a line end outside quotes, or names a column twice.
     """
     by_return = _ends_by_return(head, whole)
     start, line, preamble, separator = _above(head, by_return)
@@ -99,7 +99,7 @@ def dialect_of(head: bytes, name: str, *, whole: bool) -> Dialect:
     raw = head[start : start + size].rstrip(b"\r\n")
     cells = _fitted(first, later)
     dialect = Dialect(separator, cells, True, start + size, line + lines, by_return, raw, preamble)
-    _check_header(dialect, head[start : start + size], (name, line))
+    _check_header(dialect, head[start : start + size], name, line)
     return dialect
 
 
@@ -132,16 +132,16 @@ def _above(head: bytes, by_return: bool) -> tuple[int, int, tuple[str, ...], str
 
 
 def _guessed(text: str, whole: bool) -> str:
-    """Return the separator by which most of the first records have as many fields as the first; ',' for none. Where
-    several agree, a tab, which text hardly holds, comes before the one that gives most fields."""
+    """Return the separator by which most of the first records have as many fields as the first; ',' if there is none.
+    Of several, a tab, which is rare in text, comes before the one that gives most fields."""
     agreements = {separator: _agreement(text, separator, whole) for separator in SEPARATORS}
     best = max(SEPARATORS, key=agreements.__getitem__)
     return best if agreements[best][2] else ","
 
 
 def _agreement(text: str, separator: str, whole: bool) -> tuple[float, bool, int]:
-    """Return the share of the first records that have as many fields as the first, whether a tab makes these, and how
-    many there are."""
+    """Return the share of the first records that have as many fields as the first, whether the separator is a tab, and
+    how many fields these are."""
     widths = [len(record) for record in _probed(text, separator, whole)]
     if not widths or max(widths) < 2:
         return 0.0, False, 0
@@ -151,7 +151,7 @@ def _agreement(text: str, separator: str, whole: bool) -> tuple[float, bool, int
 
 
 def _probed(text: str, separator: str, whole: bool) -> Iterator[list[str]]:
-    """Yield the first records, blank ones left out; one that `text` may cut is left out, too."""
+    """Yield the first records, without blank ones and without a last one that `text` may cut."""
     records = (record for record in _split(text, separator) if len(record) > 1 or any(map(str.strip, record)))
     previous = None
     for record in islice(records, PROBED):
@@ -178,26 +178,26 @@ def _split(text: str, separator: str) -> Iterator[list[str]]:
 
 
 def _is_record(first: list[str], later: list[list[str]]) -> bool:
-    """Return whether the first line is a record: a value of a kind that later records have in its place, or any such
-    value where no later record has as many fields."""
+    """Return whether the first line is a record: it has a number or date in a column where later records have one, or
+    in any column if no later record has as many fields."""
     if any(re.sub(r"[^a-z0-9]", "", cell.lower()) in _WORDS for cell in first):
         return False
     alone = not any(len(record) == len(first) for record in later)
-    for place, cell in enumerate(first):
+    for index, cell in enumerate(first):
         for pattern in _VALUES.values():
             if not pattern.fullmatch(cell.strip()):
                 continue
-            below = [record[place].strip() for record in later if len(record) > place and record[place].strip()]
+            below = [record[index].strip() for record in later if len(record) > index and record[index].strip()]
             if alone or (below and sum(map(bool, map(pattern.fullmatch, below))) * 2 > len(below)):
                 return True
     return False
 
 
 def _fitted(first: list[str], later: list[list[str]]) -> tuple[str, ...]:
-    """Return the header's fields, with as many empty ones at its end as most records have fields."""
+    """Return the header's fields, with empty ones added or dropped at its end to fit most records."""
     if not later:
         return tuple(first)
-    named = max((place + 1 for place, cell in enumerate(first) if cell.strip()), default=0)
+    named = max((index + 1 for index, cell in enumerate(first) if cell.strip()), default=0)
     width, count = Counter(map(len, later)).most_common(1)[0]
     beyond_empty = not any(any(record[len(first) :]) for record in later if len(record) == width)
     if width < named or count * 2 <= len(later) or not beyond_empty:
@@ -224,19 +224,18 @@ def _size_of_first(data: bytes, separator: str, by_return: bool) -> tuple[int, i
     return sum(sizes), len(sizes)
 
 
-def _check_header(dialect: Dialect, raw: bytes, place: tuple[str, int]) -> None:
-    name, line = place
+def _check_header(dialect: Dialect, raw: bytes, name: str, line: int) -> None:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{name} line {line}: the header holds bytes that are no UTF-8 (byte {error.start}); save the file as "
+            f"{name} line {line}: the header has bytes that are not UTF-8 (byte {error.start}); save the file as "
             "UTF-8, it looks like Latin-1 or Windows-1252"
         ) from error
     if b"\0" in raw:
-        raise InputError(f"{name} line {line}: the header holds NUL bytes; name a text file, saved as UTF-8")
+        raise InputError(f"{name} line {line}: the header has NUL bytes; name a text file, saved as UTF-8")
     if not dialect.by_return and b"\r" in _QUOTED.sub(b"", raw).rstrip(b"\r\n"):
-        raise InputError(f"{name} line {line}: the header holds a carriage return inside a name; take it out")
+        raise InputError(f"{name} line {line}: the header has a carriage return inside a name; remove it")
     twice = [column for column, count in Counter(dialect.columns).items() if count > 1]
     if twice:
         raise InputError(f"{name} line {line}: the header names a column twice ({', '.join(twice)}); rename one")

@@ -1,4 +1,4 @@
-"""Frames that a caller holds already: Polars, or pandas without needing pyarrow."""
+"""Polars and pandas frames; pandas needs no pyarrow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def frame_of(frame: Any) -> pl.DataFrame:
     """Return a Polars or pandas frame as a Polars frame; missing values of any kind are null.
 
     Raises:
-        InputError: it is none, or names a column twice.
+        InputError: it is not a frame, or names a column twice.
     """
     if isinstance(frame, pl.DataFrame):
         return frame
     if not hasattr(frame, "columns") or not hasattr(frame, "to_dict"):
-        raise InputError(f"{type(frame).__name__} is no table; give a path, a Polars or a pandas frame")
+        raise InputError(f"{type(frame).__name__} is not a table; give a path, a Polars or a pandas frame")
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"the frame names a column twice ({', '.join(twice)}); rename one")
-    return pl.DataFrame([_series(name, frame.iloc[:, place]) for place, name in enumerate(names)])
+    return pl.DataFrame([_series(name, frame.iloc[:, column]) for column, name in enumerate(names)])
 
 
 def _series(name: str, column: Any) -> pl.Series:

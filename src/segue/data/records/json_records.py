@@ -1,4 +1,4 @@
-"""JSON as blocks: nested fields flattened, one column a path."""
+"""JSON as blocks: nested fields flattened, one column per path."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from segue.data.sources.source import Sample
 from segue.errors import InputError
 
 CHUNK_BYTES = 1 << 20
-"""Text decoded at once: 1 MiB."""
+"""Bytes decoded at once: 1 MiB."""
 BLOCK_ROWS = 1 << 15
 """Records of a block."""
 MAX_COLUMNS: Final = 10_000
-"""Columns of a block; a file with more has ids for keys, or whole logs for records."""
+"""Most columns of a block; a file with more has ids as keys, or whole logs as records."""
 
 
 def json_sample(member: Member) -> Sample:
-    """Return the beginning of a JSON file; `columns` is empty where it holds no record.
+    """Return the beginning of a JSON file; `columns` is empty without a record.
 
     Raises:
-        InputError: no JSON, or a text that ends early, where that shows in the first records.
+        InputError: invalid JSON, or a text that ends early, within the first records.
     """
     with opened(member) as handle:
         rows = _rows(_objects(handle, member), None)
@@ -40,21 +40,21 @@ def json_sample(member: Member) -> Sample:
 
 
 def json_blocks(member: Member, sample: Sample, wanted: Sequence[str]) -> Iterator[Block]:
-    """Yield the records of a JSON file, columns `wanted` only (null where a record lacks them); where that is empty
-    those of the sample and what else the block's records have.
+    """Yield the records of a JSON file, columns `wanted` only (null if a record lacks them); by default the columns of
+    the sample and of the block's records.
 
     Raises:
-        InputError: no record, no JSON, or a text that ends early.
+        InputError: no record, invalid JSON, or a text that ends early.
     """
     number, num_blocks = 1, 0
     with opened(member) as handle:
         rows = _rows(_objects(handle, member), _prefixes(wanted) if wanted else None)
         while part := list(islice(rows, BLOCK_ROWS)):
-            found = [row for _, row in part]
-            columns = tuple(wanted) or tuple(dict.fromkeys((*sample.columns, *(name for row in found for name in row))))
+            records = [row for _, row in part]
+            columns = tuple(wanted) or tuple(dict.fromkeys((*sample.columns, *(key for row in records for key in row))))
             if columns:
                 line = np.array([at for at, _ in part], dtype=np.int64)
-                yield Block(_frame(member, found, columns, number), line)
+                yield Block(_frame(member, records, columns, number), line)
                 num_blocks += 1
             number += len(part)
     if not num_blocks:
@@ -66,13 +66,13 @@ def _objects(handle: Any, member: Member) -> Iterator[Object]:
 
 
 def _prefixes(wanted: Sequence[str]) -> set[str]:
-    """Return the columns and what leads to them: 'a', 'a.b' and 'a.b.c' for 'a.b.c'."""
+    """Return the columns and their prefixes: 'a', 'a.b' and 'a.b.c' for 'a.b.c'."""
     parts = [name.split(".") for name in wanted]
     return {".".join(part[:size]) for part in parts for size in range(1, len(part) + 1)}
 
 
 def _rows(objects: Iterable[Object], prefixes: Collection[str] | None) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield number and flattened fields of each record; `prefixes` = the paths to follow, None = all."""
+    """Yield number and flattened fields of each record; `prefixes` = paths to follow, None = all."""
     for number, record in enumerate(objects, 1):
         row = dict[str, str]()
         _flatten(record.items(), "", prefixes, row)
@@ -96,19 +96,19 @@ def _flatten(
 
 
 def _frame(member: Member, rows: list[dict[str, str]], columns: Sequence[str], number: int) -> pl.DataFrame:
-    """Return rows as a frame; the first is record `number`."""
+    """Return rows as a frame; the first row is record `number`."""
     if len(columns) > MAX_COLUMNS:
         raise InputError(
-            f"{member.name}: the records have {len(columns):,} different fields; a log is an array of records that "
-            "have the same few"
+            f"{member.name}: the records have {len(columns):,} different fields; name a log whose records share a few "
+            "fields"
         )
     try:
         return pl.DataFrame([pl.Series(name, [row.get(name) for row in rows], pl.String) for name in columns])
     except UnicodeEncodeError:
         bad = next(at for at, row in enumerate(rows) if not all(map(_is_text, (*row, *row.values()))))
         raise InputError(
-            f"{member.name}: record {number + bad} holds half of a surrogate pair (\\ud800 to \\udfff alone), which is "
-            "no text; take it out"
+            f"{member.name}: record {number + bad} has half of a surrogate pair (\\ud800 to \\udfff alone), which is "
+            "not text; remove it"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The objects of a JSON text, one by one: the text is never decoded as a whole."""
+"""The objects of a JSON text, decoded one by one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from segue.errors import InputError
 
 Object = dict[str, Any]
 MAX_OBJECT: Final = 1 << 23
-"""Characters of one record, at most; a larger object holds the records below one of its keys."""
+"""Most characters of one record; a larger object has the records below one of its keys."""
 MAX_DEPTH: Final = 3
-"""Objects inside one another below which the array of the records may stand."""
+"""Most nested objects above the array of the records."""
 _BLANK: Final = re.compile(r"[\s,]*")
 _SPACE: Final = re.compile(r"\s*")
 _SURPLUS_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*(?:"|\\?\Z))|,(?=\s*[}\]])', re.DOTALL)
-"""A string, which may go on in the next piece, or a comma before a closing bracket."""
-_ADVICE: Final = "mend the file there, or fetch it again"
+"""A string, which may continue in the next piece, or a comma before a closing bracket."""
+_ADVICE: Final = "mend the file there, or download it again"
 
 
 class JsonText:
@@ -34,7 +34,7 @@ class JsonText:
         self._decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str, strict=False)
 
     def peek(self, skipped: re.Pattern[str] = _SPACE) -> str:
-        """Return the next character behind what `skipped` matches; '' at the end."""
+        """Return the next character after what `skipped` matches; '' at the end."""
         while True:
             match = skipped.match(self._text, self._at)
             assert match is not None
@@ -45,16 +45,16 @@ class JsonText:
                 return ""
 
     def take(self, character: str) -> None:
-        """Pass the next character, which has to be this one."""
+        """Skip the next character, which must be `character`."""
         if self.peek() != character:
             raise self.wrong(f"'{character}' is missing")
         self._at += 1
 
     def value(self) -> Any:
-        """Return the next value, numbers as they are written.
+        """Return the next value, numbers as written.
 
         Raises:
-            InputError: it is no JSON, or the text ends inside it.
+            InputError: invalid JSON, or the text ends inside the value.
         """
         value = self.small_value()
         if value is None:
@@ -62,7 +62,7 @@ class JsonText:
         return value[0]
 
     def small_value(self) -> tuple[Any] | None:
-        """Return the next value; None, and nothing is passed, where it is larger than a record can be."""
+        """Return the next value; None, without moving on, for an object larger than MAX_OBJECT."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
@@ -74,33 +74,33 @@ class JsonText:
                 if len(self._text) - self._at > MAX_OBJECT or not self._more():
                     raise self._undecodable(error) from error
             except RecursionError as error:
-                raise self.wrong("values stand too deep inside one another") from error
+                raise self.wrong("values are nested too deeply") from error
             else:
-                if end == len(self._text) and self._more():  # a number may go on in the next piece
+                if end == len(self._text) and self._more():  # a number may continue in the next piece
                     continue
                 self._at = end
                 return (value,)
 
     def wrong(self, what: str, at: int | None = None) -> InputError:
-        """Return the error that says what is wrong at this place."""
+        """Return the error for `what` at index `at` (default: the current one)."""
         byte = self._passed + len(self._text[: self._at if at is None else at].encode("utf-8", "surrogatepass"))
-        return InputError(f"{self.name}: no JSON in record {self.num_objects + 1}, byte {byte}: {what}; {_ADVICE}")
+        return InputError(f"{self.name}: invalid JSON in record {self.num_objects + 1}, byte {byte}: {what}; {_ADVICE}")
 
     def _undecodable(self, error: json.JSONDecodeError) -> InputError:
         cut = error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated")
         return self.wrong("the file ends inside a value" if cut else error.msg, error.pos)
 
     def _mend(self) -> bool:
-        """Take commas before a closing bracket out of the text at hand, once; return whether there were any."""
+        """Return whether the buffered text had commas before closing brackets; they are removed once per piece."""
         if self._mended:
             return False
-        rest = self._text[self._at :]
-        mended = _SURPLUS_COMMA.sub(lambda match: match[1] or " ", rest)
+        unread = self._text[self._at :]
+        mended = _SURPLUS_COMMA.sub(lambda match: match[1] or " ", unread)
         self._text, self._mended = self._text[: self._at] + mended, True
-        return mended != rest
+        return mended != unread
 
     def _more(self) -> bool:
-        """Read on; what was passed is forgotten."""
+        """Return whether more text was read; text before the current index is dropped."""
         if self._ended:
             return False
         data = self._tail + next(self._chunks, b"")
@@ -112,7 +112,7 @@ class JsonText:
             text = data[:whole].decode("utf-8")
         except UnicodeDecodeError as error:
             byte = self._passed + len(self._text.encode("utf-8", "surrogatepass")) + error.start
-            raise InputError(f"{self.name}: byte {byte} is no UTF-8; save the file as UTF-8") from error
+            raise InputError(f"{self.name}: byte {byte} is not UTF-8; save the file as UTF-8") from error
         self._passed += len(self._text[: self._at].encode("utf-8", "surrogatepass"))
         self._text, self._at, self._tail = self._text[self._at :] + text, 0, data[whole:]
         self._mended = False
@@ -120,7 +120,7 @@ class JsonText:
 
 
 def _whole_characters(data: bytes) -> int:
-    """Return the bytes of `data` without a character that its end cuts."""
+    """Return the number of bytes of `data` without a character that its end cuts."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte >= 0xC0:
@@ -132,14 +132,14 @@ def _whole_characters(data: bytes) -> int:
 
 
 def objects_of(text: JsonText) -> Iterator[Object]:
-    """Yield the records of a text: an array of objects, objects one after the other (with or without commas between
-    them), an object that holds the array below a key, or several such objects.
+    """Yield the records of a text: an array of objects, objects one after the other (with or without commas), an
+    object with the array below a key, or several such objects.
 
-    An object holds records where it has an array of objects, also inside another object, and no text or number beside
-    it; where it is all that the file holds, it may have those, too. Its first such array counts.
+    An object contains records if it has an array of objects, directly or in a nested object, and no text or number
+    beside it. The only object of a file may have text and numbers, too. The first such array counts.
 
     Raises:
-        InputError: no JSON, a text that ends early, or values that are no objects.
+        InputError: invalid JSON, a text that ends early, or values that are not objects.
     """
     num_values = 0
     while (character := text.peek(_BLANK)) != "":
@@ -154,7 +154,7 @@ def objects_of(text: JsonText) -> Iterator[Object]:
 
 
 def _array(text: JsonText) -> Iterator[Object]:
-    """Yield the records of an array whose bracket is passed, up to its end."""
+    """Yield the records of an array after its opening bracket."""
     while (character := text.peek(_BLANK)) != "]":
         if character == "":
             raise text.wrong("the file ends before its array does (']' is missing)")
@@ -163,12 +163,12 @@ def _array(text: JsonText) -> Iterator[Object]:
 
 
 def _element(text: JsonText, first: bool) -> Iterator[Object]:
-    """Yield the record that comes next, or the records of the object that comes next."""
+    """Yield the next record, or the records in the next object."""
     if text.peek() != "{":
         raise text.wrong("an object is expected ('{')")
     decoded = text.small_value()
     if decoded is None:
-        yield from _held(text, MAX_DEPTH, text.num_objects)
+        yield from _in_large_object(text, MAX_DEPTH, text.num_objects)
         return
     value = decoded[0]
     array = _array_in(value, MAX_DEPTH)
@@ -181,7 +181,7 @@ def _element(text: JsonText, first: bool) -> Iterator[Object]:
 
 
 def _array_in(value: Object, depth: int) -> list[Object] | None:
-    """Return the first array of objects inside an object, an empty array where there is only that, or None."""
+    """Return the first array of objects inside an object, an empty array if there is no other, or None."""
     empty = None
     for inner in value.values():
         if isinstance(inner, list) and inner and all(isinstance(entry, dict) for entry in inner):
@@ -196,8 +196,8 @@ def _array_in(value: Object, depth: int) -> list[Object] | None:
     return empty
 
 
-def _held(text: JsonText, depth: int, before: int) -> Iterator[Object]:
-    """Yield the records of a large object, those of its first array of objects; `before` = records above it."""
+def _in_large_object(text: JsonText, depth: int, before: int) -> Iterator[Object]:
+    """Yield the records of the first array of objects in a large object; `before` = number of records above it."""
     text.take("{")
     while text.peek(_BLANK) != "}":
         if not isinstance(text.value(), str):
@@ -210,14 +210,14 @@ def _held(text: JsonText, depth: int, before: int) -> Iterator[Object]:
             is_first = text.peek(_BLANK) == "{" and text.num_objects == before
             yield from _array(text) if is_first else _passed(text)
         elif character == "{" and depth:
-            yield from _held(text, depth - 1, before)
+            yield from _in_large_object(text, depth - 1, before)
         else:
             text.value()
     text.take("}")
 
 
 def _passed(text: JsonText) -> Iterator[Object]:
-    """Pass the values of an array whose bracket is passed."""
+    """Skip the values of an array after its opening bracket."""
     while text.peek(_BLANK) != "]":
         text.value()
     text.take("]")

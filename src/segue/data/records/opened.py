@@ -1,34 +1,38 @@
-"""The bytes of a file, decompressed: told by their first bytes, not by the name."""
+"""The decompressed bytes of a file; the compression is detected from the first bytes, not from the name."""
 
 from __future__ import annotations
 
 import bz2
 import io
 import lzma
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol, cast, runtime_checkable
 
 from segue.data.records.archive import DAMAGE, opened_archive
 from segue.data.records.member import Member
-from segue.errors import InputError
+from segue.errors import InputError, SegueError
 
 _NESTING: Final = 3
-"""Compressions inside one another that are undone."""
+"""Nested compressions that are undone, plus one."""
 _BUFFER: Final = 1 << 17
+_COPIED: Final = 1 << 22
+"""Bytes copied to disk at once."""
 _NO_TEXT: Final = {
     b"\x1f\x9d": "a file of compress (.Z)",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
     b"Rar!\x1a\x07": "a RAR archive",
     b"\x04\x22\x4d\x18": "an LZ4 file",
 }
-"""First bytes of what is not undone here."""
+"""First bytes of unsupported formats."""
 
 
-@runtime_checkable
 @runtime_checkable
 class _Stream(Protocol):
     """One compressed stream: a gzip member, a zstd frame, ..."""
@@ -48,14 +52,14 @@ class _Packing:
     magic: bytes
     stream: Callable[[], _Stream]
     piece: int
-    """Packed bytes undone at once: few where a few may become many, so that memory stays bounded."""
+    """Packed bytes decompressed at once: fewer for formats that expand more, to bound memory."""
 
 
 def _zstd_stream() -> _Stream:
     try:
         import zstandard
     except ImportError:
-        raise InputError("zstd files are read through the package zstandard; pip install zstandard") from None
+        raise InputError("zstd files need the package zstandard; pip install zstandard") from None
     return cast("_Stream", zstandard.ZstdDecompressor().decompressobj())
 
 
@@ -69,10 +73,10 @@ _PACKINGS: Final = (
 
 @contextmanager
 def opened(member: Member) -> Iterator[io.BufferedReader]:
-    """Return the bytes of a file, from which compression is undone: gzip, bzip2, xz and zstd, also inside a zip.
+    """Return the bytes of a file, decompressed from gzip, bzip2, xz and zstd, also inside a zip.
 
     Raises:
-        InputError: (on reading, too) the file cannot be read, or its compressed bytes are damaged or cut short.
+        InputError: (also while reading) the file cannot be read, or is damaged or cut short.
     """
     with ExitStack() as stack:
         yield _unpacked(_plain(member, stack), member.name)
@@ -86,7 +90,7 @@ def _plain(member: Member, stack: ExitStack) -> io.BufferedReader:
         entry = stack.enter_context(archive.open(member.inside))
         return io.BufferedReader(_Entry(entry, member.name), _BUFFER)
     except DAMAGE as error:
-        raise InputError(f"{member.path}: {member.name} cannot be unpacked ({error}); fetch it again") from error
+        raise InputError(f"{member.path}: {member.name} cannot be unpacked ({error}); download it again") from error
     except OSError as error:
         raise InputError(f"{member.name} cannot be read ({error.strerror or error}); name a log file") from error
 
@@ -96,12 +100,12 @@ def _unpacked(handle: io.BufferedReader, name: str) -> io.BufferedReader:
         head = handle.peek(8)[:8]
         for magic, kind in _NO_TEXT.items():
             if head.startswith(magic):
-                raise InputError(f"{name} is {kind}, which is not read; unpack it and name what it holds")
+                raise InputError(f"{name} is {kind}, which is not supported; unpack it and name its content")
         packing = next((packing for packing in _PACKINGS if head.startswith(packing.magic)), None)
         if packing is None:
             return handle
         handle = io.BufferedReader(_Unpacked(handle, packing, name), _BUFFER)
-    raise InputError(f"{name} is compressed more than {_NESTING - 1} times; unpack it and name what it holds")
+    raise InputError(f"{name} is compressed more than {_NESTING - 1} times; unpack it and name its content")
 
 
 class _Entry(io.RawIOBase):
@@ -123,7 +127,7 @@ class _Entry(io.RawIOBase):
 
 
 class _Unpacked(io.RawIOBase):
-    """The bytes that compressed streams, one after the other, hold."""
+    """The decompressed bytes of consecutive compressed streams."""
 
     def __init__(self, handle: io.BufferedReader, packing: _Packing, name: str) -> None:
         self._handle, self._packing, self._name = handle, packing, name
@@ -146,11 +150,11 @@ class _Unpacked(io.RawIOBase):
 
     def _ended(self) -> int:
         if not self._fresh:
-            raise InputError(f"{self._name}: the {self._packing.name} file ends early; fetch it again")
+            raise InputError(f"{self._name}: the {self._packing.name} file ends early; download it again")
         return 0
 
     def _undone(self, packed: bytes) -> bytes:
-        """Return what `packed` unpacks to; what stands behind the end of its stream waits in `_packed`."""
+        """Return the decompressed bytes of `packed`; bytes after the end of its stream stay in `_packed`."""
         self._packed = b""
         if self._fresh and not (packed := packed.lstrip(b"\0")):
             return b""
@@ -159,7 +163,7 @@ class _Unpacked(io.RawIOBase):
             data = self._stream.decompress(packed)
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
             raise _damaged(self._name, self._packing.name + " file", error) from error
-        except Exception as error:  # zstandard's own type, known only where it is installed
+        except Exception as error:  # ZstdError exists only if zstandard is installed
             if type(error).__name__ != "ZstdError":
                 raise
             raise _damaged(self._name, self._packing.name + " file", error) from error
@@ -170,4 +174,30 @@ class _Unpacked(io.RawIOBase):
 
 
 def _damaged(name: str, kind: str, error: Exception) -> InputError:
-    return InputError(f"{name}: the {kind} is damaged ({error}); fetch it again")
+    return InputError(f"{name}: the {kind} is damaged ({error}); download it again")
+
+
+@contextmanager
+def on_disk(member: Member, magic: bytes) -> Iterator[Path]:
+    """Return the path of the decompressed bytes of `member`: the file itself if it begins with `magic`.
+
+    Raises:
+        InputError: the file cannot be read.
+        SegueError: the disk has no room for the decompressed bytes.
+    """
+    if member.inside is None:
+        with member.path.open("rb") as plain:
+            if plain.read(len(magic)) == magic:
+                yield member.path
+                return
+    with tempfile.TemporaryDirectory(prefix="segue-") as folder:
+        path = Path(folder, "unpacked")
+        with opened(member) as handle, path.open("wb") as spilled:
+            try:
+                shutil.copyfileobj(handle, spilled, _COPIED)
+            except OSError as error:
+                raise SegueError(
+                    f"{member.name} cannot be unpacked into {folder} ({error.strerror or error}); unpack it yourself, "
+                    "or set TMPDIR to a folder with more space"
+                ) from error
+        yield path

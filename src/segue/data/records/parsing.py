@@ -1,7 +1,7 @@
-"""A piece of text as a block: fast where all records have as many fields as the header, one by one where not.
+"""A piece of text as a block: fast if all records have as many fields as the header, else record by record.
 
-Line ends and separators are counted in the bytes themselves; Polars, which would drop surplus fields and fill missing
-ones, parses only what was found sound.
+Line ends and separators are counted in the bytes. Polars would drop surplus fields and fill missing ones, so it
+parses only records whose counts are right.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from segue.errors import InputError
 
 _NEWLINE: Final = 10
 _STAND_INS: Final = bytes((31, 30, 29, 28, *range(1, 9), *range(14, 28)))
-"""Bytes that may stand for a separator of two characters."""
+"""Bytes that may replace a separator of two characters."""
 _TAKEN_FOR_ANOTHER: Final = (UTF8_MARK, b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
-"""First bytes that Polars does not read as text: a mark, which it takes away, and those of gzip, zlib and zstd."""
+"""First bytes that Polars does not read as text: a byte-order mark, and those of gzip, zlib and zstd."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """The sound records of a piece, and what was left out; lines from 0 at the piece's first."""
+    """The valid records of a piece, and those left out; lines count from 0 within the piece."""
 
     frame: pl.DataFrame
     line: NDArray[np.int64]
@@ -41,34 +41,34 @@ class Parsed:
     num_headers: int = 0
     """Repeated headers left out."""
     texts: Callable[[NDArray[np.int64]], list[str]] | None = None
-    """Returns the whole records that begin on the given lines, as they stand in the file."""
+    """Returns the complete text of the records on the given lines."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Which fields of a record are read."""
+    """The fields of a record that are read."""
 
     width: int
     """Fields of a record."""
-    places: frozenset[int]
-    """Those that are read."""
+    indices: frozenset[int]
+    """Fields that are read."""
     types: Mapping[int, Any] = field(default_factory=dict)
-    """Polars type of those that need not be text, where all values of the piece are of it."""
+    """Polars type of fields that need not be text; used if all values of the piece have it."""
 
 
 def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str], types: Mapping[str, Any] | None = None) -> Parsed:
-    """Return the records of `piece`, columns `wanted` only: String, an empty field null.
+    """Return the records of `piece`, columns `wanted` only: String, empty fields null.
 
-    `types`: what columns are tried as first; they are String where a value is of another type.
+    `types`: types to try for columns first; a column is String if a value has another type.
     """
     piece, separator = _single(piece, dialect)
-    places = [dialect.names.index(name) for name in wanted]
+    indices = [dialect.names.index(name) for name in wanted]
     typed = {dialect.names.index(name): dtype for name, dtype in (types or {}).items() if name in wanted}
-    fields = Fields(dialect.width, frozenset(places), typed)
+    fields = Fields(dialect.width, frozenset(indices), typed)
     sound = None if dialect.width == 1 or b"\0" in piece.data else _sound(piece, separator, fields)
     if sound is not None:
         records, line, num_lines = sound
-        whole = Parsed(_named(records, places, wanted), line, num_lines, piece.bad)
+        whole = Parsed(_named(records, indices, wanted), line, num_lines, piece.bad)
         return _with_texts(whole, lambda: structure_of(piece, separator), dialect)
     bad = list(piece.bad)
     structure = structure_of(piece, separator)
@@ -81,8 +81,8 @@ def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str], types: Mapping
         structure = readable(structure, bad)
         frame = _fast(structure.piece, separator, len(structure.line), fields)
     if frame is None:
-        frame = _exact(structure, places)
-    whole = Parsed(_named(frame, places, wanted), structure.line, num_lines, bad)
+        frame = _exact(structure, indices)
+    whole = Parsed(_named(frame, indices, wanted), structure.line, num_lines, bad)
     return _with_texts(whole, lambda: structure, dialect)
 
 
@@ -93,22 +93,23 @@ def _single(piece: Piece, dialect: Dialect) -> tuple[Piece, int]:
         return piece, separator[0]
     byte = next((byte for byte in _STAND_INS if byte not in piece.data), None)
     if byte is None:
-        raise InputError(f"text with '{dialect.separator}' between its fields and control characters in them: no log")
+        raise InputError(
+            f"text with '{dialect.separator}' between its fields has control characters in them; name a listening log"
+        )
     return replace(piece, data=piece.data.replace(separator, bytes((byte,)))), byte
 
 
 def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, NDArray[np.int64], int] | None:
-    """Return the records of a piece without a flaw, their lines and how many lines there are; None where it may have a
-    flaw.
+    """Return the records of a valid piece, their lines and the number of lines; None if the piece may be invalid.
 
-    Where as many separators stand as sound records have in all, and no record lacks its last field, each has as many.
+    If the number of separators in total is right and no record lacks its last field, every record has the right number.
     """
     width = fields.width
     if not piece.quoted and piece.line is None:
         num_rows, num_separators = counts_of(piece.data, _NEWLINE, separator)
         if num_separators != num_rows * (width - 1):
             return None
-        frame = _fast(piece, separator, num_rows, replace(fields, places=fields.places | {width - 1}))
+        frame = _fast(piece, separator, num_rows, replace(fields, indices=fields.indices | {width - 1}))
         if frame is not None and not frame[str(width - 1)].null_count():
             return frame, np.arange(num_rows, dtype=np.int64), num_rows
     lines = even_lines(piece, separator, width)
@@ -120,7 +121,7 @@ def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, 
 
 
 def _fast(piece: Piece, separator: int, num_rows: int, fields: Fields) -> pl.DataFrame | None:
-    """Return sound records as Polars reads them, or None where it refuses."""
+    """Return valid records as Polars reads them, or None if it fails."""
     quote = '"' if piece.quoted else None
     frame = _polars(piece.data, separator, quote, fields)
     if frame is None and fields.types:
@@ -139,8 +140,8 @@ def _polars(data: bytes, separator: int, quote: str | None, fields: Fields) -> p
         return pl.read_csv(
             data,
             has_header=False,
-            schema={str(place): fields.types.get(place, pl.String) for place in range(fields.width)},
-            columns=sorted(fields.places),
+            schema={str(index): fields.types.get(index, pl.String) for index in range(fields.width)},
+            columns=sorted(fields.indices),
             separator=chr(separator),
             quote_char=quote,
         )
@@ -148,19 +149,19 @@ def _polars(data: bytes, separator: int, quote: str | None, fields: Fields) -> p
         return None
 
 
-def _exact(structure: Structure, places: list[int]) -> pl.DataFrame:
-    """Return sound records split one by one."""
+def _exact(structure: Structure, indices: list[int]) -> pl.DataFrame:
+    """Return valid records, split one by one."""
     rows = [structure.fields(record) for record in range(len(structure.line))]
-    columns = [(place, [row[place].decode("utf-8") or None for row in rows]) for place in sorted(set(places))]
-    return pl.DataFrame([pl.Series(str(place), values, pl.String) for place, values in columns])
+    columns = [(index, [row[index].decode("utf-8") or None for row in rows]) for index in sorted(set(indices))]
+    return pl.DataFrame([pl.Series(str(index), values, pl.String) for index, values in columns])
 
 
-def _named(frame: pl.DataFrame, places: list[int], wanted: Sequence[str]) -> pl.DataFrame:
-    return frame.select(pl.col(str(place)).alias(name) for place, name in zip(places, wanted, strict=True))
+def _named(frame: pl.DataFrame, indices: list[int], wanted: Sequence[str]) -> pl.DataFrame:
+    return frame.select(pl.col(str(index)).alias(name) for index, name in zip(indices, wanted, strict=True))
 
 
 def _with_texts(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
-    """Return what was parsed, with the texts of its records."""
+    """Return `whole` with `texts`, without repeated headers."""
     return _without_headers(replace(whole, texts=partial(_texts_on, structure, dialect)), structure, dialect)
 
 
@@ -171,7 +172,7 @@ def _texts_on(structure: Callable[[], Structure], dialect: Dialect, lines: NDArr
 
 
 def _without_headers(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
-    """Return what was parsed without the records that are the header again."""
+    """Return `whole` without records that equal the header."""
     if not dialect.header or not whole.frame.width or whole.frame.dtypes[-1] != pl.String:  # a header is text
         return whole
     name = whole.frame.columns[-1]

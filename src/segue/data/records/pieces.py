@@ -1,4 +1,4 @@
-"""Text cut into pieces of whole records, each safe to split at separators and line ends that stand outside quotes."""
+"""Text cut into pieces of whole records, each safe to split at separators and line ends outside quotes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.data.records.mending import Bad, mended
 from segue.errors import InputError
 
 MAX_RECORD_BYTES: Final = 1 << 26
-"""A quote that is still open after so many bytes (64 MiB) is taken for one that was never closed."""
+"""A quote still open after this many bytes (64 MiB) counts as never closed."""
 _NEWLINE, _RETURN, _QUOTE = 10, 13, 34
 
 
@@ -25,42 +25,42 @@ class Piece:
 
     data: bytes
     quoted: bool = False
-    """True where a double quote at the beginning of a field opens it: every such quote is closed before a separator or
-    a line end, and quotes inside are doubled. False: quotes are plain characters."""
+    """True: fields may be in double quotes, which close before a separator or a line end, with inner quotes doubled.
+    False: quotes are plain characters."""
     line: NDArray[np.int64] | None = None
-    """Physical line of each record, from 0 at the piece's first; None where it is to be counted."""
+    """Physical line of each record, from 0 within the piece; None = to be counted."""
     num_lines: int | None = None
-    """Physical lines that the piece takes of the file; None where they are to be counted."""
+    """Physical lines of the file in the piece; None = to be counted."""
     bad: list[Bad] = field(default_factory=list)
-    """Lines left out, with lines from 0."""
+    """Lines left out, numbered from 0."""
     cut: bool = False
-    """True where the last record lacks its line end in the file."""
+    """True if the last record lacks its line end in the file."""
 
 
 def pieces_of(chunks: Iterable[bytes], dialect: Dialect, name: str, *, whole: bool = True) -> Iterator[Piece]:
-    """Yield the records that `chunks` hold below `dialect.start`; `whole` = the last record ends with the last byte.
+    """Yield the records in `chunks` after byte `dialect.start`; `whole` = the last record ends with the last byte.
 
     Raises:
-        InputError: a line above `MAX_RECORD_BYTES`.
+        InputError: a line longer than `MAX_RECORD_BYTES`.
     """
-    rest, above = b"", dialect.start
+    unread, above = b"", dialect.start
     for chunk in chunks:
         above, chunk = max(above - len(chunk), 0), chunk[above:]
-        rest = rest + chunk if rest else chunk
-        piece, rest = _cut(rest, dialect, False)
+        unread = unread + chunk if unread else chunk
+        piece, unread = _cut(unread, dialect, False)
         if piece is not None:
             yield piece
-        elif len(rest) > 2 * MAX_RECORD_BYTES:
+        elif len(unread) > 2 * MAX_RECORD_BYTES:
             raise InputError(f"{name}: a line of more than {MAX_RECORD_BYTES >> 20} MiB; is it a listening log?")
-    if whole and rest:
-        piece, rest = _cut(rest, dialect, True)
+    if whole and unread:
+        piece, unread = _cut(unread, dialect, True)
         assert piece is not None
-        assert not rest
+        assert not unread
         yield piece
 
 
 def _cut(data: bytes, dialect: Dialect, final: bool) -> tuple[Piece | None, bytes]:
-    """Return the whole records that `data` begins with, and what is left; `final` = nothing is left."""
+    """Return the whole records that `data` begins with, and the remaining bytes; `final` = no bytes follow `data`."""
     ended = data.endswith((b"\n", b"\r") if dialect.by_return else b"\n")
     if not dialect.quoted or b'"' not in data:
         if dialect.by_return:
@@ -92,9 +92,8 @@ def _cut_at(data: bytes, end: int, quoted: bool, cut: bool) -> tuple[Piece | Non
 
 
 def _quoting(data: bytes, marks: NDArray[np.int64], dialect: Dialect) -> tuple[bool, bool]:
-    """Return whether any quote opens a field, and whether all quotes open, close or stand doubled as RFC 4180 has it:
-    then each quote of even place (from 0) opens a field or is the second of two, and each of odd place closes one or is
-    the first of two."""
+    """Return whether any quote opens a field, and whether all quotes conform to RFC 4180: each quote of even index
+    opens a field or is the second of two, each of odd index closes a field or is the first of two."""
     array = np.frombuffer(data, np.uint8)
     before, after = array.take(marks - 1, mode="wrap"), array.take(marks + 1, mode="clip")
     before[0] = before[0] if marks[0] else _NEWLINE
@@ -113,24 +112,24 @@ def _quoting(data: bytes, marks: NDArray[np.int64], dialect: Dialect) -> tuple[b
 
 
 def _last_end(data: bytes, marks: NDArray[np.int64]) -> int:
-    """Return the byte behind the last newline outside quotes, 0 where there is none."""
-    place = data.rfind(b"\n")
-    while place >= 0:
-        quotes = int(np.searchsorted(marks, place))
+    """Return the byte after the last newline outside quotes, 0 if there is none."""
+    newline = data.rfind(b"\n")
+    while newline >= 0:
+        quotes = int(np.searchsorted(marks, newline))
         if quotes % 2 == 0:
-            return place + 1
-        place = data.rfind(b"\n", 0, int(marks[quotes - 1]))
+            return newline + 1
+        newline = data.rfind(b"\n", 0, int(marks[quotes - 1]))
     return 0
 
 
 def _newlines(data: bytes, final: bool) -> bytes:
-    """Return text without quotes whose lines end by newlines; a last carriage return may be half of a line end."""
-    held = b"\r" if data.endswith(b"\r") and not final else b""
-    return re.sub(rb"\r\n?", b"\n", data[: len(data) - len(held)]) + held
+    """Return text without quotes, lines ended by newlines; a last carriage return may be half of a line end."""
+    last = b"\r" if data.endswith(b"\r") and not final else b""
+    return re.sub(rb"\r\n?", b"\n", data[: len(data) - len(last)]) + last
 
 
 def _newlines_outside(data: bytes, marks: NDArray[np.int64], final: bool) -> tuple[bytes, NDArray[np.int64]]:
-    """Return the text with newlines for line ends outside quotes, and where its quotes then stand."""
+    """Return the text with newlines as line ends outside quotes, and the new positions of its quotes."""
     array = np.frombuffer(data, np.uint8).copy()
     returns = np.flatnonzero(array == _RETURN)
     returns = returns[np.searchsorted(marks, returns) % 2 == 0]

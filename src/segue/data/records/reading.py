@@ -1,4 +1,4 @@
-"""Files of any kind as samples and blocks: the kind is told by the first bytes, not by the name."""
+"""Files of any format as samples and blocks; the format is detected from the first bytes, not from the name."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _TAR_AT: Final = 257
 
 
 def sample_of(member: Member) -> Sample:
-    """Return the beginning of a file. `columns` is empty where the file holds nothing, `first` where it holds no
-    record: `blocks_of` refuses such a file.
+    """Return the beginning of a file. `columns` is empty for an empty file, `first` for a file without records;
+    `blocks_of` refuses both.
 
     Raises:
-        InputError: a file that cannot be read, or is no log.
+        InputError: a file that cannot be read, or is not a log.
     """
     form = _form(member)
     if form == "json":
@@ -62,10 +62,10 @@ def blocks_of(
 ) -> Iterator[Block]:
     """Yield the records of a file in file order, columns `wanted` only (empty = all); bad ones go to `rejects`.
 
-    `values`: columns of text that may come as numbers or flags where all of them are.
+    `values`: text columns that become numbers or flags if all their values are.
 
     Raises:
-        InputError: a file that cannot be read, holds no record, or lacks a column.
+        InputError: a file that cannot be read, has no record, or lacks a column.
     """
     form = _form(member)
     if form == "json":
@@ -86,7 +86,7 @@ def _form(member: Member) -> Form:
         if head.startswith(magic):
             raise InputError(f"{member.name} is {what}")
     if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
-        raise InputError(f"{member.name} is a tar archive, which is not read; unpack it and name the folder")
+        raise InputError(f"{member.name} is a tar archive, which is not supported; unpack it and name the folder")
     for form, magic in _MAGIC.items():
         if head.startswith(magic):
             return form

@@ -1,4 +1,4 @@
-"""The sound records of a piece, told from those that are not."""
+"""Separates the valid records of a piece from the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segue.data.rejects import NOT_UTF8, NUL_BYTE, TRUNCATED_LAST_LINE, WRONG_FI
 
 
 def sifted(structure: Structure, dialect: Dialect, cut: bool, bad: list[Bad]) -> Structure:
-    """Return the records that have as many fields as the header; blank lines are left out, others go to `bad`.
+    """Return the records with as many fields as the header, without blank lines; others go to `bad`.
 
     `cut` = the last record lacks its line end in the file.
     """
@@ -40,8 +40,8 @@ def sifted(structure: Structure, dialect: Dialect, cut: bool, bad: list[Bad]) ->
 
 
 def _as_wide(text: bytes, structure: Structure, dialect: Dialect) -> tuple[bytes, ...]:
-    """Return the records, each ended by a newline, that a record with a wrong number of fields is after all: one with
-    empty fields too many or too few at its end, or several with carriage returns between them."""
+    """Return the records, each ended by a newline, into which a record with a wrong number of fields can be mended: one
+    with too many or too few empty fields at its end, or several separated by carriage returns."""
     separator, width = bytes((structure.separator,)), dialect.width
     if not text.strip():
         return ()
@@ -54,7 +54,7 @@ def _as_wide(text: bytes, structure: Structure, dialect: Dialect) -> tuple[bytes
     surplus = count - width
     if surplus > 0 and content.endswith(separator * surplus):
         return (content[: len(content) - surplus] + b"\n",)
-    named = max((place + 1 for place, name in enumerate(dialect.names) if name), default=0)
+    named = max((index + 1 for index, name in enumerate(dialect.names) if name), default=0)
     return (content + separator * -surplus + b"\n",) if named <= count < width else ()
 
 
@@ -75,7 +75,7 @@ def readable(structure: Structure, bad: list[Bad]) -> Structure:
 
 
 def shown(text: bytes, structure: Structure, dialect: Dialect) -> str:
-    """Return the text of a record as it stands in the file."""
+    """Return the text of a record as in the file."""
     if len(dialect.separator) > 1:
         text = text.replace(bytes((structure.separator,)), dialect.separator.encode())
     return text.decode("utf-8", "replace").rstrip("\r")

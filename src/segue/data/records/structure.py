@@ -1,4 +1,4 @@
-"""Where the records and fields of a piece of text stand."""
+"""Positions of the records and fields in a piece of text."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _PART: Final = 1 << 19
 
 @dataclass(frozen=True)
 class Structure:
-    """Text, and where its line ends and separators outside quotes stand."""
+    """Text, and the positions of its line ends and separators outside quotes."""
 
     data: bytes
     separator: int
     quoted: bool
     ends: NDArray[np.int64]
-    """Newline of each record, int64 [records]."""
+    """Position of each record's newline, int64 [records]."""
     marks: NDArray[np.int64]
-    """Separators, int64."""
+    """Positions of the separators, int64."""
     line: NDArray[np.int64]
     """Physical line of each record, int64 [records]."""
     num_lines: int
@@ -46,7 +46,7 @@ class Structure:
         return starts
 
     def is_even(self, width: int) -> bool:
-        """Return whether every record has `width` fields (and, where that is one, is not empty)."""
+        """Return whether every record has `width` fields (and is not empty if `width` is 1)."""
         if width == 1:
             return len(self.marks) == 0 and bool((self.sizes() > 1).all())
         if len(self.marks) != len(self.ends) * (width - 1):
@@ -59,29 +59,29 @@ class Structure:
         return np.searchsorted(self.marks, self.ends) - np.searchsorted(self.marks, self.starts) + 1
 
     def sizes(self) -> NDArray[np.int64]:
-        """Return the bytes of each record without its line end, plus one where that has a carriage return or none."""
+        """Return the bytes of each record without its line end, plus one."""
         array = np.frombuffer(self.data, np.uint8)
         last = array[np.maximum(self.ends - 1, 0)]
         sizes: NDArray[np.int64] = self.ends - self.starts + (last != 13)
         return sizes
 
     def holding(self, byte: int) -> NDArray[np.bool_]:
-        """Return which records hold a byte, bool [records]."""
-        held = np.zeros(len(self.ends), np.bool_)
+        """Return which records contain a byte, bool [records]."""
+        contains = np.zeros(len(self.ends), np.bool_)
         if byte in self.data:
-            held[np.searchsorted(self.ends, np.flatnonzero(np.frombuffer(self.data, np.uint8) == byte))] = True
-        return held
+            contains[np.searchsorted(self.ends, np.flatnonzero(np.frombuffer(self.data, np.uint8) == byte))] = True
+        return contains
 
     def record(self, record: int) -> bytes:
         """Return the bytes of a record without its newline."""
         return self.data[self.starts[record] : self.ends[record]]
 
     def between(self, first: int, last: int) -> bytes:
-        """Return the bytes of records `first` to before `last`."""
+        """Return the bytes of records `first` up to `last`, exclusive."""
         return self.data[self.starts[first] : self.ends[last - 1] + 1] if first < last else b""
 
     def fields(self, record: int) -> list[bytes]:
-        """Return the fields of a record, quotes undone."""
+        """Return the fields of a record, unquoted."""
         start, end = int(self.starts[record]), int(self.ends[record])
         low, high = np.searchsorted(self.marks, (start, end))
         if end > start and self.data[end - 1] == 13:
@@ -94,7 +94,7 @@ class Structure:
 
 
 def structure_of(piece: Piece, separator: int) -> Structure:
-    """Return where the records and fields of `piece` stand."""
+    """Return the structure of `piece`."""
     array = np.frombuffer(piece.data, np.uint8)
     places = _places(array, separator, piece.quoted)
     kinds = array[places]
@@ -114,8 +114,8 @@ def structure_of(piece: Piece, separator: int) -> Structure:
 
 
 def even_lines(piece: Piece, separator: int, width: int) -> tuple[NDArray[np.int64], int] | None:
-    """Return the physical line of each record and how many lines there are, where every record has `width` fields (two
-    or more); None where one has not. What separates records and fields is looked at in order, not where it stands."""
+    """Return the physical line of each record and the number of lines if every record has `width` fields (two or
+    more), else None. Only the order of newlines and separators is checked, not their positions."""
     kinds = _kinds(piece.data, separator, piece.quoted)
     newline = kinds == _NEWLINE
     num_lines = int(np.count_nonzero(newline))
@@ -153,7 +153,7 @@ def _limits(part: NDArray[np.uint8], separator: int, quoted: bool) -> NDArray[np
 
 
 def counts_of(data: bytes, *kinds: int) -> list[int]:
-    """Return how often each of the given bytes stands in `data`, counted in parts that stay in the cache."""
+    """Return how often each of the given bytes occurs in `data`, counted in parts that fit in the cache."""
     array, mask, counts = np.frombuffer(data, np.uint8), np.empty(_PART, np.bool_), [0] * len(kinds)
     for start in range(0, len(array), _PART):
         part = array[start : start + _PART]
@@ -163,7 +163,7 @@ def counts_of(data: bytes, *kinds: int) -> list[int]:
 
 
 def _places(array: NDArray[np.uint8], separator: int, quoted: bool) -> NDArray[np.int64]:
-    """Return where newlines, separators and (in quoted text) quotes stand, searched in parts that stay in the cache."""
+    """Return the positions of newlines, separators and (in quoted text) quotes, in parts that fit in the cache."""
     starts = range(0, len(array), _PART)
     parts = [np.flatnonzero(_limits(array[at : at + _PART], separator, quoted)) + at for at in starts]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -18,7 +18,7 @@ import polars as pl
 from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
-from segue.data.records.spilled import on_disk
+from segue.data.records.opened import on_disk
 from segue.data.rejects import WRONG_FIELD_COUNT, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
@@ -30,10 +30,10 @@ BLOCK_ROWS = 1 << 15
 
 
 def workbook_sample(member: Member) -> Sample:
-    """Return the beginning of a workbook's largest sheet; `columns` is empty where it is.
+    """Return the beginning of a workbook's largest sheet; `columns` is empty for an empty sheet.
 
     Raises:
-        InputError: openpyxl is missing, no workbook, or a column named twice.
+        InputError: openpyxl is missing, not a workbook, or a column named twice.
     """
     with _sheet(member) as rows:
         header = _header(rows, member)
@@ -53,8 +53,8 @@ def workbook_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
     with _sheet(member) as rows:
         header = _header(rows, member)
         if unknown := [name for name in wanted if name not in header]:
-            known = ", ".join(filter(None, header))
-            raise InputError(f"{member.name} has no column {', '.join(unknown)}; its largest sheet has {known}")
+            names = ", ".join(filter(None, header))
+            raise InputError(f"{member.name} has no column {', '.join(unknown)}; its largest sheet has {names}")
         while part := list(islice(rows, BLOCK_ROWS)):
             sound = [(line, row) for line, row in part if not any(row[len(header) :])]
             bad = [(line, ",".join(cell or "" for cell in row)) for line, row in part if any(row[len(header) :])]
@@ -63,29 +63,27 @@ def workbook_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
             line = np.array([line for line, _ in sound], dtype=np.int64)
             yield Block(_frame([row for _, row in sound], header, wanted), line)
     if not num_rows:
-        raise InputError(f"{member.name} is empty; its largest sheet holds no row below the header")
+        raise InputError(f"{member.name} is empty; its largest sheet has no row below the header")
 
 
 @contextmanager
 def _sheet(member: Member) -> Iterator[Iterator[tuple[int, list[str | None]]]]:
-    """Return number and cells of each row of the largest sheet that is not blank."""
+    """Return number and cells of each row of the largest sheet, without blank rows."""
     try:
         import openpyxl
     except ImportError:
-        raise InputError(
-            f"{member.name}: workbooks are read through the package openpyxl; pip install openpyxl"
-        ) from None
+        raise InputError(f"{member.name}: workbooks need the package openpyxl; pip install openpyxl") from None
     with on_disk(member, ZIP_MAGIC) as path, path.open("rb") as handle:
         _check(path, member)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of styles and extensions that it leaves out
+                warnings.simplefilter("ignore")  # about unsupported styles and extensions
                 book = openpyxl.load_workbook(handle, read_only=True, data_only=True)
                 sheets = [(_size(sheet), sheet) for sheet in book.worksheets]
-        except Exception as error:  # openpyxl raises what its parsers do
+        except Exception as error:  # openpyxl passes on the errors of its parsers
             raise _damaged(member, error) from error
         if not sheets:
-            raise InputError(f"{member.name} has no sheet; name a workbook that holds a log")
+            raise InputError(f"{member.name} has no sheet; name a workbook with a log")
         with closing(book):
             yield _rows(max(sheets, key=lambda pair: pair[0])[1], member)
 
@@ -101,7 +99,7 @@ def _check(path: Path, member: Member) -> None:
 
 
 def _size(sheet: Any) -> tuple[int, int]:
-    """Return the rows and the cells of a sheet, counted: what a sheet says of its size is often wrong."""
+    """Return the counted rows and cells of a sheet; the size that a sheet declares is often wrong."""
     cells = [sum(cell is not None for cell in row) for row in sheet.iter_rows(values_only=True)]
     return sum(map(bool, cells)), sum(cells)
 
@@ -113,7 +111,7 @@ def _rows(sheet: Any, member: Member) -> Iterator[tuple[int, list[str | None]]]:
                 yield number, [_text(cell) for cell in row]
     except InputError:
         raise
-    except Exception as error:  # openpyxl raises what its parsers do
+    except Exception as error:  # openpyxl passes on the errors of its parsers
         raise _damaged(member, error) from error
 
 
@@ -140,11 +138,11 @@ def _header(rows: Iterator[tuple[int, list[str | None]]], member: Member) -> lis
 
 
 def _frame(rows: list[list[str | None]], header: list[str], wanted: Sequence[str]) -> pl.DataFrame:
-    places = {name: place for place, name in enumerate(header) if name}
+    index_of = {name: index for index, name in enumerate(header) if name}
     return pl.DataFrame(
         [
-            pl.Series(name, [row[places[name]] if places[name] < len(row) else None for row in rows], pl.String)
-            for name in wanted or places
+            pl.Series(name, [row[index_of[name]] if index_of[name] < len(row) else None for row in rows], pl.String)
+            for name in wanted or index_of
         ]
     )
 

@@ -1,4 +1,4 @@
-"""One file a corpus; `TITLES` registers them. Naming them loads none: Polars takes a while to import."""
+"""The sources: one file per corpus, registered in `TITLES`. They are imported on use, since Polars loads slowly."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ TITLES: Final[Mapping[str, str]] = {
     "movielens": "MovieLens and other ratings of one to five stars",
     "table": "Any table of plays",
 }
-"""Name to title, in the order in which a file is tried."""
+"""Title by name, in the order in which sources are tried on a file."""
 _MODULES: Final = {"30music": "thirty_music"}
-"""Where a name is no name of a module."""
+"""Modules whose name differs from the source's."""
 
 
 def source_of(name: str) -> Source:

@@ -1,12 +1,12 @@
-"""Apple Music's play activity, from the data that Apple hands out.
+"""Apple Music's play activity, from Apple's export of personal data.
 
-A record is an event, not always a play: one that lacks a name is no track, and moving the slider or pausing splits a
-play into records that belong together. They are made one again: it begins with the first, the times played add up, and
-the last says how it ended.
+A record is an event, not always a play: a record without a name is not a track, and moving the slider or pausing
+splits a play into several records. These are merged: the play starts with the first, the times played add up, and the
+last gives the reason for the end.
 
-"NATURAL_END_OF_TRACK" states that a track was played to its end, "TRACK_SKIPPED_FORWARDS" that the listener pressed
-"next", a skip whose strength is the time played's. Skipping backwards, picking another track, pausing and failures say
-that playing stopped, not what the listener thought of it: they state nothing.
+"NATURAL_END_OF_TRACK" states that a track was played to its end. "TRACK_SKIPPED_FORWARDS" states that the listener
+pressed "next", a skip whose strength depends on the time played. Skipping backwards, picking another track, pausing and
+failures state no feedback.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from typing import Final
 
 import polars as pl
 
-from segue.data.histories import GAP_MINUTES
 from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import amount, claim, column, number, text
+from segue.data.sessions import GAP_MINUTES
+from segue.data.sources.fields import amount, claim, column, number, skip_strength, text
 from segue.data.sources.source import Sample, Source
-from segue.data.sources.stated_skip import skip_strength
 
 _START: Final = "Event Start Timestamp"
 _END: Final = "Event End Timestamp"
 _PLAYED: Final = "Play Duration Milliseconds"
 _REASON: Final = "End Reason Type"
 _TITLES: Final = ("Song Name", "Content Name")
-"""Of exports since 2022, and before."""
+"""In exports since 2022, and before."""
 _ARTISTS: Final = ("Artist Name", "Container Artist Name")
 _ALBUMS: Final = ("Album Name", "Container Album Name")
 _KIND: Final = "Event Type"
@@ -35,11 +34,11 @@ _MEDIA: Final = "Media Type"
 _COLUMNS: Final = (_START, _END, _KIND, _REASON, _PLAYED, _LENGTH)
 _READ: Final = (*_COLUMNS, *_TITLES, *_ARTISTS, *_ALBUMS, _MEDIA)
 _GOES_ON: Final = ("SCRUB_BEGIN", "SCRUB_END", "PLAYBACK_MANUALLY_PAUSED")
-"""Reasons after which the next record of the same track may be of the same play."""
+"""Reasons after which the next record of the same track may belong to the same play."""
 _LONGEST_PAUSE: Final = pl.duration(minutes=GAP_MINUTES)
-"""Between two records of one play; a longer one ends a session, too."""
+"""Longest pause between two records of one play; a longer one also ends a session."""
 _PART: Final = "part of a play"
-"""Column that `whole` adds: True where a later record stands for this one."""
+"""Column that `whole` adds: True if a later record replaces this one."""
 _NEEDED: Final = (_END, _REASON, _PLAYED)
 
 
@@ -51,15 +50,15 @@ def _recognise(sample: Sample) -> str | None:
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return records without the many columns that are not read; those that are no names of Apple's are kept."""
+    """Return records with the columns that are read and those of Segue ("__...")."""
     return frame.select(name for name in frame.columns if name in _READ or name.startswith("__"))
 
 
 def whole(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return all records of a file, the last of each play with its start and all that was played of it.
+    """Return all records of a file, the last of each play with the start and the total time of the play.
 
-    A record goes on with the play of the one before it in time where both are of one track, that one ended by a reason
-    of _GOES_ON, and no more than _LONGEST_PAUSE lies between them. The others of a play are marked as parts.
+    A record continues the play of the previous record in time if both have the same track, the previous one ended for
+    a reason in _GOES_ON, and at most _LONGEST_PAUSE lies between them. All but the last record of a play are marked.
     """
     columns = tuple(frame.columns)
     timed = frame.with_columns(
@@ -90,7 +89,7 @@ def _moment(columns: tuple[str, ...], name: str) -> pl.Expr:
 
 
 def _start(columns: tuple[str, ...]) -> pl.Expr:
-    """Return when a play began: as it stands there, else its end less the time played."""
+    """Return the start of a play: as recorded, else its end less the time played."""
     played = pl.duration(milliseconds=number(columns, _PLAYED).clip(lower_bound=0).fill_null(0).cast(pl.Int64))
     return pl.coalesce(_moment(columns, _START), _end(columns) - played)
 
@@ -109,14 +108,14 @@ def _time(columns: tuple[str, ...]) -> Time | None:
     return Time(begin, time_columns[0]) if time_columns else None
 
 
-def _told(columns: tuple[str, ...]) -> pl.Expr:
+def _stated(columns: tuple[str, ...]) -> pl.Expr:
     reason = text(columns, _REASON)
     to_its_end = pl.when(reason == "NATURAL_END_OF_TRACK").then(pl.lit(0, pl.UInt8))
     return to_its_end.when(reason == "TRACK_SKIPPED_FORWARDS").then(skip_strength(number(columns, _PLAYED)))
 
 
 def _no_play(columns: tuple[str, ...]) -> pl.Expr:
-    """Return what a record is that is no play, null where it is one."""
+    """Return the kind of a record that is not a play, null for a play."""
     event = text(columns, _KIND)
     no_play = (event == "LYRIC_DISPLAY") | ((event == "PLAY_START") & text(columns, _PLAYED).is_null())
     return (
@@ -143,14 +142,13 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
         album=column(columns, *_ALBUMS),
         length=amount(columns, _LENGTH, "ms"),
         played=amount(columns, _PLAYED, "ms"),
-        told=Column(_told(columns), _REASON),
+        stated=Column(_stated(columns), _REASON),
         left_out=Column(_left_out(columns), _REASON),
     )
 
 
 SOURCE: Final = Source(
     name="apple-music",
-    title="Apple Music, play activity",
     where="Ask for a copy of your data (Apple Media Services) on Apple's page about data and privacy; the file is in "
     "the inner archive Apple Music Activity.",
     licence="Personal data of the listener, who alone decides on its use.",

@@ -1,4 +1,4 @@
-"""Deezer's listening history, a sheet of the workbook that Deezer hands out."""
+"""Deezer's listening history, a sheet of the workbook that Deezer sends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="deezer",
-    title="Deezer, listening history",
     where="Ask for your personal data in the settings of your Deezer account; the sheet 10_listeningHistory of the "
     "workbook holds it.",
     licence="Personal data of the listener, who alone decides on its use.",

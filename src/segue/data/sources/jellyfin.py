@@ -22,13 +22,13 @@ _UNKNOWN: Final = "Not Known"
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file is a backup of Playback Reporting, or None: nine fields without a header, of known shapes."""
+    """Return why a file is a backup of Playback Reporting (nine fields of fixed forms, no header), or None."""
     bare = sample.kind == "delimited" and not sample.headed and len(sample.columns) == 9
     return "9 fields of Jellyfin's Playback Reporting" if bare and most_fit(sample.first, _SHAPES) else None
 
 
 def _parts() -> tuple[pl.Expr, pl.Expr]:
-    """Return what stands before and after the first ' - '; the latter is null where there is none."""
+    """Return the text before and after the first ' - '; the latter is null without one."""
     parts = pl.col(_NAME).str.splitn(" - ", 2).struct
     return parts.field("field_0"), parts.field("field_1")
 
@@ -54,7 +54,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="jellyfin",
-    title="Jellyfin, Playback Reporting",
     where="Jellyfin's dashboard, plugin Playback Reporting, Save backup: PlaybackReportingBackup-*.tsv.",
     licence="Yours and your listeners': it is your own server.",
     notes=(

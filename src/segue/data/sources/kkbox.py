@@ -1,4 +1,4 @@
-"""KKBOX' music challenge: recognised and refused, since it holds no sequences."""
+"""KKBOX' music challenge: recognised and refused, since it has no sequences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ _COLUMNS: Final = ("msno", "song_id", "source_system_tab", "source_screen_name",
 
 SOURCE: Final = Source(
     name="kkbox",
-    title="KKBOX, WSDM 2018 music challenge",
     where="Kaggle, kkbox-music-recommendation-challenge: train.csv.",
     licence="Only for the challenge, under Kaggle's competition terms.",
     notes=("One row stands for all that a listener ever did with a song.",),

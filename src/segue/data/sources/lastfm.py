@@ -1,8 +1,8 @@
-"""Last.fm's scrobbles, in the three forms that people have them in.
+"""Last.fm's scrobbles, in the three usual forms.
 
-A scrobble says that half of a track or four minutes of it were heard, so a skip is hardly ever there, and nothing is
-stated. The MusicBrainz ids that some forms give are not the identity: they are missing for some plays of a track and
-there for others, and the form without a header has none.
+A scrobble means that half of a track or four minutes of it were heard, so skips are rare and no feedback is stated.
+MusicBrainz ids are not used as the identity: they are missing for some plays of a track, and the form without a header
+has none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BARE_DATE: Final = r"^\s*\d{1,2} [A-Z][a-z]{2} \d{4},? \d{2}:\d{2}\s*$"
 _PAGE: Final = ("name", "artist.#text", "album.#text", "date.uts", "url", "streamable")
 """Pages of the programming interface (user.getRecentTracks)."""
 _PAGE_ARTIST: Final = ("artist.#text", "artist.name")
-"""The second where the page was asked for with extended=1."""
+"""The second on pages requested with extended=1."""
 _PLAYING: Final = "@attr.nowplaying"
 
 
@@ -66,7 +66,6 @@ def _page(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="lastfm",
-    title="Last.fm, scrobbles",
     where="Last.fm has no export of its own: use one of the exporters that write CSV, or save pages of "
     "user.getRecentTracks as JSON.",
     licence="Personal data of the listener, under the terms of Last.fm.",

@@ -1,4 +1,4 @@
-"""Last.fm-1K: what about a thousand listeners scrobbled until 2009 (Celma 2010)."""
+"""Last.fm-1K: scrobbles of about a thousand listeners until 2009 (Celma 2010)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def _recognise(sample: Sample) -> str | None:
 
 SOURCE: Final = Source(
     name="lastfm-1k",
-    title="Last.fm-1K, listening histories of 992 users",
     where="The page of the Last.fm Dataset 1K (Òscar Celma, Universitat Pompeu Fabra); the file is "
     "userid-timestamp-artid-artname-traid-traname.tsv.",
     licence="For research only, not for commercial use, by leave of Last.fm.",

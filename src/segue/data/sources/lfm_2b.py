@@ -19,14 +19,13 @@ _ROLES: Final = Mapping(
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file holds LFM-2b's events, or None; its header is too plain to tell without the file's name."""
+    """Return why a file has LFM-2b's events, or None; the header is too common, so the file's name counts, too."""
     has_name = _FILE in sample.name.lower()
     return f"4 of 4 columns of LFM-2b's {_FILE}" if has_name and set(_COLUMNS) == set(sample.columns) else None
 
 
 SOURCE: Final = Source(
     name="lfm-2b",
-    title="LFM-2b, listening events of Last.fm",
     where="Johannes Kepler University Linz: listening_events.tsv.bz2; no longer downloadable.",
     licence="Non-commercial research only.",
     notes=(

@@ -1,7 +1,7 @@
-"""ListenBrainz's export: listens, and beside them what the listener loves and hates.
+"""ListenBrainz's export: listens, and the listener's loves and hates.
 
-A track is the recording that ListenBrainz matched, else the one that was submitted, else the id of its spelling
-(`recording_msid`). Feedback names either id.
+A track is the recording that ListenBrainz matched, else the submitted one, else the id of its spelling
+(`recording_msid`). Feedback uses either id.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _IDS: Final = (
     f"{_MORE}.recording_msid",
     "recording_msid",
 )
-"""The best first."""
+"""Best first."""
 _LENGTHS: Final = (f"{_MORE}.duration_ms", f"{_MORE}.duration")
 
 
 def scores(feedback: pl.DataFrame, _: str) -> pl.DataFrame:
-    """Return the opinions in records of a feedback file; one that has both ids gives two."""
+    """Return the opinions in records of a feedback file; a record with both ids gives two."""
     columns = feedback.columns
     ids = pl.concat_list(text(columns, "recording_mbid"), text(columns, "recording_msid"))
     return feedback.select(
@@ -41,7 +41,7 @@ def scores(feedback: pl.DataFrame, _: str) -> pl.DataFrame:
 
 
 def other_ids(listens: pl.DataFrame, _: Mapping) -> pl.DataFrame:
-    """Return every id that a track goes by in records of a file of listens."""
+    """Return every id of each track in records of a file of listens."""
     columns = listens.columns
     track, ids = text(columns, *_IDS), pl.concat_list(*(text(columns, name) for name in _IDS))
     rows = listens.select(ids.alias(identities.ALIAS), track.alias(identities.TRACK)).explode(identities.ALIAS)
@@ -67,7 +67,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="listenbrainz",
-    title="ListenBrainz, listens",
     where="Ask for an export in the settings of your ListenBrainz account; a zip file is made for you to fetch.",
     licence="Personal data of the listener; ListenBrainz publishes listens under CC0.",
     notes=(

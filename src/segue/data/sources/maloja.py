@@ -1,4 +1,4 @@
-"""Maloja: plays that a self-hosted server collects."""
+"""Maloja: scrobbles of a self-hosted server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
 
 
 def _artists(columns: tuple[str, ...]) -> Column | None:
-    """Return all artists of a track in their order, apart by commas."""
+    """Return all artists of a track in their order, separated by commas."""
     column_of_rank = {int(match[1]): name for name in columns if (match := _ARTIST.fullmatch(name))}
     if not column_of_rank:
         return None
@@ -46,7 +46,6 @@ def _artists(columns: tuple[str, ...]) -> Column | None:
 
 SOURCE: Final = Source(
     name="maloja",
-    title="Maloja, scrobbles of a self-hosted server",
     where="Maloja's export: Admin panel, Export, a file maloja_export_*.json.",
     licence="Yours: it is your own listening.",
     notes=(

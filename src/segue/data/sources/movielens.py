@@ -17,7 +17,7 @@ _NAMES: Final = {
     _RATING: ("rating", "score", "stars", "2"),
     "time": ("timestamp", "time", "at", "3"),
 }
-"""Usual names of each role in lower case; numbers are places where there is no header."""
+"""Usual names of each role in lower case; numbers are column numbers without a header."""
 _HEADLESS: Final = ("u.data", "ratings.dat")
 _HEADERS: Final = {
     "MovieLens' ratings": ("userId", "movieId", "rating", "timestamp"),
@@ -26,7 +26,7 @@ _HEADERS: Final = {
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file holds ratings of MovieLens, or None; a header alone tells only where it is theirs."""
+    """Return why a file has ratings of MovieLens, or None; without MovieLens' header the file's name counts, too."""
     name = sample.name.rsplit("/", 1)[-1].lower()
     if not sample.headed:
         is_theirs = len(sample.columns) == 4 and name.startswith(_HEADLESS)
@@ -39,7 +39,7 @@ def recognise(sample: Sample) -> str | None:
 
 
 def mapping(columns: tuple[str, ...]) -> Mapping:
-    """Return the roles of a file with these columns: by their usual names, or by place where there is no header."""
+    """Return the roles of a file with these columns: by usual names, or by number without a header."""
     column_of_name = {name.partition(":")[0].strip().lower(): name for name in columns} | {
         name: name for name in columns
     }
@@ -52,7 +52,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         time=time(columns, *columns_of_role["time"]),
         track=column(columns, *columns_of_role["track"]),
         listener=column(columns, *columns_of_role["listener"]),
-        told=None if stars is None else _told(stars),
+        stated=None if stars is None else _stated(stars),
         side={} if stars is None else {_RATING: stars},
     )
 
@@ -63,7 +63,7 @@ def _stars(rating: Column) -> Column:
     return Column(text.cast(pl.Float64, strict=False).fill_nan(None), rating.name)
 
 
-def _told(stars: Column) -> Column:
+def _stated(stars: Column) -> Column:
     value = stars.value
     strength = pl.when(value <= 1).then(3).when(value <= 2).then(2).when(value <= 3).then(1).when(value > 3).then(0)
     return Column(stated(pl.col(stars.name), strength), stars.name)
@@ -71,7 +71,6 @@ def _told(stars: Column) -> Column:
 
 SOURCE: Final = Source(
     name="movielens",
-    title="MovieLens and other ratings of one to five stars",
     where="grouplens.org/datasets/movielens: u.data, ratings.dat or ratings.csv; or RecBole's .inter files.",
     licence="Research only, under GroupLens' terms; commercial use needs their permission.",
     notes=(

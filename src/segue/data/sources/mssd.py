@@ -14,7 +14,7 @@ from segue.data.sources.source import Beside, Source
 
 _SESSION, _POSITION, _, _TRACK, *_FLAGS = names.MSSD_LOG[:8]
 _STRENGTHS: Final = {0b0111: 3, 0b0110: 2, 0b0100: 1, 0b1000: 0, 0b0000: None}
-"""Strength by the flags, the first being the lowest bit."""
+"""Strength by flags; the first flag is the lowest bit."""
 _NO_FLAGS: Final = 2 ** len(_FLAGS)
 _TRUE: Final = ("true", "True", "TRUE")
 _FALSE: Final = ("false", "False", "FALSE")
@@ -30,7 +30,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         track=column(columns, _TRACK),
         session=column(columns, _SESSION),
         position=column(columns, _POSITION),
-        told=_told(columns),
+        stated=_stated(columns),
         side={name: role for name, role in _side().items() if role.name in columns},
         unique_positions=True,
         typed_columns=(*_FLAGS, _SHUFFLE, _HOUR, _PREMIUM),
@@ -38,7 +38,7 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
 
 
 def _flag(name: str) -> pl.Expr:
-    """Return a flag, null where it is none; pandas writes True and False, spreadsheets TRUE and FALSE."""
+    """Return a flag, null if invalid; pandas writes True and False, spreadsheets TRUE and FALSE."""
     return pl.col(name).map_batches(_flags_of, return_dtype=pl.Boolean)
 
 
@@ -49,13 +49,13 @@ def _flags_of(values: pl.Series) -> pl.Series:
     return true.set(~(true | false), None)
 
 
-def _told(columns: tuple[str, ...]) -> Column | None:
-    """Return the strength by the flags, which are nested: the first that is true says it."""
+def _stated(columns: tuple[str, ...]) -> Column | None:
+    """Return the strength by the nested flags: the first true flag counts."""
     if not set(_FLAGS).issubset(columns):
         return None
-    flags = (_flag(name).cast(pl.UInt8) * 2**place for place, name in enumerate(_FLAGS))
+    flags = (_flag(name).cast(pl.UInt8) * 2**bit for bit, name in enumerate(_FLAGS))
     code = pl.sum_horizontal(flags, ignore_nulls=False).fill_null(_NO_FLAGS)
-    table = pl.Series([_STRENGTHS.get(stated, CONTRADICTORY) for stated in range(_NO_FLAGS)] + [WRONG], dtype=pl.UInt8)
+    table = pl.Series([_STRENGTHS.get(flags, CONTRADICTORY) for flags in range(_NO_FLAGS)] + [WRONG], dtype=pl.UInt8)
     return Column(pl.lit(table).gather(code), ", ".join(_FLAGS))
 
 
@@ -71,7 +71,7 @@ def _side() -> dict[str, Column]:
 
 
 def _date() -> pl.Expr:
-    """Return the day; some files write 15-07-18, which Polars would take for a day of the year 15."""
+    """Return the day; some files write 15-07-18, which Polars would read as a day of the year 15."""
     text = pl.col("date").cast(pl.String)
     year_first = text.str.len_bytes() == _YEAR_FIRST
     return (
@@ -82,7 +82,7 @@ def _date() -> pl.Expr:
 
 
 def beside(path: Path) -> Beside:
-    """Return the track tables, the oracle and the mark that lie beside a log, or beside its folder `training_set`."""
+    """Return the track tables, oracle and simulation mark beside a log, or beside its folder `training_set`."""
     folder = path if path.is_dir() else path.parent
     root = folder.parent if folder.name == "training_set" else folder
     tables = [root / "tracks.csv", *sorted((root / "track_features").glob("*.csv"))]
@@ -96,7 +96,6 @@ def beside(path: Path) -> Beside:
 
 SOURCE: Final = Source(
     name="mssd",
-    title="Music Streaming Sessions Dataset (Spotify)",
     where="Spotify's Sequential Skip Prediction Challenge at AIcrowd; not downloadable since July 2024.",
     licence="Research only, under Spotify's terms of the challenge.",
     notes=(

@@ -37,13 +37,12 @@ _ROLES: Final = Mapping(
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a database is Navidrome's with scrobbles in it, or None."""
+    """Return why a database is Navidrome's with scrobbles, or None."""
     return by_columns("Navidrome's scrobbles and files", _COLUMNS)(sample) if sample.kind == "sqlite" else None
 
 
 SOURCE: Final = Source(
     name="navidrome",
-    title="Navidrome, scrobbles of a self-hosted server",
     where="The file navidrome.db in the server's data folder, version 0.59 or later; copy it while the server is down.",
     licence="Yours and your listeners': it is your own server.",
     notes=(

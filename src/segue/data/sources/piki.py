@@ -1,4 +1,4 @@
-"""Piki: likes and dislikes of songs that an app played one after the other."""
+"""Piki: likes and dislikes of songs played one after the other by an app."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ def mapping(columns: tuple[str, ...]) -> Mapping:
         time=time(columns, "timestamp"),
         track=column(columns, *_TRACK),
         listener=column(columns, *_LISTENER),
-        told=Column(strength_of(_LIKED, _STRENGTHS), "liked") if "liked" in columns else None,
+        stated=Column(strength_of(_LIKED, _STRENGTHS), "liked") if "liked" in columns else None,
     )
 
 
 SOURCE: Final = Source(
     name="piki",
-    title="Piki, likes and dislikes",
     where="GitHub, sstoikov/piki-music-dataset: data/piki_dataset.csv.",
     licence="MIT, as its repository states; its authors ask for a citation.",
     notes=(

@@ -15,11 +15,11 @@ _SHAPES: Final = {_LENGTH: r"^\d{1,5}$", _RATING: "^[LS]$", _TIME: r"^\d{9,10}$"
 _TITLE_LINE: Final = "#AUDIOSCROBBLER/"
 _UNTAGGED: Final = "<untagged>"
 _FAILED: Final = "# FAILED - "
-"""What a player writes before an entry that it damaged."""
+"""Prefix that a player writes before a damaged entry."""
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file is a player's log, or None: by its first line, or by its letters, lengths and times."""
+    """Return why a file is a player's log, or None: by its first line, or by the forms of its fields."""
     if sample.kind != "delimited":
         return None
     if sample.preamble and sample.preamble[0].startswith(_TITLE_LINE):
@@ -39,12 +39,11 @@ _ROLES: Final = Mapping(
     artist=_tag(_ARTIST),
     album=_tag(_ALBUM),
     length=Amount.of(_LENGTH),
-    told=Column(strength_of(pl.col(_RATING), {"L": 0, "S": 3}), _RATING),
+    stated=Column(strength_of(pl.col(_RATING), {"L": 0, "S": 3}), _RATING),
     left_out=Column(pl.when(pl.col(_ARTIST).str.starts_with(_FAILED)).then(pl.lit("damaged entry")), _ARTIST),
 )
 SOURCE: Final = Source(
     name="rockbox",
-    title="Rockbox and other portable players, .scrobbler.log",
     where="The file .scrobbler.log in the root folder of the player.",
     licence="Yours: it is your own listening.",
     notes=(

@@ -1,4 +1,4 @@
-"""What a source is: how its files are recognised, and the mapping of their columns."""
+"""A source: how its files are recognised, and the mapping of their columns."""
 
 from __future__ import annotations
 
@@ -10,52 +10,53 @@ from typing import Literal
 import polars as pl
 
 from segue.data.mapping import Mapping
+from segue.data.sources import TITLES
 
 Kind = Literal["delimited", "json", "parquet", "xlsx", "sqlite"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The beginning of a file, as `recognise` sees it."""
+    """The beginning of a file, for `recognise`."""
 
     name: str
-    """Of the file below what was named, with '/'."""
+    """Path below the named folder or archive, with '/'."""
     kind: Kind
     columns: tuple[str, ...]
-    """Of the header or of the first records; numbers from 0 as text ("0", "1", ...) where a file has no header."""
+    """Of the header or of the first records; without a header numbers from 0 as text ("0", "1", ...)."""
     first: pl.DataFrame
-    """Some first records (at most 100), as blocks have them."""
+    """The first records (at most 100), as in blocks."""
     headed: bool = True
-    """False where the first line of a delimited file is a record already."""
+    """False if the first line of a delimited file is a record."""
     preamble: tuple[str, ...] = ()
-    """Leading lines of a delimited file that begin with '#', without their line ends; they are no records."""
+    """Leading comment lines of a delimited file ('#...'), without their line ends."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What lies beside the files of a log and belongs to it."""
+    """Files beside a log that belong to it."""
 
     track_files: tuple[Path, ...] = ()
     """Track tables."""
     oracle: Path | None = None
     """The simulator's truth of each event."""
     simulation: Path | None = None
-    """What was simulated; a log with it is marked as simulated."""
+    """Description of the simulation; a log with it is marked as simulated."""
 
 
 @dataclass(frozen=True)
 class OpinionFiles:
-    """Where a source says what listeners think of tracks, apart from plays; `segue.data.opinions` joins it to them."""
+    """Where a source has opinions on tracks apart from plays; `segue.data.opinions` joins them to the plays."""
 
     files: tuple[str, ...]
-    """Patterns of the names of files that hold opinions alone."""
+    """Patterns of the names of files with opinions only."""
     columns: tuple[str, ...]
-    """What these files have; one that lacks any is none of them."""
+    """Columns that these files must have."""
     read: Callable[[pl.DataFrame, str], pl.DataFrame]
-    """Returns the opinions among records of the file called so, after the source's `prepare`: the columns of
-    `opinions.SCHEMA`, with any id of the track. A record may give several or none."""
+    """Returns the opinions in records of the named file, after the source's `prepare`: the columns of
+    `opinions.SCHEMA`, with any id of the track. A record may give any number of opinions."""
     among_plays: str | None = None
-    """Column of a file of plays by which opinions stand among them; their records are left out as plays."""
+    """Column that marks opinions in a file of plays; their records are left out as plays."""
 
 
 @dataclass(frozen=True)
@@ -63,45 +64,48 @@ class Source:
     """One corpus."""
 
     name: str
-    """What `segue prepare NAME` is called with."""
-    title: str
-    """For people: 'Spotify, extended streaming history'."""
+    """NAME of `segue prepare NAME`."""
     where: str
-    """Where a file comes from, one sentence."""
+    """Where to get a file, one sentence."""
     licence: str
-    """What may be done with it, one sentence."""
+    """Permitted use, one sentence."""
     notes: tuple[str, ...]
     """Quirks, one sentence each; for `segue sources show`."""
     files: tuple[str, ...]
-    """Patterns of file names (fnmatch, letter case ignored) that are read inside a folder or an archive."""
+    """Patterns (fnmatch, ignoring case) of the files that are read inside a folder or an archive."""
     recognise: Callable[[Sample], str | None]
-    """Returns why a file is of this source ('21 of 21 columns of ...'), or None."""
+    """Returns why a file belongs to this source ('21 of 21 columns of ...'), or None."""
     mapping: Callable[[tuple[str, ...]], Mapping]
     """Returns the roles of a file with these columns."""
     needs: tuple[str, ...] = ()
-    """Columns without which a file is not of this source; a message names the one that is missing."""
+    """Required columns; a message names those that are missing."""
     repeats: bool = False
-    """True where exact duplicates are known to occur (overlapping exports): they are dropped and counted."""
+    """True if exact duplicates occur (overlapping exports); they are dropped and counted."""
     feedback: str = ""
-    """How feedback is known, one sentence."""
+    """Where feedback comes from, one sentence."""
     query: str | None = None
-    """Of a SQLite file: the SELECT that gives the records, its columns named 'table.column'."""
+    """The SELECT that gives the records of a SQLite file, columns named 'table.column'."""
     prepare: Callable[[pl.DataFrame], pl.DataFrame] | None = None
-    """Applied to each raw block before `mapping`, which gets the columns that it returns. One record may become
-    several events or none; columns it does not know are kept, so that a numbering of the records survives."""
+    """Applied to each raw block before `mapping`, which gets the resulting columns. One record may become any number
+    of events; other columns must be kept, since they number the records."""
     whole: Callable[[pl.DataFrame], pl.DataFrame] | None = None
-    """Applied to all records of a file at once, after `prepare`, where records far apart belong together."""
+    """Applied to all records of a file at once, after `prepare`, if distant records belong together."""
     opinions: OpinionFiles | None = None
     aliases: Callable[[pl.DataFrame, Mapping], pl.DataFrame] | None = None
-    """Returns the `alias`es of each `track` of some records (see `identities`): what other records of the log may name
-    it by. The files are read twice."""
+    """Returns the aliases of each track in some records (see `identities`): other ids of it in the log. The files are
+    read twice."""
     companions: tuple[str, ...] = ()
-    """Sources whose files may stand among those of this one, of the same listener: their plays between the first and
-    the last of this one are in it, too, and left out."""
+    """Sources of the same listener whose files may be among those of this one. Their plays between the first and the
+    last play of this source are duplicates and left out."""
     beside: Callable[[Path], Beside] | None = None
-    """Returns what lies beside the path that is named."""
+    """Returns the files beside the named path."""
     scale: tuple[float, float] | None = None
-    """Lowest and highest value of the side column 'rating' of the mapping. A file that goes beyond is refused with the
-    range seen: its numbers mean something else."""
+    """Lowest and highest value of the side column 'rating'. A file outside the range is refused, since its numbers
+    mean something else."""
     refused: str = ""
-    """Why files of this source cannot be read, one sentence; empty where they can."""
+    """Why files of this source cannot be read, one sentence; empty if they can."""
+
+    @property
+    def title(self) -> str:
+        """Title, such as 'Spotify, extended streaming history'."""
+        return TITLES[self.name]

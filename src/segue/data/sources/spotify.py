@@ -1,13 +1,14 @@
-"""Spotify's extended streaming history, of all years.
+"""Spotify's extended streaming history, all years.
 
-What a play's end tells, in this order:
+Feedback by the end of a play; the first rule that applies counts:
 
-- `reason_end` "trackdone": played to its end, strength 0, whatever else the record says.
-- "fwdbtn" (and "nextbtn" of old clients): the listener pressed "next", a skip whose strength is the time played's.
+- `reason_end` "trackdone": played to its end, strength 0.
+- "fwdbtn" (and "nextbtn" of old clients): the listener pressed "next", a skip whose strength depends on the time
+  played.
 - "backbtn" is a restart or a step back; "endplay" and "clickrow" mean that another track was picked; "logout",
-  "unexpected-exit", "remote", "switched-to-video" and "unknown" say that playing stopped, not why. They state nothing,
-  although `skipped` is true for some of them since 2023: the seconds played judge.
-- No `reason_end`, but `skipped` true: as "fwdbtn". `skipped` false or null states nothing; it is null for years.
+  "unexpected-exit", "remote", "switched-to-video" and "unknown" do not say why playing stopped. They state nothing,
+  although `skipped` is true for some of them since 2023; the seconds played count.
+- No `reason_end`, but `skipped` true: as "fwdbtn". `skipped` false or null states nothing; in some years it is null.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ import polars as pl
 from segue import columns as names
 from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, claim, column, flag, number, text, time
+from segue.data.sources.fields import amount, claim, column, flag, number, skip_strength, text, time
 from segue.data.sources.source import Sample, Source
-from segue.data.sources.stated_skip import skip_strength
 
 _TITLE: Final = "master_metadata_track_name"
 _URI: Final = "spotify_track_uri"
@@ -39,7 +39,7 @@ _COLUMNS: Final = (
     "offline",
     "incognito_mode",
 )
-"""Those of every year; addresses, places and devices are none of ours."""
+"""Columns of every year that are read; addresses, places and devices are not."""
 _PRESSED_NEXT: Final = ("fwdbtn", "nextbtn")
 
 
@@ -50,7 +50,7 @@ def _recognise(sample: Sample) -> str | None:
     return claim(file_columns, _COLUMNS, "Spotify's extended history")
 
 
-def _told(columns: tuple[str, ...]) -> pl.Expr:
+def _stated(columns: tuple[str, ...]) -> pl.Expr:
     end = text(columns, "reason_end").str.to_lowercase()
     skipped = end.is_in(_PRESSED_NEXT) | (end.is_null() & flag(columns, "skipped"))
     strength = skip_strength(number(columns, "ms_played"))
@@ -80,7 +80,7 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
         artist=column(columns, "master_metadata_album_artist_name"),
         album=column(columns, "master_metadata_album_album_name"),
         played=amount(columns, "ms_played", "ms"),
-        told=Column(_told(columns), "reason_end" if "reason_end" in columns else "skipped"),
+        stated=Column(_stated(columns), "reason_end" if "reason_end" in columns else "skipped"),
         left_out=Column(_left_out(columns), _TITLE),
         side=shuffle,
     )
@@ -88,7 +88,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="spotify",
-    title="Spotify, extended streaming history",
     where="Ask for the 'Extended streaming history' on the privacy page of your Spotify account; a link to a zip file "
     "comes by mail within 30 days.",
     licence="Personal data of the listener, who alone decides on its use.",

@@ -21,7 +21,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="spotify-account",
-    title="Spotify, account export",
     where="Ask for the 'Account data' on the privacy page of your Spotify account; a link to a zip file comes by mail "
     "within a few days.",
     licence="Personal data of the listener, who alone decides on its use.",

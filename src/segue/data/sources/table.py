@@ -1,4 +1,4 @@
-"""Any table with a track and a session or a listener."""
+"""A table with a track and a session or a listener."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 
 from segue.data.distinct import by_distinct
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
+from segue.data.sources.fields import MISSING
 from segue.data.sources.source import Sample, Source
 from segue.data.sources.table_columns import USUAL, TableColumns
 from segue.errors import InputError
@@ -17,7 +18,6 @@ from segue.skips import UNKNOWN_STRENGTH
 
 _TRUE: Final = ("true", "1", "1.0", "yes", "t", "y")
 _FALSE: Final = ("false", "0", "0.0", "no", "f", "n")
-_EMPTY: Final = ("", "nan", "null", "none", "<na>")
 
 
 def mapping_of(columns: TableColumns) -> Mapping:
@@ -37,7 +37,7 @@ def mapping_of(columns: TableColumns) -> Mapping:
         played=_amount(columns.played),
         length=_amount(columns.duration),
         share=_share(columns),
-        told=_told(columns),
+        stated=_stated(columns),
         side={name: Column.of(name) for name in columns.side},
         exact_ids=columns.exact_ids,
         typed_columns=tuple(name for name in (columns.skipped, columns.listened, columns.strength) if name is not None),
@@ -66,7 +66,7 @@ def _share(columns: TableColumns) -> Column | None:
     return Amount(pl.col(columns.percent), columns.percent, "percent")
 
 
-def _told(columns: TableColumns) -> Column | None:
+def _stated(columns: TableColumns) -> Column | None:
     if columns.strength is not None:
         return Column(_each(columns.strength, _strengths), columns.strength)
     for name, true, false in ((columns.skipped, 3, 0), (columns.listened, 0, 3)):
@@ -76,22 +76,22 @@ def _told(columns: TableColumns) -> Column | None:
 
 
 def _each(name: str, work: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    """Return `work` of a column as text in lower case, done once for each distinct value."""
+    """Return `work` of a column as text in lower case, done once per distinct value."""
 
     def looked_up(values: pl.Series) -> pl.Series:
         text = pl.col("text").str.strip_chars().str.to_lowercase()
-        empty = text.is_null() | text.is_in(_EMPTY)
-        told = pl.when(empty).then(None).otherwise(work(text)).cast(pl.UInt8).alias("told")
+        empty = text.is_null() | text.is_in(MISSING)
+        strength = pl.when(empty).then(None).otherwise(work(text)).cast(pl.UInt8).alias("strength")
         texts = values if values.dtype == pl.Boolean else values.cast(pl.String)
-        return by_distinct(lambda distinct: pl.DataFrame({"text": distinct}).select(told)["told"], texts)
+        return by_distinct(lambda distinct: pl.DataFrame({"text": distinct}).select(strength)["strength"], texts)
 
     return pl.col(name).map_batches(looked_up, return_dtype=pl.UInt8)
 
 
 def _strengths(text: pl.Expr) -> pl.Expr:
     value = text.cast(pl.Float64, strict=False)
-    known = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
-    return known.when(value == UNKNOWN_STRENGTH).then(None).otherwise(WRONG)
+    strength = pl.when(value.is_in([0.0, 1.0, 2.0, 3.0])).then(value)
+    return strength.when(value == UNKNOWN_STRENGTH).then(None).otherwise(WRONG)
 
 
 def _flags(text: pl.Expr, true: int, false: int) -> pl.Expr:
@@ -110,7 +110,6 @@ def _recognise(sample: Sample) -> str | None:
 
 SOURCE: Final = Source(
     name="table",
-    title="Any table of plays",
     where="Your own: CSV, JSON lines or Parquet with a track and a session, or a listener and a time.",
     licence="Yours to say.",
     notes=(

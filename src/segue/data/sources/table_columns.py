@@ -1,4 +1,4 @@
-"""Which column of a table plays which role: named by the caller, or found by its usual name."""
+"""The column of a table for each role: named by the caller, or recognised by its usual name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from segue.columns import SEGUE_LOG
 from segue.config import nearest
-from segue.data.histories import GAP_MINUTES, MAX_LENGTH, check_cut
+from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, check_cut
 from segue.errors import InputError
 
 USUAL: Final[AnyMapping[str, tuple[str, ...]]] = {
@@ -28,7 +28,7 @@ USUAL: Final[AnyMapping[str, tuple[str, ...]]] = {
     "played": ("played", "ms_played", "played_ms", "msplayed", "seconds_played", "played_s"),
     "duration": ("duration", "duration_ms", "length_ms", "duration_s", "length_s"),
 }
-"""Usual names of each role, in lower case; the first that is there counts."""
+"""Usual names of each role, in lower case; the first that the table has counts."""
 _FEEDBACK: Final = {"strength", "skipped", "listened", "ratio", "percent", "played", "duration"}
 _ORDER: Final = {"position", "time", "ended"}
 _RESERVED: Final = frozenset(
@@ -38,25 +38,25 @@ _RESERVED: Final = frozenset(
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Which column of a table is what; what is not named is taken where a usual name stands.
+    """The column of a table for each role; roles that are not named are filled by usual names.
 
-    Order within a session is `position`, else the time, else the file's. Feedback is `strength`, else `skipped`, else
-    `listened`, else the share that was played, else the time played. With no `session`, the histories of `user` are
-    cut (their time is needed); with both, a session is one of its user.
+    Order within a session is `position`, else the time, else file order. Feedback is `strength`, else `skipped`, else
+    `listened`, else the share that was played, else the time played. Without `session`, histories of `user` are cut
+    into sessions, which needs times; with both, session ids count per user.
     """
 
     session: str | None = None
     user: str | None = None
     track: str | None = None
     title: str | None = None
-    """Kept in the track table; with `artist` the identity of a track where no id is given."""
+    """Kept in the track table; with `artist` it identifies a track without an id."""
     artist: str | None = None
     position: str | None = None
     """Any numbers; only their order counts."""
     time: str | None = None
-    """When a play began: epoch numbers of any unit, or text such as 2019-08-23 14:40:33, UTC where no offset stands."""
+    """Start of a play: epoch numbers of any unit, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
     ended: str | None = None
-    """When a play ended, where no column says when it began."""
+    """End of a play, if no column has its start."""
     skipped: str | None = None
     """true/false, 1/0, yes/no: skipped -> strength 3, not -> 0, empty -> unknown."""
     listened: str | None = None
@@ -68,22 +68,22 @@ class TableColumns:
     percent: str | None = None
     """The same in percent."""
     played: str | None = None
-    """Time played, in the unit of `duration`; alone in seconds, or ms where its name says so."""
+    """Time played, in seconds, or in ms if its name contains ms."""
     duration: str | None = None
     """Length of the track."""
     side: tuple[str, ...] = ()
     """Columns kept beside the events: numbers, flags, or text of at most 65,535 values."""
     exact_ids: bool = False
-    """Ids stand letter for letter: NaN and 12.0 are ids, not a missing value and 12. So it is in a served log."""
+    """Ids are taken literally: NaN and 12.0 are ids, not a missing value and 12. Set for served logs."""
     gap_minutes: float = GAP_MINUTES
     max_length: int = MAX_LENGTH
 
     def resolved(self, file_columns: tuple[str, ...], where: str) -> TableColumns:
-        """Return the columns with the usual names filled in from `file_columns`; a name spelled exactly comes first.
+        """Return the columns, filled by usual names among `file_columns`; an exactly spelled name comes first.
 
         Raises:
-            InputError: a named column is missing, or there is no track, or neither session nor user with a time, or
-                a gap or length is not positive.
+            InputError: a named column is missing, there is no track, there is neither session nor user with a time,
+                or a gap or length is not positive.
         """
         check_cut(self.gap_minutes, self.max_length)
         chosen = {role: getattr(self, role) for role in USUAL if getattr(self, role) is not None}
@@ -109,7 +109,7 @@ class TableColumns:
         return result
 
     def _open_roles(self, chosen: AnyMapping[str, Any]) -> list[str]:
-        """Return the roles to guess: an explicit choice among rivals keeps the others unguessed."""
+        """Return the roles to fill by usual names; naming one of several alternatives excludes the others."""
         open_roles = []
         for role in USUAL:
             rivals = _FEEDBACK if role in _FEEDBACK else _ORDER if role in _ORDER else {role}
@@ -123,7 +123,7 @@ class TableColumns:
         return open_roles
 
     def used(self) -> tuple[str, ...]:
-        """Return the distinct columns that will be read."""
+        """Return the distinct columns to read."""
         names = [getattr(self, each.name) for each in fields(self) if each.name in USUAL]
         return tuple(dict.fromkeys([*(name for name in names if name is not None), *self.side]))
 

@@ -18,7 +18,7 @@ _LINKS: Final = pl.Struct({"subjects": pl.List(_ENTITY), "objects": pl.List(_PLA
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file holds sessions in idomaar's form, or None."""
+    """Return why a file has sessions in idomaar's form, or None."""
     if sample.headed or len(sample.columns) not in (4, 5) or sample.first.is_empty():
         return None
     sessions = most_fit(sample.first, {_KIND: r"^event\.session$"})
@@ -26,7 +26,8 @@ def recognise(sample: Sample) -> str | None:
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a play; a record is a session with its plays as JSON, broken JSON one row without a track."""
+    """Return one row per play; a record is a session with its plays as JSON. Invalid JSON gives one row without a
+    track."""
     if not {_SESSION, _STARTED, _PROPERTIES}.issubset(frame.columns):
         return frame
     texts = [name for name in (_PROPERTIES, _RELATIONS) if name in frame.columns]
@@ -54,10 +55,10 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _links_in(text: pl.Series) -> pl.Series:
-    """Return the links of each session; null where the text is no such JSON."""
+    """Return the links of each session; null if the text is not such JSON."""
     try:
         links = text.str.json_decode(_LINKS)
-        if len(links) == len(text):  # one text may hold several objects
+        if len(links) == len(text):  # one text may have several objects
             return links
     except ComputeError:
         pass
@@ -76,10 +77,9 @@ _ROLES: Final = Mapping(
     played=Amount.of("playtime"),
     share=Column.of("playratio"),
 )
-"""Over the columns that `prepare` makes."""
+"""Over the columns of `prepare`."""
 SOURCE: Final = Source(
     name="30music",
-    title="30Music, sessions of Last.fm",
     where="Politecnico di Milano, recsys.deib.polimi.it: ThirtyMusic.tar.gz, relations/sessions.idomaar.",
     licence="Research only, under Last.fm's terms.",
     notes=(

@@ -1,4 +1,4 @@
-"""Tidal's streaming history, from the data that Tidal hands out."""
+"""Tidal's streaming history, from Tidal's export of personal data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="tidal",
-    title="Tidal, streaming history",
     where="Ask Tidal's support for the personal data of your account; a zip file with CSV files comes by mail.",
     licence="Personal data of the listener, who alone decides on its use.",
     notes=(

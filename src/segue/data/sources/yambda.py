@@ -1,4 +1,4 @@
-"""Yambda: plays of Yandex Music with the share of the track that was heard."""
+"""Yambda: plays of Yandex Music with the share of the track that was played."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segue.data.sources.fields import by_column_names, flag
 from segue.data.sources.source import OpinionFiles, Sample, Source
 
 _STEP_S: Final = 5.0
-"""Seconds that a timestamp counts."""
+"""Seconds per unit of a timestamp."""
 _LISTENS: Final = ("uid", "timestamp", "item_id", "is_organic", "played_ratio_pct", "track_length_seconds")
 _REQUIRED: Final = {"uid", "timestamp", "item_id", "played_ratio_pct"}
 _EVENT: Final = "event_type"
@@ -21,7 +21,7 @@ _OPINIONS: Final = tuple(f"{folder}{kind}s*.parquet" for kind in _SCORES for fol
 
 
 def recognise(sample: Sample) -> str | None:
-    """Return why a file holds listens of Yambda, flat, sequential or among other events; None where it does not."""
+    """Return why a file has listens of Yambda (flat, sequential or among other events), or None."""
     if not _REQUIRED.issubset(sample.columns):
         return None
     num_columns = sum(name in sample.columns for name in _LISTENS)
@@ -31,7 +31,7 @@ def recognise(sample: Sample) -> str | None:
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return one row an event: rows of the sequential layout hold a listener's whole history in lists."""
+    """Return one row per event; a row of the sequential layout has a listener's whole history in lists."""
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     if not lists:
         return frame
@@ -39,7 +39,7 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Return the opinions among events of several kinds, or in a file of one kind, which its name tells."""
+    """Return the opinions among events of several kinds, or in a file of one kind, given by its name."""
     kind = pl.lit(name.rsplit("/", 1)[-1].lower())
     event = pl.col(_EVENT).cast(pl.String) if _EVENT in frame.columns else kind.str.extract(r"^((?:un)?(?:dis)?like)")
     return frame.select(
@@ -62,7 +62,6 @@ _ROLES: Final = Mapping(
 )
 SOURCE: Final = Source(
     name="yambda",
-    title="Yambda, plays of Yandex Music",
     where="Hugging Face, yandex/yambda: flat/50m or sequential/50m: listens.parquet, with "
     "likes.parquet and dislikes.parquet beside it, or multi_event.parquet.",
     licence="Apache-2.0.",

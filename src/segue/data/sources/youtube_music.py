@@ -15,9 +15,9 @@ _COLUMNS: Final = ("header", "title", "titleUrl", "subtitles.0.name", "time")
 _NEEDED: Final = ("header", "title", "time")
 _MUSIC: Final = "YouTube Music"
 _WATCHED: Final = "Watched "
-"""What an English takeout puts before a title; another language's words stay part of it."""
+"""Prefix of titles in an English takeout; words of other languages stay in the title."""
 _TOPIC: Final = " - Topic"
-"""What YouTube puts behind an artist whose channel it made itself."""
+"""Suffix of artists on channels that YouTube generates."""
 _VIDEO_ID: Final = r"[?&]v=([\w-]+)"
 _ADDRESS: Final = r"^https?://"
 
@@ -36,7 +36,7 @@ def _track(columns: tuple[str, ...]) -> pl.Expr:
 
 
 def _title(columns: tuple[str, ...]) -> pl.Expr:
-    """Return the title without "Watched"; null where it is the video's address, for want of a title."""
+    """Return the title without "Watched"; null if it is the video's address."""
     title = text(columns, "title").str.strip_prefix(_WATCHED)
     return pl.when(~title.str.contains(_ADDRESS)).then(title)
 
@@ -61,7 +61,6 @@ def _mapping(columns: tuple[str, ...]) -> Mapping:
 
 SOURCE: Final = Source(
     name="youtube-music",
-    title="YouTube Music, watch history",
     where="Ask Google Takeout for YouTube's history in the JSON format (HTML is its default).",
     licence="Personal data of the listener, who alone decides on its use.",
     notes=(

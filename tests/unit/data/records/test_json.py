@@ -85,7 +85,7 @@ def test_only_the_wanted_paths_are_given_and_null_where_a_record_lacks_them(tmp_
         ('[{"a": 1}, {"a": 2}', r"record 3, byte 19: the file ends before its array does"),
         ('[{"a": 1}, {"a": "x', "the file ends inside a value"),
         ('[{"a": 1}, 5]', "record 2, byte 11: an object is expected"),
-        ('[{"a": "\\ud83d"}]', "record 1 holds half of a surrogate pair"),
+        ('[{"a": "\\ud83d"}]', "record 1 has half of a surrogate pair"),
         ('[{"a": ' + "[" * 100_000, "too deep"),
         ("[]", "is empty; it is JSON without records"),
         ('{"scrobbles": []}', "is empty; it is JSON without records"),

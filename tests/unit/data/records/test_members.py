@@ -68,7 +68,7 @@ def test_an_archive_gives_its_files_whatever_it_is_called(tmp_path: Path) -> Non
 
 def test_what_holds_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    for path, message in ((tmp_path / "folder", "holds no file"), (_zip(tmp_path / "e.zip", []), "holds no file")):
+    for path, message in ((tmp_path / "folder", "has no files"), (_zip(tmp_path / "e.zip", []), "without files")):
         with pytest.raises(InputError, match=message):
             find_members([path])
     with pytest.raises(InputError, match="does not exist"):

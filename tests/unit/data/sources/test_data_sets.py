@@ -142,7 +142,7 @@ def test_a_source_says_where_its_files_come_from_and_what_may_be_done_with_them(
 def test_half_a_star_counts_to_the_next_whole_one_and_no_rating_says_nothing(text: str, strength: int | None) -> None:
     frame = pl.DataFrame({"user": ["u"], "item": ["i"], "rating": [text or None], "timestamp": ["1"]})
     mapping = movielens.SOURCE.mapping(tuple(frame.columns))
-    assert _values(frame, mapping.told) == [strength]
+    assert _values(frame, mapping.stated) == [strength]
 
 
 @pytest.mark.parametrize("ratings", [["0", "1"], ["0.2", "1"], ["2", "10"], ["20", "100"], ["0", "5"]])
@@ -262,7 +262,7 @@ def _plays(frame: pl.DataFrame, mapping: Mapping, out: list[Any]) -> list[Play]:
         "ends": [mapping.time is not None and mapping.time.ends] * frame.height,
         "played_s": _seconds(frame, mapping.played),
         "length_s": _seconds(frame, mapping.length),
-        "told": _values(frame, mapping.told, int),
+        "told": _values(frame, mapping.stated, int),
         "session": _values(frame, mapping.session, str),
         "share": [value and round(value, 9) for value in _seconds(frame, mapping.share)],
     }

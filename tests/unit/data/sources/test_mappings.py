@@ -118,7 +118,7 @@ def _read(sample: Sample, source: Source) -> tuple[list[Play], list[str]]:
     left_out = _values(sample, roles.left_out)
     plays = [
         Play(*(column[row] for column in texts), int(stamp), roles.time.ends, *(c[row] for c in amounts), told)  # type: ignore[arg-type]
-        for row, (stamp, told) in enumerate(zip(at, _values(sample, roles.told), strict=True))
+        for row, (stamp, told) in enumerate(zip(at, _values(sample, roles.stated), strict=True))
         if left_out[row] is None
     ]
     return plays[:: -1 if roles.newest_first else 1], [kind for kind in left_out if kind is not None]
@@ -161,7 +161,7 @@ def test_no_column_of_a_file_is_needed_for_the_mapping_to_evaluate(export: Expor
 @each_export
 def test_a_stated_strength_is_a_small_whole_number(export: Export, tmp_path: Path) -> None:
     for sample in plain.samples(export.write(tmp_path), export.source.files):
-        told = export.source.mapping(sample.columns).told
+        told = export.source.mapping(sample.columns).stated
         if told is not None:
             assert sample.first.select(value_=told.value).schema["value_"] == pl.UInt8
 
@@ -211,11 +211,11 @@ def test_spotify_states_a_strength_by_the_reason_of_the_end_first(
         {"reason_end": [end], "skipped": [skipped], "ms_played": [ms]},
         schema=dict.fromkeys(("reason_end", "skipped", "ms_played"), pl.String),
     )
-    stated = spotify_source.SOURCE.mapping(tuple(frame.columns)).told
+    stated = spotify_source.SOURCE.mapping(tuple(frame.columns)).stated
     assert stated is not None
     assert frame.select(stated.value).item() == told
     if end is None:  # files without the column
         bare = frame.drop("reason_end")
-        stated = spotify_source.SOURCE.mapping(tuple(bare.columns)).told
+        stated = spotify_source.SOURCE.mapping(tuple(bare.columns)).stated
         assert stated is not None
         assert bare.select(stated.value).item() == told
