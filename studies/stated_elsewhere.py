@@ -1,4 +1,4 @@
-"""What the README and the pages of single studies state of these results."""
+"""What the README, docs/recipes.md and the pages of single studies state of these results."""
 
 from __future__ import annotations
 
@@ -14,32 +14,72 @@ SEGUE = "segue"
 
 
 def readme() -> list[str]:
-    """Return what the README says of what skips brought."""
-    table1, negatives = Study("table1-simulated"), Study("shared-negatives/100k")
-    big, real, own = Study("segue-simulated/450k"), Study("segue-ml-100k"), Study("ml-100k").result["arms"]["causal S-"]
-    one = [points(table1.contrast(arm, MINUS, "hr@1")["difference"]) for arm in (SESSION, TRACK)]
-    gained = negatives.contrast(PER_SESSION_MINUS, MINUS, "hr@10")["difference"]
-    lost = negatives.contrast(PER_SESSION, PER_SESSION_MINUS, "hr@10")["difference"]
-    paper = [r for r in big.result["contrasts"] if r["primary"] and r["less"].startswith("causal")]
+    """Return what the README says of real ratings, and of what skips brought."""
+    real, own, near = Study("segue-ml-100k"), Study("ml-100k"), neighbour_rows("ml-100k")
+    planned = [record for record in Study("table1-simulated").result["contrasts"] if record["primary"]]
+    assert (len(planned), [record for record in planned if record["verdict"] == "gain"]) == (12, [])
+    rows = {
+        "popularity": own,
+        "first-order Markov": own,
+        "causal encoder without skips": own,
+        "causal encoder with the paper's skip term": own,
+        "recipe `segue`": real,
+    }
+    names = ("popularity", "markov", "causal S-", "causal S+ track", SEGUE)
+    decay, model = near["v-sknn with decay"], near["model"]
+    return [
+        *(
+            f"| {title} | {study.mean(name, 'hr@10')} | {study.mean(name, 'hr@20', 'full')} |"
+            for (title, study), name in zip(rows.items(), names, strict=True)
+        ),
+        f"| session neighbours with decay | {share(decay['sampled hr@10'])} | "
+        f"{share(decay['full hr@20, heard kept'])} |",
+        f"{difference(own.contrast('causal S+ track', 'causal S-', 'hr@10'))} of sampled HR@10 here".replace(
+            " (", " points (", 1
+        ),
+        f"(HR@20 {share(decay['full hr@20, heard left out'])} against {share(model['full hr@20, heard left out'])} of",
+    ]
+
+
+def recipes() -> list[str]:
+    """Return what the page of recipes says of `segue` and of its parts."""
+    big, real, own = Study("segue-simulated/450k"), Study("segue-ml-100k"), Study("ml-100k")
+    parts, null = Study("segue-simulated/parts"), Study("segue-simulated/null")
+    skips = [Study(f"segue-simulated/{name}").contrast("s-plus-track", SEGUE, "hr@10") for name in ("options", "null")]
+    paper = [record for record in big.result["contrasts"] if record["primary"] and record["less"].startswith("causal")]
     counted = [record for record in paper if record["counts"]]
     assert (len(paper), len(counted)) == (9, 4)
     assert {record["verdict"] for record in counted} == {"gain"}
-    best = [max((MINUS, SESSION, TRACK), key=lambda arm: big.level(arm, m, p)[0]) for p, m in list(METRICS)[1:]]
+    rows = []
+    for place, metric, protocol in (
+        ("HR@10, 1000 sampled", "hr@10", "sampled"),
+        ("HR@20, all tracks", "hr@20", "full"),
+    ):
+        best = max((MINUS, SESSION, TRACK), key=lambda arm: big.level(arm, metric, protocol)[0])
+        cells = [big.mean(name, metric, protocol) for name in (SEGUE, best, "markov")]
+        rows.append(f"| *simulated*, 450,000 sessions | {place} | {' | '.join(cells)} |")
+        values = [real.level(SEGUE, metric, protocol), own.level("causal S-", metric, protocol)]
+        values.append(real.level("markov", metric, protocol))
+        cells = [share(value[0], 4) for value in values]
+        rows.append(f"| real ratings, MovieLens 100K | {place} | {' | '.join(cells)} |")
+    for title, key, arm in (
+        ("features of tracks", "features=false", "no-features"),
+        ("transitions", "heads.transitions=false", "no-transitions"),
+        ("feedback as an input", "encoder.feedback=false", "no-feedback"),
+        ("P(listen)", "heads.listen=false", "no-listen"),
+    ):
+        asked = [(parts, "hr@10", "sampled"), (parts, "hr@20", "full"), (null, "hr@10", "sampled")]
+        known = [each for each in asked if arm in each[0].result["arms"]]
+        records = [study.contrast(SEGUE, arm, metric, protocol) for study, metric, protocol in known]
+        cells = [
+            points(r["difference"]) if r["verdict"] == "none shown" else f"**{points(r['difference'])}**"
+            for r in records
+        ]
+        rows.append(f"| {title} | `{key}` | {' | '.join(cells + ['not asked'] * (3 - len(cells)))} |")
     return [
-        f"S- {table1.mean(MINUS, 'hr@10')}, S+ session {table1.mean(SESSION, 'hr@10')}, S+ track "
-        f"{table1.mean(TRACK, 'hr@10')}, popularity {table1.mean('popularity', 'hr@10')}, Markov "
-        f"{table1.mean('markov', 'hr@10')}",
-        f"sampled HR@1, S+ session {one[0]} points, S+ track {one[1]}",
-        f"S- gains {points(gained)[1:]} points of sampled HR@10, and the term loses {points(-lost)[1:]}",
-        f"{big.mean(SEGUE, 'hr@10')}, best of the paper's recipes {big.mean(best[0], 'hr@10')}, Markov "
-        f"{big.mean('markov', 'hr@10')}; HR@20 among all tracks {big.mean(SEGUE, 'hr@20', 'full')}, "
-        f"{big.mean(best[1], 'hr@20', 'full')}, {big.mean('markov', 'hr@20', 'full')}",
-        f"({points(big.contrast(SEGUE, 'markov', 'hr@1', 'full')['difference'])} points)",
-        f"HR@10 `segue` {share(real.level(SEGUE, 'hr@10')[0], 4)}, the paper's own S- with negatives for each session "
-        f"{share(own['sampled']['hr@10'][0], 4)}",
-        f"HR@20 among all tracks {share(real.level(SEGUE, 'hr@20', 'full')[0], 4)} and "
-        f"{share(own['full']['hr@20'][0], 4)}",
-        f"({share(real.level(MINUS, 'hr@10')[0], 4)}, {share(real.level(MINUS, 'hr@20', 'full')[0], 4)})",
+        *rows,
+        f"loses to Markov ({points(big.contrast(SEGUE, 'markov', 'hr@1', 'full')['difference'])} points)",
+        f"costs {points(skips[0]['difference'])} points of sampled HR@10, and {points(skips[1]['difference'])} in",
     ]
 
 
@@ -163,6 +203,12 @@ def table1() -> list[str]:
     ]
 
 
+def neighbour_rows(name: str) -> dict[str, dict[str, float]]:
+    """Return the rows of a check of session neighbours by scorer."""
+    document = json.loads((HOME / "checks" / f"session-neighbours-{name}.json").read_text(encoding="utf-8"))
+    return {row["name"]: row for row in document["rows"]}
+
+
 def neighbours() -> list[str]:
     """Return what the page of checks says of session neighbours."""
     rows = []
@@ -182,6 +228,7 @@ def neighbours() -> list[str]:
 
 PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME.parent / "README.md": readme,
+    HOME.parent / "docs" / "recipes.md": recipes,
     HOME / "shared-negatives" / "README.md": shared_negatives,
     HOME / "segue-ml-100k" / "README.md": segue_on_ratings,
     HOME / "architectures-simulated" / "README.md": architectures,
