@@ -1,10 +1,11 @@
-"""What the README, docs/recipes.md and the pages of single studies state of these results."""
+"""What the README, pages under docs and the pages of single studies state of these results and of benchmarks."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gains_by_skips import chosen_at_the_edge
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
@@ -80,6 +81,55 @@ def recipes() -> list[str]:
         *rows,
         f"loses to Markov ({points(big.contrast(SEGUE, 'markov', 'hr@1', 'full')['difference'])} points)",
         f"costs {points(skips[0]['difference'])} points of sampled HR@10, and {points(skips[1]['difference'])} in",
+    ]
+
+
+def speed() -> list[str]:
+    """Return what the page of speed says of rates and of the fast paths."""
+
+    def note(name: str) -> Any:
+        path = HOME.parent / "benchmarks" / "notes" / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    small, large = (
+        {name: f"{system['sessions_per_s']['median']:.0f}" for name, system in each["systems"].items()}
+        for each in note("2026-11-25-peers")["results"]
+    )
+    gpu, cpu = (
+        note(f"2026-11-25-{name}")["paper-causal-s-plus-track"]["sampled hr@10"]["fast - plain"]
+        for name in ("gpu-paths-small", "paths-cpu")
+    )
+    lazy = note("2026-11-25-lazy-adam")["paper-causal-s-minus"]["sampled hr@10"]["lazy - fast"]["points"]
+    rows = {
+        "Segue": ("segue",),
+        "RePlay 0.22.0, as it comes / at its best": ("replay", "replay-tuned"),
+        "plain PyTorch, dense Adam / SparseAdam": ("torch", "torch-sparse"),
+    }
+    peak = max(note(f"2026-11-29-prepare-50m-{name}")["peak_gb"] for name in ("table", "one-file"))
+    return [
+        *(
+            f"| {title} | {' / '.join(small[name] for name in names)} | {' / '.join(large[name] for name in names)} |"
+            for title, names in rows.items()
+        ),
+        f"{points(gpu['points'] / 100)} points (sd {share(gpu['sd'], 2)}) on CUDA over eight seeds, and "
+        f"{points(cpu['points'] / 100)} (sd {share(cpu['sd'], 2)}) on a CPU over three",
+        f"after 12 epochs is {-lazy:.1f} points lower",
+        f"50 million plays take {peak:.1f} GB",
+    ]
+
+
+def method() -> list[str]:
+    """Return what the page of the method says of session neighbours, and of shared negatives."""
+    cells = []
+    for name in ("demo", "ml-100k"):
+        near = neighbour_rows(name)
+        cells.append([share(near[row]["sampled hr@10"]) for row in ("v-sknn with decay", "v-sknn", "model")])
+    lost = Study("shared-negatives/100k").contrast(PER_SESSION_MINUS, MINUS, "hr@10")["difference"]
+    demo, real = cells
+    return [
+        f"sampled HR@10 is {demo[0]} against {demo[1]} (as shipped) and {demo[2]} (`segue`)",
+        f"{real[0]} against {real[1]} and {real[2]} on MovieLens 100K",
+        f"it costs S- {100 * lost:.1f} points of sampled HR@10",
     ]
 
 
@@ -229,6 +279,8 @@ def neighbours() -> list[str]:
 PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME.parent / "README.md": readme,
     HOME.parent / "docs" / "recipes.md": recipes,
+    HOME.parent / "docs" / "speed.md": speed,
+    HOME.parent / "docs" / "method.md": method,
     HOME / "shared-negatives" / "README.md": shared_negatives,
     HOME / "segue-ml-100k" / "README.md": segue_on_ratings,
     HOME / "architectures-simulated" / "README.md": architectures,
