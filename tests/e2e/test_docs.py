@@ -12,8 +12,8 @@ from shown_code import NAMED, blocks, command_lines, write_plays, write_ratings
 from small_recipes import SMALL
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
-UNWRAPPED = {"command-line.md", "sources.md", "serving.md", "studies.md"}
-"""Pages whose lines may be longer: made from the code, or rewritten elsewhere at the moment."""
+UNWRAPPED = {"command-line.md", "sources.md"}
+"""Pages whose lines may be longer: made from the code, or rewritten with the help texts."""
 DOCS = Path(__file__).parents[2] / "docs"
 SETS = [word for key, value in (SMALL | {"training.epochs": 1}).items() for word in ("--set", f"{key}={value}")]
 

@@ -37,6 +37,12 @@ def test_the_public_names_are_those_of_the_design() -> None:
     assert callable(segue.objectives.skip_contrastive_loss)
 
 
+def test_the_citation_names_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {segue.__version__}\n" in citation
+    assert citation.startswith("cff-version: 1.2.0\n")
+
+
 def test_the_python_of_the_readme_prints_what_the_readme_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
