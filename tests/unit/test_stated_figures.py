@@ -14,7 +14,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 
 NO_FIGURES = {
-    HOME.parent / "README.md": (readme, ("Python 3.11", "1000 sampled candidates", "Apache-2.0")),
+    HOME.parent / "README.md": (readme, ("Python 3.11", "1000 sampled candidates", "Apache-2.0", "Knees (2023)")),
     HOME.parent / "docs" / "recipes.md": (recipes, ("100,000 sessions", "exclude 0", "2026-11-26", "-log(1 - p)")),
 }
 """Page to its statements, and the pieces of it with numbers that are no results."""
