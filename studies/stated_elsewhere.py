@@ -1,4 +1,4 @@
-"""What the README and the pages of single studies state of these results."""
+"""What the pages of single studies state of these results."""
 
 from __future__ import annotations
 
@@ -8,39 +8,10 @@ from pathlib import Path
 
 from gains_by_skips import chosen_at_the_edge
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
-from stated import HOME, Study, arm_on_ratings, difference, points, share
+from stated import HOME, Study, difference, points, share
+from stated_docs import DOCS
 
 SEGUE = "segue"
-
-
-def readme() -> list[str]:
-    """Return what the README says of what skips brought."""
-    table1, negatives = Study("table1-simulated"), Study("shared-negatives/100k")
-    big, real, letter = Study("segue-simulated/450k"), Study("segue-ml-100k"), arm_on_ratings("causal S-")
-    one = [points(table1.contrast(arm, MINUS, "hr@1")["difference"]) for arm in (SESSION, TRACK)]
-    gained = negatives.contrast(PER_SESSION_MINUS, MINUS, "hr@10")["difference"]
-    lost = negatives.contrast(PER_SESSION, PER_SESSION_MINUS, "hr@10")["difference"]
-    paper = [r for r in big.result["contrasts"] if r["primary"] and r["less"].startswith("causal")]
-    counted = [record for record in paper if record["counts"]]
-    assert (len(paper), len(counted)) == (9, 4)
-    assert {record["verdict"] for record in counted} == {"gain"}
-    best = [max((MINUS, SESSION, TRACK), key=lambda arm: big.level(arm, m, p)[0]) for p, m in list(METRICS)[1:]]
-    return [
-        f"S- {table1.mean(MINUS, 'hr@10')}, S+ session {table1.mean(SESSION, 'hr@10')}, S+ track "
-        f"{table1.mean(TRACK, 'hr@10')}, popularity {table1.mean('popularity', 'hr@10')}, Markov "
-        f"{table1.mean('markov', 'hr@10')}",
-        f"sampled HR@1, S+ session {one[0]} points, S+ track {one[1]}",
-        f"S- gains {points(gained)[1:]} points of sampled HR@10, and the term loses {points(-lost)[1:]}",
-        f"{big.mean(SEGUE, 'hr@10')}, best of the paper's recipes {big.mean(best[0], 'hr@10')}, Markov "
-        f"{big.mean('markov', 'hr@10')}; HR@20 among all tracks {big.mean(SEGUE, 'hr@20', 'full')}, "
-        f"{big.mean(best[1], 'hr@20', 'full')}, {big.mean('markov', 'hr@20', 'full')}",
-        f"({points(big.contrast(SEGUE, 'markov', 'hr@1', 'full')['difference'])} points)",
-        f"HR@10 `segue` {share(real.level(SEGUE, 'hr@10')[0], 4)}, the paper's own S- with negatives for each session "
-        f"{share(letter['sampled']['hr@10'][0], 4)}",
-        f"HR@20 among all tracks {share(real.level(SEGUE, 'hr@20', 'full')[0], 4)} and "
-        f"{share(letter['full']['hr@20'][0], 4)}",
-        f"({share(real.level(MINUS, 'hr@10')[0], 4)}, {share(real.level(MINUS, 'hr@20', 'full')[0], 4)})",
-    ]
 
 
 def shared_negatives() -> list[str]:
@@ -181,7 +152,7 @@ def neighbours() -> list[str]:
 
 
 PAGES: dict[Path, Callable[[], list[str]]] = {
-    HOME.parent / "README.md": readme,
+    **DOCS,
     HOME / "shared-negatives" / "README.md": shared_negatives,
     HOME / "segue-ml-100k" / "README.md": segue_on_ratings,
     HOME / "architectures-simulated" / "README.md": architectures,

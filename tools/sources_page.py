@@ -7,11 +7,11 @@ from segue.data.sources.source import Source
 
 HEAD = """# Sources of listening logs
 
-`segue prepare auto FILE... STORE` recognises each of these by its columns and says why.
-`segue prepare NAME FILE... STORE` asks for one by name. Files may be given one by one, as a folder, or as the archive
-that you downloaded. What becomes of a log stands in [logs](logs.md).
+`segue prepare auto FILE... STORE` recognises each of these by its columns, and says why.
+`segue prepare NAME FILE... STORE` reads the files as one of them. Pass files one by one, a folder, or the archive that
+you downloaded. [Your log](logs.md) says how a log becomes a store.
 
-This page is made from the code (`tools/sources_page.py`); `segue sources show NAME` prints the same."""
+This page is made from the code (`tools/sources_page.py`). `segue sources show NAME` prints the same."""
 
 
 def card(source: Source) -> str:

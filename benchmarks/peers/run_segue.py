@@ -24,7 +24,7 @@ from segue.store import NUM_SPECIALS, Store, StoreWriter, Vocabulary  # noqa: E4
 from segue.store.manifest import StoreSource  # noqa: E402
 from segue.store.writer import SessionColumns  # noqa: E402
 from segue.training.device import choose_precision  # noqa: E402
-from segue.training.trainer import Trainer  # noqa: E402
+from segue.training.trainer import Place, Trainer  # noqa: E402
 
 RECIPE = "paper-causal-s-plus-track"
 DIGITS = 8
@@ -52,7 +52,7 @@ def trainer_of(store: Store, bf16: bool) -> Trainer:
     recipe = load_recipe(RECIPE, changes)
     every = np.arange(store.num_tracks + NUM_SPECIALS, dtype=np.int32)
     split = dataclasses.replace(split_store(store, recipe.data), candidates=every[NUM_SPECIALS:], input_row=every)
-    return Trainer(store, split, recipe, torch.device(GIVEN.device), bf16=bf16)
+    return Trainer(store, split, recipe, Place(torch.device(GIVEN.device), bf16))
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     log = Log.read(GIVEN)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_of(store_of(log, Path(scratch) / "store"), precision == "bf16")
-    trainer.settle()  # touch every row once: the memory of a table trained for long is all there
+    trainer.bring_up()  # touch every row once: the memory of a table trained for long is all there
     wait = torch.cuda.synchronize if GIVEN.device == "cuda" else None
     stamps, epoch, going = Stamps(GIVEN, wait), 0, True
     while going:
@@ -72,20 +72,20 @@ def main() -> None:
                 break
         epoch += 1
     begun = time.perf_counter()
-    trainer.settle()
+    trainer.bring_up()
     if wait is not None:
         wait()
-    settle_s = time.perf_counter() - begun
+    bring_up_s = time.perf_counter() - begun
     padding = "no padding but to a multiple of 128 inputs a batch, batches gathered from memory"
     if wait is not None:
         padding = "no padding, sessions on the device, the whole step one CUDA graph"
     computes = (
         f"causal encoder of {RECIPE}: softmax of every next track against 1000 uniform negatives shared by the batch, "
         "and the skip-contrastive term; exact Adam with decaying moments for every row, rows brought up to date when "
-        f"met (and all once an epoch: settle_s, not in the rate); {precision} where it multiplies, float32 table; "
+        f"met (and all once an epoch: bring_up_s, not in the rate); {precision} where it multiplies, float32 table; "
         f"{padding}"
     )
-    report(stamps, computes, ("segue", "torch", "numpy"), precision=precision, settle_s=round(settle_s, 3))
+    report(stamps, computes, ("segue", "torch", "numpy"), precision=precision, bring_up_s=round(bring_up_s, 3))
 
 
 if __name__ == "__main__":

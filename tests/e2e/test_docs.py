@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from segue.cli.main import main, make_app
 from shown_code import NAMED, blocks, command_lines, write_plays, write_ratings
 from small_recipes import SMALL
 
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+UNWRAPPED = {"command-line.md", "sources.md"}
+"""Pages whose lines may be longer: made from the code, or rewritten with the help texts."""
 DOCS = Path(__file__).parents[2] / "docs"
 SETS = [word for key, value in (SMALL | {"training.epochs": 1}).items() for word in ("--set", f"{key}={value}")]
 
@@ -19,14 +23,34 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def test_the_python_of_its_page_runs_from_top_to_bottom(
+def test_the_python_of_the_first_page_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_plays(tmp_path / "plays.csv")
     names: dict[str, object] = {}
-    exec("\n".join(blocks(page("python.md"), "python")), names)  # noqa: S102 - our own page
+    exec("\n".join(blocks(page("start.md"), "python")), names)  # noqa: S102 - our own page
     assert "never heard of" in capsys.readouterr().out
+
+
+def test_every_page_stands_in_the_index_and_every_link_leads_to_a_file() -> None:
+    pages = [*DOCS.glob("*.md"), *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
+    links = {path: LINK.findall(path.read_text(encoding="utf-8")) for path in pages}
+    dead = [f"{path.name}: {link}" for path in pages for link in links[path] if not (path.parent / link).exists()]
+    assert not dead
+    assert {path.name for path in DOCS.glob("*.md")} - set(links[DOCS / "index.md"]) == {"index.md"}
+
+
+def test_lines_of_prose_are_at_most_120_characters() -> None:
+    pages = [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]
+    long = [
+        f"{path.name}:{number}"
+        for path in pages
+        if path.name not in UNWRAPPED
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 120 and not line.startswith("|")
+    ]
+    assert not long
 
 
 def test_every_shell_line_of_every_page_parses() -> None:

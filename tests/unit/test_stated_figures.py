@@ -6,10 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
-from stated import lacking, unstated
+from stated import HOME, lacking, unstated
+from stated_docs import readme, recipes
 from what_skips_bring import NO_RESULTS, PAGE, differing, elsewhere, statements
 
 TEXT = PAGE.read_text(encoding="utf-8")
+
+
+NO_FIGURES = {
+    HOME.parent / "README.md": (readme, ("Python 3.11", "1000 sampled candidates", "Apache-2.0", "Knees (2023)")),
+    HOME.parent / "docs" / "recipes.md": (recipes, ("100,000 sessions", "exclude 0", "2026-11-26", "-log(1 - p)")),
+}
+"""Page to its statements, and the pieces of it with numbers that are no results."""
 
 
 def changed(folder: Path, old: str, new: str) -> Path:
@@ -22,6 +30,13 @@ def changed(folder: Path, old: str, new: str) -> Path:
 def test_pages_state_what_the_results_hold() -> None:
     assert differing() == []
     assert elsewhere() == []
+
+
+@pytest.mark.parametrize("page", NO_FIGURES, ids=lambda page: page.name)
+def test_every_number_of_a_page_is_a_statement(page: Path) -> None:
+    statements_of, besides = NO_FIGURES[page]
+    assert unstated(page, statements_of(), besides) == []
+    assert lacking(page, besides) == []
 
 
 @pytest.mark.parametrize("figure", ["-1.10", ".034", "28 are gains", "+1.30 (+1.00 to +1.61)", "+3.09"])
