@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gains_by_skips import chosen_at_the_edge
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
-from stated import HOME, Study, difference, points, share
+from stated import HOME, Study, arm_on_ratings, difference, points, share
 from stated_docs import DOCS
 
 SEGUE = "segue"

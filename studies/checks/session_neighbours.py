@@ -47,7 +47,7 @@ class Decaying(Vsknn):
         self.neighbours = neighbours
 
     def _session_scores(self, batch: Batch) -> Any:
-        weights, length = self._decayed(batch), (batch.valid & (batch.tracks >= NUM_SPECIALS)).sum(1).numpy()
+        weights, length = self._decayed(batch), (batch.padded.tracks >= NUM_SPECIALS).sum(1).numpy()
         found = [self._of_session(weights.getrow(i), length[i]) for i in range(len(length))]
         return sparse.vstack(found, format="csr")
 
@@ -85,7 +85,7 @@ class Unheard:
 
     def score_all(self, batch: Batch) -> Tensor:
         """Return scores of all rows, -inf at tracks of the session."""
-        return self._scorer.score_all(batch).scatter(1, batch.tracks * batch.valid, NOTHING)
+        return self._scorer.score_all(batch).scatter(1, batch.padded.tracks, NOTHING)
 
     def stand(self, batch: Batch, tracks: Tensor, k: int) -> Standing:
         """Return where `tracks` stand."""

@@ -18,15 +18,22 @@ from segue.api.prepare_source import prepare_source
 from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, split_store
 from segue.data import sources
+from segue.data.sources import source as source_module
 from segue.evaluation import answers
 from segue.exported import open_export
+from segue.losses import NEXT_TRACK
+from segue.model.encoders.registry import ENCODER_CONFIGS, ENCODERS
+from segue.model.heads import HEADS
+from segue.model.inputs import INPUTS
 from segue.ranking import dense_standing
 from segue.ranking.baselines import TrainingRows
+from segue.runs import RunFolder, load_run
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.store import NUM_SPECIALS, Store
 from served import small_export, small_run
 from shown_code import blocks
+from small_recipes import small_recipe
 from stores import tiny_store
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -36,7 +43,8 @@ def names_of(heading: str) -> dict[str, Any]:
     """Return what the one Python block below a heading defines."""
     section = PAGE.split(f"### {heading}\n", 1)[1].split("\n### ", 1)[0]
     (code,) = blocks(section, "python")
-    names: dict[str, Any] = {"__name__": "shown"}
+    module = sys.modules.setdefault("shown", ModuleType("shown"))  # dataclasses look their module up
+    names = vars(module)
     exec(code, names)  # noqa: S102 - our own page
     return names
 
@@ -69,7 +77,8 @@ def test_a_baseline_is_a_scorer(tmp_path: Path) -> None:
     standing = scorer.stand(batch, candidates[:12, None], 7)
     assert torch.equal(standing.best.tracks, wanted.best.tracks)
     assert torch.equal(standing.above, wanted.above)
-    for session, valid, best in zip(batch.tracks, batch.valid, standing.best.tracks, strict=True):
+    padded = batch.padded
+    for session, valid, best in zip(padded.tracks, padded.valid, standing.best.tracks, strict=True):
         heard = set(session[valid].tolist()) & set(candidates.tolist())
         assert int(best[0]) in heard
 
@@ -81,7 +90,9 @@ def test_a_source_is_recognised_and_read(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "segue.data.sources.turntable", module)
     titles = dict(sources.TITLES)
     last = {"table": titles.pop("table")}
-    monkeypatch.setattr(sources, "TITLES", {**titles, source.name: source.title, **last})
+    title = "Turntable, plays of a record player"
+    for module in (sources, source_module):
+        monkeypatch.setattr(module, "TITLES", {**titles, source.name: title, **last})
     plays = [(1_700_000_000 + 300 * i, f"Song {i % 3}", "Band", 290 if i % 2 else 3, 300) for i in range(8)]
     lines = ["started,record,band,heard_s,length_s", *(",".join(map(str, play)) for play in plays)]
     (tmp_path / "turntable.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -104,3 +115,45 @@ def test_a_filter_takes_its_tracks_out(tmp_path: Path) -> None:
     assert {export.title.text(int(row) - NUM_SPECIALS).split()[1] for row in rows} == set(words)
     (after,) = model.next_tracks([replace(asked, filters=Filters(blocked=rows))])
     assert [each.row for each in after.suggestions] == [each.row for each in before.suggestions[2:]]
+
+
+def trained_losses(tmp_path: Path, **changes: Any) -> dict[str, float]:
+    """Train a small recipe with what was registered, load it and recommend; return the losses of its last epoch."""
+    store = tiny_store(tmp_path / "store", sessions=60, rich=True)
+    changes = {"next_track__kind": "shared", "training__epochs": 2} | changes
+    recipe = small_recipe("paper-causal-s-minus", **changes)
+    segue.train(store, tmp_path / "run", recipe=recipe)
+    again = load_run(tmp_path / "run")
+    assert again.recipe == recipe
+    tracks = [again.vocabulary.track_id(row) for row in (5, 6, 7)]
+    assert len(segue.load(tmp_path / "run").recommend(tracks, k=5)) == 5
+    assert np.isfinite(segue.evaluate(tmp_path / "run", store).row("model", "full").metrics["hr@10"].value)
+    return RunFolder.open(tmp_path / "run").lines("metrics")[-1]
+
+
+def test_an_encoder_trains_and_recommends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = names_of("An encoder")
+    monkeypatch.setitem(ENCODERS, names["MeanConfig"], names["MeanEncoder"])  # type: ignore[arg-type]
+    monkeypatch.setitem(ENCODER_CONFIGS, "mean", names["MeanConfig"])  # type: ignore[arg-type]
+    losses = trained_losses(tmp_path, encoder__kind="mean")
+    assert 0 < losses["next_track"] < 3
+
+
+def test_an_input_trains_and_recommends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(INPUTS, "weekday", names_of("An input")["WeekdayInput"])  # type: ignore[arg-type]
+    trained_losses(tmp_path, inputs__weekday=True)
+    weights, _ = RunFolder.open(tmp_path / "run").weights()
+    assert weights["inputs.weekday.weight"].shape == (8, 16)
+
+
+def test_a_head_trains_beside_the_next_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEADS, "skip", names_of("A head")["SkipHead"])  # type: ignore[arg-type]
+    losses = trained_losses(tmp_path, heads__skip={"weight": 0.3})
+    assert 0 < losses["skip"] < 1
+    assert losses["loss"] == pytest.approx((0.5 * losses["next_track"] + 0.3 * losses["skip"]) / 0.8, rel=1e-4)
+
+
+def test_an_objective_trains_and_equals_a_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bpr = names_of("An objective")["Bpr"]
+    monkeypatch.setitem(NEXT_TRACK, "bpr", bpr)  # type: ignore[arg-type]
+    assert 0 < trained_losses(tmp_path, next_track__kind="bpr", next_track__negatives=7)["next_track"] < 1

@@ -116,8 +116,7 @@ class FeedbackMarkov(Markov):
         return self
 
     def _session_scores(self, batch: Batch) -> Any:
-        last, place = last_track(batch), batch.valid.sum(1).numpy() - 1
-        was_skipped = skips.skipped(batch.feedback.numpy()[np.arange(len(place)), place])[:, None]
+        last, was_skipped = last_track(batch), skips.skipped(batch.feedback[batch.last].numpy())[:, None]
         own = [self._after[i][last].multiply(was_skipped == bool(i)) for i in (0, 1)]
         return (self._transitions[last] + own[0] + own[1]).tocsr()
 

@@ -7,13 +7,12 @@ from collections import Counter
 
 import pytest
 import torch
-from segue.training.loss import loss_parts, make_example
-from segue.training.next_track import draw_negatives, with_targets
 
 from segue.batches.split import split_store
 from segue.errors import InputError
 from segue.recipes import load_recipe
-from segue.training.trainer import Trainer
+from segue.training.step import _Rows
+from segue.training.trainer import Place, Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -39,7 +38,7 @@ CASES = {
     "own skips, per session": ("causal", PER_SESSION | OWN | LIGHT),
     "own skips, cloze": ("cloze", SHARED | OWN),
     "gbce": ("causal", SHARED | GBCE),
-    "gbce, own skips": ("causal", SHARED | GBCE | OWN | {"next_track__gbce_t": 0.3}),
+    "gbce, light": ("causal", SHARED | GBCE | LIGHT | {"next_track__gbce_t": 0.3}),
     **{
         f"{name}, skips from {at_least}": (encoder, changes | {"data__skip_at_least": at_least})
         for at_least in (1, 3)
@@ -56,22 +55,26 @@ CASES = {
 
 
 def made(path, case):
+    """Return a store, a trainer, and a batch of all training sessions with all that was drawn for it."""
     encoder, changes = CASES[case]
     recipe = small_recipe(f"paper-{encoder}-s-minus", encoder__dropout=0.0, **changes)
     store = tiny_store(path, tracks=15)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
-    assert (trainer._fast is None) != case.startswith("listened, ")
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
     with torch.no_grad():
         trainer.encoder.table.weight.mul_(30)  # scores far enough apart to tell
-    generator, index = torch.Generator().manual_seed(5), torch.arange(trainer.data.num_training)
-    window = trainer.data.training_window(index, recipe.data.max_len + (not trainer.encoder.masked))
-    drawn = draw_negatives(recipe, window, trainer.candidates, generator)
-    example = make_example(trainer.encoder, recipe, window, generator)
-    drawn = with_targets(recipe, drawn, example, window, generator)
-    if trainer.log_q is not None:
-        drawn = type(drawn)(drawn.ids, trainer.log_q[drawn.ids])
-    return store, trainer, window, example, drawn
+    index = torch.arange(trainer.data.num_training)
+    lengths = (trainer.data.train_end - trainer.data.train_begin).clamp(max=trainer._step.examples.width)
+    num_positions = int(lengths.sum()) - (0 if trainer.encoder.masked else len(index)) + 5
+    return store, trainer, trainer._step.draw(index, num_positions)
+
+
+def loss_of(trainer, drawn):
+    """Return the next-track loss of a step on a batch."""
+    rows = _Rows(trainer.encoder, trainer._step.examples.special_row, drawn)
+    read = rows.read(trainer.encoder.table.weight[rows.ids])
+    _, losses = trainer._step.compare(drawn, read, trainer._step.encode(drawn, read.encoder_rows))
+    return losses[0]
 
 
 def least(trainer):
@@ -79,14 +82,19 @@ def least(trainer):
     return trainer.recipe.data.skip_at_least
 
 
-def wanted(trainer, window, example):
+def targets_of(trainer, example):
     """Return (session, position, target, skipped) by the words of the config, session after session."""
-    rule, masked, at_least = trainer.recipe.next_track.targets, trainer.encoder.masked, least(trainer)
+    rule, masked, at_least, window = (
+        trainer.recipe.next_track.targets,
+        trainer.encoder.masked,
+        least(trainer),
+        example.window,
+    )
     for b in range(len(window.tracks)):
-        tracks = window.tracks[b][window.valid[b]].tolist()
-        strength = window.strength[b][window.valid[b]].tolist()
+        tracks, strength = heard(window, b)
+        begin = int(example.batch.offsets[b])
         for i in range(len(tracks) if masked else len(tracks) - 1):
-            if masked and not example.targets[b, i]:
+            if masked and not example.replaced[begin + i]:
                 continue
             j = i if masked else i + 1
             if rule == "next_listened":
@@ -97,12 +105,18 @@ def wanted(trainer, window, example):
             skipped = at_least <= strength[j] <= 3
             if rule == "listened" and skipped:
                 continue
-            yield b, i, tracks[j], skipped
+            yield b, begin + i, tracks[j], skipped
+
+
+def heard(window, b):
+    """Return the tracks of a session and how they were heard."""
+    real = window.tracks[b] > 0
+    return window.tracks[b][real].tolist(), window.feedback[b][real].tolist()
 
 
 def own_skips(window, b, at_least):
     """Return the tracks skipped in a session and never listened to there, each as often as it was skipped."""
-    tracks, strength = window.tracks[b][window.valid[b]].tolist(), window.strength[b][window.valid[b]].tolist()
+    tracks, strength = heard(window, b)
     listened = {t for t, s in zip(tracks, strength, strict=True) if s < at_least}
     return [t for t, s in zip(tracks, strength, strict=True) if at_least <= s <= 3 and t not in listened]
 
@@ -110,7 +124,7 @@ def own_skips(window, b, at_least):
 def expected(trainer, store):
     """Return how often a step is expected to draw each track, where the loss corrects for it."""
     config = trainer.recipe.next_track
-    if trainer.log_q is None:
+    if not getattr(config, "log_q", False):
         return None
     counts, split, masked = Counter(), split_store(store, trainer.recipe.data), trainer.encoder.masked
     length = trainer.recipe.data.max_len + (not masked)
@@ -127,22 +141,23 @@ def expected(trainer, store):
             if config.targets != "listened" or not least(trainer) <= store.strength[chosen] <= 3:
                 counts[int(store.tracks[chosen])] += share
     whole = sum(counts.values())
-    return {t: config.uniform / len(trainer.candidates) + config.batch * counts[t] / whole for t in range(99)}
+    return {
+        t: config.uniform / len(trainer._step.training.candidates) + config.batch * counts[t] / whole for t in range(99)
+    }
 
 
-def naive(trainer, store, window, example, drawn):
+def naive(trainer, store, drawn):
+    example = drawn.example
     config, table, states = trainer.recipe.next_track, trainer.encoder.table.weight, trainer.encoder(example.batch)
     draws, losses, weights = expected(trainer, store), [], []
-    for b, i, target, skipped in wanted(trainer, window, example):
-        state, own = states[b, i], states[b, i] @ table[target]
-        ids = drawn.ids[b].tolist() if drawn.ids.dim() == 2 else drawn.ids.tolist()
+    for b, i, target, skipped in targets_of(trainer, example):
+        state, own = states[i], states[i] @ table[target]
+        ids = drawn.negatives[b].tolist() if drawn.negatives.dim() == 2 else drawn.negatives.tolist()
         ids = range(3, len(table)) if trainer.recipe.to_tables()["next_track"]["kind"] == "full" else ids
         others = [state @ table[t] - (math.log(draws[t]) if draws else 0.0) for t in ids if t != target]
-        num = len(list(ids))
         if config.own_skips:
-            more = own_skips(window, b, least(trainer))
+            more = own_skips(example.window, b, least(trainer))
             others += [state @ table[t] for t in more if t != target]
-            num += window.tracks.shape[1]
         weights.append(config.skipped_weight if skipped else 1.0)
         if getattr(config, "loss", "softmax") == "gbce":
             alpha = config.negatives / (trainer.encoder.num_tracks - 1)
@@ -150,8 +165,8 @@ def naive(trainer, store, window, example, drawn):
             likely = beta * torch.sigmoid(own).log() + sum((1 - torch.sigmoid(score)).log() for score in others)
             losses.append(-likely)
             continue
-        rest = torch.logsumexp(torch.stack(others), 0)
-        p = torch.exp(own) / (torch.exp(own) + torch.exp(rest))
+        rivals = torch.logsumexp(torch.stack(others), 0)
+        p = torch.exp(own) / (torch.exp(own) + torch.exp(rivals))
         losses.append(-torch.log(1 - p) if config.skipped == "avoid" and skipped else -torch.log(p))
     weight = torch.tensor(weights)
     return (torch.stack(losses) * weight).sum() / weight.sum()
@@ -159,26 +174,22 @@ def naive(trainer, store, window, example, drawn):
 
 @pytest.mark.parametrize("case", CASES)
 def test_loss_and_gradients_equal_a_naive_loop(tmp_path, case):
-    store, trainer, window, example, drawn = made(tmp_path / "store", case)
-    found = []
-    for loss in (
-        loss_parts(trainer.encoder, trainer.recipe, window, example, drawn, False)["next_track"][1],
-        naive(trainer, store, window, example, drawn),
-    ):
+    store, trainer, drawn = made(tmp_path / "store", case)
+    results = []
+    for loss in (loss_of(trainer, drawn), naive(trainer, store, drawn)):
         trainer.encoder.zero_grad(set_to_none=True)
         loss.backward()
-        grads = [p.grad.to_dense() for p in trainer.encoder.parameters() if p.grad is not None]
-        found.append([loss.detach(), *grads])
-    for fast, slow in zip(*found, strict=True):
+        results.append([loss.detach(), *(p.grad for p in trainer.encoder.parameters() if p.grad is not None)])
+        results[-1][1][0] = 0.0  # PAD has no gradient
+    for fast, slow in zip(*results, strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-3, atol=2e-6)
 
 
 def test_each_option_makes_another_loss(tmp_path):
     values = {}
     for case in (case for case in CASES if "skips from" not in case):
-        _, trainer, window, example, drawn = made(tmp_path / case.replace(" ", "-"), case)
-        loss = loss_parts(trainer.encoder, trainer.recipe, window, example, drawn, False)["next_track"][1]
-        values[case] = round(loss.item(), 6)
+        _, trainer, drawn = made(tmp_path / case.replace(" ", "-"), case)
+        values[case] = round(loss_of(trainer, drawn).item(), 6)
     assert len(set(values.values())) == len(values), values
 
 
@@ -186,7 +197,11 @@ def test_what_cannot_go_together_is_refused():
     for changes, said in (
         ({"next_track.kind": "full", "next_track.own_skips": True}, "adds nothing"),
         ({"next_track.kind": "shared", "next_track.loss": "gbce", "next_track.log_q": True}, "corrects the sampling"),
-        ({"next_track.kind": "shared", "next_track.loss": "gbce", "features": True}, "set features = false"),
+        (
+            {"next_track.kind": "shared", "next_track.loss": "gbce", "next_track.own_skips": True},
+            "corrects the sampling",
+        ),
+        ({"next_track.kind": "shared", "next_track.loss": "gbce", "inputs.features": True}, "features = false"),
         ({"next_track.targets": "listened", "next_track.skipped": "avoid"}, "targets must be 'next'"),
         ({"next_track.skipped_weight": 0.0}, "leaves skipped targets out"),
         (

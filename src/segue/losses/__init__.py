@@ -1,8 +1,23 @@
-"""What a recipe trains for: the next-track loss and the terms beside it, each a frozen record with its loss."""
+"""What a recipe trains for. To add a loss: a frozen record with its `mean_loss`, a line here, a naive reference."""
 
-from segue.losses.next_track import NEXT_TRACK, Full, Mixed, NextTrackConfig, PerSession, Shared
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from segue.losses.next_track import Full, Mixed, NextTrackConfig, PerSession, Shared
 from segue.losses.scene import Scene, SessionNegatives
-from segue.losses.terms import TERMS, SkipContrastive, TermDraws
+from segue.losses.terms import SkipContrastive, TermDraws
+
+NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
+    "per_session": PerSession,
+    "shared": Shared,
+    "mixed": Mixed,
+    "full": Full,
+}
+"""`[next_track] kind` to the config that its other keys make."""
+TERMS: Final[Mapping[str, type[Any]]] = {"skip_contrastive": SkipContrastive}
+"""Terms of `[[terms]] kind = ...`."""
 
 __all__ = [
     "NEXT_TRACK",

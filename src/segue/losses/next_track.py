@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -259,15 +258,6 @@ class Full(NextTrackConfig):
             return super().mean_loss(scene)
         assert scene.table_rows is not None, "the step gives the whole table"
         return full_softmax_loss(scene.states, scene.example.target, scene.table_rows, scene.mixture, NUM_SPECIALS)
-
-
-NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
-    "per_session": PerSession,
-    "shared": Shared,
-    "mixed": Mixed,
-    "full": Full,
-}
-"""`[next_track] kind` to the config that its other keys make."""
 
 
 def _log_sum_of_skips(scene: Scene) -> Float[Tensor, " N"]:

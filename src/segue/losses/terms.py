@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -129,7 +128,3 @@ class SkipContrastive:
             return skip_contrastive_loss(context, rows, tracks, skipped, listened, self.temperature)
         drawn = Drawn(draws.keys, drawn_rows)
         return varied_skip_loss(context, rows, heard, self.variant, drawn, self.temperature)
-
-
-TERMS: Final[Mapping[str, type[SkipContrastive]]] = {"skip_contrastive": SkipContrastive}
-"""Terms of `[[terms]] kind = ...`, in the order of their making."""

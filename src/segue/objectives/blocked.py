@@ -58,6 +58,7 @@ class BlockedLogSum(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, grad_target: Tensor, grad_others: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what `forward` took."""
         states, rows, ids, others = context.saved_tensors
         chosen, first = context.chosen, context.first
         x = states

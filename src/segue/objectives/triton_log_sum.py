@@ -146,6 +146,7 @@ class KernelLogSum(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, grad_target: Tensor, grad_others: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what `forward` took."""
         rows, target, log_sums = context.saved_tensors
         work, first = context.work, context.first
         grad_others = grad_others.contiguous()

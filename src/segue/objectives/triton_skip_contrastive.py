@@ -105,5 +105,6 @@ class KernelSkipContrastive(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what `forward` took."""
         of_rows, *of_states = context.saved_tensors
         return None if context.same else of_states[0] * grad, of_rows * grad, None, None, None, None

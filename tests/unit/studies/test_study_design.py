@@ -138,7 +138,7 @@ def test_arms_are_left_out_where_the_store_lacks_their_inputs(tmp_path: Path) ->
     inputs = {"hour", "premium", "context type", "shuffle", "gap"}
     assert set(left_out) == {f"with {name}" for name in inputs}
     assert {arm.title for arm in whole.arms} - {arm.title for arm in kept.arms} == set(left_out)
-    assert all("leave it out" in why for why in left_out.values())
+    assert all("out of inputs.context.columns" in why for why in left_out.values())
     assert {pair.arm for pair in kept.compared} <= {arm.name for arm in kept.arms}
     assert suited(whole, rich, {}, ()) == (whole, {})
 
