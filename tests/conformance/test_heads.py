@@ -28,7 +28,7 @@ from stores import tiny_store
 
 WIDTH, MAX_LEN, POSITIONS = 16, 8, 60
 CONFIGS: Mapping[str, Any] = {
-    "transitions": TransitionsConfig(own=0.5),
+    "transitions": TransitionsConfig(own_weight=0.5),
     "listen": ListenConfig(hidden=5, gradient="flow"),
 }
 """Each head, with a gradient in states and rows."""
@@ -184,7 +184,7 @@ def test_rankings_read_what_validation_chose_and_training_does_not(name: str, co
 
 def test_a_saved_and_loaded_head_is_the_same(tmp_path: Path, store: Store, name: str) -> None:
     """Its parameters, its counts, its losses, and the weights that validation chose."""
-    config = {"transitions": {"own": 0.5}, "listen": {"hidden": 5, "gradient": "flow"}}[name]
+    config = {"transitions": {"own_weight": 0.5}, "listen": {"hidden": 5, "gradient": "flow"}}[name]
     recipe = small_recipe(
         "paper-causal-s-minus", next_track__kind="mixed", training__epochs=1, **{f"heads__{name}": config}
     )

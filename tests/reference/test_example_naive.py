@@ -108,8 +108,8 @@ def test_every_target_and_window_position_has_a_place_of_its_own_with_its_row(ma
     window = example.window
     inside = window.valid
     assert inside.sum(1).tolist() == [min(int(LENGTHS[i]), MAX_LEN + (not masked)) if i >= 0 else 0 for i in INDEX]
-    assert torch.equal(example.ids[window.place[inside]], window.tracks[inside])
-    assert len(window.place[inside].unique()) == int(inside.sum())
+    assert torch.equal(example.ids[window.id_index[inside]], window.tracks[inside])
+    assert len(window.id_index[inside].unique()) == int(inside.sum())
     assert (window.feedback[~inside] == 5).all()
     assert (window.feedback[inside] < 5).all()
 

@@ -217,7 +217,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         "mixed",
         SEGUE | {"inputs__context": {"columns": ["hour", "shuffle"]}, "encoder__unknown_share": 0.1},
     ),
-    ("paper-causal-s-minus", "mixed", SEGUE | {"heads__transitions": {"gradient": "stop", "own": 1.0}}),
+    ("paper-causal-s-minus", "mixed", SEGUE | {"heads__transitions": {"gradient": "stop", "own_weight": 1.0}}),
     ("paper-causal-s-minus", "full", SEGUE | {"encoder__gated": True, "encoder__activation": "swiglu"}),
     ("paper-causal-s-plus-track", "mixed", SEGUE | {"inputs__features": True, "heads__listen": {"gradient": "flow"}}),
     ("paper-causal-s-plus-track", "shared", {}),

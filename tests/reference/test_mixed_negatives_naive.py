@@ -44,7 +44,7 @@ def naive_counts(store, split, max_len, share):
     `share` None: causal. Sessions with one training track have no loss, and so no target.
     """
     counts = Counter()
-    for session in split.kept:
+    for session in split.sessions:
         heard = [int(t) for t in store.tracks[store.offsets[session] : store.offsets[session + 1]]][:-2]
         if len(heard) < 2:
             continue

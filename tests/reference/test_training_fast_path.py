@@ -80,10 +80,10 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "transitions-stop": {
         "next_track__kind": "mixed",
-        "heads__transitions": {"gradient": "stop", "own": 1.0},
+        "heads__transitions": {"gradient": "stop", "own_weight": 1.0},
         "heads__listen": {"hidden": 7},
     },
-    "transitions-both": {"next_track__kind": "mixed", "heads__transitions": {"own": 0.5}},
+    "transitions-both": {"next_track__kind": "mixed", "heads__transitions": {"own_weight": 0.5}},
     "listen-flow": {"next_track__kind": "shared", "heads__listen": {"hidden": 7, "gradient": "flow"}},
     "features": {"next_track__kind": "shared", "inputs__features": {"drop": 0.5}, "data__vocabulary": "features"},
     "context": {"next_track__kind": "shared", "inputs__context": {"columns": ["gap", "hour"]}},

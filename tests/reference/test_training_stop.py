@@ -21,7 +21,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "mixed": {"next_track__kind": "mixed"},
     "skipped left out": {"next_track__kind": "mixed", "next_track__targets": "listened"},
 }
-STOP, FLOW = ({"heads__transitions": {"gradient": gradient, "own": 1.0}} for gradient in ("stop", "flow"))
+STOP, FLOW = ({"heads__transitions": {"gradient": gradient, "own_weight": 1.0}} for gradient in ("stop", "flow"))
 STEPS = [pytest.param(True, id="plain"), pytest.param(False, id="fast")]
 
 

@@ -142,7 +142,7 @@ def test_a_transition_is_counted_without_itself() -> None:
 
 def test_the_gradient_of_a_mixture_goes_where_it_may() -> None:
     states = torch.randn(2, 6).requires_grad_()
-    for config in (TransitionsConfig(), TransitionsConfig(gradient="stop", own=0.5)):
+    for config in (TransitionsConfig(), TransitionsConfig(gradient="stop", own_weight=0.5)):
         mixture = make(transitions=config).mixture(predicting(states, torch.tensor([4, 5]), torch.tensor([3, 4])))
         states.grad = None
         mixture.gate.sum().backward()

@@ -32,14 +32,14 @@ def training_counts(store: Store, split: Split, skip_at_least: int) -> TrainingC
     tracks = np.asarray(store.tracks)[rows].astype(np.int64)
     strength = visible_strength(store, split)[rows]
     listened = skips.listened(strength, skip_at_least)
-    known = listened | skips.skipped(strength, skip_at_least)
+    judged = listened | skips.skipped(strength, skip_at_least)
     length = split.train_end - split.train_begin
     session = np.repeat(np.arange(len(length)), length)
     within = session[1:] == session[:-1]
     before, after = tracks[:-1][within], tracks[1:][within]
     pairs, times = np.unique(before * size + after, return_counts=True)
     return TrainingCounts(
-        plays=_counted(tracks[known], size),
+        plays=_counted(tracks[judged], size),
         listens=_counted(tracks[listened], size),
         followed=_counted(before, size),
         pairs=pairs,

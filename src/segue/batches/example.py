@@ -62,7 +62,7 @@ class ExampleDraws:
 class Window:
     """The training windows of B sessions, padded on the right to W columns."""
 
-    place: Int[Tensor, "B W"]
+    id_index: Int[Tensor, "B W"]
     """Where in `Example.ids` the track of each position stands; 0 on padding."""
     tracks: Int[Tensor, "B W"]
     """Original table rows; PAD on padding."""
@@ -124,11 +124,11 @@ def make_example(
     length = window_lengths(data, index, config.width)
     inputs = length if config.masked else (length - 1).clamp(min=0)
     offsets = functional.pad(inputs.cumsum(0), (1, 0))
-    place = torch.arange(num_positions, device=index.device)
+    id_index = torch.arange(num_positions, device=index.device)
     # of the whole offsets: the compiler of torch 2.11 reads a slice of them from their beginning
-    session = (torch.searchsorted(offsets, place, right=True) - 1).clamp(max=len(index) - 1)
-    inside = place < offsets[-1]
-    column = place - offsets[session]
+    session = (torch.searchsorted(offsets, id_index, right=True) - 1).clamp(max=len(index) - 1)
+    inside = id_index < offsets[-1]
+    column = id_index - offsets[session]
     first = data.train_end[index.clamp(min=0)] - length
     row = (first[session] + column) * inside
     tracks = data.tracks[row] * inside
@@ -138,7 +138,7 @@ def make_example(
     if config.masked:
         assert replaced is not None, "cloze draws"
         replaced = replaced | is_last
-        ids, target, target_place = tracks, tracks * replaced, place * replaced
+        ids, target, target_place = tracks, tracks * replaced, id_index * replaced
         target_feedback = feedback.masked_fill(~replaced, skips.FEEDBACK_HIDDEN)
         feedback = feedback.masked_fill(replaced, skips.FEEDBACK_HIDDEN)
     else:
@@ -146,7 +146,7 @@ def make_example(
         ids = torch.cat([tracks, data.tracks[last_row] * (length > 0)])
         following = row + inside
         target = data.tracks[following] * inside
-        target_place = torch.where(is_last, num_positions + session, place + 1) * inside
+        target_place = torch.where(is_last, num_positions + session, id_index + 1) * inside
         target_feedback = data.feedback[following].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
     batch = Batch(
         tracks if replaced is None else tracks.masked_fill(replaced, config.special_row),
@@ -176,12 +176,12 @@ def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example
     target = window.tracks.gather(1, position).mul(exists).flatten()[cell] * real
     feedback = window.feedback.gather(1, position).masked_fill(~exists, skips.FEEDBACK_HIDDEN).flatten()[cell]
     # several positions may have the same target: each gets a place of its own
-    place = (len(example.ids) + torch.arange(len(target), device=target.device)) * (target > 0)
+    id_index = (len(example.ids) + torch.arange(len(target), device=target.device)) * (target > 0)
     return replace(
         example,
         ids=torch.cat([example.ids, target.to(example.ids.dtype)]),
         target=target,
-        target_place=place,
+        target_place=id_index,
         target_feedback=feedback.masked_fill(target == 0, skips.FEEDBACK_HIDDEN),
     )
 
@@ -191,13 +191,13 @@ def _window(
 ) -> Window:
     column = torch.arange(config.width, device=first.device)
     inside = column < length[:, None]
-    place = offsets[:-1, None] + column
+    id_index = offsets[:-1, None] + column
     if not config.masked:
         session = torch.arange(len(first), device=first.device)[:, None]
-        place = torch.where(column == length[:, None] - 1, num_positions + session, place)
+        id_index = torch.where(column == length[:, None] - 1, num_positions + session, id_index)
     row = (first[:, None] + column) * inside
     feedback = data.feedback[row].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
-    return Window(place * inside, data.tracks[row] * inside, feedback)
+    return Window(id_index * inside, data.tracks[row] * inside, feedback)
 
 
 def _shift(uniform: Float[Tensor, " B"] | None, inputs: Int[Tensor, " B"], max_len: int) -> Int[Tensor, " B"]:

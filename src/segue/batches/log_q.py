@@ -52,8 +52,8 @@ def cloze_target_counts(rows: Rows, split: Split, max_len: int, mask_share: floa
 def _next_listened_counts(rows: Rows, split: Split, first: NDArray[np.int64]) -> NDArray[np.float64]:
     """Count the next listened row of every input, within its session's training part."""
     listened = skips.listened(rows.strength, rows.skip_at_least)
-    place = np.where(listened, np.arange(len(listened)), len(listened))
-    at_or_after = np.minimum.accumulate(place[::-1])[::-1]
+    listened_row = np.where(listened, np.arange(len(listened)), len(listened))
+    at_or_after = np.minimum.accumulate(listened_row[::-1])[::-1]
     inputs = ranges(first, split.train_end - 1)
     end = np.repeat(split.train_end, np.maximum(split.train_end - 1 - first, 0))
     target = at_or_after[inputs + 1]

@@ -24,12 +24,12 @@ def draw_per_session(
     candidate gets candidates it has heard (there is nothing else to draw).
     """
     shape = (len(window.tracks), num)
-    drawn = torch.rand(shape, generator=generator, device=window.tracks.device, dtype=torch.float64)
-    own = _own_places(window, candidates)  # [B, W] ascending, distinct; C where there is none
-    free = (len(candidates) - (own < len(candidates)).sum(dim=1)).clamp(min=1)
-    k = (drawn * free[:, None]).long().minimum(free[:, None] - 1)
+    uniform = torch.rand(shape, generator=generator, device=window.tracks.device, dtype=torch.float64)
+    window_places = _own_places(window, candidates)  # [B, W] ascending, distinct; C where there is none
+    free = (len(candidates) - (window_places < len(candidates)).sum(dim=1)).clamp(min=1)
+    k = (uniform * free[:, None]).long().minimum(free[:, None] - 1)
     # own[j] - j candidates that are free stand before the j-th own one: k passes it where own[j] - j <= k
-    free_before = own - torch.arange(own.shape[1], device=own.device)
+    free_before = window_places - torch.arange(window_places.shape[1], device=window_places.device)
     passed = torch.searchsorted(free_before, k, right=True)
     return candidates[(k + passed).clamp(max=len(candidates) - 1)]
 
@@ -46,17 +46,17 @@ def draw_targets(target: Int[Tensor, " T"], num: int, generator: torch.Generator
     Shapes hang on no value and the host waits for none: a CUDA graph can hold it. Without a real target: zeros.
     """
     nth = (target > 0).cumsum(0)  # at the k-th real target it reaches k + 1
-    drawn = torch.rand((num,), generator=generator, device=target.device, dtype=torch.float64)
-    k = (drawn * nth[-1]).long().minimum(nth[-1] - 1)
+    uniform = torch.rand((num,), generator=generator, device=target.device, dtype=torch.float64)
+    k = (uniform * nth[-1]).long().minimum(nth[-1] - 1)
     return target[torch.searchsorted(nth, k, right=True)]
 
 
 def _own_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B W"]:
     """Return the distinct places among `candidates` of each window's tracks, ascending, then C repeated."""
     absent = len(candidates)
-    place = torch.searchsorted(candidates, window.tracks).clamp(max=absent - 1)
-    known = window.valid & (candidates[place] == window.tracks)
-    ordered = place.masked_fill(~known, absent).sort(dim=1).values
+    candidate_index = torch.searchsorted(candidates, window.tracks).clamp(max=absent - 1)
+    in_window = window.valid & (candidates[candidate_index] == window.tracks)
+    ordered = candidate_index.masked_fill(~in_window, absent).sort(dim=1).values
     repeated = torch.nn.functional.pad(ordered[:, 1:] == ordered[:, :-1], (1, 0))
     distinct: Tensor = ordered.masked_fill(repeated, absent).sort(dim=1).values
     # keep own[j] - j non-decreasing past the last one, so that the search stays sorted

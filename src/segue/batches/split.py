@@ -73,7 +73,7 @@ class Cases:
 class Split:
     """One split of one store."""
 
-    kept: NDArray[np.int64]
+    sessions: NDArray[np.int64]
     """Sessions used, as indices of the store, ascending."""
     train_begin: NDArray[np.int64]
     train_end: NDArray[np.int64]
@@ -107,19 +107,19 @@ def split_store(store: Store, config: DataConfig) -> Split:
     Raises:
         InputError: nothing is left to train on, or a temporal split of a store without dates.
     """
-    kept = _kept(store, config)
+    sessions = _kept(store, config)
     if config.split == "temporal":
-        train, cases, num_short = _temporal(store, kept)
+        train, cases, num_short = _temporal(store, sessions)
     else:
-        train, cases, num_short = _leave_last_two_out(store, kept)
+        train, cases, num_short = _leave_last_two_out(store, sessions)
     training = ranges(*train)
     counts = np.bincount(store.tracks[training], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
     if config.vocabulary != "transductive":
         present = counts > 0
     else:
         present = np.zeros(len(counts), dtype=np.bool_)
-        present[store.tracks[ranges(store.offsets[kept], store.offsets[kept + 1])]] = True
-    drawn = present.copy()
+        present[store.tracks[ranges(store.offsets[sessions], store.offsets[sessions + 1])]] = True
+    may_be_negative = present.copy()
     if config.vocabulary == "features":
         present |= has_features(store)
     enough = train[1] - train[0] >= FEWEST_TRAINING
@@ -128,14 +128,14 @@ def split_store(store: Store, config: DataConfig) -> Split:
     input_row = np.where(present, np.arange(len(counts)), UNKNOWN).astype(np.int32)
     input_row[:NUM_SPECIALS] = np.arange(NUM_SPECIALS)
     return Split(
-        kept=kept,
+        sessions=sessions,
         train_begin=train[0][enough],
         train_end=train[1][enough],
         cases=cases,
         num_short=num_short,
         training_counts=counts,
         candidates=np.flatnonzero(present).astype(np.int32),
-        negatives=np.flatnonzero(drawn).astype(np.int32),
+        negatives=np.flatnonzero(may_be_negative).astype(np.int32),
         input_row=input_row,
         hidden=_hidden(store, ranges(train[0][enough], train[1][enough]), config),
         skip_at_least=config.skip_at_least,
@@ -156,9 +156,9 @@ def _hidden(store: Store, training: NDArray[np.int64], config: DataConfig) -> ND
     strength = np.asarray(store.strength)[training]
     skipped = training[skips.skipped(strength, config.skip_at_least)]
     num_listened = int(skips.listened(strength, config.skip_at_least).sum())
-    kept = int(config.skip_share / (1 - config.skip_share) * num_listened)
+    sessions = int(config.skip_share / (1 - config.skip_share) * num_listened)
     generator = np.random.default_rng([config.sample_seed, 0xD05E])
-    return np.sort(generator.permutation(skipped)[kept:])
+    return np.sort(generator.permutation(skipped)[sessions:])
 
 
 def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -170,22 +170,22 @@ def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64
 
 def _kept(store: Store, config: DataConfig) -> NDArray[np.int64]:
     """Return the sessions that the config keeps, ascending."""
-    kept = np.arange(store.num_sessions, dtype=np.int64)
-    if 0 < config.sample_sessions < len(kept):
+    sessions = np.arange(store.num_sessions, dtype=np.int64)
+    if 0 < config.sample_sessions < len(sessions):
         generator = np.random.default_rng([config.sample_seed, 0x5E550])
-        kept = np.sort(generator.choice(kept, config.sample_sessions, replace=False))
-    if len(kept) == 0:
+        sessions = np.sort(generator.choice(sessions, config.sample_sessions, replace=False))
+    if len(sessions) == 0:
         raise InputError(f"{store.path}: the store holds no session; prepare a longer log")
-    return kept
+    return sessions
 
 
 _Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def _leave_last_two_out(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
-    begin, end = np.asarray(store.offsets[kept]), np.asarray(store.offsets[kept + 1])
+def _leave_last_two_out(store: Store, sessions: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+    begin, end = np.asarray(store.offsets[sessions]), np.asarray(store.offsets[sessions + 1])
     long_enough = end - begin >= 3  # one track of input, two held out
-    session, first, last = kept[long_enough], begin[long_enough], end[long_enough]
+    session, first, last = sessions[long_enough], begin[long_enough], end[long_enough]
     cases: dict[SplitName, Cases] = {
         "validation": Cases(session, first, last - 2),
         "test": Cases(session, first, last - 1),
@@ -198,15 +198,15 @@ TEMPORAL_SHARES: Final = (0.8, 0.1, 0.1)
 """Shares of the days (rounded to whole days) that train, validate and test in the temporal split."""
 
 
-def _temporal(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+def _temporal(store: Store, sessions: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
     """Whole sessions by date: the last tenth of sessions (cut at whole days) tests, the tenth before validates."""
-    date = _days(store)[kept]
+    date = _days(store)[sessions]
     ordered = np.sort(date)
     first_validation = ordered[int(len(ordered) * TEMPORAL_SHARES[0])]
     first_test = ordered[int(len(ordered) * (TEMPORAL_SHARES[0] + TEMPORAL_SHARES[1]))]
     if not ordered[0] < first_validation < first_test:
         raise InputError(f"{store.path} spans too few days for a temporal split; use leave-last-two-out")
-    begin, end = np.asarray(store.offsets[kept]), np.asarray(store.offsets[kept + 1])
+    begin, end = np.asarray(store.offsets[sessions]), np.asarray(store.offsets[sessions + 1])
     train = date < first_validation
     long_enough = end - begin >= 2
     chosen = {
@@ -214,8 +214,8 @@ def _temporal(store: Store, kept: NDArray[np.int64]) -> tuple[_Bounds, dict[Spli
         "test": long_enough & (date >= first_test),
     }
     cases: dict[SplitName, Cases] = {
-        "validation": _last_of(kept, begin, end, chosen["validation"]),
-        "test": _last_of(kept, begin, end, chosen["test"]),
+        "validation": _last_of(sessions, begin, end, chosen["validation"]),
+        "test": _last_of(sessions, begin, end, chosen["test"]),
     }
     return (begin[train], end[train]), cases, int((~train & ~long_enough).sum())
 
@@ -230,6 +230,6 @@ def _days(store: Store) -> NDArray[np.int64]:
 
 
 def _last_of(
-    kept: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64], chosen: NDArray[np.bool_]
+    sessions: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64], chosen: NDArray[np.bool_]
 ) -> Cases:
-    return Cases(kept[chosen], begin[chosen], end[chosen] - 1)
+    return Cases(sessions[chosen], begin[chosen], end[chosen] - 1)

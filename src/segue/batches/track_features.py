@@ -27,11 +27,11 @@ def track_features(store: Store) -> NDArray[np.float32] | None:
 
 def feature_scale(raw: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and the spread of each feature over the tracks that have it; 0 and 1 where none has."""
-    known = np.isfinite(raw)
-    count = np.maximum(known.sum(axis=0), 1)
-    values = np.where(known, raw, 0.0).astype(np.float64)
+    is_known = np.isfinite(raw)
+    count = np.maximum(is_known.sum(axis=0), 1)
+    values = np.where(is_known, raw, 0.0).astype(np.float64)
     mean = values.sum(axis=0) / count
-    spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count)
+    spread = np.sqrt((np.where(is_known, values - mean, 0.0) ** 2).sum(axis=0) / count)
     return mean, np.where(spread > 0, spread, 1.0)
 
 
@@ -51,7 +51,7 @@ def standardised(
 def has_features(store: Store) -> NDArray[np.bool_]:
     """Return which table rows have a feature, [V + 3]."""
     raw = store.track_array("features")
-    found = np.zeros(store.num_tracks + NUM_SPECIALS, np.bool_)
+    has_feature = np.zeros(store.num_tracks + NUM_SPECIALS, np.bool_)
     if raw is not None:
-        found[NUM_SPECIALS:] = np.isfinite(raw).any(axis=1)
-    return found
+        has_feature[NUM_SPECIALS:] = np.isfinite(raw).any(axis=1)
+    return has_feature

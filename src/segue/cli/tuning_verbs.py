@@ -70,7 +70,7 @@ def tune(
     /,
     *,
     tuned: Annotated[Tuned, Flat] = Tuned(),
-    place: Annotated[Place, Flat] = Place(),
+    index: Annotated[Place, Flat] = Place(),
     terminal: Shown,
 ) -> None:
     """Search the learning rate, alpha and beta, tau and dropout of a recipe on the validation targets.
@@ -88,13 +88,13 @@ def tune(
         overrides=tuned.overrides(),
         grid=tuned.grid,
         trials=tuned.trials,
-        device=place.device,
-        precision=place.precision,
-        jobs=place.jobs,
-        keep_weights=place.keep_weights,
-        resume=place.resume,
-        overwrite=place.overwrite,
+        device=index.device,
+        precision=index.precision,
+        jobs=index.jobs,
+        keep_weights=index.keep_weights,
+        resume=index.resume,
+        overwrite=index.overwrite,
         progress=terminal,
     )
     terminal.close()
-    print(json_text(result) if place.json else tuning_text(result))
+    print(json_text(result) if index.json else tuning_text(result))

@@ -120,8 +120,8 @@ def _bare(model: Any) -> bytes:
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
-    found: bytes = model.SerializeToString(deterministic=True)
-    return found
+    serialised: bytes = model.SerializeToString(deterministic=True)
+    return serialised
 
 
 @contextlib.contextmanager

@@ -135,9 +135,9 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
 def _write_artists(artists: TextColumn, folder: Path) -> None:
     texts = artists.texts(range(len(artists)))
     names = sorted({text for text in texts if text}, key=lambda name: name.encode("utf-8", "surrogatepass"))
-    place = {name: index for index, name in enumerate(names)}
+    index_of = {name: index for index, name in enumerate(names)}
     codes = np.full(len(texts) + NUM_SPECIALS, -1, np.int32)
-    codes[NUM_SPECIALS:] = [place.get(text, -1) for text in texts]
+    codes[NUM_SPECIALS:] = [index_of.get(text, -1) for text in texts]
     TextColumn.from_texts(names).write(folder / "artist")
     _save(folder / "artist_code.npy", codes)
 

@@ -22,10 +22,10 @@ def _weights(qkv, start, seeds, block, share, heads: tl.constexpr, width: tl.con
     count = tl.load(start + session + 1) - first
     i, c = tl.arange(0, length), tl.arange(0, width)
     real = i < count
-    place = (first + i)[:, None].to(tl.int64) * (3 * heads * width) + head * width + c[None, :]
-    query = tl.load(qkv + place, mask=real[:, None], other=0.0)
-    key = tl.load(qkv + place + heads * width, mask=real[:, None], other=0.0)
-    value = tl.load(qkv + place + 2 * heads * width, mask=real[:, None], other=0.0)
+    places = (first + i)[:, None].to(tl.int64) * (3 * heads * width) + head * width + c[None, :]
+    query = tl.load(qkv + places, mask=real[:, None], other=0.0)
+    key = tl.load(qkv + places + heads * width, mask=real[:, None], other=0.0)
+    value = tl.load(qkv + places + 2 * heads * width, mask=real[:, None], other=0.0)
     scores = tl.dot(query, tl.trans(key), input_precision="ieee") * (width**-0.5)
     seen = real[None, :] & (i[:, None] >= 0)
     if causal:
@@ -34,47 +34,47 @@ def _weights(qkv, start, seeds, block, share, heads: tl.constexpr, width: tl.con
     scores = tl.where(seen, scores, -float("inf"))
     scores = tl.exp(scores - tl.max(scores, 1)[:, None])
     weights = scores / tl.sum(scores, 1)[:, None]
-    kept = tl.full((length, length), 1.0, tl.float32)
+    scale = tl.full((length, length), 1.0, tl.float32)
     if drop:
         seed = tl.load(seeds + block)
         draw = ((session * heads + head) * length + i[:, None]) * length + i[None, :]
-        kept = tl.where(tl.rand(seed, draw, n_rounds=7) >= share, 1.0 / (1.0 - share), 0.0)
-    return query, key, value, weights, kept, place, real
+        scale = tl.where(tl.rand(seed, draw, n_rounds=7) >= share, 1.0 / (1.0 - share), 0.0)
+    return query, key, value, weights, scale, places, real
 
 
 @triton.jit
 def _forward(qkv, start, seeds, block, share, out, heads: tl.constexpr, width: tl.constexpr, length: tl.constexpr,
              causal: tl.constexpr, drop: tl.constexpr):  # fmt: skip
-    query, key, value, weights, kept, place, real = _weights(
+    query, key, value, weights, scale, places, real = _weights(
         qkv, start, seeds, block, share, heads, width, length, causal, drop
     )
-    mixed = tl.dot((weights * kept).to(value.dtype), value, input_precision="ieee")
+    mixed = tl.dot((weights * scale).to(value.dtype), value, input_precision="ieee")
     session, head = tl.program_id(0), tl.program_id(1)
     row = (tl.load(start + session) + tl.arange(0, length))[:, None].to(tl.int64)
-    own = row * (heads * width) + head * width + tl.arange(0, width)[None, :]
-    tl.store(out + own, mixed.to(value.dtype), mask=real[:, None])
+    cells = row * (heads * width) + head * width + tl.arange(0, width)[None, :]
+    tl.store(out + cells, mixed.to(value.dtype), mask=real[:, None])
 
 
 @triton.jit
 def _backward(qkv, start, seeds, block, share, grad, out, heads: tl.constexpr, width: tl.constexpr,
               length: tl.constexpr, causal: tl.constexpr, drop: tl.constexpr):  # fmt: skip
-    query, key, value, weights, kept, place, real = _weights(
+    query, key, value, weights, scale, places, real = _weights(
         qkv, start, seeds, block, share, heads, width, length, causal, drop
     )
     session, head = tl.program_id(0), tl.program_id(1)
     row = (tl.load(start + session) + tl.arange(0, length))[:, None].to(tl.int64)
-    own = row * (heads * width) + head * width + tl.arange(0, width)[None, :]
-    above = tl.load(grad + own, mask=real[:, None], other=0.0).to(value.dtype)
-    dropped = (weights * kept).to(value.dtype)
+    cells = row * (heads * width) + head * width + tl.arange(0, width)[None, :]
+    above = tl.load(grad + cells, mask=real[:, None], other=0.0).to(value.dtype)
+    dropped = (weights * scale).to(value.dtype)
     of_value = tl.dot(tl.trans(dropped), above, input_precision="ieee")
-    of_weights = tl.dot(above, tl.trans(value), input_precision="ieee") * kept
+    of_weights = tl.dot(above, tl.trans(value), input_precision="ieee") * scale
     of_scores = weights * (of_weights - tl.sum(of_weights * weights, 1)[:, None]) * (width**-0.5)
     of_scores = of_scores.to(value.dtype)
     of_query = tl.dot(of_scores, key, input_precision="ieee")
     of_key = tl.dot(tl.trans(of_scores), query, input_precision="ieee")
-    tl.store(out + place, of_query.to(value.dtype), mask=real[:, None])
-    tl.store(out + place + heads * width, of_key.to(value.dtype), mask=real[:, None])
-    tl.store(out + place + 2 * heads * width, of_value.to(value.dtype), mask=real[:, None])
+    tl.store(out + places, of_query.to(value.dtype), mask=real[:, None])
+    tl.store(out + places + heads * width, of_key.to(value.dtype), mask=real[:, None])
+    tl.store(out + places + 2 * heads * width, of_value.to(value.dtype), mask=real[:, None])
 
 
 def _shape(qkv: Tensor, heads: int, longest: int, share: float, causal: bool) -> dict[str, Any]:

@@ -18,50 +18,50 @@ _CHUNKS = 16
 
 
 @triton.jit
-def _dots(weight, state, tracks, out, each, width, columns: tl.constexpr, asked: tl.constexpr):
+def _dots(weight, state, tracks, out, each, width, columns: tl.constexpr, per_program: tl.constexpr):
     session = tl.program_id(0).to(tl.int64)
-    place = tl.program_id(1) * asked + tl.arange(0, asked)
+    cell = tl.program_id(1) * per_program + tl.arange(0, per_program)
     column = tl.arange(0, columns)
     inside = column < width
-    row = tl.load(tracks + session * each + place, mask=place < each, other=0).to(tl.int64)
-    own = tl.load(state + session * width + column, mask=inside, other=0.0).to(tl.float64)
+    row = tl.load(tracks + session * each + cell, mask=cell < each, other=0).to(tl.int64)
+    session_state = tl.load(state + session * width + column, mask=inside, other=0.0).to(tl.float64)
     rows = tl.load(weight + row[:, None] * width + column[None, :], mask=inside[None, :], other=0.0).to(tl.float64)
-    found = tl.sum(rows * own[None, :], 1)
-    tl.store(out + session * each + place, found.to(tl.float32), mask=place < each)
+    scores = tl.sum(rows * session_state[None, :], 1)
+    tl.store(out + session * each + cell, scores.to(tl.float32), mask=cell < each)
 
 
 def dots(weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
     """Return the score of each of `tracks` (rows of `weight`) for its state, float32; as `segue.ranking.dots`."""
     (num, each), width = tracks.shape, weight.shape[1]
-    found = torch.empty(num, each, dtype=torch.float32, device=weight.device)
-    if found.numel():
-        shape: dict[str, Any] = {"columns": triton.next_power_of_2(width), "asked": _ASKED}
+    scores = torch.empty(num, each, dtype=torch.float32, device=weight.device)
+    if scores.numel():
+        shape: dict[str, Any] = {"columns": triton.next_power_of_2(width), "per_program": _ASKED}
         grid = (num, triton.cdiv(each, _ASKED))
-        _dots[grid](weight, state.float().contiguous(), tracks.contiguous(), found, each, width, **shape)
-    return found
+        _dots[grid](weight, state.float().contiguous(), tracks.contiguous(), scores, each, width, **shape)
+    return scores
 
 
 @triton.jit
-def _count(scores, low, high, above, undecided, most, num_chunks, asked: tl.constexpr, chunk: tl.constexpr,
+def _count(scores, low, high, above, undecided, most, num_chunks, per_program: tl.constexpr, chunk: tl.constexpr,
            chunks: tl.constexpr):  # fmt: skip
     session = tl.program_id(0).to(tl.int64)
     which = tl.program_id(1) * chunks + tl.arange(0, chunks)
     real = which < num_chunks
-    place = (session * num_chunks + which)[:, None] * chunk + tl.arange(0, chunk)[None, :]
-    cells = tl.load(scores + place, mask=real[:, None], other=-float("inf"))
+    cell = (session * num_chunks + which)[:, None] * chunk + tl.arange(0, chunk)[None, :]
+    cells = tl.load(scores + cell, mask=real[:, None], other=-float("inf"))
     torn = tl.max((cells != cells).to(tl.int32), 1) > 0
     largest = tl.max(tl.where(cells != cells, -float("inf"), cells), 1)
     tl.store(most + session * num_chunks + which, tl.where(torn, float("nan"), largest), mask=real)
     looked = tl.zeros((chunks,), tl.int32)
-    for t in tl.static_range(asked):
-        top = tl.load(high + session * asked + t)
-        bottom = tl.load(low + session * asked + t)
+    for t in tl.static_range(per_program):
+        top = tl.load(high + session * per_program + t)
+        bottom = tl.load(low + session * per_program + t)
         within = cells <= top
         not_above = tl.sum(within.to(tl.int32), 1)
         below = tl.sum((cells < bottom).to(tl.int32), 1)
         looked = looked | (not_above > below).to(tl.int32)
         num = tl.sum(tl.where(real, chunk - not_above, 0), 0)
-        tl.atomic_add(above + session * asked + t, num.to(tl.int64))
+        tl.atomic_add(above + session * per_program + t, num.to(tl.int64))
     tl.store(undecided + session * num_chunks + which, looked.to(tl.int8), mask=real)
 
 
@@ -76,6 +76,6 @@ def count(
     undecided = torch.empty(num, num_chunks, dtype=torch.bool, device=chunks.device)
     most = torch.empty(num, num_chunks, dtype=chunks.dtype, device=chunks.device)
     grid = (num, triton.cdiv(num_chunks, _CHUNKS))
-    shape: dict[str, Any] = {"asked": low.shape[1], "chunk": chunk, "chunks": _CHUNKS}
+    shape: dict[str, Any] = {"per_program": low.shape[1], "chunk": chunk, "chunks": _CHUNKS}
     _count[grid](chunks, low, high, above, undecided.view(torch.int8), most, num_chunks, **shape)
     return undecided, most

@@ -108,11 +108,11 @@ def _add_heads(ids, sums, out, width: tl.constexpr):
 def _advance(momentum, step, tail: tl.constexpr):
     """Add the step just made to the momentum of rows not touched in it, and count it."""
     done = tl.load(step) + 1
-    place = done - 1 - tl.arange(0, tail)
+    steps = done - 1 - tl.arange(0, tail)
     correction = tl.sqrt(_correction(LOG2_BETA_2, done)) / _correction(LOG2_BETA_1, done)
-    decay = tl.exp2((LOG2_BETA_1 - LOG2_BETA_2 / 2) * (done - place).to(tl.float64))
-    held = tl.load(momentum + place, mask=place >= 0, other=0.0)
-    tl.store(momentum + place, held + (correction * decay).to(tl.float32), mask=place >= 0)
+    decay = tl.exp2((LOG2_BETA_1 - LOG2_BETA_2 / 2) * (done - steps).to(tl.float64))
+    before = tl.load(momentum + steps, mask=steps >= 0, other=0.0)
+    tl.store(momentum + steps, before + (correction * decay).to(tl.float32), mask=steps >= 0)
     tl.debug_barrier()
     tl.store(step, done)
 

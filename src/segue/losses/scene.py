@@ -65,9 +65,9 @@ class Scene:
     @property
     def window_states(self) -> Float[Tensor, "B W D"]:
         """The states of the training windows. The last track of a causal window has no state: 0 stands there."""
-        place = self.example.window.place
-        has_state = (place < len(self.states)) & self.example.window.valid
-        return self.states[place * has_state] * has_state[:, :, None]
+        id_index = self.example.window.id_index
+        has_state = (id_index < len(self.states)) & self.example.window.valid
+        return self.states[id_index * has_state] * has_state[:, :, None]
 
     @property
     def padded_states(self) -> Float[Tensor, "B L D"]:

@@ -126,5 +126,5 @@ class SkipContrastive:
         if self.is_correct:
             tracks, skipped, listened = heard.tracks, heard.skipped, heard.listened
             return skip_contrastive_loss(context, rows, tracks, skipped, listened, self.temperature)
-        drawn = Drawn(draws.keys, drawn_rows)
-        return varied_skip_loss(context, rows, heard, self.variant, drawn, self.temperature)
+        variant_draws = Drawn(draws.keys, drawn_rows)
+        return varied_skip_loss(context, rows, heard, self.variant, variant_draws, self.temperature)

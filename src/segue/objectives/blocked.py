@@ -35,6 +35,7 @@ class BlockedLogSum(torch.autograd.Function):
         context: Any, states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Return scores of targets and log sums."""
         first = tracks if isinstance(tracks, int) else 0
         real = torch.nonzero(target)[:, 0]
         chosen, ids, x = None, target, states

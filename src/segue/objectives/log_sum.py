@@ -65,8 +65,8 @@ def scores_against_all(
         both = BlockedLogSum.apply(states, table_rows, target, specials, None, product_type(states))  # type: ignore[no-untyped-call]
         return both
     scores = states @ table_rows[specials:].to(states.dtype).T
-    place = (target.long() - specials).clamp(min=0)[:, None]
-    return scores.gather(1, place)[:, 0], scores.scatter(1, place, NOTHING).logsumexp(dim=1)
+    column = (target.long() - specials).clamp(min=0)[:, None]
+    return scores.gather(1, column)[:, 0], scores.scatter(1, column, NOTHING).logsumexp(dim=1)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

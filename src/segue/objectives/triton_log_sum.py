@@ -21,7 +21,7 @@ NOTHING = tl.constexpr(-1e30)
 
 
 @triton.jit
-def _tile(x, w, n, num, ids, correction, target, first_id, own: tl.constexpr, listed: tl.constexpr,
+def _tile(x, w, n, num, ids, correction, target, first_id, target_id: tl.constexpr, listed: tl.constexpr,
           corrected: tl.constexpr):  # fmt: skip
     """Return scores [tokens, negatives] of one tile in units of log 2, NOTHING where left out, and where id is own."""
     scores = tl.dot(x, tl.trans(w), input_precision="ieee")
@@ -44,13 +44,13 @@ def _forward(x, w, target, ids, correction, peaks, sums, tokens, num, first_id, 
     split = tl.program_id(1)
     c = tl.arange(0, width)
     state = tl.load(x + t[:, None] * width + c[None, :], mask=(t < tokens)[:, None], other=0.0)
-    own = tl.load(target + t, mask=t < tokens, other=0)
+    target_id = tl.load(target + t, mask=t < tokens, other=0)
     peak = tl.full((bt,), NOTHING, tl.float32)
     whole = tl.zeros((bt,), tl.float32)
     for begin in range(split * per_split, tl.minimum((split + 1) * per_split, num), bn):
         n = begin + tl.arange(0, bn)
         rows = tl.load(w + n[:, None].to(tl.int64) * width + c[None, :], mask=(n < num)[:, None], other=0.0)
-        scores, _ = _tile(state, rows, n, num, ids, correction, own, first_id, False, listed, corrected)
+        scores, _ = _tile(state, rows, n, num, ids, correction, target_id, first_id, False, listed, corrected)
         higher = tl.maximum(peak, tl.max(scores, 1))
         whole = whole * tl.exp2(peak - higher) + tl.sum(tl.exp2(scores - higher[:, None]), 1)
         peak = higher
@@ -66,13 +66,13 @@ def _of_states(x, w, target, ids, correction, log_sums, weight, out, tokens, num
     split = tl.program_id(1)
     c = tl.arange(0, width)
     state = tl.load(x + t[:, None] * width + c[None, :], mask=(t < tokens)[:, None], other=0.0)
-    own = tl.load(target + t, mask=t < tokens, other=0)
+    target_id = tl.load(target + t, mask=t < tokens, other=0)
     log_sum = tl.load(log_sums + t, mask=t < tokens, other=0.0)
     gradient = tl.zeros((bt, width), tl.float32)
     for begin in range(split * per_split, tl.minimum((split + 1) * per_split, num), bn):
         n = begin + tl.arange(0, bn)
         rows = tl.load(w + n[:, None].to(tl.int64) * width + c[None, :], mask=(n < num)[:, None], other=0.0)
-        scores, _ = _tile(state, rows, n, num, ids, correction, own, first_id, False, listed, corrected)
+        scores, _ = _tile(state, rows, n, num, ids, correction, target_id, first_id, False, listed, corrected)
         share = tl.exp2(scores - log_sum[:, None])
         gradient = tl.dot(share.to(rows.dtype), rows, gradient, input_precision="ieee")
     cell = (split * tokens + t)[:, None].to(tl.int64) * width + c[None, :]
@@ -92,10 +92,10 @@ def _of_rows(x, w, target, ids, correction, log_sums, weight, of_target, out, to
     for begin in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), bt):
         t = begin + tl.arange(0, bt)
         state = tl.load(x + t[:, None] * width + c[None, :], mask=(t < tokens)[:, None], other=0.0)
-        own = tl.load(target + t, mask=t < tokens, other=0)
+        target_id = tl.load(target + t, mask=t < tokens, other=0)
         log_sum = tl.load(log_sums + t, mask=t < tokens, other=0.0)
         factor = tl.load(weight + t, mask=t < tokens, other=0.0)
-        scores, is_own = _tile(state, rows, n, num, ids, correction, own, first_id, True, listed, corrected)
+        scores, is_own = _tile(state, rows, n, num, ids, correction, target_id, first_id, True, listed, corrected)
         share = tl.exp2(scores - log_sum[:, None]) * factor[:, None]
         if not listed:  # the row of the target is among the rows
             share = tl.where(is_own, tl.load(of_target + t, mask=t < tokens, other=0.0)[:, None], share)
@@ -132,6 +132,7 @@ class KernelLogSum(torch.autograd.Function):
         context: Any, states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Return scores of targets and log sums."""
         first = tracks if isinstance(tracks, int) else 0
         work = _Work(TILES, states.to(dtype), rows[first:].to(dtype), target, tracks, correction)
         peaks, sums = work.log_sums()

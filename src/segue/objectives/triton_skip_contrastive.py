@@ -86,6 +86,7 @@ class KernelSkipContrastive(torch.autograd.Function):
         context: Any, states: Tensor, rows: Tensor, tracks: Tensor, skipped: Tensor, listened: Tensor,
         temperature: float,
     ) -> Tensor:  # fmt: skip
+        """Return the loss; its gradients are computed along with it."""
         sessions, columns = tracks.shape
         roles = (tracks.contiguous(), skipped.contiguous(), listened.contiguous())
         length = max(16, triton.next_power_of_2(columns))

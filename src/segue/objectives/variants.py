@@ -50,7 +50,7 @@ def varied_skip_loss(
     rows: Float[Tensor, "B W D"],
     heard: Heard,
     variant: Variant,
-    drawn: Drawn,
+    draws: Drawn,
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
     """Return the mean loss of the anchors of a variant of `segue.objectives.skip_contrastive_loss`, scalar.
@@ -69,33 +69,33 @@ def varied_skip_loss(
         heard = replace(heard, skipped=heard.listened, listened=heard.skipped)
     chosen = roles(heard, variant.rules)
     if variant.change is not None:
-        chosen = variant.change(chosen, heard, drawn)
-    sources = rows if drawn.rows is None else torch.cat([rows, drawn.rows])
+        chosen = variant.change(chosen, heard, draws)
+    sources = rows if draws.rows is None else torch.cat([rows, draws.rows])
     return contrastive_loss(context, pooled(sources, chosen.beside), chosen, temperature, variant.form)
 
 
-def cross_session(correct: Roles, heard: Heard, drawn: Drawn) -> Roles:
+def cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     """Return the same anchors with the negatives of another session of the batch.
 
     The other session is that of `derangement` among sessions with negatives. Those of its tracks that are listened to
     in one's own session are taken out (a track that both skipped stays); anchors for which nothing is left are dropped.
     """
-    assert drawn.keys is not None, "a derangement wants keys"
+    assert draws.keys is not None, "a derangement wants keys"
     assert correct.negative.shape[1] == 1, "all anchors of a session have the same negatives"
-    partner, exists = derangement(drawn.keys, correct.negative.any(dim=2)[:, 0])
-    theirs, own = heard.tracks[partner], heard.tracks.masked_fill(~heard.listened, 0)
-    listened_here = (theirs[:, :, None] == own[:, None, :]).any(dim=2)
-    kept = correct.negative[partner, 0] & ~listened_here & exists[:, None]
-    negative = torch.cat([torch.zeros_like(kept), kept], dim=1)[:, None]
-    return Roles(correct.anchor & kept.any(dim=1, keepdim=True), correct.positive, negative, partner)
+    partner, exists = derangement(draws.keys, correct.negative.any(dim=2)[:, 0])
+    theirs, listened_tracks = heard.tracks[partner], heard.tracks.masked_fill(~heard.listened, 0)
+    listened_here = (theirs[:, :, None] == listened_tracks[:, None, :]).any(dim=2)
+    still_negative = correct.negative[partner, 0] & ~listened_here & exists[:, None]
+    negative = torch.cat([torch.zeros_like(still_negative), still_negative], dim=1)[:, None]
+    return Roles(correct.anchor & still_negative.any(dim=1, keepdim=True), correct.positive, negative, partner)
 
 
-def kept_by_cross_session(correct: Roles, heard: Heard, drawn: Drawn) -> Roles:
+def kept_by_cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     """Return the roles without the anchors that `cross_session` drops: the arm that it is compared with."""
-    return replace(correct, anchor=cross_session(correct, heard, drawn).anchor)
+    return replace(correct, anchor=cross_session(correct, heard, draws).anchor)
 
 
-def random_negatives(correct: Roles, heard: Heard, drawn: Drawn) -> Roles:
+def random_negatives(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     """Return the same anchors with as many drawn tracks in the place of the negatives, the same for a session.
 
     A drawn track may be one of the session's own: a draw from the popularity is what it says.
@@ -104,12 +104,12 @@ def random_negatives(correct: Roles, heard: Heard, drawn: Drawn) -> Roles:
     return replace(correct, negative=negative, beside=_own_draw(correct.anchor))
 
 
-def random_positive(correct: Roles, heard: Heard, drawn: Drawn) -> Roles:
+def random_positive(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     """Return the same anchors and negatives with a drawn track for each anchor's positive, whatever it is."""
     width = correct.anchor.shape[1]
-    place = (width + torch.arange(width, device=correct.anchor.device)).expand_as(correct.positive)
+    draw_index = (width + torch.arange(width, device=correct.anchor.device)).expand_as(correct.positive)
     negative = torch.cat([correct.negative, torch.zeros_like(correct.negative)], dim=2)
-    return replace(correct, positive=place, negative=negative, beside=_own_draw(correct.anchor))
+    return replace(correct, positive=draw_index, negative=negative, beside=_own_draw(correct.anchor))
 
 
 def derangement(keys: Float[Tensor, " B"], taking: Bool[Tensor, " B"]) -> tuple[Int[Tensor, " B"], Bool[Tensor, " B"]]:

@@ -19,8 +19,8 @@ def combine(parts: Mapping[str, tuple[float, Tensor]]) -> Tensor:
     whole = sum(weight for weight, _ in parts.values())
     if not whole > 0:
         raise ValueError("weights must sum to a positive number")
-    (first_weight, first), *rest = parts.values()
+    (first_weight, first), *others = parts.values()
     result = first * (first_weight / whole)
-    for weight, loss in rest:
+    for weight, loss in others:
         result = result + loss * (weight / whole)
     return result

@@ -97,8 +97,8 @@ def _fitting(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     for section, registry in _KINDS.items():
         kind = changes.get(f"{section}.kind")
         if isinstance(kind, str) and kind in registry and isinstance(result.get(section), Mapping):
-            known = {part.name for part in fields(registry[kind])}
-            result[section] = {key: value for key, value in result[section].items() if key in known}
+            allowed = {part.name for part in fields(registry[kind])}
+            result[section] = {key: value for key, value in result[section].items() if key in allowed}
     return result
 
 

@@ -22,6 +22,8 @@ MOVED: Final[Mapping[str, str]] = {
     "features": "inputs.features",
 }
 """Keys of version 1 to the input of version 2 that they became."""
+OWN_WEIGHT: Final = ("heads.transitions.own", "heads.transitions.own_weight")
+"""A key of version 1 that has another name in version 2."""
 
 
 def up_to_date(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -47,6 +49,11 @@ def up_to_date(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
         value = _popped(result, key)
         if value is not None:
             inputs[new.removeprefix("inputs.")] = _as_input(key, value)
+    heads = result.get("heads")
+    transitions = heads.get("transitions") if isinstance(heads, Mapping) else None
+    if isinstance(transitions, Mapping) and "own" in transitions:
+        renamed = {"own_weight" if key == "own" else key: value for key, value in transitions.items()}
+        result["heads"] = {**result["heads"], "transitions": renamed}
     return {**result, "inputs": inputs} if inputs else result
 
 

@@ -72,10 +72,10 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
             encoder cannot have.
     """
     tables = up_to_date(tables, where)
-    known = {part.name for part in fields(Recipe)}
+    allowed = {part.name for part in fields(Recipe)}
     for key in tables:
-        if key not in known:
-            raise InputError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+        if key not in allowed:
+            raise InputError(f"{where}: unknown key {key!r}{nearest(key, allowed)}")
     version = tables.get("recipe_version")
     if version != RECIPE_VERSION or isinstance(version, bool):
         raise InputError(
@@ -201,5 +201,5 @@ def _as_table(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _kind_table(registry: Mapping[str, type[Any]], config: Any) -> dict[str, Any]:
-    kind = next(name for name, known in registry.items() if type(config) is known)
+    kind = next(name for name, allowed in registry.items() if type(config) is allowed)
     return {"kind": kind, **asdict(config)}

@@ -126,8 +126,8 @@ class _Rows:
     def __init__(self, before: NDArray[np.int64], num_tracks: int) -> None:
         """`before`: how many of the `num_tracks` come before each new one, ascending."""
         self.before = before
-        place = np.arange(num_tracks)
-        shift = np.concatenate((np.zeros(NUM_SPECIALS, np.int64), np.searchsorted(before, place, side="right")))
+        index = np.arange(num_tracks)
+        shift = np.concatenate((np.zeros(NUM_SPECIALS, np.int64), np.searchsorted(before, index, side="right")))
         self.old = np.arange(num_tracks + NUM_SPECIALS) + shift
         """New row of each old one."""
         self.new = before + np.arange(len(before)) + NUM_SPECIALS

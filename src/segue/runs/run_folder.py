@@ -109,10 +109,10 @@ class RunFolder:
         if not (folder / MARKER).is_file():
             raise FormatError(f"{folder} is no run (it has no {MARKER}); name a folder that segue train made")
         document = read_json(folder / MARKER)
-        found = document.get("run_version") if isinstance(document, dict) else None
-        if found != RUN_VERSION:
+        version = document.get("run_version") if isinstance(document, dict) else None
+        if version != RUN_VERSION:
             raise FormatError(
-                f"{folder} has run_version {found!r}, this Segue reads {RUN_VERSION}; update Segue or train again"
+                f"{folder} has run_version {version!r}, this Segue reads {RUN_VERSION}; update Segue or train again"
             )
         return cls(folder)
 
@@ -223,9 +223,9 @@ class RunFolder:
         """Cut `metrics.jsonl` and `timings.jsonl` to the first `epochs` epochs (before a resume)."""
         names: tuple[Literal["metrics", "timings"], ...] = ("metrics", "timings")
         for name in names:
-            kept = [line for line in self.lines(name) if line["epoch"] <= epochs]
+            lines_to_keep = [line for line in self.lines(name) if line["epoch"] <= epochs]
             with replaced_file(self.path / f"{name}.jsonl") as temporary:
-                text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept)
+                text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines_to_keep)
                 temporary.write_text(text, encoding="utf-8")
 
     def check_disk(self, weight_bytes: int) -> None:

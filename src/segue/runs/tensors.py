@@ -25,9 +25,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[s
     Equal input gives equal bytes: the document's keys are sorted, tensors are laid out by safetensors.
     """
     header = {_DOCUMENT: json.dumps(document, sort_keys=True, allow_nan=False)}
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replaced_file(path) as temporary:
-        save_file(held, temporary, metadata=header)
+        save_file(saved, temporary, metadata=header)
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:

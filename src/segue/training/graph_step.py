@@ -73,16 +73,16 @@ class GraphStep(TrainingStep):
         example: Example = self._example(index, num_positions, draws)
         return example
 
-    def encode(self, drawn: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
+    def encode(self, batch_draws: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
         """Return y_hat at each position, float32, from the compiled encoder."""
-        batch = drawn.example.batch
+        batch = batch_draws.example.batch
         with torch.autocast("cuda", dtype=torch.bfloat16):
             states: Tensor = self._states(batch, rows, self.encoder.attention(batch))
         return states.float()
 
-    def compare(self, drawn: Drawn, read: Any, states: Float[Tensor, "N D"]) -> Any:
+    def compare(self, batch_draws: Drawn, read: Any, states: Float[Tensor, "N D"]) -> Any:
         """Return the loss and its parts, from the compiled function."""
-        return self._compare(drawn, read, states)
+        return self._compare(batch_draws, read, states)
 
     def _eager(self) -> None:
         self._stream.wait_stream(torch.cuda.current_stream())

@@ -53,21 +53,21 @@ class Optimisers:
             tensors |= {f"{_TABLE}.{name}": value for name, value in self._rows.state().items()}
         for index, values in self._rest.state_dict()["state"].items():
             for name, value in values.items():
-                held: dict[str, Any] = tensors if isinstance(value, Tensor) else numbers
-                held[f"{_REST}.{index}.{name}"] = value
+                target: dict[str, Any] = tensors if isinstance(value, Tensor) else numbers
+                target[f"{_REST}.{index}.{name}"] = value
         return tensors, numbers
 
     def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""
         rows: dict[str, Tensor] = {}
-        rest: dict[int, dict[str, Any]] = {}
+        rest_state: dict[int, dict[str, Any]] = {}
         for key, value in {**tensors, **numbers}.items():
             part, _, name = key.partition(".")
             if part == _TABLE:
                 rows[name] = value
             else:
                 index, _, name = name.partition(".")
-                rest.setdefault(int(index), {})[name] = value
+                rest_state.setdefault(int(index), {})[name] = value
         if self._rows is not None:
             self._rows.load(rows)
-        self._rest.load_state_dict({"state": rest, "param_groups": self._rest.state_dict()["param_groups"]})
+        self._rest.load_state_dict({"state": rest_state, "param_groups": self._rest.state_dict()["param_groups"]})

@@ -54,8 +54,8 @@ class RowAdam:
     @torch.no_grad()
     def look_up(self, ids: Tensor) -> LookedUp:
         """Return the rows `ids` (int64 [U], distinct) brought up to date; nothing is written until `step`."""
-        held = (self._table, self._exp_avg, self._exp_avg_sq)
-        values, exp_avg, exp_avg_sq = (part.index_select(0, ids) for part in held)
+        tensors = (self._table, self._exp_avg, self._exp_avg_sq)
+        values, exp_avg, exp_avg_sq = (part.index_select(0, ids) for part in tensors)
         self._bring_up(values, exp_avg, exp_avg_sq, self._at[ids])
         return LookedUp(ids, values, exp_avg, exp_avg_sq)
 

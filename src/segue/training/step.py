@@ -120,13 +120,13 @@ class TrainingStep:
 
     def train(self, index: Int[Tensor, " B"], num_positions: int) -> None:
         """Train on sessions `index` (-1 = none) of at most `num_positions` positions together."""
-        drawn = self.draw(index, num_positions)
-        rows = _Rows(self.encoder, self.examples.special_row, drawn)
+        batch_draws = self.draw(index, num_positions)
+        rows = _Rows(self.encoder, self.examples.special_row, batch_draws)
         looked_up = self.table.look_up(rows.ids).requires_grad_()
         for parameter in self.training.optimisers.parameters:
             parameter.grad = None
         read = rows.read(looked_up)
-        loss, losses = self.compare(drawn, read, self.encode(drawn, read.encoder_rows))
+        loss, losses = self.compare(batch_draws, read, self.encode(batch_draws, read.encoder_rows))
         loss.backward()  # type: ignore[no-untyped-call]
         assert looked_up.grad is not None, "every state depends on its row"
         self._update(rows.ids, looked_up.grad)
@@ -148,8 +148,8 @@ class TrainingStep:
         terms = []
         for term in training.recipe.terms:
             assert self._popularity is not None, "terms draw from it"
-            drawn = term.draw((len(index), self._term_width), self._popularity, generator)
-            terms.append(drawn.narrowed(self.examples.width))
+            batch_draws = term.draw((len(index), self._term_width), self._popularity, generator)
+            terms.append(batch_draws.narrowed(self.examples.width))
         key = torch.randint(2**31, (1,), generator=generator, device=generator.device)
         return Drawn(example, negatives, terms, key)
 
@@ -159,17 +159,17 @@ class TrainingStep:
         example = make_example(self.examples, self.training.data, index, num_positions, draws)
         return with_rule(example, recipe.next_track.targets, recipe.data.skip_at_least)
 
-    def encode(self, drawn: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
+    def encode(self, batch_draws: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
         """Return y_hat at each position, float32."""
-        batch, device = drawn.example.batch, rows.device.type
+        batch, device = batch_draws.example.batch, rows.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.training.bf16):
             return self.encoder.states_with(batch, rows, self.encoder.attention(batch)).float()
 
     def compare(
-        self, drawn: Drawn, read: _Read, states: Float[Tensor, "N D"]
+        self, batch_draws: Drawn, read: _Read, states: Float[Tensor, "N D"]
     ) -> tuple[Float[Tensor, ""], list[Float[Tensor, ""]]]:
         """Return the loss, and the losses of its parts in the order of `part_names`."""
-        recipe, example = self.training.recipe, drawn.example
+        recipe, example = self.training.recipe, batch_draws.example
         predicted = Predicted(
             states,
             example.ids[: len(states)],
@@ -178,43 +178,45 @@ class TrainingStep:
             skips.skipped(example.target_feedback, recipe.data.skip_at_least),
         )
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
-        scene = self.scene(drawn, states, read.own_rows, self._negatives(drawn, read), _mixture(heads, predicted))
+        scene = self.scene(
+            batch_draws, states, read.own_rows, self._negatives(batch_draws, read), _mixture(heads, predicted)
+        )
         with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
             losses = [recipe.next_track.mean_loss(scene)]
-        for term, draws, rows in zip(recipe.terms, drawn.terms, read.term_rows, strict=True):
+        for term, draws, rows in zip(recipe.terms, batch_draws.terms, read.term_rows, strict=True):
             losses.append(term.mean_loss(scene, draws, rows))
         losses += [head.loss(predicted, scene.target_rows) for head in heads if head.has_loss]
         return combine(dict(zip(self._names, zip(self._weights, losses, strict=True), strict=True))), losses
 
     def scene(
         self,
-        drawn: Drawn,
+        batch_draws: Drawn,
         states: Float[Tensor, "N D"],
         own_rows: Float[Tensor, "I D"],
         negatives: Negatives | SessionNegatives | None = None,
         mixture: Mixture | None = None,
     ) -> Scene:
         """Return what losses are computed from. `own_rows`: table rows of `Example.ids`."""
-        target_rows, window_rows = _read_again(own_rows, drawn.example, self._reads_windows)
+        target_rows, window_rows = _read_again(own_rows, batch_draws.example, self._reads_windows)
         return Scene(
-            drawn.example, states, target_rows, negatives, self._table_rows(drawn), window_rows, mixture,
+            batch_draws.example, states, target_rows, negatives, self._table_rows(batch_draws), window_rows, mixture,
             self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
         )  # fmt: skip
 
-    def _negatives(self, drawn: Drawn, read: _Read) -> Negatives | SessionNegatives | None:
+    def _negatives(self, batch_draws: Drawn, read: _Read) -> Negatives | SessionNegatives | None:
         if self.training.recipe.next_track.reads_table:
             return None
-        if drawn.negatives.dim() == 2:
-            return SessionNegatives(read.negative_rows.view(*drawn.negatives.shape, -1))
+        if batch_draws.negatives.dim() == 2:
+            return SessionNegatives(read.negative_rows.view(*batch_draws.negatives.shape, -1))
         log_q = self.training.log_q
-        correction = None if log_q is None else log_q.index_select(0, drawn.negatives)
-        return Negatives(read.negative_rows, drawn.negatives, correction)
+        correction = None if log_q is None else log_q.index_select(0, batch_draws.negatives)
+        return Negatives(read.negative_rows, batch_draws.negatives, correction)
 
-    def _table_rows(self, drawn: Drawn) -> Float[Tensor, "R D"] | None:
+    def _table_rows(self, batch_draws: Drawn) -> Float[Tensor, "R D"] | None:
         if not self.training.recipe.next_track.reads_table:
             return None
         weight = self.encoder.table.weight
-        return self.encoder.track_rows(weight, torch.arange(len(weight), device=weight.device), drawn.key)
+        return self.encoder.track_rows(weight, torch.arange(len(weight), device=weight.device), batch_draws.key)
 
     def _update(self, ids: Int[Tensor, " P"], gradient: Float[Tensor, "P D"]) -> None:
         square = self.table.take(ids, gradient)
@@ -250,19 +252,19 @@ class _Read:
 class _Rows:
     """Which table rows a step looks up: all of them at once, each use at a place of its own."""
 
-    def __init__(self, encoder: Encoder, special_row: int, drawn: Drawn) -> None:
-        self._encoder, self._drawn = encoder, drawn
-        example = drawn.example
+    def __init__(self, encoder: Encoder, special_row: int, batch_draws: Drawn) -> None:
+        self._encoder, self._drawn = encoder, batch_draws
+        example = batch_draws.example
         special = example.ids.new_full((1,), special_row)
-        tracks = [draws.tracks.flatten() for draws in drawn.terms if draws.tracks is not None]
-        parts = [example.ids, special, *encoder.input_tracks(example.batch), drawn.negatives.flatten(), *tracks]
+        tracks = [draws.tracks.flatten() for draws in batch_draws.terms if draws.tracks is not None]
+        parts = [example.ids, special, *encoder.input_tracks(example.batch), batch_draws.negatives.flatten(), *tracks]
         self._sizes = [len(part) for part in parts]
         self.ids: Tensor = torch.cat([part.to(example.ids.dtype) for part in parts])
 
     def read(self, looked_up: Float[Tensor, "P D"]) -> _Read:
         """Return the rows by what they are for."""
-        drawn, example = self._drawn, self._drawn.example
-        looked_up = self._encoder.track_rows(looked_up, self.ids, drawn.key)
+        batch_draws, example = self._drawn, self._drawn.example
+        looked_up = self._encoder.track_rows(looked_up, self.ids, batch_draws.key)
         own_rows, special, *others = torch.split(looked_up, self._sizes)
         num_inputs = len(self._encoder.input_tracks(example.batch))
         positions = own_rows[: len(example.batch.tracks)]
@@ -271,7 +273,8 @@ class _Rows:
         encoder_rows = torch.cat([positions, *others[:num_inputs]]) if num_inputs else positions
         remaining = iter(others[num_inputs + 1 :])
         term_rows = [
-            None if draws.tracks is None else next(remaining).view(*draws.tracks.shape, -1) for draws in drawn.terms
+            None if draws.tracks is None else next(remaining).view(*draws.tracks.shape, -1)
+            for draws in batch_draws.terms
         ]
         return _Read(encoder_rows, own_rows, others[num_inputs], term_rows)
 
@@ -280,9 +283,9 @@ def _read_again(own_rows: Tensor, example: Example, windows: bool) -> tuple[Tens
     """Return the rows of the targets, and of the windows where they are read."""
     if not windows:
         return own_rows.index_select(0, example.target_place), None
-    place = example.window.place
-    target_rows, window_rows = _TwoReaders.apply(own_rows, example.target_place, place.flatten())  # type: ignore[no-untyped-call]
-    return target_rows, window_rows.view(*place.shape, -1)
+    id_index = example.window.id_index
+    target_rows, window_rows = _TwoReaders.apply(own_rows, example.target_place, id_index.flatten())  # type: ignore[no-untyped-call]
+    return target_rows, window_rows.view(*id_index.shape, -1)
 
 
 class _TwoReaders(torch.autograd.Function):

@@ -43,27 +43,37 @@ class Place:
 class Trainer:
     """Encoder, optimisers, generators and running sums of one run."""
 
-    def __init__(self, store: Store, split: Split, recipe: Recipe, place: Place) -> None:
+    def __init__(self, store: Store, split: Split, recipe: Recipe, computing: Place) -> None:
         """Prepare to train `recipe` on the training parts of `split`.
 
         Raises:
             InputError: the store lacks what an input of the recipe reads.
         """
-        self.recipe, self.device = recipe, place.device
+        self.recipe, self.device = recipe, computing.device
         check_inputs(recipe.inputs, store)
         seed = recipe.training.seed
         encoder = build_model(recipe.model, store_facts(store, split, recipe), torch.Generator().manual_seed(seed))
-        self.encoder: Encoder = encoder.to(place.device)
+        self.encoder: Encoder = encoder.to(computing.device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
-        self.generator = torch.Generator(place.device).manual_seed(seed + STREAM)
+        self.generator = torch.Generator(computing.device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators, which `fit` forks
-        self.data = SessionData.load(store, split, place.device, load_side(recipe.inputs, store, split, place.device))
+        self.data = SessionData.load(
+            store, split, computing.device, load_side(recipe.inputs, store, split, computing.device)
+        )
         self.names = ["loss", *part_names(recipe)]
-        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=place.device)
-        candidates = torch.as_tensor(split.negatives.astype("int64"), device=place.device)
+        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=computing.device)
+        candidates = torch.as_tensor(split.negatives.astype("int64"), device=computing.device)
         log_q = corrections(self.encoder, recipe, store, split)
         training = Training(
-            self.encoder, recipe, self.data, candidates, self.optimisers, self.generator, self.sums, log_q, place.bf16
+            self.encoder,
+            recipe,
+            self.data,
+            candidates,
+            self.optimisers,
+            self.generator,
+            self.sums,
+            log_q,
+            computing.bf16,
         )
         self._step = _step_for(training)
 

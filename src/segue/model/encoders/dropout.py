@@ -37,10 +37,13 @@ def keep_bits(shape: torch.Size, share: float) -> Tensor:
     size = shape.numel()
     seed = int(torch.randint(2**62, ()))
     words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64 - 1, (size + 3) // 4, np.uint64, endpoint=True)
-    drawn = torch.from_numpy(words.view(np.int16)[:size]).view(shape)
+    random_bits = torch.from_numpy(words.view(np.int16)[:size]).view(shape)
     # 15 random bits a value, taken from the lowest number that is kept: what is negative then has its sign spread
     return (
-        drawn.bitwise_and_(STEPS - 1).neg_().add_(round(share * STEPS) - 1).bitwise_right_shift_(STEPS.bit_length() - 1)
+        random_bits.bitwise_and_(STEPS - 1)
+        .neg_()
+        .add_(round(share * STEPS) - 1)
+        .bitwise_right_shift_(STEPS.bit_length() - 1)
     )
 
 

@@ -37,17 +37,17 @@ class TransitionsConfig:
 
     gradient: Literal["stop", "flow"] = "flow"
     """Whether the loss of the mixture moves the encoder ('flow') or the gate alone."""
-    own: float = 0.0
+    own_weight: float = 0.0
     """Weight of the softmax of the encoder's scores alone, which is added to the loss of the mixture."""
 
     settle: bool = True
     """Whether validation targets choose gate and temperature after training: see `MixtureWeights`."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.own) and self.own >= 0.0):
-            raise ValueError("own must be at least 0")
-        if self.gradient == "stop" and self.own == 0.0:
-            raise ValueError("gradient = 'stop' leaves the encoder without a loss: own must be above 0")
+        if not (math.isfinite(self.own_weight) and self.own_weight >= 0.0):
+            raise ValueError("own_weight must be at least 0")
+        if self.gradient == "stop" and self.own_weight == 0.0:
+            raise ValueError("gradient = 'stop' leaves the encoder without a loss: own_weight must be above 0")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class TransitionsHead(Head):
         same = (self._times(last, target) - 1).clamp(min=0)
         gate, real = self.gate_logits(states, others), (target > 0) & (others > 0)
         log_share = torch.where(real & (same > 0), torch.log(same.clamp(min=1) / others.clamp(min=1)), NOTHING)
-        return Mixture(torch.where(real, gate, NOTHING), log_share, flow, self.config.own)
+        return Mixture(torch.where(real, gate, NOTHING), log_share, flow, self.config.own_weight)
 
     @torch.no_grad()
     def following(
@@ -134,11 +134,11 @@ class TransitionsHead(Head):
         count = end - first
         session = torch.repeat_interleave(torch.arange(len(last), device=last.device), count)
         nth = torch.arange(len(session), device=last.device) - (count.cumsum(0) - count)[session]
-        place = first[session] + nth
+        pair_index = first[session] + nth
         followed = self.followed[last.long()]
-        log_share = torch.log(self.times[place].double() / followed[session].double())
+        log_share = torch.log(self.times[pair_index].double() / followed[session].double())
         gate = self.ranking_gate(states, followed)
-        return session, self.pairs[place] % rows, gate[session] + log_share
+        return session, self.pairs[pair_index] % rows, gate[session] + log_share
 
     def ranking_gate(self, states: Float[Tensor, "N D"], followed: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Return h with the weights of the ranking, float64."""
@@ -154,13 +154,13 @@ class TransitionsHead(Head):
         if len(self.pairs) == 0:
             return torch.zeros_like(target, dtype=torch.int32)
         wanted = last.long() * len(self.followed) + target.long()
-        place = torch.searchsorted(self.pairs, wanted).clamp(max=len(self.pairs) - 1)
-        return torch.where(self.pairs[place] == wanted, self.times[place], 0)
+        pair_index = torch.searchsorted(self.pairs, wanted).clamp(max=len(self.pairs) - 1)
+        return torch.where(self.pairs[pair_index] == wanted, self.times[pair_index], 0)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
         """Make room for as many transitions as the weights have."""
         for name in ("pairs", "times"):
-            held = state_dict.get(prefix + name)
-            if isinstance(held, Tensor):
-                setattr(self, name, torch.zeros_like(held, device=self.followed.device))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+            saved = state_dict.get(prefix + name)
+            if isinstance(saved, Tensor):
+                setattr(self, name, torch.zeros_like(saved, device=self.followed.device))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)

@@ -53,9 +53,9 @@ class EarlierData(SideData):
 
     def gather(self, index: Int[Tensor, " B"]) -> Int[Tensor, "B n 2"]:
         """Return the last tracks heard before sessions `index` and their feedback; PAD and hidden on the left."""
-        place = self._end[index][:, None] - self._num_tracks + torch.arange(self._num_tracks, device=index.device)
-        real = place >= self._begin[index][:, None]
-        rows = self._rows[place.clamp(0, max(len(self._rows) - 1, 0))]
+        row_index = self._end[index][:, None] - self._num_tracks + torch.arange(self._num_tracks, device=index.device)
+        real = row_index >= self._begin[index][:, None]
+        rows = self._rows[row_index.clamp(0, max(len(self._rows) - 1, 0))]
         tracks = self._data.input_row[self._data.tracks[rows].long()].long().masked_fill(~real, PAD)
         feedback = self._data.feedback[rows].long().masked_fill(~real, skips.FEEDBACK_HIDDEN)
         return torch.stack([tracks, feedback], dim=2)

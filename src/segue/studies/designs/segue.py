@@ -16,7 +16,7 @@ _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "no-transitions": ("without transitions", {"heads.transitions": False}),
     "no-listen": ("without the head for P(listen)", {"heads.listen": False}),
     "no-features": ("without features of tracks", {"inputs.features": False}),
-    "no-own-loss": ("the encoder without a loss of its own", {"heads.transitions.own": 0.0}),
+    "no-own-loss": ("the encoder without a loss of its own", {"heads.transitions.own_weight": 0.0}),
     "not-settled": ("gate and temperature as trained", {"heads.transitions.settle": False}),
     "uniform": (
         "1000 uniform negatives, logQ",

@@ -43,7 +43,7 @@ class Workplace:
     folder: str
     store: str
     device: str = "cpu"
-    place: int = 0
+    index: int = 0
     """Index of the CUDA device."""
     precision: str = "auto"
     threads: int = 1

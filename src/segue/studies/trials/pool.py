@@ -90,7 +90,7 @@ class Pool:
 
     def _started(self) -> _Worker:
         """Return a new worker, on the next device."""
-        workplace = replace(self._workplace, place=len(self._workers) % max(self._devices.count, 1))
+        workplace = replace(self._workplace, index=len(self._workers) % max(self._devices.count, 1))
         threads = str(workplace.threads)
         process = subprocess.Popen(
             [*self._command, json.dumps(workplace.to_json())],

@@ -71,7 +71,7 @@ def main() -> int:
     notes = Notes(workplace.command)
     torch.set_num_threads(workplace.threads)
     if workplace.device == "cuda":
-        torch.cuda.set_device(workplace.place)
+        torch.cuda.set_device(workplace.index)
     maker = Maker(workplace)
     for line in iter(sys.stdin.readline, ""):
         trial = build(Trial, json.loads(line)["trial"], "trial")
