@@ -37,7 +37,9 @@ def log_sum_of_others(
     memory: they are made block by block (CPU) or tile by tile (GPU), again in the backward pass where they are many.
     """
     if on_kernels(states):
-        others: Tensor = _by_kernels(states, rows, target, tracks, correction)[1]
+        from segue.objectives.triton_log_sum import kernel_log_sum
+
+        others: Tensor = kernel_log_sum(states, rows, target, tracks, correction, product_type(states))[1]
         return others
     if states.dtype == torch.float32 and states.device.type == "cpu":
         others = BlockedLogSum.apply(states, rows, target, tracks, correction, product_type(states))[1]  # type: ignore[no-untyped-call]
@@ -59,7 +61,9 @@ def scores_against_all(
     Both have one gradient in the table, so that it is held only once.
     """
     if on_kernels(states):
-        both: tuple[Tensor, Tensor] = _by_kernels(states, table_rows, target, specials, None)
+        from segue.objectives.triton_log_sum import kernel_log_sum
+
+        both: tuple[Tensor, Tensor] = kernel_log_sum(states, table_rows, target, specials, None, product_type(states))
         return both
     if states.dtype == torch.float32 and states.device.type == "cpu":
         both = BlockedLogSum.apply(states, table_rows, target, specials, None, product_type(states))  # type: ignore[no-untyped-call]
@@ -67,18 +71,6 @@ def scores_against_all(
     scores = states @ table_rows[specials:].to(states.dtype).T
     column = (target.long() - specials).clamp(min=0)[:, None]
     return scores.gather(1, column)[:, 0], scores.scatter(1, column, NOTHING).logsumexp(dim=1)
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _by_kernels(
-    states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    from segue.objectives.triton_log_sum import KernelLogSum
-
-    both: tuple[Tensor, Tensor] = KernelLogSum.apply(  # type: ignore[no-untyped-call]
-        states, rows, target, tracks, correction, product_type(states)
-    )
-    return both
 
 
 def product_type(states: Tensor) -> torch.dtype:

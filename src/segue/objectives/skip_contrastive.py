@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from segue.objectives.contrast import contrastive_loss
@@ -60,16 +59,8 @@ def skip_contrastive_loss(
     0.6931
     """
     if on_kernels(embeddings) and embeddings.shape[1] <= LONGEST_KERNEL and temperature > 0:
-        loss: Tensor = _by_kernel(context, embeddings, Heard(tracks, skipped, listened), temperature)
+        from segue.objectives.triton_skip_contrastive import kernel_skip_contrastive
+
+        loss: Tensor = kernel_skip_contrastive(context, embeddings, tracks, skipped, listened, temperature)
         return loss
     return contrastive_loss(context, embeddings, roles(Heard(tracks, skipped, listened)), temperature)
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _by_kernel(context: Tensor, embeddings: Tensor, heard: Heard, temperature: float) -> Tensor:
-    from segue.objectives.triton_skip_contrastive import KernelSkipContrastive
-
-    loss: Tensor = KernelSkipContrastive.apply(  # type: ignore[no-untyped-call]
-        context, embeddings, heard.tracks, heard.skipped, heard.listened, temperature
-    )
-    return loss

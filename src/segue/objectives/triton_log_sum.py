@@ -163,6 +163,15 @@ class KernelLogSum(torch.autograd.Function):
         return of_states, of_rows, None, None, None, None, None
 
 
+@torch.compiler.disable
+def kernel_log_sum(
+    states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return `KernelLogSum` of these; the compiler does not look into it."""
+    both: tuple[Tensor, Tensor] = KernelLogSum.apply(states, rows, target, tracks, correction, dtype)
+    return both
+
+
 class _Work:
     """The kernels' arguments of one call."""
 
