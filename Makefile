@@ -28,7 +28,6 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/against_peers.py --tracks 50000 1000000 > scratch/bench/peers.json
 	$(BIN)/python benchmarks/growth.py > scratch/bench/growth.json
 	$(BIN)/python benchmarks/full_softmax.py > scratch/bench/full_softmax.json
-	$(BIN)/python benchmarks/fast_against_plain.py --sessions 20000 --tracks 20000 > scratch/bench/paths.json
 	$(BIN)/python benchmarks/evaluate.py > scratch/bench/evaluate.json
 	$(BIN)/python benchmarks/store_open.py --sessions 3000 300000 > scratch/bench/store_open.json
 	$(BIN)/segue simulate scratch/bench/log --sessions 300000 --tracks 1000000 --overwrite

@@ -5,7 +5,7 @@
 
 Needs a CUDA device, torch and Triton; nothing else is fetched, the log is simulated in place. Trains
 `paper-causal-s-plus-track` (S+ with the track context, batch 1024) with shared negatives. The first epoch compiles and
-is told apart. `--plain` times an epoch of the reference path too. The softmax part compares the fused kernel with
+is given apart. The softmax part compares the fused kernel with
 cut-cross-entropy where that package can be imported (the version is printed) on random states and rows: 6,900
 positions, 1,000,000 tracks, width 128.
 

@@ -84,9 +84,9 @@ def recipes() -> list[str]:
         cells = [share(value, 4) for value in values]
         rows.append(f"| real ratings, MovieLens 100K | {place} | {' | '.join(cells)} |")
     for title, key, arm in (
-        ("features of tracks", "features=false", "no-features"),
+        ("features of tracks", "inputs.features=false", "no-features"),
         ("transitions", "heads.transitions=false", "no-transitions"),
-        ("feedback as an input", "encoder.feedback=false", "no-feedback"),
+        ("feedback as an input", "inputs.feedback=false", "no-feedback"),
         ("P(listen)", "heads.listen=false", "no-listen"),
     ):
         asked = [(parts, "hr@10", "sampled"), (parts, "hr@20", "full"), (null, "hr@10", "sampled")]
@@ -105,7 +105,7 @@ def recipes() -> list[str]:
 
 
 def speed() -> list[str]:
-    """Return what the page of speed says of rates and of the fast paths."""
+    """Return what the page of speed says of rates."""
 
     def note(name: str) -> Any:
         return json.loads((NOTES / f"{name}.json").read_text(encoding="utf-8"))
@@ -113,10 +113,6 @@ def speed() -> list[str]:
     small, large = (
         {name: f"{system['sessions_per_s']['median']:.0f}" for name, system in each["systems"].items()}
         for each in note("2026-11-25-peers")["results"]
-    )
-    gpu, cpu = (
-        note(f"2026-11-25-{name}")["paper-causal-s-plus-track"]["sampled hr@10"]["fast - plain"]
-        for name in ("gpu-paths-small", "paths-cpu")
     )
     lazy = note("2026-11-25-lazy-adam")["paper-causal-s-minus"]["sampled hr@10"]["lazy - fast"]["points"]
     rows = {
@@ -130,8 +126,6 @@ def speed() -> list[str]:
             f"| {title} | {' / '.join(small[name] for name in names)} | {' / '.join(large[name] for name in names)} |"
             for title, names in rows.items()
         ),
-        f"{points(gpu['points'] / 100)} points (sd {share(gpu['sd'], 2)}) on CUDA over eight seeds, and "
-        f"{points(cpu['points'] / 100)} (sd {share(cpu['sd'], 2)}) on a CPU over three",
         f"after 12 epochs is {-lazy:.1f} points lower",
         f"50 million plays take {peak:.1f} GB",
     ]

@@ -17,7 +17,7 @@ from small_recipes import small_recipe
 
 
 def recipe(name: str = "paper-cloze-s-plus-session", kind: str = "per_session") -> Recipe:
-    """Return a recipe of five epochs; `kind` of next_track decides whether the plain or the packed step trains it."""
+    """Return a recipe of five epochs; `kind` of next_track of next_track."""
     return small_recipe(name, training__epochs=5, training__patience=9, next_track__kind=kind)
 
 

@@ -243,5 +243,5 @@ def test_scores_that_are_no_numbers_rank_last_and_the_command_fails(tmp_path, ca
     weights["predict.bias"].fill_(float("nan"))
     RunFolder.open(tmp_path / "run").save_weights("best", weights, {"epoch": 1})
     assert main(asked) == 1
-    assert "no number" in capsys.readouterr().err
+    assert "NaN score" in capsys.readouterr().err
     assert api.evaluate(tmp_path / "run", store, baselines=False).row("model", "full").metrics["hr@20"].value == 0

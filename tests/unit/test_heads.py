@@ -147,7 +147,7 @@ def test_the_gradient_of_a_mixture_goes_where_it_may() -> None:
         states.grad = None
         mixture.gate.sum().backward()
         assert (states.grad is not None) == mixture.flow == (config.gradient == "flow")
-        assert mixture.own_weight == config.own
+        assert mixture.own_weight == config.own_weight
 
 
 def test_what_followed_is_listed_with_its_share() -> None:
