@@ -29,6 +29,10 @@ FEEDBACK_WORDS: Final[Mapping[str, int]] = {
     "unknown": FEEDBACK_UNKNOWN,
 }
 """Feedback code of each word that users give."""
+STRENGTH_WORDS: Final[Mapping[int, str]] = {
+    UNKNOWN_STRENGTH if code == FEEDBACK_UNKNOWN else code: word for word, code in FEEDBACK_WORDS.items()
+}
+"""Word of each strength, as stores and logs write it."""
 
 RATE_PRIOR: Final = (2.5, 5.0)
 """Listens and plays added to a listen rate (method, section 5: (listens + 2.5) / (plays + 5))."""

@@ -17,7 +17,8 @@ from stores import tiny_store
 PRESETS = [
     f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")
 ]
-CASES = [(name, kind, "shifted", "post") for name in PRESETS for kind in ("per_session", "shared", "mixed", "full")]
+PAIRS = (("per_session", "mixed"), ("shared", "full"))
+CASES = [(name, kind, "shifted", "post") for turn, name in enumerate(PRESETS) for kind in PAIRS[turn % 2]]
 CASES += [
     (f"{encoder}-{arm}", kind, "literal", "post")
     for encoder in ("gru4rec", "nextitnet", "caser")

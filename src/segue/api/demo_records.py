@@ -12,12 +12,12 @@ import numpy as np
 from segue.api.load import load
 from segue.evaluation import PROTOCOLS, Evaluation, contrast
 from segue.runs import RunFolder
+from segue.skips import STRENGTH_WORDS
 from segue.store import NUM_SPECIALS, Store
 
 K: Final = 20
 SHORTEST: Final = 8
 """Tracks that the session of the example has at least."""
-WORDS: Final = {0: "listened", 1: "mostly", 2: "brief", 3: "skip", 255: "unknown"}
 SHOWN: Final = ("segue", "commit", "python", "torch", "numpy", "system", "processor", "threads", "cores", "seed")
 
 
@@ -55,7 +55,7 @@ def recommended_lists(run: Path, store: Store) -> dict[str, Any]:
     session = example_session(store)
     rows = slice(int(store.offsets[session]), int(store.offsets[session + 1]))
     tracks = [store.vocabulary.track_id(int(row)) for row in store.tracks[rows]]
-    words = [WORDS[int(strength)] for strength in store.strength[rows]]
+    words = [STRENGTH_WORDS[int(strength)] for strength in store.strength[rows]]
     recommender = load(run)
     return {
         "session": _heard(store, store.tracks[rows], tracks, words),

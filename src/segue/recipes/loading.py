@@ -106,8 +106,9 @@ def _reaching_in(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
     """Return the changes, with a table for each input or head that is only switched on (true) and reached into."""
     opened: dict[str, Any] = {}
     for key in changes:
-        section, _, name = key.rpartition(".")[0].partition(".")
+        whole = key.rpartition(".")[0]
+        section, _, name = whole.partition(".")
         table = tables.get(section)
-        if isinstance(table, Mapping) and isinstance(table.get(name), bool):
-            opened[f"{section}.{name}"] = {}
-    return {**opened, **changes}
+        if isinstance(table, Mapping) and isinstance(changes.get(whole, table.get(name)), bool):
+            opened[whole] = {}
+    return {**opened, **{key: value for key, value in changes.items() if key not in opened}}

@@ -10,6 +10,7 @@ import numpy as np
 
 from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Question, t_estimate
 from segue.ranking import BASELINE_NAMES
+from segue.skips import BASELINES_TO_BEAT
 from segue.store import Store
 from segue.studies.contrasts import Reason, Wanted, contrast_records, stratum_records
 from segue.studies.design import Arm, Design
@@ -27,8 +28,6 @@ WRITTEN: Final = (
 """Metrics of arms and baselines that are written: what reports print, and HR@10 of the groups that the method names."""
 BESIDE: Final = ("hr@10", "hr@10.listened", "pair-auc")
 """Metrics, among all tracks, of a head's own row."""
-BAR: Final = ("popularity", "markov")
-"""A contrast counts only where both arms beat these (method, section 5)."""
 CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
     "sampled": ("hr@1", "hr@5", "hr@10", "hr@20", "hr@10.listened", "hr@10.skipped", "log-rank.listened",
                 "log-rank.skipped", "pair-auc"),
@@ -198,7 +197,7 @@ def _reasons(
     if pair[1] in BASELINE_NAMES:  # whether the arm beats it is what is asked
         return tuple(reasons)
     measure = metric if metric.startswith("hr@") else "hr@10"
-    for bar in BAR:
+    for bar in BASELINES_TO_BEAT:
         row = next((row for row in baselines.rows if (row.name, row.protocol) == (bar, protocol)), None)
         for name in pair:
             levels = [e.row("model", protocol).metrics[measure].value for e in results[name].evaluations]

@@ -28,7 +28,7 @@ ALL = 10_000
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    changes = {"training__epochs": 8, "training__learning_rate": 0.02}  # scores far enough apart for four bits
+    changes = {"training__epochs": 8, "training__learning_rate": 0.02}  # see test_live_model
     return small_export(tmp_path_factory.mktemp("cells"), tracks=300, index=True, **changes)
 
 

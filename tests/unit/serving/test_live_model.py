@@ -18,7 +18,9 @@ SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LiveModel:
-    return LiveModel(open_export(small_export(tmp_path_factory.mktemp("served"), tracks=300)), threads=1)
+    """A model whose scores by next tracks lie far enough apart for the scan, whatever weight log P(listen) has."""
+    changes = {"training__epochs": 8, "training__learning_rate": 0.02}
+    return LiveModel(open_export(small_export(tmp_path_factory.mktemp("served"), tracks=300, **changes)), threads=1)
 
 
 def _everything(model: LiveModel, session: Session) -> list[tuple[int, float]]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segue import skips
 from segue.axes import Float, Int
 from segue.model.heads.counts import Counts
 from segue.model.heads.head import Head, Predicted
-
-PRIOR: Final = (2.5, 5.0)
-"""Listens and plays added to a track's counts (method, section 5)."""
 
 
 @dataclass(frozen=True)
@@ -150,4 +148,7 @@ class ListenHead(Head):
 
 def _logit(listens: Tensor, plays: Tensor) -> Tensor:
     """Return the logit of the smoothed rate."""
-    return torch.log(listens.float() + PRIOR[0]) - torch.log(plays.float() - listens.float() + (PRIOR[1] - PRIOR[0]))
+    prior_listens, prior_plays = skips.RATE_PRIOR
+    return torch.log(listens.float() + prior_listens) - torch.log(
+        plays.float() - listens.float() + (prior_plays - prior_listens)
+    )
