@@ -35,13 +35,13 @@ from segue.evaluation import make_scene
 from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
 from segue.evaluation.scene import Scene
 from segue.evaluation.session_candidates import session_candidates
-from segue.model import build_model
+from segue.model import Facts, build_model
+from segue.model.heads import Counts
 from segue.ranking import ModelScorer
 from segue.ranking.dots import dots
 from segue.recipes import load_recipe
 from segue.store import NUM_SPECIALS, Store
 from segue.training.device import choose_device
-from segue.training.trainer import store_facts
 
 SAMPLED_CHUNK = 2048
 FULL_CHUNK = 1024
@@ -61,7 +61,7 @@ class Bench:
         split = replace(split_store(store, recipe.data), candidates=every)
         self.scene: Scene = make_scene(store, split, recipe.data, recipe.evaluation, "test", device)
         generator = torch.Generator().manual_seed(0)
-        encoder = build_model(recipe.model, store_facts(store, split, recipe), generator)
+        encoder = build_model(recipe.model, Facts(tracks, Counts.nothing(tracks + NUM_SPECIALS)), generator)
         self.scorer = ModelScorer(encoder.to(device), every)
         session, config = self.scene.contexts.cases.session, recipe.evaluation
         self.candidates = session_candidates(store, session, every, config.candidates, config.seed, device)

@@ -16,7 +16,7 @@ from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example, window_lengths, with_rule
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
 from segue.batches.popularity import TrainingPopularity
-from segue.losses import Scene, SessionNegatives, TermDraws
+from segue.losses import TERMS, Scene, SessionNegatives, TermDraws
 from segue.model import Encoder
 from segue.model.heads import HEADS, Head, Predicted
 from segue.objectives import Mixture, Negatives, combine
@@ -63,7 +63,8 @@ class Drawn:
 
 def part_names(recipe: Recipe) -> list[str]:
     """Return the names of the parts of a recipe's loss, in order."""
-    terms = ["skip_contrastive" if i == 0 else f"skip_contrastive_{i}" for i in range(len(recipe.terms))]
+    kinds = {kind: name for name, kind in TERMS.items()}
+    terms = [kinds[type(term)] + (f"_{i}" if i else "") for i, term in enumerate(recipe.terms)]
     return ["next_track", *terms, *_heads_with_loss(recipe)]
 
 
@@ -78,10 +79,10 @@ def _heads_with_loss(recipe: Recipe) -> list[str]:
 
 
 class TrainingStep:
-    """One step after another, each written as the sentences of the method say it."""
+    """One training step after another."""
 
     def __init__(self, training: Training, table: TableRows | None = None) -> None:
-        """`table`: how the track table is read and moved; None = the plain form for the recipe."""
+        """`table`: how the track table is read and moved; None = the form for any device."""
         self.training, self.encoder = training, training.encoder
         recipe, data, encoder = training.recipe, training.data, training.encoder
         if table is None:
