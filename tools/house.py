@@ -41,7 +41,9 @@ def _docstring_lines(module: ast.Module) -> set[int]:
     """Return the lines of texts that stand as statements."""
     lines = set[int]()
     for node in ast.walk(module):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        is_text = (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
         if is_text:
             assert isinstance(node, ast.Expr)
             lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
@@ -66,25 +68,27 @@ def bindings(module: ast.Module) -> Iterator[str]:
 
 
 def recipe_keys() -> int:
-    """Return how many keys a recipe has, over all kinds of encoder, objective, term and head."""
-    from dataclasses import fields, is_dataclass
+    """Return how many dotted keys a recipe may have; a key that several kinds share counts once, `kind` not at all."""
+    from dataclasses import fields
 
-    from segue.recipes import recipe
+    from segue.batches.split import DataConfig
+    from segue.losses import NEXT_TRACK, TERMS
+    from segue.model.encoders.registry import ENCODER_CONFIGS
+    from segue.model.heads import HEADS
+    from segue.model.inputs import INPUTS
+    from segue.recipes import EvaluationConfig, TrainingConfig
 
-    configs = {
-        value
-        for value in (*vars(recipe).values(), *(kind for registry in _registries(recipe) for kind in registry.values()))
-        if isinstance(value, type) and is_dataclass(value) and value.__name__ not in ("Recipe", "HeadsConfig")
-    }
-    return len({(config.__name__, field.name) for config in configs for field in fields(config)})
-
-
-def _registries(module: Any) -> list[dict[str, type]]:
-    return [value for value in vars(module).values() if isinstance(value, dict) and value and _are_types(value)]
-
-
-def _are_types(registry: dict[Any, Any]) -> bool:
-    return all(isinstance(key, str) and isinstance(value, type) for key, value in registry.items())
+    sections: list[tuple[str, type[Any]]] = [
+        ("data", DataConfig),
+        ("training", TrainingConfig),
+        ("evaluation", EvaluationConfig),
+        *(("encoder", config) for config in ENCODER_CONFIGS.values()),
+        *(("next_track", config) for config in NEXT_TRACK.values()),
+        *(("terms", config) for config in TERMS.values()),
+        *((f"inputs.{name}", part.config_type) for name, part in INPUTS.items()),
+        *((f"heads.{name}", part.config_type) for name, part in HEADS.items()),
+    ]
+    return len({(section, field.name) for section, config in sections for field in fields(config)})
 
 
 def measured(root: Path) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parents[1])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measured(options.folder)
+    found = measured(options.folder) | {"recipe_keys": recipe_keys()}
     if options.json:
         print(json.dumps(found, indent=1))
         return
