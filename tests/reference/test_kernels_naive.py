@@ -298,7 +298,7 @@ def test_a_step_of_the_kernels_trains_as_the_naive_one(
     if not INTERPRETED:
         pytest.skip("the graph step is compared below")
     monkeypatch.setattr(triton_skip_contrastive, "PRECISION", "ieee")
-    monkeypatch.setattr(log_sum, "on_kernels", lambda states: True)
+    monkeypatch.setattr(log_sum, "in_tiles", lambda states: True)
     naive = _trained(tmp_path / "naive", case, "naive", bf16=False, steps=4)
 
     def kernel_attention(batch: Any, config: AttentionConfig, width: int, blocks: int) -> KernelAttention:

@@ -327,3 +327,12 @@ def test_only_recipe_versions_1_and_2_are_read(tmp_path, version):
     path.write_text(version + '[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n')
     with pytest.raises(InputError, match="recipe_version"):
         load_recipe(path)
+
+
+def test_overrides_of_version_1_are_renamed_or_refused_with_the_last_commit_that_has_them() -> None:
+    recipe = load_recipe("segue", {"heads.transitions.own": 0.5, "inputs.features": True, "inputs.features.drop": 0.1})
+    assert recipe.heads["transitions"].own_weight == 0.5
+    assert recipe.inputs["features"].drop == 0.1
+    for key in ("data.require_skip", "next_track.refined", "terms.0.similarity"):
+        with pytest.raises(InputError, match=f"{key}.*076bca47e"):
+            load_recipe("paper-causal-s-plus-track", {key: True})

@@ -36,7 +36,7 @@ def log_sum_of_others(
     Products are rounded to the type of autocast where it is on, and sums are float32 at least. Scores are never all in
     memory: they are made block by block (CPU) or tile by tile (GPU), again in the backward pass where they are many.
     """
-    if on_kernels(states):
+    if in_tiles(states):
         from segue.objectives.triton_log_sum import kernel_log_sum
 
         others: Tensor = kernel_log_sum(states, rows, target, tracks, correction, product_type(states))[1]
@@ -60,7 +60,7 @@ def scores_against_all(
 
     Both have one gradient in the table, so that it is held only once.
     """
-    if on_kernels(states):
+    if in_tiles(states):
         from segue.objectives.triton_log_sum import kernel_log_sum
 
         both: tuple[Tensor, Tensor] = kernel_log_sum(states, table_rows, target, specials, None, product_type(states))
@@ -77,6 +77,14 @@ def product_type(states: Tensor) -> torch.dtype:
     """Return the type that products are rounded to: that of autocast where it is on, else that of the states."""
     device = states.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+
+
+def in_tiles(states: Tensor) -> bool:
+    """Return whether scores are made by the GPU kernels: where products have 16 bits.
+
+    Tiles of 32-bit rows do not fit into the shared memory of a multiprocessor.
+    """
+    return on_kernels(states) and product_type(states).itemsize == 2
 
 
 def on_kernels(states: Tensor) -> bool:

@@ -58,11 +58,21 @@ def up_to_date(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def renamed_override(key: str, value: Any) -> tuple[str, Any]:
-    """Return an override with the key of version 2, where `key` is one that was moved."""
+    """Return an override with the key of version 2, where `key` is one that was moved.
+
+    Raises:
+        InputError: the key was removed.
+    """
+    if key == OWN_WEIGHT[0]:
+        return OWN_WEIGHT[1], value
     new = MOVED.get(key)
     if new is not None:
         return new, _as_input(key, value)
     section, _, name = key.partition(".")
+    if name.rpartition(".")[2] in REMOVED.get(section, {}):
+        raise InputError(
+            f"--set {key}: this key was removed; leave it out, or check out commit {LAST_COMMIT}, the last one with it"
+        )
     return (f"{MOVED[section]}.{name}", value) if section in MOVED else (key, value)
 
 

@@ -155,7 +155,9 @@ def test_no_column_of_a_file_is_needed_for_the_mapping_to_evaluate(export: Expor
             frame = sample.first.drop(missing)
             roles = export.source.mapping(tuple(frame.columns))
             given = _columns(role for role in vars(roles).values() if isinstance(role, Column))
-            frame.with_columns(role.value.alias(f"role {i}") for i, role in enumerate([*given, *roles.side.values()]))
+            chosen = [*given, *roles.side.values()]
+            evaluated = frame.with_columns(role.value.alias(f"role {i}") for i, role in enumerate(chosen))
+            assert (evaluated.height, evaluated.width) == (frame.height, frame.width + len(chosen))
 
 
 @each_export
