@@ -114,3 +114,22 @@ def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.loads(error.read())
+
+
+def begin(call: Call, events: list[dict[str, Any]] | None = None, **more: Any) -> str:
+    """Begin a session and return its id."""
+    answer = call("POST", "/v1/sessions", json={"events": events or [], **more})
+    assert answer.status_code == 201, answer.text
+    session: str = answer.json()["session"]
+    return session
+
+
+def is_problem(answer: httpx.Response, status: int) -> str:
+    """Return the detail of an answer, which must be a problem with this status."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status
+    assert set(document) == {"type", "title", "status", "detail"}
+    detail: str = document["detail"]
+    return detail
