@@ -211,7 +211,7 @@ def test_an_export_stands_where_nothing_else_is_lost(run: Path, export: Path, tm
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     with pytest.raises(InputError, match="not ours to overwrite"):
         api.export(run, tmp_path / "mine", overwrite=True)
-    with pytest.raises(InputError, match="no plain name"):
+    with pytest.raises(InputError, match="not a plain name"):
         api.export(run, tmp_path / "named", name="../x")
     with pytest.raises(FormatError, match="is no run"):
         api.export(tmp_path / "mine", tmp_path / "named")

@@ -68,7 +68,7 @@ def demo(
     store and the runs; it appears when all of it is done. The simulation and the trainings take `seed`.
 
     Raises:
-        InputError: `out` exists and is no demo, or `overwrite` is not set.
+        InputError: `out` exists and is not a demo, or `overwrite` is not set.
     """
     path = Path(out)
     check_replaceable(path, overwrite=overwrite, marker=MARKER)

@@ -30,7 +30,7 @@ def serve(paths: Sequence[str | Path], options: ServeOptions | None = None, tell
 
     Raises:
         InputError: nothing to serve, a wrong option, or the packages of the extra `serve` are missing.
-        FormatError: a path is no run and no export, or damaged.
+        FormatError: a path is neither a run nor an export, or damaged.
     """
     try:
         from segue.serving import server

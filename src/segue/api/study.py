@@ -64,6 +64,6 @@ def report(result: str | Path, out: str | Path) -> dict[str, Any]:
     The verdict is computed again; neither the store nor the trainings are needed.
 
     Raises:
-        InputError: no such file or folder. FormatError: it is no result of a study.
+        InputError: no such file or folder. FormatError: it is not a result of a study.
     """
     return report_study(result, out)

@@ -48,7 +48,7 @@ def write_export(
     """
     options = options or ExportOptions()
     if options.name and plain(options.name) != options.name:
-        raise InputError(f"{options.name!r} is no plain name for a model; take letters, digits, '.', '_' and '-'")
+        raise InputError(f"{options.name!r} is not a plain name; take letters, digits, '.', '_' and '-'")
     with replaced_folder(Path(out), overwrite=options.overwrite, marker=MANIFEST) as folder:
         tell = _Telling(progress)
         tell.next("graphs")

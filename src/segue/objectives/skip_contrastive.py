@@ -47,7 +47,7 @@ def skip_contrastive_loss(
 
     Source: Seshadri & Knees 2023 (arXiv 2309.11623), section 3.4. We differ: exp and temperature (a ratio of raw
     cosines takes logs of negative numbers), the positive stands in the denominator, anchors are listened positions
-    only, and a track that is also listened to in the session is no negative.
+    only, and a track that is also listened to in the session is not a negative.
 
     Raises:
         ValueError: a temperature that is not positive.

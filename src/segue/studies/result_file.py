@@ -51,7 +51,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """Return the result that `write_result` wrote, and its verdict.
 
     Raises:
-        FormatError: the file is missing, is no result of a study, or has another version.
+        FormatError: the file is missing, is not a result of a study, or has another version.
     """
     document = read_json_object(path, "result_version")
     version = document.pop("result_version")
@@ -62,7 +62,7 @@ def read_result(path: Path) -> dict[str, Any]:
         result["curves"] = {arm: records(curve) for arm, curve in document["curves"].items()}
         return result | {"verdict": verdicts(result)}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise FormatError(f"{path} is no result of segue study ({type(error).__name__}: {error})") from error
+        raise FormatError(f"{path} is not a result of segue study ({type(error).__name__}: {error})") from error
 
 
 def by_column(table: Sequence[Mapping[str, Any]]) -> Record:

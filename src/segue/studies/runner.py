@@ -64,13 +64,13 @@ def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
     needed.
 
     Raises:
-        InputError: there is no such file, or `out` is none. FormatError: it is no result of a study.
+        InputError: there is no such file, or `out` is none. FormatError: it is not a result of a study.
     """
     document = read_result(Path(result))
     try:
         reports = _reports(document)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise FormatError(f"{result} is no result of segue study ({type(error).__name__}: {error})") from error
+        raise FormatError(f"{result} is not a result of segue study ({type(error).__name__}: {error})") from error
     check_parent(Path(out) / "result.json")
     Path(out).mkdir(parents=True, exist_ok=True)
     _write(Path(out), document, reports)

@@ -37,7 +37,7 @@ class Progressed:
         Without validation (an empty mapping) the latest epoch is the best.
 
         Raises:
-            NonFiniteError: HR@10 is no number.
+            NonFiniteError: HR@10 is not finite.
         """
         self.epoch, self.step = self.epoch + 1, 0
         watched = validation.get(WATCHED)
@@ -74,5 +74,5 @@ class Progressed:
 
 
 def plain_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Return `values` with None for what is no finite number (JSON has no NaN), sorted by name."""
+    """Return `values` with None for values that are not finite (JSON has no NaN), sorted by name."""
     return {name: float(value) if math.isfinite(value) else None for name, value in sorted(values.items())}

@@ -80,7 +80,7 @@ def test_other_files_are_no_store(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE cats (name TEXT)").connection.close()
     for name in ("text", "other.sqlite"):
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(FormatError, match="no store of sessions"):
+        with pytest.raises(FormatError, match="not a store of sessions"):
             SqliteSessions(tmp_path / name)
         assert (tmp_path / name).read_bytes() == before
     with pytest.raises(FormatError, match="is missing"):

@@ -34,7 +34,7 @@ def open_sessions(path_or_url: str | Path, *, expires_s: float, durable: bool) -
     """Return the sessions of a file, created where it is missing, or of a Redis.
 
     Raises:
-        InputError: the name is wrong, or the file cannot be created. FormatError: the file is no store of sessions.
+        InputError: the name is wrong, or the file cannot be created. FormatError: the file is not a store of sessions.
         SegueError: Redis cannot be reached.
     """
     check_place(path_or_url, durable=durable)

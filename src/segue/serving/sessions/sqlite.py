@@ -56,7 +56,7 @@ class SqliteSessions(Sessions):
     """Sessions in the file `path`, created where it is missing.
 
     Raises:
-        FormatError: the file is no store of sessions, or of another version. InputError: it cannot be created.
+        FormatError: the file is not a store of sessions, or of another version. InputError: it cannot be created.
     """
 
     def __init__(self, path: Path, *, expires_s: float = 24 * 3600.0, durable: bool = False) -> None:
@@ -204,7 +204,7 @@ def _opened(path: Path, *, durable: bool) -> sqlite3.Connection:
         _check_version(connection, path)
     except sqlite3.Error as error:
         connection.close()
-        raise FormatError(f"{path} is no store of sessions, or cannot be written ({error})") from error
+        raise FormatError(f"{path} is not a store of sessions, or cannot be written ({error})") from error
     except FormatError:
         connection.close()
         raise
@@ -215,7 +215,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != STORE_VERSION:
         raise FormatError(
-            f"{path} is no store of sessions of version {STORE_VERSION} (it says {version}); name another file"
+            f"{path} is not a store of sessions of version {STORE_VERSION} (it says {version}); name another file"
         )
 
 

@@ -125,9 +125,7 @@ class OptunaSearch(Search):
                 load_if_exists=True,
             )
         except (ValueError, KeyError) as error:
-            raise FormatError(
-                f"{journal} is no journal of Optuna's ({error}); search anew in another folder"
-            ) from error
+            raise FormatError(f"{journal} is not an Optuna journal ({error}); search anew in another folder") from error
         if not study.trials:
             study.enqueue_trial({d.name: d.default for d in self._space if d.holds(d.default)})
         return study

@@ -43,7 +43,7 @@ class TrialFolder:
         """Return a new folder without trials.
 
         Raises:
-            InputError: `path` exists, and `overwrite` is not set or it is no folder of this verb.
+            InputError: `path` exists, and `overwrite` is not set or it is not a folder of this verb.
         """
         folder = cls(path, document, verb)
         with replaced_folder(folder.path, overwrite=overwrite, marker=marker_of(verb)) as fresh:
@@ -55,7 +55,7 @@ class TrialFolder:
         """Return the folder at `path`, whose marker has at least `keys`.
 
         Raises:
-            FormatError: it is no folder of this verb, is damaged, or has another version.
+            FormatError: it is not a folder of this verb, is damaged, or has another version.
         """
         marker, key = Path(path) / marker_of(verb), f"{verb}_version"
         if not marker.is_file():

@@ -193,7 +193,7 @@ def test_a_torn_journal_is_mended_and_a_stale_lock_taken_away(tmp_path):
     again.end(ending(1, 0.4, second))
     assert journal(tmp_path).propose(2)
     path.write_text("no journal\n" * 2)
-    with pytest.raises(FormatError, match="no journal"):
+    with pytest.raises(FormatError, match="not an Optuna journal"):
         journal(tmp_path)
 
 
