@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from segue.api.load import load
 from segue.evaluation import PROTOCOLS, Evaluation, contrast
 from segue.runs import RunFolder
 from segue.skips import STRENGTH_WORDS
 from segue.store import NUM_SPECIALS, Store
+from segue.verbs.recommender import load
 
 K: Final = 20
 SHORTEST: Final = 8

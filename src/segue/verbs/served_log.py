@@ -1,4 +1,4 @@
-"""The verb `export_log`: writes the sessions of a service as a log that `prepare_table` reads."""
+"""The verb `log export`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,24 @@ class ServedLog:
         return {**vars(self), "out": str(self.out)}
 
 
-def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False) -> ServedLog:
-    """Write the sessions of a service to a CSV or Parquet file, oldest first; return counts.
+@dataclass(frozen=True)
+class ExportLogOptions:
+    """Options of `export_log`."""
 
-    `sessions`: the file or the Redis URL of the sessions; Redis has deleted expired ones. Columns: session, position
-    (from 0), track, strength (empty = unknown), time (UTC), segue_log (version of this layout). `prepare_table` reads
-    every event back unchanged. Do not open the CSV in a spreadsheet, which may run a cell that begins with = as a
-    formula. The service may be running.
+    overwrite: bool = False
+    """Replace an existing file."""
+
+
+def export_log(sessions: str | Path, out: str | Path, options: ExportLogOptions = ExportLogOptions()) -> ServedLog:
+    """Write served sessions, oldest first, to a CSV or Parquet file that segue prepare table reads.
+
+    Columns: session, position (from 0), track, strength (empty = unknown), time (UTC), segue_log (version of this
+    layout). `prepare` reads every event back unchanged. Do not open the CSV in a spreadsheet, which may run a cell
+    that begins with = as a formula. The service may be running; Redis has deleted expired sessions.
+
+    Args:
+        sessions: the file or Redis URL of the sessions of segue serve.
+        out: file to write, .csv or .parquet.
 
     Raises:
         FormatError: no such file, or not a file of sessions. InputError: `out` exists, or is neither CSV nor Parquet;
@@ -46,7 +57,7 @@ def export_log(sessions: str | Path, out: str | Path, *, overwrite: bool = False
     path = Path(out)
     if path.suffix not in (".csv", ".parquet"):
         raise InputError(f"{out} names neither CSV nor Parquet; end it in .csv or .parquet")
-    if path.exists() and not overwrite:
+    if path.exists() and not options.overwrite:
         raise InputError(f"{out} exists already; name another file or add --overwrite")
     check_parent(path)
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}

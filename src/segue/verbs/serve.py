@@ -1,4 +1,4 @@
-"""The verb `serve`: next tracks over HTTP, from runs or exports."""
+"""The verb `serve`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from segue.errors import FormatError, InputError, SegueError
-from segue.exported.manifest import EXPORT_VERSION, MANIFEST
 from segue.files import read_json_object
-
-if TYPE_CHECKING:
-    from segue.serving.options import ServeOptions
+from segue.serving.options import ServeOptions, check_reach, given_token
 
 Tell = Callable[[str], None]
 RUN_MARKER: Final = "run.json"
@@ -22,11 +19,15 @@ SERVED: Final = "served"
 """Folder of a run that holds its export."""
 
 
-def serve(paths: Sequence[str | Path], options: ServeOptions | None = None, tell: Tell = print) -> None:
-    """Serve runs and exports until a signal ends the process; the first is the default, and `tell` gets messages.
+def serve(paths: Sequence[str | Path], options: ServeOptions = ServeOptions(), *, tell: Tell = print) -> None:
+    """Serve the next track over HTTP on this machine, from runs or exports; the first is the default.
 
-    A run is first exported into its folder `served` by another process, unless the folder is newer than the run. So
-    the service itself never imports torch.
+    A run is first exported to its folder `served`, by another process, so that the service never imports torch. Ctrl-C
+    ends the service. After SIGHUP, or when a new export replaces an old one, it reloads its exports without losing a
+    request. Schema: /schema/openapi.json.
+
+    Args:
+        paths: runs or exports.
 
     Raises:
         InputError: nothing to serve, a wrong option, or the packages of the extra `serve` are missing.
@@ -38,10 +39,7 @@ def serve(paths: Sequence[str | Path], options: ServeOptions | None = None, tell
         raise InputError(
             f"segue serve needs the packages of its extra: pip install 'segue[serve]' ({error.name} is missing)"
         ) from error
-    from segue.serving.options import ServeOptions, check_reach
-
-    options = options or ServeOptions()
-    check_reach(options)
+    check_reach(options, given_token(options.token_file))
     server.serve([exported(Path(path), tell) for path in paths], options, tell)
 
 
@@ -53,6 +51,8 @@ def exported(path: Path, tell: Tell) -> Path:
     """
     if not (path / RUN_MARKER).is_file():
         return path
+    from segue.exported.manifest import MANIFEST
+
     served = path / SERVED
     if _newest(path) > _written(served / MANIFEST) or not _is_read(served):
         tell(f"exporting {path} (once)")
@@ -68,6 +68,8 @@ def exported(path: Path, tell: Tell) -> Path:
 
 def _is_read(served: Path) -> bool:
     """Return whether this version of Segue reads the export; True for a damaged one, which is refused when opened."""
+    from segue.exported.manifest import EXPORT_VERSION, MANIFEST
+
     try:
         return read_json_object(served / MANIFEST).get("export_version") == EXPORT_VERSION
     except FormatError:

@@ -10,8 +10,8 @@ from typing import Final
 
 import polars as pl
 
-from segue.api.source_files import LogFiles, SourceFile
 from segue.data.identities import track_of_alias, with_one_id
+from segue.data.log_files import LogFiles, SourceFile
 from segue.data.mapping import Column, Mapping
 from segue.data.opinions import Opinions, mapping_with_opinions, opinions_of, records_with_opinions
 from segue.data.records.block import Block

@@ -1,4 +1,4 @@
-"""The verb `replay`: sends held-out sessions through a running service and measures its ranks."""
+"""The verb `replay`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.batches.split import DataConfig, split_store
 from segue.config import build
 from segue.errors import FormatError, InputError, SegueError
-from segue.evaluation.metrics import CUTOFFS, hit
 from segue.exported.manifest import read_export_manifest
+from segue.option_types import PathOrNone, Split, Whole
 from segue.progress import Progress, Step, silent
 from segue.serving.messages import MOST_K, word_of
+from segue.serving.options import given_token
 from segue.store import Store
 
 CLIENTS: Final = 8
@@ -39,6 +39,8 @@ class Replayed:
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts for `--json`."""
+        from segue.evaluation.metrics import CUTOFFS, hit
+
         rates = {
             f"hr@{cutoff}": float(hit(self.ranks.astype(np.float64), cutoff).mean())
             for cutoff in CUTOFFS
@@ -47,38 +49,54 @@ class Replayed:
         return {"model": self.model, "targets": len(self.ranks), **rates}
 
 
+@dataclass(frozen=True)
+class ReplayOptions:
+    """Options of `replay`."""
+
+    url: str = "http://127.0.0.1:8765"
+    """Address of the service."""
+    split: Split = "test"
+    """Held-out tracks to rank."""
+    sample: Whole = 0
+    """Number of targets, evenly spaced; 0 = all."""
+    k: Whole = 20
+    """Length of the lists."""
+    token_file: PathOrNone = None
+    """File with the service's token; default: environment variable SEGUE_TOKEN."""
+
+
 def replay(
     export: str | Path,
     store: str | Path | Store,
-    url: str = "http://127.0.0.1:8765",
+    options: ReplayOptions = ReplayOptions(),
     *,
-    split: str = "test",
-    sample: int = 0,
-    k: int = 20,
-    token: str | None = None,
     progress: Progress = silent,
 ) -> Replayed:
-    """Return the ranks of the targets of a store's held-out sessions by a running service.
+    """Send held-out sessions through a running service and print its HR, to compare with the offline evaluation.
 
-    `export`: the served export, whose recipe determines the held-out sessions. Each session is created through the API,
-    filled with its events, ranked among all tracks, heard ones included, and deleted. `sample`: number of targets,
-    evenly spaced; 0 = all.
+    Each session is created through the API, filled with its events, ranked among all tracks, heard ones included, and
+    deleted.
+
+    Args:
+        export: the served export, whose recipe determines the held-out sessions.
+        store: the store of its run.
 
     Raises:
         InputError: the store has no such sessions, or `url` is not an address. FormatError: `export` is not an export.
         SegueError: the service does not answer, or does not serve this export.
     """
+    from segue.batches.split import DataConfig, split_store
+
+    url, k, token = options.url, options.k, given_token(options.token_file)
     manifest = read_export_manifest(Path(export))
     opened = store if isinstance(store, Store) else Store(Path(store))
     config = build(DataConfig, manifest.facts.data, f"{export}: data")
-    if split not in ("test", "validation"):
-        raise InputError(f"unknown split {split!r}; name test or validation")
     if not 1 <= k <= MOST_K:
         raise InputError(f"k is {k}; name 1 to {MOST_K}")
-    cases = split_store(opened, config).cases[split]  # type: ignore[index]
+    cases = split_store(opened, config).cases[options.split]
     chosen = np.arange(len(cases))
-    if 0 < sample < len(chosen):
-        chosen = np.linspace(0, len(chosen) - 1, sample).astype(np.int64)
+    if 0 < options.sample < len(chosen):
+        chosen = np.linspace(0, len(chosen) - 1, options.sample).astype(np.int64)
     _check_served(url, token, manifest.name, len(chosen))
     tracks, strength, vocabulary = np.asarray(opened.tracks), np.asarray(opened.strength), opened.vocabulary
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from segue.api.demo_records import (
-    contrasts,
-    curve,
-    environment_facts,
-    evaluation_rows,
-    recommended_lists,
-)
-from segue.api.evaluate import evaluate
-from segue.api.prepare import prepare_mssd
-from segue.api.simulate import simulate
-from segue.api.train import train
-from segue.evaluation import Evaluation
 from segue.files import check_replaceable, replaced_folder, write_json
+from segue.option_types import Whole
 from segue.progress import Progress, Step, silent
-from segue.reports.page import report_html
 from segue.store import Store
-from segue.training import FitResult
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.prepare import PrepareOptions, prepare
+from segue.verbs.simulate import SimulateOptions, simulate
+from segue.verbs.train import TrainOptions, train
+
+if TYPE_CHECKING:
+    from segue.evaluation import Evaluation
+    from segue.training import FitResult
 
 MARKER: Final = "demo.json"
 WITHOUT: Final = "S- (no skips)"
@@ -53,31 +49,42 @@ BUDGET: Final = (
 )
 
 
-def demo(
-    out: str | Path,
-    *,
-    sessions: int = 5_000,
-    tracks: int = 25_000,
-    seed: int = 1,
-    overwrite: bool = False,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """Simulate, prepare, train without and with the skip term and `segue`, evaluate, recommend, report into `out`.
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of `demo`."""
 
-    Returns the record that stands in `out/demo.json` and that `out/report.html` shows. The folder holds the log, the
-    store and the runs; it appears when all of it is done. The simulation and the trainings take `seed`.
+    sessions: Whole = 5_000
+    """Number of simulated sessions."""
+    tracks: Whole = 25_000
+    """Size of the simulated catalogue."""
+    seed: Whole = 1
+    """Seed of the simulation and of the trainings."""
+    overwrite: bool = False
+    """Replace an earlier demo."""
+
+
+def demo(out: str | Path, options: DemoOptions = DemoOptions(), *, progress: Progress = silent) -> dict[str, Any]:
+    """Simulate, prepare, train without and with skips, evaluate, recommend and report, in minutes.
+
+    The record that stands in OUT/demo.json and that OUT/report.html shows is returned. The folder holds the log, the
+    store and the runs; it appears when all of it is done.
+
+    Args:
+        out: folder to write.
 
     Raises:
         InputError: `out` exists and is not a demo, or `overwrite` is not set.
     """
+    from segue.reports.page import report_html
+
     path = Path(out)
-    check_replaceable(path, overwrite=overwrite, marker=MARKER)
+    check_replaceable(path, overwrite=options.overwrite, marker=MARKER)
     begun = time.monotonic()
-    with replaced_folder(path, overwrite=overwrite, marker=MARKER) as folder:
-        size = {"sessions": sessions, "tracks": tracks, "seed": seed}
-        simulate(folder / "log", sessions=sessions, tracks=tracks, seed=seed, progress=progress)
-        prepare_mssd(folder / "log", folder / "store", progress=progress)
-        result = _trained(folder, seed, progress)
+    with replaced_folder(path, overwrite=options.overwrite, marker=MARKER) as folder:
+        size = {"sessions": options.sessions, "tracks": options.tracks, "seed": options.seed}
+        simulate(folder / "log", SimulateOptions(options.sessions, options.tracks, options.seed), progress=progress)
+        prepare(folder / "log", folder / "store", PrepareOptions(source="mssd"), progress=progress)
+        result = _trained(folder, options.seed, progress)
         result = _opening(folder / "store", size) | result | {"commands": _commands(path.name, size), "budget": BUDGET}
         result["made"] |= {"seconds": round(time.monotonic() - begun)}
         progress(Step("report", 0, 1))
@@ -106,14 +113,16 @@ def demo_overrides(recipe: str, seed: int) -> dict[str, Any]:
 
 def _trained(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
     """Return what the trainings gave: curves, rows, contrasts, recommendations, environment."""
+    from segue.verbs.demo_records import contrasts, curve, environment_facts, evaluation_rows, recommended_lists
+
     store = Store(folder / "store")
     fits: dict[str, FitResult] = {}
     evaluations: dict[str, Evaluation] = {}
     for name, (run, recipe) in RUNS.items():
-        fits[name] = train(
-            store, folder / run, recipe=recipe, overrides=demo_overrides(recipe, seed), progress=progress
-        )
-        evaluations[name] = evaluate(folder / run, store, baselines=not evaluations, progress=progress)
+        training = TrainOptions(recipe=recipe, overrides=demo_overrides(recipe, seed))
+        fits[name] = train(store, folder / run, training, progress=progress)
+        measuring = EvaluateOptions(model_only=bool(evaluations))
+        evaluations[name] = evaluate(folder / run, store, measuring, progress=progress)
     return {
         "converged": all(fit.converged for fit in fits.values()),
         "curves": {name: curve(folder / run) for name, (run, _) in RUNS.items()},

@@ -10,10 +10,11 @@ from typing import Any, Final
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.api.preparing import Job, PrepareReport
 from segue.data.ahead import worked_ahead
+from segue.data.cutting import Cutting
 from segue.data.event_table import FILE, EventTable
 from segue.data.gathered import Gathering
+from segue.data.job import Job, PrepareReport
 from segue.data.mapping import Mapping
 from segue.data.oracle import Oracle
 from segue.data.part_table import event_table
@@ -21,7 +22,7 @@ from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
 from segue.data.records.block import Block
 from segue.data.rejects import Rejects
-from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, CutPlays, CutRules, cut_plays
+from segue.data.sessions import CutPlays, CutRules, cut_plays
 from segue.data.side_columns import SIDE
 from segue.data.typed import Reading, Typed, typed
 from segue.errors import InputError
@@ -33,19 +34,7 @@ Coded = tuple[dict[str, NDArray[Any]], pl.DataFrame]
 
 
 @dataclass(frozen=True)
-class Cutting:
-    """How a log is cut and checked."""
-
-    gap_minutes: float = GAP_MINUTES
-    max_length: int = MAX_LENGTH
-    drop_duplicates: bool | None = None
-    """None: only for sources that repeat plays."""
-    accept: tuple[str, ...] = ()
-    """Names of doubts to ignore."""
-
-
-@dataclass(frozen=True)
-class Input:
+class LogInput:
     """One file or frame of a log."""
 
     name: str
@@ -65,7 +54,7 @@ class Log:
 
     def __init__(
         self,
-        inputs: Sequence[Input],
+        inputs: Sequence[LogInput],
         cutting: Cutting,
         *,
         repeats: bool = False,
@@ -127,7 +116,7 @@ class Log:
         """Return the counts of reading all inputs into `gathering`; threads type blocks ahead."""
         reading = Reading(rejects)
 
-        def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
+        def work(task: tuple[int, Block]) -> tuple[LogInput, Typed, Coded]:
             number, block = task
             given = self._inputs[number]
             records = typed(block, given.mapping, given.name, gathering.ids)
@@ -158,7 +147,7 @@ class Log:
         )
 
 
-def _check_alike(inputs: Sequence[Input]) -> None:
+def _check_alike(inputs: Sequence[LogInput]) -> None:
     """Refuse files that cannot be one log."""
     for role in ("listener", "session", "position", "time"):
         having = [given.name for given in inputs if getattr(given.mapping, role) is not None]
@@ -167,7 +156,7 @@ def _check_alike(inputs: Sequence[Input]) -> None:
             raise InputError(f"{having[0]} has a {role} and {lacking[0]} has none; prepare them apart")
 
 
-def _on_scale(events: pl.DataFrame, given: Input) -> pl.DataFrame:
+def _on_scale(events: pl.DataFrame, given: LogInput) -> pl.DataFrame:
     """Return events without their rating, after checking it against the source's scale."""
     if given.scale is None or _RATING not in events.columns:
         return events

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from segue.errors import InputError
-from segue.runs.extending import NewTracks, extend_run, feature_names, serving
 from segue.store import Vocabulary
 
 
@@ -37,22 +38,36 @@ class Extended:
         }
 
 
-def extend(run: str | Path, tracks: str | Path) -> Extended:
-    """Add the tracks of a CSV or Parquet file to a trained run, without training again.
+@dataclass(frozen=True)
+class ExtendOptions:
+    """Options of `extend`."""
 
-    The run must read features of tracks (`[features]`), and the file must have them under the names of the store; a
-    missing value counts as the mean. `recommend` and `load` then read and rank the new tracks; `evaluate` still
-    measures the run as trained. A run can be extended several times; training with `overwrite` starts over.
+    tracks: Annotated[str | Path, Parameter(metavar="FILE")]
+    """CSV or Parquet with an id column and the run's features, and optionally title and artist."""
+
+
+def extend(run: str | Path, options: ExtendOptions) -> Extended:
+    """Add new tracks to a trained run by their features, without training again.
+
+    The run must have been trained with features of tracks (--set inputs.features=true on a store prepared with
+    --tracks), and the file must have them under the names of the store; a missing value counts as the mean.
+    `recommend` and `load` then read and rank the new tracks; `evaluate` still measures the run as trained. A run can be
+    extended several times; training with `overwrite` starts over.
+
+    Args:
+        run: a trained run.
 
     Raises:
         InputError: the run reads no features, or the file has no id column or none of the features.
         FormatError: not a run, or a damaged one.
     """
     from segue.data.track_tables import new_tracks
+    from segue.runs.extending import NewTracks, extend_run, feature_names, serving
 
+    tracks = Path(options.tracks)
     names = feature_names(serving(run))
     vocabulary = Vocabulary.read(serving(run) / "vocabulary")
-    fresh = new_tracks(Path(tracks), vocabulary.texts(range(len(vocabulary))), names)
+    fresh = new_tracks(tracks, vocabulary.texts(range(len(vocabulary))), names)
     if fresh.num_missing_features == len(names):
         raise InputError(
             f"{tracks} has none of the features that {run} reads ({', '.join(names[:8])}"

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: metrics of a run on held-out tracks."""
+"""Evaluates many runs of one store on the same targets."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ from segue.evaluation import (
     make_scene,
     scorer_rows,
 )
-from segue.files import replaced_file, write_json
 from segue.progress import Progress, silent
 from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
-from segue.reports.reliability import reliability
 from segue.runs import load_run
 from segue.runs.loading import LoadedRun
 from segue.store import Store
 from segue.training.device import choose_device
+from segue.verbs.evaluate import ProtocolChoice
 
-ProtocolChoice = Literal["sampled", "full", "both", "popularity"]
 PROTOCOLS_OF: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "both": PROTOCOLS,
     "sampled": ("sampled",),
@@ -37,40 +35,6 @@ PROTOCOLS_OF: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "popularity": ("popularity",),
 }
 """Protocols of each choice; 'both' does not include popularity."""
-
-
-def evaluate(
-    run: str | Path,
-    store: str | Path | Store,
-    *,
-    protocol: ProtocolChoice = "both",
-    split: Literal["test", "validation"] = "test",
-    device: str = "auto",
-    baselines: bool = True,
-    progress: Progress = silent,
-) -> Evaluation:
-    """Return the metrics, with intervals, of a run and every baseline on the held-out tracks of its store.
-
-    `baselines` = False measures the model only. A target whose score is NaN ranks last, and `num_nan` counts it.
-    `protocol` 'popularity' ranks among candidates sampled by their plays in training.
-
-    The document is also written to `run/evaluation/<split>.json` (for 'popularity': `<split>-popularity.json`); for a
-    model with a head for P(listen) its calibration is drawn to `run/evaluation/<split>-reliability.svg`.
-
-    Raises:
-        InputError: no such run or store, or a store that the run was not trained on.
-    """
-    evaluator = Evaluator(store, split=split, device=device)
-    evaluation = evaluator.evaluate(run, protocol, baselines=baselines, progress=progress)
-    name = f"{split}-popularity" if protocol == "popularity" else split
-    folder = Path(run) / "evaluation"
-    document = evaluation.to_json()
-    write_json(folder / f"{name}.json", document)
-    if any(row["name"] == "model" for row in document["listening"]):
-        title = f"P(listen), {split}" + (" (simulated)" if document["simulated"] else "")
-        with replaced_file(folder / f"{name}-reliability.svg") as temporary:
-            temporary.write_text(reliability(document["listening"], title) + "\n", encoding="utf-8")
-    return evaluation
 
 
 class Evaluator:

@@ -1,36 +1,53 @@
-"""The verb `inspect`: figures of a store, as a document and as a figure."""
+"""The verb `inspect`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from segue.data.summary import inspect_store
 from segue.errors import InputError
 from segue.files import check_parent, replaced_file
+from segue.option_types import PathOrNone
 from segue.store.reader import Store
 
 KINDS: Final = ("png", "svg", "pdf")
 """Endings of a figure's name."""
 
 
-def inspect(store: str | Path) -> dict[str, Any]:
-    """Return a JSON document on the store at `store` (see `segue.data.summary.inspect_store`).
+@dataclass(frozen=True)
+class InspectOptions:
+    """Options of `inspect`."""
+
+    figure: PathOrNone = None
+    """Also draw lengths, popularity and skip rates to this file (.svg, .png or .pdf)."""
+    overwrite: bool = False
+    """Replace an existing figure."""
+
+
+def inspect(store: str | Path, options: InspectOptions = InspectOptions()) -> dict[str, Any]:
+    """Show the figures of a store: sessions, tracks, lengths, popularity, skip rates.
+
+    Args:
+        store: a store.
 
     Raises:
-        FormatError: not a store, or a damaged one.
+        FormatError: not a store, or a damaged one. InputError: the figure does not end in .png, .svg or .pdf, or it
+            exists and `overwrite` is not set.
     """
-    return inspect_store(Store(store))
+
+    from segue.data.summary import inspect_store
+
+    figure = None if options.figure is None else _checked_figure(Path(options.figure), options.overwrite)
+    summary = inspect_store(Store(store))
+    if figure is not None:
+        _draw(summary, figure)
+    return summary
 
 
-def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Return `path` if `draw_inspection` may write it.
-
-    Raises:
-        InputError: it does not end in .png, .svg or .pdf, or it exists and `overwrite` is not set.
-    """
-    path = Path(path)
+def _checked_figure(path: Path, overwrite: bool) -> Path:
+    """Return `path` if a figure may be written there."""
     if path.suffix.lstrip(".").lower() not in KINDS:
         raise InputError(f"{path}: name a figure ending in .png, .svg or .pdf")
     check_parent(path)
@@ -39,13 +56,8 @@ def check_figure(path: str | Path, *, overwrite: bool = False) -> Path:
     return path
 
 
-def draw_inspection(summary: Mapping[str, Any], path: str | Path, *, overwrite: bool = False) -> None:
-    """Draw lengths, popularity, strengths and skip rates by position of `inspect`'s document into `path`.
-
-    Raises:
-        InputError: see `check_figure`.
-    """
-    path = check_figure(path, overwrite=overwrite)
+def _draw(summary: Mapping[str, Any], path: Path) -> None:
+    """Draw lengths, popularity, strengths and skip rates by position of `inspect`'s document into `path`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

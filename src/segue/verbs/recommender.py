@@ -1,4 +1,4 @@
-"""The verb `load`: a recommender from a run."""
+"""Recommends next tracks by a trained run."""
 
 from __future__ import annotations
 
