@@ -174,12 +174,15 @@ def _is_half(folder: Path) -> bool:
 MILLION = """
 import json, resource, sys, time
 from pathlib import Path
+from segue.data.cutting import Cutting
+from segue.verbs.prepare import PrepareOptions, prepare
 name, log, store = sys.argv[1:]
 begun = time.monotonic()
 if name == "table":
-    report = prepare_table(log, store)
+    report = prepare(log, store, PrepareOptions(source="table"))
 else:
-    report = prepare_source(log, store, source=name, cutting=Cutting(max_length=10**6, gap_minutes=10**6))
+    cutting = Cutting(max_length=10**6, gap_minutes=10**6)
+    report = prepare(log, store, PrepareOptions(source=name, cutting=cutting))
 facts = {"rows": report.rows, "sessions": report.sessions, "seconds": time.monotonic() - begun}
 print(json.dumps(facts | {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 """

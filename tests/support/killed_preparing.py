@@ -59,7 +59,7 @@ def main(logs: tuple[str, str], root: Path, num_timed: int) -> None:
     for kinds, apart in ((STEPS, 8), (("os.rename",), 1)):
         for step in range(1, 1000, apart):
             folder = root / f"{len(kinds)}-{step}"
-            if not os.WIFSIGNALED(prepare(logs, folder, partial(stop_at, step, kinds, folder))):
+            if not os.WIFSIGNALED(prepare_twice(logs, folder, partial(stop_at, step, kinds, folder))):
                 break
     for number in range(num_timed):
         prepare_twice(logs, root / f"timed-{number}", None)

@@ -95,7 +95,7 @@ def test_a_capped_training_carries_no_verdict(made: tuple[Path, dict[str, Any]])
 
 def test_a_bar_that_was_not_measured_is_not_cleared(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, baselines=("popularity",))
+    result = _study(tmp_path, seeds=1, baseline=("popularity",))
     reasons = {reason["why"] for record in result["contrasts"] for reason in record["reasons"]}
     assert "was not held against markov" in reasons
     assert not any(record["counts"] for record in result["contrasts"])
@@ -148,13 +148,15 @@ def test_another_study_in_the_same_place_is_refused(made: tuple[Path, dict[str, 
     tiny_store(folder / "other", seed=5)
     with pytest.raises(InputError, match="holds another study"):
         study(
-            folder / "other", folder / "study", StudyOptions(overrides=OVERRIDES, arm=ARMS, no_tune=True, device="cpu")
+            folder / "other",
+            folder / "study",
+            StudyOptions(overrides=OVERRIDES, arm=ARMS, no_no_tune=False, device="cpu"),
         )
 
 
 def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, tune=True, tuning_epochs=1)
+    result = _study(tmp_path, seeds=1, no_tune=False, tuning_epochs=1)
     study = TrialFolder(tmp_path / "study")
     for name, arm in result["arms"].items():
         assert len(arm["tuning"]) == 4
@@ -169,13 +171,13 @@ def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> No
 
 def test_optuna_may_choose_each_arms_settings(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, tune=True, tuning_trials=2, tuning_epochs=1)
+    result = _study(tmp_path, seeds=1, no_tune=False, tuning_trials=2, tuning_epochs=1)
     for arm, keys in zip(ARMS, (0, 2), strict=True):
         record = result["arms"][arm]
         assert len(record["tuning"]) == 2
         assert len(record["settings"]) == 2 + keys  # rate and dropout; S+ has weight and temperature of its term
         assert record["settings"].items() <= max(record["tuning"], key=lambda one: one["validation_hr@10"]).items()
-    assert _study(tmp_path, seeds=1, tune=True, tuning_trials=2, tuning_epochs=1) == result
+    assert _study(tmp_path, seeds=1, no_tune=False, tuning_trials=2, tuning_epochs=1) == result
     with pytest.raises(InputError, match="where nothing is tuned"):
         _study(tmp_path, "other", tuning_trials=2)
 
