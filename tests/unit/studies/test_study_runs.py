@@ -147,11 +147,7 @@ def test_another_study_in_the_same_place_is_refused(made: tuple[Path, dict[str, 
         _study(folder, overrides=OVERRIDES | {"training.epochs": 3})
     tiny_store(folder / "other", seed=5)
     with pytest.raises(InputError, match="holds another study"):
-        study(
-            folder / "other",
-            folder / "study",
-            StudyOptions(overrides=OVERRIDES, arm=ARMS, no_no_tune=False, device="cpu"),
-        )
+        study(folder / "other", folder / "study", StudyOptions(overrides=OVERRIDES, arm=ARMS, no_tune=True))
 
 
 def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None:
