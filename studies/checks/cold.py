@@ -21,7 +21,7 @@ import torch
 
 from segue import api
 from segue.batches.split import split_store
-from segue.evaluation.scene import make_scene
+from segue.evaluation.evaluation_scene import make_scene
 from segue.ranking import ModelScorer, content_baselines
 from segue.runs import load_run
 from segue.store import Store

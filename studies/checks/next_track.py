@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from segue import columns, skips
 from segue.batches.split import DataConfig, split_store
 from segue.evaluation.metrics import hit
-from segue.evaluation.reaction import find_near, nearer
-from segue.evaluation.scene import make_scene
+from segue.evaluation.lists import find_near, nearer
+from segue.evaluation.evaluation_scene import make_scene
 from segue.recipes import EvaluationConfig
 from segue.simulation.catalogue import LEAVES, make_catalogue
 from segue.simulation.listening import DRIFT, LONGEST, MOVE, REPEAT, Player, find_intercept

@@ -25,8 +25,8 @@ from segue.batch import Batch
 from segue.batches.split import split_store
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import Contexts, full_ranks, sampled_ranks
-from segue.evaluation.scene import make_scene
-from segue.evaluation.session_candidates import session_candidates
+from segue.evaluation.evaluation_scene import make_scene
+from segue.evaluation.candidates import session_candidates
 from segue.ranking import ModelScorer, Scorer
 from segue.ranking.baselines import QUANTUM, TrainingRows, Vsknn
 from segue.ranking.standing import NOTHING, Standing, dense_standing

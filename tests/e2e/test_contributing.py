@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import segue
+from dense_scores import all_scores, dense_standing
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
 from segue.batches.data import SessionData
@@ -25,7 +26,6 @@ from segue.losses import NEXT_TRACK
 from segue.model.encoders.registry import ENCODER_CONFIGS, ENCODERS
 from segue.model.heads import HEADS
 from segue.model.inputs import INPUTS
-from segue.ranking import dense_standing
 from segue.ranking.baselines import TrainingRows
 from segue.runs import RunFolder, load_run
 from segue.serving.encoding import Session
@@ -71,8 +71,7 @@ def test_a_baseline_is_a_scorer(tmp_path: Path) -> None:
     scorer = names_of("A baseline")["HeardAgain"](TrainingRows.of(store, split))
     batch = SessionData.load(store, split, "cpu").context_batch(split.cases["test"], np.arange(12), 20)
     candidates = torch.from_numpy(split.candidates.astype(np.int64))
-    every = scorer.score_all(batch)
-    assert torch.equal(scorer.score(batch, candidates.expand(12, -1)), every[:, candidates])
+    every = all_scores(scorer, batch, split.candidates)
     wanted = dense_standing(every, candidates, candidates[:12, None], 7)
     standing = scorer.stand(batch, candidates[:12, None], 7)
     assert torch.equal(standing.best.tracks, wanted.best.tracks)

@@ -135,7 +135,7 @@ def _gain_of_feedback(folder: Path, world: str, cutoff: int) -> Estimate:
         gains.append((aware.ranks <= cutoff) * 1.0 - (plain.ranks <= cutoff))
     gain = np.concatenate(gains)
     bootstrap = Bootstrap(np.arange(len(gain)), 1000, 0)
-    return bootstrap.estimate({"gain": (gain, np.ones(len(gain)))})[0]["gain"]
+    return bootstrap.estimate({"gain": (gain, np.ones(len(gain)))})["gain"]
 
 
 def test_in_no_reaction_knowing_the_last_feedback_does_not_raise_the_hit_rate_of_markov(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from segue.errors import InputError
 from segue.evaluation import Evaluation, Question, Row, Targets, beaten_by, clears_bar, contrast, contrasts, holm
 from segue.evaluation.answers import Answers, PairAnswers
 from segue.evaluation.bootstrap import Estimate
-from segue.evaluation.contrast import Contrast, t_estimate, t_p_value
+from segue.evaluation.paired_contrast import Contrast, t_estimate, t_p_value
 from segue.evaluation.targets import PairTargets
 from segue.recipes import EvaluationConfig
 

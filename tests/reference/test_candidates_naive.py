@@ -18,7 +18,7 @@ from segue.evaluation.candidates import (
     num_eligible,
     pool_candidates,
 )
-from segue.evaluation.session_candidates import session_candidates
+from segue.evaluation.candidates import session_candidates
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
 from stores import tiny_store

@@ -13,7 +13,7 @@ from segue.evaluation import Table, make_scene
 from segue.evaluation import popular as module
 from segue.evaluation.candidates import candidate_draws, pool_candidates
 from segue.evaluation.popular import PopularPool, halved
-from segue.evaluation.session_candidates import Candidates
+from segue.evaluation.candidates import Candidates
 from segue.recipes import EvaluationConfig
 from stores import tiny_store
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dense_scores import all_scores
 from segue import api, columns
 from segue.batches.data import SessionData
 from segue.batches.example import ExampleConfig
@@ -80,7 +81,7 @@ def test_of_the_target_row_a_score_knows_hour_and_premium_alone(tmp_path: Path) 
         changed = _Changed(tmp_path / "store")
         changed.changes = changes
         batch = data_of(changed, split).context_batch(cases, np.arange(len(cases)), 8)
-        scores.append(ModelScorer(run.encoder, split.candidates).score_all(batch))
+        scores.append(all_scores(ModelScorer(run.encoder, split.candidates), batch, split.candidates))
     assert torch.equal(scores[0], scores[1])
     assert not torch.equal(scores[0], scores[2]), "the hour of the target row is known when it is asked for"
 

@@ -16,8 +16,8 @@ from segue.evaluation import session_candidates as session_candidates_module
 from segue.evaluation import settle_listen
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
-from segue.evaluation.scene import Scene, make_scene
-from segue.evaluation.session_candidates import Candidates, session_candidates
+from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
+from segue.evaluation.candidates import Candidates, session_candidates
 from segue.evaluation.settle_listen import look_listen
 from segue.evaluation.settle_ranking import try_weights
 from segue.evaluation.settle_transitions import look
@@ -79,7 +79,7 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
     assert len(values) > 2
 
 
-def _loss(encoder: Encoder, split: Split, scene: Scene, drawn: Candidates, chosen: NDArray[np.int64]) -> float:
+def _loss(encoder: Encoder, split: Split, scene: EvaluationScene, drawn: Candidates, chosen: NDArray[np.int64]) -> float:
     """Return the mean of -log softmax of the targets that are candidates, one by one."""
     scorer, losses = ModelScorer(encoder, split.candidates), list[float]()
     for index, batch in scene.contexts.blocks(1):

@@ -8,7 +8,7 @@ one, contrasts included. For 450,000 targets a row of the sampled protocol takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -63,7 +63,6 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
         InputError: `path` exists and may not be replaced (`overwrite` replaces an evaluation only).
     """
     targets = evaluation.targets
-    pairs = 0 if targets.pairs is None else len(targets.pairs.chosen)
     document = {
         "format_version": FORMAT_VERSION,
         "split": evaluation.split,
@@ -75,7 +74,7 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
             "num": len(targets),
             "groups": list(targets.groups),
             "strata": list(targets.strata),
-            "pairs": pairs,
+            "pairs": 0 if targets.pairs is None else len(targets.pairs.chosen),
         },
         "rows": [_row_head(row) for row in evaluation.rows],
     }
@@ -93,14 +92,13 @@ def load_evaluation(path: str | Path) -> Evaluation:
         FormatError: no such folder, damaged, or of another format version.
     """
     folder = Path(path)
-    keys = ("format_version", "split", "config", "simulated", "counts", "listening", "targets", "rows")
-    document = read_json_object(folder / DOCUMENT, "format_version")
-    version = document["format_version"]
+    version = read_json_object(folder / DOCUMENT, "format_version")["format_version"]
     if version != FORMAT_VERSION:
         raise FormatError(
             f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}; "
             "update Segue or evaluate again"
         )
+    keys = ("split", "config", "simulated", "counts", "listening", "targets", "rows")
     document = read_json_object(folder / DOCUMENT, *keys)
     try:
         targets = _targets(folder / "targets", document["targets"])
@@ -108,8 +106,8 @@ def load_evaluation(path: str | Path) -> Evaluation:
         config = build(EvaluationConfig, document["config"], f"{folder / DOCUMENT}: config")
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise error if isinstance(error, FormatError) else FormatError(f"{folder} is damaged ({error})") from error
-    counts, simulated, listening = document["counts"], document["simulated"], document["listening"]
     split = _one_of(SplitName, document["split"], folder)
+    counts, simulated, listening = document["counts"], document["simulated"], document["listening"]
     return Evaluation(split, rows, targets, counts, simulated, config, listening)
 
 
@@ -127,29 +125,26 @@ def _row_head(row: Row) -> dict[str, Any]:
 
 
 def _row(folder: Path, head: Mapping[str, Any], targets: Targets) -> Row:
-    num, pairs, lists = len(targets), None, None
-    flipped = decoded(_read(folder / "flipped.npy", np.uint32, (num,))) if head["reads_feedback"] else None
+    def read(name: str, dtype: type[np.generic], *shape: int) -> NDArray[Any]:
+        return _read(folder / f"{name}.npy", dtype, shape or (len(targets),))
+
+    flipped, pairs, lists = None, None, None
+    if head["reads_feedback"]:
+        flipped = decoded(read("flipped", np.uint32))
     if targets.pairs is not None:
-        both = len(targets.pairs.chosen)
-        ranks = decoded(_read(folder / "pair_ranks.npy", np.uint32, (both, 2)))
-        pairs = PairAnswers(ranks, _read(folder / "pair_better.npy", np.uint8, (both,)) / 2.0)
+        num = len(targets.pairs.chosen)
+        pairs = PairAnswers(decoded(read("pair_ranks", np.uint32, num, 2)), read("pair_better", np.uint8, num) / 2.0)
     if head["protocol"] == "full":
-        repeats, listed = (_read(folder / f"{name}.npy", np.uint8, (num,)) for name in ("repeats", "listed"))
-        plays, nearer = (_read(folder / f"{name}.npy", np.float64, (num,)) for name in ("log_plays", "nearer"))
-        lists = ListAnswers(plays, repeats.astype(np.int64), listed.astype(np.int64), nearer)
-    ranks = decoded(_read(folder / "ranks.npy", np.uint32, (num,)))
-    answers = Answers(ranks, float(head["behind_all"]), flipped, pairs, lists)
+        repeats, listed = (read(name, np.uint8).astype(np.int64) for name in ("repeats", "listed"))
+        lists = ListAnswers(read("log_plays", np.float64), repeats, listed, read("nearer", np.float64))
+    answers = Answers(decoded(read("ranks", np.uint32)), float(head["behind_all"]), flipped, pairs, lists)
     kind, protocol = _one_of(Kind, head["kind"], folder), _one_of(Protocol, head["protocol"], folder)
-    metrics, strata = (_estimates(head[part]) for part in ("metrics", "strata"))
+    metrics, strata = ({name: _estimate(*each) for name, each in head[part].items()} for part in ("metrics", "strata"))
     return Row(str(head["name"]), kind, protocol, metrics, strata, answers, int(head["num_nan"]))
 
 
-def _estimates(values: Mapping[str, Sequence[float | None]]) -> dict[str, Estimate]:
-    estimates = {}
-    for name, given in values.items():
-        value, low, high = (np.nan if part is None else float(part) for part in given)
-        estimates[name] = Estimate(value, low, high)
-    return estimates
+def _estimate(value: float | None, low: float | None, high: float | None) -> Estimate:
+    return Estimate(*(np.nan if part is None else float(part) for part in (value, low, high)))
 
 
 def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
@@ -157,8 +152,8 @@ def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
     if answers.flipped is not None:
         arrays["flipped"] = coded(answers.flipped)
     if answers.pairs is not None:
-        arrays["pair_ranks"] = coded(answers.pairs.ranks)
-        arrays["pair_better"] = (2 * answers.pairs.better).astype(np.uint8)
+        better = (2 * answers.pairs.better).astype(np.uint8)
+        arrays |= {"pair_ranks": coded(answers.pairs.ranks), "pair_better": better}
     if answers.lists is not None:
         lists = answers.lists
         arrays |= {"log_plays": lists.log_plays, "nearer": lists.nearer}
@@ -178,20 +173,19 @@ def _target_arrays(targets: Targets) -> dict[str, NDArray[Any]]:
 
 def _targets(folder: Path, head: Mapping[str, Any]) -> Targets:
     num, groups, strata = int(head["num"]), head["groups"], head["strata"]
-    members = _bits(folder / "members.npy", 1 + len(groups) + len(strata), num)
+    known_last, *members = _bits(folder / "members.npy", 1 + len(groups) + len(strata), num)
     pairs = _pair_targets(folder, int(head["pairs"]), num) if head["pairs"] else None
-    named = dict(zip([*groups, *strata], members[1:], strict=True))
     unit = _read(folder / "unit.npy", np.int64, (num,))
-    in_groups, in_strata = ({name: named[name] for name in names} for names in (groups, strata))
-    return Targets(unit, in_groups, in_strata, members[0], pairs)
+    in_groups = dict(zip(groups, members, strict=False))
+    return Targets(unit, in_groups, dict(zip(strata, members[len(groups) :], strict=True)), known_last, pairs)
 
 
 def _pair_targets(folder: Path, num: int, num_targets: int) -> PairTargets:
     chosen = _read(folder / "pair_chosen.npy", np.int64, (num,))
     if chosen.min() < 0 or chosen.max() >= num_targets:
         raise FormatError(f"{folder}/pair_chosen.npy has indices beyond the targets; the folder is damaged")
-    flags = _bits(folder / "pair_members.npy", 5, num)
-    return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:4], axis=1), flags[4])
+    *flags, reachable = _bits(folder / "pair_members.npy", 5, num)
+    return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:], axis=1), reachable)
 
 
 def _bits(path: Path, count: int, num: int) -> list[Member]:
