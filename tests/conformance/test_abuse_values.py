@@ -11,15 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from exports.every import Original, smallest
-from lawful import prepared
-from reshaped import num_records, sample, with_value
 from segue.api.prepare import prepare_table
 from segue.api.prepare_source import prepare_source
 from segue.data.mapping import Mapping
 from segue.data.sources import TITLES, source_of
 from segue.errors import InputError, RejectedRowsError
 from segue.store import Store
+from support.exports.every import Original, smallest
+from support.lawful import prepared
+from support.reshaped import num_records, sample, with_value
 
 ROLES = ("time", "played", "length", "share", "position", "stated", "track", "listener", "session")
 IDS = ("track", "listener", "session")

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from exports import listenbrainz, spotify, spotify_account, yambda
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
 from segue.api.preparing import PrepareReport
 from segue.errors import InputError
 from segue.store import Store
+from support.exports import listenbrainz, spotify, spotify_account, yambda
 
 BY_LISTENER = sorted(range(len(yambda.PLAYS)), key=lambda place: yambda.PLAYS[place].listener or "")
 """Yambda's plays in the order of a store."""

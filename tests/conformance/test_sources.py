@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports.every import export, written
-from exports.play import Play
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
 from segue.data.sources import TITLES, source_of
 from segue.errors import InputError
 from segue.store import NUM_SPECIALS, Store
+from support.exports.every import export, written
+from support.exports.play import Play
 
 ACCEPT = ("years", "lone-plays", "shares")
 """Small made-up logs are implausible."""

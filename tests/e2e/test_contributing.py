@@ -31,10 +31,10 @@ from segue.runs import RunFolder, load_run
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.store import NUM_SPECIALS, Store
-from served import small_export, small_run
-from shown_code import blocks
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.served import small_export, small_run
+from support.shown_code import blocks
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

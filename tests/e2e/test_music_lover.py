@@ -9,7 +9,7 @@ from types import ModuleType
 from segue import api
 from segue.api.prepare_source import prepare_source
 from segue.config import dump_toml
-from small_recipes import small_recipe
+from support.small_recipes import small_recipe
 
 
 def _tool() -> ModuleType:

@@ -12,7 +12,7 @@ import pytest
 
 from segue import api
 from segue.serving.app import PAGE
-from served import free_port, running, small_run
+from support.served import free_port, running, small_run
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if BROWSER is None and os.environ.get("CI") != "true":

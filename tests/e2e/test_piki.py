@@ -16,7 +16,7 @@ import pytest
 from segue import api
 from segue.data.sources.table_columns import TableColumns
 from segue.store import Store
-from small_recipes import SMALL
+from support.small_recipes import SMALL
 
 PIKI = Path(__file__).parents[3] / "shared" / "data" / "piki-50"
 needs_piki = pytest.mark.skipif(not PIKI.is_dir(), reason="the piki sample is not beside this checkout")

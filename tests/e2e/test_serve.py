@@ -15,7 +15,7 @@ from segue import api
 from segue.api.serve import exported
 from segue.cli.main import main
 from segue.store import Store
-from served import ask, free_port, running, small_export
+from support.served import ask, free_port, running, small_export
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from segue.errors import InputError, Interrupted
 from segue.files import read_json
 from segue.recipes import load_recipe
 from segue.store import Store
-from small_recipes import SMALL
-from stores import tiny_store
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 CHANGES = SMALL | {"training.epochs": 2, "training.batch_size": 32, "training.checkpoint_minutes": 5.0}
 SETS = [word for key, value in CHANGES.items() if key != "training.epochs" for word in ("--set", f"{key}={value}")]

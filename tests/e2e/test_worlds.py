@@ -25,7 +25,7 @@ from segue.ranking.baselines import Markov, TrainingRows, last_track
 from segue.recipes import EvaluationConfig
 from segue.simulation import SimulatedLog, SimulationConfig, config_of, simulate, write_store
 from segue.store import Store
-from small_recipes import small_recipe
+from support.small_recipes import small_recipe
 
 TRACKS = 20_000
 """Fewer would leave most plays to one track: what top tracks cover is calibrated."""

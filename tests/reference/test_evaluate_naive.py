@@ -21,8 +21,8 @@ from segue.ranking import Standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
 from segue.runs import RunFolder, load_run
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 CONFIG = EvaluationConfig(candidates=15, resamples=10)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 from segue.api.prepare import prepare_mssd
 from segue.data import ahead, assembly, gathered
 from segue.data.records import delimited
 from segue.data.rejects import reject_path
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
+from support.prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 
 
 def naive(rows: list[dict[str, str]]) -> dict[int, list[tuple[str, int]]]:

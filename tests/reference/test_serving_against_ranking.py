@@ -15,7 +15,7 @@ from segue.exported import open_export
 from segue.runs import load_run
 from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, LiveModel
-from served import small_export
+from support.served import small_export
 
 RECIPES = (
     "segue",

@@ -14,8 +14,8 @@ from segue import api
 from segue.cli.main import main
 from segue.simulation import config_of
 from segue.simulation import simulate as simulate_log
-from small_recipes import SMALL
-from stores import tiny_store
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 PLAYS = {"session": ["a"] * 5, "track": list("vwxyz")}
 NESTED = [[1]] * 5

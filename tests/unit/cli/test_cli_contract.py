@@ -18,7 +18,7 @@ from segue.cli import main as command
 from segue.cli.main import main
 from segue.errors import Interrupted, NonFiniteError, RejectedRowsError
 from segue.output import os_message
-from stores import tiny_store
+from support.stores import tiny_store
 
 
 def _table(path: Path) -> Path:

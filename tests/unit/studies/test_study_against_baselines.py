@@ -19,8 +19,8 @@ from segue.studies.study_options import StudyOptions
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
-from small_recipes import SMALL
-from stores import tiny_store
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 OVERRIDES = {name: value for name, value in SMALL.items() if name != "next_track.negatives"}
 

@@ -18,8 +18,8 @@ from segue.errors import InputError, SegueError
 from segue.evaluation.metrics import hit
 from segue.studies.result_file import rounded
 from segue.studies.trials.trial_folder import TrialFolder
-from small_recipes import SMALL
-from stores import tiny_store
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 ARMS = ("causal-s-minus", "causal-s-plus-track")
 OVERRIDES: dict[str, Any] = {**SMALL, "next_track.kind": "shared", "training.epochs": 2, "training.patience": 9}
