@@ -32,9 +32,9 @@ import torch
 from segue import api
 from segue.batches.split import split_store
 from segue.evaluation import make_scene
-from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
-from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.candidates import session_candidates
+from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
 from segue.model import Facts, build_model
 from segue.model.heads import Counts
 from segue.ranking import ModelScorer

@@ -76,7 +76,7 @@ def among_cold(store: Store, path: str) -> dict[str, object]:
     for scorer in scorers:
         shares, hits = [], []
         for index, batch in held.blocks(256):
-            scores = scorer.score_all(batch)[:, torch.from_numpy(cold)].double().numpy()
+            scores = scorer.score(batch, torch.from_numpy(cold).expand(len(index), -1)).double().numpy()
             own = scores[np.arange(len(index)), np.searchsorted(cold, held.target[index])][:, None]
             below, equal = (scores < own).sum(1), (scores == own).sum(1) - 1
             shares.append((below + equal / 2) / max(len(cold) - 1, 1))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from segue.api.prepare import prepare_table
 from segue.api.prepare_source import prepare_source
+
 from segue.data.mapping import Mapping
 from segue.data.sources import TITLES, source_of
 from segue.errors import InputError, RejectedRowsError

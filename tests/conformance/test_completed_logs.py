@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
 from segue.api.preparing import PrepareReport
+
 from segue.errors import InputError
 from segue.store import Store
 from support.exports import listenbrainz, spotify, spotify_account, yambda

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from dense_scores import all_scores, dense_standing
 from segue.batch import Batch
 from segue.batches.counts import training_counts
 from segue.batches.data import SessionData
@@ -22,6 +21,7 @@ from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import ModelScorer, Scorer, content_baselines, fit_baselines, top_k
 from segue.store import Store
+from support.dense_scores import all_scores, dense_standing
 from support.small_models import encoder_of
 from support.stores import tiny_store
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
+
 from segue.data.sources import TITLES, source_of
 from segue.errors import InputError
 from segue.store import NUM_SPECIALS, Store

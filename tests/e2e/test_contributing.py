@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-import segue
-from dense_scores import all_scores, dense_standing
 from segue.api.log_inputs import Cutting
 from segue.api.prepare_source import prepare_source
+
+import segue
 from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, split_store
 from segue.data import sources
@@ -31,6 +30,7 @@ from segue.runs import RunFolder, load_run
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.store import NUM_SPECIALS, Store
+from support.dense_scores import all_scores, dense_standing
 from support.served import small_export, small_run
 from support.shown_code import blocks
 from support.small_recipes import small_recipe

@@ -6,8 +6,9 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from segue import api
 from segue.api.prepare_source import prepare_source
+
+from segue import api
 from segue.config import dump_toml
 from support.small_recipes import small_recipe
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from segue.api.serve import exported
 
 from segue import api
-from segue.api.serve import exported
 from segue.cli.main import main
 from segue.store import Store
 from support.served import ask, free_port, running, small_export

@@ -19,12 +19,13 @@ from segue import api, skips
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.columns import ORACLE_P_LISTEN
-from segue.evaluation import Evaluation, contrast, evaluate_scorers, make_scene
+from segue.evaluation import Evaluation, contrast, make_scene
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.ranking.baselines import Markov, TrainingRows, last_track
 from segue.recipes import EvaluationConfig
 from segue.simulation import SimulatedLog, SimulationConfig, config_of, simulate, write_store
 from segue.store import Store
+from support.evaluated import evaluate_scorers
 from support.small_recipes import small_recipe
 
 TRACKS = 20_000

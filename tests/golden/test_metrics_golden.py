@@ -8,8 +8,7 @@ import torch
 
 from segue.evaluation.answers import Answers, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap
-from segue.evaluation.metrics import concordance, gain, hit, reciprocal
-from segue.evaluation.metrics import target_rank
+from segue.evaluation.metrics import concordance, gain, hit, reciprocal, target_rank
 from segue.evaluation.targets import Targets
 
 RIVALS = torch.tensor([[5.0, 4.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [1.0, float("nan"), 0.0, 0.0]])

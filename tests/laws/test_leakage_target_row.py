@@ -16,15 +16,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dense_scores import all_scores
 from segue import columns
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.example import Example
 from segue.batches.split import Cases, DataConfig, Split, SplitName, split_store
 from segue.evaluation import head_predictions, make_scene
-from segue.evaluation.listen_predictions import baseline_predictions
 from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.model import Encoder, build_model
 from segue.model.inputs import load_side
 from segue.model.inputs.context import NAME as CONTEXT_NAME
@@ -34,6 +33,7 @@ from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
 from segue.store.manifest import SideColumn
 from segue.training.trainer import store_facts
+from support.dense_scores import all_scores
 from support.small_models import example_config, example_of
 from support.small_recipes import small_recipe
 from support.stores import SIDE, rewritten, tiny_store, values_of

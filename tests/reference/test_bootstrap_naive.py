@@ -10,14 +10,15 @@ import torch
 
 from segue.batches.split import DataConfig, split_store
 from segue.columns import USER
-from segue.evaluation import Evaluation, Question, contrasts, evaluate_scorers, make_scene
+from segue.evaluation import Evaluation, Question, contrasts, make_scene
 from segue.evaluation import bootstrap as module
 from segue.evaluation.bootstrap import Bootstrap
-from segue.evaluation.listen_predictions import baseline_predictions
 from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, fit_baselines
 from segue.recipes import EvaluationConfig
+from support.evaluated import evaluate_scorers
 from support.small_models import encoder_of
 from support.stores import rewritten, tiny_store, values_of
 

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from dense_scores import all_scores, dense_standing
 from segue import api
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.cli.main import main
-from segue.evaluation import evaluate_scorers, make_scene
+from segue.evaluation import make_scene
 from segue.evaluation.ranking_pass import flipped
 from segue.evaluation.strata import strata, target_groups
 from segue.ranking import Standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
 from segue.runs import RunFolder, load_run
+from support.dense_scores import all_scores, dense_standing
+from support.evaluated import evaluate_scorers
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from dense_scores import all_scores
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.evaluation import make_scene, ranking_pass
-from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
-from segue.evaluation.ranking_pass import flipped
 from segue.evaluation.candidates import session_candidates
+from segue.evaluation.ranking_pass import flipped, full_ranks, sampled_ranks
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
+from support.dense_scores import all_scores
 from support.small_models import encoder_of
 from support.stores import tiny_store
 
@@ -49,10 +48,10 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidate_table, "CPU_CELLS", 1)
 
 
-def contexts(scene, change=None) -> list[Batch]:
+def contexts(scene, flip_from=None) -> list[Batch]:
     """Return each context alone."""
-    whole = next(batch for _, batch in scene.contexts.blocks(len(scene.contexts.cases)))
-    batch = change(whole) if change else whole
+    batch = next(scene.contexts.blocks(len(scene.contexts.cases)))[1]
+    batch = batch if flip_from is None else flipped(batch, flip_from)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
     return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
@@ -73,13 +72,13 @@ def wanted_of(scene) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("change", [None, flipped])
-def test_the_full_protocol_equals_the_loop(name, change, parts) -> None:
+@pytest.mark.parametrize("flip_from", [None, 2])
+def test_the_full_protocol_equals_the_loop(name, flip_from, parts) -> None:
     scene, scorers = parts
     scorer, wanted = scorers[name], wanted_of(scene)
-    found = full_ranks(scorer, scene.contexts, wanted, change)
+    found = full_ranks(scorer, replace(scene.contexts, flip_from=flip_from), wanted)
     allowed, num_nan = scene.split.candidates.tolist(), 0
-    for i, context in enumerate(contexts(scene, change)):
+    for i, context in enumerate(contexts(scene, flip_from)):
         scores = all_scores(scorer, context, scene.split.candidates, scene.store.num_tracks + 3)[0].tolist()
         for t, track in enumerate(wanted[i].tolist()):
             rank = naive_rank(scores, track, allowed) if track in allowed else math.inf

@@ -10,13 +10,13 @@ import pytest
 import torch
 from scipy import sparse
 
-from dense_scores import dense_standing
 from segue.ranking import candidate_table
 from segue.ranking.block_standing import stand
 from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.dots import all_dots, dots
 from segue.ranking.scores import Scores
 from segue.ranking.shared_order import SharedOrder
+from support.dense_scores import dense_standing
 
 B, D, R = 6, 24, 2309
 """Sessions, width, table rows: 19 chunks, the last of them not full."""

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dense_scores import all_scores
 from segue.batches.split import DataConfig, Split, SplitName, split_store
 from segue.evaluation import Table, make_scene
-from segue.evaluation.listen_predictions import baseline_predictions
 from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
 from segue.store import NUM_SPECIALS, Store
+from support.dense_scores import all_scores
 from support.stores import rewritten, tiny_store, values_of
 
 CONFIG = EvaluationConfig(candidates=5, resamples=10)

@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
-
 from segue.api.prepare import prepare_mssd
+
 from segue.data import ahead, assembly, gathered
 from segue.data.records import delimited
 from segue.data.rejects import reject_path

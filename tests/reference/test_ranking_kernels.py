@@ -10,7 +10,7 @@ import os
 import pytest
 import torch
 
-from dense_scores import dense_standing
+from support.dense_scores import dense_standing
 
 pytest.importorskip("triton", reason="triton is not installed: the GPU kernels were not tested here")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

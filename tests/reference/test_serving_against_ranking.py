@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from segue.api.load import Recommender
+
 from segue.batch import Batch
 from segue.exported import open_export
 from segue.runs import load_run

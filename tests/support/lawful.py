@@ -15,6 +15,7 @@ from typing import Any, Final
 from segue.api.log_inputs import Cutting
 from segue.api.prepare import prepare_mssd, prepare_ratings, prepare_table
 from segue.api.prepare_source import prepare_source
+
 from segue.errors import SegueError
 from segue.output import printable
 from segue.store import Store

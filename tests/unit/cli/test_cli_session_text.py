@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from segue.cli.session_text import parse_session, read_session_json
+
 from segue.errors import InputError
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-
 from segue.api.prepare import prepare_table
+
 from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
 from segue.store import Store

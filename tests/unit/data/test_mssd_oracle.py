@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-
 from segue.api.prepare import prepare_mssd
+
 from segue.data import oracle
 from segue.store import Store
 from support.prepared_logs import random_rows, write_log

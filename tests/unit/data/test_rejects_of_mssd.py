@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-
 from segue.api.prepare import prepare_mssd
+
 from segue.data.rejects import reject_path
 from segue.errors import InputError, RejectedRowsError
 from support.prepared_logs import csv_text, mssd_row, plain, random_rows, write_log

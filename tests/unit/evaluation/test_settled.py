@@ -14,20 +14,19 @@ import polars as pl
 import pytest
 import torch
 
-from dense_scores import all_scores
 from segue import api
 from segue.batches.split import SplitName, split_store
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
-from segue.evaluation.settle_listen import look_listen, settle_listen
+from segue.evaluation.settle_heads import TEMPERATURES, listen_terms, mixture_terms, settle_listen, settle_transitions
 from segue.evaluation.settle_ranking import best_weight
-from segue.evaluation.settle_transitions import TEMPERATURES, look, settle
 from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, TransitionsHead
 from segue.ranking import ModelScorer
 from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.training import fit
+from support.dense_scores import all_scores
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
 
@@ -210,7 +209,7 @@ def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path
             total.append(-log_shares.gather(1, rows[:, None])[ranked, 0])
         return float(torch.cat(total).mean())
 
-    found = settle(look(scene, loaded.encoder, 0))
+    found = settle_transitions(mixture_terms(scene, loaded.encoder, 0))
     chosen = MixtureWeights(found["temperature"], found["offset"], found["slope"])
     assert found["loss_as_trained"] == pytest.approx(loss(MixtureWeights()), abs=1e-4)
     assert found["loss"] == pytest.approx(loss(chosen), abs=1e-4)
@@ -237,7 +236,7 @@ def test_parts_add_up_to_the_logit_and_settling_weighs_them(store: Store, run: P
     head = loaded.encoder.heads["listen"]
     assert isinstance(head, ListenHead)
     scene = scene_of(store, run, "validation")
-    parts, heard = look_listen(scene, loaded.encoder)
+    parts, heard = listen_terms(scene, loaded.encoder)
     assert len(parts) == len(heard) > 20
     asked = [batch for _, batch in scene.contexts.blocks(1)]
     known = scene.listened(scene.contexts.cases.target) | scene.skipped(scene.contexts.cases.target)

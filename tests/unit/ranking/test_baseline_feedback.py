@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dense_scores import all_scores
 from segue.batches.split import DataConfig, Split, split_store
 from segue.evaluation import make_scene
 from segue.evaluation.listen_predictions import baseline_predictions
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
 from segue.store import Store
+from support.dense_scores import all_scores
 from support.stores import tiny_store
 
 CONFIGS = [

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import binom
-
 from segue.api.prepare import prepare_mssd
+
 from segue.columns import MSSD_FEATURES, MSSD_LOG, ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.data.mssd_writer import write_mssd
 from segue.errors import InputError

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from segue.api.evaluate import Evaluator
 
 from segue import api
-from segue.api.evaluate import Evaluator
 from segue.cli.main import main
 from segue.columns import ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.errors import InputError
-from segue.evaluation import Question, contrasts, evaluate, table
+from segue.evaluation import Question, contrasts, table_rows
 from segue.evaluation.bootstrap import Bootstrap
 from segue.store import Store
 from support.small_recipes import small_recipe
@@ -72,9 +72,9 @@ def test_what_hangs_on_no_model_is_made_once(trained: tuple[Path, list[Path]], m
         monkeypatch.setattr(module, name, call)
 
     for name in ("strata", "target_groups", "find_pairs", "find_near", "baseline_predictions", "session_candidates"):
-        counted(table, name)
+        counted(table_rows, name)
     counted(Bootstrap, "_drawn")
-    counted(evaluate, "_row")
+    counted(table_rows, "_row")
     evaluator = Evaluator(store, device="cpu")
     one, two, again = (evaluator.evaluate(run) for run in (runs[0], runs[1], runs[0]))
     assert made.pop("_row") == 3 * 2 + 2 * 5  # three models and once five baselines, in two protocols

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from segue.api.inspect import draw_inspection, inspect
 from segue.api.prepare import prepare_table
+
 from segue.errors import InputError
 
 

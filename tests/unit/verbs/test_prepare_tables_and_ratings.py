@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-
 from segue.api.prepare import prepare_ratings, prepare_table
+
 from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
 from segue.store import Store

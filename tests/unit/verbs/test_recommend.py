@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from segue.api.load import Recommender
 
 import segue
 from segue import api
-from segue.api.load import Recommender
 from segue.errors import InputError, NonFiniteError
 from segue.runs import RunFolder
 from support.served import small_run

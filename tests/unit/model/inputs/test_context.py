@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from dense_scores import all_scores
 from segue import api, columns
 from segue.batches.data import SessionData
 from segue.batches.example import ExampleConfig
@@ -21,6 +20,7 @@ from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
 from segue.runs import load_run
 from segue.store import Store
+from support.dense_scores import all_scores
 from support.small_models import example_of
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
