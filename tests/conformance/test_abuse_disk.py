@@ -174,9 +174,6 @@ def _is_half(folder: Path) -> bool:
 MILLION = """
 import json, resource, sys, time
 from pathlib import Path
-from segue.api.log_inputs import Cutting
-from segue.api.prepare import prepare_table
-from segue.api.prepare_source import prepare_source
 name, log, store = sys.argv[1:]
 begun = time.monotonic()
 if name == "table":

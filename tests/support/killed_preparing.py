@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from segue.api.prepare import prepare_table
+from segue.verbs.prepare import PrepareOptions, prepare
 
 STEPS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod")
 """Audit events of what touches a file."""
@@ -37,16 +37,16 @@ def stop_at(step: int, kinds: tuple[str, ...], folder: Path) -> None:
     sys.addaudithook(watch)
 
 
-def prepare(logs: tuple[str, str], folder: Path, stop: Callable[[], None] | None) -> int:
+def prepare_twice(logs: tuple[str, str], folder: Path, stop: Callable[[], None] | None) -> int:
     """Return the status of a child that prepares logs below `folder`; `stop` is called before the second (None: the
     child is killed after a random time)."""
     folder.mkdir()
     child = os.fork()
     if child == 0:
-        prepare_table(logs[0], folder / "store", max_rejected=0.5)
+        prepare(logs[0], folder / "store", PrepareOptions(source="table", max_rejected=0.5))
         if stop is not None:
             stop()
-        prepare_table(logs[1], folder / "store", max_rejected=0.5, overwrite=True)
+        prepare(logs[1], folder / "store", PrepareOptions(source="table", max_rejected=0.5, overwrite=True))
         os._exit(0)
     if stop is None:
         time.sleep(0.05 + Random(folder.name).random() * 0.2)
@@ -62,7 +62,7 @@ def main(logs: tuple[str, str], root: Path, num_timed: int) -> None:
             if not os.WIFSIGNALED(prepare(logs, folder, partial(stop_at, step, kinds, folder))):
                 break
     for number in range(num_timed):
-        prepare(logs, root / f"timed-{number}", None)
+        prepare_twice(logs, root / f"timed-{number}", None)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segue import api
 from segue.progress import Progress, silent
 from segue.recipes import recipe_from_tables
 from segue.store import Store
@@ -14,6 +13,7 @@ from segue.studies.trials.pool import Devices
 from segue.studies.trials.space import search_space
 from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.tune import SearchPlan, run_search, search_document
+from segue.verbs.tune import TuneOptions, tune
 from support.small_recipes import SMALL, small_recipe
 
 CHANGES = SMALL | {"training.epochs": 3, "training.patience": 9}
@@ -25,7 +25,7 @@ def search(store: Path, out: Path, kind: str, *, resume: bool = False, progress:
     """Return the result of a small search: the grid of POINTS, or one by Optuna."""
     if kind == "optuna":
         asked = {} if resume else {"overrides": CHANGES, "trials": TRIALS[kind]}
-        return api.tune(store, out, device="cpu", precision="fp32", resume=resume, progress=progress, **asked)
+        return tune(store, out, TuneOptions(device="cpu", precision="fp32", resume=resume, **asked), progress=progress)
     folder = TrialFolder.open(out, "tune") if resume else grid_folder(store, out)
     recipe = recipe_from_tables(folder.document["recipe"], "recipe")
     plan = SearchPlan(recipe, search_space(recipe)[:2], GridSearch(POINTS), len(POINTS))

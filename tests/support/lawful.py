@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from segue.api.log_inputs import Cutting
-from segue.api.prepare import prepare_mssd, prepare_ratings, prepare_table
-from segue.api.prepare_source import prepare_source
-
+from segue.data.cutting import Cutting
 from segue.errors import SegueError
 from segue.output import printable
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
 from support.exports.every import Original
 
 SLOW_S: Final = 20.0
@@ -52,13 +50,13 @@ def prepared(original: Original, verb: str, folder: Path, *, max_rejected: float
 def _verb(original: Original, verb: str, max_rejected: float) -> Callable[[Path, Path], Any]:
     options: dict[str, Any] = {"max_rejected": max_rejected}
     if verb == "table":
-        return lambda path, store: prepare_table(path, store, accept=_CUTTING.accept, **options)
+        return lambda path, store: prepare(path, store, PrepareOptions(source="table", cutting=_CUTTING, **options))
     if verb == "ratings":
-        return lambda path, store: prepare_ratings(path, store, **options)
+        return lambda path, store: prepare(path, store, PrepareOptions(source="ratings", **options))
     if verb == "mssd":
-        return lambda path, store: prepare_mssd(path, store, **options)
+        return lambda path, store: prepare(path, store, PrepareOptions(source="mssd", **options))
     source = "auto" if verb == "auto" else original.source
-    return lambda path, store: prepare_source(path, store, source=source, cutting=_CUTTING, **options)
+    return lambda path, store: prepare(path, store, PrepareOptions(source=source, cutting=_CUTTING, **options))
 
 
 def _judged(verb: Callable[[Path, Path], Any], path: Path, store: Path) -> Outcome:

@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 
-from segue import api
 from segue.config import dump_toml
-from segue.export import ExportOptions, write_export
+from segue.export import write_export
 from segue.runs import load_run
 from segue.serving.app import make_app
 from segue.serving.gate import GateOptions
 from segue.serving.service import Service
+from segue.verbs.train import TrainOptions, train
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -38,7 +38,7 @@ def small_run(folder: Path, recipe: str = "segue", tracks: int = 60, **changes: 
     made = small_recipe(recipe, **given)
     path = folder / "recipe.toml"
     path.write_text(dump_toml(made.to_tables()), encoding="utf-8")
-    api.train(folder / "store", folder / "run", recipe=str(path), device="cpu")
+    train(folder / "store", folder / "run", TrainOptions(recipe=str(path), device="cpu"))
     return folder / "run"
 
 
@@ -47,7 +47,7 @@ def small_export(
 ) -> Path:
     """Return the export of such a run, under `folder` too."""
     run = load_run(small_run(folder, recipe, tracks, **changes))
-    write_export(run, folder / "export", ExportOptions(name=name, index=index))
+    write_export(run, folder / "export", name=name, index=index)
     return folder / "export"
 
 

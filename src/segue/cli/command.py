@@ -21,7 +21,7 @@ Shown = Annotated[Terminal, Parameter(parse=False)]
 
 def command_of(verb: Callable[..., Any], text: Callable[[Any], str] = facts_text) -> Callable[..., None]:
     """Return the command of a verb; `text` turns its result into what is printed without --json."""
-    parameters = [*_parameters(verb), _option("json", Json, False), _option("terminal", Shown)]
+    parameters = [*_parameters(verb), _option("json", Json, default=False), _option("terminal", Shown)]
 
     def command(*arguments: Path, terminal: Terminal, json: bool = False, **options: Any) -> None:
         if "progress" in inspect.signature(verb).parameters:
@@ -49,15 +49,15 @@ def _parameters(verb: Callable[..., Any]) -> list[inspect.Parameter]:
     parameters = []
     for each in inspect.signature(verb).parameters.values():
         if each.name == "options":
-            record: Any = verb.__globals__[each.annotation]
-            parameters.append(_option("options", Annotated[record, Flat], each.default))
+            record: Any = inspect.unwrap(verb).__globals__[each.annotation]
+            parameters.append(_option("options", Annotated[record, Flat], default=each.default))
         elif each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             parameters.append(inspect.Parameter(each.name, inspect.Parameter.POSITIONAL_ONLY, annotation=Path))
     return parameters
 
 
-def _option(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+def _option(name: str, annotation: Any, **default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, **default)
 
 
 def show(result: Any, terminal: Terminal, *, as_json: bool, text: Callable[[Any], str] = facts_text) -> None:

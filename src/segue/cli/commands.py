@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from segue.cli import tables
 from segue.cli.command import Json, Shown, command_of, show
@@ -68,7 +68,7 @@ def _group(name: str, about: str, listing: Any, showing: Any) -> App:
 
 
 def prepare(
-    source: str,
+    source: Annotated[str, Parameter(help=f"auto, ratings (one to five stars), {', '.join(TITLES)}.")],
     /,
     *paths: Path,
     options: Annotated[PrepareOptions, Flat] = PrepareOptions(),
@@ -77,11 +77,11 @@ def prepare(
 ) -> None:
     """Turn a listening log into a store.
 
-    segue prepare auto FILE... STORE recognises the export of a player or a service, a public data set, or a table of
-    plays. The options ending in -column are for segue prepare table.
+    segue prepare auto FILE... STORE recognises exports of players and
+    services, public data sets and tables of plays by their columns. The
+    options that end in -column are for segue prepare table.
 
     Args:
-        source: auto, table, ratings (one to five stars as feedback), or a name that segue sources lists.
         paths: files, folders or archives of the log, then the store to write.
     """
     if len(paths) < 2:
@@ -140,8 +140,9 @@ def measure(
 def serve(*paths: Path, options: Annotated[ServeOptions, Flat] = ServeOptions(), terminal: Shown) -> None:
     """Serve the next track over HTTP on this machine, from runs or exports; the first is the default.
 
-    A run is first exported to its folder `served`. Ctrl-C ends the service. After SIGHUP, or when a new export replaces
-    an old one, it reloads its exports without losing a request. Schema: /schema/openapi.json.
+    A run is first exported to its folder `served`. Ctrl-C ends the service.
+    After SIGHUP, or when a new export replaces an old one, it reloads its
+    exports without losing a request. Schema: /schema/openapi.json.
 
     Args:
         paths: runs or exports.
@@ -211,10 +212,10 @@ def show_study(name: str, /, *, json: Json = False) -> None:
         name: name of a study.
     """
     from segue.cli.study_tables import design_text
-    from segue.studies import StudySettings
+    from segue.studies import StudyOptions
     from segue.studies.runner import chosen_design
 
-    design = chosen_design(name, StudySettings())
+    design = chosen_design(name, StudyOptions())
     print(json_text(design.to_json()) if json else design_text(design))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from segue.errors import InputError
+from segue.option_types import Whole
 
 GAP_MINUTES: Final = 20.0
 MAX_LENGTH: Final = 20
@@ -22,7 +23,7 @@ class Cutting:
 
     gap_minutes: float = GAP_MINUTES
     """A longer pause ends a session; it counts from the end of a play if that is known."""
-    max_length: int = MAX_LENGTH
+    max_length: Whole = MAX_LENGTH
     """Most plays of a session."""
     drop_duplicates: bool | None = None
     """Keep only the first of several plays of one listener, time and track; default for sources that repeat plays."""

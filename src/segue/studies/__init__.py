@@ -3,6 +3,6 @@
 from segue.studies.design import Arm, Compared, Design
 from segue.studies.designs import DESIGNS
 from segue.studies.runner import report_study, run_study
-from segue.studies.study_options import StudySettings
+from segue.studies.study_options import StudyOptions
 
-__all__ = ["DESIGNS", "Arm", "Compared", "Design", "StudySettings", "report_study", "run_study"]
+__all__ = ["DESIGNS", "Arm", "Compared", "Design", "StudyOptions", "report_study", "run_study"]

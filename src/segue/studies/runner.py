@@ -18,7 +18,7 @@ from segue.studies.design import TUNING_SEED, Design
 from segue.studies.designs import DESIGNS
 from segue.studies.report import report_html, report_markdown
 from segue.studies.result_file import read_result, write_result
-from segue.studies.study_options import StudySettings
+from segue.studies.study_options import StudyOptions
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.suited import suited
 from segue.studies.trials.making import Workplace
@@ -28,7 +28,7 @@ from segue.studies.trials.trial_folder import TrialFolder, marker_of
 
 
 def run_study(
-    store: str | Path, out: str | Path, name: str, options: StudySettings | None = None, progress: Progress = silent
+    store: str | Path, out: str | Path, name: str, options: StudyOptions | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
     """Return the result of study `name` on a store; `out` holds it as result.json, report.md and report.html.
 
@@ -38,7 +38,7 @@ def run_study(
         InputError: no such study, arm or key; a named arm needs what the store lacks; `out` holds something else.
         SegueError: a trial failed. Interrupted: Ctrl-C.
     """
-    options = options or StudySettings()
+    options = options or StudyOptions()
     opened = Store(Path(store))
     # refuses a bad key, and what the store lacks, before anything is trained
     design, left_out = suited(chosen_design(name, options), opened, options.overrides, options.arms)
@@ -88,7 +88,7 @@ def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str] |
             temporary.write_text(text, encoding="utf-8")
 
 
-def chosen_design(name: str, options: StudySettings) -> Design:
+def chosen_design(name: str, options: StudyOptions) -> Design:
     """Return the study's design, cut to the arms that the options name.
 
     Raises:
@@ -137,7 +137,7 @@ def _folder(path: str | Path, document: Mapping[str, Any], *, overwrite: bool) -
     return folder
 
 
-def _settings(design: Design, store: Store, options: StudySettings) -> dict[str, Any]:
+def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, Any]:
     """Return what makes this study this one: seeds may be added later, machines may change."""
     return {
         "study": design.name,

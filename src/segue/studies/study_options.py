@@ -11,7 +11,7 @@ from segue.studies.design import TUNING_SEED, Arm
 
 
 @dataclass(frozen=True)
-class StudySettings:
+class StudyOptions:
     """How a study is run."""
 
     seeds: int = 5

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 from segue.recipes import Recipe
 from segue.studies.design import TUNING_SEED, Arm, Design
-from segue.studies.study_options import StudySettings
+from segue.studies.study_options import StudyOptions
 from segue.studies.trials.grid import GridSearch
 from segue.studies.trials.optuna_search import OptunaSearch
 from segue.studies.trials.schedule import Schedule
@@ -33,7 +33,7 @@ class TuningStage:
     """The search's own names to dotted keys of the recipe."""
 
     @classmethod
-    def of(cls, folder: TrialFolder, design: Design, options: StudySettings, arm: Arm, jobs: int) -> TuningStage:
+    def of(cls, folder: TrialFolder, design: Design, options: StudyOptions, arm: Arm, jobs: int) -> TuningStage:
         """Return the search over the design's grid, or Optuna's over what the arm itself does not set."""
         search: Search = GridSearch(design.settings())
         count = len(design.settings())
@@ -64,7 +64,7 @@ class StudySchedule(Schedule):
         self,
         folder: TrialFolder,
         design: Design,
-        options: StudySettings,
+        options: StudyOptions,
         *,
         jobs: int = 1,
         baselines_first: bool = False,

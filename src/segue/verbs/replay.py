@@ -19,7 +19,6 @@ from segue.errors import FormatError, InputError, SegueError
 from segue.exported.manifest import read_export_manifest
 from segue.option_types import PathOrNone, Split, Whole
 from segue.progress import Progress, Step, silent
-from segue.serving.messages import MOST_K, word_of
 from segue.serving.options import given_token
 from segue.store import Store
 
@@ -86,6 +85,7 @@ def replay(
         SegueError: the service does not answer, or does not serve this export.
     """
     from segue.batches.split import DataConfig, split_store
+    from segue.serving.messages import MOST_K, word_of
 
     url, k, token = options.url, options.k, given_token(options.token_file)
     manifest = read_export_manifest(Path(export))

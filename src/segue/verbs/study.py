@@ -59,9 +59,10 @@ def study(
         InputError: no such study, arm or key, or `out` holds something else.
         SegueError: a training failed. Interrupted: Ctrl-C; the same call goes on.
     """
-    from segue.studies import StudySettings, run_study
+    from segue.studies import StudyOptions as Settings
+    from segue.studies import run_study
 
-    settings = StudySettings(
+    settings = Settings(
         seeds=options.seeds,
         overrides=dict(options.overrides),
         arms=options.arm,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api
 from segue.batches.split import DataConfig, split_store
 from segue.batches.track_features import feature_scale, has_features, standardised, track_features
 from segue.errors import InputError
@@ -19,6 +18,9 @@ from segue.recipes import load_recipe
 from segue.runs import load_run
 from segue.store import UNKNOWN
 from segue.training import fit
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.recommender import load
+from segue.verbs.train import TrainOptions, train
 from support.small_models import encoder_of
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -97,7 +99,7 @@ def test_rows_are_dropped_by_their_share_the_same_wherever_they_are_met() -> Non
 def test_a_run_with_features_ranks_cold_tracks_after_loading(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store", tracks=200, sessions=60, rich=True)
     recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", **FEATURES)
-    api.train(store, tmp_path / "run", recipe=recipe)
+    train(store, tmp_path / "run", TrainOptions(recipe=recipe))
     run = load_run(tmp_path / "run")
     features = run.encoder.inputs["features"]
     assert isinstance(features, FeaturesInput)
@@ -105,11 +107,11 @@ def test_a_run_with_features_ranks_cold_tracks_after_loading(tmp_path: Path) -> 
     assert values is not None
     assert torch.equal(features.values, torch.from_numpy(values))
     cold = set((np.flatnonzero(run.training_counts == 0)).tolist()) & set(run.candidates.tolist())
-    listed = api.load(tmp_path / "run").recommend(["t0003", "t0007"], k=200)
+    listed = load(tmp_path / "run").recommend(["t0003", "t0007"], k=200)
     ids = {int(one["track"][1:]) + 3 for one in listed}
     assert cold <= ids
     assert ids == set(run.candidates.tolist())
-    found = api.evaluate(tmp_path / "run", store, protocol="full")
+    found = evaluate(tmp_path / "run", store, EvaluateOptions(protocol="full"))
     assert found.targets.strata["plays=0"].any()
     assert "plays=0" in found.row("model", "full").strata
 
@@ -118,7 +120,7 @@ def test_features_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store")
     recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", inputs__features=True)
     with pytest.raises(InputError, match="--tracks FILE"):
-        api.train(store, tmp_path / "run", recipe=recipe)
+        train(store, tmp_path / "run", TrainOptions(recipe=recipe))
     with pytest.raises(InputError, match="ranks tracks that have features alone"):
         load_recipe("paper-causal-s-minus", {"data.vocabulary": "features"})
     with pytest.raises(InputError, match="drop"):
@@ -131,6 +133,6 @@ def test_optional_features_are_done_without_where_there_are_none(tmp_path: Path)
         run = tmp_path / f"run-{store.path.name}"
         fit(store, run, small_recipe("segue", training__epochs=1))
         assert ("features" in load_run(run).encoder.inputs) == (store is rich)
-        assert api.load(run).recommend(["t0003"], k=3)
+        assert load(run).recommend(["t0003"], k=3)
     with pytest.raises(InputError, match="has no features"):
         fit(bare, tmp_path / "strict", small_recipe("segue", inputs__features=True, training__epochs=1))

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from segue.api.prepare import prepare_mssd
 
 from segue.data import oracle
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
 from support.prepared_logs import random_rows, write_log
 
 
@@ -28,7 +28,7 @@ def test_the_truth_is_joined_by_session_and_position(tmp_path: Path) -> None:
     )
     truth[1:].reverse().write_parquet(tmp_path / "oracle.parquet")
     (tmp_path / "simulation.json").write_text('{"world": "null"}')
-    report = prepare_mssd(tmp_path, tmp_path / "store")
+    report = prepare(tmp_path, tmp_path / "store", PrepareOptions(source="mssd"))
     store = Store(tmp_path / "store")
     assert report.simulated
     assert store.manifest.source.simulated == {"world": "null"}
@@ -53,6 +53,6 @@ def test_the_truth_may_lie_in_another_order_and_many_batches(tmp_path: Path, mon
     )
     late = truth[3:4].with_columns(p_listen=pl.lit(-1.0, pl.Float32))
     pl.concat([truth.sample(fraction=1.0, shuffle=True, seed=0), late]).write_parquet(tmp_path / "oracle.parquet")
-    prepare_mssd(tmp_path, tmp_path / "store")
+    prepare(tmp_path, tmp_path / "store", PrepareOptions(source="mssd"))
     values = Store(tmp_path / "store").side("oracle_p_listen")
     np.testing.assert_array_equal(values, np.arange(len(everything), dtype=np.float32))

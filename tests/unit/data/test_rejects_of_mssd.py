@@ -6,10 +6,10 @@ import csv
 from pathlib import Path
 
 import pytest
-from segue.api.prepare import prepare_mssd
 
 from segue.data.rejects import reject_path
 from segue.errors import InputError, RejectedRowsError
+from segue.verbs.prepare import PrepareOptions, prepare
 from support.prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 
 BAD = {
@@ -32,10 +32,10 @@ def rejected(store: Path) -> list[tuple[int, str]]:
 def test_a_bad_row_is_counted_by_kind_and_line(tmp_path: Path, kind: str) -> None:
     rows = random_rows(0)
     log = write_log(tmp_path / "log.csv", [*rows[:4], BAD[kind], *rows[4:]])
-    report = prepare_mssd(log, tmp_path / "store", max_rejected=1.0)
+    report = prepare(log, tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     assert report.rejected == {kind: 1}
     assert rejected(tmp_path / "store") == [(6, kind)]
-    prepare_mssd(write_log(tmp_path / "clean.csv", rows), tmp_path / "clean")
+    prepare(write_log(tmp_path / "clean.csv", rows), tmp_path / "clean", PrepareOptions(source="mssd"))
     assert plain(tmp_path / "store") == plain(tmp_path / "clean")
 
 
@@ -45,7 +45,7 @@ def test_a_bad_row_is_kept_whole_with_the_columns_that_are_not_read(tmp_path: Pa
     log = write_log(tmp_path / "log.csv", [*rows[:4], BAD[kind], *rows[4:7], BAD[kind], *rows[7:]])
     lines = log.read_text(encoding="utf-8").splitlines()
     log.write_text("\n".join([lines[0], lines[1], lines[0], *lines[2:]]) + "\n")  # a header again, which is left out
-    prepare_mssd(log, tmp_path / "store", max_rejected=1.0)
+    prepare(log, tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     with (tmp_path / "store.rejected.csv").open(newline="", encoding="utf-8") as handle:
         assert [row["row"] for row in csv.DictReader(handle)] == [lines[5], lines[9]]
 
@@ -54,7 +54,11 @@ def test_a_bad_row_is_kept_whole_with_the_columns_that_are_not_read(tmp_path: Pa
 def test_what_polars_might_read_leniently_is_a_wrong_column(tmp_path: Path, column: str) -> None:
     rows = random_rows(0)
     bad = mssd_row("x", 9, "t") | {column: UNREADABLE[column]}
-    prepare_mssd(write_log(tmp_path / "log.csv", [*rows[:4], bad, *rows[4:]]), tmp_path / "store", max_rejected=1.0)
+    prepare(
+        write_log(tmp_path / "log.csv", [*rows[:4], bad, *rows[4:]]),
+        tmp_path / "store",
+        PrepareOptions(source="mssd", max_rejected=1.0),
+    )
     assert rejected(tmp_path / "store") == [(6, "wrong-column")]
 
 
@@ -69,7 +73,7 @@ def test_what_polars_might_read_leniently_is_a_wrong_column(tmp_path: Path, colu
 def test_a_ragged_line_costs_itself_alone(tmp_path: Path, line: str, kind: str) -> None:
     lines = csv_text(random_rows(0)).splitlines()
     (tmp_path / "log.csv").write_text("\n".join([*lines[:5], line, *lines[5:]]) + "\n", encoding="utf-8")
-    report = prepare_mssd(tmp_path / "log.csv", tmp_path / "store", max_rejected=1.0)
+    report = prepare(tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     assert report.rejected == {kind: 1}
     assert rejected(tmp_path / "store") == [(6, kind)]
     assert report.rows == len(lines) - 1
@@ -80,7 +84,7 @@ def test_a_surplus_field_is_seen_where_another_line_lacks_one(tmp_path: Path) ->
     lines[3] += ",surplus"
     lines[5] = lines[5].rpartition(",")[0]
     (tmp_path / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    prepare_mssd(tmp_path / "log.csv", tmp_path / "store", max_rejected=1.0)
+    prepare(tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     assert rejected(tmp_path / "store") == [(4, "wrong-field-count"), (6, "wrong-field-count")]
 
 
@@ -88,10 +92,12 @@ def test_a_surplus_field_is_seen_where_another_line_lacks_one(tmp_path: Path) ->
 def test_a_cut_last_line_is_a_truncated_last_line(tmp_path: Path, cut: int) -> None:
     text = csv_text(random_rows(0)).rstrip("\n")
     (tmp_path / "log.csv").write_text(text[:-cut], encoding="utf-8")
-    report = prepare_mssd(tmp_path / "log.csv", tmp_path / "store", max_rejected=1.0)
+    report = prepare(tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     assert report.rejected == {"truncated-last-line": 1}
     (tmp_path / "log.csv").write_text(text, encoding="utf-8")
-    whole = prepare_mssd(tmp_path / "log.csv", tmp_path / "store", max_rejected=0.0, overwrite=True)
+    whole = prepare(
+        tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="mssd", max_rejected=0.0, overwrite=True)
+    )
     assert whole.rows == report.rows + 1
 
 
@@ -99,14 +105,16 @@ def test_bytes_that_are_no_utf8_cost_their_line_alone(tmp_path: Path) -> None:
     rows = random_rows(0)
     data = csv_text([*rows[:4], mssd_row("x", 9, "t_@"), *rows[4:]]).encode().replace(b"t_@", b"t_\xff")
     (tmp_path / "log.csv").write_bytes(data)
-    report = prepare_mssd(tmp_path / "log.csv", tmp_path / "store", max_rejected=1.0)
+    report = prepare(tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     assert report.rejected == {"not-utf8": 1}
     assert report.rows == len(rows)
 
 
 def test_of_a_duplicate_position_the_earlier_line_stays(tmp_path: Path) -> None:
     rows = [mssd_row("s", 1, "a"), mssd_row("s", 2, "b"), mssd_row("s", 2, "c"), mssd_row("s", 3, "d")]
-    report = prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store", max_rejected=1.0)
+    report = prepare(
+        write_log(tmp_path / "log.csv", rows), tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0)
+    )
     assert report.rejected == {"duplicate-position": 1}
     assert rejected(tmp_path / "store") == [(4, "duplicate-position")]
     assert [track for track, _ in next(iter(plain(tmp_path / "store").values()))] == ["a", "b", "d"]
@@ -115,7 +123,7 @@ def test_of_a_duplicate_position_the_earlier_line_stays(tmp_path: Path) -> None:
 def test_a_session_may_go_on_in_another_file(tmp_path: Path) -> None:
     write_log(tmp_path / "log_0.csv", [mssd_row("s", 2, "b"), mssd_row("u", 1, "a")])
     write_log(tmp_path / "log_1.csv", [mssd_row("s", 1, "a"), mssd_row("v", 1, "a"), mssd_row("s", 2, "c")])
-    report = prepare_mssd(tmp_path, tmp_path / "store", max_rejected=1.0)
+    report = prepare(tmp_path, tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0))
     assert report.rejected == {"duplicate-position": 1}
     assert (report.rows_read, report.rows, report.tracks) == (5, 4, 2)
     assert list(plain(tmp_path / "store").values()) == [[("a", 0), ("b", 0)], [("a", 0)], [("a", 0)]]
@@ -124,7 +132,7 @@ def test_a_session_may_go_on_in_another_file(tmp_path: Path) -> None:
 def test_a_refused_run_leaves_its_rejects_and_no_store(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.csv", [*random_rows(0), mssd_row("=1+1", 1, "")])
     with pytest.raises(RejectedRowsError, match=r"missing-track.*--max-rejected"):
-        prepare_mssd(log, tmp_path / "store")
+        prepare(log, tmp_path / "store", PrepareOptions(source="mssd"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.csv", "store.rejected.csv"]
     assert "'=1+1" in reject_path(tmp_path / "store").read_text()
 
@@ -137,7 +145,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_mssd(log, tmp_path / "store", progress=interrupt)
+        prepare(log, tmp_path / "store", PrepareOptions(source="mssd"), progress=interrupt)
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
@@ -145,4 +153,4 @@ def test_a_missing_column_is_named_with_its_nearest(tmp_path: Path) -> None:
     text = csv_text(random_rows(0)).replace("track_id_clean", "track_id_clear", 1)
     (tmp_path / "log.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"'track_id_clean'; did you mean 'track_id_clear'"):
-        prepare_mssd(tmp_path / "log.csv", tmp_path / "store")
+        prepare(tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="mssd"))

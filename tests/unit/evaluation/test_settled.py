@@ -14,7 +14,6 @@ import polars as pl
 import pytest
 import torch
 
-from segue import api
 from segue.batches.split import SplitName, split_store
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
@@ -26,6 +25,8 @@ from segue.ranking import ModelScorer
 from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.training import fit
+from segue.verbs.prepare import PrepareOptions, prepare
+from segue.verbs.recommender import load
 from support.dense_scores import all_scores
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
@@ -298,7 +299,7 @@ def test_too_few_targets_settle_nothing(tmp_path: Path, shared: bool) -> None:
         "position": [i for _ in range(4) for i in range(5)],
         "skipped": [i % 2 == 0 for _ in range(4) for i in range(5)],
     })  # fmt: skip
-    api.prepare_table(frame, tmp_path / "store")
+    prepare(frame, tmp_path / "store", PrepareOptions(source="table"))
     recipe = small_recipe("segue", training__epochs=1)
     fit(Store(tmp_path / "store"), tmp_path / "run", recipe)
     settle_ranking(Store(tmp_path / "store"), tmp_path / "run", CPU)
@@ -306,4 +307,4 @@ def test_too_few_targets_settle_nothing(tmp_path: Path, shared: bool) -> None:
     assert document["transitions"]["offset"] == document["transitions"]["slope"] == 0.0
     assert document["transitions"]["temperature"] == document["listen"]["along"] == 1.0
     assert document["listen_weight"] == 0.0
-    assert api.load(tmp_path / "run").recommend(["t0"], k=3)
+    assert load(tmp_path / "run").recommend(["t0"], k=3)

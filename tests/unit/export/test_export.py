@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 import pytest
 
-from segue import api
 from segue.errors import FormatError, InputError
 from segue.export.chart import principal_map
 from segue.export.scanned import in_four_bits, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, file_facts, parts_in_four_bits
 from segue.serving.live_model import LiveModel
+from segue.verbs import export as verb
+from segue.verbs.export import ExportOptions
 from support.served import small_run
 
 
@@ -28,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(run: Path) -> Path:
-    api.export(run, run.parent / "export")
+    verb.export(run, run.parent / "export")
     return run.parent / "export"
 
 
@@ -63,7 +64,7 @@ def test_the_folder_holds_what_its_manifest_names_and_no_path_of_this_machine(wh
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path, whole: Path, tmp_path: Path) -> None:
-    again = api.export(run, tmp_path / "again", name="other")
+    again = verb.export(run, tmp_path / "again", ExportOptions(name="other")).manifest
     assert again.name == "other"
     first = json.loads((whole / "manifest.json").read_text())["files"]
     assert json.loads((tmp_path / "again" / "manifest.json").read_text())["files"] == first
@@ -206,15 +207,15 @@ def test_a_file_that_is_no_graph_is_told(export: Path) -> None:
 
 def test_an_export_stands_where_nothing_else_is_lost(run: Path, export: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
-        api.export(run, export)
+        verb.export(run, export)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     with pytest.raises(InputError, match="not ours to overwrite"):
-        api.export(run, tmp_path / "mine", overwrite=True)
+        verb.export(run, tmp_path / "mine", ExportOptions(overwrite=True))
     with pytest.raises(InputError, match="not a plain name"):
-        api.export(run, tmp_path / "named", name="../x")
+        verb.export(run, tmp_path / "named", ExportOptions(name="../x"))
     with pytest.raises(FormatError, match="is no run"):
-        api.export(tmp_path / "mine", tmp_path / "named")
+        verb.export(tmp_path / "mine", tmp_path / "named")
     assert not (tmp_path / "named").exists()
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue import api
 from segue.errors import FormatError, SegueError
 from segue.runs import RunFolder
+from segue.verbs.inspect import inspect
+from segue.verbs.recommender import load
+from segue.verbs.train import TrainOptions, train
 from support.small_recipes import SMALL
 from support.stores import tiny_store
 
@@ -51,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store and a run of one epoch."""
     folder = tmp_path_factory.mktemp("damaged")
     tiny_store(folder / "store")
-    api.train(folder / "store", folder / "run", overrides=SMALL | {"training.epochs": 1}, device="cpu")
+    train(folder / "store", folder / "run", TrainOptions(overrides=SMALL | {"training.epochs": 1}, device="cpu"))
     return folder
 
 
@@ -63,8 +65,8 @@ def test_a_damaged_run_is_refused_in_plain_words(made: Path, tmp_path: Path, nam
     DAMAGES[damage](run / name)
     refused = 0
     for verb in (
-        lambda: api.load(run),
-        lambda: api.train(made / "store", run, resume=True, device="cpu"),
+        lambda: load(run),
+        lambda: train(made / "store", run, TrainOptions(resume=True, device="cpu")),
     ):
         try:
             verb()
@@ -81,7 +83,7 @@ def test_candidates_outside_the_vocabulary_are_refused(made: Path, tmp_path: Pat
     for wrong in (candidates + 1000, -candidates, candidates[::-1], candidates.astype(np.float64)):
         np.save(run / "candidates.npy", wrong)
         with pytest.raises(FormatError, match="candidates"):
-            api.load(run)
+            load(run)
 
 
 def test_torn_metrics_stop_a_resume_in_plain_words(made: Path, tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_a_damaged_store_is_refused_in_plain_words(made: Path, tmp_path: Path, n
     shutil.copytree(made / "store", store)
     DAMAGES[damage](store / name)
     with pytest.raises(SegueError, match=str(store)):
-        api.train(store, tmp_path / "run", overrides=SMALL | {"training.epochs": 1}, device="cpu")
+        train(store, tmp_path / "run", TrainOptions(overrides=SMALL | {"training.epochs": 1}, device="cpu"))
     if not name.startswith("vocabulary"):  # what is counted needs no ids
         with pytest.raises(SegueError, match=str(store)):
-            api.inspect(store)
+            inspect(store)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api
 from segue.errors import FormatError, InputError
 from segue.model.heads import TransitionsHead
 from segue.model.inputs.features import FeaturesInput
@@ -16,6 +15,9 @@ from segue.runs import LoadedRun, load_run
 from segue.runs.extending import serving
 from segue.store import Store, Vocabulary
 from segue.training import fit
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.extend import ExtendOptions, extend
+from segue.verbs.recommender import load
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -54,7 +56,7 @@ def _table(path: Path, store: Store, like: list[int], names: list[str]) -> Path:
 
 
 def _scores(run: Path, session: list[str]) -> dict[str, float]:
-    found = api.load(run).recommend(session, ["listened", "skip"], k=1000)
+    found = load(run).recommend(session, ["listened", "skip"], k=1000)
     return {str(entry["track"]): float(entry["score"]) for entry in found}
 
 
@@ -64,7 +66,7 @@ def test_known_tracks_keep_their_scores_and_new_ones_have_those_of_their_feature
     ids = store.vocabulary.texts(range(store.num_tracks))
     session, before = [ids[4], ids[5]], _scores(run, [ids[4], ids[5]])
     names = ["a first", "zz last", ids[7] + "x", "=1+1", "ein Lied, \u00fc"]
-    found = api.extend(run, _table(tmp_path / "new.csv", store, [1, 1, 2, 3, 4], names))
+    found = extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1, 1, 2, 3, 4], names)))
     assert (found.added, found.num_old, found.without_features, found.tracks) == (5, 0, 0, 65)
     after = _scores(run, session)
     assert set(after) == set(before) | set(names)
@@ -82,31 +84,33 @@ def test_known_tracks_keep_their_scores_and_new_ones_have_those_of_their_feature
 
 
 def test_new_tracks_are_read_too(tmp_path: Path, store: Store, run: Path) -> None:
-    api.extend(run, _table(tmp_path / "new.csv", store, [1, 9], ["new one", "new two"]))
-    recommender = api.load(run)
+    extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1, 9], ["new one", "new two"])))
+    recommender = load(run)
     assert recommender.unknown(["new one", "other"]) == ["other"]
     lists = [recommender.recommend([track], k=5) for track in ("new one", "new two")]
     assert [x["score"] for x in lists[0]] != [x["score"] for x in lists[1]]
 
 
 def test_a_run_is_extended_again_and_measured_as_it_was_trained(tmp_path: Path, store: Store, run: Path) -> None:
-    measured = api.evaluate(run, store, baselines=False).to_json()
-    api.extend(run, _table(tmp_path / "new.csv", store, [1], ["new one"]))
-    second = api.extend(run, _table(tmp_path / "more.csv", store, [1, 2, 3], ["new two", "a new three", "new one"]))
+    measured = evaluate(run, store, EvaluateOptions(model_only=True)).to_json()
+    extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1], ["new one"])))
+    second = extend(
+        run, ExtendOptions(_table(tmp_path / "more.csv", store, [1, 2, 3], ["new two", "a new three", "new one"]))
+    )
     assert (second.added, second.num_old, second.tracks) == (2, 1, 63)
     scores = _scores(run, store.vocabulary.texts([4, 5]))
     assert scores["new one"] == scores["new two"]
-    assert api.evaluate(run, store, baselines=False).to_json() == measured
-    assert api.load(run)._run.environment["extended"] == {"tracks": 3}
+    assert evaluate(run, store, EvaluateOptions(model_only=True)).to_json() == measured
+    assert load(run)._run.environment["extended"] == {"tracks": 3}
     with pytest.raises(InputError, match="the run that it extends"):
-        api.evaluate(run / "extended", store)
-    titles = api.load(run)._run.titles
+        evaluate(run / "extended", store)
+    titles = load(run)._run.titles
     assert titles is None or len(titles) == 63
 
 
 def test_transitions_go_with_their_tracks(tmp_path: Path, store: Store, run: Path) -> None:
     before = load_run(run)
-    api.extend(run, _table(tmp_path / "new.csv", store, [1, 2], ["a", "t0020x"]))
+    extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1, 2], ["a", "t0020x"])))
     after = load_run(serving(run))
 
     def named(loaded: LoadedRun, vocabulary: Vocabulary) -> set[tuple[str, str, int]]:
@@ -126,22 +130,22 @@ def test_what_cannot_be_extended_is_told(tmp_path: Path, store: Store, run: Path
     fit(tiny_store(tmp_path / "bare", tracks=60), plain, small_recipe("segue", training__epochs=1))
     table = _table(tmp_path / "new.csv", store, [1], ["new"])
     with pytest.raises(InputError, match="without features"):
-        api.extend(plain, table)
+        extend(plain, ExtendOptions(table))
     with pytest.raises(FormatError, match="no run"):
-        api.extend(tmp_path, table)
+        extend(tmp_path, ExtendOptions(table))
     (tmp_path / "other.csv").write_text("track_id,colour\nnew,blue\n", encoding="utf-8")
     with pytest.raises(InputError, match="none of the features"):
-        api.extend(run, tmp_path / "other.csv")
+        extend(run, ExtendOptions(tmp_path / "other.csv"))
     (tmp_path / "nameless.csv").write_text("colour\nblue\n", encoding="utf-8")
     with pytest.raises(InputError, match="no track id column"):
-        api.extend(run, tmp_path / "nameless.csv")
+        extend(run, ExtendOptions(tmp_path / "nameless.csv"))
     with pytest.raises(InputError, match="does not exist"):
-        api.extend(run, tmp_path / "missing.csv")
+        extend(run, ExtendOptions(tmp_path / "missing.csv"))
     lacking = tmp_path / "lacking.csv"
     lacking.write_text(f"track_id,{store.manifest.feature_names[0]}\nnew,\nother,1.5\n", encoding="utf-8")
-    found = api.extend(run, lacking)
+    found = extend(run, ExtendOptions(lacking))
     assert (found.added, found.without_features) == (1, 1)
     (run / "features.json").write_text('{"names": ["a"], "mean": [], "spread": []}', encoding="utf-8")
     (run / "extended" / "features.json").unlink()
     with pytest.raises(InputError, match="train it again"):
-        api.extend(run, table)
+        extend(run, ExtendOptions(table))

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import binom
-from segue.api.prepare import prepare_mssd
 
 from segue.columns import MSSD_FEATURES, MSSD_LOG, ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.data.mssd_writer import write_mssd
@@ -30,6 +29,7 @@ from segue.simulation import (
 from segue.simulation.behaviour import START_AFTER
 from segue.simulation.listening import make_listeners
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
 
 SIZE = {"sessions": 10_000, "tracks": 50_704}
 
@@ -175,7 +175,7 @@ def test_the_store_of_a_log_equals_the_prepared_log(tmp_path: Path) -> None:
     log = simulate(SimulationConfig(sessions=300, tracks=2000))
     write_mssd(log, tmp_path / "log")
     write_store(log, tmp_path / "direct")
-    prepare_mssd(tmp_path / "log", tmp_path / "prepared")
+    prepare(tmp_path / "log", tmp_path / "prepared", PrepareOptions(source="mssd"))
     direct, prepared = Store(tmp_path / "direct"), Store(tmp_path / "prepared")
     direct.verify()
     assert np.array_equal(direct.session_key, prepared.session_key)

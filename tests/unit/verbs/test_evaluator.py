@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from segue.api.evaluate import Evaluator
 
-from segue import api
 from segue.cli.main import main
 from segue.columns import ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.errors import InputError
 from segue.evaluation import Question, contrasts, table_rows
 from segue.evaluation.bootstrap import Bootstrap
 from segue.store import Store
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.evaluator import Evaluator
+from segue.verbs.simulate import SimulateOptions, simulate
+from segue.verbs.train import TrainOptions, train
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -30,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]
     for place, change in enumerate(changes):
         runs.append(folder / f"run{place}")
         recipe = small_recipe(training__epochs=1, data__vocabulary="transductive", **change)
-        api.train(folder / "store", runs[-1], recipe=recipe, device="cpu")
+        train(folder / "store", runs[-1], TrainOptions(recipe=recipe, device="cpu"))
     return folder / "store", runs
 
 
@@ -39,7 +41,10 @@ def test_an_evaluator_finds_what_the_verb_finds(trained: tuple[Path, list[Path]]
     evaluator = Evaluator(store, device="cpu")
     for run in (*runs, runs[0]):
         for protocol in ("both", "popularity"):
-            found, alone = evaluator.evaluate(run, protocol), api.evaluate(run, store, protocol=protocol, device="cpu")
+            found, alone = (
+                evaluator.evaluate(run, protocol),
+                evaluate(run, store, EvaluateOptions(protocol=protocol, device="cpu")),
+            )
             assert found.to_json() == alone.to_json()
 
 
@@ -48,7 +53,7 @@ def test_the_seed_of_the_recipe_draws_rivals_and_resamples(trained: tuple[Path, 
     store, runs = trained
     changes = {"training__seed": 1, "evaluation__seed": 7}
     recipe = small_recipe(training__epochs=1, data__vocabulary="transductive", **changes)
-    api.train(store, tmp_path / "run", recipe=recipe, device="cpu")
+    train(store, tmp_path / "run", TrainOptions(recipe=recipe, device="cpu"))
     evaluator = Evaluator(store, device="cpu")
     for asked in ("both", "popularity"):
         zero, seven = (evaluator.evaluate(run, asked) for run in (runs[0], tmp_path / "run"))
@@ -118,7 +123,7 @@ def test_a_model_that_loses_to_a_baseline_says_so(
     trained: tuple[Path, list[Path]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, runs = trained
-    found = api.evaluate(runs[0], store, device="cpu").to_json()
+    found = evaluate(runs[0], store, EvaluateOptions(device="cpu")).to_json()
     rows = {(row["name"], row["protocol"]): row for row in found["rows"]}
     own = rows["model", "sampled"]
     better = {name for (name, protocol), row in rows.items() if protocol == "sampled" and row["hr@10"] > own["hr@10"]}
@@ -136,10 +141,10 @@ def test_an_unknown_protocol_is_refused(trained: tuple[Path, list[Path]]) -> Non
 
 
 def test_p_listen_is_given_by_position_and_the_truth_of_simulated_pairs_is_a_ceiling(tmp_path: Path) -> None:
-    api.simulate(tmp_path / "store", sessions=300, tracks=400, store=True)
+    simulate(tmp_path / "store", SimulateOptions(sessions=300, tracks=400, store=True))
     recipe = small_recipe(training__epochs=1, evaluation__resamples=50, data__vocabulary="training")
-    api.train(tmp_path / "store", tmp_path / "run", recipe=recipe, device="cpu")
-    found = api.evaluate(tmp_path / "run", tmp_path / "store", device="cpu")
+    train(tmp_path / "store", tmp_path / "run", TrainOptions(recipe=recipe, device="cpu"))
+    found = evaluate(tmp_path / "run", tmp_path / "store", EvaluateOptions(device="cpu"))
     rows, store = {row["name"]: row for row in found.listening}, Store(tmp_path / "store")
     last, strength = store.offsets[1:] - 1, np.asarray(store.strength)
     heard = np.diff(store.offsets) - 1

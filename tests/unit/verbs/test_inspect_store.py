@@ -7,16 +7,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from segue.api.inspect import draw_inspection, inspect
-from segue.api.prepare import prepare_table
 
 from segue.errors import InputError
+from segue.verbs.inspect import InspectOptions, inspect
+from segue.verbs.prepare import PrepareOptions, prepare
 
 
 def prepared(tmp_path: Path) -> Path:
     tracks = ["a", "b", "a", "c", "b", "a", "z", "c"]
     frame = pl.DataFrame({"session": [*"sssss", *"ttt"], "track": tracks, "strength": [0, 3, 2, 1, 255, 3, 3, 0]})
-    prepare_table(frame, tmp_path / "store")
+    prepare(frame, tmp_path / "store", PrepareOptions(source="table"))
     return tmp_path / "store"
 
 
@@ -35,8 +35,8 @@ def test_inspect_counts_by_hand(tmp_path: Path) -> None:
 
 
 def test_the_figure_is_written_whole_or_refused(tmp_path: Path) -> None:
-    found = inspect(prepared(tmp_path))
-    draw_inspection(found, tmp_path / "figure.png")
+    store = prepared(tmp_path)
+    inspect(store, InspectOptions(tmp_path / "figure.png"))
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"\.png"):
-        draw_inspection(found, tmp_path / "figure.exe")
+        inspect(store, InspectOptions(tmp_path / "figure.exe"))

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from segue.api.load import Recommender
 
 import segue
-from segue import api
 from segue.errors import InputError, NonFiniteError
 from segue.runs import RunFolder
+from segue.verbs.export import export
+from segue.verbs.recommender import Recommender
 from support.served import small_run
 
 TRACKS = 60
@@ -112,5 +112,5 @@ def test_weights_that_are_no_numbers_neither_recommend_nor_leave(tmp_path: Path,
     with pytest.raises(NonFiniteError, match="no numbers"):
         segue.load(run.path)
     with pytest.raises(NonFiniteError, match="no numbers"):
-        api.export(run.path, tmp_path / "export")
+        export(run.path, tmp_path / "export")
     assert not (tmp_path / "export").exists()

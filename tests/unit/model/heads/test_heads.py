@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api
 from segue.batches.counts import training_counts
 from segue.batches.split import DataConfig, split_store
 from segue.errors import FormatError, InputError
@@ -25,6 +24,9 @@ from segue.recipes import load_recipe
 from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.training.trainer import Place, Trainer
+from segue.verbs.evaluate import evaluate
+from segue.verbs.recommender import load
+from segue.verbs.train import TrainOptions, train
 from support.small_models import encoder_of
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -265,10 +267,10 @@ def test_a_head_stands_beside_its_model_in_an_evaluation(tmp_path: Path) -> None
     store = tiny_store(tmp_path / "store", sessions=60)
     changes = {"next_track__kind": "mixed", "heads__transitions": True, "heads__listen": {"hidden": 4}}
     recipe = small_recipe("paper-causal-s-minus", **changes)
-    api.train(store, tmp_path / "run", recipe=recipe)
+    train(store, tmp_path / "run", TrainOptions(recipe=recipe))
     chosen = json.loads((tmp_path / "run" / "ranking.json").read_text())
     assert chosen["listen_weight"] in [one["listen_weight"] for one in chosen["tried"]]
-    document = api.evaluate(tmp_path / "run", store).to_json()
+    document = evaluate(tmp_path / "run", store).to_json()
     kinds = {row["name"]: row["kind"] for row in document["rows"]}
     assert kinds["model"] == kinds["model, lambda 0"] == "model"
     assert kinds["model, P(listen) alone"] == "head"
@@ -287,7 +289,7 @@ def test_a_head_stands_beside_its_model_in_an_evaluation(tmp_path: Path) -> None
 def test_damaged_transitions_are_refused(tmp_path: Path, name: str, value: int) -> None:
     store = tiny_store(tmp_path / "store")
     changes = {"next_track__kind": "mixed", "heads__transitions": True}
-    api.train(store, tmp_path / "run", recipe=small_recipe("paper-causal-s-minus", **changes))
+    train(store, tmp_path / "run", TrainOptions(recipe=small_recipe("paper-causal-s-minus", **changes)))
     run = RunFolder.open(tmp_path / "run")
     weights, document = run.weights("best")
     weights[f"heads.transitions.{name}"][-1 if name != "followed" else slice(None)] = value
@@ -298,7 +300,7 @@ def test_damaged_transitions_are_refused(tmp_path: Path, name: str, value: int) 
 
 def test_a_weight_of_a_head_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store")
-    api.train(store, tmp_path / "run", recipe=small_recipe("paper-causal-s-minus", next_track__kind="shared"))
-    before = api.load(tmp_path / "run").recommend(["t0001"], k=5)
+    train(store, tmp_path / "run", TrainOptions(recipe=small_recipe("paper-causal-s-minus", next_track__kind="shared")))
+    before = load(tmp_path / "run").recommend(["t0001"], k=5)
     (tmp_path / "run" / "ranking.json").write_text('{"listen_weight": 1.0}')
-    assert api.load(tmp_path / "run").recommend(["t0001"], k=5) == before
+    assert load(tmp_path / "run").recommend(["t0001"], k=5) == before

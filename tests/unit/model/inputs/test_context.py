@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api, columns
+from segue import columns
 from segue.batches.data import SessionData
 from segue.batches.example import ExampleConfig
 from segue.batches.split import DataConfig, Split, split_store
@@ -20,6 +20,9 @@ from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
 from segue.runs import load_run
 from segue.store import Store
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.recommender import load
+from segue.verbs.train import TrainOptions, train
 from support.dense_scores import all_scores
 from support.small_models import example_of
 from support.small_recipes import small_recipe
@@ -66,7 +69,7 @@ def test_of_the_target_row_a_score_knows_hour_and_premium_alone(tmp_path: Path) 
     """Every other column of target rows, and every column of what comes after them, changes no byte of a score."""
     store = tiny_store(tmp_path / "store", sessions=60, rich=True)
     recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", inputs__context={"columns": list(EVERY)})
-    api.train(store, tmp_path / "run", recipe=recipe)
+    train(store, tmp_path / "run", TrainOptions(recipe=recipe))
     run, split = load_run(tmp_path / "run"), split_store(store, recipe.data)
     cases, generator = split.cases["validation"], np.random.default_rng(5)
     after = np.setdiff1d(np.arange(store.num_rows), np.concatenate([
@@ -112,12 +115,15 @@ def test_without_context_a_run_with_context_recommends(tmp_path: Path) -> None:
     recipe = small_recipe(
         "paper-causal-s-minus", next_track__kind="shared", inputs__context={"columns": ["hour", "gap"]}
     )
-    api.train(store, tmp_path / "run", recipe=recipe)
+    train(store, tmp_path / "run", TrainOptions(recipe=recipe))
     run = load_run(tmp_path / "run")
     assert list(run.encoder.inputs) == ["context"]
     assert run.recipe.inputs == {"context": ContextConfig(("hour", "gap"))}
-    assert len(api.load(tmp_path / "run").recommend(["t0003", "t0007"], k=5)) == 5
-    assert api.evaluate(tmp_path / "run", store, protocol="full").row("model", "full").metrics["hr@10"].value >= 0
+    assert len(load(tmp_path / "run").recommend(["t0003", "t0007"], k=5)) == 5
+    assert (
+        evaluate(tmp_path / "run", store, EvaluateOptions(protocol="full")).row("model", "full").metrics["hr@10"].value
+        >= 0
+    )
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -125,7 +131,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for name, said in (("hour", "no column 'hour'"), ("gap", "no times")):
         recipe = small_recipe("paper-causal-s-minus", next_track__kind="shared", inputs__context={"columns": [name]})
         with pytest.raises(InputError, match=said):
-            api.train(plain, tmp_path / "run", recipe=recipe, overwrite=True)
+            train(plain, tmp_path / "run", TrainOptions(recipe=recipe, overwrite=True))
     for changes, said in (
         ({"inputs.context.columns": ["our"]}, "did you mean 'hour'"),
         ({"inputs.context.columns": ["hour", "hour"]}, "twice"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api, columns, skips
+from segue import columns, skips
 from segue.batch import Batch
 from segue.batches.split import DataConfig, Split, split_store
 from segue.errors import InputError
@@ -19,6 +19,9 @@ from segue.model.inputs.earlier import EarlierConfig, EarlierData, EarlierInput,
 from segue.recipes import load_recipe
 from segue.store import Store
 from segue.training import fit
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.recommender import load
+from segue.verbs.simulate import SimulateOptions, simulate
 from support.small_models import encoder_of
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
@@ -120,8 +123,8 @@ def test_every_position_learns_of_earlier_sessions_and_padding_of_them_counts_fo
 
 def test_a_run_that_reads_earlier_sessions_trains_and_serves(tmp_path: Path, store: Store) -> None:
     fit(store, tmp_path / "run", small_recipe("segue", inputs__earlier={"tracks": 6}, training__epochs=2))
-    assert len(api.evaluate(tmp_path / "run", store, baselines=False).rows) > 0
-    recommender = api.load(tmp_path / "run")
+    assert len(evaluate(tmp_path / "run", store, EvaluateOptions(model_only=True)).rows) > 0
+    recommender = load(tmp_path / "run")
     ids = store.vocabulary.texts(range(10))
     lists = [
         [entry["score"] for entry in recommender.recommend(ids[:2], k=3, earlier=earlier)]
@@ -137,7 +140,7 @@ def test_a_run_that_reads_earlier_sessions_trains_and_serves(tmp_path: Path, sto
 def test_what_cannot_read_earlier_sessions_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="looks back"):
         load_recipe("paper-cloze-s-minus", {"inputs.earlier.tracks": 5})
-    api.simulate(tmp_path / "s", sessions=60, tracks=300, store=True)
+    simulate(tmp_path / "s", SimulateOptions(sessions=60, tracks=300, store=True))
     with pytest.raises(InputError, match="who listened"):
         fit(
             Store(tmp_path / "s"),
@@ -147,7 +150,7 @@ def test_what_cannot_read_earlier_sessions_says_so(tmp_path: Path) -> None:
 
 
 def test_simulated_listeners_return_with_their_tastes(tmp_path: Path) -> None:
-    facts = api.simulate(tmp_path / "s", sessions=3000, tracks=400, listeners=40, store=True)
+    facts = simulate(tmp_path / "s", SimulateOptions(sessions=3000, tracks=400, listeners=40, store=True))
     assert facts["simulated"]["listeners"] == 40
     store = Store(tmp_path / "s")
     user = np.asarray(store.side(columns.USER))
@@ -157,6 +160,6 @@ def test_simulated_listeners_return_with_their_tastes(tmp_path: Path) -> None:
     of_user = np.array([of_session[user == listener].mean() for listener in range(40)])
     assert of_user.std() > 2.5 * of_session.std() / np.sqrt(3000 / 40), "listeners differ more than chance"
     with pytest.raises(InputError, match="--store"):
-        api.simulate(tmp_path / "log", sessions=30, tracks=300, listeners=5)
+        simulate(tmp_path / "log", SimulateOptions(sessions=30, tracks=300, listeners=5))
     with pytest.raises(InputError, match="listeners"):
-        api.simulate(tmp_path / "log", sessions=30, tracks=300, listeners=-1, store=True)
+        simulate(tmp_path / "log", SimulateOptions(sessions=30, tracks=300, listeners=-1, store=True))

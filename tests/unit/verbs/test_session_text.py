@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from segue.cli.session_text import parse_session, read_session_json
 
 from segue.errors import InputError
+from segue.verbs.session_text import parse_session, read_session_json
 
 
 def test_only_a_known_last_suffix_counts() -> None:
