@@ -76,12 +76,9 @@ def _responsiveness(targets: Targets, answers: Answers) -> Ratio:
     return _lists(answers).nearer * targets.known_last, targets.known_last
 
 
-def _log_popularity(targets: Targets, answers: Answers) -> Ratio:
-    return _lists(answers).log_plays, _lists(answers).listed.astype(np.float64)
-
-
-def _repeats(targets: Targets, answers: Answers) -> Ratio:
-    return _lists(answers).repeats.astype(np.float64), _lists(answers).listed.astype(np.float64)
+def _per_listed(name: str, targets: Targets, answers: Answers) -> Ratio:
+    lists = _lists(answers)
+    return getattr(lists, name).astype(np.float64), lists.listed.astype(np.float64)
 
 
 def _ordered(listened: Literal[0, 1], targets: Targets, answers: Answers) -> Ratio:
@@ -105,8 +102,8 @@ OF_PAIRS: Final[Mapping[str, Rule]] = {
 }
 OF_LISTS: Final[Mapping[str, Rule]] = {
     "responsiveness": _responsiveness,
-    "log-popularity@20": _log_popularity,
-    "repeats@20": _repeats,
+    "log-popularity@20": partial(_per_listed, "log_plays"),
+    "repeats@20": partial(_per_listed, "repeats"),
 }
 RULES: Final[Mapping[str, Rule]] = {**EVERYWHERE, **OF_PAIRS, **OF_LISTS}
 NEXT_LISTENED: Final = "next-listened"

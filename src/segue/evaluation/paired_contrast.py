@@ -183,8 +183,8 @@ def _contrasts(paired: _Paired, questions: Sequence[Question], bootstrap: Bootst
 
 def _differences(paired: _Paired, question: Question, part: str) -> tuple[list[NDArray[np.float64]], Column]:
     """Return the difference of the two arms' numerators by seed, and their common denominator."""
-    asked = question.name, question.protocol, part, question.stratum
-    ratios = [(one.ratio(*asked), other.ratio(*asked)) for one, other in paired]
+    cell = question.name, question.protocol, part, question.stratum
+    ratios = [(one.ratio(*cell), other.ratio(*cell)) for one, other in paired]
     shared = ratios[0][0][1]
     if not all(np.array_equal(shared, under) for pair in ratios for _, under in pair):
         raise InputError(f"{part} is not defined on the same targets in all of these evaluations")

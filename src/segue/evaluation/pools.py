@@ -89,8 +89,10 @@ class PopularPool:
         rows = candidates[counts[candidates] > 0].astype(np.int32)
         plays = halved(counts[rows])
         order = rows[np.argsort(-counts[rows], kind="stable")]
-        on_device = [torch.from_numpy(part).to(device) for part in (rows, np.cumsum(plays), order.astype(np.int64))]
-        return cls(*on_device, DRAWS * num, np.sort(plays / max(int(plays.sum()), 1)))
+        arrays = rows, np.cumsum(plays), order.astype(np.int64)
+        on_device, plays_to, by_plays = (torch.from_numpy(part).to(device) for part in arrays)
+        shares = np.sort(plays / max(int(plays.sum()), 1))
+        return cls(on_device, plays_to, by_plays, DRAWS * num, shares)
 
     def width(self, num: int, num_excluded: int) -> int:
         """Return a number of draws that mostly contains `num` distinct rows that are not excluded.

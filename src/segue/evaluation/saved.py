@@ -32,6 +32,13 @@ MISS: Final = 2**32 - 1
 """Code of rank infinity; any other rank r has code 2 r, since ranks are whole or half."""
 NO_NUMBER: Final = 2**32 - 2
 """Code of a NaN rank."""
+DTYPES: Final[Mapping[str, type[np.generic]]] = {
+    **dict.fromkeys(("ranks", "flipped", "pair_ranks"), np.uint32),
+    **dict.fromkeys(("repeats", "listed", "pair_better", "members", "pair_members"), np.uint8),
+    **dict.fromkeys(("log_plays", "nearer"), np.float64),
+    **dict.fromkeys(("unit", "pair_chosen"), np.int64),
+}
+"""Type of the numbers of each array on disk."""
 Ranks = NDArray[np.float64]
 
 
@@ -112,11 +119,8 @@ def load_evaluation(path: str | Path) -> Evaluation:
 
 
 def _row_head(row: Row) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "protocol": row.protocol,
-        "num_nan": row.num_nan,
+    head = {name: getattr(row, name) for name in ("name", "kind", "protocol", "num_nan")}
+    return head | {
         "behind_all": row.answers.behind_all,
         "reads_feedback": row.answers.flipped is not None,
         "metrics": {name: estimate.to_json() for name, estimate in row.metrics.items()},
@@ -125,19 +129,16 @@ def _row_head(row: Row) -> dict[str, Any]:
 
 
 def _row(folder: Path, head: Mapping[str, Any], targets: Targets) -> Row:
-    def read(name: str, dtype: type[np.generic], *shape: int) -> NDArray[Any]:
-        return _read(folder / f"{name}.npy", dtype, shape or (len(targets),))
-
-    flipped, pairs, lists = None, None, None
+    num, flipped, pairs, lists = len(targets), None, None, None
     if head["reads_feedback"]:
-        flipped = decoded(read("flipped", np.uint32))
+        flipped = decoded(_read(folder, "flipped", num))
     if targets.pairs is not None:
-        num = len(targets.pairs.chosen)
-        pairs = PairAnswers(decoded(read("pair_ranks", np.uint32, num, 2)), read("pair_better", np.uint8, num) / 2.0)
+        both = len(targets.pairs.chosen)
+        pairs = PairAnswers(decoded(_read(folder, "pair_ranks", both, 2)), _read(folder, "pair_better", both) / 2.0)
     if head["protocol"] == "full":
-        repeats, listed = (read(name, np.uint8).astype(np.int64) for name in ("repeats", "listed"))
-        lists = ListAnswers(read("log_plays", np.float64), repeats, listed, read("nearer", np.float64))
-    answers = Answers(decoded(read("ranks", np.uint32)), float(head["behind_all"]), flipped, pairs, lists)
+        repeats, listed = (_read(folder, name, num).astype(np.int64) for name in ("repeats", "listed"))
+        lists = ListAnswers(_read(folder, "log_plays", num), repeats, listed, _read(folder, "nearer", num))
+    answers = Answers(decoded(_read(folder, "ranks", num)), float(head["behind_all"]), flipped, pairs, lists)
     kind, protocol = _one_of(Kind, head["kind"], folder), _one_of(Protocol, head["protocol"], folder)
     metrics, strata = ({name: _estimate(*each) for name, each in head[part].items()} for part in ("metrics", "strata"))
     return Row(str(head["name"]), kind, protocol, metrics, strata, answers, int(head["num_nan"]))
@@ -152,13 +153,8 @@ def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
     if answers.flipped is not None:
         arrays["flipped"] = coded(answers.flipped)
     if answers.pairs is not None:
-        better = (2 * answers.pairs.better).astype(np.uint8)
-        arrays |= {"pair_ranks": coded(answers.pairs.ranks), "pair_better": better}
-    if answers.lists is not None:
-        lists = answers.lists
-        arrays |= {"log_plays": lists.log_plays, "nearer": lists.nearer}
-        arrays |= {"repeats": lists.repeats.astype(np.uint8), "listed": lists.listed.astype(np.uint8)}
-    return arrays
+        arrays |= {"pair_ranks": coded(answers.pairs.ranks), "pair_better": 2 * answers.pairs.better}
+    return arrays if answers.lists is None else arrays | vars(answers.lists)
 
 
 def _target_arrays(targets: Targets) -> dict[str, NDArray[Any]]:
@@ -173,39 +169,40 @@ def _target_arrays(targets: Targets) -> dict[str, NDArray[Any]]:
 
 def _targets(folder: Path, head: Mapping[str, Any]) -> Targets:
     num, groups, strata = int(head["num"]), head["groups"], head["strata"]
-    known_last, *members = _bits(folder / "members.npy", 1 + len(groups) + len(strata), num)
+    known_last, *members = _bits(folder, "members", 1 + len(groups) + len(strata), num)
+    in_groups, in_strata = members[: len(groups)], members[len(groups) :]
     pairs = _pair_targets(folder, int(head["pairs"]), num) if head["pairs"] else None
-    unit = _read(folder / "unit.npy", np.int64, (num,))
-    in_groups = dict(zip(groups, members, strict=False))
-    return Targets(unit, in_groups, dict(zip(strata, members[len(groups) :], strict=True)), known_last, pairs)
+    named_groups, named_strata = dict(zip(groups, in_groups, strict=True)), dict(zip(strata, in_strata, strict=True))
+    return Targets(_read(folder, "unit", num), named_groups, named_strata, known_last, pairs)
 
 
 def _pair_targets(folder: Path, num: int, num_targets: int) -> PairTargets:
-    chosen = _read(folder / "pair_chosen.npy", np.int64, (num,))
+    chosen = _read(folder, "pair_chosen", num)
     if chosen.min() < 0 or chosen.max() >= num_targets:
         raise FormatError(f"{folder}/pair_chosen.npy has indices beyond the targets; the folder is damaged")
-    *flags, reachable = _bits(folder / "pair_members.npy", 5, num)
+    *flags, reachable = _bits(folder, "pair_members", 5, num)
     return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:], axis=1), reachable)
 
 
-def _bits(path: Path, count: int, num: int) -> list[Member]:
-    packed = _read(path, np.uint8, (count, (num + 7) // 8))
+def _bits(folder: Path, name: str, count: int, num: int) -> list[Member]:
+    packed = _read(folder, name, count, (num + 7) // 8)
     return list(np.unpackbits(packed, axis=1, count=num).astype(np.bool_))
 
 
 def _write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     folder.mkdir()
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array, dtype=DTYPES[name]), allow_pickle=False)
 
 
-def _read(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+def _read(folder: Path, name: str, *shape: int) -> NDArray[Any]:
+    path = folder / f"{name}.npy"
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{path} cannot be read ({error}); the folder is damaged") from error
-    if array.dtype != dtype or array.shape != shape:
-        raise FormatError(f"{path} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    if array.dtype != DTYPES[name] or array.shape != shape:
+        raise FormatError(f"{path} is {array.dtype} {array.shape}, expected {np.dtype(DTYPES[name])} {shape}")
     return array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -74,16 +74,19 @@ def _named(name: str, code: NDArray[np.generic], values: Iterable[str]) -> dict[
 
 
 def _from_columns(scene: EvaluationScene) -> dict[str, Member]:
-    values = {columns.PREMIUM: ["no", "yes"], columns.SHUFFLE: ["no", "yes"]}
     context = scene.store.side_column(columns.CONTEXT_TYPE)
-    if context is not None:
-        values = {columns.CONTEXT_TYPE: list(context.categories), **values}
-    values[columns.HOUR] = [f"{hour}-{hour + HOURS - 1}" for hour in range(0, 24, HOURS)]
+    hours = [f"{hour}-{hour + HOURS - 1}" for hour in range(0, 24, HOURS)]
+    values: list[tuple[str, Sequence[str], int]] = [
+        (columns.CONTEXT_TYPE, () if context is None else context.categories, 1),
+        (columns.PREMIUM, ("no", "yes"), 1),
+        (columns.SHUFFLE, ("no", "yes"), 1),
+        (columns.HOUR, hours, HOURS),
+    ]
     members: dict[str, Member] = {}
-    for name, names in values.items():
+    for name, names, step in values:
         code = scene.side_of(name, scene.contexts.cases.target)
         if code is not None:
-            members |= _named(name, code.astype(np.int64) // (HOURS if name == columns.HOUR else 1), names)
+            members |= _named(name, code.astype(np.int64) // step, names)
     return members
 
 

@@ -31,30 +31,18 @@ STRATA_METRIC: Final = "hr@10"
 class Table:
     """A scene and everything that does not depend on a model: targets, groups, strata, candidates, bootstrap weights.
 
-    Each part is computed on first use, once for all scorers: a study evaluates many runs on the same targets. `near`
-    costs most and is needed only for scorers that read feedback.
+    Each part is computed once for all scorers: a study evaluates many runs on the same targets. Candidates and near
+    tracks are computed on first use; the latter cost most and are needed only for scorers that read feedback.
     """
 
     def __init__(self, scene: EvaluationScene) -> None:
-        self.scene = scene
-
-    @cached_property
-    def pairs(self) -> Pairs | None:
+        self.scene, config = scene, scene.config
+        self.pairs: Pairs | None = find_pairs(scene)
         """The sessions whose two held-out tracks are compared."""
-        return find_pairs(self.scene)
-
-    @cached_property
-    def targets(self) -> Targets:
-        """The targets with their units, groups, strata and pairs."""
-        scene, pairs = self.scene, self.pairs
-        shared = None if pairs is None else pairs.targets
-        return Targets(units(scene), target_groups(scene), strata(scene), known_last(scene), shared)
-
-    @cached_property
-    def bootstrap(self) -> Bootstrap:
+        pairs = None if self.pairs is None else self.pairs.targets
+        self.targets = Targets(units(scene), target_groups(scene), strata(scene), known_last(scene), pairs)
+        self.bootstrap = Bootstrap(self.targets.unit, config.resamples, config.seed)
         """The resamples of all rows."""
-        config = self.scene.config
-        return Bootstrap(self.targets.unit, config.resamples, config.seed)
 
     @cached_property
     def near(self) -> NearTracks:
