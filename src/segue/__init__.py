@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segue.verbs.evaluate import EvaluateOptions, evaluate
     from segue.verbs.prepare import PrepareOptions, prepare
     from segue.verbs.recommender import load
+    from segue.verbs.simulate import SimulateOptions, simulate
     from segue.verbs.train import TrainOptions, train
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "Cutting",
     "EvaluateOptions",
     "PrepareOptions",
+    "SimulateOptions",
     "Store",
     "TableColumns",
     "TrainOptions",
@@ -30,6 +32,7 @@ __all__ = [
     "load",
     "objectives",
     "prepare",
+    "simulate",
     "train",
 ]
 
@@ -37,12 +40,14 @@ _HOMES = {
     "Cutting": "segue.data.cutting",
     "EvaluateOptions": "segue.verbs.evaluate",
     "PrepareOptions": "segue.verbs.prepare",
+    "SimulateOptions": "segue.verbs.simulate",
     "Store": "segue.store",
     "TableColumns": "segue.data.sources.table_columns",
     "TrainOptions": "segue.verbs.train",
     "evaluate": "segue.verbs.evaluate",
     "load": "segue.verbs.recommender",
     "prepare": "segue.verbs.prepare",
+    "simulate": "segue.verbs.simulate",
     "train": "segue.verbs.train",
 }
 

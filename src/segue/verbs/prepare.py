@@ -18,6 +18,7 @@ from segue.progress import Progress, silent
 if TYPE_CHECKING:
     from segue.data.job import PrepareReport
 
+AUTO: Final = "auto"
 TABLE: Final = "table"
 RATINGS: Final = "ratings"
 
@@ -32,7 +33,7 @@ def _option(field: str) -> str:
 class PrepareOptions:
     """Options of `prepare`."""
 
-    source: Annotated[str, NotParsed] = "auto"
+    source: Annotated[str, NotParsed] = AUTO
     """"auto", "table", "ratings", or a name that `segue sources` lists."""
     columns: Annotated[TableColumns, Parameter(name="*", name_transform=_option)] = TableColumns()
     """The columns of a table of plays; usual names are recognised. Only for the source "table"."""
@@ -51,7 +52,7 @@ def prepare(
 ) -> PrepareReport:
     """Turn a listening log into a store; return counts, rejected rows and warnings.
 
-    `log` is one or several paths of files, folders or archives; for the source "table" also a Polars or pandas frame.
+    `log` is one or several paths of files, folders or archives, or a Polars or pandas frame, which is a "table".
     The source "auto" recognises exports of players and services, public data sets and tables of plays by their
     columns. "table" takes the columns that are named. "ratings" reads one to five stars (user, item, rating,
     timestamp): 1 becomes a very early skip, 2 a skip, 3 mostly heard, more heard. "mssd" also joins what lies beside
@@ -66,6 +67,9 @@ def prepare(
     from segue.data.log import Log
     from segue.data.table_log import paths_of, rating_inputs, table_inputs
 
+    is_frame = not isinstance(log, str | Path | list | tuple)
+    if is_frame and options.source == AUTO:
+        options = replace(options, source=TABLE)
     if options.source not in (TABLE, RATINGS):
         return _of_source(paths_of(log), Path(store), options, progress)
     if options.source == TABLE:
@@ -73,7 +77,7 @@ def prepare(
     else:
         _refuse_columns(options)
         inputs = rating_inputs(log)
-    name = paths_of(log)[0].name if isinstance(log, str | Path | list | tuple) else type(log).__name__
+    name = type(log).__name__ if is_frame else paths_of(log)[0].name
     job = Job(Path(store), options.source, name, options.max_rejected, options.overwrite)
     job = replace(job, track_files=track_files(options.tracks))
     return Log(inputs, options.cutting, progress=progress).prepared(job)
