@@ -31,9 +31,9 @@ import torch
 
 from segue.batches.split import split_store
 from segue.evaluation import make_scene
+from segue.evaluation.candidates import session_candidates
+from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
-from segue.evaluation.scene import Scene
-from segue.evaluation.session_candidates import session_candidates
 from segue.model import Facts, build_model
 from segue.model.heads import Counts
 from segue.ranking import ModelScorer
@@ -61,7 +61,7 @@ class Bench:
         store, recipe = Store(folder / "store"), load_recipe(RECIPE)
         every = np.arange(NUM_SPECIALS, tracks + NUM_SPECIALS, dtype=np.int32)
         split = replace(split_store(store, recipe.data), candidates=every)
-        self.scene: Scene = make_scene(store, split, recipe.data, recipe.evaluation, "test", device)
+        self.scene: EvaluationScene = make_scene(store, split, recipe.data, recipe.evaluation, "test", device)
         generator = torch.Generator().manual_seed(0)
         encoder = build_model(recipe.model, Facts(tracks, Counts.nothing(tracks + NUM_SPECIALS)), generator)
         self.scorer = ModelScorer(encoder.to(device), every)

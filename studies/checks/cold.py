@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from segue.batches.split import split_store
-from segue.evaluation.scene import make_scene
+from segue.evaluation.evaluation_scene import make_scene
 from segue.ranking import ModelScorer, content_baselines
 from segue.runs import load_run
 from segue.store import Store
@@ -76,7 +76,7 @@ def among_cold(store: Store, path: str) -> dict[str, object]:
     for scorer in scorers:
         shares, hits = [], []
         for index, batch in held.blocks(256):
-            scores = scorer.score_all(batch)[:, torch.from_numpy(cold)].double().numpy()
+            scores = scorer.score(batch, torch.from_numpy(cold).expand(len(index), -1)).double().numpy()
             own = scores[np.arange(len(index)), np.searchsorted(cold, held.target[index])][:, None]
             below, equal = (scores < own).sum(1), (scores == own).sum(1) - 1
             shares.append((below + equal / 2) / max(len(cold) - 1, 1))

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from segue import columns, skips
 from segue.batches.split import DataConfig, split_store
+from segue.evaluation.evaluation_scene import make_scene
+from segue.evaluation.lists import find_near, nearer
 from segue.evaluation.metrics import hit
-from segue.evaluation.reaction import find_near, nearer
-from segue.evaluation.scene import make_scene
 from segue.recipes import EvaluationConfig
 from segue.simulation.catalogue import LEAVES, make_catalogue
 from segue.simulation.listening import DRIFT, LONGEST, MOVE, REPEAT, Player, find_intercept
@@ -105,7 +105,7 @@ def main() -> int:
     scene = make_scene(store, split_store(store, data), data, EvaluationConfig(), "test", torch.device("cpu"))
     cases = scene.contexts.cases
     chosen = np.sort(np.random.default_rng(0).permutation(len(cases.target))[: given.sessions])
-    scene = replace(scene, held=scene.part(cases, chosen))
+    scene = replace(scene, contexts=scene.part(cases, chosen))
     cases = scene.contexts.cases
     tracks, strength = np.asarray(store.tracks), np.asarray(store.strength)
     context = np.asarray(store.side(columns.CONTEXT_TYPE))

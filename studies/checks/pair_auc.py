@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.batches.split import split_store
+from segue.evaluation.evaluation_scene import make_scene
 from segue.evaluation.metrics import hit
 from segue.evaluation.pairs import Pairs, find_pairs
 from segue.evaluation.ranking_pass import full_ranks
-from segue.evaluation.scene import make_scene
 from segue.ranking import ModelScorer
 from segue.runs import load_run
 from segue.store import Store

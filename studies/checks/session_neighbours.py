@@ -23,13 +23,13 @@ from torch import Tensor
 
 from segue.batch import Batch
 from segue.batches.split import split_store
+from segue.evaluation.candidates import session_candidates
+from segue.evaluation.evaluation_scene import make_scene
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import Contexts, full_ranks, sampled_ranks
-from segue.evaluation.scene import make_scene
-from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import ModelScorer, Scorer
 from segue.ranking.baselines import QUANTUM, TrainingRows, Vsknn
-from segue.ranking.standing import NOTHING, Standing, dense_standing
+from segue.ranking.standing import NOTHING, Ranking, Standing
 from segue.runs import load_run
 from segue.store import NUM_SPECIALS, Store
 
@@ -83,13 +83,18 @@ class Unheard:
         """Return the scorer's own scores."""
         return self._scorer.score(batch, candidates)
 
-    def score_all(self, batch: Batch) -> Tensor:
-        """Return scores of all rows, -inf at tracks of the session."""
-        return self._scorer.score_all(batch).scatter(1, batch.padded.tracks, NOTHING)
-
     def stand(self, batch: Batch, tracks: Tensor, k: int) -> Standing:
-        """Return where `tracks` stand."""
-        return dense_standing(self.score_all(batch), self._candidates, tracks, k)
+        """Return the standing of `tracks` by the scores of all candidates; -inf for tracks of the session."""
+        rows, heard = self._candidates.expand(batch.num_sessions, -1), batch.padded.tracks
+        scores, candidates = self._scorer.score(batch, rows), self._candidates
+        scores = scores.masked_fill((rows[:, :, None] == heard[:, None, :]).any(2), NOTHING)
+        own = self._scorer.score(batch, tracks)
+        own = own.masked_fill((tracks[:, :, None] == heard[:, None, :]).any(2), NOTHING)
+        itself = candidates == tracks[:, :, None]
+        above = ~(scores[:, None] <= own[:, :, None]) & ~itself
+        equal = (scores[:, None] == own[:, :, None]) & ~itself
+        best, order = scores.sort(dim=1, descending=True, stable=True)
+        return Standing(own, above.sum(2), equal.sum(2), Ranking(candidates[order[:, :k]], best[:, :k]))
 
 
 def main() -> int:

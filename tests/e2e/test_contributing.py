@@ -24,13 +24,13 @@ from segue.losses import NEXT_TRACK
 from segue.model.encoders.registry import ENCODER_CONFIGS, ENCODERS
 from segue.model.heads import HEADS
 from segue.model.inputs import INPUTS
-from segue.ranking import dense_standing
 from segue.ranking.baselines import TrainingRows
 from segue.runs import RunFolder, load_run
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.store import NUM_SPECIALS, Store
 from segue.verbs.prepare import PrepareOptions, prepare
+from support.dense_scores import all_scores, dense_standing
 from support.served import small_export, small_run
 from support.shown_code import blocks
 from support.small_recipes import small_recipe
@@ -71,8 +71,7 @@ def test_a_baseline_is_a_scorer(tmp_path: Path) -> None:
     scorer = names_of("A baseline")["HeardAgain"](TrainingRows.of(store, split))
     batch = SessionData.load(store, split, "cpu").context_batch(split.cases["test"], np.arange(12), 20)
     candidates = torch.from_numpy(split.candidates.astype(np.int64))
-    every = scorer.score_all(batch)
-    assert torch.equal(scorer.score(batch, candidates.expand(12, -1)), every[:, candidates])
+    every = all_scores(scorer, batch, split.candidates)
     wanted = dense_standing(every, candidates, candidates[:12, None], 7)
     standing = scorer.stand(batch, candidates[:12, None], 7)
     assert torch.equal(standing.best.tracks, wanted.best.tracks)

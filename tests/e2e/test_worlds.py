@@ -19,7 +19,7 @@ from segue import skips
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.columns import ORACLE_P_LISTEN
-from segue.evaluation import Evaluation, contrast, evaluate_scorers, make_scene
+from segue.evaluation import Evaluation, contrast, make_scene
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.ranking.baselines import Markov, TrainingRows, last_track
 from segue.recipes import EvaluationConfig
@@ -29,6 +29,7 @@ from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.simulate import SimulateOptions, simulate
 from segue.verbs.train import TrainOptions, train
+from support.evaluated import evaluate_scorers
 from support.small_recipes import small_recipe
 
 TRACKS = 20_000
@@ -139,7 +140,7 @@ def _gain_of_feedback(folder: Path, world: str, cutoff: int) -> Estimate:
         gains.append((aware.ranks <= cutoff) * 1.0 - (plain.ranks <= cutoff))
     gain = np.concatenate(gains)
     bootstrap = Bootstrap(np.arange(len(gain)), 1000, 0)
-    return bootstrap.estimate({"gain": (gain, np.ones(len(gain)))})[0]["gain"]
+    return bootstrap.estimate({"gain": (gain, np.ones(len(gain)))})["gain"]
 
 
 def test_in_no_reaction_knowing_the_last_feedback_does_not_raise_the_hit_rate_of_markov(tmp_path: Path) -> None:

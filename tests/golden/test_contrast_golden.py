@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from segue.errors import InputError
-from segue.evaluation import Evaluation, Question, Row, Targets, beaten_by, clears_bar, contrast, contrasts, holm
+from segue.evaluation import Evaluation, Question, Row, Targets, contrast, contrasts, holm
 from segue.evaluation.answers import Answers, PairAnswers
 from segue.evaluation.bootstrap import Estimate
-from segue.evaluation.contrast import Contrast, t_estimate, t_p_value
+from segue.evaluation.paired_contrast import Contrast, t_estimate, t_p_value
+from segue.evaluation.records import beaten_by
 from segue.evaluation.targets import PairTargets
 from segue.recipes import EvaluationConfig
 
@@ -23,7 +24,7 @@ PAIRS = PairTargets(
 TARGETS = Targets(
     np.arange(4),
     {"listened": np.array([True, True, False, False]), "skipped": np.array([False, False, True, True])},
-    {"repeat=new": np.array([True, False, False, True])},
+    {"repeat=new": np.array([True, False, False, True]), "repeat=none": ~YES},
     YES,
     PAIRS,
 )
@@ -56,11 +57,9 @@ def test_the_bootstrap_of_a_contrast_keeps_seeds_and_sessions_together() -> None
     assert 0 <= found.low < 0.5 < found.high <= 1
 
 
-def test_a_member_or_a_stratum_narrows_a_contrast() -> None:
-    member = TARGETS.strata["repeat=new"]  # sessions 0 and 3
-    by_member = contrast(FIRST, SECOND, "sampled", 1, member)
-    assert by_member.per_seed == (0.5, 0.5)
-    assert contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "repeat=new")]) == [by_member]
+def test_a_stratum_narrows_a_contrast() -> None:
+    by_stratum = contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "repeat=new")])[0]  # sessions 0 and 3
+    assert by_stratum.per_seed == (0.5, 0.5)
     by_group = contrasts(FIRST, SECOND, [Question("sampled", "hr@1.skipped"), Question("sampled", "hr@1", "skipped")])
     assert by_group[0].per_seed == by_group[1].per_seed == (0.5, 0.0)
 
@@ -110,12 +109,11 @@ def test_one_seed_has_no_t_interval_and_no_verdict() -> None:
     assert isnan(found.over_seeds.low)
     assert isnan(found.p_value)
     assert found.verdict == found.direction == "none shown"
-    assert not found.non_inferior
     assert found.to_json()["p_value"] is None
 
 
 def test_a_contrast_over_no_target_is_undefined() -> None:
-    found = contrast(FIRST, SECOND, "sampled", 1, ~YES)
+    found = contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "repeat=none")])[0]
     assert isnan(found.over_seeds.value)
     assert found.to_json()["difference"] is None
     assert found.to_json()["per_seed"] == [None, None]
@@ -173,26 +171,23 @@ def made(seeds: tuple[float, float], units: tuple[float, float]) -> Contrast:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "units", "verdict", "non_inferior"),
+    ("seeds", "units", "verdict"),
     [
-        ((0.001, 0.02), (0.001, 0.02), "gain", True),
-        ((-0.001, 0.02), (0.001, 0.02), "none shown", True),
-        ((0.001, 0.02), (-0.001, 0.02), "none shown", True),
-        ((0.001, 0.02), (0.0, 0.02), "none shown", True),  # 0 is not excluded
-        ((-0.02, -0.001), (-0.02, -0.001), "loss", False),
-        ((-0.02, -0.001), (-0.02, 0.001), "none shown", False),
-        ((-0.005, 0.02), (0.001, 0.02), "none shown", False),  # the bar itself is not above the bar
-        ((-0.004, -0.001), (-0.004, -0.001), "loss", True),
-        ((0.001, 0.02), (nan, nan), "none shown", False),
-        ((nan, nan), (0.001, 0.02), "none shown", False),
+        ((0.001, 0.02), (0.001, 0.02), "gain"),
+        ((-0.001, 0.02), (0.001, 0.02), "none shown"),
+        ((0.001, 0.02), (-0.001, 0.02), "none shown"),
+        ((0.001, 0.02), (0.0, 0.02), "none shown"),  # 0 is not excluded
+        ((-0.02, -0.001), (-0.02, -0.001), "loss"),
+        ((-0.02, -0.001), (-0.02, 0.001), "none shown"),
+        ((-0.005, 0.02), (0.001, 0.02), "none shown"),  # the bar itself is not above the bar
+        ((-0.004, -0.001), (-0.004, -0.001), "loss"),
+        ((0.001, 0.02), (nan, nan), "none shown"),
+        ((nan, nan), (0.001, 0.02), "none shown"),
     ],
 )
-def test_a_verdict_needs_both_intervals(
-    seeds: tuple[float, float], units: tuple[float, float], verdict: str, non_inferior: bool
-) -> None:
+def test_a_verdict_needs_both_intervals(seeds: tuple[float, float], units: tuple[float, float], verdict: str) -> None:
     found = made(seeds, units)
     assert found.verdict == found.to_json()["verdict"] == verdict
-    assert found.non_inferior is found.to_json()["non_inferior"] is non_inferior
 
 
 def table(**hits: float) -> Evaluation:
@@ -209,12 +204,3 @@ def test_a_model_names_the_baselines_that_beat_it_best_first() -> None:
     assert beaten_by(found, "full", "hr@10") == ("vsknn", "markov")  # an equal one does not beat
     assert beaten_by(table(model=0.5, markov=0.1), "full", "hr@10") == ()
     assert beaten_by(table(model=nan, markov=0.1), "full", "hr@10") == ()
-
-
-def test_the_bar_is_popularity_and_markov_and_equal_is_not_above() -> None:
-    assert clears_bar(table(model=0.3, popularity=0.1, markov=0.2, vsknn=0.9), "full", "hr@10")
-    assert not clears_bar(table(model=0.3, popularity=0.1, markov=0.3), "full", "hr@10")
-    assert not clears_bar(table(model=0.3, popularity=0.4, markov=0.2), "full", "hr@10")
-    assert not clears_bar(table(model=nan, popularity=0.4, markov=0.2), "full", "hr@10")
-    with pytest.raises(InputError, match="markov full"):
-        clears_bar(table(model=0.3, popularity=0.1), "full", "hr@10")

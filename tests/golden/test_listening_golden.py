@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from segue.evaluation.listening import area, calibration_error, log_losses
+from segue.evaluation.listen_predictions import area, calibration_error, log_losses
 
 TRUTH = np.array([1.0, 0.0, 1.0, 0.0])
 

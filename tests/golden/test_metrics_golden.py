@@ -8,8 +8,7 @@ import torch
 
 from segue.evaluation.answers import Answers, metric_ratio
 from segue.evaluation.bootstrap import Bootstrap
-from segue.evaluation.metrics import concordance, gain, hit, reciprocal
-from segue.evaluation.ranks import target_rank
+from segue.evaluation.metrics import concordance, gain, hit, reciprocal, target_rank
 from segue.evaluation.targets import Targets
 
 RIVALS = torch.tensor([[5.0, 4.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [1.0, float("nan"), 0.0, 0.0]])
@@ -60,7 +59,7 @@ def test_bootstrap_intervals_cover_the_mean_and_shrink_with_the_data() -> None:
     widths = []
     for size in (200, 5000):
         values = (generator.random(size) < 0.3).astype(np.float64)
-        estimate = Bootstrap(np.arange(size), 400, 0).estimate({"x": (values, np.ones(size))})[0]["x"]
+        estimate = Bootstrap(np.arange(size), 400, 0).estimate({"x": (values, np.ones(size))})["x"]
         assert estimate.value == pytest.approx(values.mean())
         assert estimate.low < estimate.value < estimate.high
         widths.append(estimate.high - estimate.low)
@@ -71,6 +70,6 @@ def test_bootstrap_draws_whole_listeners() -> None:
     """One listener holds all hits: resampling him in or out moves the mean far more than resampling targets would."""
     unit = np.repeat(np.arange(10), 100)
     values = (unit == 0).astype(np.float64)
-    by_listener = Bootstrap(unit, 400, 0).estimate({"x": (values, np.ones(1000))})[0]["x"]
-    by_target = Bootstrap(np.arange(1000), 400, 0).estimate({"x": (values, np.ones(1000))})[0]["x"]
+    by_listener = Bootstrap(unit, 400, 0).estimate({"x": (values, np.ones(1000))})["x"]
+    by_target = Bootstrap(np.arange(1000), 400, 0).estimate({"x": (values, np.ones(1000))})["x"]
     assert by_listener.high - by_listener.low > 3 * (by_target.high - by_target.low)

@@ -22,8 +22,8 @@ from segue.batches.data import SessionData
 from segue.batches.example import Example
 from segue.batches.split import Cases, DataConfig, Split, SplitName, split_store
 from segue.evaluation import head_predictions, make_scene
-from segue.evaluation.listening import baseline_predictions
-from segue.evaluation.scene import Scene
+from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.model import Encoder, build_model
 from segue.model.inputs import load_side
 from segue.model.inputs.context import NAME as CONTEXT_NAME
@@ -33,6 +33,7 @@ from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
 from segue.store.manifest import SideColumn
 from segue.training.trainer import store_facts
+from support.dense_scores import all_scores
 from support.small_models import example_config, example_of
 from support.small_recipes import small_recipe
 from support.stores import SIDE, rewritten, tiny_store, values_of
@@ -161,7 +162,7 @@ def scorers(store: Store, split: Split) -> Iterator[tuple[str, Scorer]]:
         yield baseline.name, baseline
 
 
-def scene_of(store: Store, split: Split, data: DataConfig, which: SplitName) -> Scene:
+def scene_of(store: Store, split: Split, data: DataConfig, which: SplitName) -> EvaluationScene:
     """Return the targets, with every input of their contexts."""
     return make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu").reading(EVERY_INPUT)
 
@@ -192,8 +193,9 @@ def test_scores_keep_their_bytes_when_the_target_row_is_randomised(
     assert before.candidates.tobytes() == after.candidates.tobytes() == after_known.candidates.tobytes()
     others = scorers(changed, after), scorers(with_known, after_known)
     for (name, one), (_, blind), (_, reader) in zip(scorers(store, before), *others, strict=True):
-        first = one.score_all(contexts)
-        second = reader.score_all(known_contexts) if name in READ_CONTEXT else blind.score_all(changed_contexts)
+        first = all_scores(one, contexts, before.candidates)
+        other, others_contexts = (reader, known_contexts) if name in READ_CONTEXT else (blind, changed_contexts)
+        second = all_scores(other, others_contexts, before.candidates)
         assert first.numpy().tobytes() == second.numpy().tobytes(), name
     for other in (changed, with_known):
         assert not np.array_equal(store.tracks[cases.target], other.tracks[cases.target])
@@ -212,7 +214,7 @@ def test_hour_and_premium_of_the_target_row_count_for_readers_of_context_alone(
         changed = randomised(store, tmp_path / column, split.cases[which], split, only=(column,))
         _, changed_contexts = contexts_of(changed, data, which)
         for name, scorer in scorers(store, split):
-            same = torch.equal(scorer.score_all(contexts), scorer.score_all(changed_contexts))
+            same = torch.equal(*(all_scores(scorer, each, split.candidates) for each in (contexts, changed_contexts)))
             assert same == (name not in READ_CONTEXT), (name, column)
 
 
@@ -262,7 +264,7 @@ def test_a_context_that_holds_its_target_would_be_noticed(
     changed = randomised(store, tmp_path / "changed", split.cases["test"], split, only=only)
     scorer = dict(scorers(store, split))[name]
     _, changed_contexts = contexts_of(changed, data, "test", later=1)
-    assert not torch.equal(scorer.score_all(contexts), scorer.score_all(changed_contexts))
+    assert not torch.equal(*(all_scores(scorer, each, split.candidates) for each in (contexts, changed_contexts)))
 
 
 @pytest.mark.parametrize(("name", "column"), [(name, "strength") for name in ("causal, heads", "cloze, heads")] + [
@@ -274,7 +276,7 @@ def test_a_head_that_counts_its_target_would_be_noticed(store: Store, tmp_path: 
     changed = randomised(store, tmp_path / "changed", split.cases["validation"], split, only=(column,))
     longer = replace(split, train_end=split.train_end + 1)
     one, other = (ModelScorer(model(name, each, longer), split.candidates, 0.7) for each in (store, changed))
-    assert not torch.equal(one.score_all(contexts), other.score_all(contexts))
+    assert not torch.equal(*(all_scores(each, contexts, split.candidates) for each in (one, other)))
 
 
 def with_others(data: SessionData, rows: torch.Tensor, num_tracks: int) -> SessionData:

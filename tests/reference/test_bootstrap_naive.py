@@ -10,14 +10,15 @@ import torch
 
 from segue.batches.split import DataConfig, split_store
 from segue.columns import USER
-from segue.evaluation import Evaluation, Question, contrasts, evaluate_scorers, make_scene
+from segue.evaluation import Evaluation, Question, contrasts, make_scene
 from segue.evaluation import bootstrap as module
 from segue.evaluation.bootstrap import Bootstrap
-from segue.evaluation.listening import baseline_predictions
-from segue.evaluation.scene import Scene
+from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, fit_baselines
 from segue.recipes import EvaluationConfig
+from support.evaluated import evaluate_scorers
 from support.small_models import encoder_of
 from support.stores import rewritten, tiny_store, values_of
 
@@ -63,7 +64,7 @@ def test_sums_equal_those_of_resampled_targets(unit: np.ndarray) -> None:
 
 def test_the_estimates_of_a_ratio_are_percentiles_of_resampled_ratios() -> None:
     over, under = columns(14)[3], columns(14)[1]
-    found = Bootstrap(UNIT, 200, 1).estimate({"x": (over * under, under)})[0]["x"]
+    found = Bootstrap(UNIT, 200, 1).estimate({"x": (over * under, under)})["x"]
     sums = naive(UNIT, [over * under, under], 200, 1)
     with np.errstate(invalid="ignore"):
         values = sums[:, 0] / sums[:, 1]
@@ -110,9 +111,9 @@ def test_a_unit_drawn_more_than_255_times_keeps_its_weight(monkeypatch: pytest.M
 
 def test_no_targets_and_no_resamples_give_no_intervals() -> None:
     nothing = np.zeros(0)
-    found = Bootstrap(nothing.astype(np.int64), 5, 0).estimate({"x": (nothing, nothing)})[0]["x"]
+    found = Bootstrap(nothing.astype(np.int64), 5, 0).estimate({"x": (nothing, nothing)})["x"]
     assert all(np.isnan([found.value, found.low, found.high]))
-    found = Bootstrap(np.arange(4), 0, 0).estimate({"x": (np.ones(4), np.ones(4))})[0]["x"]
+    found = Bootstrap(np.arange(4), 0, 0).estimate({"x": (np.ones(4), np.ones(4))})["x"]
     assert found.value == 1
     assert np.isnan(found.low)
 
@@ -120,7 +121,7 @@ def test_no_targets_and_no_resamples_give_no_intervals() -> None:
 CONFIG = EvaluationConfig(candidates=8, resamples=60, seed=3)
 
 
-def listened_scene(path: Path, *, listeners: bool) -> Scene:
+def listened_scene(path: Path, *, listeners: bool) -> EvaluationScene:
     """Return the test scene of a store of 60 sessions, with or without its 14 listeners, of 1 to 11 sessions each.
 
     The sessions of a listener do not stand side by side, and listeners not in the order of their sessions.
@@ -134,13 +135,13 @@ def listened_scene(path: Path, *, listeners: bool) -> Scene:
     return make_scene(store, split_store(store, data), data, CONFIG, "test", "cpu")
 
 
-def model(scene: Scene, seed: int) -> ModelScorer:
+def model(scene: EvaluationScene, seed: int) -> ModelScorer:
     generator = torch.Generator().manual_seed(seed)
     encoder = encoder_of(CausalConfig(width=16, heads=2), scene.store.num_tracks, 20, generator)
     return ModelScorer(encoder, scene.split.candidates)
 
 
-def units_of(scene: Scene) -> np.ndarray:
+def units_of(scene: EvaluationScene) -> np.ndarray:
     """Return the listener of each target, one after another; its session where nobody is named."""
     session = scene.contexts.cases.session.tolist()
     if scene.store.side_column(USER) is None:

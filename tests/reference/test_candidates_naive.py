@@ -10,17 +10,16 @@ import pytest
 import torch
 
 from segue.batches.split import DataConfig, SplitName, split_store
-from segue.evaluation import Table, evaluate_scorers, make_scene
+from segue.evaluation import Table, make_scene
 from segue.evaluation.candidates import (
-    UniformPool,
-    candidate_draws,
-    candidate_draws_torch,
     num_eligible,
     pool_candidates,
+    session_candidates,
 )
-from segue.evaluation.session_candidates import session_candidates
+from segue.evaluation.pools import UniformPool, candidate_draws
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
+from support.evaluated import evaluate_scorers
 from support.stores import tiny_store
 
 MASK = 2**64 - 1
@@ -53,10 +52,13 @@ def naive(key: int, excluded: set[int], candidates: list[int], seed: int, num: i
     return list(taken)
 
 
-def test_draws_are_equal_in_numpy_and_torch() -> None:
-    expected = candidate_draws(KEYS, 7, 500, 3_700_000)
-    found = candidate_draws_torch(torch.from_numpy(KEYS.view(np.int64)), 7, 500, 3_700_000)
-    assert np.array_equal(expected, found.numpy())
+def test_draws_are_those_of_big_integers() -> None:
+    states = [naive_splitmix(key ^ naive_splitmix(7)) for key in KEYS.tolist()]
+    expected = [
+        [((naive_splitmix((s + j * GAMMA) & MASK) >> 32) * 3_700_000) >> 32 for j in range(500)] for s in states
+    ]
+    found = candidate_draws(torch.from_numpy(KEYS.view(np.int64)), 7, 500, 3_700_000)
+    assert found.tolist() == expected
 
 
 def test_candidates_equal_the_loop_with_collisions_and_few_eligible() -> None:
@@ -150,8 +152,8 @@ def test_the_seed_of_an_evaluation_draws_its_candidates(tmp_path: Path, which: S
         {(row.name, row.protocol): row.ranks.tolist() for row in evaluate_scorers(table.scene, baselines, ALL).rows}
         for table in tables
     ]
-    for protocol in ("sampled", "popularity"):
-        zero, seven, again = (table.rivals(protocol).rows(index) for table in tables)
+    for protocol, name in (("sampled", "uniform"), ("popularity", "popular")):
+        zero, seven, again = (getattr(table, name).rows(index) for table in tables)
         assert torch.equal(seven, again)
         assert (seven.sort(1).values != zero.sort(1).values).any(1).float().mean() > 0.9, protocol
     for (name, protocol), found in ranks[1].items():

@@ -12,16 +12,17 @@ import torch
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.cli.main import main
-from segue.evaluation import evaluate_scorers, make_scene
-from segue.evaluation.reaction import flipped
-from segue.evaluation.scene import target_groups
-from segue.evaluation.strata import strata
-from segue.ranking import Standing, dense_standing, fit_baselines
+from segue.evaluation import make_scene
+from segue.evaluation.ranking_pass import flipped
+from segue.evaluation.strata import strata, target_groups
+from segue.ranking import Standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
 from segue.runs import RunFolder, load_run
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.train import TrainOptions, train
+from support.dense_scores import all_scores, dense_standing
+from support.evaluated import evaluate_scorers
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -231,7 +232,7 @@ def test_v_sknn_equals_the_loop(scene):
         expected = np.zeros(43)
         for value, i in near:
             expected[list(others[i])] -= value
-        found = scorer.score_all(context(scene, session, last))[0].numpy()[3:]
+        found = all_scores(scorer, context(scene, session, last), split.candidates, 43)[0].numpy()[3:]
         assert np.abs(np.floor(found) / 2**20 - expected[3:]).max() < 1e-3
 
 

@@ -12,12 +12,12 @@ import torch
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.evaluation import make_scene, ranking_pass
-from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
-from segue.evaluation.reaction import flipped
-from segue.evaluation.session_candidates import session_candidates
+from segue.evaluation.candidates import session_candidates
+from segue.evaluation.ranking_pass import flipped, full_ranks, sampled_ranks
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
+from support.dense_scores import all_scores
 from support.small_models import encoder_of
 from support.stores import tiny_store
 
@@ -48,10 +48,10 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidate_table, "CPU_CELLS", 1)
 
 
-def contexts(scene, change=None) -> list[Batch]:
+def contexts(scene, flip_from=None) -> list[Batch]:
     """Return each context alone."""
-    whole = next(batch for _, batch in scene.contexts.blocks(len(scene.contexts.cases)))
-    batch = change(whole) if change else whole
+    batch = next(scene.contexts.blocks(len(scene.contexts.cases)))[1]
+    batch = batch if flip_from is None else flipped(batch, flip_from)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
     return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
@@ -72,14 +72,14 @@ def wanted_of(scene) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("change", [None, flipped])
-def test_the_full_protocol_equals_the_loop(name, change, parts) -> None:
+@pytest.mark.parametrize("flip_from", [None, 2])
+def test_the_full_protocol_equals_the_loop(name, flip_from, parts) -> None:
     scene, scorers = parts
     scorer, wanted = scorers[name], wanted_of(scene)
-    found = full_ranks(scorer, scene.contexts, wanted, change)
+    found = full_ranks(scorer, replace(scene.contexts, flip_from=flip_from), wanted)
     allowed, num_nan = scene.split.candidates.tolist(), 0
-    for i, context in enumerate(contexts(scene, change)):
-        scores = scorer.score_all(context)[0].tolist()
+    for i, context in enumerate(contexts(scene, flip_from)):
+        scores = all_scores(scorer, context, scene.split.candidates, scene.store.num_tracks + 3)[0].tolist()
         for t, track in enumerate(wanted[i].tolist()):
             rank = naive_rank(scores, track, allowed) if track in allowed else math.inf
             assert found.ranks[i, t] == rank, (name, i, track)
@@ -101,7 +101,7 @@ def test_the_sampled_protocol_equals_the_loop(name, parts) -> None:
     found = sampled_ranks(scorer, scene.contexts, candidates, wanted)
     rivals = candidates.rows(np.arange(len(session))).tolist()
     for i, context in enumerate(contexts(scene)):
-        scores = scorer.score_all(context)[0].tolist()
+        scores = all_scores(scorer, context, scene.split.candidates, scene.store.num_tracks + 3)[0].tolist()
         for t, track in enumerate(wanted[i].tolist()):
             rank = naive_rank(
                 scores, track, rivals[i] if t == 0 else [row if row != track else -1 for row in rivals[i]]
@@ -121,7 +121,8 @@ def test_fewer_eligible_tracks_than_asked_for_are_all_rivals(name, parts) -> Non
     for i, context in enumerate(contexts(scene)):
         begin, end = scene.store.offsets[session[i]], scene.store.offsets[session[i] + 1]
         rivals = np.setdiff1d(allowed, scene.store.tracks[begin:end]).tolist()
-        rank = naive_rank(scorers[name].score_all(context)[0].tolist(), int(scene.contexts.target[i]), rivals)
+        scores = all_scores(scorers[name], context, allowed, scene.store.num_tracks + 3)[0].tolist()
+        rank = naive_rank(scores, int(scene.contexts.target[i]), rivals)
         assert found[i] == (rank if scene.contexts.target[i] in allowed else math.inf)
 
 

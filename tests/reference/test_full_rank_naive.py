@@ -11,12 +11,12 @@ import torch
 from scipy import sparse
 
 from segue.ranking import candidate_table
+from segue.ranking.block_standing import stand
 from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.dots import all_dots, dots
-from segue.ranking.scan import stand
-from segue.ranking.scores import DotScores
+from segue.ranking.scores import Scores
 from segue.ranking.shared_order import SharedOrder
-from segue.ranking.standing import dense_standing
+from support.dense_scores import dense_standing
 
 B, D, R = 6, 24, 2309
 """Sessions, width, table rows: 19 chunks, the last of them not full."""
@@ -49,7 +49,7 @@ def naive(weight, state, candidates, tracks, k):
 
 
 def check(weight, state, candidates, tracks, k=5):
-    found = stand(DotScores(CandidateTable(weight, candidates), state), tracks, k)
+    found = stand(Scores(CandidateTable(weight, candidates), state), tracks, k)
     above, equal, best = naive(weight, state, candidates, tracks, k)
     assert found.above.tolist() == above
     assert found.equal.tolist() == equal
@@ -149,7 +149,7 @@ def test_the_best_are_found_where_scores_rise_with_the_rows() -> None:
 def test_a_block_of_scores_stays_small() -> None:
     weight, state = drawn(8)
     cells = max(candidate_table.CPU_CELLS, B * candidate_table.CHUNK)
-    assert all(chunks.numel() <= cells for _, chunks in CandidateTable(weight, EVERY).scored(state))
+    assert all(chunks.numel() <= cells for _, chunks in Scores(CandidateTable(weight, EVERY), state).blocks())
 
 
 @pytest.fixture(params=["highest", "high", "medium"])
@@ -172,7 +172,7 @@ def test_fast_scores_lie_within_the_slack_of_definite_ones() -> None:
     weight, state = torch.randn(4096, 128, generator=generator), torch.randn(64, 128, generator=generator)
     table = CandidateTable(weight, torch.arange(4096))
     definite, slack = all_dots(weight, state), table.slack(state)
-    for begin, chunks in table.scored(state):
+    for begin, chunks in Scores(table, state).blocks():
         fast = chunks.flatten(1)[:, : 4096 - begin]
         assert ((fast - definite[:, begin : begin + fast.shape[1]]).abs() <= slack).all()
 

@@ -9,11 +9,12 @@ import pytest
 
 from segue.batches.split import DataConfig, Split, SplitName, split_store
 from segue.evaluation import Table, make_scene
-from segue.evaluation.listening import baseline_predictions
-from segue.evaluation.scene import Scene
+from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
 from segue.store import NUM_SPECIALS, Store
+from support.dense_scores import all_scores
 from support.stores import rewritten, tiny_store, values_of
 
 CONFIG = EvaluationConfig(candidates=5, resamples=10)
@@ -40,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return rewritten(folder / "store", tiny, values)
 
 
-def scene_of(store: Store, which: SplitName, kind: str) -> Scene:
+def scene_of(store: Store, which: SplitName, kind: str) -> EvaluationScene:
     data = DataConfig(split=kind, max_len=4)  # type: ignore[arg-type]  # shorter than most contexts
     return make_scene(store, split_store(store, data), data, CONFIG, which, "cpu")
 
@@ -115,7 +116,8 @@ def test_the_order_by_listen_rate_is_that_of_the_loop(store: Store, kind: str) -
         rates[row] = (listens + 2.5) / (known + 5)
         wanted[row] = round(rates[row] * 2**20) + popular[row]
     for _, batch in scene.contexts.blocks(20):
-        assert scorer.score_all(batch).numpy() == pytest.approx(np.tile(wanted, (batch.num_sessions, 1)), rel=1e-12)
+        scores = all_scores(scorer, batch, split.candidates, len(plays)).numpy()
+        assert scores == pytest.approx(np.tile(wanted, (batch.num_sessions, 1)), rel=1e-12)
     assert rates[UNKNOWN] == 0.5, "what is unknown is neither"
     assert len(plays[UNKNOWN]) > 0
     assert rates[ALWAYS] == max(rates.values()) > rates[UNKNOWN] > rates[NEVER] == min(rates.values())

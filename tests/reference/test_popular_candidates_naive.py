@@ -10,10 +10,9 @@ import torch
 
 from segue.batches.split import DataConfig, split_store
 from segue.evaluation import Table, make_scene
-from segue.evaluation import popular as module
-from segue.evaluation.candidates import candidate_draws, pool_candidates
-from segue.evaluation.popular import PopularPool, halved
-from segue.evaluation.session_candidates import Candidates
+from segue.evaluation import pools as module
+from segue.evaluation.candidates import Candidates, pool_candidates
+from segue.evaluation.pools import PopularPool, candidate_draws, halved
 from segue.recipes import EvaluationConfig
 from support.stores import tiny_store
 
@@ -78,11 +77,11 @@ def test_the_first_guess_of_how_many_draws_are_needed_changes_no_candidate(
     assert torch.equal(pool_candidates(*asked, pool, seed=0, num=8)[0], expected)
 
 
-def test_draws_follow_the_plays_in_numpy_as_in_torch() -> None:
+def test_draws_follow_the_plays() -> None:
     plays = {3: 6, 4: 0, 5: 1, 9: 3}
     pool, keys = made(plays, 2), np.arange(4000, dtype=np.uint64) * np.uint64(GAMMA)
-    drawn = pool.drawn(torch.from_numpy(keys.view(np.int64)), 0, 5).numpy()
-    play = candidate_draws(keys, 0, 5, 10)
+    on_device = torch.from_numpy(keys.view(np.int64))
+    drawn, play = pool.drawn(on_device, 0, 5).numpy(), candidate_draws(on_device, 0, 5, 10).numpy()
     assert np.array_equal(drawn, np.array([3] * 6 + [5] + [9] * 3)[play])
     share = np.bincount(drawn.ravel(), minlength=10) / drawn.size
     assert share[[3, 5, 9]] == pytest.approx([0.6, 0.1, 0.3], abs=0.015)
@@ -127,7 +126,7 @@ def test_the_popularity_protocol_of_a_store_draws_no_track_of_the_session(tmp_pa
         heard = set(store.tracks[store.offsets[own] : store.offsets[own + 1]].tolist())
         assert not heard & set(found[i].tolist())
         assert found[i].tolist() == naive(int(store.session_key[own]), heard, plays, 5, 12, module.DRAWS * 12)
-    assert isinstance(table.rivals("popularity"), Candidates)
+    assert isinstance(table.popular, Candidates)
     assert table.counts(["popularity"])["sessions_with_fewer_popular_candidates"] == table.popular.num_fewer == 0
 
 

@@ -10,19 +10,19 @@ import os
 import pytest
 import torch
 
+from support.dense_scores import dense_standing
+
 pytest.importorskip("triton", reason="triton is not installed: the GPU kernels were not tested here")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
 from segue.kernels import ranking
-from segue.ranking import scan
+from segue.ranking import block_standing
+from segue.ranking.block_standing import plain_count, stand
 from segue.ranking.candidate_table import CandidateTable
-from segue.ranking.device import Kernels
 from segue.ranking.dots import all_dots, plain_dots
-from segue.ranking.scan import plain_count, stand
-from segue.ranking.scores import DotScores
-from segue.ranking.standing import dense_standing
+from segue.ranking.scores import Scores
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
 NAN, INF = float("nan"), float("inf")
@@ -59,7 +59,8 @@ def test_count(asked: int, num_chunks: int) -> None:
     high = low + torch.tensor([0.0, 0.1, 0.5, NAN], device=DEVICE)[:, None]
     above = torch.full((4, asked), 5, device=DEVICE)
     plainly = above.clone()
-    found, plain = ranking.count(chunks, low, high, above), plain_count(chunks, low, high, plainly)
+    found = ranking.count(chunks, low, high, above)
+    plain = plain_count(chunks, low, high, plainly, torch.empty_like(chunks))
     assert above.tolist() == plainly.tolist()
     assert torch.equal(found[0], plain[0])
     assert torch.equal(found[1].isnan(), plain[1].isnan())
@@ -74,8 +75,8 @@ def test_standing(monkeypatch: pytest.MonkeyPatch, broken: bool) -> None:
     candidates = torch.arange(3, 700, device=DEVICE)
     candidates = candidates[candidates % 5 > 0]
     tracks = candidates[torch.randint(len(candidates), (5, 2), generator=torch.Generator().manual_seed(3)).to(DEVICE)]
-    monkeypatch.setattr(scan, "kernels", lambda device: Kernels(ranking.dots, ranking.count))
-    found = stand(DotScores(CandidateTable(weight, candidates), state), tracks, 7)
+    monkeypatch.setattr(block_standing, "kernels", lambda device: ranking)
+    found = stand(Scores(CandidateTable(weight, candidates), state), tracks, 7)
     wanted = dense_standing(all_dots(weight, state), candidates, tracks, 7)
     assert found.above.tolist() == wanted.above.tolist()
     assert found.equal.tolist() == wanted.equal.tolist()

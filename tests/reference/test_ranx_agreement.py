@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segue.evaluation.answers import Answers, metric_ratio
-from segue.evaluation.ranks import target_rank
+from segue.evaluation.metrics import target_rank
 from segue.evaluation.targets import Targets
 
 CUTOFFS = (1, 5, 10, 20)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,45 +76,34 @@ def _responsiveness(targets: Targets, answers: Answers) -> Ratio:
     return _lists(answers).nearer * targets.known_last, targets.known_last
 
 
-def _log_popularity(targets: Targets, answers: Answers) -> Ratio:
-    return _lists(answers).log_plays, _lists(answers).listed.astype(np.float64)
+def _per_listed(name: str, targets: Targets, answers: Answers) -> Ratio:
+    lists = _lists(answers)
+    return getattr(lists, name).astype(np.float64), lists.listed.astype(np.float64)
 
 
-def _repeats(targets: Targets, answers: Answers) -> Ratio:
-    return _lists(answers).repeats.astype(np.float64), _lists(answers).listed.astype(np.float64)
-
-
-def _listened_first(targets: Targets, answers: Answers) -> Ratio:
+def _ordered(listened: Literal[0, 1], targets: Targets, answers: Answers) -> Ratio:
+    """Return P(score of the listened > score of the skipped) where track `listened` of the pair was listened to."""
     pairs, answered = _pairs(targets, answers)
-    return _over_all(targets, answered.better, pairs.mixed(0) & pairs.reachable)
+    return _over_all(targets, answered.better, pairs.mixed(listened) & pairs.reachable)
 
 
-def _skipped_first(targets: Targets, answers: Answers) -> Ratio:
+def _log_rank(of_listened: bool, targets: Targets, answers: Answers) -> Ratio:
     pairs, answered = _pairs(targets, answers)
-    return _over_all(targets, answered.better, pairs.mixed(1) & pairs.reachable)
-
-
-def _log_rank_listened(targets: Targets, answers: Answers) -> Ratio:
-    pairs, _ = _pairs(targets, answers)
-    return _log_ranks(targets, answers, pairs.first)
-
-
-def _log_rank_skipped(targets: Targets, answers: Answers) -> Ratio:
-    pairs, _ = _pairs(targets, answers)
-    return _log_ranks(targets, answers, 1 - pairs.first)
+    ranks = answered.ranks[np.arange(len(pairs.first)), pairs.first if of_listened else 1 - pairs.first]
+    return _over_all(targets, np.log(np.where(np.isfinite(ranks), ranks, answers.behind_all)), pairs.differs)
 
 
 EVERYWHERE: Final[Mapping[str, Rule]] = {"feedback-utility": _utility}
 OF_PAIRS: Final[Mapping[str, Rule]] = {
-    "listened-first": _listened_first,
-    "skipped-first": _skipped_first,
-    "log-rank.listened": _log_rank_listened,
-    "log-rank.skipped": _log_rank_skipped,
+    "listened-first": partial(_ordered, 0),
+    "skipped-first": partial(_ordered, 1),
+    "log-rank.listened": partial(_log_rank, True),
+    "log-rank.skipped": partial(_log_rank, False),
 }
 OF_LISTS: Final[Mapping[str, Rule]] = {
     "responsiveness": _responsiveness,
-    "log-popularity@20": _log_popularity,
-    "repeats@20": _repeats,
+    "log-popularity@20": partial(_per_listed, "log_plays"),
+    "repeats@20": partial(_per_listed, "repeats"),
 }
 RULES: Final[Mapping[str, Rule]] = {**EVERYWHERE, **OF_PAIRS, **OF_LISTS}
 NEXT_LISTENED: Final = "next-listened"
@@ -146,7 +136,7 @@ def metric_ratio(targets: Targets, answers: Answers, name: str, stratum: str = "
     Raises:
         InputError: an unknown metric, group or stratum, or one that this split or protocol does not have.
     """
-    over, under = _whole(targets, answers, name)
+    over, under = RULES[name](targets, answers) if name in RULES else _of_ranks(targets, answers, name)
     if not stratum:
         return over, under
     member = targets.member(stratum)
@@ -164,30 +154,24 @@ def metric_names(targets: Targets, answers: Answers) -> list[str]:
 
 def combined_names(targets: Targets, answers: Answers) -> list[str]:
     """Return the names in `COMBINED` whose parts such answers have."""
-    ratio_names = set(metric_names(targets, answers))
-    return [name for name, weights in COMBINED.items() if ratio_names.issuperset(weights)]
+    return [name for name, weights in COMBINED.items() if {*metric_names(targets, answers)}.issuperset(weights)]
 
 
-def _whole(targets: Targets, answers: Answers, name: str) -> Ratio:
-    if name in RULES:
-        return RULES[name](targets, answers)
+def _of_ranks(targets: Targets, answers: Answers, name: str) -> Ratio:
+    """Return a rank metric, 'METRIC' or 'METRIC.GROUP'."""
     metric, _, group = name.partition(".")
+    ranks = answers.ranks
     if group == NEXT_LISTENED:
         pairs, answered = _pairs(targets, answers)
-        values = _rank_values(metric, answered.ranks[np.arange(len(pairs.chosen)), pairs.first])
-        return _over_all(targets, values, np.ones(len(values), np.bool_))
-    values = _rank_values(metric, answers.ranks)
-    if not group:
-        return values, np.ones(len(values), np.bool_)
-    member = targets.member(group)
-    return values * member, member
-
-
-def _rank_values(metric: str, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+        ranks = answered.ranks[np.arange(len(pairs.first)), pairs.first]
     values = rank_values(metric, ranks)
     if values is None:
         raise InputError(f"unknown metric {metric!r}{nearest(metric, {*RANK_METRICS, *RULES, *COMBINED})}")
-    return values
+    everyone = np.ones(len(values), np.bool_)
+    if group == NEXT_LISTENED:
+        return _over_all(targets, values, everyone)
+    member = targets.member(group) if group else everyone
+    return values * member, member
 
 
 def _pairs(targets: Targets, answers: Answers) -> tuple[PairTargets, PairAnswers]:
@@ -209,10 +193,3 @@ def _over_all(targets: Targets, values: NDArray[np.float64], where: Member) -> R
     chosen = targets.pairs.chosen[where]
     numerator[chosen], denominator[chosen] = values[where], True
     return numerator, denominator
-
-
-def _log_ranks(targets: Targets, answers: Answers, which: NDArray[np.int64]) -> Ratio:
-    pairs, answered = _pairs(targets, answers)
-    ranks = answered.ranks[np.arange(len(which)), which]
-    values = np.log(np.where(np.isfinite(ranks), ranks, answers.behind_all))
-    return _over_all(targets, values, pairs.differs)

@@ -63,8 +63,13 @@ class Bootstrap:
         self._resamples, self._seed = resamples, seed
         self._cached: list[Weights] = []
 
-    def estimate(self, ratios: Mapping[str, Ratio]) -> tuple[dict[str, Estimate], dict[str, NDArray[np.float64]]]:
-        """Return the estimate of each ratio by name, and its values in the data and each resample."""
+    def estimate(
+        self, ratios: Mapping[str, Ratio], weighted: Mapping[str, Mapping[str, float]] | None = None
+    ) -> dict[str, Estimate]:
+        """Return the estimate of each ratio by name, then of each weighted sum of ratios.
+
+        `weighted`: the weights of each sum by the names of its ratios.
+        """
         columns = {_key(part): part for ratio in ratios.values() for part in ratio}  # groups share denominators
         column_of = {part: column for column, part in enumerate(columns)}
         sums = self.sums(list(columns.values()))
@@ -72,7 +77,9 @@ class Bootstrap:
         with np.errstate(invalid="ignore", divide="ignore"):
             values = sums[:, over] / sums[:, under]
         values_of = dict(zip(ratios, values.T, strict=True))
-        return {name: summarise(column) for name, column in values_of.items()}, values_of
+        for name, weights in (weighted or {}).items():
+            values_of[name] = np.sum([weight * values_of[part] for part, weight in weights.items()], axis=0)
+        return {name: _summary(column) for name, column in values_of.items()}
 
     def sums(self, columns: Sequence[Column]) -> NDArray[np.float64]:
         """Return the sums of C columns [N] in the data (row 0) and in each resample, [1 + resamples, C]."""
@@ -95,32 +102,28 @@ class Bootstrap:
         """Return the weighted sums of columns over units in each resample, [resamples, C]."""
         largest = [self._num_units * float(np.abs(column).max()) for column in per_unit]
         small = [most <= FLOAT32_EXACT and _is_whole(column) for column, most in zip(per_unit, largest, strict=True)]
-        whole, broken = ([i for i, each in enumerate(small) if each is kind] for kind in (True, False))
-        scale = np.array([2.0 ** (FLOAT64_EXACT - np.frexp(largest[i])[1]) for i in broken])
+        whole, fractional = ([i for i, each in enumerate(small) if each is kind] for kind in (True, False))
+        scale = np.array([2.0 ** (FLOAT64_EXACT - np.frexp(largest[i])[1]) for i in fractional])
         result, begin = np.empty((self._resamples, len(per_unit))), 0
         counted = np.array([per_unit[i] for i in whole], np.float32)
-        fixed = np.array([np.rint(per_unit[i] * factor) for i, factor in zip(broken, scale, strict=True)])
+        fixed = np.array([np.rint(per_unit[i] * factor) for i, factor in zip(fractional, scale, strict=True)])
         for weights in self._weights():
             rows = slice(begin, begin + len(weights))
             if whole:
                 result[rows, whole] = _product(weights, counted)
-            if broken:
-                result[rows, broken] = _product(weights, fixed) / scale
+            if fractional:
+                result[rows, fractional] = _product(weights, fixed) / scale
             begin += len(weights)
         return result
 
     def _weights(self) -> Iterator[Weights]:
         """Yield how often each unit occurs in each resample, [at most BLOCK, units], the same at every call."""
-        if self._cached:
-            yield from self._cached
+        if self._resamples * self._num_units > MOST_CACHED:
+            yield from self._drawn()
             return
-        keep = self._resamples * self._num_units <= MOST_CACHED
-        blocks = []
-        for block in self._drawn():
-            if keep:
-                blocks.append(block)
-            yield block
-        self._cached = blocks
+        if not self._cached:
+            self._cached = list(self._drawn())
+        yield from self._cached
 
     def _drawn(self) -> Iterator[Weights]:
         generator, num = np.random.default_rng([self._seed, 0xB007]), self._num_units
@@ -131,7 +134,7 @@ class Bootstrap:
             yield weights.astype(np.uint8) if weights.max() < 2**8 else weights
 
 
-def summarise(values: NDArray[np.float64]) -> Estimate:
+def _summary(values: NDArray[np.float64]) -> Estimate:
     """Return the estimate of a statistic from its value in the data (first) and in the resamples (others)."""
     resampled = values[1:][~np.isnan(values[1:])]
     if len(resampled) == 0:

@@ -1,9 +1,11 @@
-"""Candidates of the sampled protocols: a function of (seed, session key) only, equal on every machine."""
+"""The candidates of the sampled protocols: K distinct tracks for each session, drawn on use."""
 
 from __future__ import annotations
 
-import math
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -11,85 +13,85 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.axes import Bool, Int
-from segue.hashing import GOLDEN_GAMMA, splitmix64
+from segue.evaluation.pools import Pool, PopularPool, UniformPool
+from segue.store import Store
+
+BLOCK: Final = 4096
+"""Sessions whose eligible tracks are counted at a time."""
+KEPT_BYTES: Final = {"cpu": 0, "cuda": 2**32}
+"""Most bytes of stored candidates on a device, see `Candidates.kept`."""
+NONE: Final = -1
+"""Padding of sessions with fewer eligible tracks than requested."""
 
 
-def candidate_draws(keys: NDArray[np.uint64], seed: int, num: int, count: int) -> NDArray[np.int64]:
-    """Return draws 0..num - 1 of each session, indices below `count` (< 2**31), int64 [B, num].
+@dataclass(frozen=True)
+class Candidates:
+    """K = `num` distinct tracks for each of N sessions, without the tracks of that session, held-out ones included.
 
-    Draw j = splitmix64(state + j * gamma) with state = splitmix64(key ^ splitmix64(seed)), its upper 32 bits times
-    `count`, shifted right by 32.
-    """
-    state = splitmix64(np.asarray(keys, np.uint64) ^ splitmix64(np.asarray([seed], np.uint64)))
-    with np.errstate(over="ignore"):
-        draws = splitmix64(state[:, None] + np.arange(num, dtype=np.uint64) * GOLDEN_GAMMA)
-    return (((draws >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)).astype(np.int64)
-
-
-def candidate_draws_torch(keys: Int[Tensor, " B"], seed: int, num: int, count: int) -> Int[Tensor, "B num"]:
-    """Return what `candidate_draws` returns, of keys as int64 (the same 64 bits), on the keys' device."""
-    mixed_seed = int(splitmix64(np.asarray([seed], np.uint64)).view(np.int64)[0])
-    state = _splitmix64_(keys ^ mixed_seed)
-    steps = torch.arange(num, dtype=torch.int64, device=keys.device) * _signed(int(GOLDEN_GAMMA))
-    draws = _splitmix64_(state[:, None] + steps)
-    return _shifted(draws, 32).mul_(count).bitwise_right_shift_(32)
-
-
-@runtime_checkable
-class Pool(Protocol):
-    """A set of rows, and an endless sequence of draws from it for each session."""
-
-    @property
-    def rows(self) -> Int[Tensor, " C"]:
-        """All rows of the pool, ascending, on the device of the draws."""
-
-    @property
-    def longest(self) -> int:
-        """Most draws per session; missing candidates then come from `last`."""
-
-    def width(self, num: int, num_excluded: int) -> int:
-        """Return a number of draws, at least `num`, that almost always contains `num` new rows."""
-
-    def drawn(self, keys: Int[Tensor, " B"], seed: int, width: int) -> Int[Tensor, "B W"]:
-        """Return draws 0..width - 1 of each session, table rows, int64: a function of (seed, key, j) only."""
-
-    def last(self, size: int) -> Int[Tensor, " S"]:
-        """Return the rows after `longest` draws, at most `size`, int64."""
-
-
-class UniformPool:
-    """A pool with equal probabilities (method, section 5: the sampled protocol).
-
-    Args:
-        rows: rows of the pool, ascending.
+    A function of (seed, session key) and the pool only; see `pool_candidates`. They are drawn again on each use: that
+    costs a tenth of scoring them, while storing 450,000 sessions x 1,000 would take 1.8 GB.
     """
 
-    longest = 2**62
-    """Draws do not end."""
+    store: Store
+    session: NDArray[np.int64]
+    """Sessions of the store, [N]."""
+    pool: Pool
+    """The pool to draw from, on the device of the draws."""
+    num: int
+    seed: int
+    stored: Int[Tensor, "N K"] | None = None
+    """The candidates of all sessions, int32, if they are stored."""
 
-    def __init__(self, rows: Int[Tensor, " C"]) -> None:
-        self.rows = rows
+    def of(self, chosen: NDArray[np.int64]) -> Candidates:
+        """Return the candidates of the sessions `chosen` (indices of `session`)."""
+        stored = None if self.stored is None else self.stored[torch.from_numpy(chosen).to(self.stored.device)]
+        return replace(self, session=self.session[chosen], stored=stored)
 
-    def width(self, num: int, num_excluded: int) -> int:
-        """Return a number of draws of which `num` are almost always new: the expected number plus six deviations.
+    def rows(self, index: NDArray[np.int64]) -> Int[Tensor, "B K"]:
+        """Return table rows of the sessions `index` in the order of the draws, padded with NONE, int64."""
+        if self.stored is not None:
+            return self.stored[torch.from_numpy(index).to(self.stored.device)].long()
+        block, device = self.session[index], self.pool.rows.device
+        keys = torch.from_numpy(np.asarray(self.store.session_key[block]).view(np.int64)).to(device)
+        heard = torch.from_numpy(_heard(self.store, block)).to(device)
+        draws, real = pool_candidates(keys, heard, self.pool, seed=self.seed, num=self.num)
+        return draws.masked_fill_(~real, NONE)
 
-        n draws of C rows contain C (1 - e^(-n / C)) distinct ones. More draws do not change the candidates, fewer need
-        a second try.
+    def kept(self) -> Candidates:
+        """Return the candidates stored on a GPU, 4 bytes each, if they fit in KEPT_BYTES, else `self`.
+
+        On a GPU the draws cost several times as much as scoring.
         """
-        count, wanted = len(self.rows), num + num_excluded
-        if 2 * wanted > count:
-            return 2 * num + 16
-        expected = -count * math.log1p(-wanted / count)
-        return num + 16 + math.ceil(expected - num + 6 * math.sqrt(expected - num))
+        if not 0 < 4 * len(self.session) * self.num <= KEPT_BYTES[self.pool.rows.device.type]:
+            return self
+        return replace(self, stored=torch.cat([self.rows(index).int() for index in self._blocks()]))
 
-    def drawn(self, keys: Int[Tensor, " B"], seed: int, width: int) -> Int[Tensor, "B W"]:
-        """Return draws 0..width - 1 of each session (see `candidate_draws`)."""
-        draws = candidate_draws_torch(keys, seed, width, len(self.rows))
-        return self.rows.index_select(0, draws.view(-1)).view(draws.shape).long()
+    @cached_property
+    def num_fewer(self) -> int:
+        """Sessions with fewer than K eligible tracks."""
+        heard = (torch.from_numpy(_heard(self.store, self.session[index])) for index in self._blocks())
+        allowed = self.pool.rows.cpu()
+        return sum(int((num_eligible(tracks, allowed) < self.num).sum()) for tracks in heard)
 
-    def last(self, size: int) -> Int[Tensor, " S"]:
-        """Return no rows: the draws do not end."""
-        return self.rows[:0].long()
+    def _blocks(self) -> Iterator[NDArray[np.int64]]:
+        for begin in range(0, len(self.session), BLOCK):
+            yield np.arange(begin, min(begin + BLOCK, len(self.session)))
+
+
+def session_candidates(
+    store: Store, session: NDArray[np.int64], candidates: NDArray[np.int32], num: int, seed: int, device: Any = "cpu"
+) -> Candidates:
+    """Return `num` distinct `candidates` (ascending) for each session, drawn uniformly on `device`."""
+    allowed = torch.from_numpy(np.ascontiguousarray(candidates, dtype=np.int32)).to(device)
+    return Candidates(store, session, UniformPool(allowed), num, seed)
+
+
+def _heard(store: Store, block: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return every track of the sessions, [B, longest], padded with 0."""
+    begin, end = store.offsets[block], store.offsets[block + 1]
+    row = begin[:, None] + np.arange(int((end - begin).max(initial=0)))
+    inside = row < end[:, None]
+    return np.where(inside, store.tracks[np.minimum(row, store.num_rows - 1)], 0).astype(np.int64)
 
 
 def pool_candidates(
@@ -109,9 +111,9 @@ def pool_candidates(
     open_ = torch.nonzero(eligible > num)[:, 0]
     width = pool.width(num, excluded.shape[1])
     while len(open_):
-        draws = pool.drawn(keys[open_], seed, min(width, pool.longest))
-        if width >= pool.longest:  # enough rows for every session
-            last = pool.last(num + excluded.shape[1])
+        draws = pool.drawn(keys[open_], seed, width)
+        if isinstance(pool, PopularPool) and width >= pool.longest:  # enough rows for every session
+            last = pool.by_plays[: num + excluded.shape[1]]
             draws = torch.cat([draws, last.expand(len(draws), -1)], dim=1)
         session, index = _skipped_draws(excluded[open_], draws)
         done = torch.bincount(session, minlength=len(open_)) <= draws.shape[1] - num
@@ -179,20 +181,3 @@ def _all_eligible(excluded: Int[Tensor, "B L"], candidates: Int[Tensor, " C"], n
     where = torch.nonzero(is_eligible)
     rows[where[:, 0], (is_eligible.cumsum(1) - 1)[is_eligible]] = tracks[is_eligible]
     return rows
-
-
-def _splitmix64_(x: Tensor) -> Tensor:
-    """Return the SplitMix64 output for states `x`, computed in place."""
-    x += _signed(int(GOLDEN_GAMMA))
-    x.bitwise_xor_(_shifted(x, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
-    x.bitwise_xor_(_shifted(x, 27)).mul_(_signed(0x94D049BB133111EB))
-    return x.bitwise_xor_(_shifted(x, 31))
-
-
-def _shifted(x: Tensor, bits: int) -> Tensor:
-    """Return the logical right shift of 64-bit patterns in int64."""
-    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value

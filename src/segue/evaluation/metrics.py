@@ -1,4 +1,4 @@
-"""Metrics of target ranks. Each is the mean of a value per target, over the targets that define it."""
+"""Ranks of targets, and metrics of ranks. Each is the mean of a value per target, over the targets that define it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.axes import Bool, Float, Int
 
 CUTOFFS: Final = (1, 5, 10, 20)
 NDCG_AT: Final = 10
@@ -14,6 +17,27 @@ Ranks = NDArray[np.float64]
 Column = NDArray[np.float64] | NDArray[np.bool_]
 Ratio = tuple[Column, Column]
 """Numerator and denominator of each target; a metric is the ratio of their sums."""
+
+
+def rank_of(above: Int[Tensor, "*shape"], equal: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return the rank of targets by the numbers of rivals above and equal: ties count half, float64."""
+    return 1.0 + above.double() + equal.double() / 2
+
+
+def target_rank(
+    target: Float[Tensor, " B"], rivals: Float[Tensor, "B K"], present: Bool[Tensor, "B K"]
+) -> Float[Tensor, " B"]:
+    """Return 1 + #not(score <= target) + #equal / 2 over the present rivals, not rounded, float64.
+
+    A NaN rival counts above; a NaN target ranks after every rival. Constant scores give 1 + K / 2: no hits.
+
+    >>> import torch
+    >>> rivals = torch.tensor([[3.0, 2.0, 2.0, 1.0]])
+    >>> target_rank(torch.tensor([2.0]), rivals, torch.ones(1, 4, dtype=torch.bool))  # one above, two equal
+    tensor([3.], dtype=torch.float64)
+    """
+    above = (~(rivals <= target[:, None]) & present).sum(dim=1)
+    return rank_of(above, ((rivals == target[:, None]) & present).sum(dim=1))
 
 
 def hit(ranks: Ranks, cutoff: int) -> NDArray[np.float64]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.evaluation.answers import PairAnswers
+from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import concordance
 from segue.evaluation.ranking_pass import Contexts, Ranked
-from segue.evaluation.scene import Scene
 from segue.evaluation.targets import PairTargets
 
 
@@ -31,7 +31,7 @@ class Pairs:
     """Global rows of the two events, [n, 2]."""
 
 
-def find_pairs(scene: Scene) -> Pairs | None:
+def find_pairs(scene: EvaluationScene) -> Pairs | None:
     """Return the sessions with a listened one among their two held-out tracks; None if the split holds out only one."""
     earlier, later = scene.split.cases["validation"], scene.contexts.cases
     if scene.which != "test" or not np.array_equal(earlier.session, later.session):
@@ -48,15 +48,15 @@ def find_pairs(scene: Scene) -> Pairs | None:
     return Pairs(targets, scene.part(earlier, chosen), tracks, both)
 
 
-def pair_truth(scene: Scene, pairs: Pairs) -> PairAnswers | None:
+def pair_truth(scene: EvaluationScene, pairs: Pairs) -> PairAnswers | None:
     """Return the answers of the true P(listen) of simulated data, from before both tracks; None for other data.
 
     It has no ranks (NaN). Its pair AUC is the upper bound that a model can be expected to reach.
     """
-    if scene.store.side_column(columns.ORACLE_P_LISTEN_COMMON) is None:
+    truth = scene.side_of(columns.ORACLE_P_LISTEN_COMMON, pairs.rows)
+    if truth is None:
         return None
-    truth = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN_COMMON))[pairs.rows].astype(np.float64)
-    return PairAnswers(np.full(truth.shape, np.nan), _better(pairs.targets, truth))
+    return PairAnswers(np.full(truth.shape, np.nan), _better(pairs.targets, truth.astype(np.float64)))
 
 
 def pair_answers(pairs: PairTargets, ranked: Ranked) -> PairAnswers:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import softplus
 
+from segue import skips
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.split import Cases
-from segue.evaluation.ranks import rank_of, target_rank
-from segue.evaluation.session_candidates import Candidates, KeptCandidates
+from segue.evaluation.candidates import Candidates
+from segue.evaluation.metrics import rank_of, target_rank
 from segue.ranking import Baseline, Scorer
 
 BATCH: Final = 256
@@ -30,20 +32,44 @@ LIST: Final = 20
 """Length of the lists."""
 
 
+@dataclass(frozen=True)
 class Contexts:
     """Contexts of held-out targets of one split on a device, in blocks."""
 
-    def __init__(self, data: SessionData, cases: Cases, max_len: int, candidate_rows: NDArray[np.int32]) -> None:
-        self.data, self.cases, self.max_len, self.candidate_rows = data, cases, max_len, candidate_rows
-        self.device = data.tracks.device
-        self.target = data.tracks.cpu().numpy()[cases.target].astype(np.int64)
+    data: SessionData
+    cases: Cases
+    max_len: int
+    candidate_rows: NDArray[np.int32]
+    flip_from: int | None = None
+    """Whether the feedback of the last tracks is flipped: None, or the smallest strength that counts as a skip."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the contexts."""
+        return self.data.tracks.device
+
+    @cached_property
+    def target(self) -> NDArray[np.int64]:
         """Table row of each target, [N]."""
+        return self.data.tracks.cpu().numpy()[self.cases.target].astype(np.int64)
 
     def blocks(self, size: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
         """Yield indices and contexts, `size` targets at a time."""
         for start in range(0, len(self.cases), size):
             index = np.arange(start, min(start + size, len(self.cases)))
-            yield index, self.data.context_batch(self.cases, index, self.max_len)
+            batch = self.data.context_batch(self.cases, index, self.max_len)
+            yield index, batch if self.flip_from is None else flipped(batch, self.flip_from)
+
+
+def flipped(batch: Batch, skip_at_least: int = skips.SKIP_AT_LEAST) -> Batch:
+    """Return the batch with the feedback of each session's last track flipped: listened -> 3, skipped -> 0.
+
+    Skipped means strength >= `skip_at_least`. Unknown feedback does not change.
+    """
+    feedback = batch.feedback[batch.last]
+    opposite = torch.where(skips.listened(feedback, skip_at_least), skips.VERY_BRIEFLY, skips.TO_ITS_END)
+    turned = torch.where(feedback <= skips.VERY_BRIEFLY, opposite, feedback)
+    return replace(batch, feedback=batch.feedback.scatter(0, batch.last, turned.to(batch.feedback.dtype)))
 
 
 @dataclass(frozen=True)
@@ -64,19 +90,12 @@ class Ranked:
     """Rank of a track that is not a candidate in mean ranks: one behind the last candidate."""
 
 
-Change = Callable[[Batch], Batch]
-
-
 def sampled_ranks(
-    scorer: Scorer,
-    contexts: Contexts,
-    candidates: Candidates | KeptCandidates,
-    targets: NDArray[np.int64] | None = None,
-    change: Change | None = None,
+    scorer: Scorer, contexts: Contexts, candidates: Candidates, targets: NDArray[np.int64] | None = None
 ) -> Ranked:
-    """Return the rank of each target (`targets` [N, T] table rows, by default the held-out ones) among its candidates.
+    """Return the rank of each target among its candidates.
 
-    `change` is applied to the contexts before scoring.
+    `targets`: table rows [N, T], by default the held-out ones.
     """
     wanted = contexts.target[:, None] if targets is None else targets
     ranks, scores, losses = np.empty(wanted.shape), np.empty(wanted.shape), np.empty(wanted.shape)
@@ -84,8 +103,7 @@ def sampled_ranks(
     def one(index: NDArray[np.int64], batch: Batch) -> None:
         rivals = candidates.rows(index)
         target = torch.from_numpy(wanted[index]).to(contexts.device)
-        tracks = torch.cat([target, rivals.clamp(min=0)], dim=1)
-        scored = scorer.score(change(batch) if change else batch, tracks)
+        scored = scorer.score(batch, torch.cat([target, rivals.clamp(min=0)], dim=1))
         scores[index] = scored[:, : target.shape[1]].double().cpu().numpy()
         present, others = rivals >= 0, scored[:, target.shape[1] :]
         mass = others.double().masked_fill(~present, -torch.inf).logsumexp(1)
@@ -98,17 +116,14 @@ def sampled_ranks(
     return _ranked(contexts, wanted, Ranked(ranks, scores, losses, lists, 0, candidates.num + 2.0))
 
 
-def full_ranks(
-    scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | None = None, change: Change | None = None
-) -> Ranked:
+def full_ranks(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | None = None) -> Ranked:
     """Return the rank of each target among all candidates, heard tracks included, and the best LIST of each context."""
     wanted = contexts.target[:, None] if targets is None else targets
     ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
     best = np.zeros((len(wanted), LIST), np.int32)
 
     def one(index: NDArray[np.int64], batch: Batch) -> None:
-        target = torch.from_numpy(wanted[index]).to(contexts.device)
-        standing = scorer.stand(change(batch) if change else batch, target, LIST)
+        standing = scorer.stand(batch, torch.from_numpy(wanted[index]).to(contexts.device), LIST)
         scores[index] = standing.scores.double().cpu().numpy()
         ranks[index] = rank_of(standing.above, standing.equal).cpu().numpy()
         best[index] = standing.best.tracks.int().cpu().numpy()

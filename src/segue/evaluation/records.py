@@ -18,7 +18,6 @@ from segue.evaluation.metrics import RANK_METRICS, Ratio
 from segue.evaluation.targets import Member, Targets
 from segue.output import SCHEMA_VERSION
 from segue.recipes import EvaluationConfig
-from segue.skips import BASELINES_TO_BEAT
 
 Protocol = Literal["sampled", "full", "popularity"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
@@ -73,11 +72,6 @@ class Evaluation:
     def unit(self) -> NDArray[np.int64]:
         """Return the bootstrap's unit of each target: its session, or its listener, [N]."""
         return self.targets.unit
-
-    @property
-    def groups(self) -> Mapping[str, Member]:
-        """Return the members of each group of targets, [N]: listened, skipped, seen, untied."""
-        return self.targets.groups
 
     @property
     def strata(self) -> Mapping[str, Member]:
@@ -143,13 +137,3 @@ def beaten_by(evaluation: Evaluation, protocol: Protocol, metric: str, name: str
     rivals = [row for row in evaluation.rows if row.kind == "baseline" and row.protocol == protocol]
     better = [(row.metrics[metric].value, row.name) for row in rivals if row.metrics[metric].value > value]
     return tuple(rival for _, rival in sorted(better, key=lambda pair: -pair[0]))
-
-
-def clears_bar(evaluation: Evaluation, protocol: Protocol, metric: str, name: str = "model") -> bool:
-    """Return whether row `name` is above all BASELINES_TO_BEAT in `metric`; equal or NaN is not above.
-
-    Raises:
-        InputError: the evaluation lacks one of the rows.
-    """
-    value = evaluation.row(name, protocol).metrics[metric].value
-    return all(value > evaluation.row(bar, protocol).metrics[metric].value for bar in BASELINES_TO_BEAT)

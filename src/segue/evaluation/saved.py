@@ -8,7 +8,7 @@ one, contrasts included. For 450,000 targets a row of the sampled protocol takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -32,6 +32,13 @@ MISS: Final = 2**32 - 1
 """Code of rank infinity; any other rank r has code 2 r, since ranks are whole or half."""
 NO_NUMBER: Final = 2**32 - 2
 """Code of a NaN rank."""
+DTYPES: Final[Mapping[str, type[np.generic]]] = {
+    **dict.fromkeys(("ranks", "flipped", "pair_ranks"), np.uint32),
+    **dict.fromkeys(("repeats", "listed", "pair_better", "members", "pair_members"), np.uint8),
+    **dict.fromkeys(("log_plays", "nearer"), np.float64),
+    **dict.fromkeys(("unit", "pair_chosen"), np.int64),
+}
+"""Type of the numbers of each array on disk."""
 Ranks = NDArray[np.float64]
 
 
@@ -63,7 +70,6 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
         InputError: `path` exists and may not be replaced (`overwrite` replaces an evaluation only).
     """
     targets = evaluation.targets
-    pairs = 0 if targets.pairs is None else len(targets.pairs.chosen)
     document = {
         "format_version": FORMAT_VERSION,
         "split": evaluation.split,
@@ -75,7 +81,7 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
             "num": len(targets),
             "groups": list(targets.groups),
             "strata": list(targets.strata),
-            "pairs": pairs,
+            "pairs": 0 if targets.pairs is None else len(targets.pairs.chosen),
         },
         "rows": [_row_head(row) for row in evaluation.rows],
     }
@@ -93,14 +99,13 @@ def load_evaluation(path: str | Path) -> Evaluation:
         FormatError: no such folder, damaged, or of another format version.
     """
     folder = Path(path)
-    keys = ("format_version", "split", "config", "simulated", "counts", "listening", "targets", "rows")
-    document = read_json_object(folder / DOCUMENT, "format_version")
-    version = document["format_version"]
+    version = read_json_object(folder / DOCUMENT, "format_version")["format_version"]
     if version != FORMAT_VERSION:
         raise FormatError(
             f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}; "
             "update Segue or evaluate again"
         )
+    keys = ("split", "config", "simulated", "counts", "listening", "targets", "rows")
     document = read_json_object(folder / DOCUMENT, *keys)
     try:
         targets = _targets(folder / "targets", document["targets"])
@@ -108,17 +113,14 @@ def load_evaluation(path: str | Path) -> Evaluation:
         config = build(EvaluationConfig, document["config"], f"{folder / DOCUMENT}: config")
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise error if isinstance(error, FormatError) else FormatError(f"{folder} is damaged ({error})") from error
-    counts, simulated, listening = document["counts"], document["simulated"], document["listening"]
     split = _one_of(SplitName, document["split"], folder)
+    counts, simulated, listening = document["counts"], document["simulated"], document["listening"]
     return Evaluation(split, rows, targets, counts, simulated, config, listening)
 
 
 def _row_head(row: Row) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "protocol": row.protocol,
-        "num_nan": row.num_nan,
+    head = {name: getattr(row, name) for name in ("name", "kind", "protocol", "num_nan")}
+    return head | {
         "behind_all": row.answers.behind_all,
         "reads_feedback": row.answers.flipped is not None,
         "metrics": {name: estimate.to_json() for name, estimate in row.metrics.items()},
@@ -127,29 +129,23 @@ def _row_head(row: Row) -> dict[str, Any]:
 
 
 def _row(folder: Path, head: Mapping[str, Any], targets: Targets) -> Row:
-    num, pairs, lists = len(targets), None, None
-    flipped = decoded(_read(folder / "flipped.npy", np.uint32, (num,))) if head["reads_feedback"] else None
+    num, flipped, pairs, lists = len(targets), None, None, None
+    if head["reads_feedback"]:
+        flipped = decoded(_read(folder, "flipped", num))
     if targets.pairs is not None:
         both = len(targets.pairs.chosen)
-        ranks = decoded(_read(folder / "pair_ranks.npy", np.uint32, (both, 2)))
-        pairs = PairAnswers(ranks, _read(folder / "pair_better.npy", np.uint8, (both,)) / 2.0)
+        pairs = PairAnswers(decoded(_read(folder, "pair_ranks", both, 2)), _read(folder, "pair_better", both) / 2.0)
     if head["protocol"] == "full":
-        repeats, listed = (_read(folder / f"{name}.npy", np.uint8, (num,)) for name in ("repeats", "listed"))
-        plays, nearer = (_read(folder / f"{name}.npy", np.float64, (num,)) for name in ("log_plays", "nearer"))
-        lists = ListAnswers(plays, repeats.astype(np.int64), listed.astype(np.int64), nearer)
-    ranks = decoded(_read(folder / "ranks.npy", np.uint32, (num,)))
-    answers = Answers(ranks, float(head["behind_all"]), flipped, pairs, lists)
+        repeats, listed = (_read(folder, name, num).astype(np.int64) for name in ("repeats", "listed"))
+        lists = ListAnswers(_read(folder, "log_plays", num), repeats, listed, _read(folder, "nearer", num))
+    answers = Answers(decoded(_read(folder, "ranks", num)), float(head["behind_all"]), flipped, pairs, lists)
     kind, protocol = _one_of(Kind, head["kind"], folder), _one_of(Protocol, head["protocol"], folder)
-    metrics, strata = (_estimates(head[part]) for part in ("metrics", "strata"))
+    metrics, strata = ({name: _estimate(*each) for name, each in head[part].items()} for part in ("metrics", "strata"))
     return Row(str(head["name"]), kind, protocol, metrics, strata, answers, int(head["num_nan"]))
 
 
-def _estimates(values: Mapping[str, Sequence[float | None]]) -> dict[str, Estimate]:
-    estimates = {}
-    for name, given in values.items():
-        value, low, high = (np.nan if part is None else float(part) for part in given)
-        estimates[name] = Estimate(value, low, high)
-    return estimates
+def _estimate(value: float | None, low: float | None, high: float | None) -> Estimate:
+    return Estimate(*(np.nan if part is None else float(part) for part in (value, low, high)))
 
 
 def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
@@ -157,13 +153,8 @@ def _answer_arrays(answers: Answers) -> dict[str, NDArray[Any]]:
     if answers.flipped is not None:
         arrays["flipped"] = coded(answers.flipped)
     if answers.pairs is not None:
-        arrays["pair_ranks"] = coded(answers.pairs.ranks)
-        arrays["pair_better"] = (2 * answers.pairs.better).astype(np.uint8)
-    if answers.lists is not None:
-        lists = answers.lists
-        arrays |= {"log_plays": lists.log_plays, "nearer": lists.nearer}
-        arrays |= {"repeats": lists.repeats.astype(np.uint8), "listed": lists.listed.astype(np.uint8)}
-    return arrays
+        arrays |= {"pair_ranks": coded(answers.pairs.ranks), "pair_better": 2 * answers.pairs.better}
+    return arrays if answers.lists is None else arrays | vars(answers.lists)
 
 
 def _target_arrays(targets: Targets) -> dict[str, NDArray[Any]]:
@@ -178,40 +169,40 @@ def _target_arrays(targets: Targets) -> dict[str, NDArray[Any]]:
 
 def _targets(folder: Path, head: Mapping[str, Any]) -> Targets:
     num, groups, strata = int(head["num"]), head["groups"], head["strata"]
-    members = _bits(folder / "members.npy", 1 + len(groups) + len(strata), num)
+    known_last, *members = _bits(folder, "members", 1 + len(groups) + len(strata), num)
+    in_groups, in_strata = members[: len(groups)], members[len(groups) :]
     pairs = _pair_targets(folder, int(head["pairs"]), num) if head["pairs"] else None
-    named = dict(zip([*groups, *strata], members[1:], strict=True))
-    unit = _read(folder / "unit.npy", np.int64, (num,))
-    in_groups, in_strata = ({name: named[name] for name in names} for names in (groups, strata))
-    return Targets(unit, in_groups, in_strata, members[0], pairs)
+    named_groups, named_strata = dict(zip(groups, in_groups, strict=True)), dict(zip(strata, in_strata, strict=True))
+    return Targets(_read(folder, "unit", num), named_groups, named_strata, known_last, pairs)
 
 
 def _pair_targets(folder: Path, num: int, num_targets: int) -> PairTargets:
-    chosen = _read(folder / "pair_chosen.npy", np.int64, (num,))
+    chosen = _read(folder, "pair_chosen", num)
     if chosen.min() < 0 or chosen.max() >= num_targets:
         raise FormatError(f"{folder}/pair_chosen.npy has indices beyond the targets; the folder is damaged")
-    flags = _bits(folder / "pair_members.npy", 5, num)
-    return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:4], axis=1), flags[4])
+    *flags, reachable = _bits(folder, "pair_members", 5, num)
+    return PairTargets(chosen, np.stack(flags[:2], axis=1), np.stack(flags[2:], axis=1), reachable)
 
 
-def _bits(path: Path, count: int, num: int) -> list[Member]:
-    packed = _read(path, np.uint8, (count, (num + 7) // 8))
+def _bits(folder: Path, name: str, count: int, num: int) -> list[Member]:
+    packed = _read(folder, name, count, (num + 7) // 8)
     return list(np.unpackbits(packed, axis=1, count=num).astype(np.bool_))
 
 
 def _write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     folder.mkdir()
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array, dtype=DTYPES[name]), allow_pickle=False)
 
 
-def _read(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+def _read(folder: Path, name: str, *shape: int) -> NDArray[Any]:
+    path = folder / f"{name}.npy"
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{path} cannot be read ({error}); the folder is damaged") from error
-    if array.dtype != dtype or array.shape != shape:
-        raise FormatError(f"{path} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    if array.dtype != DTYPES[name] or array.shape != shape:
+        raise FormatError(f"{path} is {array.dtype} {array.shape}, expected {np.dtype(DTYPES[name])} {shape}")
     return array
 
 

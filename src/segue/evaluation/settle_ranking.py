@@ -12,12 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from segue.batches.split import split_store
+from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
-from segue.evaluation.scene import Scene, make_scene
-from segue.evaluation.settle_listen import look_listen, settle_listen
-from segue.evaluation.settle_transitions import look, settle
-from segue.evaluation.validation import sampled
+from segue.evaluation.settle_heads import listen_terms, mixture_terms, settle_listen, settle_transitions
 from segue.model import Encoder
 from segue.model.heads import Head
 from segue.progress import Progress, Step, silent
@@ -52,11 +50,11 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     document: dict[str, Any] = {"listen_weight": 0.0}
     if chooses_mixture and len(scene.contexts.cases):
         progress(Step("weigh transitions", 0, 1, "passes"))
-        document["transitions"] = settle(look(scene, encoder, most))
+        document["transitions"] = settle_transitions(mixture_terms(scene, encoder, most))
         _set_weights(encoder, "transitions", document)
         progress(Step("weigh transitions", 1, 1, "passes"))
     if listen is not None and listen.settle:
-        document["listen"] = settle_listen(*look_listen(scene, encoder))
+        document["listen"] = settle_listen(*listen_terms(scene, encoder))
         _set_weights(encoder, "listen", document)
     if listen is not None:
         tried = try_weights(scene, encoder, most, progress)
@@ -74,12 +72,12 @@ def _set_weights(encoder: Encoder, name: str, document: Mapping[str, Any]) -> No
     )
 
 
-def try_weights(scene: Scene, encoder: Encoder, most: int, progress: Progress = silent) -> list[dict[str, Any]]:
+def try_weights(
+    scene: EvaluationScene, encoder: Encoder, most: int, progress: Progress = silent
+) -> list[dict[str, Any]]:
     """Return HR@10 and HR@10 of listened targets in the full protocol for each of WEIGHTS, over `most` targets."""
-    cases = scene.contexts.cases
-    chosen = sampled(np.asarray(scene.store.session_key[cases.session]), most, scene.config.seed)
-    contexts = scene.part(cases, chosen)
-    listened = scene.listened(cases.target[chosen])
+    contexts = scene.part(scene.contexts.cases, scene.sample(most))
+    listened = scene.listened(contexts.cases.target)
     tried = []
     for number, weight in enumerate(WEIGHTS):
         hits = hit(full_ranks(ModelScorer(encoder, scene.split.candidates, weight), contexts).ranks[:, 0], 10)

@@ -70,7 +70,7 @@ def count(
 ) -> tuple[Bool[Tensor, "B C"], Float[Tensor, "B C"]]:
     """Count scores surely above into `above`; return which chunks hold undecided ones, and the largest of each.
 
-    As `segue.ranking.chunks.count`, in one pass over the scores. W must be a power of two.
+    As `segue.ranking.block_standing.plain_count`, in one pass over the scores. W must be a power of two.
     """
     num, num_chunks, chunk = chunks.shape
     undecided = torch.empty(num, num_chunks, dtype=torch.bool, device=chunks.device)

@@ -2,10 +2,9 @@
 
 from segue.ranking.baselines import BASELINE_NAMES, Baseline, fit_baselines
 from segue.ranking.content import content_baselines
-from segue.ranking.model import ModelScorer, head_scorers, model_scorers
-from segue.ranking.scorer import Scorer
-from segue.ranking.standing import Ranking, Standing, dense_standing
-from segue.ranking.top_k import top_k
+from segue.ranking.model_scorer import ModelScorer, head_scorers, model_scorers
+from segue.ranking.scorer import Scorer, top_k
+from segue.ranking.standing import Ranking, Standing
 
 __all__ = [
     "BASELINE_NAMES",
@@ -15,7 +14,6 @@ __all__ = [
     "Scorer",
     "Standing",
     "content_baselines",
-    "dense_standing",
     "fit_baselines",
     "head_scorers",
     "model_scorers",

@@ -6,7 +6,6 @@ the order is lexicographic, and tracks with an own score of 0 are ranked by popu
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -24,7 +23,7 @@ from segue.batches.split import Split, visible_strength
 from segue.ranking.neighbours import Entries, Sets, largest
 from segue.ranking.scorer import Scorer
 from segue.ranking.shared_order import SharedOrder, values_at
-from segue.ranking.standing import Ranking, Standing
+from segue.ranking.standing import Standing
 from segue.store import NUM_SPECIALS, Store
 
 QUANTUM: Final = 2**20
@@ -64,8 +63,29 @@ class TrainingRows:
         tracks, strength = np.asarray(store.tracks)[rows].astype(np.int64), visible_strength(store, split)[rows]
         return cls(tracks, session, strength, split.skip_at_least, split.training_counts, split.candidates)
 
+    def occurrences(self) -> Any:
+        """Return which tracks each training session has, 1 or absent, sparse CSR [sessions, R]."""
+        shape = (int(self.session[-1]) + 1, len(self.counts))
+        matrix = sparse.csr_matrix((np.ones(len(self.tracks)), (self.session, self.tracks)), shape=shape)
+        matrix.data[:] = 1.0
+        return matrix
 
-class Baseline(ABC):
+    def listens_and_plays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how often each track was listened to, and its plays of known feedback, [R] each."""
+        listened = skips.listened(self.strength, self.skip_at_least)
+        judged = listened | skips.skipped(self.strength, self.skip_at_least)
+        listens, plays = (np.bincount(self.tracks[part], minlength=len(self.counts)) for part in (listened, judged))
+        return listens, plays
+
+    def listen_rates(self) -> NDArray[np.float64]:
+        """Return the smoothed listen rate of each track, (listens + 2.5) / (plays + 5), [R]."""
+        listens, plays = self.listens_and_plays()
+        prior_listens, prior_plays = skips.RATE_PRIOR
+        rates: NDArray[np.float64] = (listens + prior_listens) / (plays + prior_plays)
+        return rates
+
+
+class Baseline:
     """A baseline: a score of each row shared by all sessions, plus a score that depends on the session."""
 
     name: ClassVar[str]
@@ -76,9 +96,9 @@ class Baseline(ABC):
         """Popularity below 1, plus integers that are the same for all sessions, float64 [R]."""
         self._candidates = data.candidates
 
-    @abstractmethod
     def _session_scores(self, batch: Batch) -> Any:
         """Return the session-dependent scores: integers >= 0, sparse CSR [B, R]; None for all 0."""
+        return None
 
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session, float64."""
@@ -86,20 +106,10 @@ class Baseline(ABC):
         scores = self._shared[rows] if added is None else values_at(added, rows) + self._shared[rows]
         return torch.from_numpy(scores).to(candidates.device)
 
-    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all table rows, float64, -inf at rows that are not candidates."""
-        added = self._session_scores(batch)
-        dense = np.zeros((batch.num_sessions, 1)) if added is None else added.toarray()
-        scores = np.full((batch.num_sessions, len(self._shared)), -np.inf)
-        scores[:, self._candidates] = (dense + self._shared)[:, self._candidates]
-        return torch.from_numpy(scores).to(batch.tracks.device)
-
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return the standing of `tracks` among all candidates, and the `k` best."""
         standing = self._order.stand(self._session_scores(batch), tracks.cpu().numpy(), k)
-        device = batch.tracks.device
-        best = Ranking(standing.best.tracks.to(device), standing.best.scores.to(device))
-        return Standing(standing.scores.to(device), standing.above.to(device), standing.equal.to(device), best)
+        return standing.to(batch.tracks.device)
 
     @cached_property
     def _order(self) -> SharedOrder:
@@ -110,9 +120,6 @@ class Popularity(Baseline):
     """Training plays."""
 
     name = "popularity"
-
-    def _session_scores(self, batch: Batch) -> Any:
-        return None
 
 
 class RepeatLast(Baseline):
@@ -157,10 +164,8 @@ class Vsknn(Baseline):
 
     def __init__(self, data: TrainingRows) -> None:
         super().__init__(data)
-        shape = (int(data.session[-1]) + 1, len(data.counts))
-        contents = sparse.csr_matrix((np.ones(len(data.tracks)), (data.session, data.tracks)), shape=shape)
-        contents.data[:] = 1.0
-        self._contents, self._holders, self._sizes = contents, contents.T.tocsr(), np.diff(contents.indptr)
+        self._contents = data.occurrences()
+        self._holders, self._sizes = self._contents.T.tocsr(), np.diff(self._contents.indptr)
         self._on: tuple[torch.device, Sets, Sets, Tensor] | None = None
 
     def _session_scores(self, batch: Batch) -> Any:
@@ -227,17 +232,7 @@ class ListenRate(Baseline):
 
     def __init__(self, data: TrainingRows) -> None:
         super().__init__(data)
-        skipped = skips.skipped(data.strength, data.skip_at_least)
-        judged = skipped | skips.listened(data.strength, data.skip_at_least)
-        size = len(data.counts)
-        plays = np.bincount(data.tracks[judged], minlength=size)
-        prior_listens, prior_plays = skips.RATE_PRIOR
-        listens = plays - np.bincount(data.tracks[skipped], minlength=size)
-        self.rate = (listens + prior_listens) / (plays + prior_plays)
-        self._shared = np.round(self.rate * QUANTUM) + self._shared
-
-    def _session_scores(self, batch: Batch) -> Any:
-        return None
+        self._shared = np.round(data.listen_rates() * QUANTUM) + self._shared
 
 
 BASELINES: Final[tuple[type[Baseline], ...]] = (Popularity, RepeatLast, Markov, Vsknn, ListenRate)

@@ -1,4 +1,4 @@
-"""The candidate rows of a track table, and their fast scores in blocks."""
+"""The candidate rows of a track table, in blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.ranking.standing import NOTHING
 
 CPU_CELLS: Final = 2**20
 """Scores in memory at a time on a CPU: 4 MB, so that they are counted from the cache."""
@@ -36,7 +35,7 @@ class CandidateTable:
         norms = torch.cat([_norms(rows) for _, rows in self.blocks(NORMED)] or [weight.new_zeros(0)])
         real = norms[torch.isfinite(norms)]
         self.finite = len(real) == len(norms)
-        """Whether all rows are finite; fast and definite scores of a row that is not are the same infinity or NaN."""
+        """Whether all rows are finite; fast and exact scores of a row that is not are the same infinity or NaN."""
         self.longest = float(real.max()) if len(real) else 0.0
         """Largest norm of a finite row."""
 
@@ -53,24 +52,16 @@ class CandidateTable:
                 gathered = self.weight.new_empty(len(rows), self.weight.shape[1])
             yield begin, torch.index_select(self.weight, 0, rows, out=gathered)
 
+    def block_width(self, num: int) -> int:
+        """Return the number of candidates to score at a time after `num` sessions, a multiple of CHUNK."""
+        cells = CPU_CELLS if self.weight.device.type == "cpu" else GPU_CELLS
+        return min(max(cells // max(num, 1), CHUNK), len(self.candidates) + CHUNK - 1) // CHUNK * CHUNK
+
     def slack(self, state: Float[Tensor, "B D"]) -> Float[Tensor, "B 1"]:
-        """Return the largest difference of a fast score and a definite one, with the error of comparing in float32."""
+        """Return the largest difference of a fast and an exact product, with the error of comparing in float32."""
         error = (self.weight.shape[1] + 16) * ROUNDING + INPUT_ROUNDING[torch.get_float32_matmul_precision()]
         bound: Tensor = error * self.longest * state.double().norm(dim=1, keepdim=True)
         return (bound + torch.finfo(torch.float32).tiny).float()
-
-    def scored(self, state: Float[Tensor, "B D"]) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first index and the fast scores of each block in chunks, -inf after the last candidate."""
-        num, count = len(state), len(self.candidates)
-        cells = CPU_CELLS if state.device.type == "cpu" else GPU_CELLS
-        width = min(max(cells // max(num, 1), CHUNK), count + CHUNK - 1) // CHUNK * CHUNK
-        scores = state.new_empty(num, width)
-        for begin, rows in self.blocks(width):
-            if len(rows) == width:
-                torch.mm(state, rows.T, out=scores)
-            else:
-                scores.fill_(NOTHING)[:, : len(rows)] = state @ rows.T
-            yield begin, scores.view(num, -1, CHUNK)
 
 
 def _norms(rows: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:

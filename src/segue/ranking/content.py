@@ -15,11 +15,11 @@ from segue.axes import Float, Int
 from segue.batch import Batch
 from segue.batches.split import Split
 from segue.batches.track_features import track_features
+from segue.ranking.block_standing import stand
 from segue.ranking.candidate_table import CandidateTable
-from segue.ranking.scan import stand
 from segue.ranking.scorer import Scorer
-from segue.ranking.scores import DotScores
-from segue.ranking.standing import NOTHING, Standing
+from segue.ranking.scores import Scores
+from segue.ranking.standing import Standing
 from segue.store import Store
 
 WIDTH: Final = 32
@@ -45,25 +45,18 @@ class ContentBaseline(ABC):
 
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
-        return self._scores(batch).definite(candidates)
-
-    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all table rows, -inf at rows that are not candidates."""
-        scores = self._scores(batch)
-        refused = torch.ones(len(self._unit), dtype=torch.bool, device=scores.device)
-        refused[scores.table.candidates] = False
-        return scores.every().masked_fill_(refused, NOTHING)
+        return self._scores(batch).exact(candidates)
 
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return the standing of `tracks` among all candidates, and the `k` best."""
         return stand(self._scores(batch), tracks, k)
 
-    def _scores(self, batch: Batch) -> DotScores:
+    def _scores(self, batch: Batch) -> Scores:
         device = batch.tracks.device
         if self._table.weight.device != device:
             self._unit, self._candidates = self._unit.to(device), self._candidates.to(device)
             del self._table
-        return DotScores(self._table, self._state(self._unit, batch))
+        return Scores(self._table, self._state(self._unit, batch))
 
     @cached_property
     def _table(self) -> CandidateTable:

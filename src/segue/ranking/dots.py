@@ -1,4 +1,4 @@
-"""The definite score of a track after a session.
+"""The exact score of a track after a session.
 
 score = float32 of (state . row), products and sum in float64. The error of the sum (2**-53 a term) is far below the
 rounding to float32, so the score does not depend on matrix shape, thread count or device, and equal rows have equal
@@ -7,25 +7,46 @@ scores. A faster product (float32) may exclude tracks, but does not decide betwe
 
 from __future__ import annotations
 
+import importlib.util
+from functools import cache
+from types import ModuleType
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.ranking.device import kernels
 
 CPU_ROWS: Final = 2**13
 """Table rows gathered at a time on a CPU: 4 MB of 128 floats, which fit in the cache."""
 GPU_ROWS: Final = 2**18
+CELLS: Final = 2**18
+"""Cells whose rows are gathered at a time."""
+DENSE: Final = 32
+"""Products in a whole block that cost as much as one of a gathered row."""
+MOST_DENSE: Final = 2**25
+"""Most scores of a whole block in memory."""
+
+
+def kernels(device: torch.device) -> ModuleType | None:
+    """Return the module of GPU kernels for `device`; None = use the plain functions, which the kernels equal."""
+    return _triton() if device.type == "cuda" else None
+
+
+@cache
+def _triton() -> ModuleType | None:
+    if importlib.util.find_spec("triton") is None:
+        return None
+    from segue.kernels import ranking
+
+    return ranking
 
 
 def dots(weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
     """Return the score of each of `tracks` (rows of `weight`) for its state, float32."""
     faster = kernels(weight.device)
-    if faster is not None:
-        return faster.dots(weight, state, tracks)
-    return plain_dots(weight, state, tracks)
+    scores: Tensor = plain_dots(weight, state, tracks) if faster is None else faster.dots(weight, state, tracks)
+    return scores
 
 
 def plain_dots(
@@ -53,3 +74,15 @@ def all_dots(weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"]) -> Float
     for begin in range(0, len(weight), GPU_ROWS):
         scores[:, begin : begin + GPU_ROWS] = wide @ weight[begin : begin + GPU_ROWS].double().T
     return scores
+
+
+def cell_dots(
+    weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], who: Int[Tensor, " n"], rows: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Return the score of each cell (session, row), float32; by whole blocks if there are many cells among few rows."""
+    if len(state) * len(weight) <= min(DENSE * len(who), MOST_DENSE):
+        whole: Tensor = all_dots(weight, state)
+        return whole[who, rows]
+    pairs = zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True)
+    parts = [dots(weight, state[some], row[:, None])[:, 0] for some, row in pairs]
+    return torch.cat(parts) if parts else weight.new_zeros(0)

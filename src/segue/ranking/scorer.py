@@ -1,14 +1,15 @@
-"""The interface of everything that ranks tracks: models and baselines."""
+"""The interface of everything that ranks tracks, and the K best tracks of each session."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
 from segue.batch import Batch
-from segue.ranking.standing import Standing
+from segue.ranking.standing import NOTHING, Ranking, Standing
 
 
 @runtime_checkable
@@ -26,11 +27,26 @@ class Scorer(Protocol):
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row (>= NUM_SPECIALS) for its session; higher is better."""
 
-    def score_all(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """Return scores of all R = V + NUM_SPECIALS table rows; -inf at rows that are not candidates."""
-
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return the standing of `tracks` among all candidates after each session, and the `k` best candidates.
 
-        Equals `dense_standing` of `score_all`, without all scores in memory.
+        Equals the standing by `score` of every candidate, without all scores in memory.
         """
+
+
+def top_k(scorer: Scorer, batch: Batch, k: int, *, exclude_heard: bool = False) -> Ranking:
+    """Return the `k` best candidates after each session, ties by lower row.
+
+    `exclude_heard` leaves out the tracks of the session.
+    """
+    tracks = batch.padded.tracks
+    if not exclude_heard:
+        return scorer.stand(batch, tracks[:, :0], k).best
+    # at most L of the k + L best are heard; the others keep their order
+    best = scorer.stand(batch, tracks[:, :0], k + tracks.shape[1]).best
+    session_tracks = tracks.sort(dim=1).values
+    index = torch.searchsorted(session_tracks, best.tracks).clamp(max=session_tracks.shape[1] - 1)
+    heard = session_tracks.gather(1, index) == best.tracks
+    order = heard.long().sort(dim=1, stable=True).indices[:, :k]
+    scores = best.scores.masked_fill(heard, NOTHING).gather(1, order)
+    return Ranking(best.tracks.gather(1, order).masked_fill(torch.isneginf(scores), 0), scores)

@@ -1,195 +1,146 @@
-"""Scores of all candidates after the sessions of a batch: fast scores in blocks, and definite ones by cell.
+"""Scores of all candidates after the sessions of a batch: fast scores in blocks, and exact ones by cell.
 
 A model's score of track t after a session is
 
     log( exp(y . E[t]) + exp(h) p(t | last) ) + lambda log P(listen to t),
 
 the log of an unnormalised next-track probability, with transitions if the model has them, plus log P(listen) if it has
-that head and lambda > 0. Transitions change the scores of few tracks: see `segue.ranking.following`.
+that head and lambda > 0. Transitions change the scores of few tracks, the successors of the last one.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import logsigmoid
 
 from segue.axes import Bool, Float, Int
 from segue.model.heads import ListenQuery
-from segue.ranking.candidate_table import CHUNK, CPU_CELLS, GPU_CELLS, ROUNDING, CandidateTable
-from segue.ranking.dots import all_dots, dots
+from segue.ranking.candidate_table import CHUNK, ROUNDING, CandidateTable
+from segue.ranking.dots import cell_dots, dots
 from segue.ranking.standing import NOTHING
 
-CELLS: Final = 2**18
-"""Cells whose rows are gathered at a time."""
-DENSE: Final = 32
-"""Products in a whole block that cost as much as one of a gathered row."""
-MOST_DENSE: Final = 2**25
-"""Most scores of a whole block in memory."""
+
+@dataclass(frozen=True)
+class Successors:
+    """Tracks that followed the last track of each of B sessions in training, by session and then track."""
+
+    who: Int[Tensor, " n"]
+    rows: Int[Tensor, " n"]
+    mass: Float[Tensor, " n"]
+    """h + log p(track | last), float64."""
+
+    def mass_of(self, tracks: Int[Tensor, "B K"], num_rows: int) -> Float[Tensor, "B K"]:
+        """Return the mass of each of `tracks` (below `num_rows`) after its session, -inf if it never followed."""
+        if len(self.who) == 0:
+            return torch.full(tracks.shape, NOTHING, dtype=torch.float64, device=tracks.device)
+        key = self.who * num_rows + self.rows
+        wanted = torch.arange(len(tracks), device=tracks.device)[:, None] * num_rows + tracks
+        index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        return self.mass[index].masked_fill(key[index] != wanted, NOTHING)
 
 
-class Scores(ABC):
-    """Scores after B sessions; transitions count only as `mass`."""
+@dataclass(frozen=True)
+class ListenTerm:
+    """lambda log P(listen) after B sessions; the logit of row r is direction . row + level + offset[r]."""
 
-    def __init__(self, table: CandidateTable, num: int, device: torch.device) -> None:
-        self.table, self.num, self.device = table, num, device
-
-    @abstractmethod
-    def definite(self, tracks: Int[Tensor, "B K"], mass: Tensor | None = None) -> Float[Tensor, "B K"]:
-        """Return the scores of `tracks`, float32.
-
-        `mass` [B, K], float64: h + log p of each under transitions, -inf without any.
-        """
-
-    @abstractmethod
-    def at(
-        self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Tensor | None = None
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Return the scores of cells (session, row) without and with `mass`, as in `definite`."""
-
-    @abstractmethod
-    def every(self) -> Float[Tensor, "B R"]:
-        """Return the score of every table row, float32."""
-
-    @abstractmethod
-    def slack(self) -> Float[Tensor, "B one"]:
-        """Return the largest difference of a fast score and a definite one, with the error of comparing in float32."""
-
-    @abstractmethod
-    def blocks(self) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first index and the fast scores of each block in chunks, -inf after the last candidate."""
-
-    @property
-    @abstractmethod
-    def readable(self) -> Bool[Tensor, "B one"]:
-        """Which sessions have finite states."""
+    query: ListenQuery
+    offset: Float[Tensor, " R"]
+    weight: float
+    """lambda > 0."""
 
 
-class DotScores(Scores):
-    """Dot products of a state and rows of the track table."""
+class Scores:
+    """Scores after B sessions: products of states and table rows, with or without the terms of heads.
 
-    def __init__(self, table: CandidateTable, state: Float[Tensor, "B D"]) -> None:
-        super().__init__(table, len(state), state.device)
-        self._state = state
-
-    def definite(self, tracks: Int[Tensor, "B K"], mass: Tensor | None = None) -> Float[Tensor, "B K"]:
-        """Return the scores of `tracks`, float32."""
-        return with_mass(dots(self.table.weight, self._state, tracks), mass)
-
-    def at(
-        self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Tensor | None = None
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Return the scores of cells without `mass` and with it."""
-        scores = cells(self.table.weight, self._state, who, rows)
-        return scores, with_mass(scores, mass)
-
-    def every(self) -> Float[Tensor, "B R"]:
-        """Return the score of every table row, float32."""
-        return all_dots(self.table.weight, self._state)
-
-    def slack(self) -> Float[Tensor, "B one"]:
-        """Return the bound of a float32 dot product."""
-        return self.table.slack(self._state)
-
-    def blocks(self) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first index and the fast scores of each block in chunks."""
-        return self.table.scored(self._state)
-
-    @property
-    def readable(self) -> Bool[Tensor, "B one"]:
-        """Which sessions have finite states."""
-        return torch.isfinite(self._state).all(1, keepdim=True)
-
-
-class ListenScores(Scores):
-    """Dot products plus lambda log P(listen)."""
+    Args:
+        table: the tracks.
+        state: y of each session.
+        listen: the term of P(listen).
+        successors: tracks whose scores transitions raise. Fast scores and `at` leave this out.
+    """
 
     def __init__(
         self,
         table: CandidateTable,
         state: Float[Tensor, "B D"],
-        query: ListenQuery,
-        offset: Float[Tensor, " R"],
-        weight: float,
+        listen: ListenTerm | None = None,
+        successors: Successors | None = None,
     ) -> None:
-        """`offset`: of each table row in the logit; `weight`: lambda > 0."""
-        super().__init__(table, len(state), state.device)
-        self._state, self._query, self._offset, self._weight = state, query, offset, weight
+        self.table, self.successors, self.num, self.device = table, successors, len(state), state.device
+        self._state, self._listen = state, listen
 
-    def definite(self, tracks: Int[Tensor, "B K"], mass: Tensor | None = None) -> Float[Tensor, "B K"]:
-        """Return the scores of `tracks`, float32."""
-        scores = dots(self.table.weight, self._state, tracks)
-        along = dots(self.table.weight, self._query.direction, tracks)
-        return self._joined(scores, along + (self._query.level[:, None] + self._offset[tracks]), mass)
+    def exact(self, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the scores of `tracks`, float32, transitions included."""
+        weight, logits = self.table.weight, None
+        if self._listen is not None:
+            query = self._listen.query
+            logits = dots(weight, query.direction, tracks) + (query.level[:, None] + self._listen.offset[tracks])
+        mass = None if self.successors is None else self.successors.mass_of(tracks, len(weight))
+        return self._joined(dots(weight, self._state, tracks), logits, mass)
 
     def at(
-        self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Tensor | None = None
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Return the scores of cells without `mass` and with it."""
-        scores = cells(self.table.weight, self._state, who, rows)
-        along = cells(self.table.weight, self._query.direction, who, rows)
-        logits = along + (self._query.level[who] + self._offset[rows])
-        without = self._joined(scores, logits, None)
-        return without, without if mass is None else self._joined(scores, logits, mass)
+        self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Float[Tensor, "*each n"] | None = None
+    ) -> Float[Tensor, "*each n"]:
+        """Return the exact scores of cells (session, row), float32.
 
-    def every(self) -> Float[Tensor, "B R"]:
-        """Return the score of every table row, float32."""
-        scores = all_dots(self.table.weight, self._state)
-        along = all_dots(self.table.weight, self._query.direction)
-        return self._joined(scores, along + (self._query.level[:, None] + self._offset), None)
+        `mass`: of each cell, as in `Successors`; None = no transitions.
+        """
+        weight, logits = self.table.weight, None
+        if self._listen is not None:
+            query = self._listen.query
+            logits = cell_dots(weight, query.direction, who, rows) + (query.level[who] + self._listen.offset[rows])
+        return self._joined(cell_dots(weight, self._state, who, rows), logits, mass)
+
+    def _joined(self, scores: Tensor, logits: Tensor | None, mass: Tensor | None) -> Tensor:
+        if logits is None and mass is None:
+            return scores
+        wide = scores.double() if mass is None else torch.logaddexp(scores.double(), mass)
+        if self._listen is not None and logits is not None:
+            wide = wide + self._listen.weight * logsigmoid(logits.double())
+        return wide.float()
 
     def slack(self) -> Float[Tensor, "B one"]:
-        """Return the bounds of both dot products together; log P has a slope of at most 1."""
-        size = self._query.level.abs()[:, None] + self._offset.abs().max()
-        size = size + self.table.longest * self._query.direction.norm(dim=1, keepdim=True)
-        of_listen = self.table.slack(self._query.direction) + 16 * ROUNDING * (size + 1.0)
-        both: Tensor = self.table.slack(self._state) + self._weight * of_listen
+        """Return the largest difference of a fast score and an exact one, with the error of comparing in float32.
+
+        log P(listen) has a slope of at most 1, so that the bounds of both products add up.
+        """
+        slack = self.table.slack(self._state)
+        if self._listen is None:
+            return slack
+        query = self._listen.query
+        size = query.level.abs()[:, None] + self._listen.offset.abs().max()
+        size = size + self.table.longest * query.direction.norm(dim=1, keepdim=True)
+        of_listen = self.table.slack(query.direction) + 16 * ROUNDING * (size + 1.0)
+        both: Tensor = slack + self._listen.weight * of_listen
         return both
 
     def blocks(self) -> Iterator[tuple[int, Float[Tensor, "B C W"]]]:
-        """Yield the first index and the fast scores of each block in chunks."""
-        cells = CPU_CELLS if self.device.type == "cpu" else GPU_CELLS
-        count = len(self.table.candidates)
-        width = min(max(cells // max(self.num, 1), CHUNK), count + CHUNK - 1) // CHUNK * CHUNK
+        """Yield the first index and the fast scores of each block in chunks, -inf after the last candidate.
+
+        A block is valid until the next; all have the same shape.
+        """
+        width = self.table.block_width(self.num)
+        scores = self._state.new_empty(self.num, width)
         for begin, rows in self.table.blocks(width):
-            some = self.table.candidates[begin : begin + len(rows)]
-            scores = torch.full((self.num, width), NOTHING, device=self.device)
-            logits = torch.addmm(self._offset[some], self._query.direction, rows.T).add_(self._query.level[:, None])
-            scores[:, : len(rows)] = torch.addmm(functional.logsigmoid(logits), self._state, rows.T, beta=self._weight)
+            block = scores if len(rows) == width else scores.fill_(NOTHING)[:, : len(rows)]
+            if self._listen is None:
+                torch.mm(self._state, rows.T, out=block)
+            else:
+                query, offset = self._listen.query, self._listen.offset
+                some = offset[self.table.candidates[begin : begin + len(rows)]]
+                log_listen = logsigmoid(torch.addmm(some, query.direction, rows.T).add_(query.level[:, None]))
+                torch.addmm(log_listen, self._state, rows.T, beta=self._listen.weight, out=block)
             yield begin, scores.view(self.num, -1, CHUNK)
 
     @property
     def readable(self) -> Bool[Tensor, "B one"]:
         """Which sessions have finite states."""
-        joined = torch.cat([self._state, self._query.direction, self._query.level[:, None]], 1)
-        return torch.isfinite(joined).all(1, keepdim=True)
-
-    def _joined(self, scores: Tensor, logits: Tensor, mass: Tensor | None) -> Tensor:
-        wide = scores.double() if mass is None else torch.logaddexp(scores.double(), mass)
-        joined: Tensor = (wide + self._weight * functional.logsigmoid(logits.double())).float()
-        return joined
-
-
-def cells(
-    weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], who: Int[Tensor, " n"], rows: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
-    """Return the definite dot product of each cell, float32; by whole blocks if there are many cells among few rows."""
-    every = len(state) * len(weight)
-    if every <= min(DENSE * len(who), MOST_DENSE):
-        whole: Tensor = all_dots(weight, state)
-        return whole[who, rows]
-    pairs = zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True)
-    parts = [dots(weight, state[some], row[:, None])[:, 0] for some, row in pairs]
-    return torch.cat(parts) if parts else weight.new_zeros(0)
-
-
-def with_mass(scores: Tensor, mass: Tensor | None) -> Tensor:
-    """Return log(exp(scores) + exp(mass)), float32, computed in float64; `scores` without `mass`."""
-    if mass is None:
-        return scores
-    joined: Tensor = torch.logaddexp(scores.double(), mass).float()
-    return joined
+        finite = torch.isfinite(self._state).all(1)
+        if self._listen is not None:
+            query = self._listen.query
+            finite &= torch.isfinite(query.direction).all(1) & torch.isfinite(query.level)
+        return finite[:, None]

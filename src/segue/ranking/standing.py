@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -35,28 +35,10 @@ class Standing:
     best: Ranking
     """The K best candidates, ties by lower row, without NaN."""
 
-
-def dense_standing(
-    scores: Float[Tensor, "B R"], candidates: Int[Tensor, " C"], tracks: Int[Tensor, "B T"], k: int
-) -> Standing:
-    """Return the standing of `tracks` from all scores; faster implementations must equal this one.
-
-    `candidates`: candidate rows, ascending.
-    """
-    target_scores, rivals = scores.gather(1, tracks), scores[:, candidates]
-    itself = candidates == tracks[:, :, None]
-    above = ~(rivals[:, None] <= target_scores[:, :, None]) & ~itself
-    equal = (rivals[:, None] == target_scores[:, :, None]) & ~itself
-    ordered, order = rivals.masked_fill(rivals.isnan(), NOTHING).sort(dim=1, descending=True, stable=True)
-    return Standing(target_scores, above.sum(2), equal.sum(2), listed(candidates[order], ordered, k))
-
-
-def listed(tracks: Int[Tensor, "B n"], scores: Float[Tensor, "B n"], k: int) -> Ranking:
-    """Return the first `k` of ordered tracks, with row 0 and -inf after the last real one."""
-    missing = max(0, k - tracks.shape[1])
-    top_scores = torch.nn.functional.pad(scores[:, :k], (0, missing), value=NOTHING)
-    rows = torch.nn.functional.pad(tracks[:, :k], (0, missing))
-    return Ranking(rows.masked_fill(torch.isneginf(top_scores), 0), top_scores)
+    def to(self, device: Any) -> Standing:
+        """Return the same standing on `device`."""
+        best = Ranking(self.best.tracks.to(device), self.best.scores.to(device))
+        return Standing(self.scores.to(device), self.above.to(device), self.equal.to(device), best)
 
 
 def member(candidates: Int[Tensor, " C"], tracks: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:

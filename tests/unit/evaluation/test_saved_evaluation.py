@@ -21,12 +21,10 @@ from segue.evaluation import (
     contrasts,
     load_evaluation,
     make_scene,
-    metric_names,
-    metric_ratio,
     save_evaluation,
     scorer_rows,
 )
-from segue.evaluation.answers import COMBINED
+from segue.evaluation.answers import COMBINED, metric_names, metric_ratio
 from segue.evaluation.records import Protocol
 from segue.evaluation.saved import DOCUMENT, coded, decoded
 from segue.model.encoders.causal import CausalConfig

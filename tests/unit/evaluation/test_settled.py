@@ -17,10 +17,9 @@ import torch
 from segue.batches.split import SplitName, split_store
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
-from segue.evaluation.scene import Scene, make_scene
-from segue.evaluation.settle_listen import look_listen, settle_listen
+from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
+from segue.evaluation.settle_heads import TEMPERATURES, listen_terms, mixture_terms, settle_listen, settle_transitions
 from segue.evaluation.settle_ranking import best_weight
-from segue.evaluation.settle_transitions import TEMPERATURES, look, settle
 from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, TransitionsHead
 from segue.ranking import ModelScorer
 from segue.runs import RunFolder, load_run
@@ -28,6 +27,7 @@ from segue.store import Store
 from segue.training import fit
 from segue.verbs.prepare import PrepareOptions, prepare
 from segue.verbs.recommender import load
+from support.dense_scores import all_scores
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
 
@@ -62,7 +62,7 @@ def settled(tmp_path: Path, run: Path) -> Settle:
     return settle_on
 
 
-def scene_of(store: Store, run: Path, which: SplitName) -> Scene:
+def scene_of(store: Store, run: Path, which: SplitName) -> EvaluationScene:
     recipe = load_run(run).recipe
     return make_scene(store, split_store(store, recipe.data), recipe.data, recipe.evaluation, which, CPU)
 
@@ -81,7 +81,8 @@ def retargeted(
         loaded.encoder.heads["transitions"].ranking_weights = MixtureWeights(offset=-1000.0)  # type: ignore[assignment]
     rows = scene.contexts.cases.target
     _, batch = next(scene.contexts.blocks(len(rows)))
-    order = ModelScorer(loaded.encoder, loaded.candidates).score_all(batch).argsort(1, descending=True)
+    scores = all_scores(ModelScorer(loaded.encoder, loaded.candidates), batch, loaded.candidates)
+    order = scores.argsort(1, descending=True)
     head = loaded.encoder.heads["listen"]
     assert isinstance(head, ListenHead)
     rate = head.offset(order).detach().numpy()[:, : len(loaded.candidates)]
@@ -131,7 +132,8 @@ def test_each_choice_is_made_of_all_validation_targets_alone(store: Store, run: 
     scene, target = scene_of(store, run, "validation"), torch.from_numpy(np.array(store.tracks[rows])).long()
     _, batch = next(scene.contexts.blocks(len(rows)))
     for one in document["tried"]:
-        scores = ModelScorer(after.encoder, after.candidates, one["listen_weight"]).score_all(batch)
+        scorer = ModelScorer(after.encoder, after.candidates, one["listen_weight"])
+        scores = all_scores(scorer, batch, after.candidates, store.num_tracks + 3)
         own = scores.gather(1, target[:, None])
         rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
         hits = (rank <= 10).numpy() & ranked
@@ -170,7 +172,7 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
     scorer = ModelScorer(loaded.encoder, loaded.candidates)
     _, batch = next(scene.contexts.blocks(16))
     scores, states, table = (
-        scorer.score_all(batch),
+        all_scores(scorer, batch, loaded.candidates),
         loaded.encoder.next_state(batch).detach(),
         loaded.encoder.ranked_rows(),
     )
@@ -201,13 +203,14 @@ def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path
         head.ranking_weights = weights
         scorer, total = ModelScorer(loaded.encoder, loaded.candidates), []
         for index, batch in scene.contexts.blocks(64):
-            log_shares = torch.log_softmax(scorer.score_all(batch).double(), 1)
+            scores = all_scores(scorer, batch, loaded.candidates, store.num_tracks + 3)
+            log_shares = torch.log_softmax(scores.double(), 1)
             rows = torch.from_numpy(scene.contexts.target[index])
             ranked = np.isin(scene.contexts.target[index], loaded.candidates)
             total.append(-log_shares.gather(1, rows[:, None])[ranked, 0])
         return float(torch.cat(total).mean())
 
-    found = settle(look(scene, loaded.encoder, 0))
+    found = settle_transitions(mixture_terms(scene, loaded.encoder, 0))
     chosen = MixtureWeights(found["temperature"], found["offset"], found["slope"])
     assert found["loss_as_trained"] == pytest.approx(loss(MixtureWeights()), abs=1e-4)
     assert found["loss"] == pytest.approx(loss(chosen), abs=1e-4)
@@ -234,7 +237,7 @@ def test_parts_add_up_to_the_logit_and_settling_weighs_them(store: Store, run: P
     head = loaded.encoder.heads["listen"]
     assert isinstance(head, ListenHead)
     scene = scene_of(store, run, "validation")
-    parts, heard = look_listen(scene, loaded.encoder)
+    parts, heard = listen_terms(scene, loaded.encoder)
     assert len(parts) == len(heard) > 20
     asked = [batch for _, batch in scene.contexts.blocks(1)]
     known = scene.listened(scene.contexts.cases.target) | scene.skipped(scene.contexts.cases.target)

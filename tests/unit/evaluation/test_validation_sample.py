@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from segue.batches.split import Split, split_store
 from segue.errors import InputError
-from segue.evaluation import session_candidates as session_candidates_module
-from segue.evaluation import settle_listen
+from segue.evaluation import candidates as candidates_module
+from segue.evaluation import settle_heads
+from segue.evaluation.candidates import Candidates, session_candidates
+from segue.evaluation.evaluation_scene import EvaluationScene, make_scene, sampled
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks, sampled_ranks
-from segue.evaluation.scene import Scene, make_scene
-from segue.evaluation.session_candidates import Candidates, session_candidates
-from segue.evaluation.settle_listen import look_listen
+from segue.evaluation.settle_heads import listen_terms, mixture_terms
 from segue.evaluation.settle_ranking import try_weights
-from segue.evaluation.settle_transitions import look
-from segue.evaluation.validation import Validation, sampled, validating
+from segue.evaluation.validation import Validation, validating
 from segue.model import Encoder
 from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
@@ -79,7 +78,9 @@ def test_metrics_are_those_of_the_sampled_targets(tmp_path: Path, most: int) -> 
     assert len(values) > 2
 
 
-def _loss(encoder: Encoder, split: Split, scene: Scene, drawn: Candidates, chosen: NDArray[np.int64]) -> float:
+def _loss(
+    encoder: Encoder, split: Split, scene: EvaluationScene, drawn: Candidates, chosen: NDArray[np.int64]
+) -> float:
     """Return the mean of -log softmax of the targets that are candidates, one by one."""
     scorer, losses = ModelScorer(encoder, split.candidates), list[float]()
     for index, batch in scene.contexts.blocks(1):
@@ -103,16 +104,17 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
         scene = make_scene(store, split, recipe.data, config, "validation", "cpu")
         chosen = sampled(keys[cases.session], most, seed)
         place = (np.cumsum(ranked) - 1)[chosen[ranked[chosen]]]  # among targets that are candidates
-        torch.testing.assert_close(look(scene, encoder, most).target_score, look(scene, encoder, 0).target_score[place])
+        some, every = (mixture_terms(scene, encoder, num).target_score for num in (most, 0))
+        torch.testing.assert_close(some, every[place])
         hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.contexts).ranks[:, 0], 10)
         rate = try_weights(scene, encoder, most)[0]["hr@10"]
         assert rate == pytest.approx(hits[chosen].mean())
         rates.add(rate)
         usable = np.flatnonzero(ranked & (np.asarray(store.strength)[cases.target] < 4))
-        (parts, heard), place = look_listen(scene, encoder), sampled(keys[cases.session[usable]], most, seed)
+        (parts, heard), place = listen_terms(scene, encoder), sampled(keys[cases.session[usable]], most, seed)
         with monkeypatch.context() as few:
-            few.setattr(settle_listen, "MOST_PLAYS", most)
-            some_parts, some_heard = look_listen(scene, encoder)
+            few.setattr(settle_heads, "MOST_PLAYS", most)
+            some_parts, some_heard = listen_terms(scene, encoder)
         torch.testing.assert_close(some_parts, parts[place])
         assert torch.equal(some_heard, heard[place])
     assert len(rates) > 1
@@ -123,10 +125,10 @@ def test_candidates_that_are_kept_are_those_drawn(tmp_path: Path, monkeypatch: p
     split = split_store(store, small_recipe("paper-causal-s-minus").data)
     drawn = session_candidates(store, split.cases["test"].session, split.candidates, 7, 0)
     assert drawn.kept() is drawn
-    monkeypatch.setitem(session_candidates_module.KEPT_BYTES, "cpu", 2**20)
-    monkeypatch.setattr(session_candidates_module, "BLOCK", 3)
+    monkeypatch.setitem(candidates_module.KEPT_BYTES, "cpu", 2**20)
+    monkeypatch.setattr(candidates_module, "BLOCK", 3)
     kept, index = drawn.kept(), np.array([4, 0, 2])
-    assert isinstance(kept, session_candidates_module.KeptCandidates)
+    assert kept.stored is not None
     assert (kept.num, kept.num_fewer) == (drawn.num, drawn.num_fewer)
     assert torch.equal(kept.rows(index), drawn.rows(index))
     assert torch.equal(kept.of(index).rows(np.array([2, 1])), drawn.rows(np.array([2, 0])))

@@ -9,10 +9,11 @@ import pytest
 
 from segue.batches.split import DataConfig, Split, split_store
 from segue.evaluation import make_scene
-from segue.evaluation.listening import baseline_predictions
+from segue.evaluation.listen_predictions import baseline_predictions
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
 from segue.store import Store
+from support.dense_scores import all_scores
 from support.stores import tiny_store
 
 CONFIGS = [
@@ -48,7 +49,7 @@ def test_the_listen_rate_ranks_by_the_feedback_that_models_read(tmp_path: Path, 
     assert bool(len(split.hidden)) == bool(config.skip_share)
     scene = make_scene(store, split, config, EvaluationConfig(), "test", "cpu")
     scorer = next(one for one in fit_baselines(store, split) if one.name == "listen-rate")
-    scores = scorer.score_all(next(scene.contexts.blocks(4))[1]).numpy()[:, split.candidates]
+    scores = all_scores(scorer, next(scene.contexts.blocks(4))[1], split.candidates).numpy()[:, split.candidates]
     wanted = np.round(rates(store, split, config)[split.candidates] * 2**20)
     np.testing.assert_array_equal(np.floor(scores), np.tile(wanted, (len(scores), 1)))
 

@@ -23,6 +23,7 @@ from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.recommender import load
 from segue.verbs.train import TrainOptions, train
+from support.dense_scores import all_scores
 from support.small_models import example_of
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -83,7 +84,7 @@ def test_of_the_target_row_a_score_knows_hour_and_premium_alone(tmp_path: Path) 
         changed = _Changed(tmp_path / "store")
         changed.changes = changes
         batch = data_of(changed, split).context_batch(cases, np.arange(len(cases)), 8)
-        scores.append(ModelScorer(run.encoder, split.candidates).score_all(batch))
+        scores.append(all_scores(ModelScorer(run.encoder, split.candidates), batch, split.candidates))
     assert torch.equal(scores[0], scores[1])
     assert not torch.equal(scores[0], scores[2]), "the hour of the target row is known when it is asked for"
 

@@ -1,12 +1,15 @@
 """The standing of tracks among all rows of a track table, scored in blocks without [B, V] scores in memory.
 
-A float32 matrix product scores a block; its scores differ from the definite ones (`dots`) by at most `slack`, the
+A float32 matrix product scores a block; its scores differ from the exact ones (`dots`) by at most `slack`, the
 standard bound of a float32 dot product of D terms, D u |x| |y| with u = 2**-24, for any order of summation (Higham
 2002, section 3.1). A rival further than `slack` from the target is counted by its fast score, a closer one (some
-hundred of a million) by its definite score. So ranks and lists are exact, ties included.
+hundred of a million) by its exact score. So ranks and lists are exact, ties included.
 
 Counting takes few passes over a block: comparisons write 0.0 or 1.0, sums run over chunks of CHUNK columns, and only
 chunks with an undecided track, or with a candidate for the best, are examined by cell.
+
+Transitions only raise the scores of the few successors of the last track. So they are left out of the blocks and
+corrected at the end.
 
 A bfloat16 product was measured instead (EPYC with AVX512-BF16, 2 threads, a million tracks): its slack is a thousand
 times as wide. For targets at rank 100 or 1,350 it ranked 1,090 or 880 sessions/s against 490, but 290 against 460 at
@@ -16,6 +19,7 @@ rank 23,000, and 100 against 470 at 160,000. Many held-out tracks rank that low,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import torch
@@ -23,28 +27,24 @@ from torch import Tensor
 
 from segue.axes import Bool, Float, Int
 from segue.ranking.candidate_table import CHUNK, ROUNDING
-from segue.ranking.device import kernels
+from segue.ranking.dots import kernels
 from segue.ranking.scores import Scores
 from segue.ranking.standing import NOTHING, Ranking, Standing, member, ranked
 
 CELLS: Final = 2**16
-"""Cells whose definite scores are computed at a time."""
+"""Cells whose exact scores are computed at a time."""
 PENDING: Final = 2**16
 """Most chunks that wait to be examined: 32 MB of scores."""
 
 
 @torch.no_grad()
-def stand(
-    scores: Scores, tracks: Int[Tensor, "B T"], k: int, target_scores: Float[Tensor, "B T"] | None = None
-) -> Standing:
-    """Return the standing of `tracks` after the sessions of `scores`, and the `k` best candidates.
-
-    `target_scores`: scores of `tracks` if they differ from those of `scores`, which then apply to the rivals only.
-    """
-    table, target_scores = scores.table, scores.definite(tracks) if target_scores is None else target_scores
+def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    """Return the standing of `tracks` after the sessions of `scores`, and the `k` best candidates."""
+    table, target_scores = scores.table, scores.exact(tracks)
     close, best = _Close(scores, tracks, target_scores), _Best(scores, k)
     faster = kernels(scores.device)
-    counted = _PlainCount() if faster is None else faster.count
+    shape = scores.num, table.block_width(scores.num) // CHUNK, CHUNK
+    counted = partial(plain_count, flags=torch.empty(shape, device=scores.device)) if faster is None else faster.count
     pending: list[tuple[Tensor, Tensor, Tensor]] = []
     num_pending, due = 0, 1
     for number, (begin, chunks) in enumerate(scores.blocks(), 1):
@@ -60,7 +60,8 @@ def stand(
     itself = member(table.candidates, tracks)
     lost = target_scores.isnan()  # ranks after every rival
     above = torch.where(lost, len(table.candidates) - itself.long(), close.above)
-    return Standing(target_scores, above, torch.where(lost, 0, close.equal), best.ranking())
+    standing = Standing(target_scores, above, torch.where(lost, 0, close.equal), best.ranking())
+    return _with_transitions(scores, standing, tracks)
 
 
 def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor]]) -> None:
@@ -73,32 +74,19 @@ def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor
     pending.clear()
 
 
-class _PlainCount:
-    """`plain_count` that reuses its memory from block to block."""
-
-    def __init__(self) -> None:
-        self._flags = torch.empty(0)
-
-    def __call__(self, chunks: Tensor, low: Tensor, high: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
-        if self._flags.shape != chunks.shape:
-            self._flags = torch.empty_like(chunks)
-        return plain_count(chunks, low, high, above, self._flags)
-
-
 def plain_count(
     chunks: Float[Tensor, "B C W"],
     low: Float[Tensor, "B T"],
     high: Float[Tensor, "B T"],
     above: Int[Tensor, "B T"],
-    flags: Float[Tensor, "B C W"] | None = None,
+    flags: Float[Tensor, "B C W"],
 ) -> tuple[Bool[Tensor, "B C"], Float[Tensor, "B C"]]:
     """Return the chunks with a score that is neither above `high` nor below `low`, and the largest score of each chunk.
 
     The number of scores of the block that are not <= `high` is added to `above`. The largest score is NaN if any is.
-    `flags`: memory to reuse.
+    `flags`: memory that is overwritten.
     """
     looked = torch.zeros(chunks.shape[:2], dtype=torch.bool, device=chunks.device)
-    flags = torch.empty_like(chunks) if flags is None else flags
     for column in range(low.shape[1]):
         one = slice(column, column + 1)
         not_above = torch.le(chunks, high[:, one, None], out=flags).sum(2)
@@ -119,11 +107,11 @@ class _Close:
         self.above, self.equal = torch.zeros_like(tracks), torch.zeros_like(tracks)
 
     def count(self, session: Int[Tensor, " n"], first: Int[Tensor, " n"], cells: Float[Tensor, "n W"]) -> None:
-        """Count the undecided rivals of chunks by their definite scores."""
+        """Count the undecided rivals of chunks by their exact scores."""
         for target in range(self.tracks.shape[1]):
             low, high = self.low[session, target, None], self.high[session, target, None]
             chunk, column = torch.nonzero((cells <= high) & ~(cells < low), as_tuple=True)
-            for who, row, other in _definite(self.scores, session[chunk], first[chunk] + column):
+            for who, row, other in _exact(self.scores, session[chunk], first[chunk] + column):
                 target_scores, rival = self.target_scores[who, target], row != self.tracks[who, target]
                 self.above[:, target].index_add_(0, who, (rival & ~(other <= target_scores)).long())
                 self.equal[:, target].index_add_(0, who, (rival & (other == target_scores)).long())
@@ -145,12 +133,10 @@ class _Best:
 
     def promising(self, most: Float[Tensor, "B C"]) -> Bool[Tensor, "B C"]:
         """Return the chunks that may contain one of the best, by the largest score of each."""
-        if self.scores.table.finite:
-            looked: Tensor = most >= self._floor
-        else:  # NaN masks the largest score of its chunk
+        looked: Tensor = most >= self._floor
+        if not self.scores.table.finite:  # NaN masks the largest score of its chunk
             torn = most.isnan()
-            looked = (most >= self._floor) | (torn & self._readable)
-            most = most.masked_fill(torn, NOTHING)
+            looked, most = looked | (torn & self._readable), most.masked_fill(torn, NOTHING)
         self._maxima.append(most)
         return looked
 
@@ -169,20 +155,62 @@ class _Best:
         self._candidates.append((session[chunk], first[chunk] + column, cells[chunk, column]))
 
     def ranking(self) -> Ranking:
-        """Return the k best by definite score, ties by lower row."""
+        """Return the k best by exact score, ties by lower row."""
         who, index, fast = (torch.cat(parts) for parts in zip(*self._candidates, strict=True))
         above_floor = fast >= self._floor[who, 0]
-        definite = _definite(self.scores, who[above_floor], index[above_floor])
-        who, rows, scores = (torch.cat(part) for part in zip(*definite, strict=True))
+        exact = _exact(self.scores, who[above_floor], index[above_floor])
+        who, rows, scores = (torch.cat(part) for part in zip(*exact, strict=True))
         real = ~scores.isnan()
         return ranked(who[real], rows[real], scores[real], self.scores.num, self.k)
 
 
-def _definite(
+def _exact(
     scores: Scores, who: Int[Tensor, " n"], index: Int[Tensor, " n"]
 ) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, " m"], Float[Tensor, " m"]]]:
-    """Yield sessions, table rows and definite scores of cells by candidate index, without padding."""
+    """Yield sessions, table rows and exact scores of cells by candidate index, without padding."""
     inside = index < len(scores.table.candidates)
     who, rows = who[inside], scores.table.candidates[index[inside]]
     for some, row in zip(torch.split(who, CELLS), torch.split(rows, CELLS), strict=True):
-        yield some, row, scores.at(some, row)[0]
+        yield some, row, scores.at(some, row)
+
+
+def _with_transitions(scores: Scores, standing: Standing, tracks: Int[Tensor, "B T"]) -> Standing:
+    """Return `standing` with transitions added to the rivals; the scores of `tracks` have them already.
+
+    Transitions only raise scores, so a track without them is among the best with transitions only if it was among the
+    best without.
+    """
+    if scores.successors is None:
+        return standing
+    who, rows, mass = scores.successors.who, scores.successors.rows, scores.successors.mass
+    is_candidate = member(scores.table.candidates, rows)
+    who, rows, mass = who[is_candidate], rows[is_candidate], mass[is_candidate]
+    before, after = scores.at(who, rows, torch.stack([torch.full_like(mass, NOTHING), mass]))
+    above, equal = standing.above.clone(), standing.equal.clone()
+    readable = ~standing.scores.isnan()
+    for column in range(tracks.shape[1]):
+        target_score = standing.scores[who, column]
+        rival = (rows != tracks[who, column]) & readable[who, column]
+        rises = (~(after <= target_score)).long() - (~(before <= target_score)).long()
+        meets = (after == target_score).long() - (before == target_score).long()
+        above[:, column].index_add_(0, who, rises * rival)
+        equal[:, column].index_add_(0, who, meets * rival)
+    return Standing(standing.scores, above, equal, _with_successors(standing.best, who, rows, after))
+
+
+def _with_successors(best: Ranking, who: Tensor, rows: Tensor, scores: Tensor) -> Ranking:
+    """Return the best of a ranking and of the successors `rows`, which replace their entries with `scores`."""
+    num, k = best.tracks.shape
+    if k == 0:
+        return best
+    session = torch.arange(num, device=who.device)[:, None].expand(num, k)
+    unchanged = ~torch.isneginf(best.scores)
+    if len(who):
+        size = int(max(best.tracks.max(), rows.max())) + 1
+        key, wanted = who * size + rows, session * size + best.tracks
+        index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        unchanged &= key[index] != wanted  # these scores lack transitions
+    among = (scores >= best.scores[who, -1]) & ~torch.isneginf(scores)  # False for NaN
+    who = torch.cat([session[unchanged], who[among]])
+    rows = torch.cat([best.tracks[unchanged], rows[among]])
+    return ranked(who, rows, torch.cat([best.scores[unchanged], scores[among]]), num, k)

@@ -13,10 +13,11 @@ from scipy.stats import rankdata
 from segue import columns, skips
 from segue.batches.split import visible_strength
 from segue.evaluation.bootstrap import Bootstrap, Estimate
+from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import Ratio
-from segue.evaluation.scene import Scene
 from segue.evaluation.strata import position_strata
 from segue.ranking import ModelScorer, Scorer
+from segue.ranking.baselines import TrainingRows
 
 BINS: Final = 15
 """Equal-width bins of the calibration error (Guo et al. 2017)."""
@@ -43,11 +44,7 @@ def calibration_error(p: Array, listened: Array) -> float:
     >>> round(calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([1.0, 1.0, 0.0, 1.0])), 4)
     0.25
     """
-    if len(p) == 0:
-        return float("nan")
-    bin_index = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    gap = np.bincount(bin_index, weights=p - listened, minlength=BINS)
-    return float(np.abs(gap).sum() / len(p))
+    return float(np.abs(_binned(p, p - listened)).sum() / len(p)) if len(p) else np.nan
 
 
 def reliability(p: Array, listened: Array) -> list[list[float | int]]:
@@ -56,12 +53,17 @@ def reliability(p: Array, listened: Array) -> list[list[float | int]]:
     >>> reliability(np.array([0.9, 0.91, 0.1]), np.array([1.0, 0.0, 0.0]))
     [[0.1, 0.0, 1], [0.905, 0.5, 2]]
     """
-    bin_index = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(bin_index, minlength=BINS)
-    sums = [np.bincount(bin_index, weights=values, minlength=BINS) for values in (p, listened)]
+    count, sum_p, sum_listened = (_binned(p, values) for values in (np.ones(len(p)), p, listened))
     return [
-        [round(float(part[i] / count[i]), 6) for part in sums] + [int(count[i])] for i in range(BINS) if count[i] > 0
+        [round(float(sum_p[i] / count[i]), 6), round(float(sum_listened[i] / count[i]), 6), int(count[i])]
+        for i in np.flatnonzero(count)
     ]
+
+
+def _binned(p: Array, values: Array) -> Array:
+    """Return the sums of `values` in BINS equal bins of p."""
+    bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    return np.asarray(np.bincount(bins, weights=values, minlength=BINS))
 
 
 def area(p: Array, listened: Array) -> float:
@@ -70,14 +72,15 @@ def area(p: Array, listened: Array) -> float:
     >>> area(np.array([0.9, 0.5, 0.5]), np.array([1.0, 1.0, 0.0]))
     0.75
     """
-    num = float(listened.sum())
-    other = len(listened) - num
-    if num == 0 or other == 0:
-        return float("nan")
-    return float((rankdata(p)[listened > 0].sum() - num * (num + 1) / 2) / (num * other))
+    num, num_skipped = float(listened.sum()), float((1 - listened).sum())
+    if num == 0 or num_skipped == 0:
+        return np.nan
+    return float((rankdata(p)[listened > 0].sum() - num * (num + 1) / 2) / (num * num_skipped))
 
 
-def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
+def listening_rows(
+    scene: EvaluationScene, bootstrap: Bootstrap, predictions: Mapping[str, Array]
+) -> list[dict[str, Any]]:
     """Return one record per predictor over the targets of known feedback, of `predictions` [N] by name (NaN = none).
 
     `log-loss`, `brier`, `ece` and `auc` as [value, low, high]; `positions`: the log-loss by position of the target;
@@ -93,7 +96,7 @@ def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str,
         losses = log_losses(safe, truth) * wanted
         means: dict[str, Ratio] = {"log-loss": (losses, wanted), "brier": ((safe - truth) ** 2 * wanted, wanted)}
         means |= {name: (losses * member, wanted & member) for name, member in positions.items()}
-        estimates = bootstrap.estimate(means)[0]
+        estimates = bootstrap.estimate(means)
         bins = reliability(p[wanted], truth[wanted])
         by_position = {name: estimates.pop(name).to_json() for name in positions}
         estimates["ece"] = Estimate(calibration_error(p[wanted], truth[wanted]), np.nan, np.nan)
@@ -105,44 +108,39 @@ def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str,
     return rows
 
 
-def head_predictions(scene: Scene, scorers: Sequence[Scorer]) -> dict[str, Array]:
+def head_predictions(scene: EvaluationScene, scorers: Sequence[Scorer]) -> dict[str, Array]:
     """Return P(listen) of each target by the head of the model, [N] by the model's name; empty without a head."""
-    predictions = {}
+    contexts, predictions = scene.contexts, {}
     for scorer in scorers:
-        if isinstance(scorer, ModelScorer) and scorer.foretells and scorer.name == "model":
-            parts = []
-            for index, batch in scene.contexts.blocks(HEAD_BATCH):
-                target = torch.from_numpy(scene.contexts.target[index])[:, None].to(scene.contexts.device)
-                parts.append(torch.sigmoid(scorer.listen_logits(batch, target)[:, 0].double()).cpu().numpy())
-            p = np.concatenate(parts) if parts else np.zeros(0)
-            predictions[scorer.name] = np.where(np.isin(scene.contexts.target, scene.split.candidates), p, np.nan)
+        if isinstance(scorer, ModelScorer) and scorer.predicts_listening and scorer.name == "model":
+            p = np.full(len(contexts.cases), np.nan)
+            for index, batch in contexts.blocks(HEAD_BATCH):
+                target = torch.from_numpy(contexts.target[index])[:, None].to(contexts.device)
+                p[index] = torch.sigmoid(scorer.listen_logits(batch, target)[:, 0].double()).cpu().numpy()
+            predictions[scorer.name] = np.where(np.isin(contexts.target, scene.split.candidates), p, np.nan)
     return predictions
 
 
-def baseline_predictions(scene: Scene) -> dict[str, Array]:
+def baseline_predictions(scene: EvaluationScene) -> dict[str, Array]:
     """Return P(listen) of each target without a model, [N] by name.
 
     The share listened to in training ('share'), the track's smoothed rate ('track-rate'), the session's rate so far
     ('session-rate', shrunk towards the share), and the truth of simulated data ('oracle'). Models and these read the
     same feedback.
     """
-    rows, cases = scene.split.training_rows, scene.contexts.cases
-    strength = visible_strength(scene.store, scene.split)
-    listened = skips.listened(strength, scene.skip_at_least)
-    judged = listened | skips.skipped(strength, scene.skip_at_least)
-    tracks, size = np.asarray(scene.store.tracks)[rows], len(scene.split.training_counts)
-    plays = np.bincount(tracks[judged[rows]], minlength=size)
-    listens = np.bincount(tracks[listened[rows]], minlength=size)
+    cases, data = scene.contexts.cases, TrainingRows.of(scene.store, scene.split)
+    listens, plays = data.listens_and_plays()
     share = listens.sum() / max(int(plays.sum()), 1)
-    prior_listens, prior_plays = skips.RATE_PRIOR
-    listened_sums, judged_sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (listened, judged))
-    num_listened = listened_sums[cases.target] - listened_sums[cases.begin]
-    num_judged = judged_sums[cases.target] - judged_sums[cases.begin]
+    strength = visible_strength(scene.store, scene.split)
+    listened = skips.listened(strength, scene.split.skip_at_least)
+    judged = listened | skips.skipped(strength, scene.split.skip_at_least)
+    sums = (np.concatenate(([0], np.cumsum(flags))) for flags in (listened, judged))
+    num_listened, num_judged = (part[cases.target] - part[cases.begin] for part in sums)
+    prior_plays = skips.RATE_PRIOR[1]
     predictions = {
         "share": np.full(len(cases), share),
-        "track-rate": ((listens + prior_listens) / (plays + prior_plays))[scene.contexts.target],
+        "track-rate": data.listen_rates()[scene.contexts.target],
         "session-rate": (num_listened + prior_plays * share) / (num_judged + prior_plays),
     }
-    if scene.store.side_column(columns.ORACLE_P_LISTEN) is not None:
-        predictions["oracle"] = np.asarray(scene.store.side(columns.ORACLE_P_LISTEN))[cases.target].astype(np.float64)
-    return predictions
+    truth = scene.side_of(columns.ORACLE_P_LISTEN, cases.target)
+    return predictions if truth is None else predictions | {"oracle": truth.astype(np.float64)}

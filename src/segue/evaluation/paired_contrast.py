@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from segue.errors import InputError
-from segue.evaluation.answers import metric_ratio, parts
-from segue.evaluation.bootstrap import Bootstrap, Estimate, summarise
+from segue.evaluation.answers import parts
+from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.metrics import Column, Ratio
 from segue.evaluation.records import Evaluation, Protocol
 
 LEVEL: Final = 0.95
 BATCH: Final = 32
 """Questions whose sums are computed together. Changing this does not change any result."""
-NON_INFERIOR: Final = -0.005
-"""Margin of non-inferiority (method, section 5)."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,10 @@ class Contrast:
     @property
     def direction(self) -> str:
         """Return 'rise' or 'fall' if both intervals exclude 0 on the same side, else 'none shown'."""
-        if all(part.low > 0 for part in (self.over_seeds, self.over_units)):
+        intervals = self.over_seeds, self.over_units
+        if all(interval.low > 0 for interval in intervals):
             return "rise"
-        fallen = all(part.high < 0 for part in (self.over_seeds, self.over_units))
-        return "fall" if fallen else "none shown"
+        return "fall" if all(interval.high < 0 for interval in intervals) else "none shown"
 
     @property
     def verdict(self) -> str:
@@ -66,11 +64,6 @@ class Contrast:
         For metrics where larger is better; for a log-rank use `direction`.
         """
         return {"rise": "gain", "fall": "loss"}.get(self.direction, "none shown")
-
-    @property
-    def non_inferior(self) -> bool:
-        """Return whether both intervals are above NON_INFERIOR (False with one seed, which has no t interval)."""
-        return all(part.low > NON_INFERIOR for part in (self.over_seeds, self.over_units))
 
     def to_json(self) -> dict[str, Any]:
         """Return differences by seed, both intervals, the p-value, and the verdict."""
@@ -83,7 +76,6 @@ class Contrast:
             "p_value": None if np.isnan(p_value) else p_value,
             "direction": self.direction,
             "verdict": self.verdict,
-            "non_inferior": self.non_inferior,
         }
 
 
@@ -138,20 +130,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in result]
 
 
-def contrast(
-    first: Sequence[Evaluation],
-    second: Sequence[Evaluation],
-    protocol: Protocol,
-    cutoff: int,
-    member: NDArray[np.bool_] | None = None,
-) -> Contrast:
-    """Return the contrast of the models' HR@cutoff, first arm minus second, over targets in `member` (default all).
-
-    The evaluations are of one store and split, one per seed, in the same order of seeds.
-    """
-    weight = np.ones(len(first[0].unit), np.bool_) if member is None else member
-    question = Question(protocol, f"hr@{cutoff}")
-    return _contrasts(_paired(first, second), [question], weight, first[0].bootstrap())[0]
+def contrast(first: Sequence[Evaluation], second: Sequence[Evaluation], protocol: Protocol, cutoff: int) -> Contrast:
+    """Return the contrast of the models' HR@cutoff, first arm minus second; see `contrasts`."""
+    return contrasts(first, second, [Question(protocol, f"hr@{cutoff}")])[0]
 
 
 def contrasts(
@@ -168,62 +149,43 @@ def contrasts(
     Raises:
         InputError: the evaluations are not of the same targets, or lack a row or metric.
     """
-    paired, drawer = _paired(first, second), bootstrap or first[0].bootstrap()
-    everyone = np.ones(len(first[0].unit), np.bool_)
+    if not first or len(first) != len(second):
+        raise InputError(
+            f"a contrast pairs seeds: {len(first)} evaluations against {len(second)}; evaluate both arms on equal seeds"
+        )
+    if not all(np.array_equal(other.unit, first[0].unit) for other in (*first[1:], *second)):
+        raise InputError("these evaluations are not of the same targets; compare runs of one store and split")
+    paired, bootstrap = list(zip(first, second, strict=True)), bootstrap or first[0].bootstrap()
     batches = (questions[i : i + BATCH] for i in range(0, len(questions), BATCH))
-    return [result for batch in batches for result in _contrasts(paired, batch, everyone, drawer)]
+    return [result for batch in batches for result in _contrasts(paired, batch, bootstrap)]
 
 
 _Paired = list[tuple[Evaluation, Evaluation]]
 
 
-def _paired(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> _Paired:
-    if not first or len(first) != len(second):
-        raise InputError(
-            f"a contrast pairs seeds: {len(first)} evaluations against {len(second)}; evaluate both arms on equal seeds"
-        )
-    for other in (*first[1:], *second):
-        if not np.array_equal(other.unit, first[0].unit):
-            raise InputError("these evaluations are not of the same targets; compare runs of one store and split")
-    return list(zip(first, second, strict=True))
-
-
-def _contrasts(
-    paired: _Paired, questions: Sequence[Question], member: NDArray[np.bool_], bootstrap: Bootstrap
-) -> list[Contrast]:
-    """Return the contrast of each question over targets in `member`; their sums are computed together."""
-    ratios, by_seed = dict[str, Ratio](), dict[str, NDArray[np.float64]]()
+def _contrasts(paired: _Paired, questions: Sequence[Question], bootstrap: Bootstrap) -> list[Contrast]:
+    """Return the contrast of each question; their sums are computed together."""
+    ratios, weights_of, by_seed = dict[str, Ratio](), dict[str, dict[str, float]](), list[NDArray[np.float64]]()
     for number, question in enumerate(questions):
-        for part in parts(question.metric):
-            numerators, under = _differences(paired, question, part, member)
+        values = []
+        weights_of[str(number)] = {}
+        for part, weight in parts(question.metric).items():
+            numerators, under = _differences(paired, question, part)
             ratios[f"{number} {part}"] = np.mean(numerators, axis=0), under
+            weights_of[str(number)][f"{number} {part}"] = weight
             with np.errstate(invalid="ignore", divide="ignore"):
-                by_seed[f"{number} {part}"] = np.sum(numerators, axis=1) / np.float64(under.sum())
-    resampled = bootstrap.estimate(ratios)[1]
-    results = []
-    for number, question in enumerate(questions):
-        weights = {f"{number} {part}": weight for part, weight in parts(question.metric).items()}
-        seeds = np.sum([weight * by_seed[part] for part, weight in weights.items()], axis=0)
-        units = summarise(np.sum([weight * resampled[part] for part, weight in weights.items()], axis=0))
-        results.append(Contrast(tuple(seeds.tolist()), t_estimate(seeds.tolist()), units))
-    return results
+                values.append(weight * (np.sum(numerators, axis=1) / np.float64(under.sum())))
+        by_seed.append(np.sum(values, axis=0))
+    estimates = bootstrap.estimate(ratios, weights_of)
+    seeds = [tuple(values.tolist()) for values in by_seed]
+    return [Contrast(each, t_estimate(each), estimates[str(number)]) for number, each in enumerate(seeds)]
 
 
-def _differences(
-    paired: _Paired, question: Question, part: str, member: NDArray[np.bool_]
-) -> tuple[list[NDArray[np.float64]], Column]:
+def _differences(paired: _Paired, question: Question, part: str) -> tuple[list[NDArray[np.float64]], Column]:
     """Return the difference of the two arms' numerators by seed, and their common denominator."""
-    numerators, shared = [], None
-    for pair in paired:
-        (over, under), (other, other_under) = (_ratio(evaluation, question, part) for evaluation in pair)
-        shared = under if shared is None else shared
-        if not (np.array_equal(shared, under) and np.array_equal(shared, other_under)):
-            raise InputError(f"{part} is not defined on the same targets in all of these evaluations")
-        numerators.append(np.asarray(over - other, np.float64) * member)
-    assert shared is not None
-    return numerators, shared * member
-
-
-def _ratio(evaluation: Evaluation, question: Question, part: str) -> Ratio:
-    answers = evaluation.row(question.name, question.protocol).answers
-    return metric_ratio(evaluation.targets, answers, part, question.stratum)
+    cell = question.name, question.protocol, part, question.stratum
+    ratios = [(one.ratio(*cell), other.ratio(*cell)) for one, other in paired]
+    shared = ratios[0][0][1]
+    if not all(np.array_equal(shared, under) for pair in ratios for _, under in pair):
+        raise InputError(f"{part} is not defined on the same targets in all of these evaluations")
+    return [np.asarray(over - other, np.float64) for (over, _), (other, _) in ratios], shared

@@ -1,0 +1,174 @@
+"""The rows of a table of results: scorers under each protocol, every metric with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.evaluation.answers import COMBINED, Answers, combined_names, metric_names, metric_ratio
+from segue.evaluation.bootstrap import Bootstrap, Estimate
+from segue.evaluation.candidates import Candidates, session_candidates
+from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import Array, baseline_predictions, listening_rows
+from segue.evaluation.lists import NearTracks, coverage, find_near, list_answers, nearer
+from segue.evaluation.pairs import Pairs, find_pairs, pair_answers, pair_truth
+from segue.evaluation.pools import PopularPool
+from segue.evaluation.ranking_pass import Contexts, Ranked, full_ranks, sampled_ranks
+from segue.evaluation.records import Evaluation, Kind, Protocol, Row
+from segue.evaluation.strata import known_last, strata, target_groups, units
+from segue.evaluation.targets import Targets
+from segue.progress import Progress, Step, silent
+from segue.ranking import Scorer
+
+STRATA_METRIC: Final = "hr@10"
+
+
+class Table:
+    """A scene and everything that does not depend on a model: targets, groups, strata, candidates, bootstrap weights.
+
+    Each part is computed once for all scorers: a study evaluates many runs on the same targets. Candidates and near
+    tracks are computed on first use; the latter cost most and are needed only for scorers that read feedback.
+    """
+
+    def __init__(self, scene: EvaluationScene) -> None:
+        self.scene, config = scene, scene.config
+        self.pairs: Pairs | None = find_pairs(scene)
+        """The sessions whose two held-out tracks are compared."""
+        pairs = None if self.pairs is None else self.pairs.targets
+        self.targets = Targets(units(scene), target_groups(scene), strata(scene), known_last(scene), pairs)
+        self.bootstrap = Bootstrap(self.targets.unit, config.resamples, config.seed)
+        """The resamples of all rows."""
+
+    @cached_property
+    def near(self) -> NearTracks:
+        """The tracks near the last track of each context."""
+        return find_near(self.scene)
+
+    @cached_property
+    def uniform(self) -> Candidates:
+        """The candidates of the sampled protocol."""
+        scene, config = self.scene, self.scene.config
+        session, device = scene.contexts.cases.session, scene.contexts.device
+        allowed = scene.split.candidates
+        return session_candidates(scene.store, session, allowed, config.candidates, config.seed, device).kept()
+
+    @cached_property
+    def popular(self) -> Candidates:
+        """The candidates of the popularity protocol."""
+        split, contexts, config = self.scene.split, self.scene.contexts, self.scene.config
+        pool = PopularPool.of(split.candidates, split.training_counts, config.candidates, contexts.device)
+        return Candidates(self.scene.store, contexts.cases.session, pool, config.candidates, config.seed)
+
+    def ranked(
+        self,
+        scorer: Scorer,
+        protocol: Protocol,
+        contexts: Contexts,
+        targets: NDArray[np.int64] | None = None,
+        chosen: NDArray[np.int64] | None = None,
+    ) -> Ranked:
+        """Return the ranks of `targets` after `contexts`, those of the scene's targets `chosen` (default all)."""
+        if protocol == "full":
+            return full_ranks(scorer, contexts, targets)
+        candidates = self.uniform if protocol == "sampled" else self.popular
+        return sampled_ranks(scorer, contexts, candidates if chosen is None else candidates.of(chosen), targets)
+
+    def listening(self, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
+        """Return the quality of `predictions` [N] of P(listen), and of predictions without a model."""
+        return [*listening_rows(self.scene, self.bootstrap, predictions), *self._listening]
+
+    @cached_property
+    def _listening(self) -> list[dict[str, Any]]:
+        rows = listening_rows(self.scene, self.bootstrap, baseline_predictions(self.scene))
+        truth = None if self.pairs is None else pair_truth(self.scene, self.pairs)
+        if truth is None:
+            return rows
+        answers = Answers(np.full(len(self.targets), np.nan), np.nan, pairs=truth)
+        weights = {"pair-auc": COMBINED["pair-auc"]}
+        ratios = {part: metric_ratio(self.targets, answers, part) for part in weights["pair-auc"]}
+        estimate = self.bootstrap.estimate(ratios, weights)["pair-auc"]
+        return [row | {"pair-auc": estimate.to_json()} if row["name"] == "oracle" else row for row in rows]
+
+    def counts(self, protocols: Sequence[Protocol]) -> dict[str, Any]:
+        """Return the numbers of targets by kind, and of sessions with fewer candidates."""
+        scene, targets = self.scene, self.targets
+        counts = {
+            "targets": len(targets),
+            **{group: int(member.sum()) for group, member in targets.groups.items()},
+            "unseen_share": float(1 - targets.groups["seen"].mean()) if len(targets) else 0.0,
+            "candidates": len(scene.split.candidates),
+            "sessions_too_short": scene.split.num_short,
+            "sessions_with_fewer_candidates": self.uniform.num_fewer if "sampled" in protocols else 0,
+            "strata": {name: int(member.sum()) for name, member in targets.strata.items()},
+        }
+        if "popularity" in protocols:
+            counts["sessions_with_fewer_popular_candidates"] = self.popular.num_fewer
+        return counts
+
+
+def scorer_rows(
+    table: Table, scorers: Sequence[Scorer], kind: Kind, protocol: Protocol, progress: Progress = silent
+) -> list[Row]:
+    """Return the row of each scorer under `protocol`, on the table's targets.
+
+    HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, seen-in-training and untied ones
+    (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped; `pair-auc`;
+    `feedback-utility`; in the full protocol `responsiveness` and statistics of the lists; HR@10 by stratum.
+    """
+    rows = []
+    for number, scorer in enumerate(scorers):
+        progress(Step(f"rank {protocol} {scorer.name}", number, len(scorers), "scorers"))
+        rows.append(_row(table, scorer, kind, protocol))
+    if scorers:
+        progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
+    return rows
+
+
+def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array]) -> Evaluation:
+    """Return the evaluation of `rows`, with the quality of `predictions` [N] of P(listen) by name."""
+    scene, protocols = table.scene, [row.protocol for row in rows]
+    return Evaluation(
+        scene.which,
+        rows,
+        table.targets,
+        table.counts(protocols),
+        scene.store.manifest.source.simulated,
+        scene.config,
+        table.listening(predictions),
+    )
+
+
+def _row(table: Table, scorer: Scorer, kind: Kind, protocol: Protocol) -> Row:
+    scene, pairs, lists = table.scene, None, None
+    ranked = table.ranked(scorer, protocol, scene.contexts)
+    num_nan = ranked.num_nan
+    if table.pairs is not None:
+        targets = table.pairs.targets
+        both = table.ranked(scorer, protocol, table.pairs.contexts, table.pairs.tracks, targets.chosen)
+        pairs, num_nan = pair_answers(targets, both), num_nan + both.num_nan
+    other = None  # the ranks of a scorer that does not read feedback do not change with it
+    if scorer.reads_feedback:
+        other = table.ranked(scorer, protocol, replace(scene.contexts, flip_from=scene.split.skip_at_least))
+    if protocol == "full":
+        change = np.zeros(len(ranked.best)) if other is None else nearer(scene, table.near, ranked.best, other.best)
+        lists = list_answers(scene, ranked.best, change)
+    turned = None if other is None else other.ranks[:, 0]
+    answers = Answers(ranked.ranks[:, 0], ranked.behind_all, turned, pairs, lists)
+    metrics = _estimates(table, answers)
+    by_stratum = {name: metrics.pop(name) for name in table.targets.strata}
+    if lists is not None:
+        metrics["coverage@20"] = coverage(scene, ranked.best)
+    return Row(scorer.name, kind, protocol, metrics, by_stratum, answers, num_nan)
+
+
+def _estimates(table: Table, answers: Answers) -> dict[str, Estimate]:
+    """Return every metric, and HR@10 by stratum, each with its interval."""
+    targets = table.targets
+    ratios = {name: metric_ratio(targets, answers, name) for name in metric_names(targets, answers)}
+    ratios |= {name: metric_ratio(targets, answers, STRATA_METRIC, name) for name in targets.strata}
+    return table.bootstrap.estimate(ratios, {name: COMBINED[name] for name in combined_names(targets, answers)})

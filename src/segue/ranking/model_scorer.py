@@ -1,0 +1,112 @@
+"""A trained encoder, with its heads, as a scorer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.axes import Float, Int
+from segue.batch import Batch
+from segue.model import Encoder
+from segue.model.heads import ListenHead, TransitionsHead
+from segue.ranking.block_standing import stand
+from segue.ranking.candidate_table import CandidateTable
+from segue.ranking.scores import ListenTerm, Scores, Successors
+from segue.ranking.standing import Standing
+
+
+class ModelScorer:
+    """Scores by dot products of the encoder's next state with rows of its track table, plus the terms of its heads.
+
+    See `segue.ranking.scores`. The encoder must not change while the scorer is in use.
+    """
+
+    def __init__(
+        self, encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float = 0.0, name: str = "model"
+    ) -> None:
+        """`listen_weight`: lambda, the weight of log P(listen) beside log p(next); 0 without that head."""
+        self.name = name
+        self.encoder = encoder.eval()
+        self.reads_feedback = encoder.reads_feedback
+        self._weight = encoder.ranked_rows()
+        self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
+        self._listen_weight = listen_weight
+        heads = dict(encoder.heads.items())
+        self._listen, self._transitions = heads.get("listen"), heads.get("transitions")
+
+    @torch.no_grad()
+    def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the score of each candidate row for its session."""
+        return self._scores(batch).exact(candidates)
+
+    @torch.no_grad()
+    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+        """Return the standing of `tracks` among all candidates, and the `k` best."""
+        return stand(self._scores(batch), tracks, k)
+
+    @torch.no_grad()
+    def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the logit of P(listen) of each of `tracks` after its session; the model needs that head."""
+        logits: Tensor = self._head.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)
+        return logits
+
+    @property
+    def predicts_listening(self) -> bool:
+        """Whether the model has a head for P(listen)."""
+        return self._listen is not None
+
+    def _scores(self, batch: Batch) -> Scores:
+        state, head = self.encoder.next_state(batch), self._transitions
+        listen = self._listen_term(state, self._listen_weight) if self._listen_weight > 0.0 else None
+        if head is None:
+            return Scores(self._table, state, listen)
+        assert isinstance(head, TransitionsHead), "see build_model"
+        successors = Successors(*head.following(state, batch.tracks[batch.last]))
+        return Scores(self._table, state * head.ranking_weights.temperature, listen, successors)
+
+    def _listen_term(self, state: Float[Tensor, "B D"], weight: float) -> ListenTerm:
+        return ListenTerm(self._head.query(state), self._offset, weight)
+
+    @property
+    def _head(self) -> ListenHead:
+        assert isinstance(self._listen, ListenHead), "P(listen) needs its head"
+        return self._listen
+
+    @cached_property
+    def _table(self) -> CandidateTable:
+        return CandidateTable(self._weight, self._candidates)
+
+    @cached_property
+    def _offset(self) -> Tensor:
+        return self._head.offset(torch.arange(len(self._weight), device=self._weight.device)).detach()
+
+
+class ListenScorer(ModelScorer):
+    """The same model with P(listen) as its only score: it measures the head and is not a ranking to use."""
+
+    def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
+        super().__init__(encoder, candidates, name="model, P(listen) alone")
+
+    def _scores(self, batch: Batch) -> Scores:
+        state = self.encoder.next_state(batch)
+        return Scores(self._table, torch.zeros_like(state), self._listen_term(state, 1.0))
+
+
+def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float) -> list[ModelScorer]:
+    """Return the scorers of a model for evaluation, first the one that it ranks with.
+
+    A model with a head for P(listen) also has one with lambda = 0. See `ListenScorer` for the head alone.
+    """
+    scorers = [ModelScorer(encoder, candidates, listen_weight)]
+    if "listen" in encoder.heads:
+        scorers.append(ModelScorer(encoder, candidates, name="model, lambda 0"))
+    return scorers
+
+
+def head_scorers(encoder: Encoder, candidates: NDArray[np.int32]) -> list[ModelScorer]:
+    """Return the scorer of a model's head for P(listen) alone; empty without that head."""
+    return [ListenScorer(encoder, candidates)] if "listen" in encoder.heads else []
