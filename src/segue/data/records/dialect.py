@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from segue.data.records.encoding import UTF8_MARK
+from segue.data.records.utf8_text import UTF8_MARK
 from segue.errors import InputError
 
 PROBED: Final = 100
