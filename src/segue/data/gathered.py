@@ -10,9 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.data.event_table import coded_texts
+from segue.data.codes import CodeCounts, IdCodes, coded_texts, codes_of, marked, ranked
 from segue.data.feedback import lengths_seen
-from segue.data.id_codes import CodeCounts, IdCodes
 from segue.data.named_tracks import NamedTracks
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideBuilder
@@ -65,7 +64,7 @@ class Gathering:
         arrays = dict[str, NDArray[Any]]()
         for column in frame:
             if column.name in _TEXTS and column.dtype == pl.String:
-                arrays[column.name] = self.ids[column.name].codes(column)
+                arrays[column.name] = codes_of(column, self.ids[column.name].column)
             elif column.name in _TEXTS:
                 arrays[column.name] = column.to_numpy()
             elif column.name.startswith(SIDE):
@@ -84,9 +83,7 @@ class Gathering:
         for name in _OWNERS:
             if name in arrays:
                 self._counts[name].add(arrays[name])
-        fresh = int(arrays["track"].max(initial=-1)) + 1 - len(self._seen_tracks)
-        self._seen_tracks = np.append(self._seen_tracks, np.zeros(max(fresh, 0), np.bool_))
-        self._seen_tracks[arrays["track"]] = True
+        self._seen_tracks = marked(self._seen_tracks, arrays["track"])
         for column in self.side.values():
             column.note(arrays)
         self._named.add(tracks)
@@ -117,7 +114,9 @@ class Gathering:
             return
         lengths = self._lengths(chunks)
         present = chunks[0].names
-        by_name = self._ranked("listener") if "listener" in present else None
+        by_name = None
+        if "listener" in present:
+            self.listeners, by_name = ranked(self._counts["listener"].rows > 0, self.ids["listener"].column)
         owner = "listener" if by_name is not None else "session" if "session" in present else "track"
         if owner == "track":  # one listener, whose history is one part
             part = np.zeros(len(self._seen_tracks), np.int32)
@@ -132,16 +131,6 @@ class Gathering:
                 arrays[_LENGTH] = lengths[arrays["track"]]
             side = {name: arrays.pop(name) for name in list(arrays) if name.startswith(SIDE)}
             yield Plays(listener=listener_rank, side=side, **arrays)
-
-    def _ranked(self, name: str) -> NDArray[np.int32]:
-        """Return the rank of each listener's code in UTF-8 byte order."""
-        codes = np.flatnonzero(self._counts[name].rows).astype(np.int32)
-        texts = coded_texts(codes, self.ids[name].column)
-        order = texts.arg_sort().to_numpy()
-        self.listeners = texts.gather(order)
-        rank = np.zeros(len(self._counts[name].rows), np.int32)
-        rank[codes[order]] = np.arange(len(codes), dtype=np.int32)
-        return rank
 
     def _lengths(self, chunks: Sequence[Chunk]) -> NDArray[np.float64] | None:
         """Return the estimated length of each track by code; None if the log has lengths or no times played."""

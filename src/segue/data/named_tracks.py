@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from segue.data.event_table import coded_texts
+from segue.data.codes import coded_texts
 from segue.store.writer import TrackTable
 
 _MOST_ROWS: Final = 1 << 20

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from segue import columns
-from segue.data.event_table import EventTable, known_side
+from segue.data.event_table import EventTable, segue_side
 from segue.data.session_keys import text_keys
 from segue.errors import InputError
 
@@ -52,7 +52,7 @@ class Oracle:
             self._waiting = self._waiting.join(sessions, on="session", how="anti", maintain_order="left")
         side = dict(table.side)
         for name in _VALUES:
-            side[name] = known_side(name, joined[name].fill_null(float("nan")).to_numpy().astype(np.float32))
+            side[name] = segue_side(name, joined[name].fill_null(float("nan")).to_numpy().astype(np.float32))
         return replace(table, side=side)
 
     def _joined(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from segue.columns import SIDE_DTYPES
-from segue.data.id_codes import IdCodes
+from segue.data.codes import IdCodes
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
 from segue.data.records.block import Block
 from segue.data.rejects import (

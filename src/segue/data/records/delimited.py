@@ -12,11 +12,11 @@ import polars as pl
 from segue.data.ahead import worked_ahead
 from segue.data.records.block import Block, check_columns
 from segue.data.records.dialect import PROBED, Dialect, dialect_of, ends_by_return
-from segue.data.records.utf8_text import utf8_chunks
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
 from segue.data.records.parsing import Parsed, parsed
 from segue.data.records.pieces import pieces_of, with_newlines
+from segue.data.records.utf8_text import utf8_chunks
 from segue.data.rejects import REPEATED_HEADER, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError

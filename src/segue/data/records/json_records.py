@@ -11,10 +11,10 @@ import polars as pl
 
 from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
-from segue.data.records.utf8_text import utf8_chunks
 from segue.data.records.json_text import JsonText, Object, objects_of
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
+from segue.data.records.utf8_text import utf8_chunks
 from segue.data.sources.source import Sample
 from segue.errors import InputError
 

@@ -16,9 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.records.dialect import Dialect
-from segue.data.records.utf8_text import UTF8_MARK
 from segue.data.records.pieces import Bad, Piece
 from segue.data.records.sifting import Records, readable, records_of, sifted
+from segue.data.records.utf8_text import UTF8_MARK
 from segue.errors import InputError
 
 _NEWLINE: Final = 10
