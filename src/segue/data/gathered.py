@@ -16,7 +16,7 @@ from segue.data.named_tracks import NamedTracks
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideBuilder
 from segue.data.spilled import InMemory, Spilled
-from segue.data.typed import odd_ids
+from segue.data.texts import odd_ids
 from segue.store.writer import TrackTable
 
 MOST_IN_MEMORY = 6_000_000
@@ -31,8 +31,6 @@ _NAMES: Final = ("title", "artist", "album")
 _LENGTH, _PLAYED = "length_s", "played_s"
 
 Chunk = InMemory | Spilled
-Piece = tuple[Chunk, int, int]
-"""A chunk of the log, the first row of a part in it, and the row after its last."""
 
 
 class Gathering:
@@ -139,18 +137,9 @@ class Gathering:
         played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in chunks)
         return lengths_seen(played, len(self._seen_tracks))
 
-    @property
-    def track_codes(self) -> pl.Series:
-        """The Categorical column whose dtype maps track codes to ids."""
-        return self.ids["track"].column
-
     def tracks(self) -> pl.Series:
         """Return the ids of all tracks with plays."""
         return coded_texts(np.flatnonzero(self._seen_tracks).astype(np.int32), self.ids["track"].column)
-
-    def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
-        """Return the session ids of the codes."""
-        return coded_texts(codes, self.ids["session"].column)
 
     def track_table(self, vocabulary: pl.Series) -> TrackTable:
         """Return the names and lengths that the log gives the tracks of `vocabulary`."""
@@ -173,9 +162,5 @@ def partitioned(chunks: Sequence[Chunk], owner: str, part: NDArray[np.int32]) ->
         bounds.append(np.searchsorted(row_part, np.arange(num_parts + 1)))
     for number in range(num_parts):
         pieces = [(one, int(ends[number]), int(ends[number + 1])) for one, ends in zip(ordered, bounds, strict=True)]
-        yield _loaded(pieces)
-
-
-def _loaded(pieces: Sequence[Piece]) -> dict[str, NDArray[Any]]:
-    blocks = [{name: one.load(name, first, end) for name in one.names} for one, first, end in pieces if end > first]
-    return {name: np.concatenate(parts) for name, parts in aligned(blocks).items()}
+        blocks = [{name: one.load(name, first, end) for name in one.names} for one, first, end in pieces if end > first]
+        yield {name: np.concatenate(arrays) for name, arrays in aligned(blocks).items()}

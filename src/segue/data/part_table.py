@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns as names
+from segue.data.codes import coded_texts
 from segue.data.event_table import EventTable, Side, segue_side
 from segue.data.feedback import ORIGINS, STATED, UNKNOWN
 from segue.data.gathered import Gathering
@@ -41,7 +42,7 @@ def event_table(files: tuple[str, ...], gathering: Gathering, cut: CutPlays, map
         session_key=text_keys(ids),
         session=cut.session,
         position=position,
-        track_ids=gathering.track_codes,
+        track_ids=gathering.ids["track"].column,
         track=plays.track,
         strength=cut.strength,
         line=plays.line,
@@ -57,7 +58,7 @@ def _session_ids(gathering: Gathering, cut: CutPlays, *, listeners: bool) -> pl.
     if listeners:
         parts.append(gathering.listeners.gather(cut.plays.listener[first]))
     if cut.plays.session is not None:
-        parts.append(gathering.session_texts(cut.plays.session[first]))
+        parts.append(coded_texts(cut.plays.session[first], gathering.ids["session"].column))
     else:
         parts.append(pl.Series(cut.number).cast(pl.String))
     frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])

@@ -87,5 +87,5 @@ class SideBuilder:
 
     def _coded(self, codes: NDArray[np.int32]) -> Side:
         texts, rank = ranked(self._seen, self._texts)
-        dtype = SIDE_DTYPES.get(self.name, "uint8" if len(texts) <= _LARGE_CODE else "uint16")
+        dtype = "uint8" if len(texts) <= _LARGE_CODE else "uint16"
         return Side(rank[codes].astype(dtype), dtype, "event", tuple(texts.to_list()))

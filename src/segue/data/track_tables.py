@@ -16,7 +16,7 @@ from segue import columns
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.rejects import Rejects
-from segue.data.typed import id_texts
+from segue.data.texts import id_texts
 from segue.errors import InputError
 from segue.store.writer import TEXT_COLUMNS, TrackTable
 
