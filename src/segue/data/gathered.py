@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from segue.data.codes import CodeCounts, IdCodes, coded_texts, codes_of, marked, ranked
 from segue.data.feedback import lengths_seen
-from segue.data.named_tracks import NamedTracks
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideBuilder
 from segue.data.spilled import InMemory, Spilled
 from segue.data.texts import odd_ids
+from segue.data.track_tables import NamedTracks
 from segue.store.writer import TrackTable
 
 MOST_IN_MEMORY = 6_000_000
