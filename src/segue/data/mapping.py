@@ -143,9 +143,7 @@ class Mapping:
         lacking += ["the time of a play"] if self.session is None and self.time is None else []
         if lacking:
             there = ", ".join(name for name in frame.columns if not name.startswith("__")) or "none"
-            raise InputError(
-                f"{file} has no column for {' and '.join(lacking)}; its columns: {there}. Is it complete?"
-            )
+            raise InputError(f"{file} has no column for {' and '.join(lacking)}; its columns: {there}. Is it complete?")
         for role, column in self.roles().items():
             for name in column.reads():
                 kind = frame.schema.get(name)

@@ -169,7 +169,9 @@ def _table(joined: pl.DataFrame) -> TrackTable:
         for name in joined.columns
         if name not in (*TEXT_COLUMNS, columns.SIMULATED, "id")
     }
-    empty = [name for name, values in numbers.items() if name != columns.DURATION and values.null_count() == len(values)]
+    empty = [
+        name for name, values in numbers.items() if name != columns.DURATION and values.null_count() == len(values)
+    ]
     return _typed_table(joined.with_columns(**numbers).drop(empty))
 
 

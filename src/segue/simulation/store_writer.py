@@ -15,6 +15,7 @@ from segue.store import NUM_SPECIALS, StoreWriter, Vocabulary
 from segue.store.manifest import SideColumn, StoreSource
 from segue.store.writer import SessionColumns, TrackTable
 
+
 def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> None:
     """Write the store of a simulated log; its vocabulary is the tracks that were heard.
 

@@ -147,7 +147,7 @@ class _Unpacked(io.RawIOBase):
             return b""
         self._fresh = False
         try:
-            data = self._stream.decompress(packed)
+            data: bytes = self._stream.decompress(packed)
         except Exception as error:
             if not isinstance(error, _BAD_DATA) and type(error).__name__ != "ZstdError":  # zstandard may be missing
                 raise

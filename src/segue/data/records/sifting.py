@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -33,11 +32,12 @@ class Records:
         """The records, each ended by a newline."""
         return b"\n".join([*self.texts, b""])
 
-    def num_fields(self, text: bytes) -> int:
-        """Return how many fields a record has."""
-        if self.quoted and b'"' in text:
-            text = b"".join(text.split(b'"')[::2])  # what is outside quotes
-        return text.count(self.separator) + 1
+    def num_fields(self) -> NDArray[np.int64]:
+        """Return how many fields each record has."""
+        texts = self.texts
+        if self.quoted:  # separators count outside quotes
+            texts = [b"".join(text.split(b'"')[::2]) if b'"' in text else text for text in texts]
+        return np.array([text.count(self.separator) for text in texts], np.int64) + 1
 
     def fields(self, text: bytes) -> list[bytes]:
         """Return the fields of a record without NUL bytes, unquoted."""
@@ -79,24 +79,23 @@ def sifted(records: Records, dialect: Dialect, cut: bool, bad: list[Bad]) -> Rec
 
     `cut` = the last record lacks its line end in the file.
     """
-    sound = list(_sound(records, dialect, cut, bad))
-    line = np.array([number for number, _ in sound], np.int64)
-    return replace(records, texts=[text for _, text in sound], line=line)
-
-
-def _sound(records: Records, dialect: Dialect, cut: bool, bad: list[Bad]) -> Iterator[tuple[int, bytes]]:
-    blanks = (b"", b"\r") if dialect.width == 1 else ()
-    last = int(records.line[-1]) if cut and len(records.line) else -1
-    for number, text in zip(records.line.tolist(), records.texts, strict=True):
-        has_nul = b"\0" in text
-        if not has_nul and records.num_fields(text) == dialect.width and text not in blanks:
-            yield number, text
-            continue
-        whole = () if has_nul else _as_wide(text, records, dialect)
-        yield from ((number, part) for part in whole)
+    has_nul = np.array([b"\0" in text for text in records.texts], np.bool_)
+    suspect = has_nul | (records.num_fields() != dialect.width)
+    if dialect.width == 1:
+        suspect |= np.array([text in (b"", b"\r") for text in records.texts], np.bool_)
+    texts, line, after = list[bytes](), list[NDArray[np.int64]](), 0
+    for at in np.flatnonzero(suspect).tolist():
+        text = records.texts[at]
+        whole = () if has_nul[at] else _as_wide(text, records, dialect)
         if not whole and text.strip():
-            kind = NUL_BYTE if has_nul else TRUNCATED_LAST_LINE if number == last else WRONG_FIELD_COUNT
-            bad.append((kind, [(number, records.shown(text, dialect))]))
+            is_last = cut and at == len(records.texts) - 1
+            kind = NUL_BYTE if has_nul[at] else TRUNCATED_LAST_LINE if is_last else WRONG_FIELD_COUNT
+            bad.append((kind, [(int(records.line[at]), records.shown(text, dialect))]))
+        texts += [*records.texts[after:at], *whole]
+        line += [records.line[after:at], np.full(len(whole), records.line[at])]
+        after = at + 1
+    line.append(records.line[after:])
+    return replace(records, texts=texts + records.texts[after:], line=np.concatenate(line))
 
 
 def _as_wide(text: bytes, records: Records, dialect: Dialect) -> tuple[bytes, ...]:
@@ -109,7 +108,7 @@ def _as_wide(text: bytes, records: Records, dialect: Dialect) -> tuple[bytes, ..
         parts = text.replace(b"\r\n", b"\r").strip(b"\r").split(b"\r")
         return tuple(parts) if all(part.count(separator) + 1 == width for part in parts) else ()
     content = text.rstrip(b"\r")
-    count = records.num_fields(content)
+    count = int(replace(records, texts=[content]).num_fields()[0])
     surplus = count - width
     if surplus > 0 and content.endswith(separator * surplus):
         return (content[: len(content) - surplus],)
