@@ -1,11 +1,9 @@
-"""Event tables, one per file, become one store: one step per file, one merge of vocabularies, then shards."""
+"""Event tables become one store: their sessions wait until all are read, then the vocabulary numbers the tracks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.data.event_table import EventTable, Side, coded_texts, ordered_side
-from segue.data.rejects import Rejects
-from segue.data.row_order import Ordered, order_rows
-from segue.data.session_keys import SeenKeys, packed
+from segue.columns import SIDE_DTYPES
+from segue.data.codes import coded_texts, marked, ranked
+from segue.data.event_table import FILE, EventTable, Side
+from segue.data.rejects import DUPLICATE_POSITION, Rejects
+from segue.data.session_keys import packed
 from segue.data.spilled import InMemory, Spilled
 from segue.errors import InputError
 from segue.files import scratch_folder
@@ -28,108 +27,102 @@ MOST_IN_MEMORY = 6_000_000
 """Most plays that wait in memory, about 20 bytes each."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some sessions of one file; tracks are codes of the assembly."""
-
-    arrays: InMemory | Spilled
-    categories: Mapping[str, tuple[str, ...]]
-
-
 class Assembly:
-    """Takes event tables one by one and keeps their sessions until the vocabulary is known."""
+    """Takes event tables one by one and keeps their sessions, which become one shard."""
 
     def __init__(self, folder: Path, rejects: Rejects) -> None:
         self._folder = folder
         self._rejects = rejects
-        self._seen = SeenKeys()
-        self._tracks: pl.Series | None = None
+        self._track_ids = pl.Series([], dtype=pl.String)
         self._has_rows = np.zeros(0, np.bool_)
-        self._parts: list[list[Part]] = []
+        self._parts: list[InMemory | Spilled] = []
         self._num_rows = 0
-        self._whole = True
-        self.side: dict[str, Side] = {}
+        self._side: dict[str, Side] = {}
+        """Columns of the first table: those of `SIDE_DTYPES` in that order, then the others as given."""
+        self._occurs: dict[str, NDArray[np.bool_]] = {}
+        """Which categories of each categorical column occur."""
 
     def add(self, table: EventTable) -> None:
-        """Add the sessions of one table, ordered; the sessions of one file make one shard.
-
-        Raises:
-            InputError: the file has other side columns than the first.
-        """
-        side = ordered_side(table.side)
+        """Add the sessions of one table; rows with the position of an earlier row are rejected."""
         if not self._parts:
-            self.side = {name: _declared(column) for name, column in side.items()}
-        elif list(side) != list(self.side):
-            raise InputError(f"{table.names[0]} has other columns than the first file; prepare them apart")
-        ordered = order_rows(table, self._seen, self._rejects)
-        arrays, categories = _session_arrays(table, ordered, side)
-        arrays["tracks"] = self._coded(arrays["tracks"], table.track_ids)
-        if self._whole:
-            self._parts.append([])
-        self._parts[-1].append(Part(self._waiting(arrays), categories))
-        self._whole = table.last
-
-    def _waiting(self, arrays: dict[str, NDArray[Any]]) -> InMemory | Spilled:
-        """Return the arrays in memory up to MOST_IN_MEMORY plays in total, beyond that in a scratch file."""
-        self._num_rows += len(arrays["tracks"])
+            names = [name for name in SIDE_DTYPES if name in table.side]
+            self._side = {name: table.side[name] for name in dict.fromkeys([*names, *table.side])}
+        rows = _usable_rows(table, self._rejects)
+        session = table.session[rows]
+        first = np.flatnonzero(np.diff(session, prepend=-1))
+        arrays: dict[str, NDArray[Any]] = {
+            "tracks": table.track[rows],
+            "strength": table.strength[rows],
+            "offsets": np.append(first, len(session)),
+            "session_key": table.session_key[session[first]],
+        }
+        self._track_ids, self._has_rows = table.track_ids, marked(self._has_rows, arrays["tracks"])
+        for name in self._side:
+            column = table.side[name]
+            arrays[name] = column.values[rows][first] if column.level == "session" else column.values[rows]
+            if column.categories:
+                occurs = np.bincount(arrays[name], minlength=len(column.categories)) > 0
+                self._occurs[name] = occurs | self._occurs.get(name, np.False_)
+        self._num_rows += len(session)
         if self._num_rows <= MOST_IN_MEMORY:
-            return InMemory(arrays)
-        file = self._folder / f"{len(self._parts) - 1:05d}-{len(self._parts[-1]):05d}"
-        return Spilled.write(file, {name: [values] for name, values in arrays.items()})
-
-    def _coded(self, track: NDArray[np.int32], texts: pl.Series) -> NDArray[np.int32]:
-        """Return the codes in `track`, given by the dtype of `texts`; mark them as tracks with rows."""
-        self._tracks = texts
-        fresh = int(track.max(initial=-1)) + 1 - len(self._has_rows)
-        if fresh > 0:
-            self._has_rows = np.append(self._has_rows, np.zeros(fresh, np.bool_))
-        self._has_rows[track] = True
-        return track
+            self._parts.append(InMemory(arrays))
+        else:
+            file = self._folder / f"{len(self._parts):05d}"
+            self._parts.append(Spilled.write(file, {name: [values] for name, values in arrays.items()}))
 
     def vocabulary(self) -> tuple[pl.Series, NDArray[np.int32]]:
         """Return every track id once, in UTF-8 byte order, and the row of the embedding table for each code."""
-        if self._tracks is None:
-            return pl.Series([], dtype=pl.String), np.zeros(0, np.int32)
-        codes = np.flatnonzero(self._has_rows).astype(np.int32)
-        texts = coded_texts(codes, self._tracks)
-        order = texts.arg_sort().to_numpy()
-        rows = np.zeros(len(self._has_rows), np.int32)
-        rows[codes[order]] = np.arange(len(texts), dtype=np.int32) + NUM_SPECIALS
-        return texts.gather(order), rows
+        texts, rank = ranked(self._has_rows, self._track_ids)
+        return texts, rank + np.int32(NUM_SPECIALS)
 
     def columns(self) -> tuple[SideColumn, ...]:
         """Return the side columns of the store; categories are the values that occur, in UTF-8 byte order."""
-        return tuple(
-            SideColumn(name, column.dtype, column.level, self._categories(name)) for name, column in self.side.items()
-        )
+        return tuple(SideColumn(name, one.dtype, one.level, self._categories(name)) for name, one in self._side.items())
 
     def _categories(self, name: str) -> tuple[str, ...]:
-        seen = {text for parts in self._parts for part in parts for text in part.categories.get(name, ())}
-        return tuple(sorted(seen, key=lambda text: text.encode("utf-8")))
+        occurs = self._occurs.get(name, ())
+        texts = (text for text, there in zip(self._side[name].categories, occurs, strict=True) if there)
+        return tuple(sorted(texts, key=lambda text: text.encode("utf-8")))
 
-    def shards(self, rows: NDArray[np.int32]) -> Iterator[ShardPieces]:
-        """Yield the sessions of each file, track codes replaced by `rows`."""
-        merged = {name: self._categories(name) for name in self.side}
-        for parts in self._parts:
-            num_sessions, num_rows = (sum(p.arrays.length(name) for p in parts) for name in ("session_key", "tracks"))
-            yield ShardPieces(num_sessions, num_rows, partial(_pieces, parts, rows, merged))
+    def shard(self, rows: NDArray[np.int32]) -> ShardPieces:
+        """Return all sessions, track codes replaced by `rows`."""
+        num_sessions, num_rows = (sum(part.length(name) for part in self._parts) for name in ("session_key", "tracks"))
+        return ShardPieces(num_sessions, num_rows, lambda name: self._pieces(name, rows))
+
+    def _pieces(self, name: str, rows: NDArray[np.int32]) -> Iterator[NDArray[Any]]:
+        """Yield one column of the shard, part by part."""
+        final_code: NDArray[Any] | None = rows if name == "tracks" else None
+        if name in self._occurs:
+            code_of = {text: code for code, text in enumerate(self._categories(name))}
+            column = self._side[name]
+            final_code = np.array([code_of.get(text, 0) for text in column.categories], column.dtype)
+        num_rows = 0
+        for number, part in enumerate(self._parts):
+            values = part.load(name)
+            if final_code is not None:
+                values = final_code[values]
+            elif name == "offsets":
+                values, num_rows = values[min(number, 1) :] + num_rows, num_rows + int(values[-1])
+            yield values
 
 
-def _pieces(
-    parts: list[Part], rows: NDArray[np.int32], merged: Mapping[str, tuple[str, ...]], name: str
-) -> Iterator[NDArray[Any]]:
-    """Yield one column of a shard, part by part."""
-    first = 0
-    for number, part in enumerate(parts):
-        values = part.arrays.load(name)
-        if name == "tracks":
-            values = rows[values]
-        elif name == "offsets":
-            values, first = values[min(number, 1) :] + first, first + int(values[-1])
-        elif (part_categories := part.categories.get(name, ())) != merged.get(name, ()):
-            merged_code = {text: code for code, text in enumerate(merged[name])}
-            values = np.array([merged_code[text] for text in part_categories], values.dtype)[values]
-        yield values
+def _usable_rows(table: EventTable, rejects: Rejects) -> NDArray[np.int64] | slice:
+    """Return the rows without those whose session and position equal those of the row before; these are rejected."""
+    again = (table.session[1:] == table.session[:-1]) & (table.position[1:] == table.position[:-1])
+    if not again.any():
+        return slice(None)
+    bad = np.flatnonzero(again) + 1
+    bad = bad[np.argsort(table.line[bad], kind="stable")]
+    texts = zip(
+        table.session_ids(bad),
+        table.position[bad].tolist(),
+        coded_texts(table.track[bad], table.track_ids).to_list(),
+        strict=True,
+    )
+    for file_and_line, (session, position, track) in zip(table.line[bad].tolist(), texts, strict=True):
+        file, line = divmod(file_and_line, FILE)
+        rejects.add(DUPLICATE_POSITION, table.names[file], [(line, f"{session},{position},{track}")])
+    return np.flatnonzero(np.append(True, ~again))
 
 
 @dataclass(frozen=True)
@@ -169,42 +162,5 @@ def write_store(
         if len(vocabulary) == 0:
             raise InputError(f"no usable row was read, so {store} is not written; see {rejects.path}")
         with StoreWriter(store, questions.source(), assembly.columns(), overwrite=overwrite) as writer:
-            for shard in assembly.shards(rows):
-                writer.add_pieces(shard)
+            writer.add_pieces(assembly.shard(rows))
             return writer.finish(Vocabulary(*packed(vocabulary)), questions.tracks(vocabulary))
-
-
-def _declared(column: Side) -> Side:
-    return Side(column.values[:0], column.dtype, column.level, ())
-
-
-def _session_arrays(
-    table: EventTable, ordered: Ordered, side: Mapping[str, Side]
-) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, ...]]]:
-    """Return a table's columns in store order, tracks as the table's codes, and the categories that occur."""
-    events: dict[str, NDArray[Any]] = {"tracks": table.track, "strength": table.strength}
-    events |= {name: column.values for name, column in side.items() if column.level == "event"}
-    if ordered.rows is not None:
-        rows = ordered.rows
-        with ThreadPoolExecutor(2) as pool:  # random gathers are bound by memory latency
-            events = dict(zip(events, pool.map(lambda values: values[rows], events.values()), strict=True))
-    arrays: dict[str, NDArray[Any]] = {
-        "tracks": events["tracks"],
-        "strength": events["strength"],
-        "offsets": ordered.offsets,
-        "session_key": ordered.session_key,
-    }
-    categories: dict[str, tuple[str, ...]] = {}
-    for name, column in side.items():
-        values = column.values
-        if column.level == "session":
-            first = ordered.offsets[:-1]
-            values = values[first if ordered.rows is None else ordered.rows[first]]
-        else:
-            values = events[name]
-        if column.categories:
-            occurs = np.bincount(values, minlength=len(column.categories)) > 0
-            categories[name] = tuple(c for c, seen in zip(column.categories, occurs, strict=True) if seen)
-            values = (np.cumsum(occurs) - 1).astype(values.dtype)[values]
-        arrays[name] = values
-    return arrays, categories

@@ -46,9 +46,7 @@ def strengths(
     played, `played_s`, `length_s` of the track, `gap_s` from the start of the play to the start of the next. None =
     unknown for all plays; at least one is given.
     """
-    if played_s is not None and length_s is not None:
-        ratio = _ratio(played_s, length_s)
-        share = ratio if share is None else np.where(np.isnan(share), ratio, share)
+    share = shares(share, played_s, length_s)
     sources = [(stated, STATED)] if stated is not None else []
     sources += [(_coded(share, PLAYED_SHARES, TO_ITS_END), MEASURED)] if share is not None else []
     sources += [(_coded(played_s, SECONDS, MOSTLY), MEASURED)] if played_s is not None else []
@@ -84,9 +82,14 @@ def _length_keys(track: NDArray[np.int32], played_s: Floats) -> NDArray[np.uint6
     return (track[usable].astype(np.uint64) << np.uint64(32)) | ms
 
 
-def _ratio(played_s: Floats, length_s: Floats) -> Floats:
+def shares(share: Floats | None, played_s: Floats | None, length_s: Floats | None) -> Floats | None:
+    """Return the share of the track that was played: as stated, else time played / length, NaN = unknown; None without
+    these columns."""
+    if played_s is None or length_s is None:
+        return share
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(length_s > 0, played_s / length_s, np.nan)
+        ratio = np.where(length_s > 0, played_s / length_s, np.nan)
+    return ratio if share is None else np.where(np.isnan(share), ratio, share)
 
 
 def _coded(values: Floats, bounds: tuple[tuple[float, int], ...], last: int) -> NDArray[np.uint8]:

@@ -10,14 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from segue.data.event_table import coded_texts
+from segue.data.codes import CodeCounts, IdCodes, coded_texts, codes_of, marked, ranked
 from segue.data.feedback import lengths_seen
-from segue.data.id_codes import CodeCounts, IdCodes
-from segue.data.named_tracks import NamedTracks
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideBuilder
 from segue.data.spilled import InMemory, Spilled
-from segue.data.typed import odd_ids
+from segue.data.texts import odd_ids
+from segue.data.track_tables import NamedTracks
 from segue.store.writer import TrackTable
 
 MOST_IN_MEMORY = 6_000_000
@@ -32,8 +31,6 @@ _NAMES: Final = ("title", "artist", "album")
 _LENGTH, _PLAYED = "length_s", "played_s"
 
 Chunk = InMemory | Spilled
-Piece = tuple[Chunk, int, int]
-"""A chunk of the log, the first row of a part in it, and the row after its last."""
 
 
 class Gathering:
@@ -65,7 +62,7 @@ class Gathering:
         arrays = dict[str, NDArray[Any]]()
         for column in frame:
             if column.name in _TEXTS and column.dtype == pl.String:
-                arrays[column.name] = self.ids[column.name].codes(column)
+                arrays[column.name] = codes_of(column, self.ids[column.name].column)
             elif column.name in _TEXTS:
                 arrays[column.name] = column.to_numpy()
             elif column.name.startswith(SIDE):
@@ -84,9 +81,7 @@ class Gathering:
         for name in _OWNERS:
             if name in arrays:
                 self._counts[name].add(arrays[name])
-        fresh = int(arrays["track"].max(initial=-1)) + 1 - len(self._seen_tracks)
-        self._seen_tracks = np.append(self._seen_tracks, np.zeros(max(fresh, 0), np.bool_))
-        self._seen_tracks[arrays["track"]] = True
+        self._seen_tracks = marked(self._seen_tracks, arrays["track"])
         for column in self.side.values():
             column.note(arrays)
         self._named.add(tracks)
@@ -117,7 +112,9 @@ class Gathering:
             return
         lengths = self._lengths(chunks)
         present = chunks[0].names
-        by_name = self._ranked("listener") if "listener" in present else None
+        by_name = None
+        if "listener" in present:
+            self.listeners, by_name = ranked(self._counts["listener"].rows > 0, self.ids["listener"].column)
         owner = "listener" if by_name is not None else "session" if "session" in present else "track"
         if owner == "track":  # one listener, whose history is one part
             part = np.zeros(len(self._seen_tracks), np.int32)
@@ -133,16 +130,6 @@ class Gathering:
             side = {name: arrays.pop(name) for name in list(arrays) if name.startswith(SIDE)}
             yield Plays(listener=listener_rank, side=side, **arrays)
 
-    def _ranked(self, name: str) -> NDArray[np.int32]:
-        """Return the rank of each listener's code in UTF-8 byte order."""
-        codes = np.flatnonzero(self._counts[name].rows).astype(np.int32)
-        texts = coded_texts(codes, self.ids[name].column)
-        order = texts.arg_sort().to_numpy()
-        self.listeners = texts.gather(order)
-        rank = np.zeros(len(self._counts[name].rows), np.int32)
-        rank[codes[order]] = np.arange(len(codes), dtype=np.int32)
-        return rank
-
     def _lengths(self, chunks: Sequence[Chunk]) -> NDArray[np.float64] | None:
         """Return the estimated length of each track by code; None if the log has lengths or no times played."""
         if self._has_lengths or _PLAYED not in chunks[0].names:
@@ -150,18 +137,9 @@ class Gathering:
         played = ((chunk.load("track"), chunk.load(_PLAYED)) for chunk in chunks)
         return lengths_seen(played, len(self._seen_tracks))
 
-    @property
-    def track_codes(self) -> pl.Series:
-        """The Categorical column whose dtype maps track codes to ids."""
-        return self.ids["track"].column
-
     def tracks(self) -> pl.Series:
         """Return the ids of all tracks with plays."""
         return coded_texts(np.flatnonzero(self._seen_tracks).astype(np.int32), self.ids["track"].column)
-
-    def session_texts(self, codes: NDArray[np.int32]) -> pl.Series:
-        """Return the session ids of the codes."""
-        return coded_texts(codes, self.ids["session"].column)
 
     def track_table(self, vocabulary: pl.Series) -> TrackTable:
         """Return the names and lengths that the log gives the tracks of `vocabulary`."""
@@ -184,9 +162,5 @@ def partitioned(chunks: Sequence[Chunk], owner: str, part: NDArray[np.int32]) ->
         bounds.append(np.searchsorted(row_part, np.arange(num_parts + 1)))
     for number in range(num_parts):
         pieces = [(one, int(ends[number]), int(ends[number + 1])) for one, ends in zip(ordered, bounds, strict=True)]
-        yield _loaded(pieces)
-
-
-def _loaded(pieces: Sequence[Piece]) -> dict[str, NDArray[Any]]:
-    blocks = [{name: one.load(name, first, end) for name in one.names} for one, first, end in pieces if end > first]
-    return {name: np.concatenate(parts) for name, parts in aligned(blocks).items()}
+        blocks = [{name: one.load(name, first, end) for name in one.names} for one, first, end in pieces if end > first]
+        yield {name: np.concatenate(arrays) for name, arrays in aligned(blocks).items()}

@@ -12,7 +12,8 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Mapping
-from segue.data.typed import column_texts, folded_names
+from segue.data.texts import folded_names, texts_of
+from segue.data.typed import column_texts
 
 ALIAS: Final = "alias"
 """Another id of a track."""
@@ -28,8 +29,9 @@ def names_as_aliases(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """
     if mapping.track is None or mapping.title is None or mapping.artist is None:
         return pl.DataFrame(schema={ALIAS: pl.String, TRACK: pl.String})
-    artist = column_texts(frame, mapping.artist, "artist")
-    pairs = pl.DataFrame([folded_names(frame, mapping).alias(ALIAS), column_texts(frame, mapping.track, TRACK)])
+    names = frame.select(mapping.title.value.alias("title"), mapping.artist.value.alias("artist"))
+    title, artist = texts_of(names["title"]), texts_of(names["artist"])
+    pairs = pl.DataFrame([folded_names(title, artist).alias(ALIAS), column_texts(frame, mapping.track, TRACK)])
     return pairs.filter(artist.is_not_null()).drop_nulls().unique(maintain_order=True)
 
 

@@ -5,15 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import polars as pl
+
+from segue.data.side_columns import SIDE
+from segue.errors import InputError
 
 AnyColumn = TypeVar("AnyColumn", bound="Column")
 WRONG: Final = 254
 """Stands for an invalid flag or strength; the record is rejected."""
 CONTRADICTORY: Final = 253
 """Stands for flags that contradict one another; the record is rejected."""
+
+_NESTED: Final = (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object)
+_NO_TEXT: Final = (*_NESTED, pl.Duration)
+"""Types that cannot be an id, text or flag."""
+_NO_TIME: Final = (*_NO_TEXT, pl.Boolean, pl.Time)
+_NO_AMOUNT: Final = (*_NESTED, pl.Boolean, pl.Date, pl.Datetime, pl.Time)
+_NO_NUMBER: Final = (*_NO_AMOUNT, pl.Duration)
+_REFUSED: Final[AnyMapping[str, tuple[Any, ...]]] = {
+    "time": _NO_TIME,
+    "played": _NO_AMOUNT,
+    "length": _NO_AMOUNT,
+    "share": _NO_NUMBER,
+    "position": _NO_NUMBER,
+}
+"""Types that a role cannot have; other roles refuse _NO_TEXT."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +113,15 @@ class Mapping:
     newest_first: bool = False
     """True if files have the newest play first, so that plays of equal time are in reverse order."""
 
+    def roles(self) -> dict[str, Column]:
+        """Return the mapped columns by role; the role of a side column is its name after `SIDE`."""
+        roles = {each.name: getattr(self, each.name) for each in fields(self)}
+        roles = {role: column for role, column in roles.items() if isinstance(column, Column)}
+        return roles | {f"{SIDE}{name}": column for name, column in self.side.items()}
+
     def read_of(self, columns: Sequence[str]) -> list[str]:
         """Return the columns of a file that are read, in its order."""
-        values = [getattr(self, each.name) for each in fields(self)]
-        roles = [value for value in values if isinstance(value, Column)]
-        names = {name for role in (*roles, *self.side.values()) for name in role.reads()}
+        names = {name for column in self.roles().values() for name in column.reads()}
         return [name for name in columns if name in names]
 
     def values_of(self, columns: Sequence[str]) -> list[str]:
@@ -109,3 +131,21 @@ class Mapping:
         names = (self.track, self.session, self.listener, self.title, self.artist, *self.side.values())
         texts = {name for role in names if role is not None for name in role.reads()}
         return [name for name in columns if name in self.typed_columns or name in values - texts]
+
+    def check(self, frame: pl.DataFrame, file: str) -> None:
+        """Refuse a file whose columns do not fit their roles; text, as in a CSV, is checked record by record.
+
+        Raises:
+            InputError: there is no column for the track, or for the time of a history; or a column has a type that its
+                role cannot have.
+        """
+        lacking = ["the track"] if self.track is None and self.title is None else []
+        lacking += ["the time of a play"] if self.session is None and self.time is None else []
+        if lacking:
+            there = ", ".join(name for name in frame.columns if not name.startswith("__")) or "none"
+            raise InputError(f"{file} has no column for {' and '.join(lacking)}; its columns: {there}. Is it complete?")
+        for role, column in self.roles().items():
+            for name in column.reads():
+                kind = frame.schema.get(name)
+                if isinstance(kind, _REFUSED.get(role, _NO_TEXT)):
+                    raise InputError(f"{file}: column {name!r} is of type {kind}; write it as text or numbers")

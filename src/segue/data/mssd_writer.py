@@ -1,12 +1,11 @@
-"""Writes a log in the layout of the Music Streaming Sessions Dataset."""
+"""Writes a simulated log in the layout of the Music Streaming Sessions Dataset."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -15,86 +14,14 @@ from numpy.typing import NDArray
 from segue import columns
 from segue.files import replaced_folder
 from segue.progress import Progress, Step, silent
+from segue.simulation import SimulatedLog
 
 MARKER: Final = "simulation.json"
 TRACKS_PER_FILE: Final = 1_000_000
 EPOCH: Final = date(1970, 1, 1)
 
 
-@runtime_checkable
-class _Catalogue(Protocol):
-    @property
-    def duration(self) -> NDArray[np.float32]:
-        """Seconds, [T]."""
-
-    @property
-    def year(self) -> NDArray[np.int64]:
-        """Year of release, [T]."""
-
-    @property
-    def weight(self) -> NDArray[np.float64]:
-        """Share of plays, [T]."""
-
-    @property
-    def features(self) -> NDArray[np.float32]:
-        """[T, 26], descriptors then acoustic vector."""
-
-
-@runtime_checkable
-class WritableLog(Protocol):
-    """A log to write: flat arrays, sessions one after the other, days ascending."""
-
-    @property
-    def session_ids(self) -> NDArray[Any]:
-        """Id of each session."""
-
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """First row of each session, and the number of rows last."""
-
-    @property
-    def track(self) -> NDArray[np.int64]:
-        """Index into the catalogue, [rows]."""
-
-    @property
-    def strength(self) -> NDArray[np.uint8]:
-        """Skip strength, [rows]."""
-
-    @property
-    def event(self) -> Mapping[str, NDArray[Any]]:
-        """Further columns by name, [rows]."""
-
-    @property
-    def date(self) -> NDArray[np.int32]:
-        """Day of each session, days since 1970-01-01, ascending."""
-
-    @property
-    def context_names(self) -> tuple[str, ...]:
-        """Name of each context code."""
-
-    @property
-    def track_ids(self) -> NDArray[Any]:
-        """Id of each track of the catalogue."""
-
-    @property
-    def catalogue(self) -> _Catalogue:
-        """Properties of the tracks."""
-
-    @property
-    def summary(self) -> Mapping[str, Any]:
-        """Content of simulation.json."""
-
-    def behaviour(self, first: int, last: int) -> Mapping[str, NDArray[Any]]:
-        """Return pauses, seeks, context switches and reasons of sessions first..last - 1, by official name."""
-
-    def titles(self, index: NDArray[np.int64]) -> list[str]:
-        """Return titles of catalogue indices."""
-
-    def artists(self, index: NDArray[np.int64]) -> list[str]:
-        """Return artists of catalogue indices."""
-
-
-def write_mssd(log: WritableLog, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
+def write_mssd(log: SimulatedLog, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
     """Write `training_set/`, `track_features/`, `tracks.csv`, `oracle.parquet` and `simulation.json` into `path`.
 
     One file per day, named log_0_<yyyymmdd>_000000000000.csv, with the 21 official columns. The folder is written
@@ -120,7 +47,7 @@ def write_mssd(log: WritableLog, path: Path, *, overwrite: bool = False, progres
         progress(Step("write log", len(days), len(days), "files"))
 
 
-def _day(log: WritableLog, first: int, last: int, day: date) -> pl.DataFrame:
+def _day(log: SimulatedLog, first: int, last: int, day: date) -> pl.DataFrame:
     """Return the rows of sessions first..last - 1, with the oracle's columns last."""
     rows = slice(int(log.offsets[first]), int(log.offsets[last]))
     lengths = np.diff(log.offsets[first : last + 1])
@@ -149,29 +76,24 @@ def _day(log: WritableLog, first: int, last: int, day: date) -> pl.DataFrame:
     )
 
 
-def _write_tracks(log: WritableLog, folder: Path) -> None:
+def _write_tracks(log: SimulatedLog, folder: Path) -> None:
     """Write the features and the titles of the whole catalogue."""
     (folder / "track_features").mkdir()
     catalogue, everything = log.catalogue, np.arange(len(log.track_ids))
+    names = (*columns.MSSD_DESCRIPTORS, *columns.MSSD_ACOUSTIC)
     features = {
         "track_id": _text(log.track_ids),
         "duration": catalogue.duration,
         "release_year": catalogue.year,
         "us_popularity_estimate": 90.0 + 10.0 * np.argsort(np.argsort(catalogue.weight)) / len(everything),
+        **dict(zip(names, catalogue.features.T, strict=True)),
     }
-    names = (*columns.MSSD_DESCRIPTORS, *columns.MSSD_ACOUSTIC)
-    features |= {name: catalogue.features[:, i] for i, name in enumerate(names)}
     frame = pl.DataFrame(features).select(columns.MSSD_FEATURES)
-    for number, start in enumerate(range(0, len(everything), TRACKS_PER_FILE)):
-        frame.slice(start, TRACKS_PER_FILE).write_csv(folder / "track_features" / f"tf_{number:06d}.csv")
-    pl.DataFrame(
-        {
-            "track_id": _text(log.track_ids),
-            columns.TITLE: log.titles(everything),
-            columns.ARTIST: log.artists(everything),
-            columns.SIMULATED: np.ones(len(everything), np.bool_),
-        }
-    ).write_csv(folder / "tracks.csv")
+    for number, part in enumerate(frame.iter_slices(TRACKS_PER_FILE)):
+        part.write_csv(folder / "track_features" / f"tf_{number:06d}.csv")
+    texts = {columns.TITLE: log.titles(everything), columns.ARTIST: log.artists(everything)}
+    table = {"track_id": features["track_id"], **texts, columns.SIMULATED: np.ones(len(everything), np.bool_)}
+    pl.DataFrame(table).write_csv(folder / "tracks.csv")
 
 
 def _text(ids: NDArray[Any]) -> pl.Series:

@@ -11,16 +11,20 @@ import numpy as np
 import polars as pl
 
 from segue import columns
-from segue.data.event_table import EventTable, known_side
+from segue.data.codes import runs
+from segue.data.event_table import EventTable, segue_side
 from segue.data.session_keys import text_keys
 from segue.errors import InputError
 
 _KEYS: Final = ("session", "position")
-_SESSION, _POSITION = "session_id", "session_position"
-_VALUES: Final = {
+_NAMES: Final = {
+    "session_id": ("session_id",),
+    "session_position": ("session_position",),
     columns.ORACLE_P_LISTEN: ("oracle_p_listen", "p_listen"),
     columns.ORACLE_P_LISTEN_COMMON: ("oracle_p_listen_common", "p_listen_common"),
 }
+"""Names of each column in files of any age."""
+_VALUES: Final = (columns.ORACLE_P_LISTEN, columns.ORACLE_P_LISTEN_COMMON)
 _BATCH_ROWS: Final = 1 << 20
 
 
@@ -33,7 +37,8 @@ class Oracle:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._batches = self._read()
-        self._waiting = pl.DataFrame()
+        schema = {"session": pl.UInt64, "position": pl.Int64, **dict.fromkeys((*_VALUES, "is_read"), pl.Float32)}
+        self._waiting = pl.DataFrame(schema=schema)
 
     def join(self, table: EventTable) -> EventTable:
         """Return `table` with the event columns oracle_p_listen and oracle_p_listen_common, NaN = unknown.
@@ -44,40 +49,33 @@ class Oracle:
         session = pl.Series(table.session_key).gather(table.session)
         rows = pl.DataFrame({"session": session, "position": table.position.astype(np.int64)})
         joined = self._joined(rows)
-        while joined["found"].null_count() and (batch := next(self._batches, None)) is not None:
-            self._waiting = pl.concat([self._waiting, batch]) if self._waiting.height else batch
+        while joined["is_read"].null_count() and (batch := next(self._batches, None)) is not None:
+            self._waiting = pl.concat([self._waiting, batch])
             joined = self._joined(rows)
         sessions = pl.DataFrame({"session": table.session_key})
-        if self._waiting.height:
-            self._waiting = self._waiting.join(sessions, on="session", how="anti", maintain_order="left")
-        side = dict(table.side)
-        for name in _VALUES:
-            side[name] = known_side(name, joined[name].fill_null(float("nan")).to_numpy().astype(np.float32))
-        return replace(table, side=side)
+        self._waiting = self._waiting.join(sessions, on="session", how="anti", maintain_order="left")
+        values = {name: joined[name].fill_null(float("nan")).to_numpy() for name in _VALUES}
+        return replace(table, side={**table.side, **{name: segue_side(name, values[name]) for name in _VALUES}})
 
     def _joined(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the truth of each row, null if it has not been read; of several the first counts."""
-        if not self._waiting.height:
-            return pl.DataFrame([pl.Series(name, [None] * rows.height, pl.Float32) for name in (*_VALUES, "found")])
         truth = self._waiting.join(rows.select("session").unique(), on="session", how="semi", maintain_order="left")
-        truth = truth.unique(_KEYS, keep="first").with_columns(found=pl.lit(1.0, pl.Float32))
-        return rows.join(truth, on=_KEYS, how="left", maintain_order="left")
+        return rows.join(truth.unique(_KEYS, keep="first"), on=_KEYS, how="left", maintain_order="left")
 
     def _read(self) -> Iterator[pl.DataFrame]:
         """Yield the rows in file order, sessions as keys."""
         try:
             lazy = pl.scan_parquet(self._path)
             names = lazy.collect_schema().names()
-            file_column = {new: next((old for old in olds if old in names), None) for new, olds in _VALUES.items()}
-            missing = [name for name in (_SESSION, _POSITION) if name not in names]
-            missing += [new for new, old in file_column.items() if old is None]
-            if missing:
+            file_column = {new: next((old for old in olds if old in names), "") for new, olds in _NAMES.items()}
+            if missing := [new for new, old in file_column.items() if not old]:
                 listed = f"{', '.join(missing)} (it has {', '.join(names)})"
                 raise InputError(f"{self._path} lacks {listed}; simulate the log again")
             chosen = lazy.select(
-                pl.col(_SESSION).cast(pl.String),
-                pl.col(_POSITION).cast(pl.Int64).alias("position"),
-                *(pl.col(str(old)).cast(pl.Float32).alias(new) for new, old in file_column.items()),
+                pl.col("session_id").cast(pl.String),
+                pl.col("session_position").cast(pl.Int64).alias("position"),
+                *(pl.col(file_column[name]).cast(pl.Float32).alias(name) for name in _VALUES),
+                pl.lit(1.0, pl.Float32).alias("is_read"),
             )
             height = int(lazy.select(pl.len()).collect().item())
             for first in range(0, height, _BATCH_ROWS):
@@ -88,9 +86,7 @@ class Oracle:
 
 def _keyed(frame: pl.DataFrame) -> pl.DataFrame:
     """Return `frame` with sessions as keys, without rows that lack a session."""
-    frame = frame.drop_nulls(_SESSION)
-    texts = frame[_SESSION]
-    start = (texts != texts.shift(1)).fill_null(True)
-    length = np.diff(np.flatnonzero(start.to_numpy()), append=len(texts))
-    keys = np.repeat(text_keys(texts.filter(start)), length)
-    return frame.drop(_SESSION).with_columns(pl.Series("session", keys))
+    frame = frame.drop_nulls("session_id")
+    firsts, lengths = runs(frame["session_id"])
+    keys = text_keys(firsts) if lengths is None else np.repeat(text_keys(firsts), lengths)
+    return frame.select(pl.Series("session", keys, pl.UInt64), pl.exclude("session_id"))

@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns as names
-from segue.data.event_table import EventTable, Side, known_side
+from segue.data.codes import coded_texts
+from segue.data.event_table import EventTable, Side, segue_side
 from segue.data.feedback import ORIGINS, STATED, UNKNOWN
 from segue.data.gathered import Gathering
 from segue.data.mapping import Mapping
@@ -27,13 +28,13 @@ def event_table(files: tuple[str, ...], gathering: Gathering, cut: CutPlays, map
     if mapping.unique_positions and plays.position is not None:
         position = plays.position.astype(np.int64)
     inferred = (cut.origin != STATED) & (cut.origin != UNKNOWN)
-    side = {names.INFERRED: known_side(names.INFERRED, inferred)}
+    side = {names.INFERRED: segue_side(names.INFERRED, inferred)}
     if cut.start_us is not None:
-        side[names.AT] = known_side(names.AT, cut.start_us // 10**6)
-        side[names.TIED] = known_side(names.TIED, tied_events(cut.session, cut.start_us))
-        side[names.DATE] = known_side(names.DATE, cut.start_us // _US_PER_DAY)
+        side[names.AT] = segue_side(names.AT, cut.start_us // 10**6)
+        side[names.TIED] = segue_side(names.TIED, tied_events(cut.session, cut.start_us))
+        side[names.DATE] = segue_side(names.DATE, cut.start_us // _US_PER_DAY)
     if listeners:
-        side[names.USER] = known_side(names.USER, plays.listener)
+        side[names.USER] = segue_side(names.USER, plays.listener)
     side["known"] = Side(cut.origin, "uint8", "event", ORIGINS)
     side.update({name: column.side(plays.side) for name, column in gathering.side.items()})
     return EventTable(
@@ -41,7 +42,7 @@ def event_table(files: tuple[str, ...], gathering: Gathering, cut: CutPlays, map
         session_key=text_keys(ids),
         session=cut.session,
         position=position,
-        track_ids=gathering.track_codes,
+        track_ids=gathering.ids["track"].column,
         track=plays.track,
         strength=cut.strength,
         line=plays.line,
@@ -57,7 +58,7 @@ def _session_ids(gathering: Gathering, cut: CutPlays, *, listeners: bool) -> pl.
     if listeners:
         parts.append(gathering.listeners.gather(cut.plays.listener[first]))
     if cut.plays.session is not None:
-        parts.append(gathering.session_texts(cut.plays.session[first]))
+        parts.append(coded_texts(cut.plays.session[first], gathering.ids["session"].column))
     else:
         parts.append(pl.Series(cut.number).cast(pl.String))
     frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])

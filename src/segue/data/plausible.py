@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from segue.data.feedback import shares
 from segue.data.plays import Plays
 from segue.data.sessions import CutPlays, repeated
 from segue.data.times import SHEET_DAYS
@@ -55,17 +55,21 @@ class Suspicions:
 
     def add(self, cut: CutPlays) -> None:
         """Take the sessions of a part of the log."""
+        plays = cut.plays
         self._strengths += np.bincount(cut.strength, minlength=256)
         lengths = np.bincount(cut.session)
-        self._counts.update(
-            sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(cut.plays).sum())
-        )
-        self._add_years(cut.plays)
-        self._add_shares(cut.plays)
-        if cut.start_us is not None and len(cut.strength) > 1:
-            near = _next_to(cut.session) & _next_to(cut.plays.track)
+        self._counts.update(sessions=len(lengths), alone=int((lengths == 1).sum()), repeated=int(repeated(plays).sum()))
+        self._add_years(plays)
+        share = shares(plays.share, plays.played_s, plays.length_s)
+        if share is not None:
+            odd = np.nan_to_num(share) > LONGEST_SHARE
+            if plays.length_s is not None and plays.played_s is not None:
+                odd |= np.isnan(share) & (plays.length_s == 0) & (plays.played_s > 0)
+            self._counts["shares"] += int(odd.sum())
+        if cut.start_us is not None:
+            same = (cut.session[1:] == cut.session[:-1]) & (plays.track[1:] == plays.track[:-1])
             step = np.diff(cut.start_us)
-            self._counts["close"] += int((near & (step > 0) & (step <= CLOSE_S * _US)).sum())
+            self._counts["close"] += int((same & (step > 0) & (step <= CLOSE_S * _US)).sum())
 
     def _add_years(self, plays: Plays) -> None:
         if plays.at is None:
@@ -78,70 +82,38 @@ class Suspicions:
         if self._odd_year is None and odd.any():
             self._odd_year = int(years[odd][0])
 
-    def _add_shares(self, plays: Plays) -> None:
-        share = plays.share
-        if plays.played_s is not None and plays.length_s is not None:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                ratio = plays.played_s / plays.length_s
-            share = ratio if share is None else np.where(np.isnan(share), ratio, share)
-        if share is not None:
-            self._counts["shares"] += int((np.nan_to_num(share) > LONGEST_SHARE).sum())
-
     def doubts(self) -> list[Doubt]:
         """Return the doubts about the whole log."""
-        checks = [self._years(), self._shares(), self._one_strength(), self._alone(), self._twice(), self._close()]
-        return [doubt for doubt in checks if doubt is not None]
+        counts, num_plays, doubts = self._counts, int(self._strengths.sum()), list[Doubt]()
 
-    @property
-    def _num_plays(self) -> int:
-        return int(self._strengths.sum())
+        def doubt(name: str, text: str, refuses: bool = False) -> None:
+            doubts.append(Doubt(name, text, refuses))
 
-    def _years(self) -> Doubt | None:
-        odd = self._counts["odd_years"]
-        if not odd:
-            return None
-        text = f"{odd} of {self._num_plays} plays are outside of {FIRST_YEAR} to {self._last_year}"
-        if not self._outside_days:
-            text = f"{text}; all times lie between {SHEET_DAYS[0]} and {SHEET_DAYS[1]}: are they days of a spreadsheet?"
-            return Doubt("years", f"{text} Write them as dates", refuses=True)
-        text = f"{text} (the first: {self._odd_year}); is the unit of the times wrong?"
-        # clocks that start at 0 are harmless; times in the future are not
-        return Doubt("years", text, refuses=self._counts["future"] > MANY * self._num_plays)
-
-    def _shares(self) -> Doubt | None:
-        odd = self._counts["shares"]
-        if not odd:
-            return None
-        text = f"{odd} of {self._num_plays} plays lasted more than {LONGEST_SHARE:g} times the length of their track"
-        text = f"{text}; are time played and length in different units?"
-        return Doubt("shares", text, refuses=odd > MANY * self._num_plays)
-
-    def _one_strength(self) -> Doubt | None:
-        seen = np.flatnonzero(self._strengths)
-        if len(seen) != 1:
-            return None
-        what = "unknown" if seen[0] == UNKNOWN_STRENGTH else f"strength {seen[0]}"
-        return Doubt("one-strength", f"the feedback of all plays is {what}: a model cannot learn from skips", False)
-
-    def _alone(self) -> Doubt | None:
-        share = self._counts["alone"] / max(self._counts["sessions"], 1)
-        if share <= ALONE:
-            return None
-        text = f"{share:.0%} of the sessions have one play; is the unit of the times, or --gap-minutes, wrong?"
-        return Doubt("lone-plays", text, refuses=False)
-
-    def _twice(self) -> Doubt | None:
-        again = self._counts["repeated"]
-        if again == 0:
-            return None
-        text = f"{again} of {self._num_plays} plays occur twice (same listener, time and track)"
-        return Doubt("duplicates", f"{text}; add --drop-duplicates to keep the first of each", False)
-
-    def _close(self) -> Doubt | None:
-        if self._counts["close"] <= MANY * self._num_plays:
-            return None
-        text = f"{self._counts['close']} plays repeat the track before them within {CLOSE_S} s"
-        return Doubt("adjacent-repeats", f"{text}; are two logs of the same plays mixed?", False)
+        if odd := counts["odd_years"]:
+            text = f"{odd} of {num_plays} plays are outside of {FIRST_YEAR} to {self._last_year}"
+            if self._outside_days:  # clocks that start at 0 are harmless; times in the future are not
+                text = f"{text} (the first: {self._odd_year}); is the unit of the times wrong?"
+                doubt("years", text, counts["future"] > MANY * num_plays)
+            else:
+                text = f"{text}; all times lie between {SHEET_DAYS[0]} and {SHEET_DAYS[1]}: are they days of a"
+                doubt("years", f"{text} spreadsheet? Write them as dates", True)
+        if odd := counts["shares"]:
+            text = f"{odd} of {num_plays} plays lasted more than {LONGEST_SHARE:g} times the length of their track"
+            doubt("shares", f"{text}; are time played and length in different units?", odd > MANY * num_plays)
+        strengths = np.flatnonzero(self._strengths)
+        if len(strengths) == 1:
+            what = "unknown" if strengths[0] == UNKNOWN_STRENGTH else f"strength {strengths[0]}"
+            doubt("one-strength", f"the feedback of all plays is {what}: a model cannot learn from skips")
+        if (share := counts["alone"] / max(counts["sessions"], 1)) > ALONE:
+            text = f"{share:.0%} of the sessions have one play"
+            doubt("lone-plays", f"{text}; is the unit of the times, or --gap-minutes, wrong?")
+        if again := counts["repeated"]:
+            text = f"{again} of {num_plays} plays occur twice (same listener, time and track)"
+            doubt("duplicates", f"{text}; add --drop-duplicates to keep the first of each")
+        if counts["close"] > MANY * num_plays:
+            text = f"{counts['close']} plays repeat the track before them within {CLOSE_S} s"
+            doubt("adjacent-repeats", f"{text}; are two logs of the same plays mixed?")
+        return doubts
 
 
 def alike(what: str, ids: pl.Series) -> Doubt | None:
@@ -166,7 +138,3 @@ def check(doubts: Collection[Doubt], accepted: Collection[str]) -> list[str]:
         if doubt.refuses and doubt.name not in accepted:
             raise InputError(f"{doubt.text}; nothing is written. If this is correct, add --accept {doubt.name}")
     return [f"{doubt.text} ({doubt.name})" for doubt in doubts if doubt.name not in accepted]
-
-
-def _next_to(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    return np.asarray(codes[1:] == codes[:-1])

@@ -24,7 +24,6 @@ TRUNCATED_LAST_LINE: Final = "truncated-last-line"
 WRONG_FIELD_COUNT: Final = "wrong-field-count"
 WRONG_COLUMN: Final = "wrong-column"
 NOT_UTF8: Final = "not-utf8"
-SESSION_IN_TWO_FILES: Final = "session-in-two-files"
 UNCLOSED_QUOTE: Final = "unclosed-quote"
 NUL_BYTE: Final = "nul-byte"
 REPEATED_HEADER: Final = "repeated-header"
@@ -42,7 +41,6 @@ KINDS: Final = {
     WRONG_TIME: "a time that cannot be read",
     WRONG_AMOUNT: "text where a number belongs",
     NOT_UTF8: "bytes that are not UTF-8; save the file as UTF-8, it looks like Latin-1 or Windows-1252",
-    SESSION_IN_TWO_FILES: "its session is in an earlier file, too",
     UNCLOSED_QUOTE: "a quote that is not closed where its field ends",
     NUL_BYTE: "a NUL byte; the file is damaged",
 }

@@ -34,28 +34,3 @@ def text_keys(texts: pl.Series) -> NDArray[np.uint64]:
         np.bitwise_xor(keys, letter, out=keys)
         np.multiply(keys, FNV_PRIME, out=keys)
     return splitmix64(keys)
-
-
-class SeenKeys:
-    """The session keys so far, in sorted runs, each at least twice as long as the next.
-
-    A look-up is a binary search in every run; a key is merged at most log2(files) times.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[NDArray[np.uint64]] = []
-
-    def contains(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return which of `keys` were added before; sorted keys are looked up several times as fast."""
-        present = np.zeros(len(keys), np.bool_)
-        for run in self._runs:
-            present |= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
-        return present
-
-    def add(self, keys: NDArray[np.uint64]) -> None:
-        """Add keys that were not added before."""
-        fresh = np.sort(keys)
-        while self._runs and len(self._runs[-1]) < 2 * len(fresh):
-            fresh = np.sort(np.concatenate([self._runs.pop(), fresh]), kind="stable")  # merges two sorted runs
-        if len(fresh):
-            self._runs.append(fresh)

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.columns import SIDE_DTYPES
-from segue.data.distinct import by_runs
-from segue.data.event_table import Side, coded_texts, known_side, shared_codes
+from segue.data.codes import codes_of, marked, ranked, shared_codes
+from segue.data.event_table import Side, segue_side
 from segue.errors import InputError
 
 SIDE: Final = "side."
@@ -52,11 +52,8 @@ class SideBuilder:
                 result[self._number] = number.fill_null(np.nan).to_numpy()
         if not self._is_number or self._seen.sum() <= MOST_TEXTS:  # codes of many numbers would fill memory
             texts = values.cast(pl.String).fill_null("")
-            result[self._code] = by_runs(self._codes_of, texts).to_numpy().view(np.int32)
+            result[self._code] = codes_of(texts, self._texts)
         return result
-
-    def _codes_of(self, texts: pl.Series) -> pl.Series:
-        return texts.cast(self._texts.dtype).to_physical()
 
     def note(self, arrays: Arrays) -> None:
         """Take note of a block that `arrays` returned.
@@ -71,9 +68,7 @@ class SideBuilder:
             self._is_integer &= bool((number == np.rint(number)).all())
             self._largest = max(self._largest, float(np.nanmax(np.abs(number), initial=0.0)))
         if codes is not None:
-            size = int(codes.max(initial=-1)) + 1
-            self._seen = np.append(self._seen, np.zeros(max(size - len(self._seen), 0), np.bool_))
-            self._seen[codes] = True
+            self._seen = marked(self._seen, codes)
         if not self._is_number and self._seen.sum() > MOST_TEXTS:
             raise InputError(f"side column {self.name!r} has text of more than {MOST_TEXTS:,} values; leave it out")
 
@@ -83,7 +78,7 @@ class SideBuilder:
             return self._coded(arrays[self._code])
         number = arrays[self._number]
         if self.name in SIDE_DTYPES:
-            return known_side(self.name, number)
+            return segue_side(self.name, number)
         if self._is_flag:
             return Side(number, "bool")
         if self._is_integer and self._largest > _EXACT:
@@ -91,12 +86,6 @@ class SideBuilder:
         return Side(number.astype(np.float32), "float32")
 
     def _coded(self, codes: NDArray[np.int32]) -> Side:
-        used = np.flatnonzero(self._seen).astype(np.int32)
-        texts = coded_texts(used, self._texts)
-        order = texts.arg_sort().to_numpy()
-        rank = np.zeros(len(self._seen), np.int32)
-        rank[used[order]] = np.arange(len(used), dtype=np.int32)
-        categories, dtype = tuple(texts.gather(order).to_list()), "uint8" if len(used) <= _LARGE_CODE else "uint16"
-        if self.name in SIDE_DTYPES:
-            return known_side(self.name, rank[codes], categories)
-        return Side(rank[codes].astype(dtype), dtype, "event", categories)
+        texts, rank = ranked(self._seen, self._texts)
+        dtype = "uint8" if len(texts) <= _LARGE_CODE else "uint16"
+        return Side(rank[codes].astype(dtype), dtype, "event", tuple(texts.to_list()))

@@ -40,36 +40,35 @@ class Spilled:
     """A scratch file and the position of each array in it."""
 
     file: Path
-    places: Mapping[str, tuple[str, int, int]]
+    spans: Mapping[str, tuple[np.dtype[Any], int, int]]
     """Dtype, first byte and length of each array."""
 
     @classmethod
     def write(cls, file: Path, arrays: Mapping[str, Sequence[NDArray[Any]]]) -> Spilled:
         """Return `arrays` (each in pieces along one axis), written to `file`."""
-        places: dict[str, tuple[str, int, int]] = {}
+        spans = {}
         with file.open("wb") as handle:
             for name, pieces in arrays.items():
                 dtype = np.result_type(*{values.dtype for values in pieces})
-                places[name] = (dtype.str, handle.tell(), sum(map(len, pieces)))
-                for values in pieces:
-                    whole = np.ascontiguousarray(values, dtype)
-                    handle.write(whole.view(np.uint8).data)  # tofile does not report a full disk
-        return cls(file, places)
+                spans[name] = (dtype, handle.tell(), sum(map(len, pieces)))
+                for values in pieces:  # tofile does not report a full disk
+                    handle.write(np.ascontiguousarray(values, dtype).view(np.uint8).data)
+        return cls(file, spans)
 
     @property
     def names(self) -> Collection[str]:
         """Names of the arrays."""
-        return self.places.keys()
+        return self.spans.keys()
 
     def load(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Return values `first` up to `last` of an array (default: to its end)."""
-        dtype, first_byte, length = self.places[name]
+        dtype, first_byte, length = self.spans[name]
         count = (length if last is None else last) - first
-        return np.fromfile(self.file, dtype, count, offset=first_byte + first * np.dtype(dtype).itemsize)
+        return np.fromfile(self.file, dtype, count, offset=first_byte + first * dtype.itemsize)
 
     def length(self, name: str) -> int:
         """Return how many values an array has."""
-        return self.places[name][2]
+        return self.spans[name][2]
 
     def in_order(self, order: NDArray[np.int64]) -> Spilled:
         """Return the arrays with their rows in another order, in a new file; this file is removed."""

@@ -10,9 +10,13 @@ import polars as pl
 Unit = Literal["auto", "s", "ms", "us", "ns"]
 ACCEPTED: Final = "1698539400, 2023-10-29 00:30:00, 2023-10-29T02:30:00+02:00"
 """Accepted forms, for messages."""
-_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_UNTIL: Final = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
-"""With unit 'auto', a number below the bound has the unit; unambiguous for times from 1973 to 5138."""
+_UNITS: Final = {
+    "s": (1, 0, 10**11),
+    "ms": (10**3, 10**11, 10**14),
+    "us": (10**6, 10**14, 10**17),
+    "ns": (10**9, 10**17, 2**63),
+}
+"""Units per second, and the range of numbers that have the unit with 'auto': unambiguous from 1973 to 5138."""
 _LARGEST_S: Final = 253_402_300_800
 """The year 10000, in seconds."""
 SHEET_DAYS: Final = (32_874, 55_154)
@@ -94,26 +98,17 @@ def _of_dates(values: pl.Series) -> pl.Series:
 
 
 def _of_numbers(number: pl.Series, integers: pl.Series, unit: Unit, step: float) -> tuple[pl.Series, set[str]]:
-    frame = pl.DataFrame({"number": number, "exact": integers})
-    size = pl.col("number").abs()
-    if unit == "auto":
-        inferred = pl.lit(None, pl.String)
-        for bound, name in reversed(_UNTIL):
-            inferred = pl.when(size < bound).then(pl.lit(name)).otherwise(inferred)
-        frame = frame.with_columns(inferred.alias("unit"))
-    else:
-        frame = frame.with_columns(pl.lit(unit).alias("unit"))
-    result = pl.lit(None, pl.Int64)
-    for name, per_second in _PER_SECOND.items():
-        exact = pl.col("exact")
+    """Return the times of numbers, and the units that occur."""
+    size, exact, times = pl.col("number").abs(), pl.col("exact"), dict[str, pl.Expr]()
+    for name, (per_second, least, bound) in _UNITS.items():
         whole = exact * (10**6 // per_second) if per_second <= 10**6 else exact // (per_second // 10**6)
         broken = (pl.col("number") * step * (10**6 / per_second)).round().cast(pl.Int64, strict=False)
-        plausible = size * step / per_second < _LARGEST_S
         value = pl.when(exact.is_not_null() & (step == 1.0)).then(whole).otherwise(broken)
-        result = pl.when((pl.col("unit") == name) & plausible).then(value).otherwise(result)
-    times = frame.select(result.alias("at"), pl.col("unit"))
-    units = times.filter(pl.col("at").is_not_null())["unit"].unique().to_list()
-    return times["at"], set(units)
+        has_unit = size.is_between(least, bound, closed="left") if unit == "auto" else pl.lit(unit == name)
+        times[name] = pl.when(has_unit & (size * step / per_second < _LARGEST_S)).then(value)
+    of_units = pl.DataFrame({"number": number, "exact": integers}).select(**times)
+    units = {name for name in times if of_units[name].count()}
+    return of_units.select(pl.coalesce(*times).alias("at"))["at"], units
 
 
 def _of_text(values: pl.Series) -> tuple[pl.Series, set[str]]:
@@ -123,7 +118,7 @@ def _of_text(values: pl.Series) -> tuple[pl.Series, set[str]]:
     has_offset = text.str.contains(":", literal=True) & (zone["1"].is_not_null() | zone["2"].is_not_null())
     has_offset = has_offset.fill_null(False)
     plain = text.str.replace(_OFFSET, "").str.strip_chars().zip_with(has_offset, text)
-    result = pl.Series("at", [None] * len(values), pl.Int64)
+    result = pl.Series("at", [None], pl.Int64).new_from_index(0, len(values))
     for pattern in (*(f"{day} {clock}" for day in _DAYS for clock in _CLOCKS), *_DAYS):
         if result.null_count() == values.null_count():
             break

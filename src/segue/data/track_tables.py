@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.data.codes import coded_texts
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.rejects import Rejects
-from segue.data.typed import id_texts
+from segue.data.texts import id_texts
 from segue.errors import InputError
 from segue.store.writer import TEXT_COLUMNS, TrackTable
 
@@ -25,7 +27,8 @@ _SPELLED: Final = {"track_name": columns.TITLE, "artist_name": columns.ARTIST, "
 _MILLISECONDS: Final = ("duration_ms", "length_ms")
 _LONGEST_S: Final = 10_000
 """Seconds; durations whose median is longer are milliseconds."""
-_NO_FEATURES: Final = frozenset({*TEXT_COLUMNS, columns.DURATION, columns.SIMULATED})
+_MOST_ROWS: Final = 1 << 20
+"""Rows of named tracks after which the rows of each track are merged."""
 _MODES: Final = {"major": "1", "minor": "0"}
 """MSSD writes the mode of a track as a word."""
 
@@ -85,23 +88,20 @@ def new_tracks(file: Path, old_ids: Sequence[str], names: Sequence[str]) -> Fres
     Raises:
         InputError: a file without id column, or one that cannot be read.
     """
-    old, whole = pl.Series("id", old_ids, dtype=pl.String), _read(file, None)
+    whole = _read(file, None)
     ids = whole["id"].unique()
-    fresh = ids.filter(~ids.is_in(old.implode())).sort()
+    fresh = ids.filter(~ids.is_in(pl.Series("id", old_ids, dtype=pl.String).implode())).sort()
     table = join_tracks([file], fresh).table
-    empty = np.full(len(fresh), np.nan, np.float32)
-    columns_of = dict(zip(table.feature_names, table.features.T, strict=True)) if table.features is not None else {}
-    features = np.stack([columns_of.get(name, empty) for name in names], axis=1) if names else empty[:, None][:, :0]
+    column_of = dict(zip(table.feature_names, () if table.features is None else table.features.T, strict=True))
+    features = np.full((len(fresh), len(names)), np.nan, np.float32)
+    for index, name in enumerate(names):
+        features[:, index] = column_of.get(name, np.nan)
     has_features = np.asarray(np.isfinite(features).any(axis=1))
-    texts = {name: getattr(table, name) for name in TEXT_COLUMNS}
+    texts = {name: values for name in TEXT_COLUMNS if (values := getattr(table, name)) is not None}
     return FreshTracks(
         ids=fresh.filter(pl.Series(has_features)).to_list(),
         features=features[has_features],
-        texts={
-            name: [text for text, stays in zip(values, has_features.tolist(), strict=True) if stays]
-            for name, values in texts.items()
-            if values is not None
-        },
+        texts={name: list(compress(values, has_features)) for name, values in texts.items()},
         num_old=len(ids) - len(fresh),
         num_without_features=int((~has_features).sum()),
         num_missing_features=sum(name not in whole.columns for name in names),
@@ -110,8 +110,7 @@ def new_tracks(file: Path, old_ids: Sequence[str], names: Sequence[str]) -> Fres
 
 def _read(file: Path, vocabulary: pl.Series | None) -> pl.DataFrame:
     """Return the rows of `file` with a track of `vocabulary` (None: all rows), all String, the id column named `id`."""
-    frames = [_member(member, vocabulary) for member in find_members([file])]
-    return pl.concat(frames, how="diagonal")
+    return pl.concat([_member(member, vocabulary) for member in find_members([file])], how="diagonal")
 
 
 def _member(member: Member, vocabulary: pl.Series | None) -> pl.DataFrame:
@@ -166,19 +165,61 @@ def _number(values: pl.Series) -> pl.Series:
 
 def _table(joined: pl.DataFrame) -> TrackTable:
     numbers = {
-        name: _number(joined[name].replace(_MODES)).cast(pl.Float32)
+        name: _number(joined[name].replace(_MODES))
         for name in joined.columns
         if name not in (*TEXT_COLUMNS, columns.SIMULATED, "id")
     }
-    names = tuple(n for n, v in numbers.items() if n not in _NO_FEATURES and v.null_count() < len(v))
-    features = [numbers[name].fill_null(float("nan")).to_numpy() for name in names]
-    duration = numbers.get(columns.DURATION)
+    empty = [
+        name for name, values in numbers.items() if name != columns.DURATION and values.null_count() == len(values)
+    ]
+    return _typed_table(joined.with_columns(**numbers).drop(empty))
+
+
+def _typed_table(joined: pl.DataFrame) -> TrackTable:
+    """Return the track table of texts, a duration in seconds, and features."""
     texts = {name: joined[name].fill_null("").to_list() for name in TEXT_COLUMNS if name in joined.columns}
-    return TrackTable(
-        title=texts.get(columns.TITLE),
-        artist=texts.get(columns.ARTIST),
-        album=texts.get(columns.ALBUM),
-        duration=None if duration is None else duration.fill_null(float("nan")).to_numpy(),
-        features=np.stack(features, axis=1) if features else None,
-        feature_names=names,
-    )
+    floats = {
+        name: joined[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        for name in joined.columns
+        if name not in (*TEXT_COLUMNS, columns.SIMULATED, "id")
+    }
+    duration = floats.pop(columns.DURATION, None)
+    features = np.stack(list(floats.values()), axis=1) if floats else None
+    return TrackTable(**texts, duration=duration, features=features, feature_names=tuple(floats))
+
+
+class NamedTracks:
+    """The first title, artist, album and length of each track in a log."""
+
+    def __init__(self) -> None:
+        self._parts: list[pl.DataFrame] = []
+        self._num_rows = 0
+        self._most = _MOST_ROWS
+
+    def add(self, tracks: pl.DataFrame) -> None:
+        """Take the columns of a block: `track` (codes), and any of `title`, `artist`, `album`, `length_s`."""
+        if tracks.width < 2:
+            return
+        self._parts.append(tracks)
+        self._num_rows += tracks.height
+        if self._num_rows > self._most:
+            self._parts = [self._first()]
+            self._num_rows = self._parts[0].height
+            self._most = max(_MOST_ROWS, 2 * self._num_rows)
+
+    def table(self, codes: pl.Series, vocabulary: pl.Series) -> TrackTable:
+        """Return the table of the tracks of `vocabulary`; `codes`: a column whose dtype maps track codes to ids."""
+        if not self._parts:
+            return TrackTable()
+        first = self._first().rename({"length_s": columns.DURATION}, strict=False)
+        texts = coded_texts(first["track"].to_numpy().astype(np.int32), codes).alias("id")
+        joined = pl.DataFrame({"id": vocabulary}).join(
+            first.drop("track").with_columns(texts), on="id", how="left", maintain_order="left"
+        )
+        if columns.DURATION in joined.columns and joined[columns.DURATION].null_count() == joined.height:
+            joined = joined.drop(columns.DURATION)
+        return _typed_table(joined)
+
+    def _first(self) -> pl.DataFrame:
+        whole = pl.concat(self._parts, how="diagonal_relaxed")
+        return whole.group_by("track", maintain_order=True).agg(pl.exclude("track").drop_nulls().first())

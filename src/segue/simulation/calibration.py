@@ -9,39 +9,20 @@ from __future__ import annotations
 
 from typing import Final
 
+# fmt: off
 SESSION_LENGTH_COUNTS: Final = {
-    10: 11025730,
-    11: 9611839,
-    12: 8407692,
-    13: 7344162,
-    14: 6460309,
-    15: 5664259,
-    16: 4994670,
-    17: 4400713,
-    18: 3917839,
-    19: 3477536,
-    20: 59645965,
+    10: 11025730, 11: 9611839, 12: 8407692, 13: 7344162, 14: 6460309, 15: 5664259,
+    16: 4994670, 17: 4400713, 18: 3917839, 19: 3477536, 20: 59645965,
 }
 NUM_TRACKS: Final = 3_604_454
 NUM_PLAYS: Final = 2_072_002_577
 PLAYS_COVERED_BY_TOP: Final = (
-    (0.05, 30),
-    (0.1, 92),
-    (0.25, 580),
-    (0.5, 4457),
-    (0.75, 30583),
-    (0.9, 154166),
-    (0.95, 345667),
-    (0.99, 1160655),
+    (0.05, 30), (0.1, 92), (0.25, 580), (0.5, 4457), (0.75, 30583), (0.9, 154166), (0.95, 345667), (0.99, 1160655),
 )
 """(share of plays, number of top tracks that cover it)."""
 CONTEXT_TYPE_COUNTS: Final = {
-    "editorial_playlist": 35663,
-    "radio": 21107,
-    "user_collection": 67430,
-    "catalog": 38263,
-    "charts": 2441,
-    "personalized_playlist": 2976,
+    "editorial_playlist": 35663, "radio": 21107, "user_collection": 67430,
+    "catalog": 38263, "charts": 2441, "personalized_playlist": 2976,
 }
 PREMIUM_SHARE: Final = 136053 / 167880
 SKIP_2_RATE: Final = 0.517
@@ -52,7 +33,6 @@ MOSTLY_OF_LISTENED: Final = (0.628 - 0.479) / (1 - 0.479)
 """Share of plays not skipped that stopped before the end (small sample)."""
 UNKNOWN_OF_LISTENED: Final = (1 - 0.628 - 0.353) / (1 - 0.479)
 """Share of plays not skipped with none of the four flags (small sample: about 2 % of all)."""
-# fmt: off
 TRACKS_BY_SKIP_PERCENT: Final = (
     355045, 18, 42, 136, 262, 659, 713, 1145, 1187, 1677, 2793, 4050, 5953, 1542, 10018, 3077, 17794, 2106, 5978,
     1708, 33618, 5731, 11633, 8532, 3065, 66684, 9791, 14391, 29459, 10151, 26606, 16244, 12142, 145366, 17581, 29480,
@@ -82,27 +62,15 @@ plays it is a mixture of binomials: expectation maximisation (1000 steps, rates 
 tracks below 100 plays, one for the others) fits all but 1 % of its mass. This is the second distribution;
 `tests/unit/simulation/test_simulation.py` repeats the fit.
 """
-# fmt: on
 MINI_SESSIONS: Final = 10_000
 REASON_START_COUNTS: Final = {
-    "trackdone": 55075,
-    "fwdbtn": 79912,
-    "backbtn": 13034,
-    "appload": 1942,
-    "trackerror": 92,
-    "clickrow": 17514,
-    "playbtn": 155,
-    "remote": 136,
-    "endplay": 20,
+    "trackdone": 55075, "fwdbtn": 79912, "backbtn": 13034, "appload": 1942, "trackerror": 92,
+    "clickrow": 17514, "playbtn": 155, "remote": 136, "endplay": 20,
 }
 """Mini set."""
 REASON_END_COUNTS: Final = {
-    "trackdone": 57701,
-    "fwdbtn": 81389,
-    "backbtn": 13129,
-    "endplay": 14823,
-    "clickrow": 8,
-    "logout": 563,
-    "remote": 267,
+    "trackdone": 57701, "fwdbtn": 81389, "backbtn": 13129, "endplay": 14823, "clickrow": 8,
+    "logout": 563, "remote": 267,
 }
 """Mini set. All but trackdone are .656 of the rows: the share that stopped before the end (`skip_3`)."""
+# fmt: on

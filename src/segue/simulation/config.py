@@ -40,16 +40,16 @@ class SimulationConfig:
     """Listeners with several sessions, each with fixed traits; 0 = every session has another listener."""
 
     def __post_init__(self) -> None:
-        if self.sessions < 1:
-            raise ValueError("sessions must be at least 1")
-        if not FEWEST_TRACKS <= self.tracks < 2**24:
-            raise ValueError(f"tracks must be in {FEWEST_TRACKS}..{2**24 - 1}")
-        if self.listeners < 0:
-            raise ValueError("listeners must be at least 0")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError("seed must be in 0..2**32 - 1")
-        if self.world not in WORLDS:
-            raise ValueError(f"world {self.world!r} is not one of {', '.join(WORLDS)}")
+        ranges = {
+            "sessions must be at least 1": self.sessions >= 1,
+            f"tracks must be in {FEWEST_TRACKS}..{2**24 - 1}": FEWEST_TRACKS <= self.tracks < 2**24,
+            "listeners must be at least 0": self.listeners >= 0,
+            "seed must be in 0..2**32 - 1": 0 <= self.seed < 2**32,
+            f"world {self.world!r} is not one of {', '.join(WORLDS)}": self.world in WORLDS,
+        }
+        for message, holds in ranges.items():
+            if not holds:
+                raise ValueError(message)
 
     def describe(self, *modules: ModuleType) -> dict[str, Any]:
         """Return version, world, sizes, and a hash over them and over every constant of `modules`."""

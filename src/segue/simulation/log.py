@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +20,14 @@ from segue.simulation import listening as listening_module
 from segue.simulation.behaviour import behave
 from segue.simulation.catalogue import Catalogue, make_catalogue
 from segue.simulation.config import SimulationConfig
-from segue.simulation.listening import common_context, context_names, find_intercept, listen, make_listeners
-from segue.simulation.returning import Returning
+from segue.simulation.listening import (
+    Listeners,
+    common_context,
+    context_names,
+    find_intercept,
+    listen,
+    make_listeners,
+)
 
 FIRST_DAY: Final = 17_727
 """2018-07-15, the first day of MSSD, in days since 1970-01-01."""
@@ -29,7 +35,8 @@ NUM_DAYS: Final = 66
 """Until 2018-09-18."""
 CHUNK: Final = 50_000
 """Sessions simulated at once, which bounds the memory."""
-
+ACTIVITY_SD: Final = 1.0
+"""Standard deviation of the log of the listeners' activity."""
 _DECIDING: Final = (calibration, catalogue_module, listening_module, behaviour_module)
 """Modules whose constants determine the log; `config_hash` covers them."""
 
@@ -93,9 +100,8 @@ def simulate(config: SimulationConfig, progress: Progress = silent) -> Simulated
     parts = []
     for chunk, start in enumerate(range(0, config.sessions, CHUNK)):
         progress(Step("simulate", start, config.sessions, "sessions"))
-        parts.append(
-            _sessions(config, _World(catalogue, intercept, returning), min(CHUNK, config.sessions - start), chunk)
-        )
+        num = min(CHUNK, config.sessions - start)
+        parts.append(_sessions(config, catalogue, intercept, returning, num, chunk))
     progress(Step("simulate", config.sessions, config.sessions, "sessions"))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     lengths, user = rows.pop("length"), rows.pop("user", None)
@@ -135,21 +141,35 @@ def config_of(sessions: int, tracks: int, seed: int, world: str, listeners: int 
         raise InputError(f"simulate: {error}") from error
 
 
-@dataclass(frozen=True)
-class _World:
-    """Shared by all sessions."""
+class Returning:
+    """Listeners with several sessions, whose traits stay the same; for a config with `listeners` > 0."""
 
-    catalogue: Catalogue
-    intercept: float
-    returning: Returning | None
+    def __init__(self, config: SimulationConfig, catalogue: Catalogue) -> None:
+        self._config = config
+        generator = np.random.default_rng([config.seed, 10])
+        self._traits = make_listeners(config.listeners, catalogue, config.world, generator)
+        self._sums = np.cumsum(np.exp(ACTIVITY_SD * generator.standard_normal(config.listeners)))
+
+    def sessions(self, traits: Listeners, chunk: int) -> tuple[NDArray[np.int32], Listeners]:
+        """Return the listener of each session, and `traits` with the type, home, taste and tempo of these listeners.
+
+        Length and context type stay those of the session.
+        """
+        generator = np.random.default_rng([self._config.seed, 11, chunk])
+        point = generator.random(len(traits.kind)) * self._sums[-1]
+        who = np.searchsorted(self._sums, point, side="right").clip(max=len(self._sums) - 1)
+        names = ("kind", "home", "taste", "tempo")
+        return who.astype(np.int32), replace(traits, **{name: getattr(self._traits, name)[who] for name in names})
 
 
-def _sessions(config: SimulationConfig, world: _World, num: int, chunk: int) -> dict[str, NDArray[Any]]:
+def _sessions(
+    config: SimulationConfig, catalogue: Catalogue, intercept: float, returning: Returning | None, num: int, chunk: int
+) -> dict[str, NDArray[Any]]:
     """Return the rows of `num` sessions, flat, and their lengths and listeners."""
-    catalogue, intercept, user = world.catalogue, world.intercept, dict[str, NDArray[Any]]()
+    user = dict[str, NDArray[Any]]()
     listeners = make_listeners(num, catalogue, config.world, np.random.default_rng([config.seed, 6, chunk]))
-    if world.returning is not None:
-        user["user"], listeners = world.returning.sessions(listeners, chunk)
+    if returning is not None:
+        user["user"], listeners = returning.sessions(listeners, chunk)
     played = listen(listeners, catalogue, intercept, config.world, (config.seed, 7, chunk))
     common = common_context(listeners, catalogue, played, intercept, config.world)
     inside = np.arange(played.track.shape[1]) < listeners.length[:, None]

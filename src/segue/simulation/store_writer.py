@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -14,16 +14,6 @@ from segue.simulation.log import SimulatedLog
 from segue.store import NUM_SPECIALS, StoreWriter, Vocabulary
 from segue.store.manifest import SideColumn, StoreSource
 from segue.store.writer import SessionColumns, TrackTable
-
-_EVENT: Final = (
-    columns.INFERRED,
-    columns.CONTEXT_TYPE,
-    columns.SHUFFLE,
-    columns.HOUR,
-    columns.PREMIUM,
-    columns.ORACLE_P_LISTEN,
-    columns.ORACLE_P_LISTEN_COMMON,
-)
 
 
 def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> None:
@@ -40,23 +30,17 @@ def write_store(log: SimulatedLog, path: Path, *, overwrite: bool = False) -> No
     width = ids.dtype.itemsize
     data = np.ascontiguousarray(ids[order]).view(np.uint8)
     vocabulary = Vocabulary(data, np.arange(len(heard) + 1, dtype=np.int64) * width)
-    side = [
-        SideColumn(name, columns.SIDE_DTYPES[name], "event", log.context_names if name == columns.CONTEXT_TYPE else ())
-        for name in _EVENT
-    ]
-    side.append(SideColumn(columns.DATE, "int32", "session"))
-    if log.user is not None:
-        side.append(SideColumn(columns.USER, "int32", "session"))
-    keys = session_keys(
-        log.session_ids.view(np.uint8),
-        np.arange(len(log.session_ids) + 1, dtype=np.int64) * log.session_ids.dtype.itemsize,
-    )
-    values = {columns.INFERRED: np.zeros(len(log.track), dtype=np.bool_), **log.event, columns.DATE: log.date}
-    if log.user is not None:
-        values[columns.USER] = log.user
+    events = {columns.INFERRED: np.zeros(len(log.track), dtype=np.bool_), **log.event}
+    sessions = {columns.DATE: log.date} | ({} if log.user is None else {columns.USER: log.user})
+    side = [SideColumn(name, dtype, "event") for name, dtype in columns.SIDE_DTYPES.items() if name in events]
+    side += [SideColumn(name, dtype, "session") for name, dtype in columns.SIDE_DTYPES.items() if name in sessions]
+    names = {columns.CONTEXT_TYPE: log.context_names}
+    side = [replace(column, categories=names.get(column.name, ())) for column in side]
+    key_ends = np.arange(len(log.session_ids) + 1, dtype=np.int64) * log.session_ids.dtype.itemsize
+    keys = session_keys(log.session_ids.view(np.uint8), key_ends)
     source = StoreSource("simulation", path.name, simulated=dict(log.summary))
     with StoreWriter(path, source, side, overwrite=overwrite) as writer:
-        writer.add_shard(SessionColumns(row[log.track], log.strength, log.offsets, keys, values))
+        writer.add_shard(SessionColumns(row[log.track], log.strength, log.offsets, keys, {**events, **sessions}))
         tracks = heard[order]
         table = TrackTable(
             title=log.titles(tracks),

@@ -1,4 +1,4 @@
-"""Session keys of a column, and those that were seen before."""
+"""Session keys of a column."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from segue.data.session_keys import SeenKeys, packed, text_keys
+from segue.data.session_keys import packed, text_keys
 from segue.hashing import session_keys
 
 
@@ -16,10 +16,3 @@ from segue.hashing import session_keys
 def test_keys_of_a_column_are_those_of_the_store(texts: list[str]) -> None:
     column = pl.Series(texts, dtype=pl.String)
     np.testing.assert_array_equal(text_keys(column), session_keys(*packed(column)))
-
-
-def test_seen_keys_are_known_in_any_order() -> None:
-    seen = SeenKeys()
-    for first in range(0, 100, 10):
-        seen.add(np.arange(first, first + 10, dtype=np.uint64)[::-1])
-    assert seen.contains(np.array([5, 99, 100, 3], np.uint64)).tolist() == [True, True, False, True]

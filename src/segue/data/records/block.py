@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from segue.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,3 +27,13 @@ class Block:
     record from 1."""
     texts: Callable[[NDArray[np.int64]], list[str]] | None = None
     """Returns the complete text of the records on the given lines; None if the frame has all of their fields."""
+
+
+def check_columns(name: str, wanted: Collection[str], columns: Collection[str], where: str = "it") -> None:
+    """Refuse a file without one of the columns `wanted`; `where` names what has the `columns`.
+
+    Raises:
+        InputError: see there.
+    """
+    if unknown := [column for column in wanted if column not in columns]:
+        raise InputError(f"{name} has no column {', '.join(unknown)}; {where} has {', '.join(columns)}")

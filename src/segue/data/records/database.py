@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 import polars as pl
 
-from segue.data.records.block import Block
+from segue.data.records.block import Block, check_columns
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.opened import on_disk
@@ -35,13 +35,15 @@ def database_sample(member: Member) -> Sample:
     Raises:
         InputError: a damaged database, or one whose write-ahead log is missing.
     """
+    frames = list[pl.DataFrame]()
     with _connected(member) as connection:
-        tables = _tables(connection)
-        frames = []
-        for table, columns in tables.items():
+        for table, columns in _tables(connection).items():
             rows = connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT {PROBED}").fetchall()
-            frames.append(_frame([row for row in rows if _kind(row) is None], [f"{table}.{name}" for name in columns]))
-    first = pl.concat(_levelled(frames), how="horizontal") if frames else pl.DataFrame()
+            sound = [row for row in rows if _fault(row) is None]
+            frames.append(_frame(sound, [f"{table}.{name}" for name in columns]))
+    longest = max((frame.height for frame in frames), default=0)
+    levelled = [frame.select(pl.all().extend_constant(None, longest - frame.height)) for frame in frames]
+    first = pl.concat(levelled, how="horizontal") if frames else pl.DataFrame()
     return Sample(member.name, "sqlite", tuple(first.columns), first)
 
 
@@ -53,9 +55,8 @@ def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
     """
     with _connected(member) as connection:
         table_of = {f"{table}.{name}": table for table, names in _tables(connection).items() for name in names}
+    check_columns(member.name, wanted, table_of)
     columns = list(wanted) or list(table_of)
-    if unknown := [name for name in columns if name not in table_of]:
-        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(table_of)}")
     tables = dict.fromkeys(table_of[name] for name in columns)
     if len(tables) != 1:
         raise InputError(f"{member.name}: columns of {len(tables)} tables ({', '.join(tables)}); name those of one")
@@ -77,11 +78,11 @@ def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
         cursor = connection.execute(sql)
         names = [entry[0] for entry in cursor.description]
         while rows := cursor.fetchmany(BLOCK_ROWS):
-            kinds = [_kind(row) for row in rows]
+            faults = [_fault(row) for row in rows]
             for kind in (NOT_UTF8, NUL_BYTE):
-                bad = [(number + at, _shown(rows[at])) for at, other in enumerate(kinds) if other == kind]
+                bad = [(number + at, _shown(rows[at])) for at, fault in enumerate(faults) if fault == kind]
                 rejects.add(kind, member.name, bad)
-            sound = np.array([at for at, kind in enumerate(kinds) if kind is None], dtype=np.int64)
+            sound = np.array([at for at, fault in enumerate(faults) if fault is None], dtype=np.int64)
             yield Block(_frame([rows[at] for at in sound], names), sound + number)
             number += len(rows)
     if number == 1:
@@ -140,35 +141,23 @@ def _tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )
     names = [row[0].decode("utf-8", "replace") for row in rows.fetchall()]
-    return {name: [entry[0] for entry in _described(connection, name)] for name in names}
-
-
-def _described(connection: sqlite3.Connection, table: str) -> tuple[Any, ...]:
-    return connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT 0").description or ()
-
-
-def _levelled(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Return frames of equal height, shorter ones filled with null."""
-    rows = np.arange(max(frame.height for frame in frames))
-    return [frame.select(pl.all().gather(np.minimum(rows, frame.height), null_on_oob=True)) for frame in frames]
+    described = {name: connection.execute(f"SELECT * FROM {_quoted(name)} LIMIT 0").description for name in names}
+    return {name: [entry[0] for entry in columns or ()] for name, columns in described.items()}
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _kind(row: tuple[Any, ...]) -> str | None:
+def _fault(row: tuple[Any, ...]) -> str | None:
     """Return the kind of reject of a row, None for a valid row."""
-    for value in row:
-        if not isinstance(value, bytes):
-            continue
-        if b"\0" in value:
-            return NUL_BYTE
-        try:
-            value.decode("utf-8")
-        except UnicodeDecodeError:
-            return NOT_UTF8
-    return None
+    texts = [value for value in row if isinstance(value, bytes)]
+    try:
+        for text in texts:
+            text.decode("utf-8")
+    except UnicodeDecodeError:
+        return NOT_UTF8
+    return NUL_BYTE if any(b"\0" in text for text in texts) else None
 
 
 def _shown(row: tuple[Any, ...]) -> str:
@@ -176,8 +165,8 @@ def _shown(row: tuple[Any, ...]) -> str:
 
 
 def _frame(rows: list[tuple[Any, ...]], names: Sequence[str]) -> pl.DataFrame:
-    columns = [[_text(row[column]) for row in rows] for column in range(len(names))]
-    return pl.DataFrame([pl.Series(name, values, pl.String) for name, values in zip(names, columns, strict=True)])
+    columns = {name: [_text(row[index]) for row in rows] for index, name in enumerate(names)}
+    return pl.DataFrame(columns, dict.fromkeys(names, pl.String))
 
 
 def _text(value: Any) -> str | None:

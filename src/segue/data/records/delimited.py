@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 
 from segue.data.ahead import worked_ahead
-from segue.data.records.block import Block
-from segue.data.records.dialect import PROBED, Dialect, dialect_of
-from segue.data.records.encoding import utf8_chunks
+from segue.data.records.block import Block, check_columns
+from segue.data.records.dialect import PROBED, Dialect, dialect_of, ends_by_return
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
 from segue.data.records.parsing import Parsed, parsed
-from segue.data.records.pieces import pieces_of
+from segue.data.records.pieces import pieces_of, with_newlines
+from segue.data.records.utf8_text import utf8_chunks
 from segue.data.rejects import REPEATED_HEADER, Rejects
 from segue.data.sources.source import Sample
 from segue.errors import InputError
@@ -39,7 +39,7 @@ def delimited_sample(member: Member) -> Sample:
     Raises:
         InputError: a header that cannot be read.
     """
-    head, whole = _head(member)
+    head, whole, _ = _head(member)
     dialect = dialect_of(head, member.name, whole=whole)
     if not dialect.columns:
         return Sample(member.name, "delimited", (), pl.DataFrame(), preamble=dialect.preamble)
@@ -59,15 +59,16 @@ def delimited_blocks(
     Raises:
         InputError: a file without records, or without one of the columns.
     """
-    head, whole = _head(member)
+    head, whole, by_return = _head(member)
     dialect = dialect_of(head, member.name, whole=whole)
-    _check(member, dialect, wanted, whole and dialect.start >= len(head))
-
+    _check(member, dialect, ended=whole and dialect.start >= len(head))
+    check_columns(member.name, wanted, dialect.columns)
     types = _types(head, dialect, member.name, values)
     work = partial(parsed, dialect=dialect, wanted=wanted or dialect.columns, types=types)
     line, num_blocks = dialect.line, 0
     with opened(member) as handle:
         chunks = utf8_chunks(handle, member.name, BLOCK_BYTES)
+        chunks = with_newlines(chunks) if by_return else chunks
         for part in worked_ahead(work, pieces_of(chunks, dialect, member.name)):
             for kind, rows in part.bad:
                 rejects.add(kind, member.name, [(number + line, text) for number, text in rows])
@@ -83,8 +84,7 @@ def delimited_blocks(
 
 def _block(part: Parsed, first: int) -> Block:
     """Return the parsed records of a piece whose first line is `first`."""
-    texts = part.texts
-    return Block(part.frame, part.line + first, None if texts is None else lambda lines: texts(lines - first))
+    return Block(part.frame, part.line + first, lambda lines: part.texts(lines - first))
 
 
 def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -> dict[str, Any]:
@@ -103,24 +103,24 @@ def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -
     return types
 
 
-def _head(member: Member) -> tuple[bytes, bool]:
-    """Return the first bytes of the text, and whether they are the whole text."""
-    head = b""
+def _head(member: Member) -> tuple[bytes, bool, bool]:
+    """Return the first bytes of the text, whether they are the whole text, and whether a carriage return alone ends its
+    lines; then those of the result end by a newline."""
+    head, whole = b"", True
     with opened(member) as handle:
         for chunk in utf8_chunks(handle, member.name, HEAD_BYTES):
             head += chunk
             if len(head) >= HEAD_BYTES:
-                return head, False
-    return head, True
+                whole = False
+                break
+    by_return = ends_by_return(head, whole=whole)
+    return b"".join(with_newlines([head])) if by_return else head, whole, by_return
 
 
-def _check(member: Member, dialect: Dialect, wanted: Sequence[str], ended: bool) -> None:
+def _check(member: Member, dialect: Dialect, *, ended: bool) -> None:
     if not dialect.cells:
         raise InputError(f"{member.name} is empty; name a file with records")
     if not dialect.columns:
         raise InputError(f"{member.name} line {dialect.line - 1}: a header without names; name its columns")
     if ended and dialect.headed:
         raise InputError(f"{member.name} is empty; it has a header and no records below it")
-    unknown = [name for name in wanted if name not in dialect.columns]
-    if unknown:
-        raise InputError(f"{member.name} has no column {', '.join(unknown)}; it has {', '.join(dialect.columns)}")

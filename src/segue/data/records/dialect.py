@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from segue.data.records.encoding import UTF8_MARK
+from segue.data.records.utf8_text import UTF8_MARK
 from segue.errors import InputError
 
 PROBED: Final = 100
 """Records from which a dialect is detected."""
 SEPARATORS: Final = ("\t", ",", ";", "|", "::")
-_LINE: Final = re.compile(rb"\r\n|\r|\n")
+_LINE: Final = re.compile(rb"\r?\n")
 _QUOTED: Final = re.compile(rb'"(?:[^"]|"")*"')
 _SEPARATOR_LINE: Final = re.compile(rb'"?sep=(.)"?', re.IGNORECASE)
 _TYPED: Final = re.compile(r"(.+):(token|token_seq|float|float_seq)")
@@ -49,8 +49,6 @@ class Dialect:
     """Bytes above the first record."""
     line: int
     """Physical line of the first record, from 1."""
-    by_return: bool = False
-    """True if a carriage return alone ends a line."""
     header: bytes = b""
     """Line of the header as read, without its line end; empty without a header."""
     preamble: tuple[str, ...] = ()
@@ -84,27 +82,25 @@ def dialect_of(head: bytes, name: str, *, whole: bool) -> Dialect:
     Raises:
         InputError: a header that is not UTF-8, has a line end outside quotes, or names a column twice.
     """
-    by_return = _ends_by_return(head, whole)
-    start, line, preamble, separator = _above(head, by_return)
+    start, line, preamble, separator = _above(head)
     text = head[start:].decode("utf-8", "replace")
     separator = separator or _guessed(text, whole)
     records = list(_probed(text, separator, whole))
     if not records:
-        return Dialect(separator, (), True, start, line, by_return, preamble=preamble)
+        return Dialect(separator, (), True, start, line, preamble=preamble)
     first, later = records[0], records[1:]
     if _is_record(first, later):
         width = Counter(map(len, records)).most_common(1)[0][0]
-        return Dialect(separator, tuple(map(str, range(width))), False, start, line, by_return, preamble=preamble)
-    size, lines = _size_of_first(head[start:], separator, by_return)
+        return Dialect(separator, tuple(map(str, range(width))), False, start, line, preamble=preamble)
+    size, lines = _size_of_first(head[start:], separator)
     raw = head[start : start + size].rstrip(b"\r\n")
-    cells = _fitted(first, later)
-    dialect = Dialect(separator, cells, True, start + size, line + lines, by_return, raw, preamble)
-    _check_header(dialect, head[start : start + size], name, line)
+    dialect = Dialect(separator, _fitted(first, later), True, start + size, line + lines, raw, preamble)
+    _check_header(dialect, f"{name} line {line}")
     return dialect
 
 
-def _ends_by_return(head: bytes, whole: bool) -> bool:
-    """Return whether lines end by a carriage return alone."""
+def ends_by_return(head: bytes, *, whole: bool) -> bool:
+    """Return whether the lines of a text end by a carriage return alone."""
     if b"\r" not in head:
         return False
     bare = _QUOTED.sub(b"", head if whole else head.rstrip(b"\r"))
@@ -112,13 +108,12 @@ def _ends_by_return(head: bytes, whole: bool) -> bool:
     return bare.count(b"\r") - pairs > bare.count(b"\n")
 
 
-def _above(head: bytes, by_return: bool) -> tuple[int, int, tuple[str, ...], str | None]:
+def _above(head: bytes) -> tuple[int, int, tuple[str, ...], str | None]:
     """Return where the first record begins (byte, line), the comment lines above it, and the separator that a line
     `sep=` there names."""
     start, line, preamble, separator = 0, 1, list[str](), None
-    ends = _LINE if by_return else re.compile(rb"\r?\n")
     while start < len(head):
-        end = ends.search(head, start)
+        end = _LINE.search(head, start)
         content = head[start : end.start() if end else len(head)].removeprefix(UTF8_MARK)
         named = _SEPARATOR_LINE.fullmatch(content)
         if named and separator is None:
@@ -205,37 +200,35 @@ def _fitted(first: list[str], later: list[list[str]]) -> tuple[str, ...]:
     return (*first[:width], *[""] * (width - len(first)))
 
 
-def _size_of_first(data: bytes, separator: str, by_return: bool) -> tuple[int, int]:
+def _size_of_first(data: bytes, separator: str) -> tuple[int, int]:
     """Return bytes and physical lines of the first record."""
-    lines = (match[0] for match in re.finditer(rb"[^\r\n]*(?:\r\n?|\n|$)" if by_return else rb"[^\n]*(?:\n|$)", data))
-    if len(separator) > 1:
-        return len(next(lines)), 1
     sizes = list[int]()
 
     def texts() -> Iterator[str]:
-        for line in lines:
+        for line in io.BytesIO(data):
             sizes.append(len(line))
             yield line.decode("utf-8", "replace")
 
     try:
-        next(csv.reader(texts(), delimiter=separator))
+        next(texts() if len(separator) > 1 else csv.reader(texts(), delimiter=separator))
     except csv.Error:
-        return sizes[0], 1
+        del sizes[1:]
     return sum(sizes), len(sizes)
 
 
-def _check_header(dialect: Dialect, raw: bytes, name: str, line: int) -> None:
+def _check_header(dialect: Dialect, where: str) -> None:
+    raw = dialect.header
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{name} line {line}: the header has bytes that are not UTF-8 (byte {error.start}); save the file as "
-            "UTF-8, it looks like Latin-1 or Windows-1252"
+            f"{where}: the header has bytes that are not UTF-8 (byte {error.start}); save the file as UTF-8, it looks "
+            "like Latin-1 or Windows-1252"
         ) from error
     if b"\0" in raw:
-        raise InputError(f"{name} line {line}: the header has NUL bytes; name a text file, saved as UTF-8")
-    if not dialect.by_return and b"\r" in _QUOTED.sub(b"", raw).rstrip(b"\r\n"):
-        raise InputError(f"{name} line {line}: the header has a carriage return inside a name; remove it")
+        raise InputError(f"{where}: the header has NUL bytes; name a text file, saved as UTF-8")
+    if b"\r" in _QUOTED.sub(b"", raw):
+        raise InputError(f"{where}: the header has a carriage return inside a name; remove it")
     twice = [column for column, count in Counter(dialect.columns).items() if count > 1]
     if twice:
-        raise InputError(f"{name} line {line}: the header names a column twice ({', '.join(twice)}); rename one")
+        raise InputError(f"{where}: the header names a column twice ({', '.join(twice)}); rename one")

@@ -11,10 +11,10 @@ import polars as pl
 
 from segue.data.records.block import Block
 from segue.data.records.dialect import PROBED
-from segue.data.records.encoding import utf8_chunks
 from segue.data.records.json_text import JsonText, Object, objects_of
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
+from segue.data.records.utf8_text import utf8_chunks
 from segue.data.sources.source import Sample
 from segue.errors import InputError
 
@@ -103,7 +103,8 @@ def _frame(member: Member, rows: list[dict[str, str]], columns: Sequence[str], n
             "fields"
         )
     try:
-        return pl.DataFrame([pl.Series(name, [row.get(name) for row in rows], pl.String) for name in columns])
+        values = {name: [row.get(name) for row in rows] for name in columns}
+        return pl.DataFrame(values, dict.fromkeys(columns, pl.String))
     except UnicodeEncodeError:
         bad = next(at for at, row in enumerate(rows) if not all(map(_is_text, (*row, *row.values()))))
         raise InputError(

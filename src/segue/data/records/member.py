@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import shutil
+import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from segue.data.records.archive import DAMAGE, opened_archive
 from segue.errors import InputError
 
 MAX_BYTES: Final = 64 << 30
@@ -26,6 +30,21 @@ SMALL_ARCHIVE: Final = 1 << 26
 """Bytes; a larger nested archive may unpack to at most MAX_ARCHIVE_RATIO times its packed bytes."""
 MAX_ARCHIVE_RATIO: Final = 20
 """Packed data hardly shrinks when it is packed again."""
+DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What `zipfile` raises on an archive that is damaged, cut short, or packed by an unsupported method."""
+_IN_MEMORY: Final = 1 << 26
+"""Bytes of a nested archive held in memory; a larger one goes to a temporary file."""
+COPIED_BYTES: Final = 1 << 22
+"""Bytes copied to disk at once."""
 _ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _HIDDEN_LOG: Final = ".scrobbler"
 """Logs of portable players are hidden files by their usual name."""
@@ -165,3 +184,20 @@ def _check_entry(entry: zipfile.ZipInfo, path: Path) -> None:
             f"{path}: {entry.filename} would unpack from {packed:,} to {size:,} bytes, too many for a log; "
             "unpack it yourself if you trust it, and name the unpacked file"
         )
+
+
+@contextmanager
+def opened_archive(path: Path, within: tuple[str, ...]) -> Iterator[zipfile.ZipFile]:
+    """Return the archive at `path`, or the nested one that the archive names in `within` lead to.
+
+    Raises:
+        OSError, or one of DAMAGE.
+    """
+    with ExitStack() as stack:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        for name in within:
+            spilled = stack.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY, prefix="segue-"))
+            with archive.open(name) as packed:
+                shutil.copyfileobj(packed, spilled, COPIED_BYTES)
+            archive = stack.enter_context(zipfile.ZipFile(spilled))
+        yield archive

@@ -13,17 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final
 
-from segue.data.records.archive import DAMAGE, opened_archive
-from segue.data.records.member import Member
+from segue.data.records.member import COPIED_BYTES, DAMAGE, Member, opened_archive
 from segue.errors import InputError, SegueError
 
 _NESTING: Final = 3
 """Nested compressions that are undone, plus one."""
 _BUFFER: Final = 1 << 17
-_COPIED: Final = 1 << 22
-"""Bytes copied to disk at once."""
 _NO_TEXT: Final = {
     b"\x1f\x9d": "a file of compress (.Z)",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
@@ -33,42 +30,32 @@ _NO_TEXT: Final = {
 """First bytes of unsupported formats."""
 
 
-@runtime_checkable
-class _Stream(Protocol):
-    """One compressed stream: a gzip member, a zstd frame, ..."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
 @dataclass(frozen=True)
 class _Packing:
     name: str
     magic: bytes
-    stream: Callable[[], _Stream]
+    stream: Callable[[], Any]
+    """Returns a decompressor of one stream (a gzip member, a zstd frame, ...): `decompress`, `eof`, `unused_data`."""
     piece: int
     """Packed bytes decompressed at once: fewer for formats that expand more, to bound memory."""
 
 
-def _zstd_stream() -> _Stream:
+def _zstd_stream() -> Any:
     try:
         import zstandard
     except ImportError:
         raise InputError("zstd files need the package zstandard; pip install zstandard") from None
-    return cast("_Stream", zstandard.ZstdDecompressor().decompressobj())
+    return zstandard.ZstdDecompressor().decompressobj()
 
 
 _PACKINGS: Final = (
-    _Packing("gzip", b"\x1f\x8b", lambda: cast("_Stream", zlib.decompressobj(31)), 1 << 16),
+    _Packing("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31), 1 << 16),
     _Packing("bzip2", b"BZh", bz2.BZ2Decompressor, 1 << 13),
     _Packing("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor, 1 << 14),
     _Packing("zstd", b"\x28\xb5\x2f\xfd", _zstd_stream, 1 << 12),
 )
+_BAD_DATA: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+"""What decompressors raise on damaged data."""
 
 
 @contextmanager
@@ -120,7 +107,7 @@ class _Entry(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         try:
             data = self._entry.read(len(buffer))
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+        except _BAD_DATA as error:
             raise _damaged(self._name, "archive", error) from error
         buffer[: len(data)] = data
         return len(data)
@@ -160,11 +147,9 @@ class _Unpacked(io.RawIOBase):
             return b""
         self._fresh = False
         try:
-            data = self._stream.decompress(packed)
-        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
-            raise _damaged(self._name, self._packing.name + " file", error) from error
-        except Exception as error:  # ZstdError exists only if zstandard is installed
-            if type(error).__name__ != "ZstdError":
+            data: bytes = self._stream.decompress(packed)
+        except Exception as error:
+            if not isinstance(error, _BAD_DATA) and type(error).__name__ != "ZstdError":  # zstandard may be missing
                 raise
             raise _damaged(self._name, self._packing.name + " file", error) from error
         if self._stream.eof:
@@ -178,8 +163,8 @@ def _damaged(name: str, kind: str, error: Exception) -> InputError:
 
 
 @contextmanager
-def on_disk(member: Member, magic: bytes) -> Iterator[Path]:
-    """Return the path of the decompressed bytes of `member`: the file itself if it begins with `magic`.
+def on_disk(member: Member, *magics: bytes) -> Iterator[Path]:
+    """Return the path of the decompressed bytes of `member`: the file itself if it begins with one of `magics`.
 
     Raises:
         InputError: the file cannot be read.
@@ -187,14 +172,14 @@ def on_disk(member: Member, magic: bytes) -> Iterator[Path]:
     """
     if member.inside is None:
         with member.path.open("rb") as plain:
-            if plain.read(len(magic)) == magic:
+            if plain.read(max(map(len, magics))).startswith(magics):
                 yield member.path
                 return
     with tempfile.TemporaryDirectory(prefix="segue-") as folder:
         path = Path(folder, "unpacked")
         with opened(member) as handle, path.open("wb") as spilled:
             try:
-                shutil.copyfileobj(handle, spilled, _COPIED)
+                shutil.copyfileobj(handle, spilled, COPIED_BYTES)
             except OSError as error:
                 raise SegueError(
                     f"{member.name} cannot be unpacked into {folder} ({error.strerror or error}); unpack it yourself, "

@@ -1,4 +1,4 @@
-"""A piece of text as a block: fast if all records have as many fields as the header, else record by record.
+"""A piece of text as records: fast if all of them have as many fields as the header, else record by record.
 
 Line ends and separators are counted in the bytes. Polars would drop surplus fields and fill missing ones, so it
 parses only records whose counts are right.
@@ -16,14 +16,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.records.dialect import Dialect
-from segue.data.records.encoding import UTF8_MARK
-from segue.data.records.mending import Bad
-from segue.data.records.pieces import Piece
-from segue.data.records.sifting import readable, shown, sifted
-from segue.data.records.structure import Structure, counts_of, even_lines, structure_of
+from segue.data.records.pieces import Bad, Piece
+from segue.data.records.sifting import Records, readable, records_of, sifted
+from segue.data.records.utf8_text import UTF8_MARK
 from segue.errors import InputError
 
 _NEWLINE: Final = 10
+_QUOTE: Final = 34
+_PART: Final = 1 << 19
+"""Bytes searched at once: half of a core's second-level cache (1 MiB)."""
 _STAND_INS: Final = bytes((31, 30, 29, 28, *range(1, 9), *range(14, 28)))
 """Bytes that may replace a separator of two characters."""
 _TAKEN_FOR_ANOTHER: Final = (UTF8_MARK, b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
@@ -37,11 +38,11 @@ class Parsed:
     frame: pl.DataFrame
     line: NDArray[np.int64]
     num_lines: int
-    bad: list[Bad] = field(default_factory=list)
+    bad: list[Bad]
+    texts: Callable[[NDArray[np.int64]], list[str]]
+    """Returns the complete text of the records on the given lines."""
     num_headers: int = 0
     """Repeated headers left out."""
-    texts: Callable[[NDArray[np.int64]], list[str]] | None = None
-    """Returns the complete text of the records on the given lines."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,21 @@ def parsed(piece: Piece, dialect: Dialect, wanted: Sequence[str], types: Mapping
     piece, separator = _single(piece, dialect)
     indices = [dialect.names.index(name) for name in wanted]
     typed = {dialect.names.index(name): dtype for name, dtype in (types or {}).items() if name in wanted}
-    fields = Fields(dialect.width, frozenset(indices), typed)
+    fields, bad = Fields(dialect.width, frozenset(indices), typed), list(piece.bad)
     sound = None if dialect.width == 1 or b"\0" in piece.data else _sound(piece, separator, fields)
     if sound is not None:
-        records, line, num_lines = sound
-        whole = Parsed(_named(records, indices, wanted), line, num_lines, piece.bad)
-        return _with_texts(whole, lambda: structure_of(piece, separator), dialect)
-    bad = list(piece.bad)
-    structure = structure_of(piece, separator)
-    num_lines = structure.num_lines
-    if not structure.is_even(dialect.width) or b"\0" in structure.data:
-        structure = sifted(structure, dialect, piece.cut, bad)
-    fields = replace(fields, types={})
-    frame = _fast(structure.piece, separator, len(structure.line), fields)
-    if frame is None:
-        structure = readable(structure, bad)
-        frame = _fast(structure.piece, separator, len(structure.line), fields)
-    if frame is None:
-        frame = _exact(structure, indices)
-    whole = Parsed(_named(frame, indices, wanted), structure.line, num_lines, bad)
-    return _with_texts(whole, lambda: structure, dialect)
+        frame, line, num_lines = sound
+        texts = partial(_texts_on, piece, separator, dialect)
+    else:
+        records = sifted(records_of(piece, separator), dialect, piece.cut, bad)
+        records, frame = _read(records, replace(fields, types={}), bad)
+        line, num_lines, texts = records.line, records.num_lines, partial(records.texts_on, dialect)
+    named = frame.select(pl.col(str(index)).alias(name) for index, name in zip(indices, wanted, strict=True))
+    return _without_headers(Parsed(named, line, num_lines, bad, texts), dialect)
+
+
+def _texts_on(piece: Piece, separator: int, dialect: Dialect, lines: NDArray[np.int64]) -> list[str]:
+    return records_of(piece, separator).texts_on(dialect, lines)
 
 
 def _single(piece: Piece, dialect: Dialect) -> tuple[Piece, int]:
@@ -105,7 +101,9 @@ def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, 
     If the number of separators in total is right and no record lacks its last field, every record has the right number.
     """
     width = fields.width
-    if not piece.quoted and piece.line is None:
+    is_plain = not piece.quoted and piece.line is None
+    frame = None
+    if is_plain:
         num_rows, num_separators = counts_of(piece.data, _NEWLINE, separator)
         if num_separators != num_rows * (width - 1):
             return None
@@ -113,11 +111,22 @@ def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, 
         if frame is not None and not frame[str(width - 1)].null_count():
             return frame, np.arange(num_rows, dtype=np.int64), num_rows
     lines = even_lines(piece, separator, width)
-    if lines is None:
-        return None
-    if piece.quoted or piece.line is not None:
+    if lines is not None and not is_plain:
         frame = _fast(piece, separator, len(lines[0]), fields)
-    return None if frame is None else (frame, *lines)
+    return None if lines is None or frame is None else (frame, *lines)
+
+
+def _read(records: Records, fields: Fields, bad: list[Bad]) -> tuple[Records, pl.DataFrame]:
+    """Return records of the right width, and their fields; those that are not UTF-8 go to `bad`."""
+    for number in range(2):
+        records = readable(records, bad) if number else records
+        piece = Piece(records.data, records.quoted)
+        frame = _fast(piece, records.separator[0], len(records.texts), fields)
+        if frame is not None:
+            return records, frame
+    rows = [records.fields(text) for text in records.texts]
+    columns = [(index, [row[index].decode("utf-8") or None for row in rows]) for index in sorted(fields.indices)]
+    return records, pl.DataFrame([pl.Series(str(index), values, pl.String) for index, values in columns])
 
 
 def _fast(piece: Piece, separator: int, num_rows: int, fields: Fields) -> pl.DataFrame | None:
@@ -149,41 +158,62 @@ def _polars(data: bytes, separator: int, quote: str | None, fields: Fields) -> p
         return None
 
 
-def _exact(structure: Structure, indices: list[int]) -> pl.DataFrame:
-    """Return valid records, split one by one."""
-    rows = [structure.fields(record) for record in range(len(structure.line))]
-    columns = [(index, [row[index].decode("utf-8") or None for row in rows]) for index in sorted(set(indices))]
-    return pl.DataFrame([pl.Series(str(index), values, pl.String) for index, values in columns])
+def even_lines(piece: Piece, separator: int, width: int) -> tuple[NDArray[np.int64], int] | None:
+    """Return the physical line of each record and the number of lines if every record has `width` fields (two or
+    more), else None. Only the order of newlines and separators is checked, not their positions."""
+    array = np.frombuffer(piece.data, np.uint8)
+    parts = [array[start : start + _PART] for start in range(0, len(array) or 1, _PART)]
+    kinds = np.concatenate([part[_is_limit(part, separator, piece.quoted)] for part in parts])
+    newline = kinds == _NEWLINE
+    num_lines = int(np.count_nonzero(newline))
+    outside, rows = np.ones(len(kinds), np.bool_), kinds
+    if piece.quoted:
+        quote = kinds == _QUOTE
+        outside = ~(np.bitwise_xor.accumulate(quote) | quote)
+        rows = kinds[outside]
+    if len(rows) % width:
+        return None
+    table = rows.reshape(-1, width)
+    if not ((table[:, -1] == _NEWLINE).all() and (table[:, :-1] == separator).all()):
+        return None
+    if piece.line is not None:
+        return piece.line, num_lines if piece.num_lines is None else piece.num_lines
+    if len(table) == num_lines:
+        return np.arange(num_lines, dtype=np.int64), num_lines
+    above = np.cumsum(newline)[newline & outside]
+    return np.concatenate([np.zeros(1, np.int64), above[:-1]])[: len(above)], num_lines
 
 
-def _named(frame: pl.DataFrame, indices: list[int], wanted: Sequence[str]) -> pl.DataFrame:
-    return frame.select(pl.col(str(index)).alias(name) for index, name in zip(indices, wanted, strict=True))
+def _is_limit(part: NDArray[np.uint8], separator: int, quoted: bool) -> NDArray[np.bool_]:
+    """Return which bytes are newlines, separators or (in quoted text) quotes."""
+    mask: NDArray[np.bool_] = part == separator
+    mask |= part == _NEWLINE
+    if quoted:
+        mask |= part == _QUOTE
+    return mask
 
 
-def _with_texts(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
-    """Return `whole` with `texts`, without repeated headers."""
-    return _without_headers(replace(whole, texts=partial(_texts_on, structure, dialect)), structure, dialect)
+def counts_of(data: bytes, *kinds: int) -> list[int]:
+    """Return how often each of the given bytes occurs in `data`, counted in parts that fit in the cache."""
+    array, mask, counts = np.frombuffer(data, np.uint8), np.empty(_PART, np.bool_), [0] * len(kinds)
+    for start in range(0, len(array), _PART):
+        part = array[start : start + _PART]
+        for index, kind in enumerate(kinds):
+            counts[index] += int(np.count_nonzero(np.equal(part, kind, out=mask[: len(part)])))
+    return counts
 
 
-def _texts_on(structure: Callable[[], Structure], dialect: Dialect, lines: NDArray[np.int64]) -> list[str]:
-    """Return the text of the records that begin on `lines`."""
-    records = structure()
-    return [shown(records.record(at), records, dialect) for at in np.searchsorted(records.line, lines).tolist()]
-
-
-def _without_headers(whole: Parsed, structure: Callable[[], Structure], dialect: Dialect) -> Parsed:
+def _without_headers(whole: Parsed, dialect: Dialect) -> Parsed:
     """Return `whole` without records that equal the header."""
     if not dialect.header or not whole.frame.width or whole.frame.dtypes[-1] != pl.String:  # a header is text
         return whole
     name = whole.frame.columns[-1]
     cell = dialect.cells[dialect.names.index(name)]
-    alike = whole.frame[name].is_in([cell, "\ufeff" + cell])
+    alike = whole.frame[name].is_in([cell, "\ufeff" + cell]).fill_null(False).to_numpy()
     if not alike.any():
         return whole
-    repeated, records = np.zeros(len(whole.line), dtype=np.bool_), structure()
-    for record in alike.arg_true().to_list():
-        text = shown(records.record(record), records, dialect).removeprefix("\ufeff")
-        repeated[record] = text.encode() == dialect.header
-    return replace(
-        whole, frame=whole.frame.filter(~repeated), line=whole.line[~repeated], num_headers=int(repeated.sum())
-    )
+    header = dialect.header.decode("utf-8")
+    repeated = np.zeros(len(alike), np.bool_)
+    repeated[alike] = [text.removeprefix("\ufeff") == header for text in whole.texts(whole.line[alike])]
+    frame = whole.frame.filter(~repeated)
+    return replace(whole, frame=frame, line=whole.line[~repeated], num_headers=int(repeated.sum()))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final
 
 from segue.data.records.block import Block
 from segue.data.records.columnar import ARROW_MAGIC, PARQUET_MAGIC, columnar_blocks, columnar_sample
 from segue.data.records.database import SQLITE_MAGIC, database_blocks, database_sample
 from segue.data.records.delimited import delimited_blocks, delimited_sample
-from segue.data.records.encoding import utf8_chunks
 from segue.data.records.json_records import json_blocks, json_sample
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
+from segue.data.records.utf8_text import utf8_chunks
 from segue.data.records.workbook import ZIP_MAGIC, workbook_blocks, workbook_sample
 from segue.data.rejects import Rejects
-from segue.data.sources.source import Sample
+from segue.data.sources.source import Kind, Sample
 from segue.errors import InputError
 
-Form = Literal["delimited", "json", "parquet", "arrow", "xlsx", "sqlite"]
 _PROBED: Final = 1 << 12
 _JSON: Final = re.compile(rb"\s*(\[\s*([\[{\]]|$)|\{\s*([\"}]|$))")
 _FOREIGN: Final = {
@@ -29,11 +28,19 @@ _FOREIGN: Final = {
     b"Obj\x01": "an Avro file; write it as Parquet",
     b"\x93NUMPY": "a NumPy array; write it as CSV or Parquet",
 }
-_MAGIC: Final[dict[Form, bytes]] = {
-    "parquet": PARQUET_MAGIC,
-    "arrow": ARROW_MAGIC,
-    "xlsx": ZIP_MAGIC,
-    "sqlite": SQLITE_MAGIC,
+_KINDS: Final[dict[bytes, Kind]] = {
+    PARQUET_MAGIC: "parquet",
+    ARROW_MAGIC: "parquet",
+    ZIP_MAGIC: "xlsx",
+    SQLITE_MAGIC: "sqlite",
+}
+"""Kind of a file by its first bytes."""
+_SAMPLES: Final[dict[Kind, Callable[[Member], Sample]]] = {
+    "delimited": delimited_sample,
+    "json": json_sample,
+    "parquet": columnar_sample,
+    "xlsx": workbook_sample,
+    "sqlite": database_sample,
 }
 _TAR_AT: Final = 257
 
@@ -45,16 +52,7 @@ def sample_of(member: Member) -> Sample:
     Raises:
         InputError: a file that cannot be read, or is not a log.
     """
-    form = _form(member)
-    if form == "json":
-        return json_sample(member)
-    if form == "delimited":
-        return delimited_sample(member)
-    if form == "xlsx":
-        return workbook_sample(member)
-    if form == "sqlite":
-        return database_sample(member)
-    return columnar_sample(member, PARQUET_MAGIC if form == "parquet" else ARROW_MAGIC)
+    return _SAMPLES[_kind(member)](member)
 
 
 def blocks_of(
@@ -67,19 +65,15 @@ def blocks_of(
     Raises:
         InputError: a file that cannot be read, has no record, or lacks a column.
     """
-    form = _form(member)
-    if form == "json":
+    if sample.kind == "json":
         return json_blocks(member, sample, wanted)
-    if form == "delimited":
+    if sample.kind == "delimited":
         return delimited_blocks(member, wanted, rejects, values)
-    if form == "xlsx":
-        return workbook_blocks(member, wanted, rejects)
-    if form == "sqlite":
-        return database_blocks(member, wanted, rejects)
-    return columnar_blocks(member, PARQUET_MAGIC if form == "parquet" else ARROW_MAGIC, wanted)
+    blocks = {"parquet": columnar_blocks, "xlsx": workbook_blocks, "sqlite": database_blocks}[sample.kind]
+    return blocks(member, wanted, rejects)
 
 
-def _form(member: Member) -> Form:
+def _kind(member: Member) -> Kind:
     with opened(member) as handle:
         head = handle.read(_PROBED)
     for magic, what in _FOREIGN.items():
@@ -87,9 +81,9 @@ def _form(member: Member) -> Form:
             raise InputError(f"{member.name} is {what}")
     if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
         raise InputError(f"{member.name} is a tar archive, which is not supported; unpack it and name the folder")
-    for form, magic in _MAGIC.items():
+    for magic, kind in _KINDS.items():
         if head.startswith(magic):
-            return form
+            return kind
     with opened(member) as handle:
         text = next(utf8_chunks(handle, member.name, _PROBED), b"")
     return "json" if _JSON.match(text) else "delimited"

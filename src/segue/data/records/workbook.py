@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from segue.data.records.block import Block
+from segue.data.records.block import Block, check_columns
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.opened import on_disk
@@ -52,9 +52,7 @@ def workbook_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
     num_rows = 0
     with _sheet(member) as rows:
         header = _header(rows, member)
-        if unknown := [name for name in wanted if name not in header]:
-            names = ", ".join(filter(None, header))
-            raise InputError(f"{member.name} has no column {', '.join(unknown)}; its largest sheet has {names}")
+        check_columns(member.name, wanted, [name for name in header if name], "its largest sheet")
         while part := list(islice(rows, BLOCK_ROWS)):
             sound = [(line, row) for line, row in part if not any(row[len(header) :])]
             bad = [(line, ",".join(cell or "" for cell in row)) for line, row in part if any(row[len(header) :])]
@@ -138,13 +136,10 @@ def _header(rows: Iterator[tuple[int, list[str | None]]], member: Member) -> lis
 
 
 def _frame(rows: list[list[str | None]], header: list[str], wanted: Sequence[str]) -> pl.DataFrame:
-    index_of = {name: index for index, name in enumerate(header) if name}
-    return pl.DataFrame(
-        [
-            pl.Series(name, [row[index_of[name]] if index_of[name] < len(row) else None for row in rows], pl.String)
-            for name in wanted or index_of
-        ]
-    )
+    names = list(wanted) or [name for name in header if name]
+    padded = [row + [None] * (len(header) - len(row)) for row in rows]
+    columns = {name: [row[header.index(name)] for row in padded] for name in names}
+    return pl.DataFrame(columns, dict.fromkeys(names, pl.String))
 
 
 def _damaged(member: Member, error: Exception) -> InputError:

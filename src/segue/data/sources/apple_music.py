@@ -17,8 +17,8 @@ import polars as pl
 
 from segue.data.cutting import GAP_MINUTES
 from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import amount, claim, column, number, skip_strength, text
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import amount, by_columns, column, number, skip_strength, text
+from segue.data.sources.source import Source
 
 _START: Final = "Event Start Timestamp"
 _END: Final = "Event End Timestamp"
@@ -42,13 +42,6 @@ _PART: Final = "part of a play"
 _NEEDED: Final = (_END, _REASON, _PLAYED)
 
 
-def _recognise(sample: Sample) -> str | None:
-    file_columns = set(sample.columns)
-    if not file_columns.issuperset(_NEEDED) or not file_columns & set(_TITLES):
-        return None
-    return claim(file_columns, _COLUMNS, "Apple Music's play activity")
-
-
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
     """Return records with the columns that are read and those of Segue ("__...")."""
     return frame.select(name for name in frame.columns if name in _READ or name.startswith("__"))
@@ -62,7 +55,7 @@ def whole(frame: pl.DataFrame) -> pl.DataFrame:
     """
     columns = tuple(frame.columns)
     timed = frame.with_columns(
-        _start(columns).alias("start"), _end(columns).alias("end"), _no_play(columns).alias("no play")
+        _start(columns).alias("start"), _moment(columns, _END).alias("end"), _no_play(columns).alias("no play")
     ).with_row_index("row")
     plays = timed.filter(pl.col("no play").is_null(), pl.col("start").is_not_null()).sort("start", "end", "row")
     track = pl.concat_str(text(columns, *_TITLES), text(columns, *_ARTISTS).fill_null(""), separator="\n")
@@ -91,11 +84,7 @@ def _moment(columns: tuple[str, ...], name: str) -> pl.Expr:
 def _start(columns: tuple[str, ...]) -> pl.Expr:
     """Return the start of a play: as recorded, else its end less the time played."""
     played = pl.duration(milliseconds=number(columns, _PLAYED).clip(lower_bound=0).fill_null(0).cast(pl.Int64))
-    return pl.coalesce(_moment(columns, _START), _end(columns) - played)
-
-
-def _end(columns: tuple[str, ...]) -> pl.Expr:
-    return _moment(columns, _END)
+    return pl.coalesce(_moment(columns, _START), _moment(columns, _END) - played)
 
 
 def _as_text(moment: pl.Expr) -> pl.Expr:
@@ -162,7 +151,7 @@ SOURCE: Final = Source(
         "Addresses, places and devices are not read.",
     ),
     files=("*Apple Music Play Activity*.csv",),
-    recognise=_recognise,
+    recognise=by_columns("Apple Music's play activity", _COLUMNS, _NEEDED, _TITLES),
     mapping=_mapping,
     prepare=prepare,
     whole=whole,

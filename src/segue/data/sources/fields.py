@@ -101,11 +101,26 @@ def skip_strength(played_ms: pl.Expr) -> pl.Expr:
     )
 
 
-def by_columns(of: str, usual: Collection[str], required: Collection[str] = ()) -> Callable[[Sample], str | None]:
-    """Return a `recognise` that claims a file with all `required` columns, by default all `usual` ones."""
+def by_columns(
+    of: str, usual: Collection[str], required: Collection[str] = (), one_of: Collection[str] = ()
+) -> Callable[[Sample], str | None]:
+    """Return a `recognise` that claims a file with all `required` columns, by default all `usual` ones, and one of
+    `one_of`, if there are any."""
 
     def recognise(sample: Sample) -> str | None:
-        return claim(sample.columns, usual, of) if set(required or usual) <= set(sample.columns) else None
+        complete = set(required or usual) <= set(sample.columns) and (not one_of or set(one_of) & set(sample.columns))
+        return claim(sample.columns, usual, of) if complete else None
+
+    return recognise
+
+
+def by_forms(why: str, widths: Collection[int], forms: AnyMapping[str, str]) -> Callable[[Sample], str | None]:
+    """Return a `recognise` that claims, with the reason `why`, a file without a header that has as many columns as one
+    of `widths`, and in most records the given forms (see `most_fit`)."""
+
+    def recognise(sample: Sample) -> str | None:
+        bare = not sample.headed and len(sample.columns) in widths
+        return why if bare and most_fit(sample.first, forms) else None
 
     return recognise
 

@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, most_fit
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import by_column_names, by_forms
+from segue.data.sources.source import Source
 
 _CREATED, _USER, _ITEM, _TYPE, _NAME, _, _, _, _PLAYED = map(str, range(9))
 _SHAPES: Final = {
@@ -21,33 +21,16 @@ _SHAPES: Final = {
 _UNKNOWN: Final = "Not Known"
 
 
-def recognise(sample: Sample) -> str | None:
-    """Return why a file is a backup of Playback Reporting (nine fields of fixed forms, no header), or None."""
-    bare = sample.kind == "delimited" and not sample.headed and len(sample.columns) == 9
-    return "9 fields of Jellyfin's Playback Reporting" if bare and most_fit(sample.first, _SHAPES) else None
-
-
-def _parts() -> tuple[pl.Expr, pl.Expr]:
-    """Return the text before and after the first ' - '; the latter is null without one."""
-    parts = pl.col(_NAME).str.splitn(" - ", 2).struct
-    return parts.field("field_0"), parts.field("field_1")
-
-
-def _title() -> pl.Expr:
-    before, after = _parts()
-    return pl.coalesce(after, before).str.strip_suffix(f" ({_UNKNOWN})")
-
-
-def _artist() -> pl.Expr:
-    before, after = _parts()
-    return pl.when(after.is_not_null() & (before != _UNKNOWN)).then(before)
-
-
+_PARTS: Final = pl.col(_NAME).str.splitn(" - ", 2).struct
+_BEFORE, _AFTER = _PARTS.field("field_0"), _PARTS.field("field_1")
+"""The text before and after the first ' - '; the latter is null without one."""
+_TITLE: Final = pl.coalesce(_AFTER, _BEFORE).str.strip_suffix(f" ({_UNKNOWN})")
+_ARTIST: Final = pl.when(_AFTER.is_not_null() & (_BEFORE != _UNKNOWN)).then(_BEFORE)
 _ROLES: Final = Mapping(
     time=Time.of(_CREATED),
     track=Column.of(_ITEM),
-    title=Column(_title(), _NAME),
-    artist=Column(_artist(), _NAME),
+    title=Column(_TITLE, _NAME),
+    artist=Column(_ARTIST, _NAME),
     listener=Column.of(_USER),
     played=Amount.of(_PLAYED),
     left_out=Column(pl.when(pl.col(_TYPE) != "Audio").then(pl.lit("video")), _TYPE),
@@ -63,7 +46,7 @@ SOURCE: Final = Source(
         "Only items of type Audio are tracks.",
     ),
     files=("PlaybackReportingBackup*.tsv", "*/PlaybackReportingBackup*.tsv"),
-    recognise=recognise,
+    recognise=by_forms("9 fields of Jellyfin's Playback Reporting", (9,), _SHAPES),
     mapping=by_column_names(_ROLES),
     feedback="The time played is stated, the length of the track is not.",
 )

@@ -6,11 +6,10 @@ from typing import Final
 
 from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, most_fit
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import by_column_names, by_forms
+from segue.data.sources.source import Source
 
 _USER, _TIME, _ARTIST, _TRACK, _TITLE = "0", "1", "3", "4", "5"
-_NUM_COLUMNS: Final = 6
 _SHAPES: Final = {_USER: r"^user_\d{6}$", _TIME: r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"}
 _ROLES: Final = Mapping(
     time=Time.of(_TIME),
@@ -20,14 +19,6 @@ _ROLES: Final = Mapping(
     listener=Column.of(_USER),
     newest_first=True,
 )
-
-
-def _recognise(sample: Sample) -> str | None:
-    if sample.headed or len(sample.columns) != _NUM_COLUMNS or not most_fit(sample.first, _SHAPES):
-        return None
-    return f"{_NUM_COLUMNS} columns without a header, users and times spelled as in Last.fm-1K"
-
-
 SOURCE: Final = Source(
     name="lastfm-1k",
     where="The page of the Last.fm Dataset 1K (Òscar Celma, Universitat Pompeu Fabra); the file is "
@@ -41,7 +32,7 @@ SOURCE: Final = Source(
         "A scrobble is a track of which half or four minutes were heard.",
     ),
     files=("*userid-timestamp-*.tsv",),
-    recognise=_recognise,
+    recognise=by_forms("6 columns without a header, users and times spelled as in Last.fm-1K", (6,), _SHAPES),
     mapping=by_column_names(_ROLES),
     aliases=names_as_aliases,
     feedback="Not stated: what is there was heard for half or four minutes, and gaps between plays are guesses.",

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, most_fit, strength_of
+from segue.data.sources.fields import by_column_names, by_forms, strength_of
 from segue.data.sources.source import Sample, Source
 
 _ARTIST, _ALBUM, _TITLE, _, _LENGTH, _RATING, _TIME = map(str, range(7))
@@ -24,9 +24,7 @@ def recognise(sample: Sample) -> str | None:
         return None
     if sample.preamble and sample.preamble[0].startswith(_TITLE_LINE):
         return f"the first line is {sample.preamble[0]}"
-    if sample.headed or len(sample.columns) not in (7, 8) or not most_fit(sample.first, _SHAPES):
-        return None
-    return "7 fields of a player's log, with L and S for listened and skipped"
+    return by_forms("7 fields of a player's log, with L and S for listened and skipped", (7, 8), _SHAPES)(sample)
 
 
 def _tag(name: str) -> Column:

@@ -20,8 +20,8 @@ import polars as pl
 from segue import columns as names
 from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import amount, claim, column, flag, number, skip_strength, text, time
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import amount, by_columns, column, flag, number, skip_strength, text, time
+from segue.data.sources.source import Source
 
 _TITLE: Final = "master_metadata_track_name"
 _URI: Final = "spotify_track_uri"
@@ -41,13 +41,6 @@ _COLUMNS: Final = (
 )
 """Columns of every year that are read; addresses, places and devices are not."""
 _PRESSED_NEXT: Final = ("fwdbtn", "nextbtn")
-
-
-def _recognise(sample: Sample) -> str | None:
-    file_columns = set(sample.columns)
-    if not file_columns.issuperset(_ALWAYS) or not file_columns & {_TITLE, _URI}:
-        return None
-    return claim(file_columns, _COLUMNS, "Spotify's extended history")
 
 
 def _stated(columns: tuple[str, ...]) -> pl.Expr:
@@ -110,7 +103,7 @@ SOURCE: Final = Source(
         "*Streaming_History_Audio*.parquet",
         "*endsong*.parquet",
     ),
-    recognise=_recognise,
+    recognise=by_columns("Spotify's extended history", _COLUMNS, _ALWAYS, (_TITLE, _URI)),
     mapping=_mapping,
     repeats=True,
     aliases=names_as_aliases,

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from segue.data.distinct import by_distinct
+from segue.data.codes import by_distinct
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.fields import MISSING
 from segue.data.sources.source import Sample, Source

@@ -8,21 +8,13 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from segue.data.mapping import Amount, Column, Mapping, Time
-from segue.data.sources.fields import by_column_names, most_fit
-from segue.data.sources.source import Sample, Source
+from segue.data.sources.fields import by_column_names, by_forms
+from segue.data.sources.source import Source
 
 _KIND, _SESSION, _STARTED, _PROPERTIES, _RELATIONS = map(str, range(5))
 _ENTITY: Final = pl.Struct({"id": pl.String})
 _PLAY: Final = pl.Struct({"id": pl.String, "playstart": pl.Float64, "playtime": pl.Float64, "playratio": pl.Float64})
 _LINKS: Final = pl.Struct({"subjects": pl.List(_ENTITY), "objects": pl.List(_PLAY)})
-
-
-def recognise(sample: Sample) -> str | None:
-    """Return why a file has sessions in idomaar's form, or None."""
-    if sample.headed or len(sample.columns) not in (4, 5) or sample.first.is_empty():
-        return None
-    sessions = most_fit(sample.first, {_KIND: r"^event\.session$"})
-    return "records of kind event.session in idomaar's form" if sessions else None
 
 
 def prepare(frame: pl.DataFrame) -> pl.DataFrame:
@@ -88,7 +80,7 @@ SOURCE: Final = Source(
         "Titles and artists stand in entities/tracks.idomaar and are not read.",
     ),
     files=("sessions.idomaar*", "*/sessions.idomaar*"),
-    recognise=recognise,
+    recognise=by_forms("records of kind event.session in idomaar's form", (4, 5), {_KIND: r"^event\.session$"}),
     mapping=by_column_names(_ROLES),
     feedback="The time played and its share of the track are stated where they are known.",
     prepare=prepare,

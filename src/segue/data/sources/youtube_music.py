@@ -8,7 +8,7 @@ import polars as pl
 
 from segue.data.identities import names_as_aliases
 from segue.data.mapping import Column, Mapping
-from segue.data.sources.fields import claim, column, text, time
+from segue.data.sources.fields import by_columns, column, text, time
 from segue.data.sources.source import Sample, Source
 
 _COLUMNS: Final = ("header", "title", "titleUrl", "subtitles.0.name", "time")
@@ -23,12 +23,9 @@ _ADDRESS: Final = r"^https?://"
 
 
 def _recognise(sample: Sample) -> str | None:
-    if not set(sample.columns).issuperset(_NEEDED):
-        return None
     header = sample.first.select(text(sample.columns, "header")).to_series()
-    if not header.str.starts_with("YouTube").any():
-        return None
-    return claim(sample.columns, _COLUMNS, "YouTube's watch history")
+    of_youtube = header.str.starts_with("YouTube").any()
+    return by_columns("YouTube's watch history", _COLUMNS, _NEEDED)(sample) if of_youtube else None
 
 
 def _track(columns: tuple[str, ...]) -> pl.Expr:
