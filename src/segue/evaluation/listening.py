@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from segue import columns, skips
 from segue.batches.split import visible_strength
@@ -74,7 +73,9 @@ def area(p: Array, listened: Array) -> float:
     other = len(listened) - num
     if num == 0 or other == 0:
         return float("nan")
-    return float((rankdata(p)[listened > 0].sum() - num * (num + 1) / 2) / (num * other))
+    _, value, counts = np.unique(p, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[value]  # equal values share their mean rank
+    return float((ranks[listened > 0].sum() - num * (num + 1) / 2) / (num * other))
 
 
 def listening_rows(scene: Scene, bootstrap: Bootstrap, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
