@@ -1,4 +1,4 @@
-"""What each part of the recipe `segue` brings, and how the whole stands beside the paper's recipes."""
+"""What each part of the recipe `segue` brings, how the whole compares with the paper, and what earlier sessions add."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segue.studies.design import Arm, Compared, Design
-from segue.studies.designs.shared import FEWER_RATES, arm
+from segue.studies.designs.arms import FEWER_RATES, Variants, arm
 
 WHOLE: Final = "segue"
 _SHARED_CANDIDATES: Final[Mapping[str, Any]] = {"data.vocabulary": "transductive"}
 """As the paper's recipes have it: arms that are compared rank the same tracks."""
-_WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+_WITHOUT: Final[Variants] = {
     "no-feedback": ("without feedback as input", {"inputs.feedback": False}),
     "no-transitions": ("without transitions", {"heads.transitions": False}),
     "no-listen": ("without the head for P(listen)", {"heads.listen": False}),
@@ -37,14 +37,10 @@ _IDS: Final[Mapping[str, Any]] = {**_PLAIN, "inputs.features": False}
 _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "listen-stop": ("P(listen) leaves the encoder alone", {"heads.listen.gradient": "stop"}, WHOLE),
     "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
-    **{
-        f"with-{name.replace('_', '-')}": (
-            f"with {name.replace('_', ' ')}",
-            {"inputs.context": {"columns": [name]}},
-            WHOLE,
-        )
-        for name in ("hour", "premium", "context_type", "shuffle")
-    },
+    "with-hour": ("with hour", {"inputs.context": {"columns": ["hour"]}}, WHOLE),
+    "with-premium": ("with premium", {"inputs.context": {"columns": ["premium"]}}, WHOLE),
+    "with-context-type": ("with context type", {"inputs.context": {"columns": ["context_type"]}}, WHOLE),
+    "with-shuffle": ("with shuffle", {"inputs.context": {"columns": ["shuffle"]}}, WHOLE),
     "with-gap": ("with gap", {"inputs.context": {"columns": ["gap"]}}, WHOLE),
     "s-plus-track": (
         "with the skip term",
@@ -58,17 +54,12 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "own-skips": ("own skips among the negatives", {**_PLAIN, "next_track.own_skips": True}, "no-transitions"),
     "gbce": (
         "gBCE, 1000 uniform negatives, ids alone",
-        {
-            **_IDS,
-            "next_track.kind": "shared",
-            "next_track.log_q": False,
-            "next_track.loss": "gbce",
-            "next_track.negatives": 1000,
-        },
+        {**_IDS, "next_track.kind": "shared", "next_track.log_q": False, "next_track.loss": "gbce",
+         "next_track.negatives": 1000},
         "ids-alone",
     ),
     "full-softmax": ("the exact softmax over all tracks", {**_PLAIN, "next_track.kind": "full"}, "no-transitions"),
-}
+}  # fmt: skip
 """One thing more or otherwise, and the arm that it is compared with."""
 _BASELINES: Final = ("popularity", "markov", "v-sknn")
 _PAPER: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -101,6 +92,30 @@ SEGUE: Final = Design(
         *(Compared(WHOLE, name, "baseline", primary=True) for name in _BASELINES),
         *(Compared(WHOLE, name, "part") for name in _WITHOUT),
         *(Compared(name, less, "option") for name, (_, _, less) in _WITH.items()),
+    ),
+    tuned=FEWER_RATES,
+)
+
+_EARLIER: Final[Variants] = {
+    "earlier-20": ("with the last 20 tracks before", {"inputs.earlier": {"tracks": 20}}),
+    "earlier-100": ("with the last 100 tracks before", {"inputs.earlier": {"tracks": 100}}),
+}
+"""Last tracks of the listener's earlier sessions, on a store that says who listened."""
+RETURNING: Final = Design(
+    name="returning",
+    title="Does it help to know a listener from before?",
+    question=(
+        "What does a model gain that reads the listener's earlier sessions, over the same model that knows this "
+        "session alone?"
+    ),
+    arms=(
+        Arm(WHOLE, "segue", "segue"),
+        *(Arm(name, title, "segue", changes, WHOLE) for name, (title, changes) in _EARLIER.items()),
+    ),
+    compared=(
+        Compared("earlier-20", WHOLE, "option"),
+        Compared("earlier-100", WHOLE, "option", primary=True),
+        *(Compared("earlier-100", name, "baseline") for name in _BASELINES),
     ),
     tuned=FEWER_RATES,
 )
