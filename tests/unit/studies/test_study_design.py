@@ -14,9 +14,8 @@ from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
 from segue.studies.design import TUNING_SEED, Design
-from segue.studies.runner import chosen_design
+from segue.studies.runner import chosen_design, suited
 from segue.studies.study_schedule import BASELINES, StudySchedule
-from segue.studies.suited import suited
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
 from stores import tiny_store

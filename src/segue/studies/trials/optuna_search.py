@@ -13,7 +13,7 @@ from segue.studies.trials.space import Dimension
 from segue.studies.trials.trial import Tried
 
 NAME: Final = "segue"
-"""Of the study in the journal."""
+"""Name of the study in the journal."""
 RANDOM_TRIALS: Final = 10
 """Random points before TPE models the results (Optuna's default); the recipe's own point counts among them."""
 JUDGES: Final = 5
@@ -59,8 +59,7 @@ class OptunaSearch(Search):
             InputError: Optuna is not installed.
             FormatError: the journal is damaged.
         """
-        self._optuna = require_optuna()
-        self._space, self._seed, self._jobs = space, seed, jobs
+        self._optuna, self.space, self._seed, self._jobs = require_optuna(), space, seed, jobs
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         _mend(journal)
         self._study = self._opened(journal)
@@ -72,7 +71,7 @@ class OptunaSearch(Search):
         begun = number < len(trials) and trials[number].state != self._optuna.trial.TrialState.WAITING
         trial = self._trial_at(number) if begun else self._study.ask()
         assert trial.number == number
-        return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self._space}
+        return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self.space}
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Return whether the trial's best so far is below the median of the finished trials at that epoch.
@@ -113,21 +112,16 @@ class OptunaSearch(Search):
         """Return the study of the journal; a new one begins with the recipe's own point, where the ranges hold it."""
         optuna = self._optuna
         pruner = optuna.pruners.MedianPruner(JUDGES, PATIENT_EPOCHS, n_min_trials=FEWEST)
-        sampler = self._sampler(0)
         try:
             storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
             study = optuna.create_study(
-                storage=storage,
-                study_name=NAME,
-                direction="maximize",
-                sampler=sampler,
-                pruner=pruner,
+                storage=storage, sampler=self._sampler(0), pruner=pruner, study_name=NAME, direction="maximize",
                 load_if_exists=True,
-            )
+            )  # fmt: skip
         except (ValueError, KeyError) as error:
             raise FormatError(f"{journal} is not an Optuna journal ({error}); search anew in another folder") from error
         if not study.trials:
-            study.enqueue_trial({d.name: d.default for d in self._space if d.holds(d.default)})
+            study.enqueue_trial({d.name: d.default for d in self.space if d.low <= d.default <= d.high})
         return study
 
     def _sampler(self, number: int) -> Any:

@@ -82,10 +82,16 @@ class TrialFolder:
         """
         with (self.path / "lock").open("w") as handle:  # the lock ends with the processes, however they end
             deadline = time.monotonic() + _PATIENCE_S
-            while not _locked(handle.fileno()):
-                if time.monotonic() > deadline:
-                    raise InputError(f"another process is at work in {self.path}; wait for it, or name another folder")
-                time.sleep(0.1)
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise InputError(
+                            f"another process is at work in {self.path}; wait for it, or name another folder"
+                        ) from None
+                    time.sleep(0.1)
             yield handle.fileno()
 
     def run(self, name: str) -> Path:
@@ -137,12 +143,3 @@ class TrialFolder:
 def marker_of(verb: str) -> str:
     """Return the name of the file by which a folder of `verb` is known."""
     return f"{verb}.json"
-
-
-def _locked(descriptor: int) -> bool:
-    """Return whether the lock was free; this process has it then."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
