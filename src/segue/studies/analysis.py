@@ -8,17 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from segue.evaluation import (
-    PROTOCOLS,
-    Bootstrap,
-    Evaluation,
-    Protocol,
-    Question,
-    Row,
-    contrasts,
-    holm,
-    t_estimate,
-)
+from segue.evaluation import PROTOCOLS, Bootstrap, Evaluation, Protocol, Question, Row, contrasts, holm, t_estimate
 from segue.ranking import BASELINE_NAMES
 from segue.recipes import EvaluationConfig
 from segue.skips import BASELINES_TO_BEAT
@@ -29,9 +19,8 @@ from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.tables import LEVELS, LISTENING
 from segue.studies.trials.trial import Outcome
 from segue.studies.verdict import verdicts
+from segue.studies.wording import HIT_RATES
 
-HIT_RATES: Final = ("hr@1", "hr@5", "hr@10", "hr@20")
-"""Metrics whose value of each seed is written."""
 WRITTEN: Final = (
     *LEVELS, "hr@10.next-listened", "hr@10.seen", "hr@10.untied", "feedback-utility", "responsiveness",
 )  # fmt: skip

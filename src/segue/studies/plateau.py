@@ -6,27 +6,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from segue.evaluation import t_estimate
-from segue.studies.wording import AMONG, MEASURES, Answer, Record, answered, points, title_of
+from segue.studies.wording import AMONG, MEASURES, Answer, Record, answered, label, points
 
 STUCK: Final = 0.05
 """Least distance of popularity from an arm's best training for its trainings to be told apart by it."""
 
 
-def popularity_of(result: Record) -> float | None:
-    """Return the sampled HR@10 of popularity; None where nothing was ranked or it was no baseline."""
-    rows = (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled"))
-    row = next(rows, None)
-    return None if row is None else row["hr@10"][0]
-
-
 def tuned_by_chance(result: Record) -> Answer | None:
-    """Could the tuning of every arm tell settings apart?
+    """Return whether the tuning of every arm could tell settings apart; None where it could, or nothing is known.
 
-    One could not where the best validation HR@10 it saw is nearer to popularity's (sampled, on test targets) than to
+    It could not where the best validation HR@10 it saw is nearer to popularity's (sampled, on test targets) than to
     that of the study's best training.
     """
-    popularity = popularity_of(result)
-    best = max((level for arm in result["arms"] for level in _levels(result, arm)), default=-1.0)
+    popularity, levels = _popularity(result), _levels(result)
+    best = max((level for arm in levels.values() for level in arm), default=-1.0)
     if popularity is None or best - popularity < STUCK:
         return None
     details = []
@@ -46,25 +39,25 @@ def tuned_by_chance(result: Record) -> Answer | None:
 
 
 def stuck(result: Record) -> Answer | None:
-    """Did every training leave the plateau that the first epochs reach?
+    """Return whether every training left the plateau that the first epochs reach; None where all did.
 
     One did not where its sampled HR@10 is nearer to popularity's than to that of its arm's best training.
     """
-    popularity = popularity_of(result)
+    popularity = _popularity(result)
     if popularity is None:
         return None
-    left_behind, details = dict[str, set[int]](), []
-    for name, arm in result["arms"].items():
-        levels = _levels(result, name)
+    stuck_seeds, details = dict[str, set[int]](), []
+    for name, levels in _levels(result).items():
         best = max(levels)
-        seeds = {seed for seed, level in enumerate(levels) if 0 <= level < (best + popularity) / 2}
+        seeds = {seed: level for seed, level in enumerate(levels) if 0 <= level < (best + popularity) / 2}
         if best - popularity >= STUCK and seeds:
-            left_behind[name] = seeds
-            shown = ", ".join(f"seed {seed} {levels[seed]:.4f}" for seed in sorted(seeds))
-            details.append(f"{arm['title']}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
-    if not left_behind:
+            stuck_seeds[name] = set(seeds)
+            shown = ", ".join(f"seed {seed} {level:.4f}" for seed, level in seeds.items())
+            title = result["arms"][name]["title"]
+            details.append(f"{title}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
+    if not stuck_seeds:
         return None
-    details += [sentence for record in result["contrasts"] if (sentence := _without(result, record, left_behind))]
+    details += filter(None, (_without(result, record, stuck_seeds) for record in result["contrasts"]))
     why = (
         "Patience ended trainings near the level of popularity, where others of the same arm went on and left it: "
         "their differences say when a training left the plateau, not how good an arm is. Below, exploratory, without "
@@ -73,21 +66,29 @@ def stuck(result: Record) -> Answer | None:
     return answered("Did every training leave the plateau of its first epochs?", "no", why, details)
 
 
-def _without(result: Record, record: Record, left_behind: Mapping[str, set[int]]) -> str:
-    """Return a contrast about skips over the seeds where neither arm stuck; nothing where none did."""
-    seeds = left_behind.get(record["arm"], set()) | left_behind.get(record["less"], set())
+def _without(result: Record, record: Record, stuck_seeds: Mapping[str, set[int]]) -> str:
+    """Return a contrast about skips over the seeds where neither arm is stuck; '' where no seed is."""
+    seeds = stuck_seeds.get(record["arm"], set()) | stuck_seeds.get(record["less"], set())
     differences = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
     measured = (record["protocol"], record["metric"]) in MEASURES
     if record["about"] != "skips" or not measured or not seeds or not differences:
         return ""
     e = t_estimate(differences)
     return (
-        f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}, {record['metric'].upper()} "
-        f"{AMONG[record['protocol']]}, {len(differences)} of {len(record['per_seed'])} seeds: {points(e.value)} points "
-        f"(over seeds {points(e.low)} to {points(e.high)})"
+        f"{label(result, record)}, {record['metric'].upper()} {AMONG[record['protocol']]}, {len(differences)} of "
+        f"{len(record['per_seed'])} seeds: {points(e.value)} points (over seeds {points(e.low)} to {points(e.high)})"
     )
 
 
-def _levels(result: Record, arm: str) -> list[float]:
-    """Return the sampled HR@10 of an arm's trainings by seed; -1 where nothing was ranked."""
-    return [-1.0 if level is None else level for level in result["arms"][arm]["per_seed"]["sampled"]["hr@10"]]
+def _popularity(result: Record) -> float | None:
+    """Return the sampled HR@10 of popularity; None where nothing was ranked or popularity was not measured."""
+    rows = (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled"))
+    return next((row["hr@10"][0] for row in rows), None)
+
+
+def _levels(result: Record) -> dict[str, list[float]]:
+    """Return the sampled HR@10 of each arm's trainings by seed; -1 where nothing was ranked."""
+    return {
+        name: [-1.0 if level is None else level for level in arm["per_seed"]["sampled"]["hr@10"]]
+        for name, arm in result["arms"].items()
+    }

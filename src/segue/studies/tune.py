@@ -33,11 +33,7 @@ EDGE: Final = 1.05
 
 
 def search_document(
-    store: Store,
-    recipe: Recipe,
-    command: Mapping[str, Any],
-    grid: str | None,
-    trials: int | None,
+    store: Store, recipe: Recipe, command: Mapping[str, Any], grid: str | None, trials: int | None
 ) -> dict[str, Any]:
     """Return what the marker of a search holds; `command`: recipe and overrides as they were named.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segue.studies.design import Arm, Compared, Design
-from segue.studies.designs.arms import FEWER_RATES, Variants, arm
+from segue.studies.designs.paper import FEWER_RATES, Variants, arm
 
 WHOLE: Final = "segue"
 _SHARED_CANDIDATES: Final[Mapping[str, Any]] = {"data.vocabulary": "transductive"}

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import Any, Final
 
 import torch
 
@@ -80,17 +80,14 @@ class Devices:
 class _Worker:
     """One process."""
 
-    process: subprocess.Popen[str]
+    process: Any
+    """A `subprocess.Popen` whose stdin and stdout are pipes of text."""
     trial: Trial | None = None
     note: str = ""
 
-    @property
-    def stdin(self) -> IO[str]:
-        return cast("IO[str]", self.process.stdin)
-
     def write(self, document: Mapping[str, Any]) -> None:
-        self.stdin.write(json.dumps(document) + "\n")
-        self.stdin.flush()
+        self.process.stdin.write(json.dumps(document) + "\n")
+        self.process.stdin.flush()
 
 
 class Pool:
@@ -133,7 +130,7 @@ class Pool:
             if error[0] is not None:  # a trial is saved, then its worker ends
                 worker.process.send_signal(signal.SIGTERM if worker.trial is None else signal.SIGINT)
             with contextlib.suppress(BrokenPipeError):  # it has ended
-                worker.stdin.close()
+                worker.process.stdin.close()
         for worker in self._workers:
             try:
                 worker.process.wait(_PATIENCE_S)
@@ -186,7 +183,7 @@ class Pool:
             worker.note = line["note"]
 
     def _listen(self, worker: _Worker) -> None:
-        with cast("IO[str]", worker.process.stdout) as lines:
+        with worker.process.stdout as lines:
             for line in lines:
                 self._lines.put((worker, json.loads(line)))
         self._lines.put((worker, None))
