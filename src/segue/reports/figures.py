@@ -89,6 +89,6 @@ def titled_panels(width: float, height: float, titles: Sequence[str]) -> tuple[F
         axes.tick_params(colors=INK, labelsize=9)
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
         axes.patch.set_alpha(0.0)
     return figure, panels
