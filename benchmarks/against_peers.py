@@ -35,6 +35,8 @@ from peers.environments import ROOT, python_of
 from peers.processes import QUIET, run_quietly
 from peers.systems import SYSTEMS
 
+from segue.verbs.simulate import SimulateOptions, simulate
+
 SESSIONS: Final = 25_600
 """Of the simulated log: an epoch of 100 batches."""
 _FLAGS: Final = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile")
@@ -42,11 +44,10 @@ _FLAGS: Final = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "a
 
 def write_log(path: Path, tracks: int, sessions: int) -> dict[str, Any]:
     """Write a simulated log whose tracks are spread over V rows and return what it is; meant for a fresh process."""
-    from segue import api
     from segue.store import NUM_SPECIALS, Store
 
     with tempfile.TemporaryDirectory() as scratch:
-        api.simulate(Path(scratch) / "store", sessions=sessions, tracks=tracks, store=True)
+        simulate(Path(scratch) / "store", SimulateOptions(sessions=sessions, tracks=tracks, store=True))
         store = Store(Path(scratch) / "store")
         row = np.random.default_rng(0).permutation(tracks)[: store.num_tracks].astype(np.int32)
         lengths = np.diff(store.offsets) - 2

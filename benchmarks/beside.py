@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from segue.verbs.simulate import SimulateOptions, simulate
+
 RECIPES: Final = {"segue": {}, "paper-causal-s-plus-track": {"next_track.kind": "shared"}}
 POLICIES: Final = {"unset": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "active": {"OMP_WAIT_POLICY": "ACTIVE"}}
 SPIN: Final = [sys.executable, "-c", "while True: pass"]
@@ -85,14 +87,13 @@ def main() -> None:
         recipe, threads, folder = given.child
         print(step_ms(folder, recipe, int(threads), given.seconds))
         return
-    from segue import api
 
     cores = len(os.sched_getaffinity(0))
     cells = list(itertools.product(given.recipe, POLICIES, sorted({1, cores}), given.busy))
     times = dict[Any, list[float]]()
     with tempfile.TemporaryDirectory() as scratch:
         folder = str(Path(scratch) / "store")
-        api.simulate(folder, sessions=12_800, tracks=50_000, store=True)
+        simulate(folder, SimulateOptions(sessions=12_800, tracks=50_000, store=True))
         for _, cell in itertools.product(range(given.rounds), cells):
             times.setdefault(cell, []).append(measured(cell, folder, given.seconds))
     idle = {cell[:3]: statistics.median(values) for cell, values in times.items() if cell[3] == 0}

@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from segue import api
 from segue.batches.split import split_store
 from segue.evaluation import make_scene
 from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
@@ -42,6 +41,7 @@ from segue.ranking.dots import dots
 from segue.recipes import load_recipe
 from segue.store import NUM_SPECIALS, Store
 from segue.training.device import choose_device
+from segue.verbs.simulate import SimulateOptions, simulate
 
 SAMPLED_CHUNK = 2048
 FULL_CHUNK = 1024
@@ -55,7 +55,9 @@ class Bench:
     """One simulated store, its test targets, and an untrained model."""
 
     def __init__(self, folder: Path, sessions: int, tracks: int, device: torch.device) -> None:
-        self.facts = api.simulate(folder / "store", sessions=sessions, tracks=tracks, store=True)["simulated"]
+        self.facts = simulate(folder / "store", SimulateOptions(sessions=sessions, tracks=tracks, store=True))[
+            "simulated"
+        ]
         store, recipe = Store(folder / "store"), load_recipe(RECIPE)
         every = np.arange(NUM_SPECIALS, tracks + NUM_SPECIALS, dtype=np.int32)
         split = replace(split_store(store, recipe.data), candidates=every)

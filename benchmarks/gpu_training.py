@@ -29,13 +29,13 @@ from typing import Any
 
 import torch
 
-from segue import api
 from segue.batches.order import epoch_order
 from segue.batches.split import split_store
 from segue.objectives import full_softmax_loss
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
 from segue.training.trainer import Place, Trainer
+from segue.verbs.simulate import SimulateOptions, simulate
 
 BATCH = 1024
 
@@ -224,7 +224,7 @@ def main() -> None:
     if not given.softmax_only:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "store"
-            api.simulate(path, sessions=given.sessions, tracks=given.tracks, store=True)
+            simulate(path, SimulateOptions(sessions=given.sessions, tracks=given.tracks, store=True))
             store = Store(path)
             result["simulated"] = {"sessions": store.num_sessions, "tracks": store.num_tracks, "rows": store.num_rows}
             result["trained"] = [epochs(store, num, given.epochs, rates) for num in given.negatives]

@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 
-from segue import api
 from segue.batches.order import epoch_order
 from segue.batches.split import split_store
 from segue.recipes import load_recipe
 from segue.store import Store
 from segue.training.device import choose_precision
 from segue.training.trainer import Place, Trainer
+from segue.verbs.simulate import SimulateOptions, simulate
 
 NEGATIVES = (250, 500, 1000, 2000, 4000, 8192)
 CPU_BATCHES, GPU_BATCHES = (64, 128, 256, 512), (256, 512, 1024, 2048)
@@ -72,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         stores = {}
         for sessions in SESSIONS:
-            api.simulate(Path(scratch) / str(sessions), sessions=sessions, tracks=200_000, store=True)
+            simulate(Path(scratch) / str(sessions), SimulateOptions(sessions=sessions, tracks=200_000, store=True))
             stores[sessions] = Store(Path(scratch) / str(sessions))
         base = {"next_track.negatives": 1000, "training.batch_size": middle}
         cells = [("negatives", num, 25_600, {**base, "next_track.negatives": num}) for num in NEGATIVES]

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from segue.api.prepare import prepare_mssd, prepare_table
 from segue.data.sources.table_columns import TableColumns
+from segue.verbs.prepare import PrepareOptions, prepare
 
 TABLE = TableColumns(session="session_id", position="session_position", track="track_id_clean", skipped="skip_2")
 SCANNED = (
@@ -69,8 +69,10 @@ def ours(folder: Path, *, table: bool) -> int:
     """Return the rows prepared."""
     with tempfile.TemporaryDirectory() as scratch:
         if table:
-            return prepare_table(find_logs(folder), Path(scratch) / "store", columns=TABLE).rows
-        return prepare_mssd(folder, Path(scratch) / "store").rows
+            return prepare(
+                find_logs(folder), Path(scratch) / "store", PrepareOptions(source="table", columns=TABLE)
+            ).rows
+        return prepare(folder, Path(scratch) / "store", PrepareOptions(source="mssd")).rows
 
 
 def timed(work: Callable[[], int]) -> tuple[float, float]:

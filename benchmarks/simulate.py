@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 
+from segue.verbs.simulate import SimulateOptions, simulate
+
 
 def measured(kind: str, sessions: int, tracks: int, world: str) -> dict[str, Any]:
     """Return seconds, peak GB, rows and bytes of one run; meant for a fresh process."""
-    from segue import api
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "out"
         start = time.perf_counter()
-        facts = api.simulate(out, sessions=sessions, tracks=tracks, world=world, store=kind == "store")
+        facts = simulate(out, SimulateOptions(sessions=sessions, tracks=tracks, world=world, store=kind == "store"))
         seconds = time.perf_counter() - start
         size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from segue.store import Store
+from segue.verbs.simulate import SimulateOptions, simulate
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -36,9 +37,8 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 def simulated(path: Path, sessions: int, tracks: int) -> None:
     """Write a store; run in a process of its own."""
-    from segue import api
 
-    api.simulate(path, sessions=sessions, tracks=tracks, store=True)
+    simulate(path, SimulateOptions(sessions=sessions, tracks=tracks, store=True))
 
 
 def measured(path: Path, opens: int) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from exports.every import Original, every_original
-from lawful import VERBS, Outcome, prepared
-from mutated import json_nonsense, mutated, nonsense
 from segue.data.sources import TITLES
+from support.exports.every import Original, every_original
+from support.lawful import VERBS, Outcome, prepared
+from support.mutated import json_nonsense, mutated, nonsense
 
 LAST: Final = "last"
 """The input at hand, kept for the case that the process dies of it."""

@@ -24,9 +24,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from segue import api
 from segue.store import Store
 from segue.store.vocabulary import NUM_SPECIALS
+from segue.verbs.simulate import SimulateOptions, simulate
 
 LENGTH_S = 200
 SHARES = {0: 1.0, 1: 0.7, 2: 0.25, 3: 0.02, 255: 1.0}
@@ -35,7 +35,9 @@ SHARES = {0: 1.0, 1: 0.7, 2: 0.25, 3: 0.02, 255: 1.0}
 
 def write_export(folder: Path, sessions: int, tracks: int) -> Path:
     """Return the archive of a made-up listener's history, written below `folder`."""
-    api.simulate(folder / "simulated", sessions=sessions, tracks=tracks, listeners=1, store=True, overwrite=True)
+    simulate(
+        folder / "simulated", SimulateOptions(sessions=sessions, tracks=tracks, listeners=1, store=True, overwrite=True)
+    )
     plays = list(_plays(Store(folder / "simulated")))
     path = folder / "my_spotify_data.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

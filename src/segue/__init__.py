@@ -10,18 +10,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segue import objectives
-    from segue.api import evaluate, load, prepare_table, train
+    from segue.data.cutting import Cutting
+    from segue.data.sources.table_columns import TableColumns
     from segue.store import Store
+    from segue.verbs.evaluate import EvaluateOptions, evaluate
+    from segue.verbs.prepare import PrepareOptions, prepare
+    from segue.verbs.recommender import load
+    from segue.verbs.train import TrainOptions, train
 
 __version__ = "0.1.0"
-__all__ = ["Store", "evaluate", "load", "objectives", "prepare_table", "train"]
+__all__ = [
+    "Cutting",
+    "EvaluateOptions",
+    "PrepareOptions",
+    "Store",
+    "TableColumns",
+    "TrainOptions",
+    "evaluate",
+    "load",
+    "objectives",
+    "prepare",
+    "train",
+]
 
 _HOMES = {
+    "Cutting": "segue.data.cutting",
+    "EvaluateOptions": "segue.verbs.evaluate",
+    "PrepareOptions": "segue.verbs.prepare",
     "Store": "segue.store",
-    "evaluate": "segue.api",
-    "load": "segue.api",
-    "prepare_table": "segue.api",
-    "train": "segue.api",
+    "TableColumns": "segue.data.sources.table_columns",
+    "TrainOptions": "segue.verbs.train",
+    "evaluate": "segue.verbs.evaluate",
+    "load": "segue.verbs.recommender",
+    "prepare": "segue.verbs.prepare",
+    "train": "segue.verbs.train",
 }
 
 

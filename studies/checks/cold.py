@@ -19,12 +19,12 @@ import sys
 import numpy as np
 import torch
 
-from segue import api
 from segue.batches.split import split_store
 from segue.evaluation.scene import make_scene
 from segue.ranking import ModelScorer, content_baselines
 from segue.runs import load_run
 from segue.store import Store
+from segue.verbs.evaluate import EvaluateOptions, evaluate
 
 RESAMPLES = 2000
 CUTOFF = 20
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("run")
     given = parser.parse_args()
     store = Store(given.store)
-    found = api.evaluate(given.run, store, protocol="full")
+    found = evaluate(given.run, store, EvaluateOptions(protocol="full"))
     hits = {row.name: (row.ranks <= CUTOFF).astype(float) for row in found.rows if row.kind != "head"}
     table = []
     for name, members in found.strata.items():

@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segue import api
 from segue.batches.data import SessionData
 from segue.batches.split import Split, split_store
+from segue.data.cutting import Cutting
 from segue.ranking import top_k
 from segue.ranking.baselines import Popularity, TrainingRows
 from segue.recipes import load_recipe
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
 
 PUBLISHED = {5: 0.052, 10: 0.087}
 LONGEST = 1000
@@ -55,7 +56,11 @@ def hit_rates(store: Store, split: Split, counts: np.ndarray) -> dict[int, float
 
 def measured(log: Path, folder: Path) -> dict[str, dict[int, float]]:
     """Return the hit rates by counts of training ratings, and by counts of all ratings but the targets."""
-    api.prepare_ratings(log, folder / "store", gap_minutes=NEVER, max_length=LONGEST, overwrite=True)
+    prepare(
+        log,
+        folder / "store",
+        PrepareOptions(source="ratings", overwrite=True, cutting=Cutting(gap_minutes=NEVER, max_length=LONGEST)),
+    )
     store = Store(folder / "store")
     split = split_store(store, load_recipe("paper-causal-s-minus", {}).data)
     tracks, target = np.asarray(store.tracks), split.cases["test"].target

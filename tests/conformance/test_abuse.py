@@ -12,14 +12,14 @@ from random import Random
 
 import pytest
 
-from exports.every import Original, every_original, smallest
-from lawful import prepared
-from mutated import flipped
-from read_records import read_bytes, read_file
-from reshaped import num_records, with_records
 from segue.data.sources import TITLES
 from segue.errors import InputError
 from segue.store import Store
+from support.exports.every import Original, every_original, smallest
+from support.lawful import prepared
+from support.mutated import flipped
+from support.read_records import read_bytes, read_file
+from support.reshaped import num_records, with_records
 
 READ = [name for name in TITLES if name != "kkbox"]
 FILES = [original for original in every_original() if not original.name.endswith(".zip")]

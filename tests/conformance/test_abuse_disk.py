@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from exports.every import smallest
-from reshaped import num_records, with_records
 from segue.cli.main import main
 from segue.data.sources import TITLES
 from segue.errors import FormatError
 from segue.store import Store
+from support.exports.every import smallest
+from support.reshaped import num_records, with_records
 
 SMALLEST = {name: smallest(name) for name in TITLES if name != "kkbox"}
 NOBODY = 65_534
-TESTS = Path(__file__).parents[1]
+KILLED = Path(__file__).parents[1] / "support" / "killed_preparing.py"
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def test_a_preparing_killed_at_any_moment_leaves_the_old_store_or_the_new_one(tm
     (old / "plays.csv").write_bytes(fewer.data)
     log, root = written("table", new), tmp_path / "killed"
     root.mkdir()
-    program = [sys.executable, str(TESTS / "killed_preparing.py"), str(old / "plays.csv"), str(log), str(root), "3"]
+    program = [sys.executable, str(KILLED), str(old / "plays.csv"), str(log), str(root), "3"]
     subprocess.run(program, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=120)
     fingerprints = set()
     for place in root.iterdir():
@@ -174,9 +174,6 @@ def _is_half(folder: Path) -> bool:
 MILLION = """
 import json, resource, sys, time
 from pathlib import Path
-from segue.api.log_inputs import Cutting
-from segue.api.prepare import prepare_table
-from segue.api.prepare_source import prepare_source
 name, log, store = sys.argv[1:]
 begun = time.monotonic()
 if name == "table":

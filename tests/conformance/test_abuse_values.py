@@ -11,15 +11,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from exports.every import Original, smallest
-from lawful import prepared
-from reshaped import num_records, sample, with_value
-from segue.api.prepare import prepare_table
-from segue.api.prepare_source import prepare_source
 from segue.data.mapping import Mapping
 from segue.data.sources import TITLES, source_of
 from segue.errors import InputError, RejectedRowsError
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
+from support.exports.every import Original, smallest
+from support.lawful import prepared
+from support.reshaped import num_records, sample, with_value
 
 ROLES = ("time", "played", "length", "share", "position", "stated", "track", "listener", "session")
 IDS = ("track", "listener", "session")
@@ -115,8 +114,8 @@ def test_ids_of_a_float_column_that_has_rounded_them_are_shown(dtype: type[pl.Da
     frame = pl.DataFrame({"user": ["u"] * 3, "time": [1_700_000_000, 1_700_000_200, 1_700_000_400]})
     large = frame.with_columns(track=pl.Series([1.0, float(1 << 60), 2.0]).cast(dtype))
     with pytest.raises(RejectedRowsError, match=r"track is '1\.15"):
-        prepare_table(large, tmp_path / "store")
-    prepare_table(large.filter(pl.col("track") < 3), tmp_path / "store")
+        prepare(large, tmp_path / "store", PrepareOptions(source="table"))
+    prepare(large.filter(pl.col("track") < 3), tmp_path / "store", PrepareOptions(source="table"))
     vocabulary = Store(tmp_path / "store").vocabulary
     assert [vocabulary.track_id(row) for row in (3, 4)] == ["1", "2"]
 
@@ -164,5 +163,5 @@ def test_json_of_another_shape_is_refused_by_name(shape: str, tmp_path: Path) ->
     path = tmp_path / "StreamingHistory0.json"
     path.write_text(json.dumps([record, SHAPES[shape](record)]), encoding="utf-8")
     with pytest.raises(InputError, match=r"StreamingHistory0\.json"):
-        prepare_source(path, tmp_path / "store", source="spotify-account")
+        prepare(path, tmp_path / "store", PrepareOptions(source="spotify-account"))
     assert not (tmp_path / "store").exists()

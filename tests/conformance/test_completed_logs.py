@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from exports import listenbrainz, spotify, spotify_account, yambda
-from segue.api.log_inputs import Cutting
-from segue.api.prepare_source import prepare_source
-from segue.api.preparing import PrepareReport
+from segue.data.cutting import Cutting
+from segue.data.job import PrepareReport
 from segue.errors import InputError
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
+from support.exports import listenbrainz, spotify, spotify_account, yambda
 
 BY_LISTENER = sorted(range(len(yambda.PLAYS)), key=lambda place: yambda.PLAYS[place].listener or "")
 """Yambda's plays in the order of a store."""
@@ -25,7 +25,7 @@ CUTTING = Cutting(accept=("years", "lone-plays", "shares"))
 
 def prepared(path: Path | list[Path], folder: Path, source: str = "auto") -> tuple[Store, PrepareReport]:
     """Return the store of a log below `folder`, and what preparing said."""
-    report = prepare_source(path, folder / "store", source=source, cutting=CUTTING, overwrite=True)
+    report = prepare(path, folder / "store", PrepareOptions(source=source, cutting=CUTTING, overwrite=True))
     return Store(folder / "store"), report
 
 
@@ -66,7 +66,7 @@ def test_a_damaged_file_of_opinions_is_refused_by_its_name(tmp_path: Path) -> No
             end = b'{"recording_mbid": \n' if name == "feedback.jsonl" else b""
             broken.writestr(name, archive.read(name) + end)
     with pytest.raises(InputError, match=r"feedback\.jsonl"):
-        prepare_source(tmp_path / "broken.zip", tmp_path / "store")
+        prepare(tmp_path / "broken.zip", tmp_path / "store")
 
 
 @pytest.mark.parametrize("write", [yambda.write, yambda.write_sequential])
@@ -105,7 +105,7 @@ def test_a_file_that_is_called_as_one_of_opinions_and_is_none_is_left_alone(tmp_
 def test_likes_alone_are_no_log(tmp_path: Path) -> None:
     likes = yambda.write_flat_files(tmp_path) / "flat" / "50m" / "likes.parquet"
     with pytest.raises(InputError):
-        prepare_source(likes, tmp_path / "store")
+        prepare(likes, tmp_path / "store")
 
 
 def test_a_track_that_some_years_name_without_id_is_one_track(tmp_path: Path) -> None:
@@ -186,18 +186,18 @@ def test_one_file_of_a_history_is_read_whatever_it_is_called(tmp_path: Path) -> 
 
 def test_what_may_stand_beside_a_source_is_none_of_it_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing of Spotify, extended"):
-        prepare_source(spotify_account.write(tmp_path), tmp_path / "store", source="spotify")
+        prepare(spotify_account.write(tmp_path), tmp_path / "store", PrepareOptions(source="spotify"))
 
 
 def test_a_rejected_row_stands_as_read(tmp_path: Path) -> None:
     record = {"ts": "soon", "ms_played": 1, "spotify_track_uri": "spotify:track:1"}
     good = record | {"ts": "2020-01-10T20:00:00Z"}
     (tmp_path / "endsong_0.json").write_text(json.dumps([record, good]), encoding="utf-8")
-    report = prepare_source(tmp_path / "endsong_0.json", tmp_path / "store", cutting=CUTTING, max_rejected=1.0)
+    report = prepare(tmp_path / "endsong_0.json", tmp_path / "store", PrepareOptions(cutting=CUTTING, max_rejected=1.0))
     assert report.rejected_file is not None
     assert report.rejected_file.read_text(encoding="utf-8").splitlines()[1].endswith('"soon,1,spotify:track:1"')
 
 
 def test_exports_of_two_services_are_no_log(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="several sources"):
-        prepare_source([listenbrainz.write(tmp_path), spotify_account.write(tmp_path)], tmp_path / "store")
+        prepare([listenbrainz.write(tmp_path), spotify_account.write(tmp_path)], tmp_path / "store")

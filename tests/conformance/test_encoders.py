@@ -13,7 +13,7 @@ from segue.model.encoders.attention import AttentionConfig, PaddedAttention
 from segue.model.encoders.registry import ENCODER_CONFIGS
 from segue.model.inputs.feedback import FeedbackConfig
 from segue.objectives import full_softmax_loss
-from small_models import encoder_of, example_config, example_of, training_data
+from support.small_models import encoder_of, example_config, example_of, training_data
 
 MAX_LEN = 20
 TRACKS = 30

@@ -22,9 +22,9 @@ from segue.objectives import full_softmax_loss
 from segue.runs import RunFolder, load_run
 from segue.store import NUM_SPECIALS, Store
 from segue.training import fit
-from small_models import encoder_of
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.small_models import encoder_of
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 WIDTH, MAX_LEN, POSITIONS = 16, 8, 60
 CONFIGS: Mapping[str, Any] = {

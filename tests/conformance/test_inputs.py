@@ -28,9 +28,9 @@ from segue.runs import load_run
 from segue.store import NUM_SPECIALS, Store
 from segue.training import fit
 from segue.training.trainer import Place, Trainer
-from small_models import encoder_of, example_config, example_of
-from small_recipes import small_recipe
-from stores import rewritten, tiny_store, values_of
+from support.small_models import encoder_of, example_config, example_of
+from support.small_recipes import small_recipe
+from support.stores import rewritten, tiny_store, values_of
 
 WIDTH, MAX_LEN = 16, 8
 CONFIGS: Mapping[str, Any] = {

@@ -21,8 +21,8 @@ from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import ModelScorer, Scorer, content_baselines, dense_standing, fit_baselines, top_k
 from segue.store import Store
-from small_models import encoder_of
-from stores import tiny_store
+from support.small_models import encoder_of
+from support.stores import tiny_store
 
 MODELS = ("model", "transitions", "listen", "both", "features")
 CONTENT = ("nearest-audio", "feature-mean")

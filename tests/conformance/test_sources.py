@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports.every import export, written
-from exports.play import Play
-from segue.api.log_inputs import Cutting
-from segue.api.prepare_source import prepare_source
+from segue.data.cutting import Cutting
 from segue.data.sources import TITLES, source_of
 from segue.errors import InputError
 from segue.store import NUM_SPECIALS, Store
+from segue.verbs.prepare import PrepareOptions, prepare
+from support.exports.every import export, written
+from support.exports.play import Play
 
 ACCEPT = ("years", "lone-plays", "shares")
 """Small made-up logs are implausible."""
@@ -66,7 +66,7 @@ def found(store: Store) -> list[list[str]]:
 @pytest.mark.parametrize("name", READ)
 def test_an_export_becomes_its_plays_in_order(name: str, tmp_path: Path) -> None:
     path = written(name, tmp_path)
-    report = prepare_source(path, tmp_path / "store", cutting=CUTTING, max_rejected=0.5)
+    report = prepare(path, tmp_path / "store", PrepareOptions(cutting=CUTTING, max_rejected=0.5))
     store = Store(tmp_path / "store")
     store.verify()
     assert store.manifest.source.kind == name
@@ -91,13 +91,13 @@ def test_an_export_inside_an_archive_inside_an_archive_gives_the_same_plays(name
 
 def prepared(path: Path, store: Path) -> Path:
     """Return `store`, made of the log at `path`."""
-    return prepare_source(path, store, cutting=CUTTING, max_rejected=0.5).store
+    return prepare(path, store, PrepareOptions(cutting=CUTTING, max_rejected=0.5)).store
 
 
 @pytest.mark.parametrize("name", READ)
 def test_what_is_no_track_is_left_out_and_counted(name: str, tmp_path: Path) -> None:
     path = written(name, tmp_path)
-    report = prepare_source(path, tmp_path / "store", cutting=CUTTING, max_rejected=0.5)
+    report = prepare(path, tmp_path / "store", PrepareOptions(cutting=CUTTING, max_rejected=0.5))
     left_out = {kind: count for kind, count in report.left_out.items() if kind != "duplicate"}
     assert left_out == export(name).LEFT_OUT
 
@@ -105,7 +105,7 @@ def test_what_is_no_track_is_left_out_and_counted(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", READ)
 def test_a_store_speaks_of_title_and_artist_where_the_log_does(name: str, tmp_path: Path) -> None:
     path = written(name, tmp_path)
-    prepare_source(path, tmp_path / "store", cutting=CUTTING, max_rejected=0.5)
+    prepare(path, tmp_path / "store", PrepareOptions(cutting=CUTTING, max_rejected=0.5))
     store, titles = Store(tmp_path / "store"), dict[str, tuple[str, str]]()
     plays = export(name).PLAYS
     for play, track in zip(reversed(plays), reversed(identities(plays)), strict=True):
@@ -130,10 +130,10 @@ def test_a_source_is_registered_by_its_own_name_and_title() -> None:
 def test_a_source_that_cannot_be_a_sequence_is_refused_with_its_reason(tmp_path: Path) -> None:
     path = written("kkbox", tmp_path)
     with pytest.raises(InputError, match="KKBOX"):
-        prepare_source(path, tmp_path / "store")
+        prepare(path, tmp_path / "store")
 
 
 def test_what_no_source_recognises_is_refused_with_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "plays.csv").write_text("user,track\na,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="Looked for"):
-        prepare_source(tmp_path / "plays.csv", tmp_path / "store")
+        prepare(tmp_path / "plays.csv", tmp_path / "store")

@@ -13,11 +13,10 @@ import pytest
 import torch
 
 import segue
-from segue.api.log_inputs import Cutting
-from segue.api.prepare_source import prepare_source
 from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, split_store
 from segue.data import sources
+from segue.data.cutting import Cutting
 from segue.data.sources import source as source_module
 from segue.evaluation import answers
 from segue.exported import open_export
@@ -31,10 +30,11 @@ from segue.runs import RunFolder, load_run
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.store import NUM_SPECIALS, Store
-from served import small_export, small_run
-from shown_code import blocks
-from small_recipes import small_recipe
-from stores import tiny_store
+from segue.verbs.prepare import PrepareOptions, prepare
+from support.served import small_export, small_run
+from support.shown_code import blocks
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -96,7 +96,9 @@ def test_a_source_is_recognised_and_read(tmp_path: Path, monkeypatch: pytest.Mon
     plays = [(1_700_000_000 + 300 * i, f"Song {i % 3}", "Band", 290 if i % 2 else 3, 300) for i in range(8)]
     lines = ["started,record,band,heard_s,length_s", *(",".join(map(str, play)) for play in plays)]
     (tmp_path / "turntable.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = prepare_source(tmp_path / "turntable.csv", tmp_path / "store", cutting=Cutting(accept=("lone-plays",)))
+    report = prepare(
+        tmp_path / "turntable.csv", tmp_path / "store", PrepareOptions(cutting=Cutting(accept=("lone-plays",)))
+    )
     store = Store(tmp_path / "store")
     assert report.recognised
     assert store.manifest.source.kind == "turntable"
@@ -122,7 +124,7 @@ def trained_losses(tmp_path: Path, **changes: Any) -> dict[str, float]:
     store = tiny_store(tmp_path / "store", sessions=60, rich=True)
     changes = {"next_track__kind": "shared", "training__epochs": 2} | changes
     recipe = small_recipe("paper-causal-s-minus", **changes)
-    segue.train(store, tmp_path / "run", recipe=recipe)
+    segue.train(store, tmp_path / "run", segue.TrainOptions(recipe=recipe))
     again = load_run(tmp_path / "run")
     assert again.recipe == recipe
     tracks = [again.vocabulary.track_id(row) for row in (5, 6, 7)]

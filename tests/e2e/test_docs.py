@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from segue.cli.main import main, make_app
-from shown_code import NAMED, blocks, command_lines, write_plays, write_ratings
-from small_recipes import SMALL
+from support.shown_code import NAMED, blocks, command_lines, write_plays, write_ratings
+from support.small_recipes import SMALL
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 UNWRAPPED = {"command-line.md", "sources.md"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from served import ask, free_port, running, small_export
+from support.served import ask, free_port, running, small_export
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "serve"
 

@@ -6,10 +6,10 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from segue import api
-from segue.api.prepare_source import prepare_source
 from segue.config import dump_toml
-from small_recipes import small_recipe
+from segue.verbs.prepare import prepare
+from segue.verbs.train import TrainOptions, train
+from support.small_recipes import small_recipe
 
 
 def _tool() -> ModuleType:
@@ -25,12 +25,12 @@ def _tool() -> ModuleType:
 def test_an_export_becomes_a_service_with_titles(tmp_path: Path) -> None:
     tool = _tool()
     export = tool.write_export(tmp_path, 150, 200)
-    report = prepare_source(export, tmp_path / "my-music")
+    report = prepare(export, tmp_path / "my-music")
     assert report.recognised == "11 of 12 columns of Spotify's extended history"
     assert (report.rejected, report.left_out) == ({}, {})
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(dump_toml(small_recipe("segue", training__epochs=1).to_tables()), encoding="utf-8")
-    api.train(tmp_path / "my-music", tmp_path / "my-taste", recipe=str(recipe), device="cpu")
+    train(tmp_path / "my-music", tmp_path / "my-taste", TrainOptions(recipe=str(recipe), device="cpu"))
     with tool.served(tmp_path / "my-taste") as address:
         tracks = tool.asked(address, [{"track": f"spotify:track:{0:022d}", "heard": "skip"}])
     assert len(tracks) == 5

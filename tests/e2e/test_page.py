@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from segue import api
 from segue.serving.app import PAGE
-from served import free_port, running, small_run
+from segue.verbs.export import ExportOptions, export
+from support.served import free_port, running, small_run
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if BROWSER is None and os.environ.get("CI") != "true":
@@ -24,9 +24,9 @@ HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, other = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("plain")
     whole, plain = small_run(folder, tracks=120), small_run(other, "paper-causal-s-minus", tracks=120)
-    api.export(whole, folder / "export", name="segue")
-    api.export(plain, other / "export", name="s-minus")
-    api.export(plain, other / "third", name="a-model-of-a-longer-name")
+    export(whole, folder / "export", ExportOptions(name="segue"))
+    export(plain, other / "export", ExportOptions(name="s-minus"))
+    export(plain, other / "third", ExportOptions(name="a-model-of-a-longer-name"))
     exports, port = (folder / "export", other / "export", other / "third"), free_port()
     with running(*exports, "--sessions", folder / "s.sqlite", port=port):
         yield f"http://127.0.0.1:{port}"
@@ -257,7 +257,7 @@ def test_three_models_stand_side_by_side(page: Any, phone: Any) -> None:
 
 def test_a_room_with_a_token_asks_for_it_once(browser: Any, tmp_path: Path) -> None:
     token, port = "a token nobody guesses".replace(" ", "-"), free_port()
-    api.export(small_run(tmp_path, "paper-causal-s-minus", tracks=120), tmp_path / "export")
+    export(small_run(tmp_path, "paper-causal-s-minus", tracks=120), tmp_path / "export")
     kept = ("--sessions", tmp_path / "s.sqlite")
     with running(tmp_path / "export", *kept, port=port, environment={"SEGUE_TOKEN": token}):
         context = browser.new_context()

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue import api
+from segue.data.cutting import Cutting
 from segue.data.sources.table_columns import TableColumns
 from segue.store import Store
-from small_recipes import SMALL
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.prepare import PrepareOptions, prepare
+from segue.verbs.train import TrainOptions, train
+from support.small_recipes import SMALL
 
 PIKI = Path(__file__).parents[3] / "shared" / "data" / "piki-50"
 needs_piki = pytest.mark.skipif(not PIKI.is_dir(), reason="the piki sample is not beside this checkout")
@@ -24,8 +27,11 @@ needs_piki = pytest.mark.skipif(not PIKI.is_dir(), reason="the piki sample is no
 
 @needs_piki
 def test_a_log_of_likes_is_read_and_its_bad_row_is_told(tmp_path: Path) -> None:
-    columns = TableColumns(gap_minutes=10080.0)
-    api.prepare_table(PIKI / "toypiki_dataset.csv", tmp_path / "store", columns=columns, max_rejected=0.05)
+    prepare(
+        PIKI / "toypiki_dataset.csv",
+        tmp_path / "store",
+        PrepareOptions(source="table", cutting=Cutting(gap_minutes=10080.0), max_rejected=0.05),
+    )
     store = Store(tmp_path / "store")
     assert store.num_rows == 25
     assert set(np.unique(store.strength)) <= {0, 3}
@@ -41,13 +47,19 @@ def test_histories_of_likes_and_dislikes_train_and_are_measured(tmp_path: Path) 
         for user, *rest in lines:
             pairs = zip(rest[::2], rest[1::2], strict=True)
             writer.writerows([user, place, track, int(liked != "-1")] for place, (track, liked) in enumerate(pairs))
-    api.prepare_table(tmp_path / "likes.csv", tmp_path / "store", columns=TableColumns(session="user"))
+    prepare(
+        tmp_path / "likes.csv", tmp_path / "store", PrepareOptions(source="table", columns=TableColumns(session="user"))
+    )
     store = Store(tmp_path / "store")
     assert store.num_sessions == len(lines) == 50
     assert int((np.asarray(store.strength) == 3).sum()) == sum(line.count("-1") for line in lines)
     overrides = SMALL | {"training.epochs": 2, "next_track.kind": "shared"}
-    api.train(store.path, tmp_path / "run", recipe="paper-causal-s-plus-track", overrides=overrides, device="cpu")
-    found = api.evaluate(tmp_path / "run", store.path, device="cpu")
+    train(
+        store.path,
+        tmp_path / "run",
+        TrainOptions(recipe="paper-causal-s-plus-track", overrides=overrides, device="cpu"),
+    )
+    found = evaluate(tmp_path / "run", store.path, EvaluateOptions(device="cpu"))
     assert found.counts["targets"] == 50
     assert 0 <= found.row("model", "full").metrics["pair-auc"].value <= 1
     assert found.simulated == {}

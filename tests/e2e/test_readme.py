@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import segue
-from exports import spotify
 from segue.cli.main import main, make_app
-from shown_code import NAMED, blocks, command_lines, write_plays
-from small_recipes import SMALL
+from support.exports import spotify
+from support.shown_code import NAMED, blocks, command_lines, write_plays
+from support.small_recipes import SMALL
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from schemathesis.engine import events, from_schema
 from schemathesis.schemas import BaseSchema
 
 from segue.exported import open_export
-from served import free_port, running, small_export
+from support.served import free_port, running, small_export
 
 EXAMPLES = 30
 """Of an operation and phase."""

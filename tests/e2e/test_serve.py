@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue import api
-from segue.api.serve import exported
 from segue.cli.main import main
 from segue.store import Store
-from served import ask, free_port, running, small_export
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.export import ExportOptions, export
+from segue.verbs.prepare import PrepareOptions, prepare
+from segue.verbs.replay import ReplayOptions, replay
+from segue.verbs.serve import exported
+from support.served import ask, free_port, running, small_export
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +30,13 @@ def test_it_serves_without_torch_and_ranks_as_the_evaluation_does(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
-    offline = api.evaluate(folder / "run", folder / "store", protocol="full", baselines=False, device="cpu")
+    offline = evaluate(
+        folder / "run", folder / "store", EvaluateOptions(protocol="full", model_only=True, device="cpu")
+    )
     wanted = offline.row("model", "full").ranks
     with running(folder / "export", "--sessions", tmp_path / "s.sqlite", port=port) as process:
         assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()
-        found = api.replay(folder / "export", folder / "store", f"http://127.0.0.1:{port}", k=50)
+        found = replay(folder / "export", folder / "store", ReplayOptions(url=f"http://127.0.0.1:{port}", k=50))
         url = ["--url", f"http://127.0.0.1:{port}"]
         assert main(["replay", str(folder / "export"), str(folder / "store"), *url, "--sample", "9", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
@@ -66,7 +71,7 @@ def test_what_was_served_is_a_log_that_can_be_prepared(
         assert (told["sessions"], told["events"]) == (30, sum(map(len, sessions)))
         assert main(["log", "export", str(kept), str(out)]) == 2
         assert "exists already" in capsys.readouterr().err
-        api.prepare_table(out, tmp_path / f"store-{name}")
+        prepare(out, tmp_path / f"store-{name}", PrepareOptions(source="table"))
         store = Store(tmp_path / f"store-{name}")
         offsets = np.asarray(store.offsets)
         read = sorted(
@@ -81,7 +86,7 @@ def test_what_was_served_is_a_log_that_can_be_prepared(
 
 def test_an_export_is_exchanged_without_a_failed_request(folder: Path, tmp_path: Path) -> None:
     port, served = free_port(), tmp_path / "export"
-    api.export(folder / "run", served)
+    export(folder / "run", served)
     statuses: list[int] = []
     ending = threading.Event()
 
@@ -94,7 +99,7 @@ def test_an_export_is_exchanged_without_a_failed_request(folder: Path, tmp_path:
         for thread in threads:
             thread.start()
         before = ask(port, "GET", "/v1/models")[1]["models"][0]
-        api.export(folder / "run", served, name="newer", overwrite=True)
+        export(folder / "run", served, ExportOptions(name="newer", overwrite=True))
         for _ in range(200):
             after = ask(port, "GET", "/v1/models")[1]["models"][0]
             if after != before:
@@ -135,7 +140,9 @@ def test_the_token_is_asked_for_and_stands_in_no_message(folder: Path, tmp_path:
     with running(folder / "export", "--sessions", tmp_path / "s.sqlite", port=port, environment=environment) as process:
         assert ask(port, "GET", "/v1/models")[0] == 401
         assert token not in Path(f"/proc/{process.pid}/cmdline").read_text()
-        found = api.replay(folder / "export", folder / "store", f"http://127.0.0.1:{port}", sample=3, token=token)
+        (tmp_path / "token").write_text(token)
+        asked = ReplayOptions(url=f"http://127.0.0.1:{port}", sample=3, token_file=tmp_path / "token")
+        found = replay(folder / "export", folder / "store", asked)
         assert len(found.ranks) == 3
         process.terminate()
         process.wait(30)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from redis_servers import RedisServer, redis_server
 from segue.cli.main import main
-from served import ask, free_port, running, small_export
+from support.redis_servers import RedisServer, redis_server
+from support.served import ask, free_port, running, small_export
 
 SECRET = "correct-horse-battery"
 

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue import api
 from segue.cli.main import main
 from segue.config import parse_override
 from segue.errors import InputError, Interrupted
 from segue.files import read_json
 from segue.recipes import load_recipe
 from segue.store import Store
-from small_recipes import SMALL
-from stores import tiny_store
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.simulate import SimulateOptions, simulate
+from segue.verbs.tune import TuneOptions, tune
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 CHANGES = SMALL | {"training.epochs": 2, "training.batch_size": 32, "training.checkpoint_minutes": 5.0}
 SETS = [word for key, value in CHANGES.items() if key != "training.epochs" for word in ("--set", f"{key}={value}")]
@@ -31,13 +33,18 @@ SETS += ["--device", "cpu", "--epochs", "2"]
 def place(tmp_path_factory) -> Path:
     """A folder with a simulated store and the grid's search, interrupted in its first trial."""
     folder = tmp_path_factory.mktemp("tune")
-    api.simulate(folder / "store", sessions=200, tracks=300, store=True)
+    simulate(folder / "store", SimulateOptions(sessions=200, tracks=300, store=True))
 
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="after 0 of 44 trials"):
-        api.tune(folder / "store", folder / "cut", grid="paper", overrides=CHANGES, device="cpu", progress=interrupt)
+        tune(
+            folder / "store",
+            folder / "cut",
+            TuneOptions(grid="paper", overrides=CHANGES, device="cpu"),
+            progress=interrupt,
+        )
     return folder
 
 
@@ -111,7 +118,7 @@ def test_without_optuna_trials_name_the_extra_and_the_grid_begins(place, capsys,
 def test_a_search_goes_on_on_its_own_store_only(place, tmp_path):
     tiny_store(tmp_path / "other")
     with pytest.raises(InputError, match="another store"):
-        api.tune(tmp_path / "other", place / "cut", resume=True)
+        tune(tmp_path / "other", place / "cut", TuneOptions(resume=True))
 
 
 def poisoned(path: Path, source: Path, place: int) -> None:
@@ -138,14 +145,16 @@ def test_no_test_target_is_read(tmp_path, monkeypatch):
         monkeypatch.chdir(folder)  # so that the paths in the result are the same
         poisoned(Path("store"), tmp_path / "source", place)
         given = {"overrides": CHANGES, "device": "cpu", "precision": "fp32", "keep_weights": True}
-        result = api.tune("store", "out", trials=2, **given)
+        result = tune("store", "out", TuneOptions(trials=2, **given))
         assert sorted(path.name for path in Path("out/runs").iterdir()) == ["00000", "00001"]
         kept = read_json(Path("out/result.json"))
         assert all(trial.pop("seconds") > 0 for trial in kept["trials"])
         files = [Path("out", name).read_bytes() for name in ("best.toml", "history.svg", "importance.svg")]
         weights = Path(result["best"]["run"], "best", "weights.safetensors").read_bytes()
         found.append((json.dumps(kept), files, weights))
-        rows = api.evaluate(result["best"]["run"], "store", baselines=False, protocol="sampled").to_json()["rows"]
+        rows = evaluate(result["best"]["run"], "store", EvaluateOptions(model_only=True, protocol="sampled")).to_json()[
+            "rows"
+        ]
         tested.append(rows[0]["mrr"])
     assert found[0] == found[1]
     assert tested[0] != tested[1]  # the poison is one: whoever looks at test targets sees other numbers

@@ -15,7 +15,7 @@ import pytest
 import torch
 from scipy import sparse, stats
 
-from segue import api, skips
+from segue import skips
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.columns import ORACLE_P_LISTEN
@@ -23,9 +23,13 @@ from segue.evaluation import Evaluation, contrast, evaluate_scorers, make_scene
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.ranking.baselines import Markov, TrainingRows, last_track
 from segue.recipes import EvaluationConfig
-from segue.simulation import SimulatedLog, SimulationConfig, config_of, simulate, write_store
+from segue.simulation import SimulatedLog, SimulationConfig, config_of, write_store
+from segue.simulation import simulate as simulate_log
 from segue.store import Store
-from small_recipes import small_recipe
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.simulate import SimulateOptions, simulate
+from segue.verbs.train import TrainOptions, train
+from support.small_recipes import small_recipe
 
 TRACKS = 20_000
 """Fewer would leave most plays to one track: what top tracks cover is calibrated."""
@@ -49,8 +53,8 @@ def null_arms(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Evaluation
     true, permuted = [], []
     for seed in (0, 1, 2):
         folder = tmp_path_factory.mktemp(f"null{seed}")
-        api.simulate(folder / "true", sessions=1200, tracks=TRACKS, seed=1, world="null", store=True)
-        log = simulate(config_of(1200, TRACKS, 1, "null"))
+        simulate(folder / "true", SimulateOptions(sessions=1200, tracks=TRACKS, seed=1, world="null", store=True))
+        log = simulate_log(config_of(1200, TRACKS, 1, "null"))
         shuffled = np.random.default_rng(seed).permutation(log.strength)
         write_store(dataclasses.replace(log, strength=shuffled), folder / "permuted")
         true.append(_trained(folder, "true", seed))
@@ -68,8 +72,8 @@ def _trained(folder: Path, name: str, seed: int) -> Evaluation:
         evaluation__candidates=100,
         evaluation__resamples=400,
     )
-    api.train(folder / name, folder / f"run-{name}", recipe=recipe, device="cpu")
-    return api.evaluate(folder / f"run-{name}", folder / name, protocol="sampled", device="cpu")
+    train(folder / name, folder / f"run-{name}", TrainOptions(recipe=recipe, device="cpu"))
+    return evaluate(folder / f"run-{name}", folder / name, EvaluateOptions(protocol="sampled", device="cpu"))
 
 
 def test_in_null_the_true_skips_are_worth_no_more_than_permuted_ones(
@@ -89,7 +93,7 @@ def test_in_null_no_listen_rate_foretells_what_is_listened_to(
 
 
 def test_in_null_the_oracle_is_constant(tmp_path: Path) -> None:
-    api.simulate(tmp_path / "store", sessions=300, tracks=TRACKS, world="null", store=True)
+    simulate(tmp_path / "store", SimulateOptions(sessions=300, tracks=TRACKS, world="null", store=True))
     truth = np.asarray(Store(tmp_path / "store").side(ORACLE_P_LISTEN))
     assert truth.min() == truth.max()
 
@@ -126,7 +130,7 @@ def _gain_of_feedback(folder: Path, world: str, cutoff: int) -> Estimate:
     gains = []
     for seed in (1, 2, 3):
         place = folder / f"{world}-{cutoff}-{seed}"
-        api.simulate(place, sessions=8000, tracks=TRACKS, seed=seed, world=world, store=True)
+        simulate(place, SimulateOptions(sessions=8000, tracks=TRACKS, seed=seed, world=world, store=True))
         store, config = Store(place), DataConfig()
         split = split_store(store, config)
         data = TrainingRows.of(store, split)
@@ -171,13 +175,13 @@ def _shift(log: SimulatedLog) -> tuple[float, float]:
 
 @pytest.mark.parametrize("world", ["null", "no-reaction"])
 def test_where_skips_move_nothing_staying_does_not_depend_on_them_over_many_seeds(world: str) -> None:
-    z = [_shift(simulate(SimulationConfig(4000, 2000, seed, world)))[0] for seed in range(100, 100 + SEEDS)]
+    z = [_shift(simulate_log(SimulationConfig(4000, 2000, seed, world)))[0] for seed in range(100, 100 + SEEDS)]
     spread = np.std(z, ddof=1) / np.sqrt(SEEDS)
     assert abs(np.mean(z)) < stats.t.ppf(0.995, SEEDS - 1) * spread
     assert max(map(abs, z)) < 5
 
 
 def test_in_full_sessions_stay_after_a_listen_and_leave_after_a_skip() -> None:
-    z, difference = _shift(simulate(SimulationConfig(4000, 2000, 1, "full")))
+    z, difference = _shift(simulate_log(SimulationConfig(4000, 2000, 1, "full")))
     assert z < -50
     assert difference < -0.2

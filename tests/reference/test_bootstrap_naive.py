@@ -18,8 +18,8 @@ from segue.evaluation.scene import Scene
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, fit_baselines
 from segue.recipes import EvaluationConfig
-from small_models import encoder_of
-from stores import rewritten, tiny_store, values_of
+from support.small_models import encoder_of
+from support.stores import rewritten, tiny_store, values_of
 
 RESAMPLES = 21
 UNIT = np.array([7, 7, 2, 9, 9, 9, 4, 11, 11, 3, 5, 6, 8, 30])  # listeners of one to three targets, not in order

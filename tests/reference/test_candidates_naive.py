@@ -21,7 +21,7 @@ from segue.evaluation.candidates import (
 from segue.evaluation.session_candidates import session_candidates
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
-from stores import tiny_store
+from support.stores import tiny_store
 
 MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segue.batch import Batch
 from segue.model import Encoder
 from segue.model.encoders.registry import ENCODER_CONFIGS
-from small_models import encoder_of
+from support.small_models import encoder_of
 
 MAX_LEN = 9
 TRACKS = 11

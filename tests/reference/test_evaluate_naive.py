@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from segue import api
 from segue.batch import Batch
 from segue.batches.split import DataConfig, split_store
 from segue.cli.main import main
@@ -21,8 +20,10 @@ from segue.ranking import Standing, dense_standing, fit_baselines
 from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
 from segue.runs import RunFolder, load_run
-from small_recipes import small_recipe
-from stores import tiny_store
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.train import TrainOptions, train
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 CONFIG = EvaluationConfig(candidates=15, resamples=10)
 
@@ -236,7 +237,7 @@ def test_v_sknn_equals_the_loop(scene):
 
 def test_scores_that_are_no_numbers_rank_last_and_the_command_fails(tmp_path, capsys):
     store = tiny_store(tmp_path / "store")
-    api.train(store, tmp_path / "run", recipe=small_recipe(training__epochs=1))
+    train(store, tmp_path / "run", TrainOptions(recipe=small_recipe(training__epochs=1)))
     asked = ["evaluate", str(tmp_path / "run"), str(tmp_path / "store"), "--model-only"]
     assert main([*asked, "--json"]) == 0
     weights = load_run(tmp_path / "run").encoder.state_dict()
@@ -244,4 +245,7 @@ def test_scores_that_are_no_numbers_rank_last_and_the_command_fails(tmp_path, ca
     RunFolder.open(tmp_path / "run").save_weights("best", weights, {"epoch": 1})
     assert main(asked) == 1
     assert "NaN score" in capsys.readouterr().err
-    assert api.evaluate(tmp_path / "run", store, baselines=False).row("model", "full").metrics["hr@20"].value == 0
+    assert (
+        evaluate(tmp_path / "run", store, EvaluateOptions(model_only=True)).row("model", "full").metrics["hr@20"].value
+        == 0
+    )

@@ -18,8 +18,8 @@ from segue.evaluation.session_candidates import session_candidates
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
-from small_models import encoder_of
-from stores import tiny_store
+from support.small_models import encoder_of
+from support.stores import tiny_store
 
 NUM = 15
 NAMES = ("model", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")

@@ -18,7 +18,6 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
-from reference.plain_step import PlainStep
 from segue.batches.split import split_store
 from segue.kernels import attention, rows
 from segue.model.encoders import attention as forms
@@ -30,8 +29,9 @@ from segue.training.row_adam import RowAdam
 from segue.training.step import TrainingStep
 from segue.training.table import KernelRows, WholeTable
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.plain_step import PlainStep
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
 DTYPE = torch.float32 if INTERPRETED else torch.bfloat16  # the interpreter cannot multiply bf16

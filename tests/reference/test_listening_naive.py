@@ -14,7 +14,7 @@ from segue.evaluation.scene import Scene
 from segue.ranking import fit_baselines
 from segue.recipes import EvaluationConfig
 from segue.store import NUM_SPECIALS, Store
-from stores import rewritten, tiny_store, values_of
+from support.stores import rewritten, tiny_store, values_of
 
 CONFIG = EvaluationConfig(candidates=5, resamples=10)
 ALWAYS, NEVER, UNKNOWN = 3, 4, 5

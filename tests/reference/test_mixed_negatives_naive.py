@@ -15,8 +15,8 @@ from segue.batches.split import split_store
 from segue.losses import Mixed
 from segue.objectives import Negatives
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 MIXED = {"next_track__kind": "mixed", "next_track__uniform": 9, "next_track__batch": 14}
 KINDS = {

@@ -15,7 +15,7 @@ from segue.evaluation.candidates import candidate_draws, pool_candidates
 from segue.evaluation.popular import PopularPool, halved
 from segue.evaluation.session_candidates import Candidates
 from segue.recipes import EvaluationConfig
-from stores import tiny_store
+from support.stores import tiny_store
 
 MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
-from segue.api.prepare import prepare_mssd
 from segue.data import ahead, assembly, gathered
 from segue.data.records import delimited
 from segue.data.rejects import reject_path
 from segue.hashing import pack_text, session_keys
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
+from support.prepared_logs import csv_text, mssd_row, plain, random_rows, write_log
 
 
 def naive(rows: list[dict[str, str]]) -> dict[int, list[tuple[str, int]]]:
@@ -37,7 +37,7 @@ def test_a_store_equals_naive_grouping_in_any_row_order(tmp_path: Path, seed: in
     rows = random_rows(seed)
     if shuffled:
         random.Random(seed).shuffle(rows)
-    report = prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
+    report = prepare(write_log(tmp_path / "log.csv", rows), tmp_path / "store", PrepareOptions(source="mssd"))
     assert plain(tmp_path / "store") == naive(rows)
     assert report.rejected == {}
     assert report.rows == len(rows)
@@ -48,8 +48,8 @@ def test_rows_interleaved_give_the_bytes_of_the_contiguous_log(tmp_path: Path) -
     heads = [row for row in rows if row["session_position"] == "1"]
     tails = [row for row in rows if row["session_position"] != "1"]
     random.Random(0).shuffle(tails)
-    one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
-    two = prepare_mssd(write_log(tmp_path / "b.csv", heads + tails), tmp_path / "two")
+    one = prepare(write_log(tmp_path / "a.csv", rows), tmp_path / "one", PrepareOptions(source="mssd"))
+    two = prepare(write_log(tmp_path / "b.csv", heads + tails), tmp_path / "two", PrepareOptions(source="mssd"))
     assert one.fingerprint == two.fingerprint
 
 
@@ -64,7 +64,7 @@ def test_shuffled_rows_over_many_blocks_and_files_equal_naive_grouping(
         random.Random(number).shuffle(rows)
         write_log(tmp_path / f"log_{number}.csv", rows)
         everything += rows
-    prepare_mssd(tmp_path, tmp_path / "store")
+    prepare(tmp_path, tmp_path / "store", PrepareOptions(source="mssd"))
     assert plain(tmp_path / "store") == naive(everything)
 
 
@@ -73,7 +73,7 @@ def test_positions_far_apart_are_sorted_too(tmp_path: Path) -> None:
     for row in rows:
         row["session_position"] = str(int(row["session_position"]) * 3_000_000 - 7_000_000)
     random.Random(5).shuffle(rows)
-    prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
+    prepare(write_log(tmp_path / "log.csv", rows), tmp_path / "store", PrepareOptions(source="mssd"))
     assert plain(tmp_path / "store") == naive(rows)
 
 
@@ -91,7 +91,7 @@ def test_threads_do_not_move_a_byte_nor_a_reject(tmp_path: Path, monkeypatch: py
     for threads, waiting in ((1, 1), (2, 4), (8, 20)):
         monkeypatch.setattr(ahead, "THREADS", threads)
         monkeypatch.setattr(ahead, "WAITING", waiting)
-        report = prepare_mssd(tmp_path, tmp_path / "store", max_rejected=1.0, overwrite=True)
+        report = prepare(tmp_path, tmp_path / "store", PrepareOptions(source="mssd", max_rejected=1.0, overwrite=True))
         seen.add((report.fingerprint, reject_path(tmp_path / "store").read_text()))
     assert report.rejected == {"missing-track": 5, "wrong-column": 5}
     assert len(seen) == 1
@@ -101,12 +101,12 @@ def test_gzip_small_blocks_and_crlf_give_the_bytes_of_the_plain_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = random_rows(3)
-    one = prepare_mssd(write_log(tmp_path / "a.csv", rows), tmp_path / "one")
+    one = prepare(write_log(tmp_path / "a.csv", rows), tmp_path / "one", PrepareOptions(source="mssd"))
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(csv_text(rows).encode()))
     (tmp_path / "crlf.csv").write_bytes(csv_text(rows).replace("\n", "\r\n").encode())
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 300)
     for name in ("a.csv.gz", "a.csv", "crlf.csv"):
-        other = prepare_mssd(tmp_path / name, tmp_path / "two", overwrite=True)
+        other = prepare(tmp_path / name, tmp_path / "two", PrepareOptions(source="mssd", overwrite=True))
         assert other.fingerprint == one.fingerprint, name
 
 
@@ -116,7 +116,7 @@ def test_files_are_laid_end_to_end_with_one_vocabulary(tmp_path: Path) -> None:
     first, second = random_rows(1), random_rows(2)
     write_log(logs / "log_0_20180715_000000000000.csv", first)
     write_log(logs / "log_1_20180716_000000000000.csv", second)
-    prepare_mssd(tmp_path, tmp_path / "store")
+    prepare(tmp_path, tmp_path / "store", PrepareOptions(source="mssd"))
     assert plain(tmp_path / "store") == naive(first + second)
     store = Store(tmp_path / "store")
     ids = [store.vocabulary.raw(i) for i in range(store.num_tracks)]
@@ -148,9 +148,9 @@ def test_a_log_too_large_for_memory_gives_the_bytes_of_one_that_is_not(
             rows.append(rows.pop(4))
         write_log(tmp_path / f"log_{number}.csv", rows)
         everything += rows
-    whole = prepare_mssd(tmp_path, tmp_path / "whole")
+    whole = prepare(tmp_path, tmp_path / "whole", PrepareOptions(source="mssd"))
     _small_memory(monkeypatch)
-    spilled = prepare_mssd(tmp_path, tmp_path / "spilled")
+    spilled = prepare(tmp_path, tmp_path / "spilled", PrepareOptions(source="mssd"))
     assert spilled.fingerprint == whole.fingerprint
     assert plain(tmp_path / "spilled") == naive(everything)
     files = {p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*.npy")}
@@ -162,7 +162,7 @@ def test_a_log_too_large_for_memory_gives_the_bytes_of_one_that_is_not(
 def test_a_session_longer_than_a_part_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [mssd_row("long", position, "t", 3) for position in range(1, 150)] + random_rows(1)
     _small_memory(monkeypatch)
-    prepare_mssd(write_log(tmp_path / "log.csv", rows), tmp_path / "store")
+    prepare(write_log(tmp_path / "log.csv", rows), tmp_path / "store", PrepareOptions(source="mssd"))
     assert plain(tmp_path / "store") == naive(rows)
 
 
@@ -174,9 +174,9 @@ def test_rejects_of_a_log_too_large_for_memory_name_line_session_and_track(
     rows += [dict(rows[30]), mssd_row(rows[0]["session_id"], 1, "again")]
     write_log(tmp_path / "log_0.csv", rows)
     write_log(tmp_path / "log_1.csv", [rows[50], *random_rows(3, 60)])
-    whole = prepare_mssd(tmp_path, tmp_path / "whole", max_rejected=1.0)
+    whole = prepare(tmp_path, tmp_path / "whole", PrepareOptions(source="mssd", max_rejected=1.0))
     _small_memory(monkeypatch)
-    spilled = prepare_mssd(tmp_path, tmp_path / "spilled", max_rejected=1.0)
+    spilled = prepare(tmp_path, tmp_path / "spilled", PrepareOptions(source="mssd", max_rejected=1.0))
     assert whole.rejected == {"missing-session": 1, "duplicate-position": 3}
     assert (spilled.rejected, spilled.fingerprint) == (whole.rejected, whole.fingerprint)
     one, other = (reject_path(tmp_path / name).read_text().splitlines() for name in ("whole", "spilled"))

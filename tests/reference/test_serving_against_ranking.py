@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from segue.api.load import Recommender
 from segue.batch import Batch
 from segue.exported import open_export
 from segue.runs import load_run
 from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, LiveModel
-from served import small_export
+from segue.verbs.recommender import Recommender
+from support.served import small_export
 
 RECIPES = (
     "segue",

@@ -13,7 +13,7 @@ from torch import Tensor
 from segue.objectives import skip_contrastive_loss
 from segue.objectives.roles import Heard, Roles, Rules, roles
 from segue.objectives.variants import ABLATIONS, CONTROLS, Drawn, derangement, varied_skip_loss
-from skip_variants import OPTIONS, TAU, Batch, Naive, made, named, random_batch
+from support.skip_variants import OPTIONS, TAU, Batch, Naive, made, named, random_batch
 
 SAME_ANCHORS = [name for name in ABLATIONS if name not in ("inverted", "all_anchors")]
 

@@ -13,8 +13,8 @@ from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.training.step import _Rows
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 MIXED = {"next_track__kind": "mixed", "next_track__uniform": 9, "next_track__batch": 14}
 SHARED = {"next_track__kind": "shared", "next_track__negatives": 20}

@@ -12,8 +12,8 @@ from segue.batches.split import split_store
 from segue.objectives.roles import roles
 from segue.training.step import TrainingStep
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 AT_LEAST = [1, 2, 3]
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference.plain_step import taken_plainly
 from segue.batches.split import split_store
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.plain_step import taken_plainly
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 KINDS: dict[str, dict[str, Any]] = {
     "full": {"next_track__kind": "full"},

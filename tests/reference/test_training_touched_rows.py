@@ -10,8 +10,8 @@ from segue.batches.split import split_store
 from segue.model.encoders.attention import AttentionConfig, BlockedAttention, PackedAttention
 from segue.model.encoders.dropout import dropout
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 
 def test_a_step_moves_touched_rows_alone(tmp_path):

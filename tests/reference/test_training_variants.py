@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from reference.plain_step import assert_same_training, taken_plainly
 from segue.batches.split import split_store
 from segue.training.trainer import Place, Trainer
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.plain_step import assert_same_training, taken_plainly
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 TRACK, SESSION = "paper-causal-s-plus-track", "paper-causal-s-plus-session"
 CLOZE_TRACK, CLOZE_SESSION = "paper-cloze-s-plus-track", "paper-cloze-s-plus-session"

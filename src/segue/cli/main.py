@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import segue
-from segue.cli import data_verbs, model_verbs, serving_verbs, study_verbs, tuning_verbs
+from segue.cli import commands
 from segue.cli.terminal import Terminal
 from segue.output import DONE, FAILED, USAGE, failure, speak_utf8
 
@@ -37,11 +37,7 @@ def make_app() -> App:
         suppress_keyboard_interrupt=False,
         result_action="return_value",
     )
-    data_verbs.add_to(app)
-    model_verbs.add_to(app)
-    serving_verbs.add_to(app)
-    study_verbs.add_to(app)
-    tuning_verbs.add_to(app)
+    commands.add_to(app)
     return app
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ SEEDS: Final = 5
 """Seeds of `segue study` where none are named."""
 
 
-def study_text(result: Mapping[str, Any], report: Path) -> str:
+def study_text(result: Mapping[str, Any]) -> str:
     """Return the verdict, the levels under both protocols, and where the report is."""
     world = result["simulated"].get("world", "?") if result["simulated"] else None
     parts = [f"{result['title']}{'' if world is None else f'  (simulated data, world {world})'}"]
@@ -31,7 +30,7 @@ def study_text(result: Mapping[str, Any], report: Path) -> str:
         head, rows = table(result, protocol)
         plain = [[cell.replace("**", "") for cell in row] for row in rows]
         parts += [f"\n{among}:", table_text(head, plain)]
-    return "\n".join([*parts, f"\nreport: {report}"])
+    return "\n".join([*parts, f"\nreport: {result['report']}"])
 
 
 def studies_text(designs: Sequence[Design]) -> str:

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from segue.data.feedback import Floats, strengths
 from segue.data.plays import Plays
-from segue.errors import InputError
 
-GAP_MINUTES: Final = 20.0
-MAX_LENGTH: Final = 20
-"""Default cuts of histories: inactivity of 20 minutes, 20 plays (method, section 2)."""
 _US = 10**6
 _MOST_CODES: Final = 4
 """Codes per row of a look-up table (8 bytes each); with more, a sort costs less."""
@@ -54,16 +50,6 @@ class CutPlays:
     """Where each strength comes from: a code of `feedback.ORIGINS`."""
     repeats: int
     """Exact duplicates that were dropped."""
-
-
-def check_cut(gap_minutes: float, max_length: int) -> None:
-    """Refuse a gap or length that is not positive.
-
-    Raises:
-        InputError: see there.
-    """
-    if not gap_minutes > 0 or max_length < 1:
-        raise InputError(f"gap {gap_minutes} minutes, length {max_length}: both must be positive")
 
 
 def cut_plays(plays: Plays, rules: CutRules) -> CutPlays:

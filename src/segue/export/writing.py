@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -27,29 +27,25 @@ from segue.store.vocabulary import NUM_SPECIALS, TextColumn
 _STAGES = 5
 
 
-@dataclass(frozen=True)
-class ExportOptions:
-    """How an export is written."""
-
-    name: str = ""
-    """What the model is called; empty = the recipe's name."""
-    overwrite: bool = False
-    index: bool = False
-    """Make cells for an index too."""
-
-
 def write_export(
-    run: LoadedRun, out: str | Path, options: ExportOptions | None = None, progress: Progress = silent
+    run: LoadedRun,
+    out: str | Path,
+    *,
+    name: str = "",
+    overwrite: bool = False,
+    index: bool = False,
+    progress: Progress = silent,
 ) -> ExportManifest:
     """Return the manifest of the export of `run`, written to the folder `out`.
+
+    `name`: what the model is called; empty = the recipe's name. `index`: make cells for an index too.
 
     Raises:
         InputError: `out` exists and may not be replaced; the packages of the extra `export` are missing.
     """
-    options = options or ExportOptions()
-    if options.name and plain(options.name) != options.name:
-        raise InputError(f"{options.name!r} is not a plain name; take letters, digits, '.', '_' and '-'")
-    with replaced_folder(Path(out), overwrite=options.overwrite, marker=MANIFEST) as folder:
+    if name and plain(name) != name:
+        raise InputError(f"{name!r} is not a plain name; take letters, digits, '.', '_' and '-'")
+    with replaced_folder(Path(out), overwrite=overwrite, marker=MANIFEST) as folder:
         tell = _Telling(progress)
         tell.next("graphs")
         facts = _facts(run, _write_heads(run, folder))
@@ -65,7 +61,7 @@ def write_export(
         _save(folder / "scan_int4.npy", halves)
         _save(folder / "scan_step.npy", step)
         del halves
-        if options.index:
+        if index:
             centres, cell = make_cells(table, run.candidates)
             (folder / "index").mkdir()
             _save(folder / "index" / "centres.npy", centres)
@@ -81,7 +77,7 @@ def write_export(
             _write_artists(run.artists, folder)
         tell.next("hashes")
         manifest = ExportManifest(
-            options.name or plain(run.recipe.name), facts, all_facts(folder), f"segue {installed('segue')}"
+            name or plain(run.recipe.name), facts, all_facts(folder), f"segue {installed('segue')}"
         )
         write_json(folder / MANIFEST, manifest.to_json())
         progress(Step("export", _STAGES, _STAGES, "steps"))

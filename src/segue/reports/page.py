@@ -21,7 +21,7 @@ OUTCOMES: Final = {"listened": "HR@10 listened", "skipped": "HR@10 skipped", "de
 
 
 def report_html(result: Record) -> str:
-    """Return the page of `result` (the record of `segue.api.demo`), as UTF-8 text."""
+    """Return the page of `result` (the record of `segue.verbs.demo`), as UTF-8 text."""
     simulated = "; simulated data" if result["simulated"] else ""
     sections = [
         _opening(result),

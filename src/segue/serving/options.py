@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,24 +24,36 @@ class ServeOptions:
     """
 
     host: str = "127.0.0.1"
+    """Address to listen on; an address that other machines can reach needs a token."""
     port: int = 8765
-    sessions: str | Path = "segue-sessions.sqlite"
-    """A file, or the URL of a Redis without its password."""
-    allow_hosts: tuple[str, ...] = ()
-    token: str | None = field(default=None, repr=False)
+    """Port to listen on."""
+    allow_host: tuple[str, ...] = ()
+    """Further host name that requests may use; repeat the option."""
+    token_file: str | Path | None = None
+    """File with the token that requests must send; default: environment variable SEGUE_TOKEN."""
     insecure: bool = False
-    threads: int = 2
+    """Allow other machines without a token."""
+    sessions: str | Path = "segue-sessions.sqlite"
+    """File of live sessions, created if missing; or redis://HOST:PORT/DB (password: SEGUE_REDIS_PASSWORD)."""
     expires_h: float = 24.0
+    """Hours after which an unused session expires."""
     durable: bool = False
-    probes: int = 0
-    """Cells of the index that are searched; 0 = all candidates are scanned."""
+    """Sync every write to disk, so that a power cut loses no event."""
+    threads: int = 2
+    """Threads for ranking."""
+    index: bool = False
+    """Rank only candidates in the cells nearest to a session; for exports made with --index."""
+    probes: int = 32
+    """Number of cells to search: more are more accurate and slower."""
 
     def __post_init__(self) -> None:
-        """Check `sessions`."""
+        """Check `sessions` and `probes`."""
         check_place(self.sessions, durable=self.durable)
+        if self.probes < 1:
+            raise InputError(f"--probes is {self.probes}, expected at least 1")
 
 
-def given_token(file: Path | None) -> str | None:
+def given_token(file: str | Path | None) -> str | None:
     """Return the token of a file, else of the environment; None = the service needs none.
 
     Raises:
@@ -49,7 +61,7 @@ def given_token(file: Path | None) -> str | None:
     """
     if file is not None:
         try:
-            token = file.read_text(encoding="utf-8").strip()
+            token = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"the token file {file} cannot be read ({error})") from error
     else:
@@ -61,7 +73,7 @@ def given_token(file: Path | None) -> str | None:
     return token
 
 
-def check_reach(options: ServeOptions) -> None:
+def check_reach(options: ServeOptions, token: str | None) -> None:
     """Check that other machines cannot reach the service without a token.
 
     Raises:
@@ -71,7 +83,7 @@ def check_reach(options: ServeOptions) -> None:
         local = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
     except ValueError:
         local = False
-    if not local and options.token is None and not options.insecure:
+    if not local and token is None and not options.insecure:
         raise InputError(
             f"--host {options.host} can be reached from other machines: give a token by --token-file FILE or "
             f"{TOKEN_VARIABLE}, or take --insecure if everybody who reaches it may use it"

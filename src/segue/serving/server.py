@@ -16,7 +16,7 @@ from segue.errors import InputError, SegueError
 from segue.serving.app import make_app
 from segue.serving.gate import LOCAL_HOSTS, GateOptions
 from segue.serving.models import Models
-from segue.serving.options import ServeOptions, check_reach
+from segue.serving.options import ServeOptions, check_reach, given_token
 from segue.serving.service import Service
 from segue.serving.sessions import open_sessions
 
@@ -32,14 +32,15 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
         FormatError, InputError: an export, the file of sessions or an option is wrong, or the address is taken.
         SegueError: Redis cannot be reached.
     """
-    check_reach(options)
-    models = Models(exports, options.threads, options.probes)
+    token = given_token(options.token_file)
+    check_reach(options, token)
+    models = Models(exports, options.threads, options.probes if options.index else 0)
     sessions = open_sessions(options.sessions, expires_s=options.expires_h * 3600.0, durable=options.durable)
     service = Service(models, sessions)
     own_host = () if options.host in _ANY_ADDRESS else (options.host,)
-    hosts = (*LOCAL_HOSTS, *options.allow_hosts, *own_host)
+    hosts = (*LOCAL_HOSTS, *options.allow_host, *own_host)
     config = uvicorn.Config(
-        make_app(service, GateOptions(hosts, options.token)),
+        make_app(service, GateOptions(hosts, token)),
         host=options.host,
         port=options.port,
         log_level="warning",

@@ -65,6 +65,11 @@ class FitResult:
         """False where the epoch cap or `stop` ended it: such a run carries no verdict (method, section 5)."""
         return self.stopped == "patience"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts for `--json`."""
+        facts = {name: getattr(self, name) for name in ("epochs", "best_epoch", "stopped", "converged", "metrics")}
+        return {"run": str(self.path), **facts}
+
 
 def fit(
     store: Store,

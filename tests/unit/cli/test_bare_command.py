@@ -15,8 +15,8 @@ import torch
 
 from segue.cli.main import main
 from segue.runs import RunFolder
-from small_recipes import SMALL
-from stores import tiny_store
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 SOURCE = Path(__file__).parents[3] / "src"
 BLOCKED = """

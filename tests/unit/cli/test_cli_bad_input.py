@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from segue import api
 from segue.cli.main import main
 from segue.simulation import config_of
 from segue.simulation import simulate as simulate_log
-from small_recipes import SMALL
-from stores import tiny_store
+from segue.verbs.train import TrainOptions, train
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 PLAYS = {"session": ["a"] * 5, "track": list("vwxyz")}
 NESTED = [[1]] * 5
@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store and a run of one epoch."""
     folder = tmp_path_factory.mktemp("made")
     tiny_store(folder / "store")
-    api.train(folder / "store", folder / "run", overrides=SMALL | {"training.epochs": 1}, device="cpu")
+    train(folder / "store", folder / "run", TrainOptions(overrides=SMALL | {"training.epochs": 1}, device="cpu"))
     return folder
 
 
@@ -164,7 +164,7 @@ def test_a_surplus_word_is_named_with_the_verb_that_refused_it(capsys: pytest.Ca
     message = refused(capsys, "recipes", "paper-causal-s-minus")
     assert "'paper-causal-s-minus'" in message
     assert "segue recipes --help" in message
-    assert "segue prepare table --help" in refused(capsys, "prepare", "table", "--bogus")
+    assert "segue prepare --help" in refused(capsys, "prepare", "table", "--bogus")
     assert "segue --help" in refused(capsys, "tran")
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 import segue
-from segue.cli import data_verbs
 from segue.cli import main as command
 from segue.cli.main import main
 from segue.errors import Interrupted, NonFiniteError, RejectedRowsError
 from segue.output import os_message
-from stores import tiny_store
+from support.stores import tiny_store
 
 
 def _table(path: Path) -> Path:
@@ -178,7 +177,7 @@ def test_an_interrupted_verb_says_so_and_ends_with_130() -> None:
 
 def test_a_reader_that_leaves_early_sees_no_traceback(tmp_path: Path) -> None:
     program = f"{sys.executable} -m segue recipes show paper-causal-s-minus | true"
-    source = str(Path(data_verbs.__file__).parents[2])
+    source = str(Path(command.__file__).parents[2])
     done = subprocess.run(
         program,
         shell=True,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exports import spotify_account
 from segue.cli.main import main
 from segue.data.sources import TITLES
 from segue.store import Store
+from support.exports import spotify_account
 
 
 def test_every_source_is_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from demo_record import demo_record
 from segue.cli.tables import demo_text, facts_text, recommendation_text
 from segue.cli.terminal import Terminal, clipped, display_width, table_text
 from segue.output import json_text, printable
 from segue.progress import Step
+from support.demo_record import demo_record
 
 
 class _Tty(io.StringIO):

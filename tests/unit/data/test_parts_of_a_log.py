@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from segue import api
 from segue.data import assembly, gathered
+from segue.data.cutting import Cutting
 from segue.data.sources.table_columns import TableColumns
 from segue.errors import InputError
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
 
 Rows = dict[str, list[object]]
 
@@ -72,10 +73,12 @@ def test_a_log_in_many_parts_is_the_log_in_one(
     side = ("mood",) if "mood" in rows else ("score",)
     pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
     columns = TableColumns(side=side)
-    whole = api.prepare_table(tmp_path / "log.csv", tmp_path / "whole", columns=columns)
+    whole = prepare(tmp_path / "log.csv", tmp_path / "whole", PrepareOptions(source="table", columns=columns))
     for chunk, part in ((50, 1), (7, 30), (1000, 60), (64, 150)):  # 1000: held in memory, 400 rows
         with small_parts(monkeypatch, chunk, part):
-            divided = api.prepare_table(tmp_path / "log.csv", tmp_path / f"{chunk}", columns=columns)
+            divided = prepare(
+                tmp_path / "log.csv", tmp_path / f"{chunk}", PrepareOptions(source="table", columns=columns)
+            )
         assert divided.fingerprint == whole.fingerprint
         assert (divided.warnings, divided.rows, divided.tracks) == (whole.warnings, whole.rows, whole.tracks)
     assert len(Store(tmp_path / "whole").offsets) > 2
@@ -86,9 +89,13 @@ def test_repeats_are_found_in_every_part(tmp_path: Path, monkeypatch: pytest.Mon
     rows = pl.DataFrame(histories(5))
     pl.concat([rows, rows[::3]]).write_csv(tmp_path / "log.csv")
     with small_parts(monkeypatch, 50, 30):
-        report = api.prepare_table(tmp_path / "log.csv", tmp_path / "store", drop_duplicates=True)
+        report = prepare(
+            tmp_path / "log.csv",
+            tmp_path / "store",
+            PrepareOptions(source="table", cutting=Cutting(drop_duplicates=True)),
+        )
     assert report.left_out == {"duplicate": len(rows[::3])}
-    once = api.prepare_table(rows, tmp_path / "once")
+    once = prepare(rows, tmp_path / "once", PrepareOptions(source="table"))
     assert report.rows == once.rows
 
 
@@ -97,7 +104,7 @@ def test_integers_above_what_a_float_holds_stay_exact(tmp_path: Path) -> None:
     log = pl.DataFrame({"session": ["s"] * 4, "track": list("abcd"), "big": numbers, "small": [1, 2, None, 4]})
     for name, made in (("frame", log), ("file", tmp_path / "log.csv")):
         log.write_csv(tmp_path / "log.csv")
-        api.prepare_table(made, tmp_path / name, columns=TableColumns(side=("big", "small")))
+        prepare(made, tmp_path / name, PrepareOptions(source="table", columns=TableColumns(side=("big", "small"))))
         store = Store(tmp_path / name)
         assert store.side("big").tolist() == numbers
         np.testing.assert_array_equal(store.side("small"), np.float32([1, 2, np.nan, 4]))
@@ -108,7 +115,9 @@ def test_a_text_that_comes_late_makes_a_column_text(tmp_path: Path, monkeypatch:
     log = pl.DataFrame({"session": ["s"] * len(values), "track": [str(n % 7) for n in range(len(values))], "c": values})
     log.write_csv(tmp_path / "log.csv")
     with small_parts(monkeypatch, 10, 10):
-        api.prepare_table(tmp_path / "log.csv", tmp_path / "store", columns=TableColumns(side=("c",)))
+        prepare(
+            tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source="table", columns=TableColumns(side=("c",)))
+        )
     store = Store(tmp_path / "store")
     column = store.side_column("c")
     assert column is not None
@@ -119,4 +128,4 @@ def test_files_that_cannot_be_one_log_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"session": ["s"], "track": ["a"], "user": ["u"]}).write_csv(tmp_path / "a.csv")
     pl.DataFrame({"session": ["s"], "track": ["a"]}).write_csv(tmp_path / "b.csv")
     with pytest.raises(InputError, match=r"a\.csv has a listener and b\.csv has none; prepare them apart"):
-        api.prepare_table([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "store")
+        prepare([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "store", PrepareOptions(source="table"))

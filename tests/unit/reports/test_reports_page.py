@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from demo_record import HOSTILE, demo_record
 from segue.reports.findings import baseline_sentence, contrast_sentence, findings
 from segue.reports.page import report_html
+from support.demo_record import HOSTILE, demo_record
 
 
 class _Tags(HTMLParser):

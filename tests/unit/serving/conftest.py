@@ -11,7 +11,7 @@ from segue.exported import open_export
 from segue.serving.models import Models
 from segue.serving.service import Service
 from segue.serving.sessions import SqliteSessions
-from served import Call, calling, small_export
+from support.served import Call, calling, small_export
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from segue.serving.models import Models
 from segue.serving.service import Service
 from segue.serving.sessions import SqliteSessions
 from segue.serving.sessions import sqlite as sqlite_sessions
-from served import Call, calling, small_export
+from support.served import Call, calling, small_export
 
 
 @pytest.fixture(scope="module")

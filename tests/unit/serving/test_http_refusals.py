@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from served import Call, begin, is_problem
+from support.served import Call, begin, is_problem
 
 MARKUP = "<img src=x onerror=alert(1)>\u202e'\"\\"
 

@@ -11,7 +11,7 @@ from segue.exported import open_export
 from segue.serving import live_model
 from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
-from served import small_export
+from support.served import small_export
 
 SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from redis_servers import RedisServer, redis_server
 from segue.errors import SegueError
 from segue.serving.options import ServeOptions
 from segue.serving.sessions import (
@@ -27,6 +26,7 @@ from segue.serving.sessions import (
 )
 from segue.serving.sessions.redis import RedisSessions
 from segue.serving.sessions.redis_address import PASSWORD_VARIABLE
+from support.redis_servers import RedisServer, redis_server
 
 SECRET = "hunter2-battery"
 

@@ -11,7 +11,6 @@ import fakeredis
 import pytest
 import redis
 
-from segue import api
 from segue.errors import InputError, SegueError
 from segue.serving.options import ServeOptions
 from segue.serving.sessions import (
@@ -26,6 +25,7 @@ from segue.serving.sessions import (
 from segue.serving.sessions.redis import PREFIX, RedisSessions, sessions_in_redis
 from segue.serving.sessions.redis_address import PASSWORD_VARIABLE, redis_address
 from segue.serving.sessions.redis_client import segue_error
+from segue.verbs.served_log import export_log
 
 SECRET = "hunter2-battery"
 
@@ -86,7 +86,7 @@ def test_an_address_is_read_and_shown() -> None:
 def test_a_password_in_a_url_is_refused_and_not_repeated(text: str, tmp_path: Path) -> None:
     for tried in (
         lambda: ServeOptions(sessions=text),
-        lambda: api.export_log(text, tmp_path / "out.csv"),
+        lambda: export_log(text, tmp_path / "out.csv"),
         lambda: open_sessions(text, expires_s=1.0, durable=False),
     ):
         with pytest.raises(InputError) as raised:
@@ -108,7 +108,7 @@ def test_durable_is_for_a_file() -> None:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    for tried in (lambda: ServeOptions(sessions="redis://h"), lambda: api.export_log("redis://h", tmp_path / "o.csv")):
+    for tried in (lambda: ServeOptions(sessions="redis://h"), lambda: export_log("redis://h", tmp_path / "o.csv")):
         with pytest.raises(InputError, match=r"pip install 'segue\[redis\]'"):
             tried()
     assert ServeOptions(sessions="file.sqlite").sessions == "file.sqlite"

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue import api
 from segue.serving.sessions import Logged, SqliteSessions, new_session_id
 from segue.store import Store
+from segue.verbs.prepare import PrepareOptions, prepare
+from segue.verbs.served_log import export_log
 
 HOSTILE = (
     "plain",
@@ -75,8 +76,8 @@ def test_a_served_log_is_prepared_to_the_events_that_were_told(
         for events in told:
             kept.create(new_session_id(), "", events).result()
         kept.close()
-        api.export_log(Path(folder) / "s.sqlite", Path(folder) / f"log.{form}")
-        report = api.prepare_table(Path(folder) / f"log.{form}", Path(folder) / "store")
+        export_log(Path(folder) / "s.sqlite", Path(folder) / f"log.{form}")
+        report = prepare(Path(folder) / f"log.{form}", Path(folder) / "store", PrepareOptions(source="table"))
         expected = [[(each.track, each.strength, math.floor(each.at)) for each in events] for events in told]
         assert _events(Path(folder) / "store") == expected
         assert (report.rejected, report.rows) == ({}, sum(map(len, told)))

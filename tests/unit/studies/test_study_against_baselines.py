@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue import api
 from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Row, Targets
 from segue.evaluation.answers import Answers, ListAnswers
 from segue.evaluation.bootstrap import Estimate
 from segue.recipes import EvaluationConfig
 from segue.studies.analysis import analysed
 from segue.studies.designs import DESIGNS
-from segue.studies.study_options import StudyOptions
+from segue.studies.study_options import StudyOptions as Settings
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
-from small_recipes import SMALL
-from stores import tiny_store
+from segue.verbs.study import StudyOptions, study
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 OVERRIDES = {name: value for name, value in SMALL.items() if name != "next_track.negatives"}
 
@@ -46,10 +46,11 @@ def test_an_arm_less_a_baseline_is_the_difference_of_their_levels(tmp_path: Path
         "next_track.uniform": 6,
         "next_track.batch": 6,
     }  # segue alone has it
-    result = api.study(
-        tmp_path / "store", tmp_path / "out", recipe="segue", seeds=2, overrides=overrides, arms=["segue"], tune=False,
-        device="cpu",
-    )  # fmt: skip
+    result = study(
+        tmp_path / "store",
+        tmp_path / "out",
+        StudyOptions(recipe="segue", seeds=2, overrides=overrides, arm=("segue",), no_tune=True, device="cpu"),
+    )
     rows = {(row["name"], row["protocol"]): row for row in result["baselines"]}
     asked = [record for record in result["contrasts"] if record["metric"] == "hr@10"]
     assert {record["less"] for record in asked} == {"popularity", "markov", "v-sknn"}
@@ -106,7 +107,7 @@ def counted(
     """
     store, folder = tiny_store(path / "store"), TrialFolder.create(path / "study", {}, "study", overwrite=False)
     folder.finish(Trial(BASELINES, {}, trains=False), Outcome(), evaluation(baselines))
-    schedule = StudySchedule(folder, DESIGNS["table1"].cut(ARMS, tuned=False), StudyOptions(seeds=2))
+    schedule = StudySchedule(folder, DESIGNS["table1"].cut(ARMS, tuned=False), Settings(seeds=2))
     for arm, seeds in arms.items():
         for seed, each in enumerate(seeds):
             outcome = Outcome(converged=(arm, seed) != capped, validation={"hr@10": 0.5}, epochs=3, best_epoch=2)

@@ -18,7 +18,7 @@ from segue.studies.runner import chosen_design, suited
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
-from stores import tiny_store
+from support.stores import tiny_store
 
 
 def test_table_1_has_the_six_columns_and_twelve_primary_questions() -> None:

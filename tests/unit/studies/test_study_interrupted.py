@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from segue.runs import RunFolder
-from small_recipes import SMALL
-from stores import tiny_store
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 ARMS = ("causal-s-minus", "causal-s-plus-track", "cloze-s-minus")
 OVERRIDES = {**SMALL, "next_track.kind": "shared", "training.epochs": 5000, "training.patience": 5000}

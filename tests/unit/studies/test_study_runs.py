@@ -13,21 +13,23 @@ from typing import Any
 
 import pytest
 
-from segue import api
 from segue.errors import InputError, SegueError
 from segue.evaluation.metrics import hit
 from segue.studies.result_file import rounded
 from segue.studies.trials.trial_folder import TrialFolder
-from small_recipes import SMALL
-from stores import tiny_store
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.study import StudyOptions, study
+from segue.verbs.train import TrainOptions, train
+from support.small_recipes import SMALL
+from support.stores import tiny_store
 
 ARMS = ("causal-s-minus", "causal-s-plus-track")
 OVERRIDES: dict[str, Any] = {**SMALL, "next_track.kind": "shared", "training.epochs": 2, "training.patience": 9}
 
 
 def _study(folder: Path, out: str = "study", **more: Any) -> dict[str, Any]:
-    given = {"seeds": 2, "overrides": OVERRIDES, "arms": ARMS, "tune": False, "device": "cpu"} | more
-    return api.study(folder / "store", folder / out, **given)
+    given = {"seeds": 2, "overrides": OVERRIDES, "arm": ARMS, "no_tune": True, "device": "cpu"} | more
+    return study(folder / "store", folder / out, StudyOptions(**given))
 
 
 def _times(out: Path) -> dict[str, int]:
@@ -44,8 +46,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 def test_a_trial_is_what_train_and_evaluate_give(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, result = made
     overrides = OVERRIDES | {"training.seed": 1}
-    api.train(folder / "store", tmp_path / "run", recipe="paper-causal-s-plus-track", overrides=overrides, device="cpu")
-    direct = api.evaluate(tmp_path / "run", folder / "store", baselines=False, device="cpu")
+    train(
+        folder / "store",
+        tmp_path / "run",
+        TrainOptions(recipe="paper-causal-s-plus-track", overrides=overrides, device="cpu"),
+    )
+    direct = evaluate(tmp_path / "run", folder / "store", EvaluateOptions(model_only=True, device="cpu"))
     for protocol in ("sampled", "full"):
         value = result["arms"]["causal-s-plus-track"]["per_seed"][protocol]["hr@10"][1]
         assert value == rounded(direct.row("model", protocol).metrics["hr@10"].value)
@@ -141,7 +147,9 @@ def test_another_study_in_the_same_place_is_refused(made: tuple[Path, dict[str, 
         _study(folder, overrides=OVERRIDES | {"training.epochs": 3})
     tiny_store(folder / "other", seed=5)
     with pytest.raises(InputError, match="holds another study"):
-        api.study(folder / "other", folder / "study", overrides=OVERRIDES, arms=ARMS, tune=False, device="cpu")
+        study(
+            folder / "other", folder / "study", StudyOptions(overrides=OVERRIDES, arm=ARMS, no_tune=True, device="cpu")
+        )
 
 
 def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from segue import api
 from segue.errors import FormatError, InputError
 from segue.studies.report import report_markdown
 from segue.studies.result_file import by_column, read_result, records, rounded
 from segue.studies.verdict import LEVEL, verdicts
+from segue.verbs.study import report
 
 BAR = {"hr@10": [0.6, 0.59, 0.61]}
 
@@ -202,14 +202,14 @@ KEPT = Path(__file__).parents[3] / "studies" / "table1-ml-100k" / "result.json"
 
 def test_reports_are_written_anew_from_a_result(tmp_path: Path) -> None:
     written = tmp_path / "new" / "folder"
-    result = api.report(KEPT, written)
+    result = report(KEPT, written)
     assert (written / "result.json").read_bytes() == KEPT.read_bytes()
     assert read_result(written / "result.json") == result
     assert (written / "report.md").read_bytes() == KEPT.with_name("report.md").read_bytes()
     assert (written / "report.html").read_text().startswith("<!")
     document = json.loads(KEPT.read_text())
     (tmp_path / "evil.json").write_text(json.dumps(document | {"title": "<script>alert(1)</script>"}))
-    api.report(tmp_path / "evil.json", written)
+    report(tmp_path / "evil.json", written)
     assert "<script>alert" not in (written / "report.html").read_text()
 
 
@@ -217,14 +217,14 @@ def test_reports_are_written_anew_from_a_result(tmp_path: Path) -> None:
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(FormatError, match=r"result\.json"):
-        api.report(tmp_path / "result.json", tmp_path / "out")
+        report(tmp_path / "result.json", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):
-        api.report(KEPT, tmp_path / "file")
+        report(KEPT, tmp_path / "file")
 
 
 STORED = sorted(path.parent for path in KEPT.parents[1].rglob("report.md"))

@@ -15,8 +15,8 @@ from typing import Final
 
 import polars as pl
 
+from segue.data.cutting import GAP_MINUTES
 from segue.data.mapping import Column, Mapping, Time
-from segue.data.sessions import GAP_MINUTES
 from segue.data.sources.fields import amount, claim, column, number, skip_strength, text
 from segue.data.sources.source import Sample, Source
 

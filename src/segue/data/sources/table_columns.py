@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from segue.columns import SEGUE_LOG
 from segue.config import nearest
-from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, check_cut
 from segue.errors import InputError
 
 USUAL: Final[AnyMapping[str, tuple[str, ...]]] = {
@@ -46,46 +45,46 @@ class TableColumns:
     """
 
     session: str | None = None
+    """Session id; without it sessions are cut from each user's history."""
     user: str | None = None
+    """User id; histories of users need times, and are cut by gap and length."""
     track: str | None = None
+    """Track id, kept as text."""
     title: str | None = None
-    """Kept in the track table; with `artist` it identifies a track without an id."""
+    """Title of the track; with the artist it identifies a track without an id."""
     artist: str | None = None
+    """Artist of the track."""
     position: str | None = None
-    """Any numbers; only their order counts."""
+    """Order within the session, any numbers; without position and time, file order."""
     time: str | None = None
-    """Start of a play: epoch numbers of any unit, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
+    """Start of a play: epoch s, ms, us or ns, or text such as 2019-08-23 14:40:33 (UTC without an offset)."""
     ended: str | None = None
     """End of a play, if no column has its start."""
     skipped: str | None = None
-    """true/false, 1/0, yes/no: skipped -> strength 3, not -> 0, empty -> unknown."""
+    """True, 1 or yes if the track was skipped (strength 3, else 0); empty = unknown."""
     listened: str | None = None
-    """The opposite of `skipped` (listened, liked): true -> 0, false -> 3, empty -> unknown."""
+    """The opposite of skipped (listened, liked)."""
     strength: str | None = None
-    """0..3; 255 or empty -> unknown."""
+    """Skip strength 0..3 (3 = skipped very early), 255 or empty = unknown."""
     ratio: str | None = None
     """Share of the track that was played, 1 = whole."""
     percent: str | None = None
     """The same in percent."""
     played: str | None = None
-    """Time played, in seconds, or in ms if its name contains ms."""
+    """Time played, in seconds, or in milliseconds if its name contains ms."""
     duration: str | None = None
-    """Length of the track."""
+    """Length of the track, in seconds, or in milliseconds if its name contains ms."""
     side: tuple[str, ...] = ()
-    """Columns kept beside the events: numbers, flags, or text of at most 65,535 values."""
+    """Further column to keep: numbers, flags, or text of at most 65,535 values; repeat the option."""
     exact_ids: bool = False
-    """Ids are taken literally: NaN and 12.0 are ids, not a missing value and 12. Set for served logs."""
-    gap_minutes: float = GAP_MINUTES
-    max_length: int = MAX_LENGTH
+    """Take ids literally: NaN and 12.0 are ids, not a missing value and 12. Set for served logs."""
 
     def resolved(self, file_columns: tuple[str, ...], where: str) -> TableColumns:
         """Return the columns, filled by usual names among `file_columns`; an exactly spelled name comes first.
 
         Raises:
-            InputError: a named column is missing, there is no track, there is neither session nor user with a time,
-                or a gap or length is not positive.
+            InputError: a named column is missing, there is no track, or there is neither session nor user with a time.
         """
-        check_cut(self.gap_minutes, self.max_length)
         chosen = {role: getattr(self, role) for role in USUAL if getattr(self, role) is not None}
         for role, name in [*chosen.items(), *(("side", name) for name in self.side)]:
             if name not in file_columns:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from read_records import read_bytes
 from segue.data.records.member import Member
 from segue.data.records.reading import blocks_of, sample_of
 from segue.data.rejects import NOT_UTF8, NUL_BYTE, TRUNCATED_LAST_LINE, UNCLOSED_QUOTE, WRONG_FIELD_COUNT, Rejects
 from segue.errors import InputError
+from support.read_records import read_bytes
 
 ROWS = [("u1", str(1_700_000_000 + 200 * i), f"t{i % 11}") for i in range(60)]
 TEXT = "user,timestamp,track\n" + "".join(",".join(row) + "\n" for row in ROWS)

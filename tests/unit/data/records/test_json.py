@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from read_records import read_bytes
 from segue.data.records import json_records, json_text
 from segue.errors import InputError
+from support.read_records import read_bytes
 
 RECORDS: list[dict[str, Any]] = [
     {"ts": "2024-02-29T16:21:02Z", "ms": 242786 + i, "big": 12345678901234567890123, "skipped": i == 0, "none": None}

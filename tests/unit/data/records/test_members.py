@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from read_records import read_bytes, read_member
 from segue.data.records import member as members
 from segue.data.records.member import Member, find_members
 from segue.data.records.opened import opened
 from segue.errors import InputError
+from support.read_records import read_bytes, read_member
 
 DATA = b"user,track\nu1,t1\n"
 

@@ -15,9 +15,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from read_records import read_file
 from segue.data.records import delimited, parsing
 from segue.data.records.member import find_members
+from support.read_records import read_file
 
 HOSTILE = [
     '"',

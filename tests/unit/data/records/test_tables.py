@@ -14,12 +14,12 @@ import openpyxl
 import polars as pl
 import pytest
 
-from read_records import read_file
 from segue.data.records import columnar, database, workbook
 from segue.data.records.database import query_blocks
 from segue.data.records.member import find_members
 from segue.data.rejects import Rejects
 from segue.errors import InputError
+from support.read_records import read_file
 
 FRAME = pl.DataFrame({"uid": [1, 2, 3], "at": [0.5, None, 1.5], "track": ["a", "b", None]})
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from read_records import read_bytes
 from segue.data.records import delimited, json_records
 from segue.errors import InputError
+from support.read_records import read_bytes
 
 ROWS = [("u1", "1700000000", "a, b", "x"), ("u2", "1700000200", 'say "hi"', "y"), ("u3", "1700000400", "é\nf", "zz")]
 TEXT = 'user,timestamp,title,track\nu1,1700000000,"a, b",x\nu2,1700000200,"say ""hi""",y\nu3,1700000400,"é\nf",zz\n'

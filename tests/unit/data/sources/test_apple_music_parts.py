@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from exports import apple_music as export
-from exports import plain
 from segue.data.sources.apple_music import SOURCE, prepare, whole
+from support.exports import apple_music as export
+from support.exports import plain
 
 SCRUB, PAUSE, END = "SCRUB_BEGIN", "PLAYBACK_MANUALLY_PAUSED", "NATURAL_END_OF_TRACK"
 Record = tuple[str, str, str, str, str, str]

@@ -16,18 +16,6 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
-from exports import jellyfin as jellyfin_files
-from exports import kkbox as kkbox_files
-from exports import lfm_2b as lfm_2b_files
-from exports import maloja as maloja_files
-from exports import movielens as movielens_files
-from exports import mssd as mssd_files
-from exports import navidrome as navidrome_files
-from exports import piki as piki_files
-from exports import rockbox as rockbox_files
-from exports import thirty_music as thirty_music_files
-from exports import yambda as yambda_files
-from exports.play import Play
 from segue import columns
 from segue.data.mapping import Amount, Column, Mapping, Time
 from segue.data.sources import (
@@ -44,6 +32,18 @@ from segue.data.sources import (
     yambda,
 )
 from segue.data.sources.source import Sample, Source
+from support.exports import jellyfin as jellyfin_files
+from support.exports import kkbox as kkbox_files
+from support.exports import lfm_2b as lfm_2b_files
+from support.exports import maloja as maloja_files
+from support.exports import movielens as movielens_files
+from support.exports import mssd as mssd_files
+from support.exports import navidrome as navidrome_files
+from support.exports import piki as piki_files
+from support.exports import rockbox as rockbox_files
+from support.exports import thirty_music as thirty_music_files
+from support.exports import yambda as yambda_files
+from support.exports.play import Play
 
 SOURCES: Final = {
     "jellyfin": (jellyfin.SOURCE, jellyfin_files),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
-from exports import listenbrainz as export
-from exports import plain
 from segue.data.identities import track_of_alias
 from segue.data.mapping import Mapping
 from segue.data.opinions import opinions_of
 from segue.data.sources import listenbrainz
+from support.exports import listenbrainz as export
+from support.exports import plain
 
 
 def test_an_opinion_names_its_recording_by_either_id(tmp_path: Path) -> None:

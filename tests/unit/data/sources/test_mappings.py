@@ -12,19 +12,6 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
-from exports import (
-    apple_music,
-    deezer,
-    lastfm,
-    lastfm_1k,
-    listenbrainz,
-    plain,
-    spotify,
-    spotify_account,
-    tidal,
-    youtube_music,
-)
-from exports.play import Play
 from segue.data.mapping import Amount, Column, Time
 from segue.data.sources import apple_music as apple_music_source
 from segue.data.sources import deezer as deezer_source
@@ -36,6 +23,19 @@ from segue.data.sources import spotify_account as spotify_account_source
 from segue.data.sources import tidal as tidal_source
 from segue.data.sources import youtube_music as youtube_music_source
 from segue.data.sources.source import Sample, Source
+from support.exports import (
+    apple_music,
+    deezer,
+    lastfm,
+    lastfm_1k,
+    listenbrainz,
+    plain,
+    spotify,
+    spotify_account,
+    tidal,
+    youtube_music,
+)
+from support.exports.play import Play
 
 _DATES = ("%d %b %Y %H:%M", "%d %b %Y, %H:%M")
 _MS_FROM = 10**11

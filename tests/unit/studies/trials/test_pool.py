@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import side_by_side
 from segue.errors import InputError, SegueError
 from segue.progress import silent
 from segue.studies.trials.pool import Devices, Pool, Schedule
 from segue.studies.trials.trial import Trial
+from support import side_by_side
 
 COMMAND = (sys.executable, side_by_side.__file__)
 

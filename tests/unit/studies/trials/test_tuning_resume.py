@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from killed_tuning import CHANGES, POINTS, TRIALS, grid_folder, search
 from segue.errors import FormatError, InputError, Interrupted
 from segue.files import read_json
 from segue.progress import Step
@@ -22,8 +21,9 @@ from segue.studies.trials.space import search_space
 from segue.studies.trials.trial import Outcome, Trial, Tried
 from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.trials.tuning import Tuning
-from small_recipes import small_recipe
-from stores import tiny_store
+from support.killed_tuning import CHANGES, POINTS, TRIALS, grid_folder, search
+from support.small_recipes import small_recipe
+from support.stores import tiny_store
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,113 @@
+"""Evaluates many runs of one store on the same targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from segue.batches.split import Split, split_store
+from segue.config import nearest
+from segue.errors import InputError
+from segue.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Protocol,
+    Row,
+    Table,
+    assembled,
+    head_predictions,
+    make_scene,
+    scorer_rows,
+)
+from segue.progress import Progress, silent
+from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
+from segue.runs import load_run
+from segue.runs.loading import LoadedRun
+from segue.store import Store
+from segue.training.device import choose_device
+from segue.verbs.evaluate import ProtocolChoice
+
+PROTOCOLS_OF: Final[Mapping[str, tuple[Protocol, ...]]] = {
+    "both": PROTOCOLS,
+    "sampled": ("sampled",),
+    "full": ("full",),
+    "popularity": ("popularity",),
+}
+"""Protocols of each choice; 'both' does not include popularity."""
+
+
+class Evaluator:
+    """Evaluates many runs of one store on the same targets; data that does not depend on a model is computed once.
+
+    Runs of equal [data] and [evaluation] share the split, groups, strata, candidates, near tracks, bootstrap weights
+    and the baselines' rows.
+
+    Args:
+        store: the store of the runs.
+        split: test or validation.
+        device: auto, cpu or cuda.
+    """
+
+    def __init__(
+        self, store: str | Path | Store, *, split: Literal["test", "validation"] = "test", device: str = "auto"
+    ) -> None:
+        self._store = store if isinstance(store, Store) else Store(store)
+        self._which: Final = split
+        self._device = choose_device(device)
+        self._grounds: dict[tuple[Any, ...], _Ground] = {}
+
+    def evaluate(
+        self, run: str | Path, protocol: ProtocolChoice = "both", *, baselines: bool = True, progress: Progress = silent
+    ) -> Evaluation:
+        """Return the metrics of `run`, and of every baseline unless `baselines` is False, without writing files.
+
+        Raises:
+            InputError: no such run, one trained on another store, or an unknown protocol.
+        """
+        if protocol not in PROTOCOLS_OF:
+            raise InputError(f"unknown protocol {protocol!r}{nearest(protocol, PROTOCOLS_OF)}")
+        loaded = load_run(run)
+        trained_on = loaded.environment.get("store", {}).get("fingerprint")
+        if trained_on is not None and trained_on != self._store.manifest.fingerprint:
+            raise InputError(f"{run} was trained on another store than {self._store.path}; name the store of the run")
+        if "extended" in loaded.environment:
+            raise InputError(f"{run} has tracks that its training store lacks; evaluate the run that it extends")
+        ground = self._ground(loaded)
+        encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
+        models = model_scorers(encoder, candidates, loaded.listen_weight)
+        heads = head_scorers(encoder, candidates)
+        rows = list[Row]()
+        for each in PROTOCOLS_OF[protocol]:
+            rows += scorer_rows(ground.table, models, "model", each, progress)
+            rows += scorer_rows(ground.table, heads, "head", each, progress)
+            rows += ground.baseline_rows(each, progress) if baselines else []
+        return assembled(ground.table, rows, head_predictions(ground.table.scene, models))
+
+    def _ground(self, loaded: LoadedRun) -> _Ground:
+        data, config, inputs = loaded.recipe.data, loaded.recipe.evaluation, loaded.recipe.inputs
+        key = data, config, tuple(inputs.items())
+        if key not in self._grounds:
+            parts = split_store(self._store, data)
+            scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(inputs)
+            self._grounds[key] = _Ground(self._store, parts, Table(scene), data.vocabulary == "features")
+        return self._grounds[key]
+
+
+class _Ground:
+    """Data shared by runs of equal [data] and [evaluation]."""
+
+    def __init__(self, store: Store, split: Split, table: Table, content: bool) -> None:
+        """`content`: whether there are baselines on features of tracks."""
+        self._store, self.split, self.table, self._content = store, split, table, content
+        self._baselines: list[Scorer] = []
+        self._rows: dict[Protocol, list[Row]] = {}
+
+    def baseline_rows(self, protocol: Protocol, progress: Progress) -> Sequence[Row]:
+        """Return the rows of every baseline under `protocol`, computed once."""
+        if protocol not in self._rows:
+            if not self._baselines:
+                content = content_baselines(self._store, self.split) if self._content else []
+                self._baselines = [*fit_baselines(self._store, self.split), *content]
+            self._rows[protocol] = scorer_rows(self.table, self._baselines, "baseline", protocol, progress)
+        return self._rows[protocol]

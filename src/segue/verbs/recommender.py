@@ -1,0 +1,160 @@
+"""Recommends next tracks by a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue import skips
+from segue.batch import Batch
+from segue.errors import InputError
+from segue.model import Encoder
+from segue.model.inputs import earlier as earlier_input
+from segue.ranking import ModelScorer, top_k
+from segue.runs import LoadedRun
+from segue.runs.extending import load_serving
+from segue.store import NUM_SPECIALS, PAD, UNKNOWN
+
+
+class Recommender:
+    """Recommends next tracks for any session, by a trained run; create it with `segue.load`."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        self._run = run
+        self._scorer = ModelScorer(run.encoder, run.candidates, run.listen_weight)
+        self._candidate = np.zeros(run.encoder.table.num_embeddings, dtype=np.bool_)
+        self._candidate[run.candidates] = True
+
+    @property
+    def encoder(self) -> Encoder:
+        """The trained encoder."""
+        return self._run.encoder
+
+    def unknown(self, tracks: Sequence[str]) -> list[str]:
+        """Return the tracks that this run does not have; `recommend` ignores them.
+
+        Raises:
+            InputError: `tracks` is not a list of texts.
+        """
+        rows = self._run.vocabulary.rows(_texts(tracks))
+        return [track for track, row in zip(tracks, rows, strict=True) if row == UNKNOWN]
+
+    def recommend(
+        self,
+        tracks: Sequence[str],
+        feedback: Sequence[str | int] | NDArray[np.integer[Any]] | None = None,
+        k: int = 20,
+        *,
+        exclude_heard: bool = False,
+        earlier: Sequence[tuple[str, str | int]] = (),
+    ) -> list[dict[str, Any]]:
+        """Return the `k` best next tracks after a session: dicts of track, score, title and artist (None = unknown).
+
+        `feedback`: per track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default: all
+        listened; 255 is unknown). A `k` larger than the catalogue gives all tracks. Unknown tracks are ignored;
+        `exclude_heard` excludes the session's tracks. `earlier`: track and feedback of the listener's earlier
+        sessions, most recent last; a run without `[inputs.earlier]` ignores them.
+
+        Raises:
+            InputError: `k` below 1, ids that are not text, feedback of another length, or another feedback word.
+        """
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise InputError(f"k is {k!r}, expected a whole number, at least 1")
+        ids = _texts(tracks)
+        codes = _codes([skips.LISTENED] * len(ids) if feedback is None else feedback)
+        if len(codes) != len(ids):
+            raise InputError(f"{len(ids)} tracks but {len(codes)} of feedback; give one per track")
+        known_plays = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
+        rows = [row if self._candidate[row] else UNKNOWN for row, _ in known_plays] or [PAD]
+        feedback_codes = [code for _, code in known_plays] or [skips.FEEDBACK_HIDDEN]
+        batch = Batch(
+            torch.tensor(rows),
+            torch.tensor(feedback_codes),
+            torch.arange(len(rows)),
+            torch.tensor([0, len(rows)]),
+            len(rows),
+            session_side=self._before(*_pairs(earlier)),
+        )
+        ranking = top_k(self._scorer, batch, min(k, len(self._run.candidates)), exclude_heard=exclude_heard)
+        pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
+        return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
+
+    def _before(self, ids: Sequence[str], codes: Sequence[int]) -> dict[str, Tensor]:
+        """Return the side inputs of earlier sessions; empty if the run does not read them."""
+        config = self._run.recipe.inputs.get(earlier_input.NAME)
+        if config is None:
+            return {}
+        plays = zip(self._run.vocabulary.rows(ids), codes, strict=True)
+        known_plays = [(row, code) for row, code in plays if self._candidate[row]][-config.tracks :]
+        return {earlier_input.NAME: torch.tensor([known_plays or [(PAD, skips.FEEDBACK_HIDDEN)]])}
+
+    def _entry(self, row: int, score: float) -> dict[str, Any]:
+        index, run = row - NUM_SPECIALS, self._run
+        return {
+            "track": run.vocabulary.track_id(row),
+            "score": score,
+            "title": run.titles.text(index) if run.titles else None,
+            "artist": run.artists.text(index) if run.artists else None,
+        }
+
+
+def load(run: str | Path) -> Recommender:
+    """Return the recommender of a trained run, including tracks added by `extend`.
+
+    Raises:
+        FormatError: not a run, damaged, or without weights. NonFiniteError: NaN or infinite weights.
+    """
+    return Recommender(load_serving(run))
+
+
+def _pairs(earlier: object) -> tuple[list[str], list[int]]:
+    """Return ids and codes of earlier plays.
+
+    Raises:
+        InputError: they are not pairs of a track and its feedback.
+    """
+    ids, codes = list[object](), list[object]()
+    for pair in earlier if isinstance(earlier, Iterable) else [earlier]:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(f"earlier play {pair!r} is not a pair of track and feedback, such as ('track_3', 'skip')")
+        ids.append(pair[0])
+        codes.append(pair[1])
+    return _texts(ids), _codes(codes)
+
+
+def _texts(tracks: object) -> list[str]:
+    """Return ids as a list.
+
+    Raises:
+        InputError: `tracks` is not a list of texts.
+    """
+    if isinstance(tracks, str | bytes) or not isinstance(tracks, Iterable):
+        raise InputError(f"{tracks!r} is not a list of track ids; give a list, such as ['track_1']")
+    ids = list(tracks)
+    for each in ids:
+        if not isinstance(each, str):
+            raise InputError(f"track id {each!r} is of type {type(each).__name__}; give ids as text, as in the log")
+    return ids
+
+
+def _codes(feedback: object) -> list[int]:
+    if isinstance(feedback, str | bytes) or not isinstance(feedback, Iterable):
+        raise InputError(f"feedback {feedback!r} is not a list; give one word or strength per track")
+    return [_code(word) for word in feedback]
+
+
+def _code(word: object) -> int:
+    if isinstance(word, str) and word in skips.FEEDBACK_WORDS:
+        return skips.FEEDBACK_WORDS[word]
+    if isinstance(word, int | np.integer) and not isinstance(word, bool):
+        if 0 <= word <= skips.VERY_BRIEFLY:
+            return int(word)
+        if word == skips.UNKNOWN_STRENGTH:
+            return skips.FEEDBACK_UNKNOWN
+    raise InputError(f"feedback is {word!r}; give {', '.join(skips.FEEDBACK_WORDS)}, or a strength 0..3")
