@@ -7,9 +7,10 @@ from typing import Any
 
 from segue.progress import Progress, silent
 from segue.store import Store
+from segue.studies.trials.pool import Devices
 from segue.studies.trials.space import GRIDS
 from segue.studies.trials.trial_folder import TrialFolder
-from segue.studies.tune import search_document
+from segue.studies.tune import run_search, search_document
 from segue.verbs.tune import TuneOptions, tune
 from support.small_recipes import SMALL, small_recipe
 
@@ -21,9 +22,11 @@ GRIDS["small"] = lambda recipe, space: POINTS
 
 def search(store: Path, out: Path, kind: str, *, resume: bool = False, progress: Progress = silent) -> Any:
     """Return the result of a small search: the grid of POINTS, or one by Optuna."""
-    searched: dict[str, Any] = {"grid": "small"} if kind == "grid" else {"trials": TRIALS[kind]}
-    given = {} if resume else {"overrides": CHANGES, **searched}
-    return tune(store, out, TuneOptions(device="cpu", precision="fp32", resume=resume, **given), progress=progress)
+    if kind == "optuna":
+        given = {} if resume else {"overrides": CHANGES, "trials": TRIALS[kind]}
+        return tune(store, out, TuneOptions(device="cpu", precision="fp32", resume=resume, **given), progress=progress)
+    folder = TrialFolder.open(out, "tune") if resume else grid_folder(store, out)
+    return run_search(folder, store, Devices(1, precision="fp32"), progress=progress)
 
 
 def grid_folder(store: Path, out: Path) -> TrialFolder:

@@ -126,6 +126,12 @@ def test_a_contrast_counts_where_both_arms_beat_both_baselines(tmp_path: Path) -
     assert not any(found.values())
 
 
+def test_a_baseline_that_was_not_measured_is_not_beaten(tmp_path: Path) -> None:
+    arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
+    found = counted(tmp_path, arms, {"popularity": levels(BAR)})
+    assert all(why == [(arm, "was not held against markov") for arm in ARMS] for why in found.values())
+
+
 @pytest.mark.parametrize("level", ["equal", "below"])
 @pytest.mark.parametrize("bar", ["popularity", "markov"])
 @pytest.mark.parametrize(("protocol", "metric"), [("sampled", "hr@1"), ("sampled", "hr@5"), ("full", "hr@20")])

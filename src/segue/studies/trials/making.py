@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from segue.evaluation import (
     PROTOCOLS,
     Evaluation,
     Kind,
+    Row,
     Table,
     assembled,
     head_predictions,
@@ -107,12 +109,9 @@ class Maker:
 
 
 def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress: Progress) -> Evaluation:
-    rows = [
-        row
-        for kind, some in scorers.items()
-        for protocol in PROTOCOLS
-        for row in scorer_rows(table, some, kind, protocol, progress)
-    ]
+    rows = list[Row]()
+    for (kind, some), protocol in product(scorers.items(), PROTOCOLS):
+        rows += scorer_rows(table, some, kind, protocol, progress)
     return assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
 
 

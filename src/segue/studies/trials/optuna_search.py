@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -45,9 +46,9 @@ def require_optuna() -> Any:
 class OptunaSearch(Search):
     """Points by the tree-structured Parzen estimator (Bergstra et al. 2011), one stream of random numbers a trial.
 
-    The study lies in a journal of JSON lines (Optuna's own snapshots are pickled, but belong to another storage). Trial
-    0 is the recipe's own point. The proposal of trial n is a function of the seed, n and the trials that have ended,
-    so that a killed search, one trial at a time, goes on as it would have.
+    The study is stored as a journal of JSON lines, without pickles. Trial 0 is the recipe's own point. The proposal of
+    trial n is a function of the seed, n and the trials that have ended: a killed search that trains one trial at a time
+    goes on as if it had not been killed.
     """
 
     judges = True
@@ -136,15 +137,11 @@ class OptunaSearch(Search):
 
 
 def _mend(journal: Path) -> None:
-    """Take from a journal what a kill left: the lock, and a last line that is not whole.
+    """Remove from a journal what a kill leaves behind: the lock, and a last line that is not whole.
 
     Only the process that has locked the search's folder may do this.
     """
     for lock in journal.parent.glob(f"{journal.name}.lock*"):
         lock.unlink(missing_ok=True)
     if journal.is_file():
-        content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with journal.open("rb+") as file:
-                file.truncate(whole)
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
