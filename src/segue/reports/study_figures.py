@@ -9,7 +9,7 @@ from segue.reports.figures import INK, LINES, PROTOCOLS, epochs_and_values, svg_
 from segue.reports.findings import known
 
 STYLES: Final = ("-", "--", ":")
-"""Lines of one colour are told apart by these."""
+"""Styles of the lines of one colour."""
 VERDICTS: Final = {"gain": "#3d8a5f", "loss": "#c2553a"}
 NEUTRAL: Final = "#7d8590"
 BESIDE: Final[dict[str, Any]] = {

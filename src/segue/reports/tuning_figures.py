@@ -1,4 +1,4 @@
-"""Figures of a search: what each trial reached, and which parameters decided."""
+"""Figures of a search: validation HR@10 by trial, and the importance of parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 MARKS: Final = {"finished": ("o", COLOURS["model"]), "pruned": ("x", COLOURS["baseline"])}
 DPI: Final = 150
-"""Of the PNG files."""
+"""Resolution of the PNG files."""
 
 
 def write_figures(result: Record, folder: Path) -> list[Path]:

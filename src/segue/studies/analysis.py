@@ -24,7 +24,7 @@ from segue.studies.wording import HIT_RATES
 WRITTEN: Final = (
     *LEVELS, "hr@10.next-listened", "hr@10.seen", "hr@10.untied", "feedback-utility", "responsiveness",
 )  # fmt: skip
-"""Metrics of arms and baselines that are written: what reports print, and HR@10 of the groups that the method names."""
+"""Metrics of arms and baselines in a result: those that reports print, and HR@10 of the method's groups of targets."""
 BESIDE: Final = ("hr@10", "hr@10.listened", "pair-auc")
 """Metrics, among all tracks, of a head's own row."""
 CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
@@ -37,7 +37,7 @@ STRATUM: Final = (
     "arm", "less", "protocol", "metric", "stratum", "difference", "t_interval", "bootstrap_interval", "verdict",
     "counts",
 )  # fmt: skip
-"""What is written of a contrast in one stratum; its reasons stand with the contrast of all targets."""
+"""Keys of a contrast in one stratum; the contrast of all targets has the reasons."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _results(schedule: StudySchedule, arm: Arm) -> ArmResults:
 
 
 def _as_arms(baselines: Evaluation, seeds: int) -> dict[str, ArmResults]:
-    """Return each baseline as an arm that every seed trains alike."""
+    """Return each baseline as an arm with the same result for every seed."""
     arms = {}
     for name in dict.fromkeys(row.name for row in baselines.rows):
         rows = [replace(row, name="model", kind="model") for row in baselines.rows if row.name == name]
@@ -196,10 +196,11 @@ def _contrast_records(
 
 
 def _questions(pair: Compared, measured: Evaluation) -> Iterator[Question]:
-    """Yield what is compared of a pair: each metric, and HR@10 by stratum of the targets if the pair is about skips."""
+    """Yield the questions about a pair: each metric, and HR@10 by stratum of the targets if the pair is about skips."""
     for protocol, metrics in CONTRASTED.items():
         row = measured.row("model", protocol)
-        yield from (Question(protocol, metric) for metric in metrics if metric in row.metrics)  # by time: no pairs
+        # a split by time has no pairs, and so no metrics of pairs
+        yield from (Question(protocol, metric) for metric in metrics if metric in row.metrics)
     if pair.about == "skips":  # exploratory
         yield from (Question(protocol, "hr@10", name) for protocol in PROTOCOLS for name in measured.strata)
 
@@ -211,7 +212,7 @@ def _reasons(
     names = pair.arm, pair.less
     reasons = [(name, "did not converge") for name in names if not arms[name].converged]
     metric = question.metric if question.metric.startswith("hr@") else "hr@10"
-    # whether the arm beats a baseline is the question itself where the pair has one
+    # a contrast with a baseline asks whether the arm beats it: the bar does not apply
     for bar in () if pair.less in BASELINE_NAMES else BASELINES_TO_BEAT:
         row = next((row for row in baselines.rows if (row.name, row.protocol) == (bar, question.protocol)), None)
         for name in names:

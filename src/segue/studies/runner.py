@@ -1,4 +1,4 @@
-"""A whole study: what is to be done, in which order, by how many; then the answer."""
+"""Runs a whole study: trials, analysis, reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_study(
 ) -> dict[str, Any]:
     """Return the result of study `name` on a store; `out` holds it as result.json, report.md and report.html.
 
-    A study in `out` goes on: trials that have ended are not made again, interrupted ones resume.
+    A study in `out` is continued: trials that have ended are not made again, interrupted ones resume.
 
     Raises:
         InputError: no such study, arm or key; a named arm needs what the store lacks; `out` holds something else.
@@ -39,7 +39,7 @@ def run_study(
     """
     options = options or StudyOptions()
     opened = Store(Path(store))
-    # refuses a bad key, and what the store lacks, before anything is trained
+    # a bad key, or an input that the store lacks, is refused before anything is trained
     design, left_out = suited(chosen_design(name, options), opened, options.overrides, options.arms)
     devices = Devices.choose(options.device, options.precision, options.jobs, each=2)
     folder = _folder(out, _settings(design, opened, options), overwrite=options.overwrite)
@@ -63,7 +63,7 @@ def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
     `result` is a result.json, for instance one from another machine: neither the store nor the trials are needed.
 
     Raises:
-        InputError: there is no such file, or `out` is none. FormatError: it is not a result of a study.
+        InputError: there is no such file, or `out` is not a folder. FormatError: it is not a result of a study.
     """
     document = read_result(Path(result))
     try:
@@ -143,7 +143,7 @@ def suited(
 
 
 def _folder(path: str | Path, document: Mapping[str, Any], *, overwrite: bool) -> TrialFolder:
-    """Return the study's folder, a new one or the one to go on with.
+    """Return the study's folder: a new one, or the one that is continued.
 
     Raises:
         InputError: the folder holds something else, or the study of other settings (and `overwrite` is not set).
@@ -161,7 +161,7 @@ def _folder(path: str | Path, document: Mapping[str, Any], *, overwrite: bool) -
 
 
 def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, Any]:
-    """Return the settings that a study keeps when it goes on: seeds may be added later, machines may change."""
+    """Return the settings that may not change when a study is continued; seeds may be added, machines may change."""
     return {
         "study": design.name,
         "arms": [arm.name for arm in design.arms],

@@ -34,4 +34,4 @@ class StudyOptions:
     keep_weights: bool = False
     """Keep the run folder of every trial."""
     overwrite: bool = False
-    """Begin anew where the folder holds a study; False: that study goes on."""
+    """Replace the study in the folder; False: continue it."""

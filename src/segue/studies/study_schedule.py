@@ -19,7 +19,7 @@ from segue.studies.trials.tuning import Tuning
 BASELINES: Final = "baselines"
 """Name of the trial that measures them."""
 _TUNING: Final = "--tuning-"
-"""Stands in the names of trials that choose settings."""
+"""Part of the names of trials that choose settings."""
 
 
 @final
@@ -108,7 +108,7 @@ class StudySchedule(Schedule):
         ]
 
     def settings(self, arm: Arm) -> dict[str, Any] | None:
-        """Return an arm's chosen settings as dotted keys; None while its search goes on, none where it is not tuned.
+        """Return an arm's chosen settings as dotted keys; None during its search, empty where it is not tuned.
 
         The settings with the best validation HR@10, the first where no trial finished. An arm that takes the settings
         of another keeps what it changes itself.

@@ -23,7 +23,7 @@ TABLE_1: Final[Mapping[str, tuple[float, ...]]] = {
 }
 """Arm to HR@1, @5, @10, @20 against 1000 sampled tracks, on about 450,000 sessions of MSSD and 1,000,000 tracks."""
 POPULARITY: Final = ((0.23, 0.27), (0.45, 0.50), (0.54, 0.60), (0.63, 0.69))
-"""About what a pure popularity ranker reaches there by MSSD's published play counts, lowest and highest, by cutoff."""
+"""Estimated HR of a popularity ranker there, from MSSD's published play counts: lowest and highest by cutoff."""
 LEVELS: Final = (
     "hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr", "hr@10.listened", "hr@10.skipped", "delta", "pair-auc",
 )  # fmt: skip
@@ -35,7 +35,7 @@ _ENCODERS: Final = ("causal", "cloze")
 def paper_form(result: Record, protocol: str) -> Cells:
     """Return Table 1's form: HR@K by arm, relative increase over S- in parentheses, the best of an encoder in bold.
 
-    Bold is Markdown's; an arm that did not converge bears a star.
+    Bold is Markdown's; a star marks an arm that did not converge.
     """
     arms = {name: arm for name, arm in result["arms"].items() if name.partition("-")[0] in _ENCODERS}
     levels = [{name: arm[protocol][f"hr@{cutoff}"][0] for name, arm in arms.items()} for cutoff in CUTOFFS]
@@ -93,7 +93,7 @@ def foretold(result: Record) -> Cells:
 
 
 def reaction(result: Record) -> Cells:
-    """Return what the feedback of the last track changes and what lambda did, of each arm that has such a part."""
+    """Return what the last track's feedback changes, and HR@10 without lambda, for each arm that reads feedback."""
     head = ["", "feedback utility", "responsiveness", "HR@10, lambda 0", "HR@10", "HR_l@10, lambda 0", "HR_l@10"]
     rows = []
     for arm in result["arms"].values():
@@ -123,7 +123,7 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> Cells:
 
 
 def strata(result: Record) -> Cells:
-    """Return the gain of each pair in each stratum, under both protocols; in parentheses what does not count."""
+    """Return the gain of each pair in each stratum under both protocols, in parentheses if it does not count."""
     by_pair: dict[tuple[str, str], dict[str, list[str]]] = {}
     for record in result["strata"]:
         difference, *intervals = _difference(record)

@@ -26,16 +26,16 @@ from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.trials.tuning import Tuning
 
 KEYS: Final = ("recipe", "grid", "trials", "fixed", "command", "store")
-"""What the marker of a search holds."""
+"""Keys of the marker of a search."""
 BEST: Final = "best.toml"
 EDGE: Final = 1.05
-"""A value within this factor of an end of what was searched is at its edge."""
+"""A value within this factor of an end of the searched range is at its edge."""
 
 
 def search_document(
     store: Store, recipe: Recipe, command: Mapping[str, Any], grid: str | None, trials: int | None
 ) -> dict[str, Any]:
-    """Return what the marker of a search holds; `command`: recipe and overrides as they were named.
+    """Return the document of the marker of a search; `command`: recipe and overrides as the user gave them.
 
     Raises:
         InputError: nothing is left to tune, or both or neither of `grid` and `trials` is named.
@@ -79,8 +79,8 @@ def run_search(
     Validation alone decides. The best trial's run stays in the folder, that of every trial with `keep_weights`.
 
     Raises:
-        InputError: another process is at work in the folder.
-        Interrupted: Ctrl-C; trials that have ended stay, those at work are saved.
+        InputError: another process works in the folder.
+        Interrupted: Ctrl-C; trials that have ended stay, those that run are saved.
         NonFiniteError: every trial failed.
     """
     with folder.locked() as lock:
@@ -150,7 +150,7 @@ def _written(folder: TrialFolder, tuning: Tuning, recipe: Recipe) -> dict[str, A
 
 
 def _document(folder: TrialFolder, tuning: Tuning, recipe: Recipe) -> dict[str, Any]:
-    """Return the result without what is written of the best trial."""
+    """Return the result without the best trial."""
     store, grid = folder.document["store"], folder.document["grid"]
     outcomes = [tried.outcome for tried in tuning.tried.values()]
     states = Counter(outcome.state for outcome in outcomes)

@@ -21,7 +21,7 @@ from segue.studies.wording import (
 )
 
 STUCK: Final = 0.05
-"""Least distance of popularity from an arm's best training for its trainings to be told apart by it."""
+"""Least difference between an arm's best training and popularity at which a training can be called stuck."""
 LEVEL: Final = 0.05
 NO_VERDICT: Final = "no verdict"
 QUESTIONS: Final[Mapping[str, str]] = {
@@ -42,7 +42,7 @@ WHY: Final[Mapping[str, str]] = {
     "does not beat popularity": "not above popularity",
     "does not beat markov": "not above first-order Markov",
 }
-"""What a contrast's reasons are called in a sentence."""
+"""A contrast's reasons as words of a sentence."""
 PLURALS: Final = {"gain": "gains", "loss": "losses"}
 
 

@@ -116,7 +116,7 @@ _DOSES: Final[Variants] = {
     "length-5": ("5 tracks at most", {"data.max_len": 5}),
     "length-10": ("10 tracks at most", {"data.max_len": 10}),
 }
-"""The first is as the other studies have it: every skip, strength 2 and 3, 20 tracks."""
+"""The first is that of the other studies: every skip, strength 2 and 3, 20 tracks."""
 DOSE: Final = Design(
     name="dose",
     title="How much skip does it take?",
@@ -157,7 +157,7 @@ _LETTERS: Final[Variants] = {
     "letter-position": ("positions not shifted", {"encoder.position": "literal"}),
     "letter-padding": ("padding is attended to", {"encoder.padding": "visible"}),
 }
-"""Our reading with one thing as the letter has it. A raw ratio of cosines takes logs of negative numbers: not run."""
+"""Our reading with one part as in the paper's letter. Its raw ratio of cosines takes logs of negatives: not run."""
 _EACH: Final = "negatives-each-step"
 """S+ track with 1000 negatives a session, drawn anew each step: the paper's, where ours shares 1000 a batch."""
 _PER_SESSION: Final = {"next_track.kind": "per_session"}

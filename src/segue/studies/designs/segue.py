@@ -10,7 +10,7 @@ from segue.studies.designs.paper import FEWER_RATES, Variants, arm
 
 WHOLE: Final = "segue"
 _SHARED_CANDIDATES: Final[Mapping[str, Any]] = {"data.vocabulary": "transductive"}
-"""As the paper's recipes have it: arms that are compared rank the same tracks."""
+"""As in the paper's recipes: arms that are compared rank the same tracks."""
 _WITHOUT: Final[Variants] = {
     "no-feedback": ("without feedback as input", {"inputs.feedback": False}),
     "no-transitions": ("without transitions", {"heads.transitions": False}),
@@ -31,9 +31,9 @@ _WITHOUT: Final[Variants] = {
 }
 """The whole less one part."""
 _PLAIN: Final[Mapping[str, Any]] = {"heads.transitions": False}
-"""What the rules below are compared with: transitions know what followed right after a track, and nothing else."""
+"""Base of the rules below: transitions would tell them what followed right after a track, whatever the rule."""
 _IDS: Final[Mapping[str, Any]] = {**_PLAIN, "inputs.features": False}
-"""What gBCE is compared with: features have no constant, and it moves all scores by one."""
+"""Base of gBCE, which shifts all scores by a constant: features have none."""
 _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "listen-stop": ("P(listen) leaves the encoder alone", {"heads.listen.gradient": "stop"}, WHOLE),
     "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
@@ -60,14 +60,14 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     ),
     "full-softmax": ("the exact softmax over all tracks", {**_PLAIN, "next_track.kind": "full"}, "no-transitions"),
 }  # fmt: skip
-"""One thing more or otherwise, and the arm that it is compared with."""
+"""One part added or changed, and the arm that it is compared with."""
 _BASELINES: Final = ("popularity", "markov", "v-sknn")
 _PAPER: Final[Mapping[str, Mapping[str, Any]]] = {
     "s-minus": {"training.learning_rate": 0.001},
     "s-plus-session": {"training.learning_rate": 0.001},
     "s-plus-track": {"training.learning_rate": 0.0005},
 }
-"""Paper's arms with what `studies/table1-simulated` chose for them on validation: without tuning they take it."""
+"""The paper's arms with the learning rates that `studies/table1-simulated` chose; used if they are not tuned."""
 
 
 def _made(name: str, title: str, changes: Mapping[str, Any]) -> Arm:

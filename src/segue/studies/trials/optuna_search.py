@@ -24,7 +24,7 @@ PATIENT_EPOCHS: Final = 3
 FEWEST: Final = 3
 """Finished trials that must have come as far as an epoch for their median to prune there."""
 TOP: Final = 0.25
-"""PED-ANOVA tells what sets this share of the finished trials, the best, apart from all."""
+"""PED-ANOVA compares this share of the finished trials, the best, with all of them."""
 
 
 def require_optuna() -> Any:
@@ -88,7 +88,7 @@ class OptunaSearch(Search):
         return bool(trial.should_prune())
 
     def end(self, tried: Tried) -> None:
-        """Tell the study, unless it knows."""
+        """Report the end of a trial to the study, once."""
         states, ended = self._optuna.trial.TrialState, tried.outcome.state
         state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[ended]
         if not self._trials()[tried.number].state.is_finished():
@@ -105,7 +105,7 @@ class OptunaSearch(Search):
             return {"method": method, "values": {}}
         evaluator = self._optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # few trials: the table says how many
+            warnings.simplefilter("ignore")  # of few trials; the table has their number
             shares = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
         return {"method": method, "values": {name: float(share) for name, share in shares.items()}}
 

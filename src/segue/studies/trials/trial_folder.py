@@ -1,9 +1,9 @@
 """A folder of trials on disk.
 
-study.json or tune.json      the marker: what the trials are for
+study.json or tune.json      the marker: settings of the study or search
 trials/NAME/trial.json       a trial that has ended, and how; written last
-trials/NAME/evaluation/      what it reached on the test targets, where they were measured
-runs/NAME/                   the run of a trial: while it trains, and for good where its weights are kept
+trials/NAME/evaluation/      its evaluation on the test targets, if they were measured
+runs/NAME/                   the run of a trial while it trains, and afterwards if its weights are kept
 lock
 """
 
@@ -35,7 +35,7 @@ class TrialFolder:
     """The folder of one study or search."""
 
     def __init__(self, path: str | Path, document: Mapping[str, Any] | None = None, verb: str = "study") -> None:
-        """`document`: what stands in the marker; `verb`: the command that makes such folders, study or tune."""
+        """`document`: the marker's content; `verb`: the command that makes such folders, study or tune."""
         self.path, self.document, self._verb = Path(path), dict(document or {}), verb
 
     @classmethod
@@ -78,7 +78,7 @@ class TrialFolder:
         The workers of a command that was killed end before the next command begins.
 
         Raises:
-            InputError: another process works on it.
+            InputError: another process works in it.
         """
         with (self.path / "lock").open("w") as handle:  # the lock ends with the processes, however they end
             deadline = time.monotonic() + _PATIENCE_S
@@ -124,7 +124,7 @@ class TrialFolder:
             raise FormatError(f"{path} is damaged ({error}); remove it, and its trial is trained again") from error
 
     def evaluation(self, name: str) -> Evaluation:
-        """Return what a trial reached on the test targets."""
+        """Return a trial's evaluation on the test targets."""
         return load_evaluation(self._trial(name) / _EVALUATION)
 
     def drop_run(self, name: str) -> None:

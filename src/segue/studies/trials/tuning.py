@@ -27,8 +27,8 @@ class Tuning(Schedule):
         *,
         keep_weights: bool = True,
     ) -> None:
-        """`recipe_of`: dotted keys to recipe; `prefix`: what the names of these trials begin with; without
-        `keep_weights` the folder keeps the run of the best trial alone."""
+        """`recipe_of`: dotted keys to recipe; `prefix`: the beginning of these trials' names; `keep_weights` False:
+        only the run of the best trial stays in the folder."""
         self._folder, self._recipe_of, self._prefix, self._keep_weights = folder, recipe_of, prefix, keep_weights
         self.search, self.count, self.tried = search, count, dict[int, Tried]()
         for number in range(count):
