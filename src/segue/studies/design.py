@@ -63,10 +63,6 @@ class Design:
     tuned: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Dotted key to the values tried; each arm that is tuned tries every combination, so the budget is the same."""
 
-    def arm(self, name: str) -> Arm:
-        """Return the arm called `name`."""
-        return next(arm for arm in self.arms if arm.name == name)
-
     def cut(self, arms: Collection[str], *, tuned: bool) -> Design:
         """Return the design with the arms named (none named = all), and with nothing to tune where not `tuned`."""
         names = {arm.name for arm in self.arms if not arms or arm.name in arms}
@@ -95,6 +91,5 @@ class Design:
 
     def settings(self) -> list[dict[str, Any]]:
         """Return every combination of the tuned values; none where nothing is tuned."""
-        if not self.tuned:
-            return []
-        return [dict(zip(self.tuned, values, strict=True)) for values in itertools.product(*self.tuned.values())]
+        points = itertools.product(*self.tuned.values()) if self.tuned else ()
+        return [dict(zip(self.tuned, values, strict=True)) for values in points]

@@ -111,8 +111,7 @@ def counted(
     for arm, seeds in arms.items():
         for seed, each in enumerate(seeds):
             outcome = Outcome(converged=(arm, seed) != capped, validation={"hr@10": 0.5}, epochs=3, best_epoch=2)
-            name = schedule.name(schedule.design.arm(arm), seed)
-            folder.finish(Trial(name, {}, tested=True), outcome, evaluation({"model": each}))
+            folder.finish(Trial(f"{arm}--seed-{seed}", {}, tested=True), outcome, evaluation({"model": each}))
     result = analysed(schedule, store)
     found = {(one["protocol"], one["metric"]): one for one in result["contrasts"]}
     assert len(found) == len(result["contrasts"]) == 7  # among sampled tracks the four, among all 1, 10 and 20
