@@ -16,6 +16,7 @@ def make(home: Path, number: int, fate: int) -> None:
     with (home / f"{number}.begun").open("a") as file:
         file.write(f"{os.getpid()}\n")
     if fate == FAILS:
+        wait_for(*(home / f"{n}.begun" for n in range(number)))  # a worker that still imports could not save
         write({"error": "not a number", "exit_code": 7})
         sys.exit(7)
     if fate == DIES:

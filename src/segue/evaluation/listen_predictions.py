@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from segue import columns, skips
 from segue.batches.split import visible_strength
@@ -72,10 +71,13 @@ def area(p: Array, listened: Array) -> float:
     >>> area(np.array([0.9, 0.5, 0.5]), np.array([1.0, 1.0, 0.0]))
     0.75
     """
-    num, num_skipped = float(listened.sum()), float((1 - listened).sum())
-    if num == 0 or num_skipped == 0:
-        return np.nan
-    return float((rankdata(p)[listened > 0].sum() - num * (num + 1) / 2) / (num * num_skipped))
+    num = float(listened.sum())
+    other = len(listened) - num
+    if num == 0 or other == 0:
+        return float("nan")
+    _, value, counts = np.unique(p, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[value]  # equal values share their mean rank
+    return float((ranks[listened > 0].sum() - num * (num + 1) / 2) / (num * other))
 
 
 def listening_rows(

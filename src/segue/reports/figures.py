@@ -25,8 +25,9 @@ def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") ->
     `rows` are records with name, kind ('model' or 'baseline'), protocol and `metric` = [value, low, high].
     """
     protocols = [name for name in PROTOCOLS if any(row["protocol"] == name for row in rows)]
-    figure = new_figure(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2))
-    for axes, protocol in zip(panels(figure, len(protocols)), protocols, strict=True):
+    titles = [f"{metric.upper()} {PROTOCOLS[protocol]}" for protocol in protocols]
+    figure, panels = titled_panels(9.0, 0.5 + 0.36 * max(len(rows) / max(len(protocols), 1), 2), titles)
+    for axes, protocol in zip(panels, protocols, strict=True):
         bars = [row for row in rows if row["protocol"] == protocol and measured(row, metric)]
         shown = sorted(bars, key=lambda row: float(row[metric][0]))
         for height, row in enumerate(shown):
@@ -35,7 +36,6 @@ def hit_rate_figure(rows: Sequence[Mapping[str, Any]], metric: str = "hr@10") ->
             if known(low) and known(high):
                 axes.plot([low, high], [height, height], color=INK, linewidth=1.4)
         axes.set_yticks(range(len(shown)), [row["name"] for row in shown])
-        axes.set_title(f"{metric.upper()} {PROTOCOLS[protocol]}", loc="left", fontsize=10)
         axes.set_xlim(left=0)
     return svg_text(figure, "hit-rate")
 
@@ -47,15 +47,10 @@ def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], metric: str 
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(9.0, 2.8)
-    for axes, key, title in zip(
-        panels(figure, 2), ("loss", metric), ("training loss, next track", f"validation {metric.upper()}"), strict=True
-    ):
+    figure, panels = titled_panels(9.0, 2.8, ("training loss, next track", f"validation {metric.upper()}"))
+    for axes, key in zip(panels, ("loss", metric), strict=True):
         for colour, (name, points) in zip(LINES, curves.items(), strict=False):
-            epochs = [point["epoch"] for point in points if point.get(key) is not None]
-            values = [point[key] for point in points if point.get(key) is not None]
-            axes.plot(epochs, values, "o-", label=name, color=colour, markersize=4)
-        axes.set_title(title, loc="left", fontsize=10)
+            axes.plot(*epochs_and_values(points, key), "o-", label=name, color=colour, markersize=4)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, labelcolor=INK, fontsize=9)
@@ -73,22 +68,27 @@ def svg_text(figure: Figure, salt: str) -> str:
     return text[text.index("<svg") :].replace(INK, "currentColor")
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of `width` x `height` inches (no window, no global state)."""
+def epochs_and_values(points: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """Return the epochs of a curve at which `key` is measured, and its values there."""
+    shown = [point for point in points if point.get(key) is not None]
+    return [point["epoch"] for point in shown], [point[key] for point in shown]
+
+
+def titled_panels(width: float, height: float, titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `width` x `height` inches (no window, no global state) and its axes side by side.
+
+    One axes a title, in the page's text colour.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def panels(figure: Figure, count: int) -> list[Axes]:
-    """Return `count` axes side by side in the page's text colour."""
-    panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
-    for axes in panels:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = [figure.add_subplot(1, len(titles), number) for number in range(1, len(titles) + 1)]
+    for axes, title in zip(panels, titles, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
         axes.tick_params(colors=INK, labelsize=9)
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)
-        axes.title.set_color(INK)
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
         axes.patch.set_alpha(0.0)
-    return panels
+    return figure, panels

@@ -17,42 +17,35 @@ def findings(result: Record) -> list[str]:
     `result` has `rows` (name, kind, protocol, metric = [value, low, high]), `contrasts` (protocol, metric, difference,
     low, high), `recommended` and `converged`.
     """
-    sentences = []
-    for contrast in result["contrasts"]:
-        rows = [row for row in result["rows"] if row["protocol"] == contrast["protocol"]]
-        sentences.append(f"{contrast_sentence(contrast)}{bar_sentence(rows, contrast['metric'])}")
-    for protocol in AMONG:
-        sentence = baseline_sentence([row for row in result["rows"] if row["protocol"] == protocol], protocol)
-        sentences += [sentence] if sentence else []
-    sentences += [text for text in [delta_sentence(result["rows"]), reaction_sentence(result)] if text]
-    sentences.append(limits_sentence(result))
-    return sentences
+    rows = {protocol: [row for row in result["rows"] if row["protocol"] == protocol] for protocol in AMONG}
+    sentences = [
+        contrast_sentence(contrast) + bar_sentence(rows[contrast["protocol"]], contrast["metric"])
+        for contrast in result["contrasts"]
+    ]
+    sentences += [baseline_sentence(rows[protocol], protocol) for protocol in AMONG]
+    sentences += [delta_sentence(result["rows"]), reaction_sentence(result), limits_sentence(result)]
+    return [sentence for sentence in sentences if sentence]
 
 
 def contrast_sentence(contrast: Record) -> str:
     """Return whether training with skips beat training without, by the interval."""
     low, high, difference = contrast["low"], contrast["high"], contrast["difference"]
+    measure = f"{contrast['metric'].upper()} among {AMONG[contrast['protocol']]}"
     if not (known(low) and known(high) and known(difference)):
-        return (
-            f"Too few sessions to compare training with skips and without: {contrast['metric'].upper()} among "
-            f"{AMONG[contrast['protocol']]} has no interval."
-        )
-    if low > 0:
-        verdict = "Training with skips did better than training without"
-    elif high < 0:
-        verdict = "Training with skips did worse than training without"
-    else:
-        verdict = "Training with skips made no significant difference"
+        return f"Too few sessions to compare training with skips and without: {measure} has no interval."
+    verdict = "made no significant difference"
+    if low > 0 or high < 0:
+        verdict = f"did {'better' if low > 0 else 'worse'} than training without"
     return (
-        f"{verdict}: {contrast['metric'].upper()} among {AMONG[contrast['protocol']]} changed by "
-        f"{points(difference)} points (95 % interval {points(low)} to {points(high)})."
+        f"Training with skips {verdict}: {measure} changed by {points(difference)} points (95 % interval {points(low)} "
+        f"to {points(high)})."
     )
 
 
 def bar_sentence(rows: Sequence[Record], metric: str) -> str:
     """Return why a contrast does not count if a model does not beat BASELINES_TO_BEAT, else ''."""
     bar = [row for row in rows if row["name"] in BASELINES_TO_BEAT and measured(row, metric)]
-    models = [row for row in rows if row["kind"] == "model" and measured(row, metric)]
+    models = _of_kind(rows, "model", metric)
     above = [b["name"] for b in bar if any(b[metric][0] >= model[metric][0] for model in models)]
     if not above:
         return ""
@@ -61,39 +54,36 @@ def bar_sentence(rows: Sequence[Record], metric: str) -> str:
 
 def baseline_sentence(rows: Sequence[Record], protocol: str, metric: str = "hr@10") -> str:
     """Return the comparison of the models with the best baseline, and the baselines that beat a model."""
-    baselines = [row for row in rows if row["kind"] == "baseline" and measured(row, metric)]
-    models = [row for row in rows if row["kind"] == "model" and measured(row, metric)]
+    baselines, models = (_of_kind(rows, kind, metric) for kind in ("baseline", "model"))
     if not baselines or not models:
         return ""
     best = max(baselines, key=lambda row: float(row[metric][0]))
-    parts = [f"{row['name']} {_against(row, baselines, metric)}" for row in models]
+    parts = []
+    for row in models:
+        better = [other["name"] for other in baselines if other[metric][0] > row[metric][0]]
+        outcome = f"loses to {', '.join(better)}" if better else "beats every baseline"
+        parts.append(f"{row['name']} reaches {percent(row[metric][0])} and {outcome}")
     return (
         f"Among {AMONG[protocol]}, the best baseline is {best['name']} with {metric.upper()} "
         f"{percent(best[metric][0])}; {'; '.join(parts)}."
     )
 
 
-def _against(row: Record, baselines: Sequence[Record], metric: str) -> str:
-    better = [b["name"] for b in baselines if b[metric][0] > row[metric][0]]
-    share = percent(row[metric][0])
-    return (
-        f"reaches {share} and loses to {', '.join(better)}" if better else f"reaches {share} and beats every baseline"
-    )
+def _of_kind(rows: Sequence[Record], kind: str, metric: str) -> list[Record]:
+    return [row for row in rows if row["kind"] == kind and measured(row, metric)]
 
 
 def delta_sentence(rows: Sequence[Record]) -> str:
     """Return how much better each model ranks listened targets than skipped ones."""
     parts = [
         f"{row['name']} {points(row['delta'][0])} points"
-        for row in rows
-        if row["kind"] == "model" and row["protocol"] == "sampled" and measured(row, "delta")
+        for row in _of_kind(rows, "model", "delta")
+        if row["protocol"] == "sampled"
     ]
     if not parts:
         return ""
     return (
-        "HR@10 of the next tracks that were listened to, minus HR@10 of those that were skipped: "
-        + ", ".join(parts)
-        + "."
+        f"HR@10 of the next tracks that were listened to, minus HR@10 of those that were skipped: {', '.join(parts)}."
     )
 
 

@@ -12,15 +12,23 @@ from segue.reports.html import document, figure, section, simulated_mark
 
 Record = Mapping[str, Any]
 METRICS: Final = ("hr@1", "hr@10", "hr@20", "ndcg@10", "mrr")
+READING: Final = (
+    "<p class='soft'>HR@K: share of sessions whose next track is among the first K. Small print: 95 % interval, "
+    "bootstrap over sessions. Delta: HR@10 if the next track was listened to, minus HR@10 if it was skipped. Sampled "
+    "ranking can reverse the order of models; read both tables.</p>"
+)
 OUTCOMES: Final = {"listened": "HR@10 listened", "skipped": "HR@10 skipped", "delta": "delta"}
 
 
 def report_html(result: Record) -> str:
     """Return the page of `result` (the record of `segue.verbs.demo`), as UTF-8 text."""
+    simulated = "; simulated data" if result["simulated"] else ""
     sections = [
         _opening(result),
-        section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), _reading()),
-        section("Figures", figure(hit_rate_figure(result["rows"]), _bars_caption(result))),
+        section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), READING),
+        section(
+            "Figures", figure(hit_rate_figure(result["rows"]), f"Lines are 95 % intervals over sessions{simulated}.")
+        ),
         figure(curve_figure(result["curves"]), "Each epoch of both trainings."),
         section("What comes next", _recommended(result)),
         section("How this was made", _made(result)),
@@ -42,24 +50,19 @@ def _mark(result: Record) -> str:
     return simulated_mark(str(result["world"])) if result["simulated"] else ""
 
 
-def _bars_caption(result: Record) -> str:
-    return f"Lines are 95 % intervals over sessions{'; simulated data' if result['simulated'] else ''}."
-
-
 def _numbers(result: Record, protocol: str) -> str:
     rows = [row for row in result["rows"] if row["protocol"] == protocol]
     if not rows:
         return ""
     keys = [key for key in (*METRICS, *OUTCOMES) if any(row.get(key) for row in rows)]
     head = "".join(f"<th class='n'>{escape(OUTCOMES.get(key, key.upper()))}</th>" for key in keys)
-    body = "".join(_row(row, keys) for row in rows)
+    body = "".join(
+        f"<tr class='{escape(row['kind'])}'><td>{escape(row['name'])}</td>"
+        f"{''.join(_cell(row.get(key)) for key in keys)}</tr>"
+        for row in rows
+    )
     caption = f"The held-out last track of each session, ranked {PROTOCOLS[protocol]}. {_mark(result)}"
     return f"<div class='wide'><table><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table></div>"
-
-
-def _row(row: Record, keys: Sequence[str]) -> str:
-    cells = "".join(_cell(row.get(key)) for key in keys)
-    return f"<tr class='{escape(row['kind'])}'><td>{escape(row['name'])}</td>{cells}</tr>"
 
 
 def _cell(value: Sequence[float | None] | None) -> str:
@@ -67,15 +70,6 @@ def _cell(value: Sequence[float | None] | None) -> str:
         return "<td class='n'>-</td>"
     interval = "" if value[1] is None or value[2] is None else f"<small>{value[1]:.3f} to {value[2]:.3f}</small>"
     return f"<td class='n'>{value[0]:.3f}{interval}</td>"
-
-
-def _reading() -> str:
-    return (
-        "<p class='soft'>HR@K: share of sessions whose next track is among the first K. Small print: 95 % "
-        "interval, bootstrap over sessions. Delta: HR@10 if the next track was listened to, minus HR@10 if it "
-        "was skipped. "
-        "Sampled ranking can reverse the order of models; read both tables.</p>"
-    )
 
 
 def _recommended(result: Record) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from segue.reports.figures import INK, LINES, PROTOCOLS, new_figure, panels, svg_text
+from segue.reports.figures import INK, LINES, PROTOCOLS, epochs_and_values, svg_text, titled_panels
 from segue.reports.findings import known
 
 STYLES: Final = ("-", "--", ":")
-"""Lines of one colour are told apart by these."""
+"""Styles of the lines of one colour."""
 VERDICTS: Final = {"gain": "#3d8a5f", "loss": "#c2553a"}
 NEUTRAL: Final = "#7d8590"
+BESIDE: Final[dict[str, Any]] = {
+    "frameon": False, "labelcolor": INK, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5),
+}  # fmt: skip
+"""A legend to the right of the axes."""
 Record = Mapping[str, Any]
 
 
@@ -20,19 +24,18 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
 
     `arms` maps a title to {protocol: {metric: [mean, low, high]}}; `baselines` are rows with name and protocol.
     """
-    figure = new_figure(9.0, 3.6)
-    for axes, protocol in zip(panels(figure, len(PROTOCOLS)), PROTOCOLS, strict=True):
+    figure, panels = titled_panels(9.0, 3.6, [f"HR@K {among}" for among in PROTOCOLS.values()])
+    for axes, protocol in zip(panels, PROTOCOLS, strict=True):
         for number, (title, levels) in enumerate(arms.items()):
             values = [levels[protocol][f"hr@{cutoff}"][0] for cutoff in cutoffs]
-            axes.plot(cutoffs, values, "o", linestyle=_style(number), color=_colour(number), markersize=3, label=title)
+            axes.plot(cutoffs, values, "o", **_line(number), markersize=3, label=title)
         for number, row in enumerate(row for row in baselines if row["protocol"] == protocol):
             values = [row[f"hr@{cutoff}"][0] for cutoff in cutoffs]
             axes.plot(cutoffs, values, linestyle=STYLES[number % 3], color=NEUTRAL, linewidth=1, label=row["name"])
         axes.set_xticks(list(cutoffs))
         axes.set_xlabel("K")
         axes.set_ylim(bottom=0)
-        axes.set_title(f"HR@K {PROTOCOLS[protocol]}", loc="left", fontsize=10)
-    axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    panels[-1].legend(**BESIDE)
     return svg_text(figure, "hit-rates-by-k")
 
 
@@ -42,8 +45,7 @@ def differences(records: Sequence[Record], title: str) -> str:
     `records` have label, difference, bootstrap_interval, t_interval, verdict and counts; a difference that does not
     count is hollow and has no colour.
     """
-    figure = new_figure(9.0, 0.8 + 0.22 * max(len(records), 2))
-    (axes,) = panels(figure, 1)
+    figure, (axes,) = titled_panels(9.0, 0.8 + 0.22 * max(len(records), 2), [title])
     for row, record in enumerate(reversed(records)):
         colour = VERDICTS.get(record["verdict"], NEUTRAL) if record["counts"] else NEUTRAL
         for bounds, width in ((record["t_interval"], 1.0), (record["bootstrap_interval"], 3.0)):
@@ -55,27 +57,20 @@ def differences(records: Sequence[Record], title: str) -> str:
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(records)), [record["label"] for record in reversed(records)])
     axes.set_xlabel("points")
-    axes.set_title(title, loc="left", fontsize=10)
     return svg_text(figure, f"differences-{title}")
 
 
 def training_curves(curves: Mapping[str, Sequence[Record]]) -> str:
     """Return the SVG of validation HR@10 by epoch, one line an arm (its first seed)."""
-    figure = new_figure(9.0, 3.2)
-    (axes,) = panels(figure, 1)
+    figure, (axes,) = titled_panels(9.0, 3.2, ["validation HR@10, sampled"])
     for number, (title, points) in enumerate(curves.items()):
-        shown = [point for point in points if point.get("hr@10") is not None]
-        epochs, values = [point["epoch"] for point in shown], [point["hr@10"] for point in shown]
-        axes.plot(epochs, values, linestyle=_style(number), color=_colour(number), label=title)
+        axes.plot(*epochs_and_values(points, "hr@10"), **_line(number), label=title)
     axes.set_xlabel("epoch")
-    axes.set_title("validation HR@10, sampled", loc="left", fontsize=10)
-    axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(**BESIDE)
     return svg_text(figure, "training-curves")
 
 
-def _colour(number: int) -> str:
-    return LINES[1 + number // len(STYLES) % (len(LINES) - 1)]
-
-
-def _style(number: int) -> str:
-    return STYLES[number % len(STYLES)]
+def _line(number: int) -> dict[str, Any]:
+    """Return style and colour of the line of arm `number`."""
+    colour = LINES[1 + number // len(STYLES) % (len(LINES) - 1)]
+    return {"linestyle": STYLES[number % len(STYLES)], "color": colour}

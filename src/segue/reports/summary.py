@@ -23,20 +23,17 @@ def summary_lines(result: Mapping[str, Any]) -> list[str]:
 
 def number_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Return head and rows of the short table: each model and baseline, HR@10 of both protocols, delta."""
-    head = ["", *(f"HR@10 {name}" for name in PROTOCOLS), "95 % interval", "delta"]
     by_name: dict[str, dict[str, Any]] = {}
     for row in result["rows"]:
         by_name.setdefault(row["name"], {})[row["protocol"]] = row
-    return head, [_short_row(name, rows) for name, rows in by_name.items()]
-
-
-def _short_row(name: str, rows: Mapping[str, Any]) -> list[Any]:
-    values = [rows[p]["hr@10"][0] if p in rows else None for p in PROTOCOLS]
-    first = rows.get("sampled") or next(iter(rows.values()))
-    _, low, high = first["hr@10"]
-    delta = first.get("delta")
-    interval = "" if low is None else f"{low:.3f} to {high:.3f}"
-    return [name, *values, interval, delta[0] if delta else None]
+    short_rows = []
+    for name, rows in by_name.items():
+        first = rows.get("sampled") or next(iter(rows.values()))
+        _, low, high = first["hr@10"]
+        interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+        values = [rows[protocol]["hr@10"][0] if protocol in rows else None for protocol in PROTOCOLS]
+        short_rows.append([name, *values, interval, (first.get("delta") or [None])[0]])
+    return ["", *(f"HR@10 {name}" for name in PROTOCOLS), "95 % interval", "delta"], short_rows
 
 
 def recommended_lists(result: Mapping[str, Any]) -> dict[str, list[list[Any]]]:

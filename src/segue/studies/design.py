@@ -1,4 +1,4 @@
-"""What a study asks: its arms, what is tuned, and which arms are compared."""
+"""The design of a study: its arms, what is tuned, and which arms are compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Arm:
     name: str
     """Plain name: it is part of file names."""
     title: str
-    """For people."""
+    """Name in reports."""
     recipe: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Dotted keys to values, laid over the recipe."""
@@ -63,20 +63,13 @@ class Design:
     tuned: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Dotted key to the values tried; each arm that is tuned tries every combination, so the budget is the same."""
 
-    def arm(self, name: str) -> Arm:
-        """Return the arm called `name`."""
-        return next(arm for arm in self.arms if arm.name == name)
-
     def cut(self, arms: Collection[str], *, tuned: bool) -> Design:
         """Return the design with the arms named (none named = all), and with nothing to tune where not `tuned`."""
         names = {arm.name for arm in self.arms if not arms or arm.name in arms}
         compared = tuple(pair for pair in self.compared if {pair.arm, pair.less} <= {*names, *BASELINE_NAMES})
-        cut = tuple(
-            replace(arm, tuned_as=arm.tuned_as if arm.tuned_as in names else None)
-            for arm in self.arms
-            if arm.name in names
-        )
-        return replace(self, arms=cut, compared=compared, tuned=self.tuned if tuned else {})
+        cut = [replace(arm, tuned_as=arm.tuned_as if arm.tuned_as in names else None) for arm in self.arms]
+        chosen = tuple(arm for arm in cut if arm.name in names)
+        return replace(self, arms=chosen, compared=compared, tuned=self.tuned if tuned else {})
 
     def num_trainings(self, seeds: int) -> int:
         """Return how many trainings the study takes with `seeds` reported ones an arm, those that choose included."""
@@ -84,15 +77,13 @@ class Design:
         return len(tuned) * len(self.settings()) + len(self.arms) * seeds
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the study asks as a JSON document."""
+        """Return the design as a JSON document."""
         return {
             "study": self.name,
             "title": self.title,
             "question": self.question,
             "arms": [
-                {"name": arm.name, "title": arm.title, "recipe": arm.recipe, "changes": dict(arm.changes)}
-                | {"tuned_as": arm.tuned_as or arm.name}
-                for arm in self.arms
+                vars(arm) | {"changes": dict(arm.changes), "tuned_as": arm.tuned_as or arm.name} for arm in self.arms
             ],
             "tuned": {key: list(values) for key, values in self.tuned.items()},
             "compared": [dict(vars(pair)) for pair in self.compared],
@@ -100,6 +91,5 @@ class Design:
 
     def settings(self) -> list[dict[str, Any]]:
         """Return every combination of the tuned values; none where nothing is tuned."""
-        if not self.tuned:
-            return []
-        return [dict(zip(self.tuned, values, strict=True)) for values in itertools.product(*self.tuned.values())]
+        points = itertools.product(*self.tuned.values()) if self.tuned else ()
+        return [dict(zip(self.tuned, values, strict=True)) for values in points]

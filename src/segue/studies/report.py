@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 from segue.reports.html import document, figure, section, simulated_mark, table
 from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
 from segue.studies import tables
-from segue.studies.published import CUTOFFS
-from segue.studies.wording import AMONG
+from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, Record, label
 
-Record = Mapping[str, Any]
-_PAPER: Final = "table1"
-_HIT_RATES: Final = ("hr@1", "hr@5", "hr@10", "hr@20")
 _SKIP_AWARE: Final = ("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc")
 PUBLISHED: Final = "The published table"
+PUBLISHED_CAPTION: Final = (
+    "Seshadri & Knees (2023), Table 1: real sessions of MSSD, sampled; another data set, so its numbers and ours are "
+    "not to be compared as if they were one. The last column is about what popularity reaches there."
+)
+STRATA_CAPTION: Final = (
+    "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number. In parentheses "
+    "where the pair does not count among all targets."
+)
+LISTENING_CAPTION: Final = (
+    "How well P(listen) of the held-out track is foretold; the baselines' intervals are over sessions, the arms' over "
+    "seeds. Its pair AUC asks for both held-out tracks from before both."
+)
+REACTION_CAPTION: Final = (
+    "All tracks. Feedback utility: HR@10 less HR@10 with the last track's feedback flipped. Responsiveness: share of "
+    "the top 20 near the last track if it was listened to, less if it was skipped. Intervals over seeds."
+)
 STAR: Final = "A star marks an arm of which a training met its epoch cap: not converged, no verdict."
 READING: Final = (
     "HR@K: share of sessions whose held-out last track stands among the first K. Intervals of levels are t over seeds "
@@ -30,7 +42,13 @@ READING: Final = (
 
 def report_markdown(result: Record) -> str:
     """Return the report as Markdown."""
-    parts = [f"# {_plain(result['title'])}", _about(result), _plain(result["question"]), "## The answer"]
+    world = f"*Simulated* (world {result['simulated'].get('world', '?')}): " if result["simulated"] else ""
+    parts = [
+        f"# {_plain(result['title'])}",
+        world + _plain(_sizes(result)),
+        _plain(result["question"]),
+        "## The answer",
+    ]
     for verdict in result["verdict"]:
         details = "".join(f"\n  - {_plain(detail)}" for detail in verdict["details"])
         parts.append(f"- **{verdict['question']}** {_sentence(verdict['answer'])} {_plain(verdict['why'])}{details}")
@@ -72,44 +90,29 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _tables(result: Record) -> list[tuple[str, str, tuple[list[str], list[list[str]]]]]:
+def _tables(result: Record) -> list[tuple[str, str, tables.Cells]]:
     """Return title, caption and rows of each table, in the order of the report."""
     parts = []
-    for protocol, among in AMONG.items():
-        if result["study"] == _PAPER:
-            caption = f"HR@K {among}, mean over seeds; in parentheses the relative increase over S-. {STAR}"
-            parts.append((f"The paper's table, {protocol}", caption, tables.paper_form(result, protocol)))
-    if result["study"] == _PAPER:
-        caption = (
-            "Seshadri & Knees (2023), Table 1: real sessions of MSSD, sampled; another data set, so its numbers and "
-            "ours are not to be compared as if they were one. The last column is about what popularity reaches there."
-        )
-        parts.append((PUBLISHED, caption, tables.published()))
-    for protocol, among in AMONG.items():
-        parts.append(
-            (f"Levels, {protocol}", f"The held-out last track ranked {among}. {STAR}", tables.levels(result, protocol))
-        )
-        caption = f"Seed-paired differences {among}."
-        parts.append((f"Differences, {protocol}", caption, tables.contrasts(result, protocol, _HIT_RATES)))
+    if result["study"] == "table1":
+        caption = "mean over seeds; in parentheses the relative increase over S-."
+        parts = [
+            (f"The paper's table, {name}", f"HR@K {among}, {caption} {STAR}", tables.paper_form(result, name))
+            for name, among in AMONG.items()
+        ]
+        parts.append((PUBLISHED, PUBLISHED_CAPTION, tables.published()))
+    for name, among in AMONG.items():
         caption = f"Listened and skipped targets {among}; log ranks below 0 = ranked higher than by the other arm."
-        parts.append((f"What skips change, {protocol}", caption, tables.contrasts(result, protocol, _SKIP_AWARE)))
-    if result["strata"]:
-        caption = (
-            "Seed-paired differences of HR@10 by stratum of the target; exploratory, not corrected for number. In "
-            "parentheses where the pair does not count among all targets."
-        )
-        parts.append(("Gains by stratum", caption, tables.strata(result)))
-    caption = (
-        "How well P(listen) of the held-out track is foretold; the baselines' intervals are over sessions, the arms' "
-        "over seeds. Its pair AUC asks for both held-out tracks from before both."
-    )
-    parts.append(("P(listen)", caption, tables.foretold(result)))
-    caption = (
-        "All tracks. Feedback utility: HR@10 less HR@10 with the last track's feedback flipped. Responsiveness: share "
-        "of the top 20 near the last track if it was listened to, less if it was skipped. Intervals over seeds."
-    )
-    parts.append(("Reaction, and what lambda changes", caption, tables.reaction(result)))
-    parts.append(("Trainings", _budget(result), tables.runs(result)))
+        parts += [
+            (f"Levels, {name}", f"The held-out last track ranked {among}. {STAR}", tables.levels(result, name)),
+            (f"Differences, {name}", f"Seed-paired differences {among}.", tables.contrasts(result, name, HIT_RATES)),
+            (f"What skips change, {name}", caption, tables.contrasts(result, name, _SKIP_AWARE)),
+        ]
+    parts += [
+        ("Gains by stratum", STRATA_CAPTION, tables.strata(result)),
+        ("P(listen)", LISTENING_CAPTION, tables.foretold(result)),
+        ("Reaction, and what lambda changes", REACTION_CAPTION, tables.reaction(result)),
+        ("Trainings", _budget(result), tables.runs(result)),
+    ]
     return [part for part in parts if part[2][1]]
 
 
@@ -125,37 +128,23 @@ def _figures(result: Record) -> list[str]:
     word = " Simulated data." if result["simulated"] else ""
     titled = {arm["title"]: arm for arm in result["arms"].values()}
     figures = [figure(hit_rates_by_k(titled, result["baselines"], CUTOFFS), f"HR by K; baselines in grey.{word}")]
+    caption = f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses, hollow: does not count.{word}"
     for protocol, among in AMONG.items():
         records = [
-            {**record, "label": f"{tables.label(result, record)}, {record['metric'].upper()}"}
+            {**record, "label": f"{label(result, record)}, {record['metric'].upper()}"}
             for record in result["contrasts"]
             if record["protocol"] == protocol and record["metric"] in ("hr@1", "hr@10", "hr@20")
         ]
         if records:
-            caption = (
-                f"Thick: 95 % over sessions; thin: over seeds; green gains, red losses, hollow: does not count.{word}"
-            )
             figures.append(figure(differences(records, f"differences {among}"), caption))
-    figures += [
-        figure(differences(records, title), f"HR@10 {AMONG['sampled']} by stratum, as above.{word}")
-        for title, records in _by_stratum(result).items()
-    ]
-    curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
-    return [*figures, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]
-
-
-def _by_stratum(result: Record) -> dict[str, list[Record]]:
-    """Return the records to draw of each pair's strata, by the pair's name."""
     by_pair: dict[str, list[Record]] = {}
     for record in result["strata"]:
         if record["protocol"] == "sampled" and record["difference"] is not None:
-            by_pair.setdefault(tables.label(result, record), []).append({**record, "label": record["stratum"]})
-    return by_pair
-
-
-def _about(result: Record) -> str:
-    world = f"*Simulated* (world {result['simulated'].get('world', '?')}): " if result["simulated"] else ""
-    return world + _plain(_sizes(result))
+            by_pair.setdefault(label(result, record), []).append({**record, "label": record["stratum"]})
+    caption = f"HR@10 {AMONG['sampled']} by stratum, as above.{word}"
+    figures += [figure(differences(records, title), caption) for title, records in by_pair.items()]
+    curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
+    return [*figures, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]
 
 
 def _sizes(result: Record) -> str:
@@ -172,7 +161,7 @@ def _made(result: Record) -> str:
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
 def _cell(text: str) -> str:
@@ -186,5 +175,4 @@ def _plain(text: str) -> str:
 
 def _bold(cell: str) -> str:
     """Return a cell as HTML, `**bold**` as such."""
-    inner: Callable[[re.Match[str]], str] = lambda match: f"<b>{match.group(1)}</b>"  # noqa: E731
-    return re.sub(r"^\*\*(.*)\*\*$", inner, escape(cell))
+    return re.sub(r"^\*\*(.*)\*\*$", r"<b>\1</b>", escape(cell))

@@ -1,8 +1,8 @@
-"""A whole study: what is to be done, in which order, by how many; then the answer."""
+"""Runs a whole study: trials, analysis, reports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from segue.config import nearest
 from segue.errors import FormatError, InputError
 from segue.files import check_parent, replaced_file
+from segue.model.inputs import check_inputs
 from segue.progress import Progress, silent
 from segue.ranking import BASELINE_NAMES
 from segue.store import Store
@@ -20,8 +21,6 @@ from segue.studies.report import report_html, report_markdown
 from segue.studies.result_file import read_result, write_result
 from segue.studies.study_options import StudyOptions
 from segue.studies.study_schedule import BASELINES, StudySchedule
-from segue.studies.suited import suited
-from segue.studies.trials.making import Workplace
 from segue.studies.trials.optuna_search import require_optuna
 from segue.studies.trials.pool import Devices, Pool
 from segue.studies.trials.trial_folder import TrialFolder, marker_of
@@ -32,7 +31,7 @@ def run_study(
 ) -> dict[str, Any]:
     """Return the result of study `name` on a store; `out` holds it as result.json, report.md and report.html.
 
-    A study that stands in `out` goes on: trials that have ended are not made again, interrupted ones resume.
+    A study in `out` is continued: trials that have ended are not made again, interrupted ones resume.
 
     Raises:
         InputError: no such study, arm or key; a named arm needs what the store lacks; `out` holds something else.
@@ -40,31 +39,31 @@ def run_study(
     """
     options = options or StudyOptions()
     opened = Store(Path(store))
-    # refuses a bad key, and what the store lacks, before anything is trained
+    # a bad key, or an input that the store lacks, is refused before anything is trained
     design, left_out = suited(chosen_design(name, options), opened, options.overrides, options.arms)
     devices = Devices.choose(options.device, options.precision, options.jobs, each=2)
     folder = _folder(out, _settings(design, opened, options), overwrite=options.overwrite)
     with folder.locked() as lock:
         folder.sweep()
         schedule = StudySchedule(folder, design, options, jobs=devices.jobs, baselines_first=devices.count > 0)
-        if schedule.counts[0] < schedule.counts[1]:
+        ended, total = schedule.counts
+        if ended < total:
             if devices.count and not folder.ended(BASELINES):
                 devices = replace(devices, jobs=devices.jobs + 1)  # one more for the baselines
-            with Pool(devices, Workplace(str(folder.path), str(opened.path)), lock) as pool:
+            with Pool(devices, folder.path, opened.path, lock) as pool:
                 pool.make(schedule, progress)
         result = analysed(schedule, opened) | {"left_out": left_out}
-        _write(folder.path, result)
+        _write(folder.path, result, _reports(result))
     return result
 
 
 def report_study(result: str | Path, out: str | Path) -> dict[str, Any]:
     """Return a study's result with its verdict computed anew, and write it with both reports into the folder `out`.
 
-    `result` is a result.json, for instance one brought home from another machine: neither the store nor the trials are
-    needed.
+    `result` is a result.json, for instance one from another machine: neither the store nor the trials are needed.
 
     Raises:
-        InputError: there is no such file, or `out` is none. FormatError: it is not a result of a study.
+        InputError: there is no such file, or `out` is not a folder. FormatError: it is not a result of a study.
     """
     document = read_result(Path(result))
     try:
@@ -81,9 +80,9 @@ def _reports(result: Mapping[str, Any]) -> dict[str, str]:
     return {"report.md": report_markdown(result), "report.html": report_html(result)}
 
 
-def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str] | None = None) -> None:
+def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str]) -> None:
     write_result(folder / "result.json", result)
-    for file, text in (reports or _reports(result)).items():
+    for file, text in reports.items():
         with replaced_file(folder / file) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -92,35 +91,59 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
     """Return the study's design, cut to the arms that the options name.
 
     Raises:
-        InputError: no such study or arm, or no seed.
+        InputError: no such study, arm or baseline, or a number out of range.
     """
     if name not in DESIGNS:
         raise InputError(f"no study {name!r}{nearest(name, DESIGNS)}")
-    if options.seeds < 1:
-        raise InputError(f"seeds is {options.seeds}; at least one training of each arm is needed")
-    if options.seeds > TUNING_SEED:
-        raise InputError(
-            f"seeds is {options.seeds}; seed {TUNING_SEED} chooses settings, so name at most {TUNING_SEED}"
-        )
+    seeds, trials, design = options.seeds, options.tuning_trials, DESIGNS[name]
+    if seeds < 1:
+        raise InputError(f"seeds is {seeds}; at least one training of each arm is needed")
+    if seeds > TUNING_SEED:
+        raise InputError(f"seeds is {seeds}; seed {TUNING_SEED} chooses settings, so name at most {TUNING_SEED}")
     if options.tuning_epochs < 0:
         raise InputError(f"tuning_epochs is {options.tuning_epochs}; name a number of epochs, or 0 for the recipe's")
-    if options.tuning_trials < 0 or (options.tuning_trials and not options.tune):
-        raise InputError(f"tuning_trials is {options.tuning_trials}; name a number of points, 0 where nothing is tuned")
-    if options.tuning_trials:
+    if trials < 0 or (trials and not options.tune):
+        raise InputError(f"tuning_trials is {trials}; name a number of points, 0 where nothing is tuned")
+    if trials:
         require_optuna()
-    for named in options.baselines:
-        if named not in BASELINE_NAMES:
-            raise InputError(f"no baseline {named!r}{nearest(named, BASELINE_NAMES)}")
-    design = DESIGNS[name]
     arms = {arm.name for arm in design.arms}
-    for named in options.arms:
-        if named not in arms:
-            raise InputError(f"study {name} has no arm {named!r}{nearest(named, arms)}")
+    for what, named, names in (
+        ("no baseline", options.baselines, set(BASELINE_NAMES)),
+        (f"study {name} has no arm", options.arms, arms),
+    ):
+        for unknown in (one for one in named if one not in names):
+            raise InputError(f"{what} {unknown!r}{nearest(unknown, names)}")
     return design.cut(options.arms, tuned=options.tune)
 
 
+def suited(
+    design: Design, store: Store, overrides: Mapping[str, Any], named: Collection[str]
+) -> tuple[Design, dict[str, str]]:
+    """Return the design without the arms whose inputs the store lacks, and the reason for each of them, by title.
+
+    `named`: arms that the options name; the lack of such an arm's inputs is an error.
+
+    Raises:
+        InputError: a key or value is refused; a named arm, or every arm, needs what the store lacks.
+    """
+    left_out: dict[str, str] = {}
+    names = []
+    for arm in design.arms:
+        recipe = arm.resolved(overrides)
+        try:
+            check_inputs(recipe.inputs, store)
+            names.append(arm.name)
+        except InputError as error:
+            if arm.name in named:
+                raise InputError(f"arm {arm.name}: {error}") from error
+            left_out[arm.title] = str(error)
+    if not names:
+        raise InputError(f"study {design.name}: {next(iter(left_out.values()))}")
+    return design.cut(names, tuned=True), left_out
+
+
 def _folder(path: str | Path, document: Mapping[str, Any], *, overwrite: bool) -> TrialFolder:
-    """Return the study's folder, a new one or the one to go on with.
+    """Return the study's folder: a new one, or the one that is continued.
 
     Raises:
         InputError: the folder holds something else, or the study of other settings (and `overwrite` is not set).
@@ -138,7 +161,7 @@ def _folder(path: str | Path, document: Mapping[str, Any], *, overwrite: bool) -
 
 
 def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, Any]:
-    """Return what makes this study this one: seeds may be added later, machines may change."""
+    """Return the settings that may not change when a study is continued; seeds may be added, machines may change."""
     return {
         "study": design.name,
         "arms": [arm.name for arm in design.arms],

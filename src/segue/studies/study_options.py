@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segue.recipes import Recipe
-from segue.studies.design import TUNING_SEED, Arm
-
 
 @dataclass(frozen=True)
 class StudyOptions:
@@ -17,7 +14,7 @@ class StudyOptions:
     seeds: int = 5
     """Trainings of each arm that are reported, with seeds 0, 1, ..."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted keys laid over every arm."""
+    """Dotted keys laid over the recipe of every arm, with their values."""
     arms: tuple[str, ...] = ()
     """Names of the arms to run; none named = all."""
     tune: bool = True
@@ -29,16 +26,12 @@ class StudyOptions:
     jobs: int = 0
     """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
     device: str = "auto"
+    """Where to train: cpu, cuda, or auto = all GPUs where there are any."""
     precision: str = "auto"
+    """fp32, bf16, or auto = bf16 where the machine multiplies it fast."""
     baselines: tuple[str, ...] = ()
+    """Names of the baselines to measure; none named = all. V-SKNN takes long on large stores."""
     keep_weights: bool = False
+    """Keep the run folder of every trial."""
     overwrite: bool = False
-
-    def recipe(self, arm: Arm, settings: Mapping[str, Any], seed: int) -> Recipe:
-        """Return what a reported trial trains: arm < overrides < settings < seed."""
-        return arm.resolved({**self.overrides, **settings, "training.seed": seed})
-
-    def tuning_recipe(self, arm: Arm, settings: Mapping[str, Any]) -> Recipe:
-        """Return what a trial trains that chooses settings."""
-        capped = {"training.epochs": self.tuning_epochs} if self.tuning_epochs else {}
-        return self.recipe(arm, {**capped, **settings}, TUNING_SEED)
+    """Replace the study in the folder; False: continue it."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, final
 
 from segue.recipes import Recipe
 from segue.studies.design import TUNING_SEED, Arm, Design
 from segue.studies.study_options import StudyOptions
-from segue.studies.trials.grid import GridSearch
 from segue.studies.trials.optuna_search import OptunaSearch
-from segue.studies.trials.schedule import Schedule
-from segue.studies.trials.search import Search
-from segue.studies.trials.space import changes, search_space
+from segue.studies.trials.pool import Schedule
+from segue.studies.trials.search import GridSearch, Search
+from segue.studies.trials.space import search_space
 from segue.studies.trials.trial import Trial
 from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.trials.tuning import Tuning
@@ -21,43 +19,14 @@ from segue.studies.trials.tuning import Tuning
 BASELINES: Final = "baselines"
 """Name of the trial that measures them."""
 _TUNING: Final = "--tuning-"
-"""Stands in the names of trials that choose settings."""
-
-
-@dataclass(frozen=True)
-class TuningStage:
-    """The search that chooses the settings of one arm."""
-
-    tuning: Tuning
-    dotted: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """The search's own names to dotted keys of the recipe."""
-
-    @classmethod
-    def of(cls, folder: TrialFolder, design: Design, options: StudyOptions, arm: Arm, jobs: int) -> TuningStage:
-        """Return the search over the design's grid, or Optuna's over what the arm itself does not set."""
-        search: Search = GridSearch(design.settings())
-        count = len(design.settings())
-        dotted: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
-        if options.tuning_trials:
-            recipe = arm.resolved(options.overrides)
-            space = search_space(recipe, {*options.overrides, *arm.changes})
-            search = OptunaSearch(folder.path / f"optuna-{arm.name}.jsonl", space, TUNING_SEED, jobs)
-            count, dotted = options.tuning_trials, lambda parameters: changes(recipe, space, parameters)
-        recipe_of: Callable[[Mapping[str, Any]], Recipe] = lambda point: options.tuning_recipe(arm, dotted(point))  # noqa: E731
-        return cls(Tuning(folder, search, count, recipe_of, f"{arm.name}{_TUNING}"), dotted)
-
-    def chosen(self) -> dict[str, Any] | None:
-        """Return the settings with the best validation HR@10, the first where none finished; None while it goes on."""
-        if len(self.tuning.tried) < self.tuning.count:
-            return None
-        return self.dotted((self.tuning.best or self.tuning.tried[0]).parameters) if self.tuning.count else {}
+"""Part of the names of trials that choose settings."""
 
 
 @final
 class StudySchedule(Schedule):
     """Tuning first, then the arms whose settings are chosen, the longest first.
 
-    The baselines come last on a CPU; beside GPUs they come first, since V-SKNN takes long on the cores that wait there.
+    The baselines come last on a CPU; beside GPUs they come first, since V-SKNN is slow and the CPU cores are free.
     """
 
     def __init__(
@@ -71,11 +40,31 @@ class StudySchedule(Schedule):
     ) -> None:
         """`jobs`: trials that train at a time."""
         self.folder, self.design, self.options, self._baselines_first = folder, design, options, baselines_first
-        epochs = {arm.name: arm.resolved(options.overrides).training.epochs for arm in design.arms}
-        self._longest_first = sorted(design.arms, key=lambda arm: epochs[arm.name], reverse=True)
-        self._stages = {
-            arm.name: TuningStage.of(folder, design, options, arm, jobs) for arm in design.arms if arm.tuned_as is None
+        recipes = {arm.name: arm.resolved(options.overrides) for arm in design.arms}
+        self._longest_first = sorted(design.arms, key=lambda arm: recipes[arm.name].training.epochs, reverse=True)
+        self._tunings = {
+            arm.name: self._tuning(arm, recipes[arm.name], jobs) for arm in design.arms if arm.tuned_as is None
         }
+
+    def _tuning(self, arm: Arm, recipe: Recipe, jobs: int) -> Tuning:
+        """Return the search of an arm: over the design's grid, or Optuna's over the keys that the arm does not set."""
+        options, points = self.options, self.design.settings()
+        search: Search = GridSearch(points)
+        if options.tuning_trials:
+            space = search_space(recipe, {*options.overrides, *arm.changes})
+            search = OptunaSearch(self.folder.path / f"optuna-{arm.name}.jsonl", space, TUNING_SEED, jobs)
+        capped = {"training.epochs": options.tuning_epochs} if options.tuning_epochs else {}
+        return Tuning(
+            self.folder,
+            search,
+            options.tuning_trials or len(points),
+            lambda keys: self._recipe(arm, {**capped, **keys}, TUNING_SEED),
+            f"{arm.name}{_TUNING}",
+        )
+
+    def _recipe(self, arm: Arm, settings: Mapping[str, Any], seed: int) -> Recipe:
+        """Return the recipe of a trial: arm < overrides < settings < seed."""
+        return arm.resolved({**self.options.overrides, **settings, "training.seed": seed})
 
     def next_trial(self, running: Collection[str]) -> Trial | None:
         """Return the next trial."""
@@ -83,13 +72,13 @@ class StudySchedule(Schedule):
 
     def report(self, name: str, epoch: int, value: float) -> bool:
         """Return whether the search of an arm's settings ends the trial there."""
-        return self._stages[name.partition(_TUNING)[0]].tuning.report(name, epoch, value)
+        return self._tunings[name.partition(_TUNING)[0]].report(name, epoch, value)
 
     def end(self, name: str) -> None:
         """Take a trial that has ended."""
         arm, _, _ = name.partition(_TUNING)
         if arm != name:
-            self._stages[arm].tuning.end(name)
+            self._tunings[arm].end(name)
         if not self.options.keep_weights:
             self.folder.drop_run(name)
 
@@ -97,9 +86,9 @@ class StudySchedule(Schedule):
     def counts(self) -> tuple[int, int]:
         """How many trials have ended, and how many there will be, the baselines among them."""
         names = [BASELINES, *(self.name(arm, seed) for arm in self.design.arms for seed in self.seeds)]
-        tuning = [stage.tuning.counts for stage in self._stages.values()]
-        ended = sum(map(self.folder.ended, names)) + sum(ended for ended, _ in tuning)
-        return ended, len(names) + sum(total for _, total in tuning)
+        counts = [tuning.counts for tuning in self._tunings.values()]
+        ended = sum(map(self.folder.ended, names)) + sum(ended for ended, _ in counts)
+        return ended, len(names) + sum(total for _, total in counts)
 
     @property
     def seeds(self) -> range:
@@ -113,20 +102,22 @@ class StudySchedule(Schedule):
 
     def tuning(self, arm: Arm) -> list[dict[str, Any]]:
         """Return the settings tried for an arm as dotted keys, each with its validation HR@10."""
-        stage = self._stages[arm.tuned_as or arm.name]
+        tuning = self._tunings[arm.tuned_as or arm.name]
         return [
-            {**stage.dotted(tried.parameters), "validation_hr@10": tried.value} for tried in stage.tuning.tried.values()
+            {**tuning.changes(tried.parameters), "validation_hr@10": tried.value} for tried in tuning.tried.values()
         ]
 
     def settings(self, arm: Arm) -> dict[str, Any] | None:
-        """Return an arm's chosen settings as dotted keys; None while its search goes on, none where it is not tuned.
+        """Return an arm's chosen settings as dotted keys; None during its search, empty where it is not tuned.
 
-        An arm that takes the settings of another keeps what it changes itself.
+        The settings with the best validation HR@10, the first where no trial finished. An arm that takes the settings
+        of another keeps what it changes itself.
         """
-        chosen = self._stages[arm.tuned_as or arm.name].chosen()
-        if chosen is None or arm.tuned_as is None:
-            return chosen
-        return {key: value for key, value in chosen.items() if key not in arm.changes}
+        tuning = self._tunings[arm.tuned_as or arm.name]
+        if len(tuning.tried) < tuning.count:
+            return None
+        chosen = tuning.changes((tuning.best or tuning.tried[0]).parameters) if tuning.count else {}
+        return {key: value for key, value in chosen.items() if arm.tuned_as is None or key not in arm.changes}
 
     def _waiting(self, running: Collection[str]) -> Iterator[Trial]:
         """Yield the trials that can begin."""
@@ -134,25 +125,20 @@ class StudySchedule(Schedule):
         if self._baselines_first:
             yield from baselines
         for arm in self._longest_first:
-            if arm.tuned_as is None and (trial := self._stages[arm.name].tuning.next_trial(running)) is not None:
+            if arm.tuned_as is None and (trial := self._tunings[arm.name].next_trial(running)) is not None:
                 yield trial
         for arm in self._longest_first:
             settings = self.settings(arm)
             for seed in self.seeds if settings is not None else ():
-                if self.name(arm, seed) not in running and not self.folder.ended(self.name(arm, seed)):
-                    yield self._reported(arm, settings or {}, seed)
+                name = self.name(arm, seed)
+                if name not in running and not self.folder.ended(name):
+                    tables = self._recipe(arm, settings or {}, seed).to_tables()
+                    yield Trial(name, tables, settings or {}, tested=True)
         yield from baselines
-
-    def _reported(self, arm: Arm, settings: Mapping[str, Any], seed: int) -> Trial:
-        tables = self.options.recipe(arm, settings, seed).to_tables()
-        return Trial(self.name(arm, seed), tables, dict(settings), tested=True)
 
     def _baselines(self) -> Trial:
         """Return the trial that measures the baselines on the split that all arms share."""
-        shared = {
-            key: value
-            for key, value in self.options.overrides.items()
-            if key.partition(".")[0] in ("data", "evaluation")
-        }
-        recipe = self.design.arms[0].resolved(shared)  # other keys may be those of other arms
+        overrides, shared = self.options.overrides, ("data", "evaluation")
+        changes = {key: value for key, value in overrides.items() if key.partition(".")[0] in shared}
+        recipe = self.design.arms[0].resolved(changes)  # other keys may be those of other arms
         return Trial(BASELINES, recipe.to_tables(), trains=False, tested=True, baselines=self.options.baselines)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from segue.evaluation import Estimate, t_estimate
-from segue.studies.plateau import stuck, tuned_by_chance
-from segue.studies.published import CUTOFFS
+from segue.evaluation import t_estimate
 from segue.studies.wording import (
     AMONG,
+    HIT_RATES,
     MEASURES,
     Answer,
     Record,
     answered,
     contrast_sentence,
     in_null,
+    label,
     points,
     title_of,
 )
 
+STUCK: Final = 0.05
+"""Least difference between an arm's best training and popularity at which a training can be called stuck."""
 LEVEL: Final = 0.05
 NO_VERDICT: Final = "no verdict"
 QUESTIONS: Final[Mapping[str, str]] = {
@@ -40,21 +42,36 @@ WHY: Final[Mapping[str, str]] = {
     "does not beat popularity": "not above popularity",
     "does not beat markov": "not above first-order Markov",
 }
-"""What a contrast's reasons are called in a sentence."""
+"""A contrast's reasons as words of a sentence."""
+PLURALS: Final = {"gain": "gains", "loss": "losses"}
 
 
 def verdicts(result: Record) -> list[Answer]:
-    """Return the answer to each of the paper's observations, and of the study's own, that its arms let one ask."""
-    family = any(record["primary"] and record["about"] == "skips" for record in result["contrasts"])
-    answers = [_skips(result)]
+    """Return the answer to each of the paper's observations, and of the study's own, that its arms allow."""
+    family = [record for record in _about(result, "skips") if record["primary"]]
+    hit_rates = [("sampled", metric) for metric in HIT_RATES]
+    answers = [_skips(result, family)]
     for about, question in QUESTIONS.items():
-        pairs = [r for r in _about(result, about) if (r["protocol"], r["metric"]) in MEASURES]
-        answers.append(None if about == "skips" and family else _from_pairs(result, question, pairs))
+        pairs = [] if about == "skips" and family else _about(result, about, MEASURES)
+        answers.append(_from_pairs(result, question, pairs))
+    by_seed = {
+        (record["arm"], record["less"], record["metric"]): record["per_seed"]
+        for record in _about(result, "encoder")
+        if record["protocol"] == "sampled"
+    }
+    levels = {name: arm["per_seed"]["sampled"] for name, arm in result["arms"].items()}
+
+    def relative(arm: str, less: str, metric: str) -> list[float]:
+        pairs = zip(levels[arm][metric], levels[less][metric], strict=True)
+        return [mine / its - 1 if its else float("nan") for mine, its in pairs]
+
+    closing = "Does the gap between causal and cloze close in K?"
+    better_context = "Is the track a better context than the session?"
     answers += [
-        _causal(result),
-        _closing(result),
-        _context(result),
-        _waning(result),
+        _from_pairs(result, "Is causal better than cloze?", _about(result, "encoder", hit_rates)),
+        _by_cutoff(result, closing, "encoder", lambda arm, less, metric: by_seed[arm, less, metric]),
+        _from_pairs(result, better_context, _about(result, "context", hit_rates)),
+        _by_cutoff(result, "Do the relative gains wane in K?", "skips", relative),
         _ranks(result),
         stuck(result),
         tuned_by_chance(result),
@@ -62,104 +79,46 @@ def verdicts(result: Record) -> list[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
-def _skips(result: Record) -> Answer | None:
-    """S+ > S-?"""
-    family = [record for record in result["contrasts"] if record["primary"] and record["about"] == "skips"]
+def _about(result: Record, about: str, measures: Sequence[tuple[str, str]] = ()) -> list[Record]:
+    """Return the contrasts that answer a question, those of `measures` (protocol and metric) if any are given."""
+    records = (record for record in result["contrasts"] if record["about"] == about)
+    return [record for record in records if not measures or (record["protocol"], record["metric"]) in measures]
+
+
+def _skips(result: Record, family: Sequence[Record]) -> Answer | None:
+    """Return whether S+ > S- in the primary family, after Holm's correction; with one seed nothing is shown."""
     if not family:
         return None
     counted = [record for record in family if record["counts"]]
-    shown = [record for record in counted if record["verdict"] == "gain" and _survives(record)]
-    lost = [record for record in counted if record["verdict"] == "loss" and _survives(record)]
+    certain = [record["verdict"] for record in counted if record["holm"] is not None and record["holm"] < LEVEL]
+    gains, losses = certain.count("gain"), certain.count("loss")
     if not counted:
         answer = NO_VERDICT
-    elif len(shown) == len(family):
+    elif gains == len(family):
         answer = "yes, in every contrast"
-    elif shown:
-        answer = f"in {len(shown)} of {len(family)} contrasts" + (f", and it loses in {len(lost)}" if lost else "")
+    elif gains:
+        answer = f"in {gains} of {len(family)} contrasts" + (f", and it loses in {losses}" if losses else "")
     else:
-        answer = f"no: it loses in {len(lost)} of {len(family)}" if lost else "not shown"
+        answer = f"no: it loses in {losses} of {len(family)}" if losses else "not shown"
     why = (
-        f"{len(counted)} of {len(family)} contrasts count; after Holm's correction {_are(len(shown), 'gain')} and "
-        f"{_are(len(lost), 'loss')} among them.{_why_not(result, family)}"
+        f"{len(counted)} of {len(family)} contrasts count; after Holm's correction {_tally(gains, losses)}"
+        f"{_why_not(result, family)}"
     )
-    return answered("Do skips help: S+ > S-?", answer, why, [contrast_sentence(result, record) for record in family])
+    return answered(QUESTIONS["skips"], answer, why, [contrast_sentence(result, record) for record in family])
 
 
-def _are(count: int, what: str) -> str:
-    plural = {"gain": "gains", "loss": "losses"}[what]
-    return f"there is 1 {what}" if count == 1 else f"there are {count} {plural}"
-
-
-def _survives(record: Record) -> bool:
-    """Return whether a contrast is shown after correction; with one seed nothing is."""
-    return record["holm"] is not None and record["holm"] < LEVEL
-
-
-def _causal(result: Record) -> Answer | None:
-    """causal > cloze?"""
-    return _from_pairs(result, "Is causal better than cloze?", _sampled_hit_rates(result, "encoder"))
-
-
-def _context(result: Record) -> Answer | None:
-    """track >= session?"""
-    return _from_pairs(result, "Is the track a better context than the session?", _sampled_hit_rates(result, "context"))
-
-
-def _closing(result: Record) -> Answer | None:
-    """Does the gap between causal and cloze close as K grows?"""
-    estimates: list[tuple[str, Estimate]] = []
-    pairs = [pair for pair in _about(result, "encoder") if pair["protocol"] == "sampled"]
-    for arm in dict.fromkeys(pair["arm"] for pair in pairs):
-        by = {pair["metric"]: pair["per_seed"] for pair in pairs if pair["arm"] == arm}
-        change = [one - twenty for one, twenty in zip(by["hr@1"], by["hr@20"], strict=True)]
-        estimates.append((title_of(result, arm), t_estimate(change)))
-    return _from_estimates("Does the gap between causal and cloze close in K?", estimates, pairs)
-
-
-def _waning(result: Record) -> Answer | None:
-    """Do the relative gains wane in K?"""
-    estimates: list[tuple[str, Estimate]] = []
-    pairs = [pair for pair in _about(result, "skips") if pair["protocol"] == "sampled"]
-    for arm, less in dict.fromkeys((pair["arm"], pair["less"]) for pair in pairs):
-        mine, its = (result["arms"][name]["per_seed"]["sampled"] for name in (arm, less))
-        one, twenty = (_relative(mine[name], its[name]) for name in ("hr@1", "hr@20"))
-        estimates.append((title_of(result, arm), t_estimate([a - b for a, b in zip(one, twenty, strict=True)])))
-    return _from_estimates("Do the relative gains wane in K?", estimates, pairs)
-
-
-def _relative(mine: Sequence[float], its: Sequence[float]) -> list[float]:
-    return [a / b - 1 if b else float("nan") for a, b in zip(mine, its, strict=True)]
-
-
-def _ranks(result: Record) -> Answer | None:
-    """Does the rank of p_m rise *and* that of the skipped fall?"""
-    records = [record for record in _about(result, "skips") if record["protocol"] == "full"]
-    heard = {record["arm"]: record for record in records if record["metric"] == "log-rank.listened"}
-    passed = {record["arm"]: record for record in records if record["metric"] == "log-rank.skipped"}
-    if not heard:
-        return None
-    counted = [arm for arm in heard if heard[arm]["counts"] and passed[arm]["counts"]]
-    both = [heard[arm]["direction"] == "fall" and passed[arm]["direction"] == "rise" for arm in counted]
-    answer = "yes" if len(both) == len(heard) and all(both) else ("in some arms" if any(both) else "not shown")
-    answer = answer if counted else NO_VERDICT
-    why_not = _why_not(result, [*heard.values(), *passed.values()])
-    why = f"A log rank that falls is a track ranked higher.{why_not}"
-    pairs = zip(heard.values(), passed.values(), strict=True)
-    details = [contrast_sentence(result, record) for pair in pairs for record in pair]
-    return answered("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
-
-
-def _sampled_hit_rates(result: Record, about: str) -> list[Record]:
-    wanted = {f"hr@{cutoff}" for cutoff in CUTOFFS}
-    return [r for r in _about(result, about) if r["protocol"] == "sampled" and r["metric"] in wanted]
+def _tally(gains: int, losses: int) -> str:
+    counts = (("gain", gains), ("loss", losses))
+    parts = [f"there is 1 {what}" if num == 1 else f"there are {num} {PLURALS[what]}" for what, num in counts]
+    return f"{' and '.join(parts)} among them."
 
 
 def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answer | None:
-    """Return the answer that the differences that count give: yes where all are gains, no where all are losses."""
+    """Return the answer of the differences that count: yes where all are gains, no where all are losses."""
     if not pairs:
         return None
-    counted = [pair for pair in pairs if pair["counts"]]
-    gains, losses = (sum(pair["verdict"] == verdict for pair in counted) for verdict in ("gain", "loss"))
+    counted = [pair["verdict"] for pair in pairs if pair["counts"]]
+    gains, losses = counted.count("gain"), counted.count("loss")
     if not counted:
         answer = NO_VERDICT
     elif gains == len(counted):
@@ -170,40 +129,135 @@ def _from_pairs(result: Record, question: str, pairs: Sequence[Record]) -> Answe
         answer = "it depends"
     else:
         answer = "in part" if gains else ("in part the other way round" if losses else "not shown")
-    why = (
-        f"{len(counted)} of {len(pairs)} differences count; {_are(gains, 'gain')} and {_are(losses, 'loss')} among "
-        f"them.{_why_not(result, pairs)}"
-    )
+    why = f"{len(counted)} of {len(pairs)} differences count; {_tally(gains, losses)}{_why_not(result, pairs)}"
     return answered(question, answer, why, [contrast_sentence(result, pair) for pair in pairs])
 
 
-def _from_estimates(question: str, estimates: Sequence[tuple[str, Estimate]], pairs: Sequence[Record]) -> Answer | None:
-    if not estimates:
+def _by_cutoff(
+    result: Record, question: str, about: str, gains: Callable[[str, str, str], Sequence[float]]
+) -> Answer | None:
+    """Return whether the gains at K = 1 are larger than at K = 20; `gains`: arm, other arm and metric to seeds."""
+    pairs = [pair for pair in _about(result, about) if pair["protocol"] == "sampled"]
+    if not pairs:
         return None
-    above = [estimate.low > 0 for _, estimate in estimates]
+    above, details = [], []
+    for arm, less in dict.fromkeys((pair["arm"], pair["less"]) for pair in pairs):
+        at_one, at_twenty = (gains(arm, less, metric) for metric in ("hr@1", "hr@20"))
+        e = t_estimate([one - twenty for one, twenty in zip(at_one, at_twenty, strict=True)])
+        above.append(e.low > 0)
+        details.append(f"{title_of(result, arm)}: {points(e.value)} points ({points(e.low)} to {points(e.high)})")
     answer = "yes" if all(above) else ("in part" if any(above) else "not shown")
-    if not any(pair["counts"] for pair in pairs):
-        answer = NO_VERDICT
-    details = [f"{title}: {points(e.value)} points ({points(e.low)} to {points(e.high)})" for title, e in estimates]
+    answer = answer if any(pair["counts"] for pair in pairs) else NO_VERDICT
     return answered(question, answer, "The difference at K = 1 less that at 20; intervals are t over seeds.", details)
+
+
+def _ranks(result: Record) -> Answer | None:
+    """Return whether the rank of the listened track rises *and* that of the skipped falls."""
+    heard, passed = (_about(result, "skips", [("full", f"log-rank.{kind}")]) for kind in ("listened", "skipped"))
+    if not heard:
+        return None
+    pairs = list(zip(heard, passed, strict=True))
+    counted = [(one["direction"], other["direction"]) for one, other in pairs if one["counts"] and other["counts"]]
+    both = counted.count(("fall", "rise"))
+    answer = "yes" if both == len(pairs) else ("in some arms" if both else "not shown")
+    answer = answer if counted else NO_VERDICT
+    why = f"A log rank that falls is a track ranked higher.{_why_not(result, [*heard, *passed])}"
+    details = [contrast_sentence(result, record) for pair in pairs for record in pair]
+    return answered("Does the listened track's rank rise and the skipped one's fall?", answer, why, details)
 
 
 def _why_not(result: Record, records: Sequence[Record]) -> str:
     """Return, once, why some of the contrasts do not count."""
-    arms: dict[tuple[str, str], dict[str, None]] = {}
+    arms: dict[str, dict[str, None]] = {}
     for record in records:
         for reason in record["reasons"]:
-            where = "" if reason["why"] == "did not converge" else f" {AMONG[record['protocol']]}"
-            arms.setdefault((WHY.get(reason["why"], reason["why"]), where), {})[title_of(result, reason["arm"])] = None
+            why = WHY.get(reason["why"], reason["why"])
+            why += "" if reason["why"] == "did not converge" else f" {AMONG[record['protocol']]}"
+            arms.setdefault(why, {})[title_of(result, reason["arm"])] = None
     all_arms = {title_of(result, record[side]) for record in records for side in ("arm", "less")}
-    causes = [
-        f"{why}{where}: {'every arm' if set(names) == all_arms else ', '.join(names)}"
-        for (why, where), names in arms.items()
-    ]
+    causes = [f"{why}: {'every arm' if set(names) == all_arms else ', '.join(names)}" for why, names in arms.items()]
     why_not = f" Some contrasts do not count ({'; '.join(causes)})." if causes else ""
     gained = any(record["verdict"] == "gain" for record in records)
     return f"{why_not} {REGULARISATION}" if gained and in_null(result) else why_not
 
 
-def _about(result: Record, about: str) -> list[Record]:
-    return [record for record in result["contrasts"] if record["about"] == about]
+def tuned_by_chance(result: Record) -> Answer | None:
+    """Return whether the tuning of every arm could tell settings apart; None where it could, or nothing is known.
+
+    It could not where the best validation HR@10 it saw is nearer to popularity's (sampled, on test targets) than to
+    that of the study's best training.
+    """
+    popularity, levels = _popularity(result), _levels(result)
+    best = max((level for arm in levels.values() for level in arm), default=-1.0)
+    if popularity is None or best - popularity < STUCK:
+        return None
+    details = []
+    for arm in result["arms"].values():
+        scores = [tried["validation_hr@10"] or 0.0 for tried in arm["tuning"]]
+        if scores and max(scores) < (best + popularity) / 2:
+            details.append(f"{arm['title']}: {', '.join(f'{score:.4f}' for score in scores)}")
+    if not details:
+        return None
+    cap = result["settings"]["tuning_epochs"]
+    why = (
+        f"Every setting tried was still nearer to popularity ({popularity:.4f}) than to the best training ({best:.4f}) "
+        "when it was judged, so that the choice is close to chance: what such an arm lacks may be the right setting."
+    )
+    hint = f" They were given {cap} epochs (--tuning-epochs); more would tell." if cap else ""
+    return answered("Could the tuning of every arm choose?", "no", why + hint, details)
+
+
+def stuck(result: Record) -> Answer | None:
+    """Return whether every training left the plateau that the first epochs reach; None where all did.
+
+    One did not where its sampled HR@10 is nearer to popularity's than to that of its arm's best training.
+    """
+    popularity = _popularity(result)
+    if popularity is None:
+        return None
+    stuck_seeds, details = dict[str, set[int]](), []
+    for name, levels in _levels(result).items():
+        best = max(levels)
+        seeds = {seed: level for seed, level in enumerate(levels) if 0 <= level < (best + popularity) / 2}
+        if best - popularity >= STUCK and seeds:
+            stuck_seeds[name] = set(seeds)
+            shown = ", ".join(f"seed {seed} {level:.4f}" for seed, level in seeds.items())
+            title = result["arms"][name]["title"]
+            details.append(f"{title}: {shown}; its best seed {best:.4f}, popularity {popularity:.4f}")
+    if not stuck_seeds:
+        return None
+    details += filter(None, (_without(result, record, stuck_seeds) for record in result["contrasts"]))
+    why = (
+        "Patience ended trainings near the level of popularity, where others of the same arm went on and left it: "
+        "their differences say when a training left the plateau, not how good an arm is. Below, exploratory, without "
+        "them."
+    )
+    return answered("Did every training leave the plateau of its first epochs?", "no", why, details)
+
+
+def _without(result: Record, record: Record, stuck_seeds: Mapping[str, set[int]]) -> str:
+    """Return a contrast about skips over the seeds where neither arm is stuck; '' where no seed is."""
+    seeds = stuck_seeds.get(record["arm"], set()) | stuck_seeds.get(record["less"], set())
+    differences = [value for seed, value in enumerate(record["per_seed"]) if seed not in seeds]
+    measured = (record["protocol"], record["metric"]) in MEASURES
+    if record["about"] != "skips" or not measured or not seeds or not differences:
+        return ""
+    e = t_estimate(differences)
+    return (
+        f"{label(result, record)}, {record['metric'].upper()} {AMONG[record['protocol']]}, {len(differences)} of "
+        f"{len(record['per_seed'])} seeds: {points(e.value)} points (over seeds {points(e.low)} to {points(e.high)})"
+    )
+
+
+def _popularity(result: Record) -> float | None:
+    """Return the sampled HR@10 of popularity; None where nothing was ranked or popularity was not measured."""
+    rows = (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled"))
+    return next((row["hr@10"][0] for row in rows), None)
+
+
+def _levels(result: Record) -> dict[str, list[float]]:
+    """Return the sampled HR@10 of each arm's trainings by seed; -1 where nothing was ranked."""
+    return {
+        name: [-1.0 if level is None else level for level in arm["per_seed"]["sampled"]["hr@10"]]
+        for name, arm in result["arms"].items()
+    }

@@ -9,8 +9,11 @@ Record = Mapping[str, Any]
 Answer = dict[str, Any]
 """`question`, `answer` in a few words, `why` in a sentence or two, `details` a sentence each."""
 AMONG: Final = {"sampled": "among 1000 sampled tracks", "full": "among all tracks"}
+CUTOFFS: Final = (1, 5, 10, 20)
+"""K of HR@K."""
+HIT_RATES: Final = tuple(f"hr@{cutoff}" for cutoff in CUTOFFS)
 MEASURES: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
-"""What questions without a family of their own are asked of."""
+"""Protocols and metrics of questions without a family of their own."""
 
 
 def answered(question: str, answer: str, why: str, details: Sequence[str]) -> Answer:
@@ -21,18 +24,20 @@ def answered(question: str, answer: str, why: str, details: Sequence[str]) -> An
 def contrast_sentence(result: Record, record: Record) -> str:
     """Return one contrast in words."""
     rank = record["metric"].startswith("log-rank")
-    low, high = (_show(bound, rank) for bound in record["bootstrap_interval"])
-    seeds = [_show(bound, rank) for bound in record["t_interval"]]
-    unit = "" if rank else " points"
-    over_seeds = "" if record["t_interval"][0] is None else f", over seeds {seeds[0]} to {seeds[1]}"
-    counts = "" if record["counts"] else ", does not count"
-    verdict = record["direction" if rank else "verdict"]
-    verdict = "gain by regularisation" if verdict == "gain" and in_null(result) else verdict
+    show = (lambda value: "-" if value is None else f"{value:+.3f}") if rank else points
+    low, high, seed_low, seed_high = map(show, [*record["bootstrap_interval"], *record["t_interval"]])
+    over_seeds = "" if record["t_interval"][0] is None else f", over seeds {seed_low} to {seed_high}"
     return (
-        f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}, {record['metric'].upper()} "
-        f"{AMONG[record['protocol']]}: {_show(record['difference'], rank)}{unit} (over sessions {low} to {high}"
-        f"{over_seeds}): {verdict}{counts}"
+        f"{label(result, record)}, {record['metric'].upper()} {AMONG[record['protocol']]}: "
+        f"{show(record['difference'])}{'' if rank else ' points'} (over sessions {low} to {high}{over_seeds}): "
+        f"{verdict_of(result, record)}{'' if record['counts'] else ', does not count'}"
     )
+
+
+def verdict_of(result: Record, record: Record) -> str:
+    """Return the direction of a contrast of log ranks, or the verdict of any other metric."""
+    verdict = str(record["direction" if record["metric"].startswith("log-rank") else "verdict"])
+    return "gain by regularisation" if verdict == "gain" and in_null(result) else verdict
 
 
 def in_null(result: Record) -> bool:
@@ -40,14 +45,15 @@ def in_null(result: Record) -> bool:
     return bool(result["simulated"].get("world") == "null")
 
 
+def label(result: Record, record: Record) -> str:
+    """Return the two arms of a contrast."""
+    return f"{title_of(result, record['arm'])} less {title_of(result, record['less'])}"
+
+
 def title_of(result: Record, arm: str) -> str:
     """Return an arm's title; a baseline has its name."""
     record = result["arms"].get(arm)
     return arm if record is None else str(record["title"])
-
-
-def _show(value: float | None, rank: bool) -> str:
-    return points(value) if not rank else ("-" if value is None else f"{value:+.3f}")
 
 
 def points(share: float | None) -> str:

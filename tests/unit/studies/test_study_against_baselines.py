@@ -111,8 +111,7 @@ def counted(
     for arm, seeds in arms.items():
         for seed, each in enumerate(seeds):
             outcome = Outcome(converged=(arm, seed) != capped, validation={"hr@10": 0.5}, epochs=3, best_epoch=2)
-            name = schedule.name(schedule.design.arm(arm), seed)
-            folder.finish(Trial(name, {}, tested=True), outcome, evaluation({"model": each}))
+            folder.finish(Trial(f"{arm}--seed-{seed}", {}, tested=True), outcome, evaluation({"model": each}))
     result = analysed(schedule, store)
     found = {(one["protocol"], one["metric"]): one for one in result["contrasts"]}
     assert len(found) == len(result["contrasts"]) == 7  # among sampled tracks the four, among all 1, 10 and 20
@@ -124,6 +123,12 @@ def test_a_contrast_counts_where_both_arms_beat_both_baselines(tmp_path: Path) -
     arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
     found = counted(tmp_path, arms, {"popularity": levels(BAR), "markov": levels(BAR)})
     assert not any(found.values())
+
+
+def test_a_baseline_that_was_not_measured_is_not_beaten(tmp_path: Path) -> None:
+    arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
+    found = counted(tmp_path, arms, {"popularity": levels(BAR)})
+    assert all(why == [(arm, "was not held against markov") for arm in ARMS] for why in found.values())
 
 
 @pytest.mark.parametrize("level", ["equal", "below"])

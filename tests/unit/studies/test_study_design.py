@@ -14,9 +14,8 @@ from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.studies import DESIGNS, StudyOptions
 from segue.studies.design import TUNING_SEED, Design
-from segue.studies.runner import chosen_design
+from segue.studies.runner import chosen_design, suited
 from segue.studies.study_schedule import BASELINES, StudySchedule
-from segue.studies.suited import suited
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
 from support.stores import tiny_store
@@ -96,9 +95,9 @@ def test_a_study_is_shown_as_it_is(name: str, capsys: pytest.CaptureFixture[str]
     assert main(["studies", "show", name, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [arm["name"] for arm in document["arms"]] == [arm.name for arm in design.arms]
-    for arm in document["arms"]:
+    for arm, designed in zip(document["arms"], design.arms, strict=True):
         assert f"\n{arm['name']} " in shown
-        assert load_recipe(arm["recipe"], arm["changes"]) == design.arm(arm["name"]).resolved({})
+        assert load_recipe(arm["recipe"], arm["changes"]) == designed.resolved({})
     assert [(pair["arm"], pair["less"]) for pair in document["compared"]] == [
         (pair.arm, pair.less) for pair in design.compared
     ]

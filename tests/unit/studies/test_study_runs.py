@@ -93,17 +93,14 @@ def test_a_capped_training_carries_no_verdict(made: tuple[Path, dict[str, Any]])
     assert "met the epoch cap: every arm" in result["verdict"][0]["why"]
 
 
-def test_a_bar_that_was_not_measured_is_not_cleared(tmp_path: Path) -> None:
-    tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, baseline=("popularity",))
+def test_a_split_without_pairs_and_a_bar_that_was_not_measured_are_answered_without_them(tmp_path: Path) -> None:
+    tiny_store(tmp_path / "store", sessions=60)
+    overrides = OVERRIDES | {"data.split": "temporal", "training.epochs": 1}
+    result = _study(tmp_path, seeds=1, overrides=overrides, baseline=("popularity",))
+    assert {row["name"] for row in result["baselines"]} == {"popularity"}
     reasons = {reason["why"] for record in result["contrasts"] for reason in record["reasons"]}
     assert "was not held against markov" in reasons
     assert not any(record["counts"] for record in result["contrasts"])
-
-
-def test_a_split_without_pairs_is_answered_without_them(tmp_path: Path) -> None:
-    tiny_store(tmp_path / "store", sessions=60)
-    result = _study(tmp_path, seeds=1, overrides=OVERRIDES | {"data.split": "temporal", "training.epochs": 1})
     metrics = {record["metric"] for record in result["contrasts"]}
     assert "hr@10" in metrics
     assert not {"pair-auc", "log-rank.listened"} & metrics
@@ -150,30 +147,31 @@ def test_another_study_in_the_same_place_is_refused(made: tuple[Path, dict[str, 
         study(folder / "other", folder / "study", StudyOptions(overrides=OVERRIDES, arm=ARMS, no_tune=True))
 
 
-def test_each_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None:
+def test_an_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, no_tune=False, tuning_epochs=1)
-    study = TrialFolder(tmp_path / "study")
-    for name, arm in result["arms"].items():
-        assert len(arm["tuning"]) == 4
-        tried = [study.trial(f"{name}--tuning-{number:05d}") for number in range(4)]
-        assert {outcome.epochs for _, outcome in tried} == {1}
-        assert arm["settings"] in [trial.settings for trial, _ in tried]
-        assert arm["seeds"][0]["epochs"] == 2  # what is reported has the recipe's cap
-        best = max(one["validation_hr@10"] for one in arm["tuning"])
-        first = next(one for one in arm["tuning"] if one["validation_hr@10"] == best)
-        assert arm["settings"]["training.learning_rate"] == first["training.learning_rate"]
+    tuned = {"no_tune": False, "tuning_epochs": 1, "arm": ARMS[1:], "baseline": ("popularity",)}
+    arm = _study(tmp_path, seeds=1, **tuned)["arms"][ARMS[1]]
+    folder = TrialFolder(tmp_path / "study")
+    assert len(arm["tuning"]) == 4
+    tried = [folder.trial(f"{ARMS[1]}--tuning-{number:05d}") for number in range(4)]
+    assert {outcome.epochs for _, outcome in tried} == {1}
+    assert arm["settings"] in [trial.settings for trial, _ in tried]
+    assert arm["seeds"][0]["epochs"] == 2  # what is reported has the recipe's cap
+    best = max(one["validation_hr@10"] for one in arm["tuning"])
+    first = next(one for one in arm["tuning"] if one["validation_hr@10"] == best)
+    assert arm["settings"]["training.learning_rate"] == first["training.learning_rate"]
 
 
 def test_optuna_may_choose_each_arms_settings(tmp_path: Path) -> None:
     tiny_store(tmp_path / "store")
-    result = _study(tmp_path, seeds=1, no_tune=False, tuning_trials=2, tuning_epochs=1)
+    tuned = {"no_tune": False, "tuning_trials": 2, "tuning_epochs": 1, "baseline": ("popularity",)}
+    result = _study(tmp_path, seeds=1, **tuned)
     for arm, keys in zip(ARMS, (0, 2), strict=True):
         record = result["arms"][arm]
         assert len(record["tuning"]) == 2
         assert len(record["settings"]) == 2 + keys  # rate and dropout; S+ has weight and temperature of its term
         assert record["settings"].items() <= max(record["tuning"], key=lambda one: one["validation_hr@10"]).items()
-    assert _study(tmp_path, seeds=1, no_tune=False, tuning_trials=2, tuning_epochs=1) == result
+    assert _study(tmp_path, seeds=1, **tuned) == result
     with pytest.raises(InputError, match="where nothing is tuned"):
         _study(tmp_path, "other", tuning_trials=2)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from segue.evaluation import (
     PROTOCOLS,
     Evaluation,
     Kind,
+    Row,
     Table,
     assembled,
     head_predictions,
@@ -33,7 +35,7 @@ from segue.studies.trials.trial_folder import TrialFolder
 from segue.training import FitOptions, FitResult, Stop, fit
 
 ENVIRONMENT: Final = ("segue", "commit", "python", "torch", "device_name", "precision", "threads")
-"""What is written of a run's environment."""
+"""Keys of a run's environment that are written."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,13 @@ class Workplace:
 
     folder: str
     store: str
-    device: str = "cpu"
-    index: int = 0
+    device: str
+    index: int
     """Index of the CUDA device."""
-    precision: str = "auto"
-    threads: int = 1
-    command: int = 0
+    precision: str
+    threads: int
+    command: int
     """Id of the process that starts the worker."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document that `Workplace(**document)` takes."""
-        return asdict(self)
 
 
 class Maker:
@@ -65,16 +63,19 @@ class Maker:
         self._table: tuple[tuple[Any, ...], Table] | None = None
 
     def make(self, trial: Trial, stop: Stop | None, progress: Progress) -> None:
-        """Make one trial; `stop(epoch, metrics)` is asked after each of its epochs.
+        """Make one trial; after each of its epochs, `stop(epoch, metrics)` says whether to end it.
 
-        A run that is there already resumes. A trial of a search whose loss becomes NaN has failed, and loses.
+        An existing run resumes. If the loss of a trial of a search becomes NaN, the trial has failed.
 
         Raises:
             NonFiniteError: the loss of a tested trial became NaN.
         """
         recipe = recipe_from_tables(trial.recipe, f"recipe of {trial.name}")
         if not trial.trains:
-            self._folder.finish(trial, Outcome(), self._baselines(trial, recipe, progress))
+            table = self._targets(recipe)
+            baselines = fit_baselines(self._store, table.scene.split)
+            chosen = [scorer for scorer in baselines if not trial.baselines or scorer.name in trial.baselines]
+            self._folder.finish(trial, Outcome(), _evaluated(table, {"baseline": chosen}, progress))
             return
         run = self._folder.run(trial.name)
         options = replace(self._options, resume=run.is_dir())
@@ -89,38 +90,28 @@ class Maker:
         self._folder.finish(trial, _outcome(run, result), self._tested(run, progress) if trial.tested else None)
 
     def _tested(self, run: Path, progress: Progress) -> Evaluation:
-        """Return what a run's best weights reach; without intervals: those of seeds and contrasts are what counts."""
+        """Return the metrics of a run's best weights, without intervals: a study computes those over seeds."""
         loaded = load_run(run)
-        table = self._targets(loaded.recipe, 0)
+        recipe = loaded.recipe
+        table = self._targets(replace(recipe, evaluation=replace(recipe.evaluation, resamples=0)))
         encoder, candidates = loaded.encoder.to(self._device), table.scene.split.candidates
         scorers = model_scorers(encoder, candidates, loaded.listen_weight)
         return _evaluated(table, {"model": scorers, "head": head_scorers(encoder, candidates)}, progress)
 
-    def _baselines(self, trial: Trial, recipe: Recipe, progress: Progress) -> Evaluation:
-        """Return what the baselines reach on the split of a recipe."""
-        table = self._targets(recipe, recipe.evaluation.resamples)
-        scorers = fit_baselines(self._store, table.scene.split)
-        chosen = [scorer for scorer in scorers if not trial.baselines or scorer.name in trial.baselines]
-        return _evaluated(table, {"baseline": chosen}, progress)
-
-    def _targets(self, recipe: Recipe, resamples: int) -> Table:
-        """Return the test targets of a recipe; made anew where recipe or intervals differ from those before."""
-        key = (recipe.data, recipe.evaluation, tuple(recipe.inputs.items()), resamples)
+    def _targets(self, recipe: Recipe) -> Table:
+        """Return the test targets of a recipe, those of the previous trial where both have the same."""
+        key = recipe.data, recipe.evaluation, recipe.inputs
         if self._table is None or self._table[0] != key:
-            config = replace(recipe.evaluation, resamples=resamples)
             split = split_store(self._store, recipe.data)
-            scene = make_scene(self._store, split, recipe.data, config, "test", self._device).reading(recipe.inputs)
-            self._table = key, Table(scene)
+            scene = make_scene(self._store, split, recipe.data, recipe.evaluation, "test", self._device)
+            self._table = key, Table(scene.reading(recipe.inputs))
         return self._table[1]
 
 
 def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress: Progress) -> Evaluation:
-    rows = [
-        row
-        for kind, some in scorers.items()
-        for protocol in PROTOCOLS
-        for row in scorer_rows(table, some, kind, protocol, progress)
-    ]
+    rows = list[Row]()
+    for (kind, some), protocol in product(scorers.items(), PROTOCOLS):
+        rows += scorer_rows(table, some, kind, protocol, progress)
     return assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
 
 
@@ -133,6 +124,6 @@ def _outcome(run: Path, result: FitResult | None, why: str | None = None) -> Out
     shown = {name: environment.get(name) for name in ENVIRONMENT}
     if result is None:
         return Outcome("failed", {}, len(curve), 0, False, seconds, curve, shown, why)
-    state = "pruned" if result.stopped == "pruned" else "finished"
+    state: Final = "pruned" if result.stopped == "pruned" else "finished"
     ends = (result.epochs, result.best_epoch, result.converged)
-    return Outcome(state, result.metrics, *ends, seconds, curve, shown)  # type: ignore[arg-type]
+    return Outcome(state, result.metrics, *ends, seconds, curve, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from segue.studies.trials.space import Dimension
 from segue.studies.trials.trial import Tried
 
 NAME: Final = "segue"
-"""Of the study in the journal."""
+"""Name of the study in the journal."""
 RANDOM_TRIALS: Final = 10
 """Random points before TPE models the results (Optuna's default); the recipe's own point counts among them."""
 JUDGES: Final = 5
@@ -23,7 +24,7 @@ PATIENT_EPOCHS: Final = 3
 FEWEST: Final = 3
 """Finished trials that must have come as far as an epoch for their median to prune there."""
 TOP: Final = 0.25
-"""PED-ANOVA tells what sets this share of the finished trials, the best, apart from all."""
+"""PED-ANOVA compares this share of the finished trials, the best, with all of them."""
 
 
 def require_optuna() -> Any:
@@ -45,9 +46,9 @@ def require_optuna() -> Any:
 class OptunaSearch(Search):
     """Points by the tree-structured Parzen estimator (Bergstra et al. 2011), one stream of random numbers a trial.
 
-    The study lies in a journal of JSON lines (Optuna's own snapshots are pickled, but belong to another storage). Trial
-    0 is the recipe's own point. The proposal of trial n is a function of the seed, n and the trials that have ended,
-    so that a killed search, one trial at a time, goes on as it would have.
+    The study is stored as a journal of JSON lines, without pickles. Trial 0 is the recipe's own point. The proposal of
+    trial n is a function of the seed, n and the trials that have ended: a killed search that trains one trial at a time
+    goes on as if it had not been killed.
     """
 
     judges = True
@@ -59,8 +60,7 @@ class OptunaSearch(Search):
             InputError: Optuna is not installed.
             FormatError: the journal is damaged.
         """
-        self._optuna = require_optuna()
-        self._space, self._seed, self._jobs = space, seed, jobs
+        self._optuna, self.space, self._seed, self._jobs = require_optuna(), space, seed, jobs
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         _mend(journal)
         self._study = self._opened(journal)
@@ -72,7 +72,7 @@ class OptunaSearch(Search):
         begun = number < len(trials) and trials[number].state != self._optuna.trial.TrialState.WAITING
         trial = self._trial_at(number) if begun else self._study.ask()
         assert trial.number == number
-        return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self._space}
+        return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self.space}
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Return whether the trial's best so far is below the median of the finished trials at that epoch.
@@ -88,7 +88,7 @@ class OptunaSearch(Search):
         return bool(trial.should_prune())
 
     def end(self, tried: Tried) -> None:
-        """Tell the study, unless it knows."""
+        """Report the end of a trial to the study, once."""
         states, ended = self._optuna.trial.TrialState, tried.outcome.state
         state = {"finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[ended]
         if not self._trials()[tried.number].state.is_finished():
@@ -105,7 +105,7 @@ class OptunaSearch(Search):
             return {"method": method, "values": {}}
         evaluator = self._optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # few trials: the table says how many
+            warnings.simplefilter("ignore")  # of few trials; the table has their number
             shares = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
         return {"method": method, "values": {name: float(share) for name, share in shares.items()}}
 
@@ -113,21 +113,16 @@ class OptunaSearch(Search):
         """Return the study of the journal; a new one begins with the recipe's own point, where the ranges hold it."""
         optuna = self._optuna
         pruner = optuna.pruners.MedianPruner(JUDGES, PATIENT_EPOCHS, n_min_trials=FEWEST)
-        sampler = self._sampler(0)
         try:
             storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
             study = optuna.create_study(
-                storage=storage,
-                study_name=NAME,
-                direction="maximize",
-                sampler=sampler,
-                pruner=pruner,
+                storage=storage, sampler=self._sampler(0), pruner=pruner, study_name=NAME, direction="maximize",
                 load_if_exists=True,
-            )
+            )  # fmt: skip
         except (ValueError, KeyError) as error:
             raise FormatError(f"{journal} is not an Optuna journal ({error}); search anew in another folder") from error
         if not study.trials:
-            study.enqueue_trial({d.name: d.default for d in self._space if d.holds(d.default)})
+            study.enqueue_trial({d.name: d.default for d in self.space if d.low <= d.default <= d.high})
         return study
 
     def _sampler(self, number: int) -> Any:
@@ -142,15 +137,11 @@ class OptunaSearch(Search):
 
 
 def _mend(journal: Path) -> None:
-    """Take from a journal what a kill left: the lock, and a last line that is not whole.
+    """Remove from a journal what a kill leaves behind: the lock, and a last line that is not whole.
 
     Only the process that has locked the search's folder may do this.
     """
     for lock in journal.parent.glob(f"{journal.name}.lock*"):
         lock.unlink(missing_ok=True)
     if journal.is_file():
-        content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with journal.open("rb+") as file:
-                file.truncate(whole)
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)

@@ -1,7 +1,8 @@
-"""Worker processes over devices: each makes one trial at a time; both sides write JSON lines."""
+"""Worker processes over devices: each trains one trial at a time; both sides write JSON lines."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -9,8 +10,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -19,7 +22,6 @@ from segue.errors import InputError, Interrupted, SegueError
 from segue.output import INTERRUPTED
 from segue.progress import Progress, Step
 from segue.studies.trials.making import Workplace
-from segue.studies.trials.schedule import Schedule
 from segue.studies.trials.trial import Trial
 from segue.training.device import choose_device, choose_precision
 
@@ -28,9 +30,30 @@ _PATIENCE_S: Final = 60.0
 COMMAND: Final = (sys.executable, "-m", "segue.studies.trials.worker")
 
 
+class Schedule(ABC):
+    """The trials of a study or a search; the pool asks for the next one whenever a worker is free."""
+
+    @abstractmethod
+    def next_trial(self, running: Collection[str]) -> Trial | None:
+        """Return a trial that can begin now and is not `running`; None where there is none yet, or none left."""
+
+    @abstractmethod
+    def report(self, name: str, epoch: int, value: float) -> bool:
+        """Take the validation HR@10 of a trial's epoch (from 1); return whether the trial should end there."""
+
+    @abstractmethod
+    def end(self, name: str) -> None:
+        """Take a trial that has ended; its outcome is in the folder."""
+
+    @property
+    @abstractmethod
+    def counts(self) -> tuple[int, int]:
+        """How many trials have ended, and how many there will be."""
+
+
 @dataclass(frozen=True)
 class Devices:
-    """How many trials are made at a time, and where."""
+    """How many trials train at a time, and where."""
 
     jobs: int
     device: str = "cpu"
@@ -52,59 +75,50 @@ class Devices:
         count = torch.cuda.device_count() if chosen.type == "cuda" else 0
         return cls(jobs or max(each * count, 1), chosen.type, count, precision)
 
-    @property
-    def threads(self) -> int:
-        """Threads of each worker."""
-        return max(torch.get_num_threads() // self.jobs, 1)
-
 
 @dataclass
 class _Worker:
     """One process."""
 
-    process: subprocess.Popen[str]
-    listener: threading.Thread = field(default_factory=threading.Thread)
+    process: Any
+    """A `subprocess.Popen` whose stdin and stdout are pipes of text."""
     trial: Trial | None = None
     note: str = ""
 
     def write(self, document: Mapping[str, Any]) -> None:
-        assert self.process.stdin is not None, "opened with pipes"
         self.process.stdin.write(json.dumps(document) + "\n")
         self.process.stdin.flush()
 
 
 class Pool:
-    """At most so many workers, spread over devices; a context manager, at whose end they have ended."""
+    """Workers over the devices of one folder of trials; a context manager, at whose end they have ended."""
 
-    def __init__(self, devices: Devices, workplace: Workplace, lock: int, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, devices: Devices, folder: Path, store: Path, lock: int, command: Sequence[str] = COMMAND
+    ) -> None:
         """`lock`: a descriptor that the workers keep open; `command`: what starts a worker."""
         self._lines: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
-        self._devices, self._lock, self._command, self._workers = devices, lock, command, list[_Worker]()
-        self._workplace = replace(
-            workplace,
-            device=devices.device,
-            precision=devices.precision,
-            threads=devices.threads,
-            command=os.getpid(),
-        )
+        self._devices, self._folder, self._store, self._lock = devices, str(folder), str(store), lock
+        self._command, self._workers = command, list[_Worker]()
 
     def _started(self) -> _Worker:
         """Return a new worker, on the next device."""
-        workplace = replace(self._workplace, index=len(self._workers) % max(self._devices.count, 1))
-        threads = str(workplace.threads)
+        devices = self._devices
+        threads = max(torch.get_num_threads() // devices.jobs, 1)
+        index = len(self._workers) % max(devices.count, 1)
+        workplace = Workplace(self._folder, self._store, devices.device, index, devices.precision, threads, os.getpid())
         process = subprocess.Popen(
-            [*self._command, json.dumps(workplace.to_json())],
+            [*self._command, json.dumps(asdict(workplace))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},  # torch's, and NumPy's
+            env=os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)},  # torch, NumPy
             pass_fds=(self._lock,),
             start_new_session=True,  # a terminal's Ctrl-C goes to the command alone, which passes it on once
         )
         worker = _Worker(process)
-        worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
-        worker.listener.start()
+        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         self._workers.append(worker)
         return worker
 
@@ -113,28 +127,22 @@ class Pool:
 
     def __exit__(self, *error: object) -> None:
         for worker in self._workers:
-            assert worker.process.stdin is not None, "opened with pipes"
             if error[0] is not None:  # a trial is saved, then its worker ends
                 worker.process.send_signal(signal.SIGTERM if worker.trial is None else signal.SIGINT)
-            try:
+            with contextlib.suppress(BrokenPipeError):  # it has ended
                 worker.process.stdin.close()
-            except BrokenPipeError:
-                continue  # it has ended
         for worker in self._workers:
             try:
                 worker.process.wait(_PATIENCE_S)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            worker.listener.join()
-            assert worker.process.stdout is not None, "opened with pipes"
-            worker.process.stdout.close()
 
     def make(self, schedule: Schedule, progress: Progress) -> None:
-        """Make the trials of `schedule` until none can begin and none is made.
+        """Make the trials of `schedule` until none can begin and none runs.
 
         Raises:
-            SegueError: a trial failed or its worker died; those at work are saved first.
+            SegueError: a trial failed or its worker died; the other running trials are saved first.
             Interrupted: Ctrl-C.
         """
         try:
@@ -146,7 +154,7 @@ class Pool:
             raise Interrupted("interrupted; the same command goes on from here") from None
 
     def _hand_out(self, schedule: Schedule) -> bool:
-        """Begin what can begin; return whether any trial is made."""
+        """Begin the trials that can begin; return whether any trial runs."""
         running = {worker.trial.name for worker in self._workers if worker.trial}
         while len(running) < self._devices.jobs and (trial := schedule.next_trial(running)) is not None:
             worker = next((worker for worker in self._workers if worker.trial is None), None) or self._started()
@@ -175,9 +183,9 @@ class Pool:
             worker.note = line["note"]
 
     def _listen(self, worker: _Worker) -> None:
-        assert worker.process.stdout is not None, "opened with pipes"
-        for line in worker.process.stdout:
-            self._lines.put((worker, json.loads(line)))
+        with worker.process.stdout as lines:
+            for line in lines:
+                self._lines.put((worker, json.loads(line)))
         self._lines.put((worker, None))
 
 

@@ -13,14 +13,8 @@ from segue.errors import InputError
 from segue.losses import SkipContrastive
 from segue.recipes import Recipe, recipe_from_tables
 
-Parameters = Mapping[str, float]
-"""A point of a search space: the value of each of its dimensions by name."""
-
 RATE: Final = "learning_rate"
 RATIO: Final = "ratio"
-TAU: Final = "tau"
-DROPOUT: Final = "dropout"
-TITLES: Final = {RATE: "learning rate", RATIO: "alpha / beta", TAU: "tau", DROPOUT: "dropout"}
 
 
 @dataclass(frozen=True)
@@ -32,71 +26,59 @@ class Dimension:
     """Dotted key of the recipe, as `--set` takes it."""
     low: float
     high: float
-    log: bool
-    """Whether ratios of values count, rather than differences."""
     default: float
-    """What the recipe itself says."""
-
-    def holds(self, value: float) -> bool:
-        """Return whether `value` lies in the range, its ends included."""
-        return self.low <= value <= self.high
+    """Value of the recipe itself."""
+    log: bool = True
+    """Whether ratios of values count, rather than differences."""
+    scale: float = 1.0
+    """Factor from a value of the dimension to the value under `key`."""
 
 
 def search_space(recipe: Recipe, fixed: Collection[str] = ()) -> tuple[Dimension, ...]:
     """Return the dimensions that `recipe` has, without those whose key is in `fixed`.
 
     Learning rate, 1e-4 to 1e-2: the paper's grid ends at .005, the value it names, so the range goes past it. Ratio of
-    alpha and beta, 1/4 to 4: that of the paper's grid. tau, .05 to .5: the range of the method's ablations. Dropout, 0
-    to .5. Ratio and tau belong to the skip_contrastive term: a recipe without it has neither, and where other terms
-    stand beside it, they keep their weights.
+    alpha and beta, 1/4 to 4: that of the paper's grid; alpha = ratio x the recipe's own beta, since the total divides
+    by alpha + beta, so that they matter by their ratio alone (method, section 4). tau, .05 to .5: the range of the
+    method's ablations. Dropout, 0 to .5. Ratio and tau belong to the skip_contrastive term: a recipe without the term
+    has neither, and the weights of other terms stay as they are.
 
     Raises:
         InputError: nothing is left to tune.
     """
-    dimensions = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, True, recipe.training.learning_rate)]
+    dimensions = [Dimension(RATE, "training.learning_rate", 1e-4, 1e-2, recipe.training.learning_rate)]
     index = next((i for i, term in enumerate(recipe.terms) if isinstance(term, SkipContrastive)), None)
     if index is not None:
-        term = recipe.terms[index]
-        ratio = term.weight / recipe.next_track.weight
-        dimensions.append(Dimension(RATIO, f"terms.{index}.weight", 0.25, 4.0, True, ratio))
-        dimensions.append(Dimension(TAU, f"terms.{index}.temperature", 0.05, 0.5, True, term.temperature))
+        term, beta = recipe.terms[index], recipe.next_track.weight
+        dimensions += [
+            Dimension(RATIO, f"terms.{index}.weight", 0.25, 4.0, term.weight / beta, scale=beta),
+            Dimension("tau", f"terms.{index}.temperature", 0.05, 0.5, term.temperature),
+        ]
     if any(part.name == "dropout" for part in fields(recipe.encoder)):
-        dimensions.append(Dimension(DROPOUT, "encoder.dropout", 0.0, 0.5, False, recipe.encoder.dropout))
+        dimensions.append(Dimension("dropout", "encoder.dropout", 0.0, 0.5, recipe.encoder.dropout, log=False))
     space = tuple(dimension for dimension in dimensions if dimension.key not in fixed)
     if not space:
         raise InputError(f"--set names all that can be tuned ({', '.join(d.key for d in dimensions)}); leave one out")
     return space
 
 
-def changes(recipe: Recipe, space: Collection[Dimension], parameters: Parameters) -> dict[str, float]:
-    """Return the dotted keys that make `recipe` the one of `parameters`.
-
-    A ratio becomes alpha = ratio x beta with the recipe's own beta: the total divides by alpha + beta, so that alpha
-    and beta matter by their ratio alone (method, section 4).
-    """
-    keys = {dimension.name: dimension.key for dimension in space}
-    scale = {RATIO: recipe.next_track.weight}
-    return {keys[name]: value * scale.get(name, 1.0) for name, value in parameters.items()}
+def changes(space: Collection[Dimension], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` as dotted keys of a recipe; without a space they are dotted keys already."""
+    if not space:
+        return dict(settings)
+    by_name = {dimension.name: dimension for dimension in space}
+    return {by_name[name].key: by_name[name].scale * value for name, value in settings.items()}
 
 
-def tuned(recipe: Recipe, space: Collection[Dimension], parameters: Parameters, name: str | None = None) -> Recipe:
-    """Return `recipe` with the values of `parameters`, under a new `name` if given."""
-    tables: dict[str, Any] = override(recipe.to_tables(), changes(recipe, space, parameters))
+def tuned(recipe: Recipe, keys: Mapping[str, Any], name: str = "") -> Recipe:
+    """Return `recipe` with the values of dotted `keys`, under a new `name` if given."""
+    tables = override(recipe.to_tables(), keys)
     return recipe_from_tables(tables | {"name": name or recipe.name}, f"recipe {recipe.name}")
 
 
 PAPER_RATES: Final = (1e-4, 5e-4, 1e-3, 5e-3)
 PAPER_WEIGHTS: Final = (0.25, 0.5, 0.75, 1.0)
 """Of alpha and of beta: 16 pairs, 11 ratios."""
-
-
-def paper_ratios() -> list[float]:
-    """Return the distinct alpha / beta of the paper's weights, ascending.
-
-    >>> [round(ratio, 3) for ratio in paper_ratios()]
-    [0.25, 0.333, 0.5, 0.667, 0.75, 1.0, 1.333, 1.5, 2.0, 3.0, 4.0]
-    """
-    return sorted({alpha / beta for alpha in PAPER_WEIGHTS for beta in PAPER_WEIGHTS})
 
 
 def paper_grid(recipe: Recipe, space: Collection[Dimension]) -> list[dict[str, float]]:
@@ -113,7 +95,7 @@ def paper_grid(recipe: Recipe, space: Collection[Dimension]) -> list[dict[str, f
     for dimension in varied:
         if dimension.name not in {d.name for d in space}:
             raise InputError(f"--grid paper varies {dimension.key}; leave its --set out, or use --trials N")
-    ratios = paper_ratios()
+    ratios = sorted({alpha / beta for alpha in PAPER_WEIGHTS for beta in PAPER_WEIGHTS})
     if len(varied) > 1:
         return [{RATE: rate, RATIO: ratio} for rate in PAPER_RATES for ratio in ratios]
     return [{RATE: rate} for rate in _finer_rates(len(PAPER_RATES) * len(ratios))]
@@ -122,8 +104,8 @@ def paper_grid(recipe: Recipe, space: Collection[Dimension]) -> list[dict[str, f
 def _finer_rates(count: int) -> list[float]:
     """Return `count` rates from the lowest to the highest of the paper's, those among them."""
     logs = np.log(PAPER_RATES)
-    places = np.rint((count - 1) * (logs - logs[0]) / (logs[-1] - logs[0]))
-    rates = np.exp(np.interp(np.arange(count), places, logs))
+    indices = np.rint((count - 1) * (logs - logs[0]) / (logs[-1] - logs[0]))
+    rates = np.exp(np.interp(np.arange(count), indices, logs))
     rounded = [float(f"{rate:.3g}") for rate in rates]
     assert set(PAPER_RATES) <= set(rounded)
     return rounded

@@ -19,7 +19,7 @@ class Trial:
     recipe: dict[str, Any]
     """Tables of the recipe, its seed among them."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """What a search chose of the recipe, by the search's own names."""
+    """Values that a search chose, by the search's names."""
     judged: bool = False
     """Whether the search says after each epoch if it ends there."""
     trains: bool = True

@@ -1,9 +1,9 @@
 """A folder of trials on disk.
 
-study.json or tune.json      the marker: what the trials are for
+study.json or tune.json      the marker: settings of the study or search
 trials/NAME/trial.json       a trial that has ended, and how; written last
-trials/NAME/evaluation/      what it reached on the test targets, where they were measured
-runs/NAME/                   the run of a trial: while it trains, and for good where its weights are kept
+trials/NAME/evaluation/      its evaluation on the test targets, if they were measured
+runs/NAME/                   the run of a trial while it trains, and afterwards if its weights are kept
 lock
 """
 
@@ -35,7 +35,7 @@ class TrialFolder:
     """The folder of one study or search."""
 
     def __init__(self, path: str | Path, document: Mapping[str, Any] | None = None, verb: str = "study") -> None:
-        """`document`: what stands in the marker; `verb`: the command that makes such folders, study or tune."""
+        """`document`: the marker's content; `verb`: the command that makes such folders, study or tune."""
         self.path, self.document, self._verb = Path(path), dict(document or {}), verb
 
     @classmethod
@@ -78,14 +78,20 @@ class TrialFolder:
         The workers of a command that was killed end before the next command begins.
 
         Raises:
-            InputError: another process works on it.
+            InputError: another process works in it.
         """
         with (self.path / "lock").open("w") as handle:  # the lock ends with the processes, however they end
             deadline = time.monotonic() + _PATIENCE_S
-            while not _locked(handle.fileno()):
-                if time.monotonic() > deadline:
-                    raise InputError(f"another process is at work in {self.path}; wait for it, or name another folder")
-                time.sleep(0.1)
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise InputError(
+                            f"another process is at work in {self.path}; wait for it, or name another folder"
+                        ) from None
+                    time.sleep(0.1)
             yield handle.fileno()
 
     def run(self, name: str) -> Path:
@@ -118,7 +124,7 @@ class TrialFolder:
             raise FormatError(f"{path} is damaged ({error}); remove it, and its trial is trained again") from error
 
     def evaluation(self, name: str) -> Evaluation:
-        """Return what a trial reached on the test targets."""
+        """Return a trial's evaluation on the test targets."""
         return load_evaluation(self._trial(name) / _EVALUATION)
 
     def drop_run(self, name: str) -> None:
@@ -137,12 +143,3 @@ class TrialFolder:
 def marker_of(verb: str) -> str:
     """Return the name of the file by which a folder of `verb` is known."""
     return f"{verb}.json"
-
-
-def _locked(descriptor: int) -> bool:
-    """Return whether the lock was free; this process has it then."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, final
 
 from segue.recipes import Recipe
-from segue.studies.trials.schedule import Schedule
-from segue.studies.trials.search import Search, best_of
+from segue.studies.trials.pool import Schedule
+from segue.studies.trials.search import Search
+from segue.studies.trials.space import changes
 from segue.studies.trials.trial import Trial, Tried
 from segue.studies.trials.trial_folder import TrialFolder
 
@@ -26,8 +27,8 @@ class Tuning(Schedule):
         *,
         keep_weights: bool = True,
     ) -> None:
-        """`recipe_of`: settings to recipe; `prefix`: what the names of these trials begin with; without `keep_weights`
-        the folder keeps the run of the best trial alone."""
+        """`recipe_of`: dotted keys to recipe; `prefix`: the beginning of these trials' names; `keep_weights` False:
+        only the run of the best trial stays in the folder."""
         self._folder, self._recipe_of, self._prefix, self._keep_weights = folder, recipe_of, prefix, keep_weights
         self.search, self.count, self.tried = search, count, dict[int, Tried]()
         for number in range(count):
@@ -45,17 +46,21 @@ class Tuning(Schedule):
             name = self.name(number)
             if number not in self.tried and name not in running:
                 settings = self.search.propose(number)
-                return Trial(name, self._recipe_of(settings).to_tables(), settings, self.search.judges)
+                return Trial(name, self._recipe_of(self.changes(settings)).to_tables(), settings, self.search.judges)
         return None
 
     def report(self, name: str, epoch: int, value: float) -> bool:
         """Return whether the search ends the trial there."""
-        return self.search.report(self._number(name), epoch, value)
+        return self.search.report(int(name.removeprefix(self._prefix)), epoch, value)
 
     def end(self, name: str) -> None:
         """Take a trial that has ended."""
-        self._take(self._number(name))
+        self._take(int(name.removeprefix(self._prefix)))
         self._drop_runs()
+
+    def changes(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a trial as dotted keys of the recipe."""
+        return changes(self.search.space, settings)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -67,9 +72,6 @@ class Tuning(Schedule):
         """The finished trial of the highest validation HR@10."""
         return best_of(self.tried.values())
 
-    def _number(self, name: str) -> int:
-        return int(name.removeprefix(self._prefix))
-
     def _take(self, number: int) -> None:
         trial, outcome = self._folder.trial(self.name(number))
         tried = Tried(number, trial.settings, outcome)
@@ -80,3 +82,12 @@ class Tuning(Schedule):
         for number in () if self._keep_weights else self.tried:
             if self.best is None or number != self.best.number:
                 self._folder.drop_run(self.name(number))
+
+
+def best_of(tried: Iterable[Tried]) -> Tried | None:
+    """Return the finished trial of the highest value, the earliest of equals; None where none has finished.
+
+    A pruned trial does not count: its value is that of an unfinished training.
+    """
+    finished = [one for one in tried if one.outcome.state == "finished" and one.value is not None]
+    return min(finished, key=lambda one: (-float(one.value or 0.0), one.number), default=None)

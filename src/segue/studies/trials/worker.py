@@ -2,8 +2,8 @@
 
 In: `{"trial": {...}}`, and `{"end": true or false}` for each epoch reported. Out: `{"note": text}` about once a second,
 `{"epoch": n, "value": v}` after each epoch of a trial that a search judges, then `{"ended": true}`; or
-`{"error": text, "exit_code": n}`, and the worker ends. It also ends with its stdin, or when the process that started it
-is gone.
+`{"error": text, "exit_code": n}`, and the worker ends. It also ends when its stdin closes, or when the process that
+started it has ended.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ EVERY_S: Final = 1.0
 
 
 class Notes:
-    """Progress of a trial as lines; the trial is saved and ends where the command that started this process is gone."""
+    """Progress of a trial as lines. The trial is saved and ends if the command that started this process has ended."""
 
     def __init__(self, command: int) -> None:
-        """`command`: id of that process."""
+        """`command`: process id of the command."""
         self._command, self._last = command, 0.0
 
     def __call__(self, step: Step) -> None:

@@ -11,9 +11,7 @@ import pytest
 
 from segue.errors import InputError, SegueError
 from segue.progress import silent
-from segue.studies.trials.making import Workplace
-from segue.studies.trials.pool import Devices, Pool
-from segue.studies.trials.schedule import Schedule
+from segue.studies.trials.pool import Devices, Pool, Schedule
 from segue.studies.trials.trial import Trial
 from support import side_by_side
 
@@ -46,7 +44,7 @@ class Fates(Schedule):
 def make(home: Path, *fates: int) -> Fates:
     schedule, lock = Fates(home, *fates), os.open(home, os.O_RDONLY)
     try:
-        with Pool(Devices(2), Workplace(str(home), ""), lock, COMMAND) as pool:
+        with Pool(Devices(2), home, Path(), lock, COMMAND) as pool:
             pool.make(schedule, silent)
     finally:
         os.close(lock)
