@@ -1,24 +1,32 @@
-# Segue: `make demo` shows it, `make test` checks it. Needs Python >= 3.11 and make, nothing else.
+# Segue: `make demo` shows it, `make test` checks it, `make quick` checks it in a minute. Needs Python >= 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
+# Many tests start commands: bytecode is kept, so that each of them starts in half the time.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
 
-.PHONY: demo test test-browser fuzz bench clean
+.PHONY: demo test quick lint test-browser fuzz bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(BIN)/segue demo demo --overwrite
 
-test: $(VENV)/.test
+test: lint  # unit tests, laws and conformance also check the shapes and types of all arguments
+	$(PYTEST) -n 2 --dist worksteal tests/architecture tests/unit tests/laws tests/conformance tests/golden
+	$(PYTEST) -n 2 --dist worksteal --jaxtyping-packages= tests/reference tests/e2e
+
+quick: lint  # under a minute on two cores: what a change of one package breaks first
+	$(PYTEST) -n 2 --dist worksteal --jaxtyping-packages= tests/unit tests/laws
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check src tests studies benchmarks
 	$(BIN)/ruff format --check src tests studies benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q tests
 
 test-browser: $(VENV)/.test  # needs chromium: apt-get install chromium
-	OMP_NUM_THREADS=1 CI=true $(BIN)/python -m pytest -q tests/e2e/test_page.py
+	CI=true $(PYTEST) tests/e2e/test_page.py
 
 fuzz: $(VENV)/.test  # SECONDS_OF=3600 SEED=7 make fuzz: longer, other inputs
 	$(BIN)/python tools/fuzz_readers.py --seconds $(or $(SECONDS_OF),300) --seed $(or $(SEED),0)

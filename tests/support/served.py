@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +37,45 @@ Call = Callable[..., httpx.Response]
 
 def small_run(folder: Path, recipe: str = "segue", tracks: int = 60, **changes: Any) -> Path:
     """Return a run trained for two epochs on a store with everything, both under `folder`."""
+    shutil.copytree(_trained(recipe, tracks, tuple(sorted(changes.items()))), folder, dirs_exist_ok=True)
+    return folder / "run"
+
+
+@cache
+def _trained(recipe: str, tracks: int, changes: tuple[tuple[str, Any], ...]) -> Path:
+    """Return a folder with such a store and run, made once in this process."""
+    folder = _new_folder()
     tiny_store(folder / "store", sessions=80, rich=True, tracks=tracks)
-    given = {"training__epochs": 2, **changes}
+    given = {"training__epochs": 2} | dict(changes)
     made = small_recipe(recipe, **given)
     path = folder / "recipe.toml"
     path.write_text(dump_toml(made.to_tables()), encoding="utf-8")
     train(folder / "store", folder / "run", TrainOptions(recipe=str(path), device="cpu"))
-    return folder / "run"
+    return folder
+
+
+def _new_folder() -> Path:
+    """Return a new folder, which is removed at the end of this process."""
+    folder = tempfile.mkdtemp(prefix="segue-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def small_export(
     folder: Path, recipe: str = "segue", name: str = "", tracks: int = 60, *, index: bool = False, **changes: Any
 ) -> Path:
     """Return the export of such a run, under `folder` too."""
-    run = load_run(small_run(folder, recipe, tracks, **changes))
-    write_export(run, folder / "export", name=name, index=index)
+    shutil.copytree(_exported(recipe, name, tracks, index, tuple(sorted(changes.items()))), folder, dirs_exist_ok=True)
     return folder / "export"
+
+
+@cache
+def _exported(recipe: str, name: str, tracks: int, index: bool, changes: tuple[tuple[str, Any], ...]) -> Path:
+    """Return a folder with such a store, run and export, made once in this process."""
+    folder = _new_folder()
+    run = load_run(small_run(folder, recipe, tracks, **dict(changes)))
+    write_export(run, folder / "export", name=name, index=index)
+    return folder
 
 
 def calling(service: Service, options: GateOptions | None = None) -> Call:

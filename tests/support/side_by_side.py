@@ -20,10 +20,10 @@ def make(home: Path, number: int, fate: int) -> None:
         write({"error": "not a number", "exit_code": 7})
         sys.exit(7)
     if fate == DIES:
-        wait_for(*(home / f"{n}.ended" for n in range(number)), home / f"{number + 1}.begun")
+        wait_for(*(home / f"{n}.ended" for n in range(number)), home / f"{number + 1}.waits")
         os._exit(3)
     if fate == WAITS:
-        wait_for_the_signal(home / f"{number}.saved")
+        wait_for_the_signal(home, number)
     for epoch in range(1, 5):
         write({"epoch": epoch, "value": 0.1 * epoch + 0.01 * number})
         if json.loads(sys.stdin.readline())["end"]:
@@ -40,14 +40,15 @@ def wait_for(*paths: Path) -> None:
         time.sleep(0.02)
 
 
-def wait_for_the_signal(saved: Path) -> None:
+def wait_for_the_signal(home: Path, number: int) -> None:
     """Train until interrupted, then save as `fit` does."""
     try:
+        (home / f"{number}.waits").touch()
         for step in range(600):
             time.sleep(0.1)
             write({"note": f"train {step}"})
     except KeyboardInterrupt:
-        saved.touch()
+        (home / f"{number}.saved").touch()
         write({"error": "saved", "exit_code": 130})
         sys.exit(130)
 

@@ -60,7 +60,7 @@ TRACK_SKIP_RATE_MASS: Final = (
 `TRACKS_BY_SKIP_PERCENT` mixes true rates with the noise of few plays (half of the tracks have 12 or fewer). Given the
 plays it is a mixture of binomials: expectation maximisation (1000 steps, rates in steps of .01, one distribution for
 tracks below 100 plays, one for the others) fits all but 1 % of its mass. This is the second distribution;
-`tests/unit/simulation/test_simulation.py` repeats the fit.
+`tests/reference/test_simulation.py` repeats the fit.
 """
 MINI_SESSIONS: Final = 10_000
 REASON_START_COUNTS: Final = {

@@ -102,7 +102,7 @@ def test_a_run_may_be_killed_again_and_again(store, tmp_path):
 
 def test_sigkill_in_the_middle_of_an_epoch_loses_nothing(store, tmp_path):
     fit(store, tmp_path / "whole", recipe(), CPU, table_norm)
-    tests = Path(__file__).parents[2]
+    tests = Path(__file__).parents[1]
     command = [sys.executable, str(tests / "support" / "killed_training.py"), str(store.path), str(tmp_path / "cut")]
     paths = os.pathsep.join([str(tests), str(tests.parent / "src")])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -56,7 +56,7 @@ def test_the_folder_holds_what_its_manifest_names_and_no_path_of_this_machine(wh
     document = json.loads((whole / "manifest.json").read_text())
     assert names == {*document["files"], "manifest.json"}
     assert document["facts"]["listen_weight"] >= 0
-    here = str(Path(__file__).parents[3]).encode()
+    here = str(Path(__file__).parents[2]).encode()
     for path in whole.rglob("*"):
         assert not path.is_file() or here not in path.read_bytes()
     same = open_export(whole)

@@ -18,7 +18,7 @@ from segue.runs import RunFolder
 from support.small_recipes import SMALL
 from support.stores import tiny_store
 
-SOURCE = Path(__file__).parents[3] / "src"
+SOURCE = Path(__file__).parents[2] / "src"
 BLOCKED = """
 import sys
 class Without:
