@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from segue.ranking import BASELINE_NAMES
 from segue.recipes import Recipe, load_recipe
 
 TUNING_SEED: Final = 1000
@@ -66,7 +65,8 @@ class Design:
     def cut(self, arms: Collection[str], *, tuned: bool) -> Design:
         """Return the design with the arms named (none named = all), and with nothing to tune where not `tuned`."""
         names = {arm.name for arm in self.arms if not arms or arm.name in arms}
-        compared = tuple(pair for pair in self.compared if {pair.arm, pair.less} <= {*names, *BASELINE_NAMES})
+        others = {arm.name for arm in self.arms} - names
+        compared = tuple(pair for pair in self.compared if not {pair.arm, pair.less} & others)
         cut = [replace(arm, tuned_as=arm.tuned_as if arm.tuned_as in names else None) for arm in self.arms]
         chosen = tuple(arm for arm in cut if arm.name in names)
         return replace(self, arms=chosen, compared=compared, tuned=self.tuned if tuned else {})
