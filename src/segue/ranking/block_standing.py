@@ -58,9 +58,9 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
             num_pending, due = 0, max(due, 2 * number)
     _look(close, best, pending)
     itself = member(table.candidates, tracks)
-    lost = target_scores.isnan()  # ranks after every rival
-    above = torch.where(lost, len(table.candidates) - itself.long(), close.above)
-    standing = Standing(target_scores, above, torch.where(lost, 0, close.equal), best.ranking())
+    is_nan = target_scores.isnan()  # ranks after every rival
+    above = torch.where(is_nan, len(table.candidates) - itself.long(), close.above)
+    standing = Standing(target_scores, above, torch.where(is_nan, 0, close.equal), best.ranking())
     return _with_transitions(scores, standing, tracks)
 
 
@@ -135,8 +135,8 @@ class _Best:
         """Return the chunks that may contain one of the best, by the largest score of each."""
         looked: Tensor = most >= self._floor
         if not self.scores.table.finite:  # NaN masks the largest score of its chunk
-            torn = most.isnan()
-            looked, most = looked | (torn & self._readable), most.masked_fill(torn, NOTHING)
+            has_nan = most.isnan()
+            looked, most = looked | (has_nan & self._readable), most.masked_fill(has_nan, NOTHING)
         self._maxima.append(most)
         return looked
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import ClassVar, Final
 
 import numpy as np
@@ -36,8 +35,8 @@ class ContentBaseline(ABC):
         """`features`: standardised, [V + 3, F]."""
         rows = torch.from_numpy(features)
         unit = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-8)
-        self._unit = torch.nn.functional.pad(unit, (0, -unit.shape[1] % WIDTH))
-        self._candidates = torch.from_numpy(candidates.astype(np.int64))
+        unit = torch.nn.functional.pad(unit, (0, -unit.shape[1] % WIDTH))
+        self._table = CandidateTable(unit, torch.from_numpy(candidates.astype(np.int64)))
 
     @abstractmethod
     def _state(self, unit: Float[Tensor, "R F"], batch: Batch) -> Float[Tensor, "B F"]:
@@ -52,15 +51,10 @@ class ContentBaseline(ABC):
         return stand(self._scores(batch), tracks, k)
 
     def _scores(self, batch: Batch) -> Scores:
-        device = batch.tracks.device
-        if self._table.weight.device != device:
-            self._unit, self._candidates = self._unit.to(device), self._candidates.to(device)
-            del self._table
-        return Scores(self._table, self._state(self._unit, batch))
-
-    @cached_property
-    def _table(self) -> CandidateTable:
-        return CandidateTable(self._unit, self._candidates)
+        table, device = self._table, batch.tracks.device
+        if table.weight.device != device:
+            table = self._table = CandidateTable(table.weight.to(device), table.candidates.to(device))
+        return Scores(table, self._state(table.weight, batch))
 
 
 class NearestAudio(ContentBaseline):

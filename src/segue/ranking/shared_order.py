@@ -35,8 +35,7 @@ class SharedOrder:
         `added`: sparse CSR [B, R] of finite values >= 0, float64; None = all 0.
         """
         scores = self._shared[tracks]
-        who, columns = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        values = np.zeros(0)
+        who, columns, values = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
         if added is not None:
             scores = values_at(added, tracks) + scores
             who = np.repeat(np.arange(len(tracks)), np.diff(added.indptr))
@@ -59,28 +58,21 @@ class SharedOrder:
     ) -> Ranking:
         """Return the `k` best of each session; session i changes `columns[begin[i]:begin[i + 1]]`."""
         num = len(begin) - 1
-        rows, scores = np.zeros((num, k), np.int64), np.full((num, k), NOTHING)
-        departed = np.zeros(len(self._shared), np.bool_)  # not an attribute: threads share the object
+        best, best_scores = np.zeros((num, k), np.int64), np.full((num, k), NOTHING)
+        changed = np.zeros(len(self._shared), np.bool_)  # not an attribute: threads share the object
+        first = self._rows[:k]  # added scores are >= 0: no other unchanged row can be among the k best
         for i in range(num):
-            changes = slice(begin[i], begin[i + 1])
-            best, score = self._best_of_one(columns[changes], values[changes], k, departed)
-            rows[i, : len(best)], scores[i, : len(best)] = best, score
-        return Ranking(torch.from_numpy(rows), torch.from_numpy(scores))
-
-    def _best_of_one(
-        self, columns: NDArray[np.int64], values: NDArray[np.float64], k: int, departed: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        # added scores are >= 0: of the unchanged rows only the first k can be among the session's k best
-        first = self._rows[:k]
-        departed[columns] = True
-        unchanged = first[~departed[first]]
-        departed[columns] = False
-        if len(columns) > k > 0:
-            among_best = values >= np.partition(values, len(values) - k)[len(values) - k]
-            columns, values = columns[among_best], values[among_best]
-        rows, scores = np.concatenate([columns, unchanged]), np.concatenate([values, self._shared[unchanged]])
-        order = np.lexsort((rows, -scores))[:k]
-        return rows[order], scores[order]
+            rows, scores = columns[begin[i] : begin[i + 1]], values[begin[i] : begin[i + 1]]
+            changed[rows] = True
+            unchanged = first[~changed[first]]
+            changed[rows] = False
+            if len(rows) > k > 0:
+                among_best = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
+                rows, scores = rows[among_best], scores[among_best]
+            rows, scores = np.concatenate([rows, unchanged]), np.concatenate([scores, self._shared[unchanged]])
+            order = np.lexsort((rows, -scores))[:k]
+            best[i, : len(order)], best_scores[i, : len(order)] = rows[order], scores[order]
+        return Ranking(torch.from_numpy(best), torch.from_numpy(best_scores))
 
 
 def values_at(matrix: Any, rows: NDArray[np.int64]) -> NDArray[np.float64]:
