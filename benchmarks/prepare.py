@@ -44,7 +44,7 @@ def find_logs(folder: Path) -> list[Path]:
 
 def bare_polars(files: list[Path], *, table: bool) -> int:
     """Return the rows of a bare vocabulary pass and scan."""
-    scanned = TABLE.used() if table else SCANNED
+    scanned = (TABLE.session, TABLE.position, TABLE.track, TABLE.skipped) if table else SCANNED
     scan = pl.scan_csv(files, infer_schema=False, quote_char=None)
     scan.select(pl.col("track_id_clean").unique()).collect(engine="streaming")
     counts = [pl.col(name).len().alias(name) for name in scanned[:1]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segue import columns as names
 from segue.data.codes import coded_texts
 from segue.data.event_table import EventTable, Side, segue_side
-from segue.data.feedback import ORIGINS, STATED, UNKNOWN
+from segue.data.strengths import ORIGINS, STATED, UNKNOWN
 from segue.data.gathered import Gathering
 from segue.data.mapping import Mapping
 from segue.data.session_keys import text_keys

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from segue.data.feedback import shares
+from segue.data.strengths import shares
 from segue.data.plays import Plays
 from segue.data.sessions import CutPlays, repeated
 from segue.data.times import SHEET_DAYS
