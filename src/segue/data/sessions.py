@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.data.strengths import Floats, strengths
 from segue.data.plays import Plays
+from segue.data.strengths import Floats, strengths
 from segue.errors import InputError
 
 GAP_MINUTES: Final = 20.0

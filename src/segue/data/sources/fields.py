@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 import polars as pl
 from polars.expr.whenthen import ChainedThen, Then
 
-from segue.data.strengths import SECONDS
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample
+from segue.data.strengths import SECONDS
 from segue.skips import MOSTLY
 
 MISSING: Final = ("", "nan", "null", "none", "<na>")
