@@ -19,7 +19,7 @@ from segue.data.oracle import Oracle
 from segue.data.part_table import event_table
 from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.rejects import Rejects
 from segue.data.sessions import GAP_MINUTES, MAX_LENGTH, CutPlays, CutRules, cut_plays
 from segue.data.side_columns import SIDE
@@ -50,7 +50,7 @@ class Input:
 
     name: str
     mapping: Mapping
-    blocks: Callable[[Rejects], Iterator[Block]]
+    blocks: Callable[[Rejects], Iterator[RecordBlock]]
     """Yields the records; bad ones go to the rejects."""
     scale: tuple[float, float] | None = None
     """Lowest and highest rating, for a mapping with the side column 'rating'."""
@@ -127,7 +127,7 @@ class Log:
         """Return the counts of reading all inputs into `gathering`; threads type blocks ahead."""
         reading = Reading(rejects)
 
-        def work(task: tuple[int, Block]) -> tuple[Input, Typed, Coded]:
+        def work(task: tuple[int, RecordBlock]) -> tuple[Input, Typed, Coded]:
             number, block = task
             given = self._inputs[number]
             records = typed(block, given.mapping, given.name, gathering.ids)
@@ -140,7 +140,7 @@ class Log:
         self._progress(Step("read", len(self._inputs), len(self._inputs), "files"))
         return reading
 
-    def _blocks(self, rejects: Rejects) -> Iterator[tuple[int, Block]]:
+    def _blocks(self, rejects: Rejects) -> Iterator[tuple[int, RecordBlock]]:
         for number, given in enumerate(self._inputs):
             self._progress(Step("read", number, len(self._inputs), "files", given.name))
             for block in given.blocks(rejects):

@@ -13,7 +13,7 @@ from segue.api.log_inputs import Cutting, Input, Log
 from segue.api.prepare_source import prepare_source
 from segue.api.preparing import Job, PrepareReport, track_files
 from segue.data.mapping import Mapping
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
@@ -95,7 +95,7 @@ def _paths(source: Any) -> list[str | Path]:
     return [source] if isinstance(source, str | Path) else list(source)
 
 
-_Blocks = Callable[[Mapping, Rejects], Iterator[Block]]
+_Blocks = Callable[[Mapping, Rejects], Iterator[RecordBlock]]
 """Yields the records with the mapped columns; bad ones go to the rejects."""
 _Table = tuple[str, pl.DataFrame, _Blocks]
 """Name, first records with all columns, and the records of a file or a frame."""
@@ -105,7 +105,7 @@ def _tables(source: Any) -> list[_Table]:
     """Return the tables of each file, or of a frame."""
     if _is_frame(source):
         frame = frame_of(source)
-        block = Block(frame, np.arange(1, frame.height + 1, dtype=np.int64))
+        block = RecordBlock(frame, np.arange(1, frame.height + 1, dtype=np.int64))
         return [("the frame", frame, lambda _, rejects: iter([block]))]
     samples = [(member, sample_of(member)) for member in find_members(_paths(source))]
     samples = [each for each in samples if each[1].columns] or samples  # without empty files such as _SUCCESS
