@@ -31,6 +31,7 @@ from segue.data.sources.table_columns import TableColumns
 from segue.verbs.prepare import PrepareOptions, prepare
 
 TABLE = TableColumns(session="session_id", position="session_position", track="track_id_clean", skipped="skip_2")
+SCANNED_TABLE = ("session_id", "session_position", "track_id_clean", "skip_2")
 SCANNED = (
     *("session_id", "session_position", "track_id_clean", "skip_1", "skip_2", "skip_3", "not_skipped"),
     *("hist_user_behavior_is_shuffle", "hour_of_day", "date", "premium", "context_type"),
@@ -44,7 +45,7 @@ def find_logs(folder: Path) -> list[Path]:
 
 def bare_polars(files: list[Path], *, table: bool) -> int:
     """Return the rows of a bare vocabulary pass and scan."""
-    scanned = TABLE.used() if table else SCANNED
+    scanned = SCANNED_TABLE if table else SCANNED
     scan = pl.scan_csv(files, infer_schema=False, quote_char=None)
     scan.select(pl.col("track_id_clean").unique()).collect(engine="streaming")
     counts = [pl.col(name).len().alias(name) for name in scanned[:1]]

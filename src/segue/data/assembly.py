@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.columns import SIDE_DTYPES
-from segue.data.codes import coded_texts, marked, ranked
+from segue.data.codes import coded_texts, marked, ranked, shared_codes
 from segue.data.event_table import FILE, EventTable, Side
 from segue.data.rejects import DUPLICATE_POSITION, Rejects
 from segue.data.session_keys import packed
@@ -33,7 +33,7 @@ class Assembly:
     def __init__(self, folder: Path, rejects: Rejects) -> None:
         self._folder = folder
         self._rejects = rejects
-        self._track_ids = pl.Series([], dtype=pl.String)
+        self._track_ids = shared_codes("track")
         self._has_rows = np.zeros(0, np.bool_)
         self._parts: list[InMemory | Spilled] = []
         self._num_rows = 0

@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from segue.data.codes import CodeCounts, IdCodes, coded_texts, codes_of, marked, ranked
-from segue.data.feedback import lengths_seen
 from segue.data.plays import Plays, aligned
 from segue.data.side_columns import SIDE, SideBuilder
 from segue.data.spilled import InMemory, Spilled
+from segue.data.strengths import lengths_seen
 from segue.data.texts import odd_ids
 from segue.data.track_tables import NamedTracks
 from segue.store.writer import TrackTable

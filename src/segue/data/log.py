@@ -20,7 +20,7 @@ from segue.data.oracle import Oracle
 from segue.data.part_table import event_table
 from segue.data.plausible import Suspicions, alike, check
 from segue.data.plays import Plays
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.rejects import Rejects
 from segue.data.sessions import CutPlays, CutRules, cut_plays
 from segue.data.side_columns import SIDE
@@ -39,7 +39,7 @@ class LogInput:
 
     name: str
     mapping: Mapping
-    blocks: Callable[[Rejects], Iterator[Block]]
+    blocks: Callable[[Rejects], Iterator[RecordBlock]]
     """Yields the records; bad ones go to the rejects."""
     scale: tuple[float, float] | None = None
     """Lowest and highest rating, for a mapping with the side column 'rating'."""
@@ -116,7 +116,7 @@ class Log:
         """Return the counts of reading all inputs into `gathering`; threads type blocks ahead."""
         reading = Reading(rejects)
 
-        def work(task: tuple[int, Block]) -> tuple[LogInput, Typed, Coded]:
+        def work(task: tuple[int, RecordBlock]) -> tuple[LogInput, Typed, Coded]:
             number, block = task
             given = self._inputs[number]
             records = typed(block, given.mapping, given.name, gathering.ids)
@@ -129,7 +129,7 @@ class Log:
         self._progress(Step("read", len(self._inputs), len(self._inputs), "files"))
         return reading
 
-    def _blocks(self, rejects: Rejects) -> Iterator[tuple[int, Block]]:
+    def _blocks(self, rejects: Rejects) -> Iterator[tuple[int, RecordBlock]]:
         for number, given in enumerate(self._inputs):
             self._progress(Step("read", number, len(self._inputs), "files", given.name))
             for block in given.blocks(rejects):

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from segue.config import nearest
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.records.database import query_blocks
 from segue.data.records.member import Member
 from segue.data.records.reading import blocks_of, sample_of
@@ -40,7 +40,7 @@ class SourceFile:
             frame = frame if change is None else change(frame)
         return self.sample.columns if frame is self.sample.first else tuple(frame.columns)
 
-    def blocks(self, rejects: Rejects, wanted: Sequence[str] = (), values: Sequence[str] = ()) -> Iterator[Block]:
+    def blocks(self, rejects: Rejects, wanted: Sequence[str] = (), values: Sequence[str] = ()) -> Iterator[RecordBlock]:
         """Yield the records for the mapping; `wanted` and `values` as in `blocks_of`."""
         if self.source.query is not None:
             yield from query_blocks(self.member, self.source.query, rejects)
@@ -55,7 +55,7 @@ class SourceFile:
         if whole is not None:
             prepared = [whole(pl.concat(prepared, how="diagonal_relaxed"))]
         for frame in prepared:
-            yield Block(frame.drop(_LINE), frame[_LINE].to_numpy())
+            yield RecordBlock(frame.drop(_LINE), frame[_LINE].to_numpy())
 
 
 @dataclass(frozen=True)

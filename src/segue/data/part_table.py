@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from segue import columns as names
 from segue.data.codes import coded_texts
 from segue.data.event_table import EventTable, Side, segue_side
-from segue.data.feedback import ORIGINS, STATED, UNKNOWN
 from segue.data.gathered import Gathering
 from segue.data.mapping import Mapping
 from segue.data.session_keys import text_keys
 from segue.data.sessions import CutPlays
+from segue.data.strengths import ORIGINS, STATED, UNKNOWN
 
 _US_PER_DAY: Final = 86_400 * 10**6
 

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from segue.data.feedback import shares
 from segue.data.plays import Plays
 from segue.data.sessions import CutPlays, repeated
+from segue.data.strengths import shares
 from segue.data.times import SHEET_DAYS
 from segue.errors import InputError
 from segue.skips import UNKNOWN_STRENGTH

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.data.feedback import Floats, strengths
 from segue.data.plays import Plays
+from segue.data.strengths import Floats, strengths
 
 _US = 10**6
 _MOST_CODES: Final = 4
@@ -47,7 +47,7 @@ class CutPlays:
     """Start of each play, microseconds UTC; None in a log without times."""
     strength: NDArray[np.uint8]
     origin: NDArray[np.uint8]
-    """Where each strength comes from: a code of `feedback.ORIGINS`."""
+    """Where each strength comes from: a code of `strengths.ORIGINS`."""
     repeats: int
     """Exact duplicates that were dropped."""
 

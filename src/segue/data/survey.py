@@ -14,7 +14,7 @@ from segue.data.identities import track_of_alias, with_one_id
 from segue.data.log_files import LogFiles, SourceFile
 from segue.data.mapping import Column, Mapping
 from segue.data.opinions import Opinions, mapping_with_opinions, opinions_of, records_with_opinions
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.rejects import Rejects
 from segue.data.times import moments
 from segue.data.typed import identity
@@ -64,7 +64,7 @@ class Survey:
             mapping = replace(mapping, left_out=Column(kind, "time"))
         return mapping
 
-    def blocks(self, file: SourceFile, rejects: Rejects) -> Iterator[Block]:
+    def blocks(self, file: SourceFile, rejects: Rejects) -> Iterator[RecordBlock]:
         """Yield the records of a file with the added columns."""
         if self._findings is None:
             self._findings = self._read(rejects)

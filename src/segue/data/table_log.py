@@ -11,7 +11,7 @@ import polars as pl
 
 from segue.data.log import LogInput
 from segue.data.mapping import Mapping
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.records.frames import frame_of
 from segue.data.records.member import Member, find_members
 from segue.data.records.reading import blocks_of, sample_of
@@ -64,7 +64,7 @@ def paths_of(log: Any) -> list[Path]:
     return [Path(path) for path in ([log] if isinstance(log, str | Path) else log)]
 
 
-_Blocks = Callable[[Mapping, Rejects], Iterator[Block]]
+_Blocks = Callable[[Mapping, Rejects], Iterator[RecordBlock]]
 """Yields the records with the mapped columns; bad ones go to the rejects."""
 _Table = tuple[str, pl.DataFrame, _Blocks]
 """Name, first records with all columns, and the records of a file or a frame."""
@@ -74,7 +74,7 @@ def _tables(log: Any) -> list[_Table]:
     """Return the tables of each file, or of a frame."""
     if not isinstance(log, str | Path | list | tuple):
         frame = frame_of(log)
-        block = Block(frame, np.arange(1, frame.height + 1, dtype=np.int64))
+        block = RecordBlock(frame, np.arange(1, frame.height + 1, dtype=np.int64))
         return [("the frame", frame, lambda _, rejects: iter([block]))]
     samples = [(member, sample_of(member)) for member in find_members(paths_of(log))]
     samples = [each for each in samples if each[1].columns] or samples  # without empty files such as _SUCCESS

@@ -12,7 +12,7 @@ import polars as pl
 from segue.columns import SIDE_DTYPES
 from segue.data.codes import IdCodes
 from segue.data.mapping import CONTRADICTORY, WRONG, Amount, Column, Mapping
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.rejects import (
     CONTRADICTORY_FLAGS,
     MISSING_POSITION,
@@ -92,7 +92,7 @@ class Reading:
             self.rejected += len(rows)
 
 
-def typed(block: Block, mapping: Mapping, file: str, ids: AnyMapping[str, IdCodes] | None = None) -> Typed:
+def typed(block: RecordBlock, mapping: Mapping, file: str, ids: AnyMapping[str, IdCodes] | None = None) -> Typed:
     """Return the records of a block of `file` by role.
 
     Columns of the frame: `track` (identity), String, or codes from `ids`; `line` Int64; and if mapped: `listener`,
@@ -217,7 +217,7 @@ def _clock(values: pl.Series) -> pl.Series:
 
 
 def _sound(
-    block: Block, result: pl.DataFrame, faults: list[Fault], roles: AnyMapping[str, Column]
+    block: RecordBlock, result: pl.DataFrame, faults: list[Fault], roles: AnyMapping[str, Column]
 ) -> tuple[pl.DataFrame, list[Bad]]:
     """Return the valid records, and the others, each once, by its first fault."""
     faulty, bad = np.zeros(block.frame.height, np.bool_), list[Bad]()
@@ -230,7 +230,7 @@ def _sound(
 
 
 def _rows_and_values(
-    block: Block, kind: str, role: str, column: Column | None
+    block: RecordBlock, kind: str, role: str, column: Column | None
 ) -> tuple[list[tuple[int, str]], list[str]]:
     """Return line and text of records with one fault, and the wrong value of each if a role has it."""
     bad = block.frame

@@ -60,10 +60,15 @@ def covered(share_of_tracks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(share_of_tracks > 0, np.interp(logs, np.log(rank), share), 0.0)
 
 
+def scaled_weight(num_tracks: int) -> NDArray[np.float64]:
+    """Return the share of plays of each track of a catalogue scaled from the aggregates, decreasing."""
+    weight = np.diff(covered(np.arange(num_tracks + 1) / num_tracks))
+    return np.sort(weight / weight.sum())[::-1].copy()
+
+
 def make_catalogue(num_tracks: int, generator: np.random.Generator) -> Catalogue:
     """Return a catalogue whose popularity follows the aggregates at scaled ranks."""
-    weight = np.diff(covered(np.arange(num_tracks + 1) / num_tracks))
-    weight = np.sort(weight / weight.sum())[::-1].copy()
+    weight = scaled_weight(num_tracks)
     leaf = generator.integers(0, LEAVES, num_tracks)
     leaf[:LEAVES] = generator.permutation(LEAVES)  # no leaf is empty
     by_leaf = np.lexsort((np.arange(num_tracks), leaf))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segue import skips
 from segue.simulation import calibration
-from segue.simulation.catalogue import covered
+from segue.simulation.catalogue import scaled_weight
 from segue.simulation.log import SimulatedLog
 
 TOLERANCE: Final = 0.03
@@ -80,12 +80,6 @@ def _flags(log: SimulatedLog) -> list[dict[str, Any]]:
     ]
 
 
-def _weight(num_tracks: int) -> NDArray[np.float64]:
-    """Return the share of plays of each track of a catalogue scaled from the aggregates, decreasing."""
-    weight = np.diff(covered(np.arange(num_tracks + 1) / num_tracks))
-    return np.sort(weight / weight.sum())[::-1]
-
-
 def _coverage(log: SimulatedLog, generator: np.random.Generator) -> list[dict[str, Any]]:
     """Return the share of plays on the top tracks, at ranks scaled to the catalogue.
 
@@ -94,7 +88,7 @@ def _coverage(log: SimulatedLog, generator: np.random.Generator) -> list[dict[st
     """
     num_tracks = len(log.track_ids)
     plays = np.sort(np.bincount(log.track, minlength=num_tracks))[::-1].cumsum() / len(log.track)
-    thinned = np.sort(generator.poisson(_weight(num_tracks) * len(log.track)))[::-1].cumsum()
+    thinned = np.sort(generator.poisson(scaled_weight(num_tracks) * len(log.track)))[::-1].cumsum()
     rows = []
     for _, rank in calibration.PLAYS_COVERED_BY_TOP:
         scaled = round(rank * num_tracks / calibration.NUM_TRACKS)
@@ -106,7 +100,7 @@ def _coverage(log: SimulatedLog, generator: np.random.Generator) -> list[dict[st
 
 def _seen(log: SimulatedLog) -> float:
     """Return the expected share of a scaled catalogue that occurs in as many independent plays."""
-    return float(-np.expm1(-_weight(len(log.track_ids)) * len(log.track)).mean())
+    return float(-np.expm1(-scaled_weight(len(log.track_ids)) * len(log.track)).mean())
 
 
 def _track_rates(log: SimulatedLog, generator: np.random.Generator) -> list[dict[str, Any]]:

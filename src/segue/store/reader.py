@@ -127,11 +127,11 @@ class Store:
         for shard in self.manifest.shards:
             for name in ("tracks", "strength", "offsets", "session_key", *(c.name for c in self.manifest.side)):
                 _take(digest, name, self._array(f"{shard.name}/{name}.npy"))
-        digest.update(self.vocabulary.data.tobytes() + self.vocabulary.offsets.tobytes())
+        _take_text(digest, self.vocabulary)
         for name in self.manifest.track_columns:
-            if name in TEXT_COLUMNS:
-                column = TextColumn.read(self.path / "tracks" / name)
-                digest.update(column.data.tobytes() + column.offsets.tobytes())
+            text = self.track_text(name) if name in TEXT_COLUMNS else None
+            if text is not None:
+                _take_text(digest, text)
             else:
                 _take(digest, name, self._array(f"tracks/{name}.npy"))
         if digest.hexdigest() != self.manifest.fingerprint:
@@ -160,3 +160,7 @@ class Store:
 def _take(digest: hashlib.blake2b, name: str, array: NDArray[Any]) -> None:
     digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _take_text(digest: hashlib.blake2b, column: TextColumn) -> None:
+    digest.update(column.data.tobytes() + column.offsets.tobytes())

@@ -132,19 +132,19 @@ class StoreWriter:
         vocabulary.write(self._folder / "vocabulary")
         self._take_text(vocabulary)
         table = table or TrackTable()
+        track_columns = self._write_tracks(table, vocabulary.num_tracks)
+        self._settle(0)
         manifest = Manifest(
             num_sessions=sum(shard.num_sessions for shard in self._shards),
             num_rows=sum(shard.num_rows for shard in self._shards),
             num_tracks=vocabulary.num_tracks,
-            fingerprint="",
+            fingerprint=self._digest.hexdigest(),
             source=self._source,
             side=self._side,
             shards=tuple(self._shards),
-            track_columns=self._write_tracks(table, vocabulary.num_tracks),
+            track_columns=track_columns,
             feature_names=table.feature_names,
         )
-        self._settle(0)
-        manifest = Manifest(**{**vars(manifest), "fingerprint": self._digest.hexdigest()})
         write_json(self._folder / MANIFEST, manifest.to_json())
         self._finished = True
         return manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.data.feedback import ORIGINS, lengths_seen, strengths
+from segue.data.strengths import ORIGINS, lengths_seen, strengths
 
 NAN = float("nan")
 

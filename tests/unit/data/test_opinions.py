@@ -8,7 +8,7 @@ import pytest
 from segue.data.identities import track_of_alias
 from segue.data.mapping import Amount, Column, Mapping, Time
 from segue.data.opinions import SCHEMA, mapping_with_opinions, opinions_of, records_with_opinions
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.typed import typed
 
 MAPPING = Mapping(
@@ -31,7 +31,7 @@ def told(plays: list[tuple[float, str, float | None]], opinions: list[Opinion], 
     table = opinions_of([pl.DataFrame(opinions, schema=SCHEMA, orient="row")], track_of_alias([]))
     frame = records_with_opinions(frame, mapping, table)
     lines = pl.int_range(frame.height, eager=True).to_numpy()
-    return typed(Block(frame, lines), mapping_with_opinions(mapping), "log").frame["stated"].to_list()
+    return typed(RecordBlock(frame, lines), mapping_with_opinions(mapping), "log").frame["stated"].to_list()
 
 
 def test_the_last_word_counts_for_all_plays_of_the_track_that_nothing_measures() -> None:

@@ -129,3 +129,15 @@ def test_files_that_cannot_be_one_log_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"session": ["s"], "track": ["a"]}).write_csv(tmp_path / "b.csv")
     with pytest.raises(InputError, match=r"a\.csv has a listener and b\.csv has none; prepare them apart"):
         prepare([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "store", PrepareOptions(source="table"))
+
+
+def test_a_text_column_called_like_one_of_segues_is_text(tmp_path: Path) -> None:
+    values = ["true", "false", "true", "true"]
+    log = pl.DataFrame({"session": ["s"] * 4, "track": list("abcd"), "premium": values})
+    log.write_csv(tmp_path / "log.csv")
+    options = PrepareOptions(source="table", columns=TableColumns(side=("premium",)))
+    prepare(tmp_path / "log.csv", tmp_path / "store", options)
+    store = Store(tmp_path / "store")
+    column = store.side_column("premium")
+    assert column is not None
+    assert [column.categories[code] for code in store.side("premium")] == values

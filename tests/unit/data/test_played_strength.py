@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from segue.data.feedback import strengths
+from segue.data.strengths import strengths
 from segue.skips import UNKNOWN_STRENGTH, played_strength
 
 SHARES = (-1.0, 0.0, 0.1499, 0.15, 0.3, 0.5, 0.51, 0.8999, 0.9, 1.0, 7.0, math.nan)

@@ -13,7 +13,7 @@ from segue.errors import InputError
 
 
 @dataclass(frozen=True)
-class Block:
+class RecordBlock:
     """Some records of one file, in file order.
 
     Text formats give String columns (delimited ones also numbers or flags on request): empty and missing fields are

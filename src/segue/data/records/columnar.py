@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from segue.data.records.block import Block, check_columns
+from segue.data.records.block import RecordBlock, check_columns
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.opened import on_disk
@@ -34,7 +34,7 @@ def columnar_sample(member: Member) -> Sample:
     return Sample(member.name, "parquet", tuple(first.columns), first)
 
 
-def columnar_blocks(member: Member, wanted: Sequence[str], _: Rejects) -> Iterator[Block]:
+def columnar_blocks(member: Member, wanted: Sequence[str], _: Rejects) -> Iterator[RecordBlock]:
     """Yield the records of a Parquet or Arrow file, columns `wanted` only (empty = all).
 
     Raises:
@@ -49,7 +49,7 @@ def columnar_blocks(member: Member, wanted: Sequence[str], _: Rejects) -> Iterat
             raise InputError(f"{member.name} is empty; it has columns and no records")
         for start in range(0, height, BLOCK_ROWS):
             frame = lazy.slice(start, BLOCK_ROWS).collect(engine="streaming")
-            yield Block(frame, np.arange(start + 1, start + 1 + frame.height, dtype=np.int64))
+            yield RecordBlock(frame, np.arange(start + 1, start + 1 + frame.height, dtype=np.int64))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 import polars as pl
 
-from segue.data.records.block import Block, check_columns
+from segue.data.records.block import RecordBlock, check_columns
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.opened import on_disk
@@ -47,7 +47,7 @@ def database_sample(member: Member) -> Sample:
     return Sample(member.name, "sqlite", tuple(first.columns), first)
 
 
-def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[RecordBlock]:
     """Yield the rows of the one table with the columns `wanted` ('table.column'); empty = all of the only table.
 
     Raises:
@@ -65,7 +65,7 @@ def database_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
     yield from query_blocks(member, f"SELECT {selected} FROM {_quoted(table)}", rejects)
 
 
-def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
+def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[RecordBlock]:
     """Yield the rows of a SELECT, all String, with its column names; `line` counts the rows from 1.
 
     Rows with text that is not UTF-8 or contains NUL go to `rejects`.
@@ -83,7 +83,7 @@ def query_blocks(member: Member, sql: str, rejects: Rejects) -> Iterator[Block]:
                 bad = [(number + at, _shown(rows[at])) for at, fault in enumerate(faults) if fault == kind]
                 rejects.add(kind, member.name, bad)
             sound = np.array([at for at, fault in enumerate(faults) if fault is None], dtype=np.int64)
-            yield Block(_frame([rows[at] for at in sound], names), sound + number)
+            yield RecordBlock(_frame([rows[at] for at in sound], names), sound + number)
             number += len(rows)
     if number == 1:
         raise InputError(f"{member.name} is empty; its tables have no plays")

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from segue.data.ahead import worked_ahead
-from segue.data.records.block import Block, check_columns
+from segue.data.records.block import RecordBlock, check_columns
 from segue.data.records.dialect import PROBED, Dialect, dialect_of, ends_by_return
 from segue.data.records.member import Member
 from segue.data.records.opened import opened
@@ -51,7 +51,7 @@ def delimited_sample(member: Member) -> Sample:
 
 def delimited_blocks(
     member: Member, wanted: Sequence[str], rejects: Rejects, values: Collection[str] = ()
-) -> Iterator[Block]:
+) -> Iterator[RecordBlock]:
     """Yield the records of a delimited file, columns `wanted` only; bad lines go to `rejects`.
 
     Columns are String; one named in `values` is a number or a flag in blocks where all its values are.
@@ -79,12 +79,12 @@ def delimited_blocks(
             line += part.num_lines
     if not num_blocks:
         empty = pl.DataFrame(schema=dict.fromkeys(wanted or dialect.columns, pl.String))
-        yield Block(empty, np.zeros(0, np.int64))
+        yield RecordBlock(empty, np.zeros(0, np.int64))
 
 
-def _block(part: Parsed, first: int) -> Block:
+def _block(part: Parsed, first: int) -> RecordBlock:
     """Return the parsed records of a piece whose first line is `first`."""
-    return Block(part.frame, part.line + first, lambda lines: part.texts(lines - first))
+    return RecordBlock(part.frame, part.line + first, lambda lines: part.texts(lines - first))
 
 
 def _types(head: bytes, dialect: Dialect, name: str, columns: Collection[str]) -> dict[str, Any]:

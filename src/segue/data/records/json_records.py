@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.records.dialect import PROBED
 from segue.data.records.json_text import JsonText, Object, objects_of
 from segue.data.records.member import Member
@@ -39,7 +39,7 @@ def json_sample(member: Member) -> Sample:
     return Sample(member.name, "json", columns, _frame(member, first, columns, 1))
 
 
-def json_blocks(member: Member, sample: Sample, wanted: Sequence[str]) -> Iterator[Block]:
+def json_blocks(member: Member, sample: Sample, wanted: Sequence[str]) -> Iterator[RecordBlock]:
     """Yield the records of a JSON file, columns `wanted` only (null if a record lacks them); by default the columns of
     the sample and of the block's records.
 
@@ -54,7 +54,7 @@ def json_blocks(member: Member, sample: Sample, wanted: Sequence[str]) -> Iterat
             columns = tuple(wanted) or tuple(dict.fromkeys((*sample.columns, *(key for row in records for key in row))))
             if columns:
                 line = np.array([at for at, _ in part], dtype=np.int64)
-                yield Block(_frame(member, records, columns, number), line)
+                yield RecordBlock(_frame(member, records, columns, number), line)
                 num_blocks += 1
             number += len(part)
     if not num_blocks:

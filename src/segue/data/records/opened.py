@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from segue.data.records.member import COPIED_BYTES, DAMAGE, Member, opened_archive
 from segue.errors import InputError, SegueError
@@ -75,7 +75,7 @@ def _plain(member: Member, stack: ExitStack) -> io.BufferedReader:
             return stack.enter_context(member.path.open("rb"))
         archive = stack.enter_context(opened_archive(member.path, member.within))
         entry = stack.enter_context(archive.open(member.inside))
-        return io.BufferedReader(_Entry(entry, member.name), _BUFFER)
+        return io.BufferedReader(_Chunks(_entry_chunks(entry, member.name)), _BUFFER)
     except DAMAGE as error:
         raise InputError(f"{member.path}: {member.name} cannot be unpacked ({error}); download it again") from error
     except OSError as error:
@@ -91,71 +91,56 @@ def _unpacked(handle: io.BufferedReader, name: str) -> io.BufferedReader:
         packing = next((packing for packing in _PACKINGS if head.startswith(packing.magic)), None)
         if packing is None:
             return handle
-        handle = io.BufferedReader(_Unpacked(handle, packing, name), _BUFFER)
+        handle = io.BufferedReader(_Chunks(_unpacked_chunks(handle, packing, name)), _BUFFER)
     raise InputError(f"{name} is compressed more than {_NESTING - 1} times; unpack it and name its content")
 
 
-class _Entry(io.RawIOBase):
-    """A file of an archive; damage is an InputError."""
+class _Chunks(io.RawIOBase):
+    """The bytes of an iterator as a file."""
 
-    def __init__(self, entry: Any, name: str) -> None:
-        self._entry, self._name = entry, name
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        try:
-            data = self._entry.read(len(buffer))
-        except _BAD_DATA as error:
-            raise _damaged(self._name, "archive", error) from error
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Unpacked(io.RawIOBase):
-    """The decompressed bytes of consecutive compressed streams."""
-
-    def __init__(self, handle: io.BufferedReader, packing: _Packing, name: str) -> None:
-        self._handle, self._packing, self._name = handle, packing, name
-        self._stream, self._fresh = packing.stream(), True
-        self._packed, self._bytes = b"", memoryview(b"")
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._bytes = chunks, memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
         while not self._bytes:
-            packed = self._packed or self._handle.read(self._packing.piece)
-            if not packed:
-                return self._ended()
-            self._bytes = memoryview(self._undone(packed))
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._bytes = memoryview(chunk)
         size = min(len(buffer), len(self._bytes))
         buffer[:size] = self._bytes[:size]
         self._bytes = self._bytes[size:]
         return size
 
-    def _ended(self) -> int:
-        if not self._fresh:
-            raise InputError(f"{self._name}: the {self._packing.name} file ends early; download it again")
-        return 0
 
-    def _undone(self, packed: bytes) -> bytes:
-        """Return the decompressed bytes of `packed`; bytes after the end of its stream stay in `_packed`."""
-        self._packed = b""
-        if self._fresh and not (packed := packed.lstrip(b"\0")):
-            return b""
-        self._fresh = False
+def _entry_chunks(entry: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yield the bytes of a file of an archive; damage is an InputError."""
+    try:
+        while data := entry.read(_BUFFER):
+            yield data
+    except _BAD_DATA as error:
+        raise _damaged(name, "archive", error) from error
+
+
+def _unpacked_chunks(handle: io.BufferedReader, packing: _Packing, name: str) -> Iterator[bytes]:
+    """Yield the decompressed bytes of consecutive streams, which zeros may separate."""
+    stream, begins, packed = packing.stream(), True, b""
+    while packed := packed or handle.read(packing.piece):
+        if begins and not (packed := packed.lstrip(b"\0")):
+            continue
         try:
-            data: bytes = self._stream.decompress(packed)
+            yield stream.decompress(packed)
         except Exception as error:
             if not isinstance(error, _BAD_DATA) and type(error).__name__ != "ZstdError":  # zstandard may be missing
                 raise
-            raise _damaged(self._name, self._packing.name + " file", error) from error
-        if self._stream.eof:
-            self._packed, self._fresh = self._stream.unused_data, True
-            self._stream = self._packing.stream()
-        return data
+            raise _damaged(name, packing.name + " file", error) from error
+        begins, packed = stream.eof, stream.unused_data if stream.eof else b""
+        stream = packing.stream() if stream.eof else stream
+    if not begins:
+        raise InputError(f"{name}: the {packing.name} file ends early; download it again")
 
 
 def _damaged(name: str, kind: str, error: Exception) -> InputError:

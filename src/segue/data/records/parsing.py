@@ -118,15 +118,18 @@ def _sound(piece: Piece, separator: int, fields: Fields) -> tuple[pl.DataFrame, 
 
 def _read(records: Records, fields: Fields, bad: list[Bad]) -> tuple[Records, pl.DataFrame]:
     """Return records of the right width, and their fields; those that are not UTF-8 go to `bad`."""
-    for number in range(2):
-        records = readable(records, bad) if number else records
-        piece = Piece(records.data, records.quoted)
-        frame = _fast(piece, records.separator[0], len(records.texts), fields)
-        if frame is not None:
-            return records, frame
+    frame = _fast(Piece(records.data, records.quoted), records.separator[0], len(records.texts), fields)
+    if frame is None:
+        records = readable(records, bad)
+        frame = _fast(Piece(records.data, records.quoted), records.separator[0], len(records.texts), fields)
+    return records, _exact(records, fields) if frame is None else frame
+
+
+def _exact(records: Records, fields: Fields) -> pl.DataFrame:
+    """Return the fields of valid records, split one by one."""
     rows = [records.fields(text) for text in records.texts]
-    columns = [(index, [row[index].decode("utf-8") or None for row in rows]) for index in sorted(fields.indices)]
-    return records, pl.DataFrame([pl.Series(str(index), values, pl.String) for index, values in columns])
+    columns = {str(index): [row[index].decode("utf-8") or None for row in rows] for index in sorted(fields.indices)}
+    return pl.DataFrame(columns, dict.fromkeys(columns, pl.String))
 
 
 def _fast(piece: Piece, separator: int, num_rows: int, fields: Fields) -> pl.DataFrame | None:

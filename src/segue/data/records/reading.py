@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from segue.data.records.block import Block
+from segue.data.records.block import RecordBlock
 from segue.data.records.columnar import ARROW_MAGIC, PARQUET_MAGIC, columnar_blocks, columnar_sample
 from segue.data.records.database import SQLITE_MAGIC, database_blocks, database_sample
 from segue.data.records.delimited import delimited_blocks, delimited_sample
@@ -57,7 +57,7 @@ def sample_of(member: Member) -> Sample:
 
 def blocks_of(
     member: Member, sample: Sample, wanted: Sequence[str], rejects: Rejects, values: Collection[str] = ()
-) -> Iterator[Block]:
+) -> Iterator[RecordBlock]:
     """Yield the records of a file in file order, columns `wanted` only (empty = all); bad ones go to `rejects`.
 
     `values`: text columns that become numbers or flags if all their values are.

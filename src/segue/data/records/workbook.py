@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from segue.data.records.block import Block, check_columns
+from segue.data.records.block import RecordBlock, check_columns
 from segue.data.records.dialect import PROBED
 from segue.data.records.member import Member
 from segue.data.records.opened import on_disk
@@ -41,7 +41,7 @@ def workbook_sample(member: Member) -> Sample:
     return Sample(member.name, "xlsx", tuple(filter(None, header)), _frame(first, header, ()))
 
 
-def workbook_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[Block]:
+def workbook_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> Iterator[RecordBlock]:
     """Yield the records of the largest sheet, columns `wanted` only (empty = all), all String.
 
     `line` is the row of the sheet. A row with a value to the right of the header goes to `rejects`.
@@ -59,7 +59,7 @@ def workbook_blocks(member: Member, wanted: Sequence[str], rejects: Rejects) -> 
             rejects.add(WRONG_FIELD_COUNT, member.name, bad)
             num_rows += len(part)
             line = np.array([line for line, _ in sound], dtype=np.int64)
-            yield Block(_frame([row for _, row in sound], header, wanted), line)
+            yield RecordBlock(_frame([row for _, row in sound], header, wanted), line)
     if not num_rows:
         raise InputError(f"{member.name} is empty; its largest sheet has no row below the header")
 

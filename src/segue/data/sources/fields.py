@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 import polars as pl
 from polars.expr.whenthen import ChainedThen, Then
 
-from segue.data.feedback import SECONDS
 from segue.data.mapping import WRONG, Amount, Column, Mapping, Time
 from segue.data.sources.source import Sample
+from segue.data.strengths import SECONDS
 from segue.skips import MOSTLY
 
 MISSING: Final = ("", "nan", "null", "none", "<na>")
@@ -84,7 +84,7 @@ def strength_of(value: pl.Expr, strengths: AnyMapping[str, int]) -> pl.Expr:
 
 
 def skip_strength(played_ms: pl.Expr) -> pl.Expr:
-    """Return the strength of a play that the source calls skipped, UInt8, by the seconds played (`feedback.SECONDS`).
+    """Return the strength of a play that the source calls skipped, UInt8, by the seconds played (`strengths.SECONDS`).
 
     3 below 5 s, 2 below 30 s, else 1; 2 where `played_ms` is null or negative: a skip of unknown length is a skip.
     """

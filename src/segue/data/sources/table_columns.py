@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from segue.columns import SEGUE_LOG
@@ -120,11 +120,6 @@ class TableColumns:
             if cut_by_time or pair or not rivals & chosen.keys():
                 open_roles.append(role)
         return open_roles
-
-    def used(self) -> tuple[str, ...]:
-        """Return the distinct columns to read."""
-        names = [getattr(self, each.name) for each in fields(self) if each.name in USUAL]
-        return tuple(dict.fromkeys([*(name for name in names if name is not None), *self.side]))
 
 
 def _check(columns: TableColumns, file_columns: tuple[str, ...], where: str) -> None:
