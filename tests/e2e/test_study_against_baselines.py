@@ -14,7 +14,6 @@ from segue.evaluation.bootstrap import Estimate
 from segue.recipes import EvaluationConfig
 from segue.studies.analysis import analysed
 from segue.studies.designs import DESIGNS
-from segue.studies.study_options import StudyOptions as Settings
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
@@ -107,7 +106,7 @@ def counted(
     """
     store, folder = tiny_store(path / "store"), TrialFolder.create(path / "study", {}, "study", overwrite=False)
     folder.finish(Trial(BASELINES, {}, trains=False), Outcome(), evaluation(baselines))
-    schedule = StudySchedule(folder, DESIGNS["table1"].cut(ARMS, tuned=False), Settings(seeds=2))
+    schedule = StudySchedule(folder, DESIGNS["table1"].cut(ARMS, tuned=False), StudyOptions(seeds=2))
     for arm, seeds in arms.items():
         for seed, each in enumerate(seeds):
             outcome = Outcome(converged=(arm, seed) != capped, validation={"hr@10": 0.5}, epochs=3, best_epoch=2)

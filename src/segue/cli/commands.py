@@ -17,6 +17,7 @@ from segue.errors import InputError, NonFiniteError
 from segue.option_types import Flat, Overrides
 from segue.output import json_text
 from segue.serving.options import ServeOptions
+from segue.studies.study_options import StudyOptions
 from segue.verbs import prepare as preparing
 from segue.verbs import serve as serving
 from segue.verbs import train as training
@@ -212,10 +213,9 @@ def show_study(name: str, /, *, json: Json = False) -> None:
         name: name of a study.
     """
     from segue.cli.study_tables import design_text
-    from segue.studies import StudyOptions
     from segue.studies.runner import chosen_design
 
-    design = chosen_design(name, StudyOptions())
+    design = chosen_design(StudyOptions(recipe=name))
     print(json_text(design.to_json()) if json else design_text(design))
 
 

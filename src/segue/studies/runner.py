@@ -26,10 +26,8 @@ from segue.studies.trials.pool import Devices, Pool
 from segue.studies.trials.trial_folder import TrialFolder, marker_of
 
 
-def run_study(
-    store: str | Path, out: str | Path, name: str, options: StudyOptions | None = None, progress: Progress = silent
-) -> dict[str, Any]:
-    """Return the result of study `name` on a store; `out` holds it as result.json, report.md and report.html.
+def run_study(store: str | Path, out: str | Path, options: StudyOptions, progress: Progress = silent) -> dict[str, Any]:
+    """Return the result of a study on a store; `out` holds it as result.json, report.md and report.html.
 
     A study in `out` is continued: trials that have ended are not made again, interrupted ones resume.
 
@@ -37,10 +35,9 @@ def run_study(
         InputError: no such study, arm or key; a named arm needs what the store lacks; `out` holds something else.
         SegueError: a trial failed. Interrupted: Ctrl-C.
     """
-    options = options or StudyOptions()
     opened = Store(Path(store))
     # a bad key, or an input that the store lacks, is refused before anything is trained
-    design, left_out = suited(chosen_design(name, options), opened, options.overrides, options.arms)
+    design, left_out = suited(chosen_design(options), opened, options.overrides, options.arm)
     devices = Devices.choose(options.device, options.precision, options.jobs, each=2)
     folder = _folder(out, _settings(design, opened, options), overwrite=options.overwrite)
     with folder.locked() as lock:
@@ -87,12 +84,13 @@ def _write(folder: Path, result: Mapping[str, Any], reports: Mapping[str, str]) 
             temporary.write_text(text, encoding="utf-8")
 
 
-def chosen_design(name: str, options: StudyOptions) -> Design:
-    """Return the study's design, cut to the arms that the options name.
+def chosen_design(options: StudyOptions) -> Design:
+    """Return the design of the study that the options name, cut to their arms.
 
     Raises:
         InputError: no such study, arm or baseline, or a number out of range.
     """
+    name = options.recipe
     if name not in DESIGNS:
         raise InputError(f"no study {name!r}{nearest(name, DESIGNS)}")
     seeds, trials, design = options.seeds, options.tuning_trials, DESIGNS[name]
@@ -102,18 +100,18 @@ def chosen_design(name: str, options: StudyOptions) -> Design:
         raise InputError(f"seeds is {seeds}; seed {TUNING_SEED} chooses settings, so name at most {TUNING_SEED}")
     if options.tuning_epochs < 0:
         raise InputError(f"tuning_epochs is {options.tuning_epochs}; name a number of epochs, or 0 for the recipe's")
-    if trials < 0 or (trials and not options.tune):
+    if trials < 0 or (trials and options.no_tune):
         raise InputError(f"tuning_trials is {trials}; name a number of points, 0 where nothing is tuned")
     if trials:
         require_optuna()
     arms = {arm.name for arm in design.arms}
     for what, named, names in (
-        ("no baseline", options.baselines, set(BASELINE_NAMES)),
-        (f"study {name} has no arm", options.arms, arms),
+        ("no baseline", options.baseline, set(BASELINE_NAMES)),
+        (f"study {name} has no arm", options.arm, arms),
     ):
         for unknown in (one for one in named if one not in names):
             raise InputError(f"{what} {unknown!r}{nearest(unknown, names)}")
-    return design.cut(options.arms, tuned=options.tune)
+    return design.cut(options.arm, tuned=not options.no_tune)
 
 
 def suited(
@@ -167,7 +165,7 @@ def _settings(design: Design, store: Store, options: StudyOptions) -> dict[str, 
         "arms": [arm.name for arm in design.arms],
         "store": store.manifest.fingerprint,
         "overrides": dict(options.overrides),
-        "baselines": list(options.baselines),
+        "baselines": list(options.baseline),
         "tuned": {key: list(values) for key, values in design.tuned.items()},
         "tuning_epochs": options.tuning_epochs,
         "tuning_trials": options.tuning_trials,

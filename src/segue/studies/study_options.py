@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from segue.option_types import Device, Overrides, Precision, Whole
 
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """How a study is run."""
+    """Options of `study`."""
 
-    seeds: int = 5
+    recipe: str = "table1"
+    """Name of the study (see segue studies)."""
+    seeds: Whole = 5
     """Trainings of each arm that are reported, with seeds 0, 1, ..."""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted keys laid over the recipe of every arm, with their values."""
-    arms: tuple[str, ...] = ()
-    """Names of the arms to run; none named = all."""
-    tune: bool = True
-    """Choose each arm's settings on validation targets first; False: the recipes' own."""
-    tuning_epochs: int = 0
-    """Epochs that a training which chooses settings may take, the same for all arms; 0 = the recipe's own cap."""
-    tuning_trials: int = 0
-    """Points that Optuna proposes for each arm in place of the design's grid; 0 = the grid."""
-    jobs: int = 0
+    overrides: Overrides = field(default_factory=dict)
+    """section.key=value over every arm; repeat the option."""
+    arm: tuple[str, ...] = ()
+    """Run only this arm (see segue studies show NAME); repeat the option."""
+    baseline: tuple[str, ...] = ()
+    """Measure only this baseline; repeat the option. V-SKNN takes long on large stores."""
+    no_tune: bool = False
+    """Take the recipes' own settings instead of choosing each arm's on validation targets."""
+    tuning_epochs: Whole = 0
+    """Epochs that each training of the search may take, for all arms alike; 0 = as many as those reported."""
+    tuning_trials: Whole = 0
+    """Points that Optuna proposes for each arm in place of the study's grid; needs the extra 'tune'."""
+    jobs: Whole = 0
     """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
-    device: str = "auto"
-    """Where to train: cpu, cuda, or auto = all GPUs where there are any."""
-    precision: str = "auto"
-    """fp32, bf16, or auto = bf16 where the machine multiplies it fast."""
-    baselines: tuple[str, ...] = ()
-    """Names of the baselines to measure; none named = all. V-SKNN takes long on large stores."""
+    device: Device = "auto"
+    """auto takes all GPUs where there are any."""
+    precision: Precision = "auto"
+    """auto is bf16 where the machine multiplies it fast, else fp32."""
     keep_weights: bool = False
     """Keep the run folder of every trial."""
     overwrite: bool = False
-    """Replace the study in the folder; False: continue it."""
+    """Begin anew where OUT holds a study; without it the study goes on."""

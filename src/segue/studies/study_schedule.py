@@ -141,4 +141,4 @@ class StudySchedule(Schedule):
         overrides, shared = self.options.overrides, ("data", "evaluation")
         changes = {key: value for key, value in overrides.items() if key.partition(".")[0] in shared}
         recipe = self.design.arms[0].resolved(changes)  # other keys may be those of other arms
-        return Trial(BASELINES, recipe.to_tables(), trains=False, tested=True, baselines=self.options.baselines)
+        return Trial(BASELINES, recipe.to_tables(), trains=False, tested=True, baselines=self.options.baseline)

@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segue.option_types import Device, Overrides, Precision, Whole
 from segue.progress import Progress, silent
-
-
-@dataclass(frozen=True)
-class StudyOptions:
-    """Options of `study`."""
-
-    recipe: str = "table1"
-    """Name of the study (see segue studies)."""
-    seeds: Whole = 5
-    """Trainings of each arm that are reported, with seeds 0, 1, ..."""
-    overrides: Overrides = field(default_factory=dict)
-    """section.key=value over every arm; repeat the option."""
-    arm: tuple[str, ...] = ()
-    """Run only this arm (see segue studies show NAME); repeat the option."""
-    baseline: tuple[str, ...] = ()
-    """Measure only this baseline; repeat the option. V-SKNN takes long on large stores."""
-    no_tune: bool = False
-    """Take the recipes' own settings instead of choosing each arm's on validation targets."""
-    tuning_epochs: Whole = 0
-    """Epochs that each training of the search may take, for all arms alike; 0 = as many as those reported."""
-    tuning_trials: Whole = 0
-    """Points that Optuna proposes for each arm in place of the study's grid; needs the extra 'tune'."""
-    jobs: Whole = 0
-    """Trainings at a time; 0 = one on a CPU, two a CUDA device."""
-    device: Device = "auto"
-    """auto takes all GPUs where there are any."""
-    precision: Precision = "auto"
-    """auto is bf16 where the machine multiplies it fast, else fp32."""
-    keep_weights: bool = False
-    """Keep the run folder of every trial."""
-    overwrite: bool = False
-    """Begin anew where OUT holds a study; without it the study goes on."""
+from segue.studies.study_options import StudyOptions
 
 
 def study(
@@ -59,24 +26,9 @@ def study(
         InputError: no such study, arm or key, or `out` holds something else.
         SegueError: a training failed. Interrupted: Ctrl-C; the same call goes on.
     """
-    from segue.studies import StudyOptions as Settings
-    from segue.studies import run_study
+    from segue.studies.runner import run_study
 
-    settings = Settings(
-        seeds=options.seeds,
-        overrides=dict(options.overrides),
-        arms=options.arm,
-        tune=not options.no_tune,
-        tuning_epochs=options.tuning_epochs,
-        tuning_trials=options.tuning_trials,
-        jobs=options.jobs,
-        device=options.device,
-        precision=options.precision,
-        baselines=options.baseline,
-        keep_weights=options.keep_weights,
-        overwrite=options.overwrite,
-    )
-    return _with_report(run_study(store, out, options.recipe, settings, progress), out)
+    return _with_report(run_study(store, out, options, progress), out)
 
 
 def report(result: str | Path, out: str | Path) -> dict[str, Any]:
@@ -89,7 +41,7 @@ def report(result: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such file or folder. FormatError: it is not a result of a study.
     """
-    from segue.studies import report_study
+    from segue.studies.runner import report_study
 
     return _with_report(report_study(result, out), out)
 

@@ -12,10 +12,10 @@ import pytest
 from segue.cli.main import main
 from segue.errors import InputError
 from segue.recipes import load_recipe
-from segue.studies import DESIGNS, StudyOptions
 from segue.studies.design import TUNING_SEED, Design
-from segue.studies.designs import read_design
+from segue.studies.designs import DESIGNS, read_design
 from segue.studies.runner import chosen_design, suited
+from segue.studies.study_options import StudyOptions
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
@@ -34,7 +34,7 @@ def test_table_1_has_the_six_columns_and_twelve_primary_questions() -> None:
 def trials_of(design: Design, path: Path, seeds: int = 2, **more: Any) -> list[Trial]:
     """Return the trials of a study in the order in which one worker makes them, without the baselines."""
     folder = TrialFolder.create(path / "study", {}, "study", overwrite=False)
-    schedule, trials = StudySchedule(folder, design, StudyOptions(seeds, **more)), list[Trial]()
+    schedule, trials = StudySchedule(folder, design, StudyOptions(seeds=seeds, **more)), list[Trial]()
     while (trial := schedule.next_trial(())) is not None:
         folder.finish(trial, Outcome(validation={"hr@10": 0.5}))
         schedule.end(trial.name)
@@ -111,30 +111,30 @@ def test_a_study_that_is_none_is_refused_with_the_nearest(capsys: pytest.Capture
 
 
 def test_a_cut_design_keeps_what_can_be_compared() -> None:
-    cut = chosen_design("table1", StudyOptions(arms=("causal-s-minus", "causal-s-plus-track"), tune=False))
+    cut = chosen_design(StudyOptions("table1", arm=("causal-s-minus", "causal-s-plus-track"), no_tune=True))
     assert [(pair.arm, pair.less) for pair in cut.compared] == [("causal-s-plus-track", "causal-s-minus")]
     assert cut.settings() == []
     assert cut.num_trainings(5) == 10
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "message"),
+    ("options", "message"),
     [
-        ("tabel1", StudyOptions(), "did you mean 'table1'"),
-        ("table1", StudyOptions(arms=("causal-s-mins",)), "did you mean 'causal-s-minus'"),
-        ("table1", StudyOptions(seeds=0), "at least one training"),
-        ("table1", StudyOptions(seeds=1001), "seed 1000 chooses settings"),
-        ("table1", StudyOptions(baselines=("markow",)), "did you mean 'markov'"),
+        (StudyOptions("tabel1"), "did you mean 'table1'"),
+        (StudyOptions("table1", arm=("causal-s-mins",)), "did you mean 'causal-s-minus'"),
+        (StudyOptions("table1", seeds=0), "at least one training"),
+        (StudyOptions("table1", seeds=1001), "seed 1000 chooses settings"),
+        (StudyOptions("table1", baseline=("markow",)), "did you mean 'markov'"),
     ],
 )
-def test_what_is_not_there_is_refused(name: str, options: StudyOptions, message: str) -> None:
+def test_what_is_not_there_is_refused(options: StudyOptions, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        chosen_design(name, options)
+        chosen_design(options)
 
 
 def test_arms_are_left_out_where_the_store_lacks_their_inputs(tmp_path: Path) -> None:
     plain, rich = tiny_store(tmp_path / "plain"), tiny_store(tmp_path / "rich", rich=True)
-    whole = chosen_design("segue", StudyOptions(tune=False))
+    whole = chosen_design(StudyOptions("segue", no_tune=True))
     kept, left_out = suited(whole, plain, {}, ())
     inputs = {"hour", "premium", "context type", "shuffle", "gap"}
     assert set(left_out) == {f"with {name}" for name in inputs}
@@ -148,9 +148,9 @@ def test_an_arm_asked_for_is_not_left_out_silently(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store")
     asked = ("segue", "with-gap")
     with pytest.raises(InputError, match=r"arm with-gap: .* has no times"):
-        suited(chosen_design("segue", StudyOptions(arms=asked, tune=False)), store, {}, asked)
+        suited(chosen_design(StudyOptions("segue", arm=asked, no_tune=True)), store, {}, asked)
     with pytest.raises(InputError, match=r"study segue: .* has no column 'hour'"):
-        suited(chosen_design("segue", StudyOptions(tune=False)), store, {"data.context": ["hour"]}, ())
+        suited(chosen_design(StudyOptions("segue", no_tune=True)), store, {"data.context": ["hour"]}, ())
 
 
 def test_the_study_of_contributing_is_one(tmp_path: Path) -> None:
