@@ -170,8 +170,6 @@ def _contrast_records(
         questions = list(_questions(pair, evaluations[0]))
         for question, contrast in zip(questions, contrasts(evaluations, others, questions, bootstrap), strict=True):
             reasons = _reasons(arms, pair, baselines, question)
-            measured = contrast.to_json()
-            del measured["non_inferior"]
             asked = question.protocol, question.metric
             records.append(
                 {
@@ -182,7 +180,7 @@ def _contrast_records(
                     "metric": question.metric,
                     "stratum": question.stratum,
                     "primary": pair.primary and not question.stratum and asked in PRIMARY,
-                    **measured,
+                    **contrast.to_json(),
                     "holm": None,
                     "counts": not reasons,
                     "reasons": reasons,

@@ -13,12 +13,13 @@ from segue.cli.main import main
 from segue.errors import InputError
 from segue.recipes import load_recipe
 from segue.studies.design import TUNING_SEED, Design
-from segue.studies.designs import DESIGNS
+from segue.studies.designs import DESIGNS, read_design
 from segue.studies.runner import chosen_design, suited
 from segue.studies.study_options import StudyOptions
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome, Trial
 from segue.studies.trials.trial_folder import TrialFolder
+from support.shown_code import blocks
 from support.stores import tiny_store
 
 
@@ -150,3 +151,17 @@ def test_an_arm_asked_for_is_not_left_out_silently(tmp_path: Path) -> None:
         suited(chosen_design(StudyOptions("segue", arm=asked, no_tune=True)), store, {}, asked)
     with pytest.raises(InputError, match=r"study segue: .* has no column 'hour'"):
         suited(chosen_design(StudyOptions("segue", no_tune=True)), store, {"data.context": ["hour"]}, ())
+
+
+def test_the_study_of_contributing_is_one(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "CONTRIBUTING.md"
+    (example,) = blocks(page.read_text(encoding="utf-8"), "toml")
+    (tmp_path / "width.toml").write_text(example, encoding="utf-8")
+    design = read_design(tmp_path / "width.toml")
+    widths = {arm.title: arm.resolved({}).encoder.width for arm in design.arms}
+    assert widths == {
+        "width 64, S-": 64, "width 64, S+ track": 64, "width 256, S-": 256, "width 256, S+ track": 256,
+    }  # fmt: skip
+    assert design.name == "width"
+    assert {name for pair in design.compared for name in (pair.arm, pair.less)} == {arm.name for arm in design.arms}
+    assert len(design.settings()) == 2

@@ -23,9 +23,13 @@ NAMES: Final = (
 )  # fmt: skip
 
 
-def _design(name: str) -> Design:
-    """Return the study `name`."""
-    tables = read_toml(Path(__file__).with_name(f"{name}.toml"))
+def read_design(path: Path) -> Design:
+    """Return the study of a TOML file, by the file's name.
+
+    Raises:
+        InputError: the file is missing or is not TOML.
+    """
+    tables = read_toml(path)
     compared = tuple(
         Compared(arm, less, part["about"], part.get("primary", False))
         for part in tables["compared"]
@@ -33,7 +37,7 @@ def _design(name: str) -> Design:
     )
     tuned = {key: tuple(values) for key, values in tables.get("tuned", {}).items()}
     arms = tuple(arm for group in tables["groups"] for arm in _arms(group))
-    return Design(name, tables["title"], tables["question"].strip(), arms, compared, tuned)
+    return Design(path.stem, tables["title"], tables["question"].strip(), arms, compared, tuned)
 
 
 def _arms(group: Mapping[str, Any]) -> Iterator[Arm]:
@@ -48,5 +52,5 @@ def _arms(group: Mapping[str, Any]) -> Iterator[Arm]:
             yield Arm(f"{name}-{term}", f"{title} {TERMS[term]}", f"{recipe}-{term}", changes, tuned_as)
 
 
-DESIGNS: Final[Mapping[str, Design]] = {name: _design(name) for name in NAMES}
+DESIGNS: Final[Mapping[str, Design]] = {name: read_design(Path(__file__).with_name(f"{name}.toml")) for name in NAMES}
 """`--recipe` to the study."""
