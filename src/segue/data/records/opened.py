@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from segue.data.records.member import COPIED_BYTES, DAMAGE, Member, opened_archive
 from segue.errors import InputError, SegueError
@@ -75,7 +75,7 @@ def _plain(member: Member, stack: ExitStack) -> io.BufferedReader:
             return stack.enter_context(member.path.open("rb"))
         archive = stack.enter_context(opened_archive(member.path, member.within))
         entry = stack.enter_context(archive.open(member.inside))
-        return io.BufferedReader(_Chunks(_entry_chunks(entry, member.name)), _BUFFER)
+        return io.BufferedReader(_Chunks(_entry_chunks(entry.read, member.name)), _BUFFER)
     except DAMAGE as error:
         raise InputError(f"{member.path}: {member.name} cannot be unpacked ({error}); download it again") from error
     except OSError as error:
@@ -116,10 +116,10 @@ class _Chunks(io.RawIOBase):
         return size
 
 
-def _entry_chunks(entry: IO[bytes], name: str) -> Iterator[bytes]:
+def _entry_chunks(read: Callable[[int], bytes], name: str) -> Iterator[bytes]:
     """Yield the bytes of a file of an archive; damage is an InputError."""
     try:
-        while data := entry.read(_BUFFER):
+        while data := read(_BUFFER):
             yield data
     except _BAD_DATA as error:
         raise _damaged(name, "archive", error) from error
