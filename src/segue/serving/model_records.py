@@ -20,7 +20,7 @@ from segue.serving.messages import (
     feedback_code,
     word_of,
 )
-from segue.serving.sessions import Logged
+from segue.serving.sessions.store import Logged
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from segue.errors import InputError
-from segue.serving.sessions import check_place
+from segue.serving.sessions.places import check_place
 
 TOKEN_VARIABLE: Final = "SEGUE_TOKEN"
 _SHORTEST_TOKEN: Final = 16

@@ -18,7 +18,7 @@ from segue.serving.gate import LOCAL_HOSTS, GateOptions
 from segue.serving.models import Models
 from segue.serving.options import ServeOptions, check_reach
 from segue.serving.service import Service
-from segue.serving.sessions import open_sessions
+from segue.serving.sessions.places import open_sessions
 
 CHECK_S: Final = 2.0
 """Seconds between two checks whether an export was replaced."""

@@ -38,7 +38,7 @@ from segue.serving.messages import (
 from segue.serving.model_records import as_read, model_summary, row_filters, suggested_tracks
 from segue.serving.models import BusyError, Models, ServedModel
 from segue.serving.problems import ProblemError
-from segue.serving.sessions import (
+from segue.serving.sessions.store import (
     FullStoreError,
     Logged,
     NoSessionError,

@@ -14,7 +14,7 @@ from segue.serving.gate import GateOptions
 from segue.serving.models import Models
 from segue.serving.routes import ROUTES
 from segue.serving.service import Service
-from segue.serving.sessions import SqliteSessions
+from segue.serving.sessions.sqlite import SqliteSessions
 from served import Call, begin, calling, is_problem
 
 MARKUP = "<img src=x onerror=alert(1)>\u202e'\"\\"

@@ -15,18 +15,11 @@ import redis
 from redis_servers import RedisServer, redis_server
 from segue.errors import SegueError
 from segue.serving.options import ServeOptions
-from segue.serving.sessions import (
-    FullStoreError,
-    Logged,
-    ReadOnlyStoreError,
-    SessionFullError,
-    kept_sessions,
-    new_session_id,
-    open_sessions,
-    store,
-)
+from segue.serving.sessions import store
+from segue.serving.sessions.places import kept_sessions, open_sessions
 from segue.serving.sessions.redis import RedisSessions
 from segue.serving.sessions.redis_address import PASSWORD_VARIABLE
+from segue.serving.sessions.store import FullStoreError, Logged, ReadOnlyStoreError, SessionFullError, new_session_id
 
 SECRET = "hunter2-battery"
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue import api
-from segue.serving.sessions import Logged, SqliteSessions, new_session_id
+from segue.serving.sessions.sqlite import SqliteSessions
+from segue.serving.sessions.store import Logged, new_session_id
 from segue.store import Store
 
 HOSTILE = (

@@ -13,15 +13,8 @@ from pathlib import Path
 import pytest
 
 from segue.errors import FormatError
-from segue.serving.sessions import (
-    FullStoreError,
-    Logged,
-    NoSessionError,
-    ReadOnlyStoreError,
-    SqliteSessions,
-    new_session_id,
-)
-from segue.serving.sessions.sqlite import stored_sessions
+from segue.serving.sessions.sqlite import SqliteSessions, stored_sessions
+from segue.serving.sessions.store import FullStoreError, Logged, NoSessionError, ReadOnlyStoreError, new_session_id
 
 
 def _event(track: str, event_id: str | None = None, strength: int = 0) -> Logged:
@@ -90,7 +83,8 @@ def test_other_files_are_no_store(tmp_path: Path) -> None:
 _TELLER = """
 import sys
 from pathlib import Path
-from segue.serving.sessions import Logged, SqliteSessions
+from segue.serving.sessions.sqlite import SqliteSessions
+from segue.serving.sessions.store import Logged
 sessions = SqliteSessions(Path(sys.argv[1]))
 name = sys.argv[2]
 sessions.create(name, "", []).result()
