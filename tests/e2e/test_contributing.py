@@ -28,8 +28,8 @@ from segue.model.inputs import INPUTS
 from segue.ranking import dense_standing
 from segue.ranking.baselines import TrainingRows
 from segue.runs import RunFolder, load_run
-from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
+from segue.serving.session_encoder import Session
 from segue.store import NUM_SPECIALS, Store
 from served import small_export, small_run
 from shown_code import blocks

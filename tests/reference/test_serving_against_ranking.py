@@ -13,8 +13,8 @@ from segue.api.load import Recommender
 from segue.batch import Batch
 from segue.exported import open_export
 from segue.runs import load_run
-from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, LiveModel
+from segue.serving.session_encoder import Session, known_session
 from served import small_export
 
 RECIPES = (

@@ -10,12 +10,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from segue.serving.asgi import App, DisconnectError, Receive, Response, Scope, Send, read_body
-from segue.serving.document import openapi
+from segue.serving.asgi import App, DisconnectError, ProblemError, Receive, Response, Scope, Send, read_body
 from segue.serving.gate import Gate, GateOptions
-from segue.serving.problems import ProblemError
-from segue.serving.routes import ROUTES, SESSION, Route
-from segue.serving.service import Request, Service
+from segue.serving.routes import ROUTES, SESSION, Route, openapi
+from segue.serving.service import Service
 
 _LOG: Final = logging.getLogger(__name__)
 SCHEMA: Final = "/schema/openapi.json"
@@ -76,7 +74,7 @@ class Routing:
         route = methods.get(scope["method"])
         if route is None:
             return _other_method(scope["method"], methods)
-        record = await route.answer(self._service, Request(session, await _sent(route, scope, receive)))
+        record = await route.answer(self._service, session, await _sent(route, scope, receive))
         if isinstance(record, Response):
             return record
         return Response(b"" if record is None else msgspec.json.encode(record), route.status)
@@ -132,18 +130,17 @@ async def _sent(route: Route, scope: Scope, receive: Receive) -> Any:
 def _fixed_routes() -> list[Route]:
     """Return the routes of the OpenAPI document and of the page's files, which are read once."""
     document = Response(msgspec.json.encode(openapi(ROUTES)), media_type="application/vnd.oai.openapi+json")
-    routes = [_fixed("GET", SCHEMA, document)]
-    for file in PAGE.iterdir():
-        response = Response(file.read_bytes(), media_type=_MEDIA_TYPES[file.suffix])
-        routes += [_fixed(method, f"/page/{file.name}", response) for method in ("GET", "HEAD")]
-        routes += [_fixed("GET", "/", response)] if file.name == "index.html" else []
+    files = {file.name: Response(file.read_bytes(), media_type=_MEDIA_TYPES[file.suffix]) for file in PAGE.iterdir()}
+    routes = [_fixed("GET", SCHEMA, document), _fixed("GET", "/", files["index.html"])]
+    for name, response in files.items():
+        routes += [_fixed(method, f"/page/{name}", response) for method in ("GET", "HEAD")]
     return routes
 
 
 def _fixed(method: str, path: str, response: Response) -> Route:
     """Return a route that always gives one response."""
 
-    async def answer(_: Service, __: Request[None]) -> Response:
+    async def answer(*_: Any) -> Response:
         return response
 
     return Route(method, path, answer)

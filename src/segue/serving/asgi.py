@@ -1,11 +1,20 @@
-"""What the service uses of ASGI: the types of an application, and a response that is sent whole."""
+"""What the service uses of ASGI: the types of an application, whole responses, and errors as problem documents."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Final
 
+import msgspec
+
+from segue.output import printable
+from segue.serving.messages import Problem
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_MOST: Final = 1000
+"""Most characters of a detail, which may quote what a client sent."""
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,6 +45,21 @@ class Response:
             ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+@dataclass
+class ProblemError(Exception):
+    """An error that the client gets as a problem document (RFC 9457): what is wrong, and what to do."""
+
+    status: int
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """Return the problem document as a response."""
+        detail = printable(self.detail)[:_MOST]
+        document = Problem("about:blank", HTTPStatus(self.status).phrase, self.status, detail)
+        return Response(msgspec.json.encode(document), self.status, PROBLEM_TYPE, self.headers)
 
 
 async def read_body(receive: Receive) -> bytes:

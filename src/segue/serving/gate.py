@@ -1,4 +1,4 @@
-"""The checks that every request passes first: who may send it, from where, how much and how often.
+"""The checks that every request passes first: who may send it, from where, how much and how often; and its counts.
 
 A page of another site can make a browser send requests to a server on this machine. So the Host header must name this
 service, a foreign Origin is refused, bodies must be declared as JSON (a form of another site cannot do that without
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from segue.serving.asgi import App, Message, Receive, Scope, Send
-from segue.serving.counts import Counts
-from segue.serving.problems import ProblemError
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from segue.serving.asgi import App, Message, ProblemError, Receive, Response, Scope, Send
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 OPEN_PATHS: Final = ("/health", "/ready", "/")
@@ -31,6 +32,8 @@ _SECURITY: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 """Headers of every response."""
+_SECONDS: Final = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
+"""Upper limits of the histogram."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,32 @@ class GateOptions:
     """Requests a second of one client in the long run; it may send twice as many at once."""
 
 
-@dataclass
-class _Bucket:
-    """The requests that one client may still send now."""
+class RequestCounts:
+    """Answers by status, and a histogram of their seconds, for Prometheus."""
 
-    tokens: float
-    at: float
-    """When `tokens` was right, in seconds of the monotonic clock."""
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._answers = Counter("segue_http_answers", "Answers by status", ["status"], registry=registry)
+        text = "Seconds to the end of an answer"
+        self._seconds = Histogram("segue_http_seconds", text, buckets=_SECONDS, registry=registry)
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self._answers.labels(str(status)).inc()
+        self._seconds.observe(seconds)
+
+    def response(self) -> Response:
+        """Return all counts in the text format of Prometheus."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class Gate:
     """An ASGI application that checks and counts requests, and passes those that are allowed on to another."""
 
-    def __init__(self, app: App, options: GateOptions, counts: Counts) -> None:
+    def __init__(self, app: App, options: GateOptions, counts: RequestCounts) -> None:
         self._app, self._options, self._counts = app, options, counts
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By client: how many requests it may send now, and when that was right, in seconds of the monotonic clock."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -105,7 +119,7 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         """Raise ProblemError for a request that is not allowed."""
-        headers = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         self._check_source(scope, headers)
         self._check_token(scope, headers)
         self._check_body(scope, headers)
@@ -123,8 +137,9 @@ class Gate:
             raise ProblemError(403, detail)
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        token = self._options.token
-        if token is None or _is_open(scope):
+        token, path = self._options.token, scope["path"]
+        is_open = scope["method"] in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
+        if token is None or is_open:
             return
         if not hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + token.encode()):
             detail = "a token is needed: send the header Authorization: Bearer TOKEN"
@@ -142,24 +157,18 @@ class Gate:
     def _check_rate(self, client: str) -> None:
         """Take one token from the bucket of the client, which fills at the allowed rate."""
         now, rate = time.monotonic(), self._options.rate
-        bucket = self._buckets.pop(client, None) or _Bucket(2 * rate, now)
-        bucket.tokens, bucket.at = min(bucket.tokens + (now - bucket.at) * rate, 2 * rate), now
-        self._buckets[client] = bucket
+        tokens, at = self._buckets.pop(client, (2 * rate, now))
+        tokens = min(tokens + (now - at) * rate, 2 * rate)
+        self._buckets[client] = (tokens - 1.0 if tokens >= 1.0 else tokens, now)
         if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
-        if bucket.tokens < 1.0:
-            wait_s = (1.0 - bucket.tokens) / rate
+        if tokens < 1.0:
+            wait_s = (1.0 - tokens) / rate
             detail = f"more than {rate:g} requests a second; ask again in {wait_s:.1f} s"
             raise ProblemError(429, detail, {"retry-after": str(int(wait_s) + 1)})
-        bucket.tokens -= 1.0
 
     def _too_long(self) -> ProblemError:
         return ProblemError(413, f"a body may have {self._options.most_bytes:,} bytes at most; send less at a time")
-
-
-def _is_open(scope: Scope) -> bool:
-    path = scope["path"]
-    return scope["method"] in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
 
 
 def _authority(origin: str) -> str | None:

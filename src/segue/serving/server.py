@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,7 +88,9 @@ class _Server(uvicorn.Server):
         reload = asyncio.Event()
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # only in the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
-        async for _ in _every(CHECK_S, reload):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reload.wait(), CHECK_S)
             if not (reload.is_set() or self._service.models.changed()):
                 continue
             reload.clear()
@@ -97,11 +99,3 @@ class _Server(uvicorn.Server):
                 self._tell("exports opened anew")
             except SegueError as error:
                 self._tell(f"exports stay as they were: {error}")
-
-
-async def _every(seconds: float, event: asyncio.Event) -> AsyncIterator[None]:
-    """Yield after so many seconds, or as soon as the event is set."""
-    while True:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
-        yield

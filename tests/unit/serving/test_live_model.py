@@ -9,8 +9,8 @@ import pytest
 
 from segue.exported import open_export
 from segue.serving import live_model
-from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
+from segue.serving.session_encoder import Session
 from served import small_export
 
 SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))
@@ -106,7 +106,7 @@ def test_what_moved_is_what_it_says(model: LiveModel) -> None:
             if row not in (1, each.row)
         }
         best = sorted(cosines, key=lambda place: -cosines[place])[:2]
-        assert [near.cosine for near in each.near] == pytest.approx([cosines[place] for place in best])
+        assert [cosine for _, cosine in each.near] == pytest.approx([cosines[place] for place in best])
         part = slice(transitions.begin[after.last], transitions.begin[after.last + 1])
         times = dict(zip(transitions.tracks[part].tolist(), transitions.times[part].tolist(), strict=True))
         assert each.followed == times.get(each.row, 0)

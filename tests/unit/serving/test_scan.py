@@ -11,7 +11,7 @@ import pytest
 from segue.export.scanned import in_four_bits, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, ExportFolder
-from segue.serving.scan import TOGETHER, Scan
+from segue.serving.track_search import TOGETHER, Scan
 from served import small_export
 
 SIZES = (1, TOGETHER, 2 * TOGETHER + 1)

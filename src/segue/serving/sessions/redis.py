@@ -8,8 +8,8 @@ A session is one hash, `segue:1:ID`, so that all of it expires or is evicted at 
 | `e:POSITION` | JSON: track, strength, at |
 | `i:EVENT_ID` | the position of the event with this id |
 
-All jobs that wait are done in one transaction (WATCH, read, MULTI ... EXEC). Results are given after the answer of Redis;
-whether they survive a crash of Redis depends on its configuration (`appendonly`).
+All jobs that wait are done in one transaction (WATCH, read, MULTI ... EXEC). Results are given after the answer of
+Redis; whether they survive a crash of Redis depends on its configuration (`appendonly`).
 """
 
 from __future__ import annotations
