@@ -14,7 +14,7 @@ from segue.batches.split import split_store
 from segue.config import read_toml
 from segue.errors import FormatError, InputError
 from segue.runs import RunFolder, differences, load_run
-from segue.runs.tensors import read_tensors, write_tensors
+from segue.runs.run_folder import read_tensors, write_tensors
 from segue.training import FitOptions, fit
 from small_recipes import small_recipe
 from stores import tiny_store

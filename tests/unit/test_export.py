@@ -13,8 +13,7 @@ import pytest
 
 from segue import api
 from segue.errors import FormatError, InputError
-from segue.export.chart import principal_map
-from segue.export.scanned import in_four_bits, scan_order
+from segue.export.table_forms import in_four_bits, principal_map, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, file_facts, parts_in_four_bits
 from segue.serving.live_model import LiveModel

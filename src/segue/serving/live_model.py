@@ -19,6 +19,8 @@ from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 192
 """Best tracks of the scan that get exact scores, beside those that followed the last track in training."""
+_DEEPER: Final = 16
+"""Times the depth of a second scan, where log P(listen) may lift tracks that the first one missed into the best k."""
 _MORE: Final = 1024
 """Added to the depth where artists are blocked, since their number of tracks among the best is unknown."""
 SMALL: Final = 100_000
@@ -161,6 +163,9 @@ class LiveModel:
         else:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
             scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
+            if self._may_miss(one, scanned, scored, order):
+                (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _DEEPER * _depth(one))
+                scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
             if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
                 self._may_take(candidates)
                 every = np.flatnonzero(self.is_candidate).astype(np.int32)
@@ -185,6 +190,16 @@ class LiveModel:
             may = may & ~np.isin(codes[rows], one.filters.artists)
         scored = self._scoring.of(after, np.unique(rows[may]), followers)
         return scored, self._ordered(one, scored)
+
+    def _may_miss(self, one: Asked, scanned: Scanned, scored: Scored, order: Sequence[int]) -> bool:
+        """Return whether a track that was not scanned may belong to the best k because it is listened to.
+
+        log P(listen) <= 0, so the score of such a track is at most its dot product, and that is at most the least one
+        of those that were scanned.
+        """
+        if self._scoring.listen_weight == 0.0 or len(order) < one.k or len(scanned.scores) == 0:
+            return False
+        return bool(scored.score[order[-1]] < scanned.scores.min())
 
     def _may_take(self, tracks: int) -> None:
         """Raise LongError for so many tracks on the event loop."""

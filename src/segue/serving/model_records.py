@@ -69,8 +69,9 @@ def row_filters(export: ExportFolder, named: TrackFilters, session_rows: Sequenc
     codes: list[int] | None = None
     if named.blocked_artists and export.artist is not None:
         codes = [row - NUM_SPECIALS for row in export.artist.rows(named.blocked_artists) if row != UNKNOWN]
-    rows = [None if each is None else np.array(each, np.int32) for each in (blocked_rows or None, allowed_rows, codes)]
-    return Filters(*rows, named.per_artist)
+    lists = (blocked_rows or None, allowed_rows, codes)
+    blocked, allowed, artists = (None if each is None else np.array(each, np.int32) for each in lists)
+    return Filters(blocked, allowed, artists, named.per_artist)
 
 
 def suggested_tracks(

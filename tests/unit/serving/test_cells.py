@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from segue.errors import FormatError, InputError
-from segue.export.cells import make_cells
+from segue.export.table_forms import make_cells
 from segue.exported import open_export
 from segue.exported.folder import file_facts
 from segue.serving import live_model
