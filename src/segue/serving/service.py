@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from msgspec import UNSET, UnsetType
 
 from segue.errors import SegueError
+from segue.exported.folder import ExportFolder
 from segue.serving.asgi import ProblemError
 from segue.serving.gate import RequestCounts
 from segue.serving.live_model import Asked, Suggestion
@@ -30,7 +31,6 @@ from segue.serving.messages import (
     SimilarTracks,
     SuggestedTrack,
     Suggestions,
-    TrackLook,
     TrackMap,
     word_of,
 )
@@ -107,7 +107,7 @@ class Service:
             raise ProblemError(404, f"the model {model.live.name} does not know the track {track!r}")
         suggestions = await model.similar(row, sent.k)
         tracks = suggested_tracks(model.live.export, suggestions, None)
-        self._add_looks(model, tracks, suggestions)
+        self._add_looks(model.live.export, tracks, suggestions)
         return SimilarTracks(model.live.name, track, tracks)
 
     async def track_map(self, _: str, sent: ModelQuery) -> TrackMap:
@@ -117,9 +117,8 @@ class Service:
 
     async def list_models(self, _: str, __: None) -> ModelList:
         """List the models that are served, the default first."""
-        return ModelList(
-            [model_summary(model.live.export, default=i == 0) for i, model in enumerate(self.models.every)]
-        )
+        exports = [model.live.export for model in self.models.every]
+        return ModelList([model_summary(export, default=export is exports[0]) for export in exports])
 
     async def _next(
         self, wanted: NextInSession | NextAfterEvents, name: str | None, events: Sequence[Logged]
@@ -139,26 +138,18 @@ class Service:
             raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
         if wanted.looks:
-            self._add_looks(model, tracks, answer.suggestions)
+            self._add_looks(export, tracks, answer.suggestions)
         simulated = bool(export.manifest.facts.simulated)
         return Suggestions(model.live.name, simulated, tracks, list(read.unknown), answer.scored)
 
     def _add_looks(
-        self, model: ServedModel, tracks: Sequence[SuggestedTrack], suggestions: Sequence[Suggestion]
+        self, export: ExportFolder, tracks: Sequence[SuggestedTrack], suggestions: Sequence[Suggestion]
     ) -> None:
+        """Add how each track is drawn; by the default model if it has the track, so that it looks the same everywhere."""
+        default = self.models.every[0].live.export
         for track, suggestion in zip(tracks, suggestions, strict=True):
-            track.look = self._look(model, suggestion.row, track.track)
-
-    def _look(self, model: ServedModel, row: int, track: str) -> TrackLook:
-        """Return how a track is drawn; by the default model if it has the track, so that it looks the same everywhere.
-
-        `row` is its row of `model`.
-        """
-        default = self.models.every[0]
-        default_row = row if default is model else default.live.export.vocabulary.row(track)
-        if default_row == UNKNOWN:
-            return look_of(model.live.export, row)
-        return look_of(default.live.export, default_row)
+            row = suggestion.row if default is export else default.vocabulary.row(track.track)
+            track.look = look_of(export, suggestion.row) if row == UNKNOWN else look_of(default, row)
 
     def _model(self, name: str | UnsetType | None) -> ServedModel:
         model = self.models.named(None if name is UNSET else name)

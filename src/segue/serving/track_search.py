@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from segue.errors import InputError
 from segue.exported.folder import BLOCK, ExportFolder, let_go
@@ -23,9 +24,22 @@ from segue.serving.session_encoder import PROVIDERS, session_options
 
 TOGETHER: Final = 4
 """Most states of one product. More would take as long as one after another, and more memory."""
-_OPSET: Final = 18
-_DOMAIN: Final = "com.microsoft"
-"""Domain of ONNX Runtime's product with rows in 4 bits; the graphs of an export may not use it."""
+_GRAPH: Final = """<ir_version: 10, opset_import: ["": 18, "com.microsoft": 1]>
+scan (float[B, WIDTH] state, int64[1] many) => (float[B, K] best, int64[B, K] blocks, float[B, K, BLOCK] chosen)
+<int64[3] shape = {0, -1, BLOCK}, int64[1] last = {2}>
+{
+    scores = com.microsoft.MatMulNBits <K = WIDTH, N = ROWS, bits = 4, block_size = PART, accuracy_level = 4>
+        (state, table, steps)
+    by_block = Reshape (scores, shape)
+    largest = ReduceMax <keepdims = 0> (by_block, last)
+    best, blocks = TopK <largest = 1, sorted = 0> (largest, many)
+    which = Unsqueeze (blocks, last)
+    chosen = GatherND <batch_dims = 1> (by_block, which)
+}
+"""
+"""K = many. `best` are the largest scores of the K best blocks, in no order; `blocks` the indices of these blocks; and
+`chosen` all scores in them. The graphs of an export may not use the domain of ONNX Runtime, `com.microsoft`.
+"""
 _ROWS: Final = 1 << 16
 """Rows added to the index of cells at a time."""
 
@@ -128,35 +142,15 @@ class CellScan:
 
 
 def _scan_graph(export: ExportFolder, threads: int) -> onnxruntime.InferenceSession:
-    """Return the graph: state float32 [B, D], many int64 [1] = K -> best [B, K], blocks [B, K], chosen [B, K, BLOCK].
-
-    `best` are the largest scores of the K best blocks, in no order; `blocks` the indices of these blocks, int64; and
-    `chosen` all scores in them.
-    """
-    width, rows = export.table.shape[1], export.scan_int4
-    shape = {"K": width, "N": len(rows), "bits": 4, "block_size": 2 * rows.shape[2], "accuracy_level": 4}
-    nodes = [
-        helper.make_node("MatMulNBits", ["state", "table", "steps"], ["scores"], domain=_DOMAIN, **shape),
-        helper.make_node("Reshape", ["scores", "shape"], ["by_block"]),
-        helper.make_node("ReduceMax", ["by_block", "last"], ["largest"], keepdims=0),
-        helper.make_node("TopK", ["largest", "many"], ["best", "blocks"], largest=1, sorted=0),
-        helper.make_node("Unsqueeze", ["blocks", "last"], ["which"]),
-        helper.make_node("GatherND", ["by_block", "which"], ["chosen"], batch_dims=1),
-    ]
-    constants = {"shape": np.array([0, -1, BLOCK], np.int64), "last": np.array([2], np.int64)}
+    """Return the graph of the scan, with the table in memory."""
+    rows = export.scan_int4
+    sizes = {"WIDTH": export.table.shape[1], "ROWS": len(rows), "PART": 2 * rows.shape[2], "BLOCK": BLOCK}
+    text = _GRAPH
+    for name, size in sizes.items():
+        text = text.replace(name, str(size))
+    model = onnx.parser.parse_model(text)
     tables: dict[str, NDArray[Any]] = {"table": rows, "steps": export.scan_step.reshape(-1)}
-    state = helper.make_tensor_value_info("state", TensorProto.FLOAT, ["B", width])
-    many = helper.make_tensor_value_info("many", TensorProto.INT64, [1])
-    outputs = [
-        helper.make_tensor_value_info("best", TensorProto.FLOAT, ["B", "K"]),
-        helper.make_tensor_value_info("blocks", TensorProto.INT64, ["B", "K"]),
-        helper.make_tensor_value_info("chosen", TensorProto.FLOAT, ["B", "K", BLOCK]),
-    ]
-    arrays = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    arrays += [_given_in_memory(name, value) for name, value in tables.items()]
-    graph = helper.make_graph(nodes, "scan", [state, many], outputs, arrays)
-    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_DOMAIN, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    model.graph.initializer.extend(_given_in_memory(name, value) for name, value in tables.items())
     options = session_options(threads)
     options.enable_mem_pattern = False  # one block of memory for a whole run rarely fits into free memory
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(value)) for value in tables.values()]

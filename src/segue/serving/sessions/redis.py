@@ -27,7 +27,7 @@ import redis
 
 from segue.errors import SegueError
 from segue.serving.sessions.redis_client import segue_error
-from segue.serving.sessions.store import Added, Answer, Job, LiveSession, Logged, Sessions, check_room, no_session
+from segue.serving.sessions.store import Added, Answer, Job, LiveSession, Logged, Sessions, fresh_events, no_session
 
 PREFIX: Final = "segue:1:"
 """Prefix of every key; the number is the version of the format."""
@@ -195,21 +195,15 @@ class _Draft:
             pipeline.pexpire(key, expires_ms)
 
     def _append(self, num_before: int, events: Sequence[Logged]) -> Added:
-        fields: dict[str | bytes, str | int] = {}
-        event_ids, num_events = set(self.event_ids), num_before
-        for event in events:
-            if event.event_id in event_ids:
-                continue
-            check_room(num_events)
-            fields[f"e:{num_events}"] = json.dumps([event.track, event.strength, event.at])
+        fresh = fresh_events(events, self.event_ids, num_before)
+        for position, event in enumerate(fresh, num_before):
+            self.fields[f"e:{position}"] = json.dumps([event.track, event.strength, event.at])
             if event.event_id is not None:
-                fields[_id_field(event.event_id)] = num_events
-                event_ids.add(event.event_id)
-            num_events += 1
-        self.num_events, self.event_ids = num_events, event_ids
-        self.fields |= {**fields, "events": num_events}
-        accepted = num_events - num_before
-        return Added(accepted, len(events) - accepted, num_events)
+                self.fields[_id_field(event.event_id)] = position
+                self.event_ids.add(event.event_id)
+        self.num_events = num_before + len(fresh)
+        self.fields["events"] = self.num_events
+        return Added(len(fresh), len(events) - len(fresh), self.num_events)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from segue.serving.sessions.store import (
     Logged,
     ReadOnlyStoreError,
     Sessions,
-    check_room,
+    fresh_events,
     no_session,
 )
 
@@ -130,19 +130,17 @@ class _Session:
         return row
 
     def _append(self, events: Sequence[Logged], num_before: int) -> Added:
-        num_events = num_before
-        repeated = "SELECT 1 FROM event WHERE session = ? AND event_id = ?"
-        for event in events:
-            if event.event_id is not None and self.to.execute(repeated, (self.session_id, event.event_id)).fetchone():
-                continue
-            check_room(num_events)
-            row = (self.session_id, num_events, event.track, event.strength, event.at, event.event_id)
-            self.to.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", row)
-            num_events += 1
-        touched = (num_events, time.time(), self.session_id)
+        stored, ids = "SELECT 1 FROM event WHERE session = ? AND event_id = ?", {event.event_id for event in events}
+        present = [each for each in ids - {None} if self.to.execute(stored, (self.session_id, each)).fetchone()]
+        fresh = fresh_events(events, present, num_before)
+        rows = [
+            (self.session_id, position, event.track, event.strength, event.at, event.event_id)
+            for position, event in enumerate(fresh, num_before)
+        ]
+        self.to.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", rows)
+        touched = (num_before + len(fresh), time.time(), self.session_id)
         self.to.execute("UPDATE session SET events = ?, touched_at = ? WHERE id = ?", touched)
-        accepted = num_events - num_before
-        return Added(accepted, len(events) - accepted, num_events)
+        return Added(len(fresh), len(events) - len(fresh), num_before + len(fresh))
 
 
 def _unwritten(answers: Sequence[Answer], error: Exception) -> list[Answer]:

@@ -6,7 +6,7 @@ import queue
 import secrets
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -166,10 +166,21 @@ def new_session_id() -> str:
     return secrets.token_hex(16)
 
 
-def check_room(num_events: int) -> None:
-    """Raise SessionFullError if a session of `num_events` events can have no more."""
-    if num_events >= MOST_EVENTS:
+def fresh_events(events: Sequence[Logged], event_ids: Collection[str], num_events: int) -> list[Logged]:
+    """Return those of `events` that a session of `num_events` events with these ids does not have yet.
+
+    Raises:
+        SessionFullError: there is no room for all of them.
+    """
+    fresh: list[Logged] = []
+    seen = set(event_ids)
+    for event in events:
+        if event.event_id is None or event.event_id not in seen:
+            fresh.append(event)
+            seen.add(event.event_id)
+    if num_events + len(fresh) > MOST_EVENTS:
         raise SessionFullError(f"a session holds {MOST_EVENTS:,} events at most; begin a new one")
+    return fresh
 
 
 def no_session() -> NoSessionError:
