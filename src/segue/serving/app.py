@@ -31,7 +31,7 @@ Parts = tuple[str, ...]
 
 
 def make_app(service: Service, options: GateOptions | None = None) -> App:
-    """Return the whole application; it closes models and sessions when it is shut down."""
+    """Return the whole application."""
     return Gate(Routing(service), options or GateOptions(), service.counts)
 
 
@@ -49,9 +49,6 @@ class Routing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error becomes a problem document."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
         try:
             response = await self._response(scope, receive)
         except DisconnectError:
@@ -78,15 +75,6 @@ class Routing:
         if isinstance(record, Response):
             return record
         return Response(b"" if record is None else msgspec.json.encode(record), route.status)
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """Follow the life of the server, and close models and sessions at its end."""
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        self._service.sessions.close()
-        self._service.models.close()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _parts(path: str) -> Parts:

@@ -47,7 +47,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
         server_header=False,
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
-        lifespan="on",
+        lifespan="off",
         ws="none",
     )
     server = _Server(config, service, tell)
@@ -58,6 +58,9 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
         server.run()
     except SystemExit as error:  # uvicorn exits so where the address is taken
         raise InputError(f"{options.host}:{options.port} cannot be listened at; name another --port") from error
+    finally:
+        sessions.close()
+        models.close()
 
 
 class _Server(uvicorn.Server):

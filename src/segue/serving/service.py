@@ -145,7 +145,7 @@ class Service:
     def _add_looks(
         self, export: ExportFolder, tracks: Sequence[SuggestedTrack], suggestions: Sequence[Suggestion]
     ) -> None:
-        """Add how each track is drawn; by the default model if it has the track, so that it looks the same everywhere."""
+        """Add how each track is drawn: by the default model if it has the track, so that all models draw it alike."""
         default = self.models.every[0].live.export
         for track, suggestion in zip(tracks, suggestions, strict=True):
             row = suggestion.row if default is export else default.vocabulary.row(track.track)
