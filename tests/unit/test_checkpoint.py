@@ -117,7 +117,7 @@ def test_another_run_version_is_refused(run, document):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="no run"):
+    with pytest.raises(FormatError, match="not a run"):
         load_run(tmp_path)
 
 

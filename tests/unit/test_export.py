@@ -212,7 +212,7 @@ def test_an_export_stands_where_nothing_else_is_lost(run: Path, export: Path, tm
         api.export(run, tmp_path / "mine", overwrite=True)
     with pytest.raises(InputError, match="not a plain name"):
         api.export(run, tmp_path / "named", name="../x")
-    with pytest.raises(FormatError, match="is no run"):
+    with pytest.raises(FormatError, match="is not a run"):
         api.export(tmp_path / "mine", tmp_path / "named")
     assert not (tmp_path / "named").exists()
 

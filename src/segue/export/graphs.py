@@ -40,7 +40,7 @@ class LastState(nn.Module):
 
         Args:
             values: float32 [U, D], rows as they are ranked: PAD, UNKNOWN, MASK, then those of the tracks.
-            tracks: int64 [B, L], place in `values` of each track.
+            tracks: int64 [B, L], index in `values` of each track.
             feedback: int64 [B, L], codes.
             valid: bool [B, L], False on padding, which stands at the end.
         """
@@ -79,7 +79,7 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
 
 
 def export_listen(head: ListenHead, width: int, path: Path) -> None:
-    """Write the graph of what states ask of tracks to `path`."""
+    """Write the graph of u and c, which give P(listen), to `path`."""
     _write(
         ListenQueries(head),
         (torch.zeros(3, width),),
@@ -113,7 +113,7 @@ def _write(
 
 
 def _bare(model: Any) -> bytes:
-    """Return the model without what the exporter remarks on: paths of this machine stand there."""
+    """Return the model without the exporter's notes, which contain paths of this machine."""
     del model.metadata_props[:]
     model.doc_string = ""
     del model.graph.value_info[:]

@@ -60,12 +60,12 @@ def load_serving(path: str | Path) -> LoadedRun:
     """Return the run of the folder `serving(path)`, ready to rank.
 
     Raises:
-        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers.
+        FormatError: not a run, damaged, or without weights. NonFiniteError: weights that are not finite.
     """
     run = load_run(serving(path))
     for name, weights in run.encoder.named_parameters():
         if not torch.isfinite(weights).all():
-            raise NonFiniteError(f"{path}: {name} holds values that are no numbers; train again")
+            raise NonFiniteError(f"{path}: {name} holds values that are not finite; train again")
     return run
 
 
@@ -83,7 +83,7 @@ def extend_run(path: str | Path, new: NewTracks) -> Path:
 
     Raises:
         InputError: the run reads no features.
-        FormatError: it is no run, damaged, or without weights.
+        FormatError: it is not a run, is damaged, or has no weights.
     """
     before = serving(path)
     run, facts = RunFolder.open(before), _feature_facts(before)
@@ -153,7 +153,7 @@ def _feature_facts(path: Path) -> dict[str, Any]:
     features = RunFolder.open(path).recipe().inputs.get("features")
     if features is None or (features.optional and not (path / FEATURES).is_file()):
         raise InputError(
-            f"{path} was trained without features of tracks, so nothing places a new one; train a recipe with "
+            f"{path} was trained without features of tracks, which a new track needs; train a recipe with "
             "--set inputs.features=true on a store prepared with --tracks"
         )
     if not (path / FEATURES).is_file():

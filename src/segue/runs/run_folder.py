@@ -13,7 +13,7 @@ ranking.json           how heads weigh in the ranking, where validation chose it
 features.json          names of the features that the encoder reads, and what each is standardised by
 extended/              the same run with tracks that came after training (see `segue.runs.extending`)
 best/weights.safetensors
-last/checkpoint.safetensors    weights, optimiser, generators; a finished run keeps last/weights.safetensors only
+last/checkpoint.safetensors    weights, optimiser, generators; a finished run has last/weights.safetensors only
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _DOCUMENT: Final = "segue"
 
 
 class RunFolder:
-    """The folder of one run; `create` makes it, `open` finds it."""
+    """The folder of one run, from `create` or `open`."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -82,7 +82,7 @@ class RunFolder:
         """Return a new run folder that holds all but weights and metrics.
 
         Raises:
-            InputError: `path` exists (and `overwrite` is not set, or it is no run).
+            InputError: `path` exists (and `overwrite` is not set, or it is not a run).
         """
         with replaced_folder(Path(path), overwrite=overwrite, marker=MARKER) as folder:
             (folder / CONFIG).write_text(dump_toml(recipe.to_tables()), encoding="utf-8")
@@ -108,11 +108,11 @@ class RunFolder:
         """Return the run at `path`.
 
         Raises:
-            FormatError: no run, or one of another run_version.
+            FormatError: not a run, or one of another run_version.
         """
         folder = Path(path)
         if not (folder / MARKER).is_file():
-            raise FormatError(f"{folder} is no run (it has no {MARKER}); name a folder that segue train made")
+            raise FormatError(f"{folder} is not a run (it has no {MARKER}); name a folder that segue train made")
         document = read_json(folder / MARKER)
         version = document.get("run_version") if isinstance(document, dict) else None
         if version != RUN_VERSION:
@@ -168,7 +168,7 @@ class RunFolder:
         """Return the weights of a head in the ranking that validation chose; the defaults of `kind` where none were.
 
         Raises:
-            FormatError: they are none that validation could choose.
+            FormatError: they are not weights that validation could choose.
         """
         saved, names = (self.ranking() or {}).get(head, {}), [field.name for field in fields(kind)]  # type: ignore[arg-type]
         try:
@@ -180,7 +180,7 @@ class RunFolder:
         """Return lambda, the weight of log P(listen) in the ranking; 0 where none was chosen.
 
         Raises:
-            FormatError: it is no number of 0 or more.
+            FormatError: it is not a number of 0 or more.
         """
         weight = (self.ranking() or {"listen_weight": 0.0})["listen_weight"]
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
@@ -214,7 +214,7 @@ class RunFolder:
             file.write(_json_line(line))
 
     def lines(self, name: _Lines = "metrics") -> list[dict[str, Any]]:
-        """Return the whole lines of `metrics.jsonl` or `timings.jsonl` (a torn last line is passed over)."""
+        """Return the complete lines of `metrics.jsonl` or `timings.jsonl`, without a last line that was cut off."""
         path = self.path / f"{name}.jsonl"
         try:
             whole = [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]

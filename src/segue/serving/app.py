@@ -56,8 +56,8 @@ class Routing:
         except ProblemError as error:
             response = error.response()
         except Exception as error:
-            _LOG.error("a fault while answering", exc_info=error)
-            detail = f"a fault of ours ({type(error).__name__}); its trace stands in the log of the service"
+            _LOG.error("an error while answering", exc_info=error)
+            detail = f"an error in the service ({type(error).__name__}); its traceback is in the service's log"
             response = ProblemError(500, detail).response()
         await response.send(send)
 
@@ -67,7 +67,7 @@ class Routing:
         template = (*parts[:_SESSION_AT], SESSION, *parts[_SESSION_AT + 1 :])
         methods = self._methods.get(parts) or self._methods.get(template)
         if methods is None:
-            raise ProblemError(404, f"nothing is served at this path; the routes stand in {SCHEMA}")
+            raise ProblemError(404, f"nothing is served at this path; {SCHEMA} lists the routes")
         route = methods.get(scope["method"])
         if route is None:
             return _other_method(scope["method"], methods)

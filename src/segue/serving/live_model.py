@@ -19,8 +19,8 @@ from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 192
 """Best tracks of the scan that get exact scores, beside those that followed the last track in training."""
-_DEEPER: Final = 16
-"""Times the depth of a second scan, where log P(listen) may lift tracks that the first one missed into the best k."""
+_DEEPER: Final = 4096
+"""Added to the depth for a second scan, where log P(listen) may lift a track that the first one missed."""
 _MORE: Final = 1024
 """Added to the depth where artists are blocked, since their number of tracks among the best is unknown."""
 SMALL: Final = 100_000
@@ -87,7 +87,7 @@ class LiveModel:
     """Next tracks by one export. Not safe for two threads at once."""
 
     def __init__(self, export: ExportFolder, threads: int = 2, probes: int = 0) -> None:
-        """Load the graphs; with `probes` and an export that has cells, search so many cells instead of a scan."""
+        """Load the graphs; with `probes` and an export that has cells, search that many cells instead of a scan."""
         self.export = export
         self.name = export.manifest.name
         self._encoding = SessionEncoder(export)
@@ -164,7 +164,7 @@ class LiveModel:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
             scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
             if self._may_miss(one, scanned, scored, order):
-                (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _DEEPER * _depth(one))
+                (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
                 scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
             if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
                 self._may_take(candidates)
@@ -202,7 +202,7 @@ class LiveModel:
         return bool(scored.score[order[-1]] < scanned.scores.min())
 
     def _may_take(self, tracks: int) -> None:
-        """Raise LongError for so many tracks on the event loop."""
+        """Raise LongError if so many tracks would be scored on the event loop."""
         if self._hurries and tracks > SMALL:
             raise LongError
 

@@ -82,10 +82,10 @@ class Models:
     """All models that are served; the first is the default."""
 
     def __init__(self, paths: Sequence[Path], threads: int = 2, probes: int = 0) -> None:
-        """Open the exports at `paths`; with `probes`, search so many cells of those that have an index.
+        """Open the exports at `paths`; with `probes`, search that many cells of those that have an index.
 
         Raises:
-            FormatError: one is no export, or damaged. InputError: no path, two models of one name, or `probes`
+            FormatError: one is not an export, or is damaged. InputError: no path, two models of one name, or `probes`
                 without an index.
         """
         self._threads, self._probes = threads, probes

@@ -180,10 +180,10 @@ def _checked(session_id: str) -> str:
     """Return the id.
 
     Raises:
-        ProblemError: it has not the form of an id, and no store is asked for it.
+        ProblemError: it does not have the form of an id; the store is not queried.
     """
     if re.fullmatch(SESSION_ID, session_id) is None:
-        raise ProblemError(404, "there is no such session: its id is no id; begin a new one")
+        raise ProblemError(404, "there is no such session: the id is not one of a session; begin a new one")
     return session_id
 
 

@@ -47,7 +47,7 @@ class SessionEncoder:
         """Load the graphs.
 
         Raises:
-            FormatError: one is no ONNX graph, not allowed, or cannot be run.
+            FormatError: one is not an ONNX graph, is not allowed, or cannot be run.
         """
         self._table = export.table
         self._width, self._length = export.manifest.facts.width, export.manifest.facts.max_len
@@ -97,7 +97,7 @@ def known_session(rows: Sequence[int], feedback: Sequence[int], is_candidate: ND
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return options to run a graph with so many threads, which sleep while they wait."""
+    """Return options to run a graph with this number of threads, which sleep while they wait."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -110,13 +110,13 @@ def _load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> on
     """Return the graph of `path`.
 
     Raises:
-        FormatError: no ONNX graph; one with data outside its file, operators of another domain, or other inputs and
+        FormatError: not an ONNX graph; one with data outside its file, operators of another domain, or other inputs and
             outputs than these.
     """
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except (DecodeError, ValueError) as error:
-        raise FormatError(f"{path} is no ONNX graph ({error}); export the run again") from error
+        raise FormatError(f"{path} is not an ONNX graph ({error}); export the run again") from error
     _check(model, path)
     names = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
     if names != (list(inputs), list(outputs)):

@@ -261,7 +261,7 @@ def test_a_fault_of_ours_leaves_its_trace_in_the_log(
 
     monkeypatch.setattr(type(service.models), "every", property(fails))
     detail = is_problem(call("GET", "/v1/models"), 500)
-    assert "ours" not in detail.removeprefix("a fault of ours")
+    assert "ours" not in detail
     assert "ZeroDivisionError: ours" in caplog.text
 
 

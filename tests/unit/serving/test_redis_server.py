@@ -47,7 +47,7 @@ def test_a_redis_that_ends_and_starts_again_loses_nothing_that_was_acknowledged(
         sessions.add(name, [_event(str(place), str(place))]).result()
     server.kill()
     for future in (sessions.add(name, [_event("x")]), sessions.read(name)):
-        with pytest.raises(SegueError, match="start it, then tell it again"):
+        with pytest.raises(SegueError, match="start it, then send it again"):
             future.result()
     server.start()
     assert sessions.add(name, [_event("50", "50")]).result().events == 51

@@ -27,7 +27,16 @@ import redis
 
 from segue.errors import SegueError
 from segue.serving.sessions.redis_client import segue_error
-from segue.serving.sessions.store import Added, Answer, Job, LiveSession, Logged, Sessions, fresh_events, no_session
+from segue.serving.sessions.store import (
+    Added,
+    Answer,
+    LiveSession,
+    Logged,
+    SessionJob,
+    Sessions,
+    fresh_events,
+    no_session,
+)
 
 PREFIX: Final = "segue:1:"
 """Prefix of every key; the number is the version of the format."""
@@ -59,13 +68,13 @@ class RedisSessions(Sessions):
         super().close()
         self._client.close()
 
-    def _done(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+    def _done(self, jobs: Sequence[SessionJob]) -> Iterator[Answer]:
         yield from ((job, no_session()) for job in jobs if not _ID.fullmatch(job.session_id))
         jobs = [job for job in jobs if _ID.fullmatch(job.session_id)]  # an id of another form is never part of a key
         yield from self._written([job for job in jobs if job.writes])
         yield from self._read([job for job in jobs if not job.writes])
 
-    def _written(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+    def _written(self, jobs: Sequence[SessionJob]) -> Iterator[Answer]:
         """Do jobs in one transaction; if a session makes it fail, do each session in its own."""
         if not jobs:
             return
@@ -76,16 +85,16 @@ class RedisSessions(Sessions):
         for session_id in dict.fromkeys(job.session_id for job in jobs):
             yield from self._written_alone([job for job in jobs if job.session_id == session_id])
 
-    def _written_alone(self, jobs: Sequence[Job]) -> list[Answer]:
+    def _written_alone(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         for _ in range(_TRIES):
             answers = self._tried(jobs)
             if answers is not None:
                 return answers
             time.sleep(_PAUSE_S * random.random())
-        why = SegueError("too many write to this session at once: nothing was written; tell it again")
+        why = SegueError("too many services write to this session at once: nothing was written; send it again")
         return [(job, why) for job in jobs]
 
-    def _tried(self, jobs: Sequence[Job]) -> list[Answer] | None:
+    def _tried(self, jobs: Sequence[SessionJob]) -> list[Answer] | None:
         """Return the answers of jobs that were done in one transaction; None = nothing was written, try again."""
         try:
             return self._transact(jobs)
@@ -93,8 +102,8 @@ class RedisSessions(Sessions):
             if error.__context__ is None:  # another service wrote one of the sessions, or one expired
                 return None
             why = SegueError(
-                "the connection to Redis broke before it answered: perhaps it was written, perhaps not; tell it again "
-                "(what has an event_id counts once)"
+                "the connection to Redis broke before it answered: perhaps it was written, perhaps not; send it again "
+                "(events with an event_id count once)"
             )
         except redis.RedisError as error:
             why = segue_error(error)
@@ -105,7 +114,7 @@ class RedisSessions(Sessions):
             why = error
         return [(job, why) for job in jobs]
 
-    def _transact(self, jobs: Sequence[Job]) -> list[Answer]:
+    def _transact(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         """Return the result of each job, or the SegueError that it failed with, after all is written."""
         with self._client.pipeline() as pipeline:
             drafts = self._drafts(pipeline, jobs)
@@ -118,7 +127,7 @@ class RedisSessions(Sessions):
                     raise segue_error(result) from result
         return answers
 
-    def _drafts(self, pipeline: redis.client.Pipeline, jobs: Sequence[Job]) -> dict[str, _Draft]:
+    def _drafts(self, pipeline: redis.client.Pipeline, jobs: Sequence[SessionJob]) -> dict[str, _Draft]:
         """Watch the sessions of jobs, then read them."""
         event_ids: dict[str, dict[str, None]] = {job.session_id: {} for job in jobs}
         for job in jobs:
@@ -135,7 +144,7 @@ class RedisSessions(Sessions):
             drafts[session_id] = _Draft(None if num_events is None else int(num_events), present)
         return drafts
 
-    def _read(self, jobs: Sequence[Job]) -> list[Answer]:
+    def _read(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         if not jobs:
             return []
         try:

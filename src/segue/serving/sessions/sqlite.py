@@ -18,10 +18,10 @@ from segue.serving.sessions.store import (
     Added,
     Answer,
     FullStoreError,
-    Job,
     LiveSession,
     Logged,
     ReadOnlyStoreError,
+    SessionJob,
     Sessions,
     fresh_events,
     no_session,
@@ -58,7 +58,7 @@ class SqliteSessions(Sessions):
         super().close()
         self._connection.close()
 
-    def _done(self, jobs: Sequence[Job]) -> list[Answer]:
+    def _done(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         """Do all jobs in one transaction; one that fails does not affect the others."""
         answers: list[Answer] = []
         to = self._connection
@@ -206,12 +206,12 @@ def _events(to: sqlite3.Connection, session_id: str) -> tuple[Logged, ...]:
 
 
 def _segue_error(error: Exception) -> Exception:
-    """Return an error of SQLite as one of ours, which says what to do; other errors as they are."""
+    """Return a SegueError that says what to do for an error of SQLite; other errors as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL"):
-        return FullStoreError("the disk is full: nothing was written; make room, then tell it again")
+        return FullStoreError("the disk is full: nothing was written; make room, then send it again")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")):
-        return ReadOnlyStoreError(f"sessions cannot be written ({error}); sessions that stand there can be read")
-    return SegueError(f"the store of sessions failed ({error}); tell it again")
+        return ReadOnlyStoreError(f"sessions cannot be written ({error}); stored sessions can be read")
+    return SegueError(f"the store of sessions failed ({error}); send it again")

@@ -71,7 +71,7 @@ class Added:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class SessionJob:
     """One piece of work on one session, and the Future that gets its result."""
 
     session_id: str
@@ -83,7 +83,7 @@ class Job:
     future: Future[Any] = field(default_factory=Future)
 
 
-Answer = tuple[Job, Any]
+Answer = tuple[SessionJob, Any]
 """A job and its result, or the exception that it failed with."""
 
 
@@ -94,25 +94,25 @@ class Sessions(ABC):
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[SessionJob | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="segue-sessions", daemon=True)
         self._thread.start()
 
     def create(self, session_id: str, model: str, events: Sequence[Logged]) -> Future[None]:
         """Begin a session with these events."""
-        return self._put(Job(session_id, lambda session: session.begin(model, events), True, events))
+        return self._put(SessionJob(session_id, lambda session: session.begin(model, events), True, events))
 
     def add(self, session_id: str, events: Sequence[Logged]) -> Future[Added]:
         """Add events to a session; NoSessionError, SessionFullError."""
-        return self._put(Job(session_id, lambda session: session.add(events), True, events))
+        return self._put(SessionJob(session_id, lambda session: session.add(events), True, events))
 
     def read(self, session_id: str) -> Future[LiveSession]:
         """Return a session; NoSessionError."""
-        return self._put(Job(session_id, lambda session: session.read(), False))
+        return self._put(SessionJob(session_id, lambda session: session.read(), False))
 
     def remove(self, session_id: str) -> Future[None]:
         """Delete a session and its events; NoSessionError."""
-        return self._put(Job(session_id, lambda session: session.remove(), True))
+        return self._put(SessionJob(session_id, lambda session: session.remove(), True))
 
     def close(self) -> None:
         """Finish all jobs, then close the store."""
@@ -120,10 +120,10 @@ class Sessions(ABC):
         self._thread.join()
 
     @abstractmethod
-    def _done(self, jobs: Sequence[Job]) -> Iterable[Answer]:
+    def _done(self, jobs: Sequence[SessionJob]) -> Iterable[Answer]:
         """Return the answers of jobs whose changes have been written, in any order."""
 
-    def _put(self, job: Job) -> Future[Any]:
+    def _put(self, job: SessionJob) -> Future[Any]:
         self._jobs.put(job)
         return job.future
 
@@ -136,17 +136,17 @@ class Sessions(ABC):
                         job.future.set_exception(answer)
                     else:
                         job.future.set_result(answer)
-            except Exception as error:  # a fault of ours: without an answer, these requests would wait for ever
+            except Exception as error:  # a bug: without an answer, these requests would wait for ever
                 for job in jobs:
                     if not job.future.done():
                         job.future.set_exception(error)
 
 
-def _batches(jobs: queue.SimpleQueue[Job | None]) -> Iterator[list[Job]]:
+def _batches(jobs: queue.SimpleQueue[SessionJob | None]) -> Iterator[list[SessionJob]]:
     """Yield all jobs that wait, in order, as soon as there is one; None in the queue is the end."""
     ending = False
     while not ending:
-        batch: list[Job] = []
+        batch: list[SessionJob] = []
         job = jobs.get()
         while job is not None:
             batch.append(job)
@@ -166,14 +166,14 @@ def new_session_id() -> str:
     return secrets.token_hex(16)
 
 
-def fresh_events(events: Sequence[Logged], event_ids: Collection[str], num_events: int) -> list[Logged]:
+def fresh_events(events: Sequence[Logged], event_ids: Collection[str | None], num_events: int) -> list[Logged]:
     """Return those of `events` that a session of `num_events` events with these ids does not have yet.
 
     Raises:
         SessionFullError: there is no room for all of them.
     """
     fresh: list[Logged] = []
-    seen = set(event_ids)
+    seen: set[str | None] = set(event_ids)
     for event in events:
         if event.event_id is None or event.event_id not in seen:
             fresh.append(event)
