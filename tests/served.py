@@ -22,7 +22,7 @@ from segue import api
 from segue.config import dump_toml
 from segue.export import ExportOptions, write_export
 from segue.runs import load_run
-from segue.serving.app import make_app
+from segue.serving.app import Application
 from segue.serving.gate import GateOptions
 from segue.serving.service import Service
 from small_recipes import small_recipe
@@ -53,7 +53,7 @@ def small_export(
 
 def calling(service: Service, options: GateOptions | None = None) -> Call:
     """Return what sends one request to a service in this process."""
-    app = make_app(service, options)
+    app = Application(service, options)
 
     def call(method: str, path: str, **more: Any) -> httpx.Response:
         async def once() -> httpx.Response:

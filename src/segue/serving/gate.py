@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from segue.serving.asgi import App, Message, ProblemError, Receive, Response, Scope, Send
+from segue.serving.asgi import ProblemError, Response, Scope, too_long
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 OPEN_PATHS: Final = ("/health", "/ready", "/")
@@ -25,13 +25,6 @@ OPEN_FOLDER: Final = "/page/"
 """Open without a token: whether the service runs, and the page, which then asks its user for the token."""
 _MAX_CLIENTS: Final = 4096
 """Clients whose rate is remembered; the one that was silent longest is forgotten first."""
-_SECURITY: Final = (
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
-"""Headers of every response."""
 _SECONDS: Final = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
 """Upper limits of the histogram."""
 
@@ -70,51 +63,14 @@ class RequestCounts:
 
 
 class Gate:
-    """An ASGI application that checks and counts requests, and passes those that are allowed on to another."""
+    """Checks whether requests are allowed."""
 
-    def __init__(self, app: App, options: GateOptions, counts: RequestCounts) -> None:
-        self._app, self._options, self._counts = app, options, counts
+    def __init__(self, options: GateOptions) -> None:
+        self._options = options
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """By client: how many requests it may send now, and when that was right, in seconds of the monotonic clock."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass it on."""
-        begin = time.perf_counter()
-        status = 500
-
-        async def send_secured(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message = {**message, "headers": [*message["headers"], *_SECURITY]}
-            await send(message)
-
-        try:
-            self._check(scope)
-        except ProblemError as error:
-            await error.response().send(send_secured)
-        else:
-            await self._app(scope, self._counted(receive), send_secured)
-        self._counts.add(status, time.perf_counter() - begin)
-
-    def _counted(self, receive: Receive) -> Receive:
-        """Return what receives a body, and raises ProblemError where it gets too long.
-
-        Then no part of the body is used: what came before may be a whole document.
-        """
-        num_bytes = 0
-
-        async def counted() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._options.most_bytes:
-                raise self._too_long()
-            return message
-
-        return counted
-
-    def _check(self, scope: Scope) -> None:
+    def check(self, scope: Scope) -> None:
         """Raise ProblemError for a request that is not allowed."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         self._check_source(scope, headers)
@@ -145,7 +101,7 @@ class Gate:
     def _check_body(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > self._options.most_bytes:
-            raise self._too_long()
+            raise too_long(self._options.most_bytes)
         has_body = scope["method"] in ("POST", "PUT", "PATCH") and (length != b"0" or b"transfer-encoding" in headers)
         media_type = _text(headers.get(b"content-type", b"")).partition(";")[0].strip().lower()
         if has_body and media_type != "application/json":
@@ -163,9 +119,6 @@ class Gate:
             wait_s = (1.0 - tokens) / rate
             detail = f"more than {rate:g} requests a second; ask again in {wait_s:.1f} s"
             raise ProblemError(429, detail, {"retry-after": str(int(wait_s) + 1)})
-
-    def _too_long(self) -> ProblemError:
-        return ProblemError(413, f"a body may have {self._options.most_bytes:,} bytes at most; send less at a time")
 
 
 def _authority(origin: str) -> str | None:

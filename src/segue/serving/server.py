@@ -13,7 +13,7 @@ from typing import Any, Final
 import uvicorn
 
 from segue.errors import InputError, SegueError
-from segue.serving.app import make_app
+from segue.serving.app import Application
 from segue.serving.gate import LOCAL_HOSTS, GateOptions
 from segue.serving.models import Models
 from segue.serving.options import ServeOptions, check_reach
@@ -39,7 +39,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
     own_host = () if options.host in _ANY_ADDRESS else (options.host,)
     hosts = (*LOCAL_HOSTS, *options.allow_hosts, *own_host)
     config = uvicorn.Config(
-        make_app(service, GateOptions(hosts, options.token)),
+        Application(service, GateOptions(hosts, options.token)),
         host=options.host,
         port=options.port,
         log_level="warning",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import signal
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segue.serving.app import make_app
+from segue.errors import InputError
 from segue.serving.gate import GateOptions
-from segue.serving.models import Models
+from segue.serving.options import ServeOptions
 from segue.serving.routes import ROUTES
+from segue.serving.server import serve
 from segue.serving.service import Service
-from segue.serving.sessions.sqlite import SqliteSessions
 from served import Call, begin, calling, is_problem
 
 MARKUP = "<img src=x onerror=alert(1)>\u202e'\"\\"
@@ -182,25 +184,14 @@ def test_a_query_is_read_strictly_but_for_its_numbers(call: Call, tracks: list[s
         assert "there are segue, plain" in is_problem(call("GET", f"/v1/map?model={model}"), 404)
 
 
-def test_models_and_sessions_are_closed_with_the_application(exports: list[Path], tmp_path: Path) -> None:
-    service = Service(Models(exports[:1], threads=1), SqliteSessions(tmp_path / "closed.sqlite"))
-    sent: list[str] = []
-
-    async def live() -> None:
-        messages = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
-
-        async def receive() -> Any:
-            return messages.pop()
-
-        async def send(message: Any) -> None:
-            sent.append(message["type"])
-
-        await make_app(service)({"type": "lifespan"}, receive, send)
-
-    asyncio.run(live())
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        service.models._worker.submit(print)
+def test_models_and_sessions_are_closed_with_the_server(exports: list[Path], tmp_path: Path) -> None:
+    before, on_term = set(threading.enumerate()), signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = ServeOptions(port=taken.getsockname()[1], sessions=tmp_path / "closed.sqlite", threads=1)
+        with pytest.raises(InputError, match="cannot be listened at"):
+            serve(exports[:1], options, print)
+    signal.signal(signal.SIGTERM, on_term)
+    assert set(threading.enumerate()) <= before, "the thread of the sessions has ended"
 
 
 def test_each_route_is_an_operation_of_its_own_name(call: Call) -> None:

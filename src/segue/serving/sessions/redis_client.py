@@ -66,9 +66,7 @@ def segue_error(error: redis.RedisError) -> SegueError:
     if code == "LOADING" or isinstance(error, redis.BusyLoadingError):
         return SegueError("Redis still loads its data; try again in a moment")
     if code == "NOPERM" or isinstance(error, redis.exceptions.NoPermissionError):
-        return SegueError(
-            "this user of Redis may not write sessions; it needs, say, ~segue:1:* and +@all -@admin"
-        )
+        return SegueError("this user of Redis may not write sessions; it needs, say, ~segue:1:* and +@all -@admin")
     if code in ("NOAUTH", "WRONGPASS") or isinstance(error, redis.AuthenticationError):
         return SegueError(f"Redis refuses the user or the password; put the password into {PASSWORD_VARIABLE}")
     if isinstance(error, redis.TimeoutError):
