@@ -173,7 +173,7 @@ class LiveModel:
         rows, scores = scored.rows[order].tolist(), scored.score[order].tolist()
         if not one.explain:
             return Answer(tuple(map(Suggestion, rows, scores)), len(scored.rows))
-        log_next = (scored.log_next[order] - _log_sum(scored.log_next)).tolist()
+        log_next = (scored.log_next[order] - np.logaddexp.reduce(scored.log_next)).tolist()
         listen = [None] * len(order) if scored.log_listen is None else scored.log_listen[order].tolist()
         times = dict(zip(followers.rows.tolist(), followers.times.tolist(), strict=True))
         followed, unranked = [times.get(row, 0) for row in rows], [None] * len(rows)
@@ -195,9 +195,9 @@ class LiveModel:
         """Return whether a track that was not scanned may belong to the best k because it is listened to.
 
         log P(listen) <= 0, so the score of such a track is at most its dot product, and that is at most the least one
-        of those that were scanned.
+        of those that were scanned. Long lists, of DEPTH tracks or more, are not checked.
         """
-        if self._scoring.listen_weight == 0.0 or len(order) < one.k or len(scanned.scores) == 0:
+        if self._scoring.listen_weight == 0.0 or not one.k <= len(order) < DEPTH or len(scanned.scores) == 0:
             return False
         return bool(scored.score[order[-1]] < scanned.scores.min())
 
@@ -212,8 +212,9 @@ class LiveModel:
         order = np.argsort(-score, kind="stable")
         cap, codes = one.filters.per_artist, self.export.artist_code
         if cap is None or codes is None:
-            return [int(i) for i in order[: one.k]]
-        best: list[int] = []
+            best: list[int] = order[: one.k].tolist()
+            return best
+        best = []
         counts: dict[int, int] = {}
         for i, code in zip(order.tolist(), codes[scored.rows[order]].tolist(), strict=True):
             counts[code] = counts.get(code, 0) + 1
@@ -252,11 +253,3 @@ def _largest(values: NDArray[np.floating], k: int) -> list[int]:
     least = np.partition(values, len(values) - k)[len(values) - k]
     indices = np.flatnonzero(values >= least)
     return [int(i) for i in indices[np.argsort(-values[indices], kind="stable")][:k]]
-
-
-def _log_sum(values: NDArray[np.float64]) -> float:
-    """Return log of the sum of exp, 0 for no values."""
-    if len(values) == 0:
-        return 0.0
-    most = float(values.max())
-    return most + float(np.log(np.exp(values - most).sum()))

@@ -38,6 +38,17 @@ def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "s.sqlite").stat().st_mode & 0o077 == 0, "nobody else's business"
 
 
+def test_a_fault_in_one_job_leaves_the_others(tmp_path: Path) -> None:
+    sessions, session = SqliteSessions(tmp_path / "s.sqlite"), new_session_id()
+    sessions.create(session, "", [_event("a")]).result()
+    bad, good = sessions.add(session, [_event("b"), _event("c", strength=2**70)]), sessions.add(session, [_event("d")])
+    with pytest.raises(OverflowError):
+        bad.result()
+    assert good.result().events == 2
+    assert [event.track for event in sessions.read(session).result().events] == ["a", "d"]
+    sessions.close()
+
+
 def test_a_full_disk_is_told_and_reads_go_on(tmp_path: Path) -> None:
     sessions = SqliteSessions(tmp_path / "s.sqlite")
     session = new_session_id()
