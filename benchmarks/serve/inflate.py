@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.export.cells import make_cells
-from segue.export.scanned import in_four_bits, scan_order
+from segue.export.table_forms import in_four_bits, make_cells, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts, open_export
 from segue.exported.manifest import MANIFEST, ExportManifest
 from segue.files import replaced_folder, write_json

@@ -21,9 +21,9 @@ from segue.batches.split import DataConfig, split_store
 from segue.config import build
 from segue.exported.folder import open_export
 from segue.serving import live_model
-from segue.serving.encoding import Session, known_session
-from segue.serving.live_model import Asked, Filters, LiveModel
+from segue.serving.live_model import Asked, LiveModel
 from segue.serving.messages import feedback_code
+from segue.serving.session_encoder import Session, known_session
 from segue.store import Store
 
 K = 20
@@ -72,7 +72,7 @@ def main() -> None:
         for state, after, scan, answer in zip(sharp, afters, scanned, answers, strict=True):
             exact = candidates[np.argsort(-(table @ state), kind="stable")[:K]]
             scanned_share.append(len(set(exact.tolist()) & set(scan.best(live_model.DEPTH).rows.tolist())) / K)
-            whole = model._scoring_all(after, model._scoring.followers(after), Filters())
+            whole = model._scoring.of(after, candidates.astype(np.int32), model._scoring.followers(after))
             best = whole.rows[np.argsort(-whole.score, kind="stable")[:K]].tolist()
             found = [each.row for each in answer.suggestions]
             served_share.append(len(set(best) & set(found)) / K)

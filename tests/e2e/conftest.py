@@ -10,7 +10,7 @@ import pytest
 from segue.exported import open_export
 from segue.serving.models import Models
 from segue.serving.service import Service
-from segue.serving.sessions import SqliteSessions
+from segue.serving.sessions.sqlite import SqliteSessions
 from support.served import Call, calling, small_export
 
 

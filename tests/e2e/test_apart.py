@@ -14,8 +14,8 @@ import pytest
 from segue.serving.gate import GateOptions
 from segue.serving.models import Models
 from segue.serving.service import Service
-from segue.serving.sessions import SqliteSessions
 from segue.serving.sessions import sqlite as sqlite_sessions
+from segue.serving.sessions.sqlite import SqliteSessions
 from support.served import Call, calling, small_export
 
 

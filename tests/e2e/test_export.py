@@ -12,8 +12,7 @@ import onnx
 import pytest
 
 from segue.errors import FormatError, InputError
-from segue.export.chart import principal_map
-from segue.export.scanned import in_four_bits, scan_order
+from segue.export.table_forms import in_four_bits, principal_map, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, file_facts, parts_in_four_bits
 from segue.serving.live_model import LiveModel
@@ -214,7 +213,7 @@ def test_an_export_stands_where_nothing_else_is_lost(run: Path, export: Path, tm
         verb.export(run, tmp_path / "mine", ExportOptions(overwrite=True))
     with pytest.raises(InputError, match="not a plain name"):
         verb.export(run, tmp_path / "named", ExportOptions(name="../x"))
-    with pytest.raises(FormatError, match="is no run"):
+    with pytest.raises(FormatError, match="is not a run"):
         verb.export(tmp_path / "mine", tmp_path / "named")
     assert not (tmp_path / "named").exists()
 

@@ -131,7 +131,7 @@ def test_a_run_resumes_with_its_own_recipe_and_store_only(store, tmp_path):
         fit(store, tmp_path / "run", small_recipe(), RESUME, table_norm)
     with pytest.raises(InputError, match="another store"):
         fit(tiny_store(tmp_path / "other", seed=5), tmp_path / "run", recipe(), RESUME, table_norm)
-    with pytest.raises(FormatError, match="no run"):
+    with pytest.raises(FormatError, match="not a run"):
         fit(store, tmp_path / "nothing", recipe(), RESUME, table_norm)
 
 

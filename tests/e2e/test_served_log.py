@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue.serving.sessions import Logged, SqliteSessions, new_session_id
+from segue.serving.sessions.sqlite import SqliteSessions
+from segue.serving.sessions.store import Logged, new_session_id
 from segue.store import Store
 from segue.verbs.prepare import PrepareOptions, prepare
 from segue.verbs.served_log import export_log

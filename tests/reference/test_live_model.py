@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segue.exported import open_export
+from segue.exported import ExportFolder, open_export
 from segue.serving import live_model
-from segue.serving.encoding import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
+from segue.serving.session_encoder import Session
 from support.served import small_export
 
 SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))
@@ -21,6 +21,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LiveModel:
     """A model whose scores by next tracks lie far enough apart for the scan, whatever weight log P(listen) has."""
     changes = {"training__epochs": 8, "training__learning_rate": 0.02}
     return LiveModel(open_export(small_export(tmp_path_factory.mktemp("served"), tracks=300, **changes)), threads=1)
+
+
+@pytest.fixture(scope="module")
+def close(tmp_path_factory: pytest.TempPathFactory) -> ExportFolder:
+    """An export of a model that was hardly trained: its scores by next tracks are close."""
+    return open_export(small_export(tmp_path_factory.mktemp("close"), tracks=300))
 
 
 def _everything(model: LiveModel, session: Session) -> list[tuple[int, float]]:
@@ -56,6 +62,19 @@ def test_what_is_blocked_or_not_allowed_is_never_suggested(model: LiveModel, ses
     assert _rows(model, session, 50, Filters(allowed=allowed)) == wanted
     assert _rows(model, session, 50, Filters(blocked, np.array(every[5:9], np.int32))) == every[7:9]
     assert _rows(model, session, 5, Filters(allowed=np.zeros(0, np.int32))) == []
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 8.0])
+def test_the_weight_of_log_listen_hides_no_better_track(
+    close: ExportFolder, weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where scores by next tracks are close, so that what is listened to stands far down the scan."""
+    monkeypatch.setattr(live_model, "DEPTH", 24)
+    facts = replace(close.manifest.facts, listen_weight=weight)
+    model = LiveModel(replace(close, manifest=replace(close.manifest, facts=facts)), threads=1)
+    for session in SESSIONS:
+        every = [row for row, _ in _everything(model, session)]
+        assert _rows(model, session, 5, Filters()) == every[:5]
 
 
 @pytest.mark.usefixtures("depth")
@@ -106,7 +125,7 @@ def test_what_moved_is_what_it_says(model: LiveModel) -> None:
             if row not in (1, each.row)
         }
         best = sorted(cosines, key=lambda place: -cosines[place])[:2]
-        assert [near.cosine for near in each.near] == pytest.approx([cosines[place] for place in best])
+        assert [cosine for _, cosine in each.near] == pytest.approx([cosines[place] for place in best])
         part = slice(transitions.begin[after.last], transitions.begin[after.last + 1])
         times = dict(zip(transitions.tracks[part].tolist(), transitions.times[part].tolist(), strict=True))
         assert each.followed == times.get(each.row, 0)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.export.scanned import in_four_bits, scan_order
+from segue.export.table_forms import in_four_bits, scan_order
 from segue.exported import open_export
 from segue.exported.folder import BLOCK, ExportFolder
-from segue.serving.scan import TOGETHER, Scan
+from segue.serving.track_search import TOGETHER, Scan
 from support.served import small_export
 
 SIZES = (1, TOGETHER, 2 * TOGETHER + 1)

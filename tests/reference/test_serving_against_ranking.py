@@ -12,8 +12,8 @@ import torch
 from segue.batch import Batch
 from segue.exported import open_export
 from segue.runs import load_run
-from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Asked, LiveModel
+from segue.serving.session_encoder import Session, known_session
 from segue.verbs.recommender import Recommender
 from support.served import small_export
 

@@ -25,7 +25,7 @@ import httpx
 from segue.config import dump_toml
 from segue.export import write_export
 from segue.runs import load_run
-from segue.serving.app import make_app
+from segue.serving.app import Application
 from segue.serving.gate import GateOptions
 from segue.serving.service import Service
 from segue.verbs.train import TrainOptions, train
@@ -80,7 +80,7 @@ def _exported(recipe: str, name: str, tracks: int, index: bool, changes: tuple[t
 
 def calling(service: Service, options: GateOptions | None = None) -> Call:
     """Return what sends one request to a service in this process."""
-    app = make_app(service, options)
+    app = Application(service, options)
 
     def call(method: str, path: str, **more: Any) -> httpx.Response:
         async def once() -> httpx.Response:

@@ -40,7 +40,7 @@ class LastState(nn.Module):
 
         Args:
             values: float32 [U, D], rows as they are ranked: PAD, UNKNOWN, MASK, then those of the tracks.
-            tracks: int64 [B, L], place in `values` of each track.
+            tracks: int64 [B, L], index in `values` of each track.
             feedback: int64 [B, L], codes.
             valid: bool [B, L], False on padding, which stands at the end.
         """
@@ -79,7 +79,7 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
 
 
 def export_listen(head: ListenHead, width: int, path: Path) -> None:
-    """Write the graph of what states ask of tracks to `path`."""
+    """Write the graph of u and c, which give P(listen), to `path`."""
     _write(
         ListenQueries(head),
         (torch.zeros(3, width),),
@@ -113,7 +113,7 @@ def _write(
 
 
 def _bare(model: Any) -> bytes:
-    """Return the model without what the exporter remarks on: paths of this machine stand there."""
+    """Return the model without the exporter's notes, which contain paths of this machine."""
     del model.metadata_props[:]
     model.doc_string = ""
     del model.graph.value_info[:]
@@ -126,15 +126,12 @@ def _bare(model: Any) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's own remarks from what the user reads."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
+    """Keep the exporter's warnings and logs from the user's screen."""
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from segue.errors import InputError
-from segue.export.cells import make_cells
-from segue.export.chart import principal_map
 from segue.export.graphs import export_encoder, export_listen
-from segue.export.scanned import in_four_bits, scan_order
+from segue.export.table_forms import in_four_bits, make_cells, principal_map, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts
-from segue.exported.manifest import MANIFEST, ExportManifest, Facts
+from segue.exported.manifest import MANIFEST, ExportManifest, ModelFacts
 from segue.files import replaced_folder, write_json
 from segue.model.heads import ListenHead, TransitionsHead
 from segue.progress import Progress, Step, silent
@@ -24,7 +23,7 @@ from segue.runs import LoadedRun
 from segue.runs.environment import installed
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn
 
-_STAGES = 5
+_STAGES: Final = ("graphs", "track table", "table in 4 bits", "map and texts", "hashes")
 
 
 def write_export(
@@ -46,15 +45,15 @@ def write_export(
     if name and plain(name) != name:
         raise InputError(f"{name!r} is not a plain name; take letters, digits, '.', '_' and '-'")
     with replaced_folder(Path(out), overwrite=overwrite, marker=MANIFEST) as folder:
-        tell = _Telling(progress)
-        tell.next("graphs")
+        steps = iter([Step("export", done, len(_STAGES), "steps", stage) for done, stage in enumerate(_STAGES)])
+        progress(next(steps))
         facts = _facts(run, _write_heads(run, folder))
         export_encoder(run.encoder, folder / ENCODER)
         table: NDArray[np.float32] = run.encoder.ranked_rows().numpy()
-        tell.next("track table")
+        progress(next(steps))
         _save(folder / "table.npy", table)
         _save(folder / "plays.npy", run.training_counts.astype(np.int64))
-        tell.next("table in 4 bits")
+        progress(next(steps))
         order = scan_order(run.candidates)
         halves, step = in_four_bits(table, order)
         _save(folder / "scan_order.npy", order)
@@ -66,7 +65,7 @@ def write_export(
             (folder / "index").mkdir()
             _save(folder / "index" / "centres.npy", centres)
             _save(folder / "index" / "cell.npy", cell)
-        tell.next("map and texts")
+        progress(next(steps))
         shown = np.zeros(len(table), np.bool_)
         shown[run.candidates] = True
         _save(folder / "map.npy", principal_map(table[NUM_SPECIALS:], shown[NUM_SPECIALS:]))
@@ -75,12 +74,12 @@ def write_export(
             run.titles.write(folder / "title")
         if run.artists is not None:
             _write_artists(run.artists, folder)
-        tell.next("hashes")
+        progress(next(steps))
         manifest = ExportManifest(
             name or plain(run.recipe.name), facts, all_facts(folder), f"segue {installed('segue')}"
         )
         write_json(folder / MANIFEST, manifest.to_json())
-        progress(Step("export", _STAGES, _STAGES, "steps"))
+        progress(Step("export", len(_STAGES), len(_STAGES), "steps"))
     return manifest
 
 
@@ -89,8 +88,8 @@ def plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:100] or "model"
 
 
-def _facts(run: LoadedRun, temperature: float) -> Facts:
-    return Facts(
+def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
+    return ModelFacts(
         recipe=run.recipe.name,
         num_tracks=run.vocabulary.num_tracks,
         num_candidates=len(run.candidates),
@@ -140,12 +139,3 @@ def _write_artists(artists: TextColumn, folder: Path) -> None:
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
     np.save(path, array, allow_pickle=False)
-
-
-class _Telling:
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._done = progress, 0
-
-    def next(self, what: str) -> None:
-        self._progress(Step("export", self._done, _STAGES, "steps", what))
-        self._done += 1

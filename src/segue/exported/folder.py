@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Callable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,6 @@ BLOCK: Final = 64
 """Rows of a block of the scan; a first pass keeps the best of each block."""
 ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
-_PIECE: Final = 1 << 22
-"""Bytes hashed at a time."""
 _PART: Final = 1 << 14
 """Rows checked at a time."""
 
@@ -55,24 +53,20 @@ def parts_in_four_bits(width: int) -> tuple[int, int]:
 
 def file_facts(path: Path) -> FileFacts:
     """Return size and hash of a file."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as handle:
-        while piece := handle.read(_PIECE):
-            digest.update(piece)
-            size += len(piece)
-    return FileFacts(size, digest.hexdigest())
+    with path.open("rb") as file:
+        return FileFacts(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def all_facts(folder: Path) -> dict[str, FileFacts]:
     """Return the facts of every file of an export in writing, by name."""
-    names = [
-        path.relative_to(folder).as_posix()
-        for name in FOLDERS
-        for path in sorted((folder / name).glob("*"))
-        if path.is_file() and path.name != MANIFEST
-    ]
+    files = [path for name in FOLDERS for path in sorted((folder / name).glob("*")) if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in files if path.name != MANIFEST]
+    return dict(zip(names, _each_facts(folder, names), strict=True))
+
+
+def _each_facts(folder: Path, names: Collection[str]) -> list[FileFacts]:
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(names, pool.map(lambda name: file_facts(folder / name), names), strict=True))
+        return [*pool.map(lambda name: file_facts(folder / name), names)]
 
 
 @dataclass(frozen=True)
@@ -172,13 +166,10 @@ def _check_files(folder: Path, manifest: ExportManifest, *, verify: bool) -> Non
             raise FormatError(f"{path} is missing, or not a plain file; export the run again")
         if path.stat().st_size != facts.bytes:
             raise FormatError(f"{path} has {path.stat().st_size} bytes, not {facts.bytes}; export the run again")
-    if not verify:
-        return
-    check: Callable[[str], bool] = lambda name: file_facts(folder / name) == manifest.files[name]  # noqa: E731
-    with ThreadPoolExecutor(2) as pool:
-        for name, same in zip(manifest.files, pool.map(check, manifest.files), strict=True):
-            if not same:
-                raise FormatError(f"{folder / name} differs from the manifest (sha256); export the run again")
+    actual = _each_facts(folder, manifest.files) if verify else manifest.files.values()
+    for (name, facts), of_file in zip(manifest.files.items(), actual, strict=True):
+        if of_file != facts:
+            raise FormatError(f"{folder / name} differs from the manifest (sha256); export the run again")
 
 
 def _check_order(order: NDArray[np.int32], rows: int, candidates: int, where: str) -> None:

@@ -20,8 +20,8 @@ FOLDERS: Final = ("", "vocabulary", "title", "artist", "transitions", "index")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Facts about the model that a server needs beside the arrays."""
+class ModelFacts:
+    """ModelFacts about the model that a server needs beside the arrays."""
 
     recipe: str
     """Name of the recipe."""
@@ -73,7 +73,7 @@ class ExportManifest:
 
     name: str
     """Name of the model; its fingerprint distinguishes models of one name."""
-    facts: Facts
+    facts: ModelFacts
     files: Mapping[str, FileFacts]
     """By path below the export's folder."""
     made_by: str = ""
@@ -104,7 +104,7 @@ def read_export_manifest(folder: Path) -> ExportManifest:
             _checked_name(name, str(where)): build(FileFacts, facts, f"{where}: files: {name}")
             for name, facts in document["files"].items()
         }
-        facts = build(Facts, document["facts"], f"{where}: facts")
+        facts = build(ModelFacts, document["facts"], f"{where}: facts")
         name = document["name"]
         if not isinstance(name, str):
             raise InputError("name is not text")

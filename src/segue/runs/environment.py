@@ -77,12 +77,13 @@ def _commit() -> str | None:
     '+changes' follows where a tracked file differs from that commit.
     """
     here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, timeout=10, text=True).stdout.strip()
+
     try:
-        tracked = ["git", "-C", str(here.parent), "ls-files", "--error-unmatch", here.name]
-        subprocess.run(tracked, check=True, capture_output=True, timeout=10)
-        head = ["git", "-C", str(here.parent), "rev-parse", "HEAD"]
-        commit = subprocess.run(head, check=True, capture_output=True, timeout=10, text=True).stdout.strip()
-        same = subprocess.run(["git", "-C", str(here.parent), "diff", "--quiet", "HEAD"], timeout=10).returncode == 0
-        return commit if same else f"{commit}+changes"
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,7 +1,7 @@
-"""Tracks that came after training, put into a run: their features place them, so that they can be read and ranked.
+"""A run with tracks that came after training: the encoder reads and ranks them by their features.
 
-What serves is `RUN/extended`, a run of its own beside the trained one, which stays as it is and can still be measured.
-Table rows follow the ids' byte order, so rows behind a new track move; all that is kept by row moves with them.
+The result is `RUN/extended`, a second run beside the trained one, which does not change and can still be evaluated.
+Table rows follow the byte order of the ids. So the rows behind a new track move, and all arrays by row with them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from segue.batches.track_features import standardised
 from segue.errors import FormatError, InputError, NonFiniteError
 from segue.files import read_json_object, replaced_folder, write_json
 from segue.runs.loading import LoadedRun, load_run, renamed
-from segue.runs.run_folder import FEATURES, MARKER, RANKING, WEIGHTS, RunFolder
-from segue.runs.tensors import write_tensors
+from segue.runs.run_folder import FEATURES, MARKER, RANKING, WEIGHTS, RunFolder, write_tensors
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array
 from segue.store.writer import TEXT_COLUMNS
@@ -52,21 +51,21 @@ class NewTracks:
 
 
 def serving(path: str | Path) -> Path:
-    """Return the folder that serves the run at `path`: what it was extended to, or the run itself."""
+    """Return the folder to rank by for the run at `path`: its `extended` folder if it has one, else itself."""
     extended = Path(path) / EXTENDED
     return extended if (extended / MARKER).is_file() else Path(path)
 
 
 def load_serving(path: str | Path) -> LoadedRun:
-    """Return what serves the run at `path`, ready to rank.
+    """Return the run of the folder `serving(path)`, ready to rank.
 
     Raises:
-        FormatError: no run, damaged, or without weights. NonFiniteError: weights that are no numbers.
+        FormatError: not a run, damaged, or without weights. NonFiniteError: weights that are not finite.
     """
     run = load_run(serving(path))
     for name, weights in run.encoder.named_parameters():
         if not torch.isfinite(weights).all():
-            raise NonFiniteError(f"{path}: {name} holds values that are no numbers; train again")
+            raise NonFiniteError(f"{path}: {name} holds values that are not finite; train again")
     return run
 
 
@@ -76,23 +75,23 @@ def feature_names(path: str | Path) -> list[str]:
     Raises:
         InputError: it reads none.
     """
-    return [str(name) for name in _facts(Path(path))["names"]]
+    return [str(name) for name in _feature_facts(Path(path))["names"]]
 
 
 def extend_run(path: str | Path, new: NewTracks) -> Path:
-    """Write `path/extended`: the run that serves so far, with `new` tracks; return that folder.
+    """Write `path/extended`, the run of `serving(path)` with `new` tracks, and return that folder.
 
     Raises:
         InputError: the run reads no features.
-        FormatError: it is no run, damaged, or without weights.
+        FormatError: it is not a run, is damaged, or has no weights.
     """
     before = serving(path)
-    run, facts = RunFolder.open(before), _facts(before)
+    run, facts = RunFolder.open(before), _feature_facts(before)
     vocabulary = Vocabulary.read(before / "vocabulary")
     assert isinstance(vocabulary, Vocabulary), "it reads its own kind"
     weights, best = run.weights("best")
     mean, spread = (np.array(facts[name], np.float64) for name in ("mean", "spread"))
-    rows = _Rows(vocabulary.places(new.ids), len(vocabulary))
+    rows = _RowMoves(vocabulary.places(new.ids), len(vocabulary))
     weights = {name: rows.moved(name, value) for name, value in renamed(weights).items()}
     if weights["inputs.features.values"].shape[1] != new.features.shape[1]:
         raise FormatError(f"{before / FEATURES} does not fit the weights; train the run again")
@@ -120,8 +119,8 @@ def extend_run(path: str | Path, new: NewTracks) -> Path:
     return Path(path) / EXTENDED
 
 
-class _Rows:
-    """Where table rows go when tracks are put between them."""
+class _RowMoves:
+    """The new table rows after tracks are inserted."""
 
     def __init__(self, before: NDArray[np.int64], num_tracks: int) -> None:
         """`before`: how many of the `num_tracks` come before each new one, ascending."""
@@ -135,14 +134,14 @@ class _Rows:
         self.num = num_tracks + NUM_SPECIALS + len(before)
 
     def moved(self, name: str, value: Tensor) -> Tensor:
-        """Return the weights `name` as they are with the new tracks."""
+        """Return the weights `name` of the extended run."""
         if name == _PAIRS:
             rows, old = len(self.old), torch.from_numpy(self.old)
             return old[value // rows] * self.num + old[value % rows]
         return self.by_row(value) if name in _BY_ROW else value
 
     def by_row(self, value: Tensor) -> Tensor:
-        """Return what has an entry a table row with each at its new place, and 0 for new tracks."""
+        """Return a tensor by table row with its entries at their new rows, and 0 for new tracks."""
         if len(value) != len(self.old):
             raise FormatError("the run's weights do not fit its vocabulary; train it again")
         result = value.new_zeros((self.num, *value.shape[1:]))
@@ -150,11 +149,11 @@ class _Rows:
         return result
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _feature_facts(path: Path) -> dict[str, Any]:
     features = RunFolder.open(path).recipe().inputs.get("features")
     if features is None or (features.optional and not (path / FEATURES).is_file()):
         raise InputError(
-            f"{path} was trained without features of tracks, so nothing places a new one; train a recipe with "
+            f"{path} was trained without features of tracks, which a new track needs; train a recipe with "
             "--set inputs.features=true on a store prepared with --tracks"
         )
     if not (path / FEATURES).is_file():

@@ -13,7 +13,7 @@ ranking.json           how heads weigh in the ranking, where validation chose it
 features.json          names of the features that the encoder reads, and what each is standardised by
 extended/              the same run with tracks that came after training (see `segue.runs.extending`)
 best/weights.safetensors
-last/checkpoint.safetensors    weights, optimiser, generators; a finished run keeps last/weights.safetensors only
+last/checkpoint.safetensors    weights, optimiser, generators; a finished run has last/weights.safetensors only
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.batches.split import Split
@@ -43,11 +45,12 @@ from segue.files import (
     write_json,
 )
 from segue.recipes import Recipe, recipe_from_tables
-from segue.runs.tensors import read_tensors, write_tensors
 from segue.store import Store
 from segue.store.writer import TEXT_COLUMNS
 
 T = TypeVar("T")
+_Lines = Literal["metrics", "timings"]
+_Weights = Literal["best", "last"]
 RUN_VERSION: Final = 1
 MARKER: Final = "run.json"
 CONFIG: Final = "config.toml"
@@ -55,10 +58,12 @@ WEIGHTS: Final = "weights.safetensors"
 CHECKPOINT: Final = "checkpoint.safetensors"
 RANKING: Final = "ranking.json"
 FEATURES: Final = "features.json"
+_DOCUMENT: Final = "segue"
+"""Key of the JSON document in the header of a safetensors file, which maps text to text."""
 
 
 class RunFolder:
-    """The folder of one run; `create` makes it, `open` finds it."""
+    """The folder of one run, from `create` or `open`."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -77,7 +82,7 @@ class RunFolder:
         """Return a new run folder that holds all but weights and metrics.
 
         Raises:
-            InputError: `path` exists (and `overwrite` is not set, or it is no run).
+            InputError: `path` exists (and `overwrite` is not set, or it is not a run).
         """
         with replaced_folder(Path(path), overwrite=overwrite, marker=MARKER) as folder:
             (folder / CONFIG).write_text(dump_toml(recipe.to_tables()), encoding="utf-8")
@@ -103,11 +108,11 @@ class RunFolder:
         """Return the run at `path`.
 
         Raises:
-            FormatError: no run, or one of another run_version.
+            FormatError: not a run, or one of another run_version.
         """
         folder = Path(path)
         if not (folder / MARKER).is_file():
-            raise FormatError(f"{folder} is no run (it has no {MARKER}); name a folder that segue train made")
+            raise FormatError(f"{folder} is not a run (it has no {MARKER}); name a folder that segue train made")
         document = read_json(folder / MARKER)
         version = document.get("run_version") if isinstance(document, dict) else None
         if version != RUN_VERSION:
@@ -163,7 +168,7 @@ class RunFolder:
         """Return the weights of a head in the ranking that validation chose; the defaults of `kind` where none were.
 
         Raises:
-            FormatError: they are none that validation could choose.
+            FormatError: they are not weights that validation could choose.
         """
         saved, names = (self.ranking() or {}).get(head, {}), [field.name for field in fields(kind)]  # type: ignore[arg-type]
         try:
@@ -175,20 +180,18 @@ class RunFolder:
         """Return lambda, the weight of log P(listen) in the ranking; 0 where none was chosen.
 
         Raises:
-            FormatError: it is no number of 0 or more.
+            FormatError: it is not a number of 0 or more.
         """
         weight = (self.ranking() or {"listen_weight": 0.0})["listen_weight"]
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise FormatError(f"{self.path / RANKING}: listen_weight is {weight!r}; train the run again")
         return float(weight)
 
-    def save_weights(
-        self, name: Literal["best", "last"], weights: Mapping[str, Tensor], document: Mapping[str, Any]
-    ) -> None:
+    def save_weights(self, name: _Weights, weights: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
         """Replace the weights of `best/` or `last/`; `document` (epoch, metrics) goes into the file's header."""
         write_tensors(self.path / name / WEIGHTS, weights, document)
 
-    def weights(self, name: Literal["best", "last"] = "best") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def weights(self, name: _Weights = "best") -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the weights of `best/` or `last/` on the CPU and their document."""
         return read_tensors(self.path / name / WEIGHTS)
 
@@ -205,13 +208,13 @@ class RunFolder:
         """Remove the optimiser state of a finished run."""
         (self.path / "last" / CHECKPOINT).unlink(missing_ok=True)
 
-    def append(self, name: Literal["metrics", "timings"], line: Mapping[str, Any]) -> None:
+    def append(self, name: _Lines, line: Mapping[str, Any]) -> None:
         """Append one JSON line to `metrics.jsonl` or `timings.jsonl`."""
         with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.write(_json_line(line))
 
-    def lines(self, name: Literal["metrics", "timings"] = "metrics") -> list[dict[str, Any]]:
-        """Return the whole lines of `metrics.jsonl` or `timings.jsonl` (a torn last line is passed over)."""
+    def lines(self, name: _Lines = "metrics") -> list[dict[str, Any]]:
+        """Return the complete lines of `metrics.jsonl` or `timings.jsonl`, without a last line that was cut off."""
         path = self.path / f"{name}.jsonl"
         try:
             whole = [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
@@ -221,12 +224,10 @@ class RunFolder:
 
     def keep_epochs(self, epochs: int) -> None:
         """Cut `metrics.jsonl` and `timings.jsonl` to the first `epochs` epochs (before a resume)."""
-        names: tuple[Literal["metrics", "timings"], ...] = ("metrics", "timings")
-        for name in names:
-            lines_to_keep = [line for line in self.lines(name) if line["epoch"] <= epochs]
+        for name in get_args(_Lines):
+            first = [line for line in self.lines(name) if line["epoch"] <= epochs]
             with replaced_file(self.path / f"{name}.jsonl") as temporary:
-                text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines_to_keep)
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text("".join(map(_json_line, first)), encoding="utf-8")
 
     def check_disk(self, weight_bytes: int) -> None:
         """Refuse to begin a run that cannot be saved.
@@ -244,6 +245,37 @@ class RunFolder:
                 f"{self.path}: checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
                 "free some disk or name another folder"
             )
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write `tensors` and the JSON `document` to `path` in one renamed file.
+
+    Equal input gives equal bytes: the document's keys are sorted, tensors are laid out by safetensors.
+    """
+    header = {_DOCUMENT: json.dumps(document, sort_keys=True, allow_nan=False)}
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replaced_file(path) as temporary:
+        save_file(saved, temporary, metadata=header)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, on the CPU, and the document of a file that `write_tensors` wrote.
+
+    Raises:
+        FormatError: missing, damaged, or not written by Segue.
+    """
+    if not path.is_file():
+        raise FormatError(f"{path} is missing; the run has not come so far, or is damaged")
+    try:
+        with safe_open(path, framework="pt") as file:
+            document = json.loads((file.metadata() or {})[_DOCUMENT])
+            return {name: file.get_tensor(name) for name in file.keys()}, document  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise FormatError(f"{path} is damaged ({error}); train again") from error
+
+
+def _json_line(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, allow_nan=False) + "\n"
 
 
 def _hash(path: Path) -> str:

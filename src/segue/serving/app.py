@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,12 +11,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from segue.serving.asgi import App, DisconnectError, Receive, Response, Scope, Send, read_body
-from segue.serving.document import openapi
+from segue.serving.asgi import DisconnectError, ProblemError, Receive, Response, Scope, Send, read_body
 from segue.serving.gate import Gate, GateOptions
-from segue.serving.problems import ProblemError
-from segue.serving.routes import ROUTES, SESSION, Route
-from segue.serving.service import Request, Service
+from segue.serving.routes import ROUTES, SESSION, Route, openapi
+from segue.serving.service import Service
 
 _LOG: Final = logging.getLogger(__name__)
 SCHEMA: Final = "/schema/openapi.json"
@@ -32,39 +31,35 @@ _SESSION_AT: Final = 2
 Parts = tuple[str, ...]
 
 
-def make_app(service: Service, options: GateOptions | None = None) -> App:
-    """Return the whole application; it closes models and sessions when it is shut down."""
-    return Gate(Routing(service), options or GateOptions(), service.counts)
-
-
-class Routing:
-    """An ASGI application that answers by the table of routes, and with the files of the page.
+class Application:
+    """The ASGI application: it checks requests, answers them by the table of routes or with the page, and counts them.
 
     Empty parts of a path do not count: /health/ and //health are /health.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, options: GateOptions | None = None) -> None:
+        self._service, self._options = service, options or GateOptions()
+        self._gate = Gate(self._options)
         self._methods: dict[Parts, dict[str, Route]] = {}
         for route in (*ROUTES, *_fixed_routes()):
             self._methods.setdefault(_parts(route.path), {})[route.method] = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error becomes a problem document."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
+        begin = time.perf_counter()
         try:
+            self._gate.check(scope)
             response = await self._response(scope, receive)
         except DisconnectError:
             return
         except ProblemError as error:
             response = error.response()
         except Exception as error:
-            _LOG.error("a fault while answering", exc_info=error)
-            detail = f"a fault of ours ({type(error).__name__}); its trace stands in the log of the service"
+            _LOG.error("an error while answering", exc_info=error)
+            detail = f"an error in the service ({type(error).__name__}); its traceback is in the service's log"
             response = ProblemError(500, detail).response()
         await response.send(send)
+        self._service.counts.add(response.status, time.perf_counter() - begin)
 
     async def _response(self, scope: Scope, receive: Receive) -> Response:
         parts = _parts(scope["path"])
@@ -72,23 +67,38 @@ class Routing:
         template = (*parts[:_SESSION_AT], SESSION, *parts[_SESSION_AT + 1 :])
         methods = self._methods.get(parts) or self._methods.get(template)
         if methods is None:
-            raise ProblemError(404, f"nothing is served at this path; the routes stand in {SCHEMA}")
+            raise ProblemError(404, f"nothing is served at this path; {SCHEMA} lists the routes")
         route = methods.get(scope["method"])
         if route is None:
             return _other_method(scope["method"], methods)
-        record = await route.answer(self._service, Request(session, await _sent(route, scope, receive)))
+        record = await route.answer(self._service, session, await self._sent(route, scope, receive))
         if isinstance(record, Response):
             return record
         return Response(b"" if record is None else msgspec.json.encode(record), route.status)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """Follow the life of the server, and close models and sessions at its end."""
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        self._service.sessions.close()
-        self._service.models.close()
-        await send({"type": "lifespan.shutdown.complete"})
+    async def _sent(self, route: Route, scope: Scope, receive: Receive) -> Any:
+        """Return the body or the query as the record of the route; None for a route without either.
+
+        Raises:
+            ProblemError: it is missing, or not what the record says.
+        """
+        try:
+            if route.body is not None:
+                body = await read_body(receive, self._options.most_bytes)
+                if not body:
+                    raise ProblemError(400, f"a body is needed, JSON, at least {{}}; see {SCHEMA} for what is expected")
+                return msgspec.json.decode(body, type=route.body)
+            if route.query is not None:
+                query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+                return msgspec.convert(query, route.query, strict=False)  # in a query, numbers are text
+        except RecursionError as error:
+            raise ProblemError(400, f"the body is nested too deep; send what {SCHEMA} says") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
+            reason, part = str(error), "query" if route.body is None else "body"
+            if "matching regex" in reason:
+                reason = f"an id holds a control character, such as a line break{reason[reason.rfind(' - ') :]}"
+            raise ProblemError(400, f"the {part} is not what is expected: {reason}; see {SCHEMA}") from error
+        return None
 
 
 def _parts(path: str) -> Parts:
@@ -104,46 +114,20 @@ def _other_method(method: str, methods: Mapping[str, Route]) -> Response:
     raise ProblemError(405, detail, {"allow": allow})
 
 
-async def _sent(route: Route, scope: Scope, receive: Receive) -> Any:
-    """Return the body or the query as the record of the route; None for a route without either.
-
-    Raises:
-        ProblemError: it is missing, or not what the record says.
-    """
-    try:
-        if route.body is not None:
-            body = await read_body(receive)
-            if not body:
-                raise ProblemError(400, f"a body is needed, JSON, at least {{}}; see {SCHEMA} for what is expected")
-            return msgspec.json.decode(body, type=route.body)
-        if route.query is not None:
-            query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-            return msgspec.convert(query, route.query, strict=False)  # in a query, numbers are text
-    except RecursionError as error:
-        raise ProblemError(400, f"the body is nested too deep; send what {SCHEMA} says") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
-        reason, part = str(error), "query" if route.body is None else "body"
-        if "matching regex" in reason:
-            reason = f"an id holds a control character, such as a line break{reason[reason.rfind(' - ') :]}"
-        raise ProblemError(400, f"the {part} is not what is expected: {reason}; see {SCHEMA}") from error
-    return None
-
-
 def _fixed_routes() -> list[Route]:
     """Return the routes of the OpenAPI document and of the page's files, which are read once."""
     document = Response(msgspec.json.encode(openapi(ROUTES)), media_type="application/vnd.oai.openapi+json")
-    routes = [_fixed("GET", SCHEMA, document)]
-    for file in PAGE.iterdir():
-        response = Response(file.read_bytes(), media_type=_MEDIA_TYPES[file.suffix])
-        routes += [_fixed(method, f"/page/{file.name}", response) for method in ("GET", "HEAD")]
-        routes += [_fixed("GET", "/", response)] if file.name == "index.html" else []
+    files = {file.name: Response(file.read_bytes(), media_type=_MEDIA_TYPES[file.suffix]) for file in PAGE.iterdir()}
+    routes = [_fixed("GET", SCHEMA, document), _fixed("GET", "/", files["index.html"])]
+    for name, response in files.items():
+        routes += [_fixed(method, f"/page/{name}", response) for method in ("GET", "HEAD")]
     return routes
 
 
 def _fixed(method: str, path: str, response: Response) -> Route:
     """Return a route that always gives one response."""
 
-    async def answer(_: Service, __: Request[None]) -> Response:
+    async def answer(*_: Any) -> Response:
         return response
 
     return Route(method, path, answer)

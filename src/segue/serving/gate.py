@@ -1,4 +1,4 @@
-"""The checks that every request passes first: who may send it, from where, how much and how often.
+"""The checks that every request passes first: who may send it, from where, how much and how often; and its counts.
 
 A page of another site can make a browser send requests to a server on this machine. So the Host header must name this
 service, a foreign Origin is refused, bodies must be declared as JSON (a form of another site cannot do that without
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from segue.serving.asgi import App, Message, Receive, Scope, Send
-from segue.serving.counts import Counts
-from segue.serving.problems import ProblemError
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from segue.serving.asgi import ProblemError, Response, Scope, too_long
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 OPEN_PATHS: Final = ("/health", "/ready", "/")
@@ -24,13 +25,8 @@ OPEN_FOLDER: Final = "/page/"
 """Open without a token: whether the service runs, and the page, which then asks its user for the token."""
 _MAX_CLIENTS: Final = 4096
 """Clients whose rate is remembered; the one that was silent longest is forgotten first."""
-_SECURITY: Final = (
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
-"""Headers of every response."""
+_SECONDS: Final = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
+"""Upper limits of the histogram."""
 
 
 @dataclass(frozen=True)
@@ -47,65 +43,36 @@ class GateOptions:
     """Requests a second of one client in the long run; it may send twice as many at once."""
 
 
-@dataclass
-class _Bucket:
-    """The requests that one client may still send now."""
+class RequestCounts:
+    """Answers by status, and a histogram of their seconds, for Prometheus."""
 
-    tokens: float
-    at: float
-    """When `tokens` was right, in seconds of the monotonic clock."""
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._answers = Counter("segue_http_answers", "Answers by status", ["status"], registry=registry)
+        text = "Seconds to the end of an answer"
+        self._seconds = Histogram("segue_http_seconds", text, buckets=_SECONDS, registry=registry)
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self._answers.labels(str(status)).inc()
+        self._seconds.observe(seconds)
+
+    def response(self) -> Response:
+        """Return all counts in the text format of Prometheus."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class Gate:
-    """An ASGI application that checks and counts requests, and passes those that are allowed on to another."""
+    """Checks whether requests are allowed."""
 
-    def __init__(self, app: App, options: GateOptions, counts: Counts) -> None:
-        self._app, self._options, self._counts = app, options, counts
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+    def __init__(self, options: GateOptions) -> None:
+        self._options = options
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By client: how many requests it may send now, and when that was right, in seconds of the monotonic clock."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass it on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begin = time.perf_counter()
-        status = 500
-
-        async def send_secured(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message = {**message, "headers": [*message["headers"], *_SECURITY]}
-            await send(message)
-
-        try:
-            self._check(scope)
-        except ProblemError as error:
-            await error.response().send(send_secured)
-        else:
-            await self._app(scope, self._counted(receive), send_secured)
-        self._counts.add(status, time.perf_counter() - begin)
-
-    def _counted(self, receive: Receive) -> Receive:
-        """Return what receives a body, and raises ProblemError where it gets too long.
-
-        Then no part of the body is used: what came before may be a whole document.
-        """
-        num_bytes = 0
-
-        async def counted() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._options.most_bytes:
-                raise self._too_long()
-            return message
-
-        return counted
-
-    def _check(self, scope: Scope) -> None:
+    def check(self, scope: Scope) -> None:
         """Raise ProblemError for a request that is not allowed."""
-        headers = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         self._check_source(scope, headers)
         self._check_token(scope, headers)
         self._check_body(scope, headers)
@@ -123,8 +90,9 @@ class Gate:
             raise ProblemError(403, detail)
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        token = self._options.token
-        if token is None or _is_open(scope):
+        token, path = self._options.token, scope["path"]
+        is_open = scope["method"] in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
+        if token is None or is_open:
             return
         if not hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + token.encode()):
             detail = "a token is needed: send the header Authorization: Bearer TOKEN"
@@ -133,7 +101,7 @@ class Gate:
     def _check_body(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > self._options.most_bytes:
-            raise self._too_long()
+            raise too_long(self._options.most_bytes)
         has_body = scope["method"] in ("POST", "PUT", "PATCH") and (length != b"0" or b"transfer-encoding" in headers)
         media_type = _text(headers.get(b"content-type", b"")).partition(";")[0].strip().lower()
         if has_body and media_type != "application/json":
@@ -142,24 +110,15 @@ class Gate:
     def _check_rate(self, client: str) -> None:
         """Take one token from the bucket of the client, which fills at the allowed rate."""
         now, rate = time.monotonic(), self._options.rate
-        bucket = self._buckets.pop(client, None) or _Bucket(2 * rate, now)
-        bucket.tokens, bucket.at = min(bucket.tokens + (now - bucket.at) * rate, 2 * rate), now
-        self._buckets[client] = bucket
+        tokens, at = self._buckets.pop(client, (2 * rate, now))
+        tokens = min(tokens + (now - at) * rate, 2 * rate)
+        self._buckets[client] = (tokens - 1.0 if tokens >= 1.0 else tokens, now)
         if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
-        if bucket.tokens < 1.0:
-            wait_s = (1.0 - bucket.tokens) / rate
+        if tokens < 1.0:
+            wait_s = (1.0 - tokens) / rate
             detail = f"more than {rate:g} requests a second; ask again in {wait_s:.1f} s"
             raise ProblemError(429, detail, {"retry-after": str(int(wait_s) + 1)})
-        bucket.tokens -= 1.0
-
-    def _too_long(self) -> ProblemError:
-        return ProblemError(413, f"a body may have {self._options.most_bytes:,} bytes at most; send less at a time")
-
-
-def _is_open(scope: Scope) -> bool:
-    path = scope["path"]
-    return scope["method"] in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
 
 
 def _authority(origin: str) -> str | None:

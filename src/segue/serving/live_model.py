@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -10,21 +10,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.axes import Bool, Int
+from segue.axes import Int
 from segue.exported.folder import ExportFolder
-from segue.serving.cells import CellScan
-from segue.serving.encoding import Encoding, Session
-from segue.serving.scan import Scan, Scanned
 from segue.serving.scoring import After, Followers, Scored, Scoring
+from segue.serving.session_encoder import Session, SessionEncoder
+from segue.serving.track_search import CellScan, Scan, Scanned
 from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 192
 """Best tracks of the scan that get exact scores, beside those that followed the last track in training."""
+_DEEPER: Final = 4096
+"""Added to the depth for a second scan, where log P(listen) may lift a track that the first one missed."""
 _MORE: Final = 1024
 """Added to the depth where artists are blocked, since their number of tracks among the best is unknown."""
 SMALL: Final = 100_000
 """Most tracks that are scored on the event loop, where other requests wait meanwhile."""
-_CHUNK: Final = 1 << 14
 _NEAR: Final = 2
 """Most tracks of the session that an explanation names."""
 
@@ -53,15 +53,6 @@ class Asked:
     explain: bool = False
 
 
-@dataclass(frozen=True)
-class Near:
-    """A track of the session and its cosine with a suggestion."""
-
-    index: int
-    """Index among the session's tracks, from 0."""
-    cosine: float
-
-
 @dataclass(slots=True)
 class Suggestion:
     """One suggested track."""
@@ -75,8 +66,8 @@ class Suggestion:
     """Rank from 1 before the last track; None if it was not among the best then, or unless explained."""
     followed: int = 0
     """How often it followed the last track in training; 0 unless explained."""
-    near: tuple[Near, ...] = ()
-    """Nearest tracks of the session, nearest first; empty unless explained."""
+    near: tuple[tuple[int, float], ...] = ()
+    """Nearest tracks of the session: index among its tracks and cosine, nearest first; empty unless explained."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +87,10 @@ class LiveModel:
     """Next tracks by one export. Not safe for two threads at once."""
 
     def __init__(self, export: ExportFolder, threads: int = 2, probes: int = 0) -> None:
-        """Load the graphs; with `probes` and an export that has cells, search so many cells instead of a scan."""
+        """Load the graphs; with `probes` and an export that has cells, search that many cells instead of a scan."""
         self.export = export
         self.name = export.manifest.name
-        self._encoding = Encoding(export)
+        self._encoding = SessionEncoder(export)
         by_cells = probes > 0 and export.cells is not None
         self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
         """Whether most batches are so short that another thread would cost more than it saves."""
@@ -122,15 +113,15 @@ class LiveModel:
         afters = self._encoding.after([*(one.session for one in requests), *before])
         states = self._scoring.sharpened(np.stack([after.state for after in afters]))
         scanned = self._scan.around(states, max((_depth(one) for one in requests), default=DEPTH))
-        earlier = iter(range(len(requests), len(afters)))
-        answers = []
-        for i, one in enumerate(requests):
-            answer = self._best(one, afters[i], scanned[i])
-            if one.explain:
-                j = next(earlier) if one.session.rows else None
-                ranks = {} if j is None else self._ranks_before(one, afters[j], scanned[j])
-                answer = self._explained(one, afters[i], ranks, answer)
-            answers.append(answer)
+        outputs = zip(afters, scanned, strict=True)
+        answers = [self._best(one, *next(outputs)) for one in requests]
+        for one, answer in zip(requests, answers, strict=True):
+            if one.explain and one.session.rows:
+                earlier = replace(one, session=one.session.without_last(), k=max(4 * one.k, DEPTH), explain=False)
+                earlier_rows = [each.row for each in self._best(earlier, *next(outputs)).suggestions]
+                rank_of = {row: rank for rank, row in enumerate(earlier_rows, start=1)}
+                for each in answer.suggestions:
+                    each.rank_before = rank_of.get(each.row)
         return answers
 
     def next_tracks_at_once(self, requests: Sequence[Asked]) -> list[Answer]:
@@ -147,16 +138,12 @@ class LiveModel:
 
     def similar(self, row: int, k: int) -> list[Suggestion]:
         """Return the `k` candidates whose rows have the largest cosine with that of `row`, itself left out."""
-        table, wanted = self.export.table, np.asarray(self.export.table[row], np.float32)
-        size = float(np.linalg.norm(wanted))
-        scores = np.full(len(table), -np.inf, np.float32)
-        for begin in range(0, len(table), _CHUNK):
-            part = slice(begin, begin + _CHUNK)
-            scores[part] = table[part] @ wanted / np.maximum(self._lengths[part] * np.float32(size), 1e-20)
+        table, wanted = self.export.table, self.export.table[row]
+        scores = table @ wanted / np.maximum(self._lengths * self._lengths[row], np.float32(1e-20))
         scores[~self.is_candidate] = -np.inf
         scores[row] = -np.inf
         best = _largest(scores, min(k, int((scores > -np.inf).sum())))
-        return [Suggestion(int(one), float(scores[one])) for one in best]
+        return [Suggestion(one, float(scores[one])) for one in best]
 
     def _best(self, one: Asked, after: After, scanned: Scanned) -> Answer:
         blocked = one.filters.blocked
@@ -169,57 +156,53 @@ class LiveModel:
             self._may_be[blocked] = self.is_candidate[blocked]
 
     def _best_allowed(self, one: Asked, after: After, scanned: Scanned) -> Answer:
-        followers = self._scoring.followers(after)
-        rows, everything = self._looked_at(one, scanned, followers)
-        scored = self._scoring.of(after, rows, followers)
-        order = self._ordered(one, scored)
-        if len(order) < one.k and not everything:  # filters removed too many: score all other tracks
-            scored = self._scoring_all(after, followers, one.filters)
-            order = self._ordered(one, scored)
+        followers, candidates = self._scoring.followers(after), self.export.manifest.facts.num_candidates
+        if one.filters.allowed is not None:
+            self._may_take(len(one.filters.allowed))
+            scored, order = self._ranked(one, after, followers, one.filters.allowed)
+        else:
+            scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
+            scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
+            if self._may_miss(one, scanned, scored, order):
+                (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
+                scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
+            if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
+                self._may_take(candidates)
+                every = np.flatnonzero(self.is_candidate).astype(np.int32)
+                scored, order = self._ranked(one, after, followers, every)
         rows, scores = scored.rows[order].tolist(), scored.score[order].tolist()
         if not one.explain:
-            return Answer(tuple(Suggestion(*each) for each in zip(rows, scores, strict=True)), len(scored.rows))
-        log_next = (scored.log_next[order] - _log_sum(scored.log_next)).tolist()
+            return Answer(tuple(map(Suggestion, rows, scores)), len(scored.rows))
+        log_next = (scored.log_next[order] - np.logaddexp.reduce(scored.log_next)).tolist()
         listen = [None] * len(order) if scored.log_listen is None else scored.log_listen[order].tolist()
-        suggestions = tuple(Suggestion(*each) for each in zip(rows, scores, log_next, listen, strict=True))
-        return Answer(suggestions, len(scored.rows))
+        times = dict(zip(followers.rows.tolist(), followers.times.tolist(), strict=True))
+        followed, unranked = [times.get(row, 0) for row in rows], [None] * len(rows)
+        near = [self._near(one.session, row) for row in rows]
+        suggestions = map(Suggestion, rows, scores, log_next, listen, unranked, followed, near)
+        return Answer(tuple(suggestions), len(scored.rows))
 
-    def _looked_at(self, one: Asked, scanned: Scanned, followers: Followers) -> tuple[Int[np.ndarray, " n"], bool]:
-        """Return the rows that get exact scores, ascending, and whether they are all that may be suggested."""
-        if one.filters.allowed is not None:
-            allowed = one.filters.allowed
-            self._may_take(len(allowed))
-            return np.unique(allowed[self._may(allowed, one.filters)]), True
-        rows = scanned.best(_depth(one)).rows  # the scan has the largest depth of the batch
-        everything = np.count_nonzero(rows) >= self.export.manifest.facts.num_candidates
-        rows = np.concatenate([rows, followers.rows])
-        return np.unique(rows[self._may(rows, one.filters)]), bool(everything)
+    def _ranked(
+        self, one: Asked, after: After, followers: Followers, rows: Int[np.ndarray, " n"]
+    ) -> tuple[Scored, list[int]]:
+        """Return the scores of those of `rows` that may be suggested, ascending, and the indices of the best k."""
+        may, codes = self._may_be[rows], self.export.artist_code
+        if one.filters.artists is not None and codes is not None:
+            may = may & ~np.isin(codes[rows], one.filters.artists)
+        scored = self._scoring.of(after, np.unique(rows[may]), followers)
+        return scored, self._ordered(one, scored)
 
-    def _may(self, rows: Int[np.ndarray, " n"], filters: Filters) -> Bool[np.ndarray, " n"]:
-        may: NDArray[np.bool_] = self._may_be[rows]
-        codes = self.export.artist_code
-        if filters.artists is not None and codes is not None:
-            may = may & ~np.isin(codes[rows], filters.artists)
-        return may
+    def _may_miss(self, one: Asked, scanned: Scanned, scored: Scored, order: Sequence[int]) -> bool:
+        """Return whether a track that was not scanned may belong to the best k because it is listened to.
 
-    def _scoring_all(self, after: After, followers: Followers, filters: Filters) -> Scored:
-        self._may_take(self.export.manifest.facts.num_candidates)
-        rows = np.flatnonzero(self.is_candidate).astype(np.int32)
-        rows = rows[self._may(rows, filters)]
-        parts = [
-            self._scoring.of(after, rows[begin : begin + _CHUNK], followers)
-            for begin in range(0, max(len(rows), 1), _CHUNK)
-        ]
-        listen = [part.log_listen for part in parts if part.log_listen is not None]
-        return Scored(
-            rows,
-            np.concatenate([part.score for part in parts]),
-            np.concatenate([part.log_next for part in parts]),
-            np.concatenate(listen) if listen else None,
-        )
+        log P(listen) <= 0, so the score of such a track is at most its dot product, and that is at most the least one
+        of those that were scanned. Long lists, of DEPTH tracks or more, are not checked.
+        """
+        if self._scoring.listen_weight == 0.0 or not one.k <= len(order) < DEPTH or len(scanned.scores) == 0:
+            return False
+        return bool(scored.score[order[-1]] < scanned.scores.min())
 
     def _may_take(self, tracks: int) -> None:
-        """Raise LongError for so many tracks on the event loop."""
+        """Raise LongError if so many tracks would be scored on the event loop."""
         if self._hurries and tracks > SMALL:
             raise LongError
 
@@ -229,8 +212,9 @@ class LiveModel:
         order = np.argsort(-score, kind="stable")
         cap, codes = one.filters.per_artist, self.export.artist_code
         if cap is None or codes is None:
-            return [int(i) for i in order[: one.k]]
-        best: list[int] = []
+            best: list[int] = order[: one.k].tolist()
+            return best
+        best = []
         counts: dict[int, int] = {}
         for i, code in zip(order.tolist(), codes[scored.rows[order]].tolist(), strict=True):
             counts[code] = counts.get(code, 0) + 1
@@ -240,37 +224,19 @@ class LiveModel:
                 break
         return best
 
-    def _ranks_before(self, one: Asked, after: After, scanned: Scanned) -> dict[int, int]:
-        """Return the ranks of table rows before the session's last track."""
-        earlier = replace(one, session=one.session.without_last(), k=max(4 * one.k, DEPTH), explain=False)
-        answer = self._best(earlier, after, scanned)
-        return {each.row: rank for rank, each in enumerate(answer.suggestions, start=1)}
-
-    def _explained(self, one: Asked, after: After, ranks: Mapping[int, int], answer: Answer) -> Answer:
-        """Return the answer with explanations, given the ranks before the last track."""
-        followers = self._scoring.followers(after)
-        times = dict(zip(followers.rows.tolist(), followers.times.tolist(), strict=True))
-        explained = []
-        for each in answer.suggestions:
-            followed, near = int(times.get(each.row, 0)), self._near(one.session, each.row)
-            explained.append(replace(each, rank_before=ranks.get(each.row), followed=followed, near=near))
-        return replace(answer, suggestions=tuple(explained))
-
-    def _near(self, session: Session, row: int) -> tuple[Near, ...]:
+    def _near(self, session: Session, row: int) -> tuple[tuple[int, float], ...]:
         indices = [i for i, session_row in enumerate(session.rows) if session_row not in (UNKNOWN, row)]
-        if not indices:
-            return ()
-        rows = np.array([session.rows[i] for i in indices])
+        rows = [session.rows[i] for i in indices]
         values, value = self.export.table[rows].astype(np.float64), self.export.table[row].astype(np.float64)
         lengths = np.linalg.norm(values, axis=1) * np.linalg.norm(value)
         cosine = values @ value / np.where(lengths > 0, lengths, 1.0)
-        return tuple(Near(indices[best], float(cosine[best])) for best in _largest(cosine, _NEAR))
+        return tuple((indices[best], float(cosine[best])) for best in _largest(cosine, min(_NEAR, len(indices))))
 
     @cached_property
     def _lengths(self) -> NDArray[np.float32]:
-        table = self.export.table
-        parts = [np.linalg.norm(table[begin : begin + _CHUNK], axis=1) for begin in range(0, len(table), _CHUNK)]
-        return np.concatenate(parts).astype(np.float32)
+        """Return the length of each row of the table, [V + 3]."""
+        lengths: NDArray[np.float32] = np.sqrt(np.vecdot(self.export.table, self.export.table))
+        return lengths
 
 
 def _depth(one: Asked) -> int:
@@ -284,15 +250,6 @@ def _largest(values: NDArray[np.floating], k: int) -> list[int]:
     """Return the indices of the `k` largest values, largest first, equal ones by index."""
     if k <= 0:
         return []
-    k = min(k, len(values))
     least = np.partition(values, len(values) - k)[len(values) - k]
     indices = np.flatnonzero(values >= least)
     return [int(i) for i in indices[np.argsort(-values[indices], kind="stable")][:k]]
-
-
-def _log_sum(values: NDArray[np.float64]) -> float:
-    """Return log of the sum of exp, 0 for no values."""
-    if len(values) == 0:
-        return 0.0
-    most = float(values.max())
-    return most + float(np.log(np.exp(values - most).sum()))

@@ -1,15 +1,16 @@
-"""Records of requests in the table rows of a model, and answers of a model as records."""
+"""Records of requests in the table rows of a model, and answers of a model, with its looks and map, as records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from segue.axes import Int
 from segue.exported.folder import ExportFolder
-from segue.serving.encoding import Session, known_session
 from segue.serving.live_model import Filters, LiveModel, Suggestion
 from segue.serving.messages import (
     Explanation,
@@ -17,11 +18,20 @@ from segue.serving.messages import (
     NearTrack,
     SuggestedTrack,
     TrackFilters,
+    TrackLook,
+    TrackMap,
     feedback_code,
     word_of,
 )
-from segue.serving.sessions import Logged
+from segue.serving.session_encoder import Session, known_session
+from segue.serving.sessions.store import Logged
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
+
+_POINTS: Final = 5000
+"""Most points of a map."""
+_SLEEVE: Final = 12
+"""Numbers that a sleeve is drawn from."""
+_DIGITS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -55,16 +65,12 @@ def row_filters(export: ExportFolder, named: TrackFilters, session_rows: Sequenc
     """Return the filters of a request with table rows and codes of artists in place of names."""
     blocked_rows = [] if named.heard else [*session_rows]
     blocked_rows += [row for row in export.vocabulary.rows(named.blocked_tracks) if row != UNKNOWN]
-    blocked: Int[np.ndarray, " n"] | None = None
-    if blocked_rows:
-        blocked = np.array(blocked_rows, np.int32)
-    allowed: Int[np.ndarray, " n"] | None = None
-    if named.allowed_tracks is not None:
-        allowed = np.array(export.vocabulary.rows(named.allowed_tracks), np.int32)
-    artists: Int[np.ndarray, " n"] | None = None
+    allowed_rows = None if named.allowed_tracks is None else export.vocabulary.rows(named.allowed_tracks)
+    codes: list[int] | None = None
     if named.blocked_artists and export.artist is not None:
         codes = [row - NUM_SPECIALS for row in export.artist.rows(named.blocked_artists) if row != UNKNOWN]
-        artists = np.array(codes, np.int32)
+    lists = (blocked_rows or None, allowed_rows, codes)
+    blocked, allowed, artists = (None if each is None else np.array(each, np.int32) for each in lists)
     return Filters(blocked, allowed, artists, named.per_artist)
 
 
@@ -91,9 +97,9 @@ def suggested_tracks(
 
 def _explanation(suggestion: Suggestion, read: ModelSession, events: Sequence[Logged]) -> Explanation:
     near = []
-    for one in suggestion.near:
-        event = events[read.positions[one.index]]
-        near.append(NearTrack(event.track, word_of(event.strength), one.cosine))
+    for index, cosine in suggestion.near:
+        event = events[read.positions[index]]
+        near.append(NearTrack(event.track, word_of(event.strength), cosine))
     assert suggestion.log_next is not None, "set for requests with explain"
     return Explanation(suggestion.log_next, suggestion.log_listen, suggestion.rank_before, suggestion.followed, near)
 
@@ -112,3 +118,27 @@ def model_summary(export: ExportFolder, *, default: bool) -> ModelSummary:
         simulated=bool(facts.simulated),
         default=default,
     )
+
+
+def look_of(export: ExportFolder, row: int) -> TrackLook:
+    """Return how the track of a table row is drawn."""
+    x, y = export.map[row - NUM_SPECIALS].tolist()
+    values = np.asarray(export.table[row], np.float64)
+    length = float(np.linalg.norm(values))
+    sleeve = values / (length if length > 0 else 1.0) @ _directions(len(values))
+    return TrackLook(round(x, _DIGITS), round(y, _DIGITS), [round(value, _DIGITS) for value in sleeve.tolist()])
+
+
+def sampled_map(export: ExportFolder, name: str) -> TrackMap:
+    """Return coordinates and plays of at most `_POINTS` candidates, always the same ones of an export."""
+    rows = np.sort(np.asarray(export.scan_order)[export.scan_order != 0])
+    if len(rows) > _POINTS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, _POINTS, replace=False))
+    x, y = np.round(export.map[rows - NUM_SPECIALS].astype(np.float64), _DIGITS).T.tolist()
+    return TrackMap(name, x, y, export.plays[rows].tolist())
+
+
+@lru_cache(maxsize=4)
+def _directions(width: int) -> NDArray[np.float64]:
+    """Return fixed directions in the track space [D, _SLEEVE], scaled so that products with them are about 1."""
+    return np.random.default_rng(12).normal(size=(width, _SLEEVE))

@@ -7,7 +7,6 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,19 +25,13 @@ class BusyError(Exception):
     """Too many requests wait."""
 
 
-@dataclass
-class _Waiting:
-    request: Asked
-    answer: asyncio.Future[Answer]
-
-
 class ServedModel:
     """One model behind a queue: the requests that come during one batch make the next one."""
 
     def __init__(self, live: LiveModel, worker: ThreadPoolExecutor) -> None:
         self.live = live
         self._worker = worker
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._draining: asyncio.Task[None] | None = None
 
     async def next_tracks(self, request: Asked) -> Answer:
@@ -49,11 +42,11 @@ class ServedModel:
         """
         if len(self._queue) >= MOST_WAITING:
             raise BusyError
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._queue.append((request, future))
         if self._draining is None or self._draining.done():
             self._draining = asyncio.create_task(self._drain())
-        return await waiting.answer
+        return await future
 
     async def similar(self, row: int, k: int) -> list[Suggestion]:
         """Return the `k` tracks most similar to that of `row`."""
@@ -63,19 +56,19 @@ class ServedModel:
         """Answer batches until the queue is empty; an error goes to every request of its batch."""
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(MOST_IN_BATCH, len(self._queue)))]
-            batch = [waiting for waiting in batch if not waiting.answer.cancelled()]
+            batch = [(request, future) for request, future in batch if not future.cancelled()]
             if not batch:
                 continue
             try:
-                answers = await self._answers([waiting.request for waiting in batch])
+                answers = await self._answers([request for request, _ in batch])
             except Exception as error:
-                for waiting in batch:
-                    if not waiting.answer.done():
-                        waiting.answer.set_exception(error)
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
                 continue
-            for waiting, answer in zip(batch, answers, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
 
     async def _answers(self, requests: list[Asked]) -> list[Answer]:
         if self.live.is_light:
@@ -89,10 +82,10 @@ class Models:
     """All models that are served; the first is the default."""
 
     def __init__(self, paths: Sequence[Path], threads: int = 2, probes: int = 0) -> None:
-        """Open the exports at `paths`; with `probes`, search so many cells of those that have an index.
+        """Open the exports at `paths`; with `probes`, search that many cells of those that have an index.
 
         Raises:
-            FormatError: one is no export, or damaged. InputError: no path, two models of one name, or `probes`
+            FormatError: one is not an export, or is damaged. InputError: no path, two models of one name, or `probes`
                 without an index.
         """
         self._threads, self._probes = threads, probes

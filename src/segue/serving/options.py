@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from segue.errors import InputError
-from segue.serving.sessions import check_place
+from segue.serving.sessions.places import check_place
 
 TOKEN_VARIABLE: Final = "SEGUE_TOKEN"
 _SHORTEST_TOKEN: Final = 16
@@ -20,7 +20,7 @@ class ServeOptions:
     """Options of the service.
 
     Raises:
-        InputError: `sessions` is no URL that the service reads, has a password in it, or needs a missing package.
+        InputError: `sessions` is not a URL that the service reads, has a password in it, or needs a missing package.
     """
 
     host: str = "127.0.0.1"
@@ -77,7 +77,7 @@ def check_reach(options: ServeOptions, token: str | None) -> None:
     """Check that other machines cannot reach the service without a token.
 
     Raises:
-        InputError: the address is no loopback address, and there is neither a token nor `insecure`.
+        InputError: the address is not a loopback address, and there is neither a token nor `insecure`.
     """
     try:
         local = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback

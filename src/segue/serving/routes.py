@@ -1,15 +1,17 @@
-"""The routes of the service: each is declared once, for the router and for the OpenAPI document."""
+"""The routes of the service, each declared once, and the OpenAPI document that is made from them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
-from segue.serving import counts
-from segue.serving.asgi import Response
+from segue.serving.asgi import PROBLEM_TYPE, Response
 from segue.serving.messages import (
     EventCounts,
     Health,
@@ -19,6 +21,7 @@ from segue.serving.messages import (
     NewSession,
     NextAfterEvents,
     NextInSession,
+    Problem,
     SessionDetails,
     SessionSummary,
     SimilarQuery,
@@ -26,13 +29,52 @@ from segue.serving.messages import (
     Suggestions,
     TrackMap,
 )
-from segue.serving.service import Request, Service
+from segue.serving.service import SESSION_ID, Service
 
 SESSION: Final = "{session}"
 """The one parameter of a path: a session's id."""
 _MISSING: Final = {404: "There is no such session, model or track."}
 _STORED: Final = _MISSING | {503: "Sessions cannot be written, or too many requests wait.", 507: "The disk is full."}
 _FULL: Final = {409: "The session has as many events as it may have."}
+_REFERENCE: Final = "#/components/schemas/{name}"
+_ERRORS: Final = {
+    400: "The body or a parameter is not what it should be.",
+    401: "A token is needed.",
+    403: "A page of another site sent the request.",
+    413: "The body is too long.",
+    415: "The body is not declared as JSON.",
+    421: "The Host header does not name this service.",
+    429: "Too many requests a second.",
+    500: "A fault of the service.",
+}
+"""Errors that any request may get."""
+_RETRY_AFTER: Final = {"schema": {"type": "integer", "minimum": 1}, "description": "Seconds."}
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
+    429: {"Retry-After": {"required": True, **_RETRY_AFTER}},
+    503: {"Retry-After": _RETRY_AFTER},
+}
+"""Headers of errors by status."""
+_ONE_STRENGTH: Final[dict[str, Any]] = {
+    "not": {
+        "anyOf": [
+            {"required": ["heard", "strength"]},
+            {"required": ["heard", "played_s"]},
+            {"required": ["strength", "played_s"]},
+        ]
+    },
+    "dependentRequired": {"played_s": ["duration_s"], "duration_s": ["played_s"]},
+}
+"""The rules of `Event.strength_code` in JSON Schema."""
+_SESSION_PARAMETER: Final = {
+    "name": "session",
+    "in": "path",
+    "required": True,
+    "description": "A session's id. Whoever has it may read and continue the session.",
+    "schema": {"type": "string", "pattern": f"^{SESSION_ID}$"},
+}
+_CREATED: Final = {"session": "$response.body#/session"}
+"""The path parameter of routes of a session, from the response that begins it."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +83,11 @@ class Route:
 
     method: str
     path: str
-    answer: Callable[[Service, Request[Any]], Awaitable[Struct | Response | None]]
-    """Returns the record to send as JSON, or a whole response, or None for no content. Its docstring is documented."""
+    answer: Callable[[Service, str, Any], Awaitable[Struct | Response | None]]
+    """Returns the record to send as JSON, or a whole response, or None for no content. Its docstring is documented.
+
+    It gets the session's id in the path, "" for paths without one, and the record of the body or the query.
+    """
     response: type[Struct] | None = None
     """The record of a success; None: text, or no content with the status 204."""
     status: int = 200
@@ -53,20 +98,20 @@ class Route:
     """Descriptions of the errors of this route, beside those that any request may get."""
 
 
-async def health(_: Service, __: Request[None]) -> Health:
+async def health(_: Service, *__: Any) -> Health:
     """Answer while the service runs."""
     return Health("ok")
 
 
-async def ready(service: Service, _: Request[None]) -> Health:
+async def ready(service: Service, *_: Any) -> Health:
     """Answer once models are loaded."""
     assert service.models.every, "an application is made with its models"
     return Health("ok")
 
 
-async def metrics(service: Service, _: Request[None]) -> Response:
+async def metrics(service: Service, *_: Any) -> Response:
     """Return counts in the text format of Prometheus."""
-    return Response(service.counts.text(), media_type=counts.MEDIA_TYPE)
+    return service.counts.response()
 
 
 _OF_SESSION: Final = f"/v1/sessions/{SESSION}"
@@ -84,3 +129,65 @@ ROUTES: Final = (
     Route("GET", "/ready", ready, Health),
     Route("GET", "/metrics", metrics),
 )
+
+
+def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these routes; the one that begins a session links to those of a session."""
+    records = [record for route in routes for record in (route.body, route.response) if record is not None]
+    _, schemas = msgspec.json.schema_components([*records, Problem], ref_template=_REFERENCE)
+    schemas["Event"] |= _ONE_STRENGTH
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    names = [route.answer.__name__ for route in routes if SESSION in route.path]
+    links = {name: {"operationId": name, "parameters": _CREATED} for name in names}
+    paths["/v1/sessions"]["post"]["responses"]["201"]["links"] = links
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Segue", "version": "1", "description": "Next tracks of sessions as they happen."},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    description = inspect.getdoc(route.answer)
+    assert description is not None, "every route has a docstring"
+    errors = {str(status): _error(status, text) for status, text in sorted({**_ERRORS, **route.errors}.items())}
+    operation: dict[str, Any] = {
+        "operationId": route.answer.__name__,
+        "summary": description,
+        "parameters": ([_SESSION_PARAMETER] if SESSION in route.path else []) + _query_parameters(route),
+        "responses": {str(route.status): _success(route), **errors},
+    }
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(route.body)}
+    return operation
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.query is None:
+        return []
+    _, schemas = msgspec.json.schema_components([route.query])
+    schema = schemas[route.query.__name__]
+    required = schema.get("required", ())
+    parameters = schema["properties"].items()
+    return [{"name": name, "in": "query", "required": name in required, "schema": part} for name, part in parameters]
+
+
+def _success(route: Route) -> dict[str, Any]:
+    content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+    if route.response is not None:
+        content = _json(route.response)
+    has_content = {} if route.status == HTTPStatus.NO_CONTENT else {"content": content}
+    return {"description": HTTPStatus(route.status).phrase, **has_content}
+
+
+def _error(status: int, description: str) -> dict[str, Any]:
+    response = {"description": description, "content": _json(Problem, PROBLEM_TYPE)}
+    return response | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+
+
+def _json(record: type[Struct], media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": _REFERENCE.format(name=record.__name__)}}}

@@ -7,14 +7,19 @@ Dot products are summed in float64 and rounded to float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.axes import Float, Int
 from segue.exported.folder import ExportFolder
+
+_CHUNK: Final = 1 << 14
+"""Rows multiplied at a time."""
 
 
 @dataclass(frozen=True)
@@ -97,27 +102,33 @@ class Scoring:
 
     def of(self, after: After, rows: Int[np.ndarray, " n"], followers: Followers) -> Scored:
         """Return the scores of `rows`."""
-        values = self._table[rows].astype(np.float64)
-        encoder = _along(values, self.sharpened(after.state))
+        encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
         log_next = encoder.astype(np.float64)
         if len(followers.rows):
             index = np.searchsorted(followers.rows, rows).clip(max=len(followers.rows) - 1)
             mass = np.where(followers.rows[index] == rows, followers.mass[index], -np.inf)
             log_next = np.logaddexp(log_next, mass)
-        if after.direction is None:
+        if not listen:
             return Scored(rows, log_next.astype(np.float32), log_next, None)
         offset = self._export.listen_offset
         assert offset is not None, "an export has both or neither"
-        logit = _along(values, after.direction) + (np.float32(after.level) + offset[rows])
+        logit = listen[0] + (np.float32(after.level) + offset[rows])
         log_listen = -np.logaddexp(0.0, -logit.astype(np.float64))
         score = (log_next + self.listen_weight * log_listen).astype(np.float32)
         return Scored(rows, score, log_next, log_listen)
 
+    def _products(
+        self, rows: Int[np.ndarray, " n"], vectors: Sequence[NDArray[np.float32] | None]
+    ) -> NDArray[np.float32]:
+        """Return the dot products of each vector that there is with each row, [number of vectors, n].
 
-def _along(values: NDArray[np.float64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the dot product of each row with a vector.
-
-    Not by `@`: BLAS would split even so little work among threads, and spin while it waits for them.
-    """
-    along: NDArray[np.float64] = np.vecdot(values, vector.astype(np.float64))
-    return along.astype(np.float32)
+        Not by `@`: BLAS would split even so little work among threads, and spin while it waits for them.
+        """
+        doubles = [vector.astype(np.float64) for vector in vectors if vector is not None]
+        products = np.empty((len(doubles), len(rows)), np.float32)
+        for begin in range(0, len(rows), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            values = self._table[rows[part]].astype(np.float64)
+            for i, vector in enumerate(doubles):
+                products[i, part] = np.vecdot(values, vector)
+        return products

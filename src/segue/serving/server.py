@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
 from segue.errors import InputError, SegueError
-from segue.serving.app import make_app
+from segue.serving.app import Application
 from segue.serving.gate import LOCAL_HOSTS, GateOptions
 from segue.serving.models import Models
 from segue.serving.options import ServeOptions, check_reach, given_token
 from segue.serving.service import Service
-from segue.serving.sessions import open_sessions
+from segue.serving.sessions.places import open_sessions
 
 CHECK_S: Final = 2.0
 """Seconds between two checks whether an export was replaced."""
@@ -40,7 +40,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
     own_host = () if options.host in _ANY_ADDRESS else (options.host,)
     hosts = (*LOCAL_HOSTS, *options.allow_host, *own_host)
     config = uvicorn.Config(
-        make_app(service, GateOptions(hosts, token)),
+        Application(service, GateOptions(hosts, token)),
         host=options.host,
         port=options.port,
         log_level="warning",
@@ -48,7 +48,7 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
         server_header=False,
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
-        lifespan="on",
+        lifespan="off",
         ws="none",
     )
     server = _Server(config, service, tell)
@@ -59,6 +59,9 @@ def serve(exports: Sequence[Path], options: ServeOptions, tell: Callable[[str], 
         server.run()
     except SystemExit as error:  # uvicorn exits so where the address is taken
         raise InputError(f"{options.host}:{options.port} cannot be listened at; name another --port") from error
+    finally:
+        sessions.close()
+        models.close()
 
 
 class _Server(uvicorn.Server):
@@ -89,7 +92,9 @@ class _Server(uvicorn.Server):
         reload = asyncio.Event()
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # only in the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
-        async for _ in _every(CHECK_S, reload):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reload.wait(), CHECK_S)
             if not (reload.is_set() or self._service.models.changed()):
                 continue
             reload.clear()
@@ -98,11 +103,3 @@ class _Server(uvicorn.Server):
                 self._tell("exports opened anew")
             except SegueError as error:
                 self._tell(f"exports stay as they were: {error}")
-
-
-async def _every(seconds: float, event: asyncio.Event) -> AsyncIterator[None]:
-    """Yield after so many seconds, or as soon as the event is set."""
-    while True:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
-        yield

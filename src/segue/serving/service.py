@@ -7,15 +7,15 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from segue.errors import SegueError
-from segue.serving.counts import Counts
+from segue.exported.folder import ExportFolder
+from segue.serving.asgi import ProblemError
+from segue.serving.gate import RequestCounts
 from segue.serving.live_model import Asked, Suggestion
-from segue.serving.looks import look_of, sampled_map
 from segue.serving.messages import (
     Event,
     EventCounts,
@@ -31,14 +31,12 @@ from segue.serving.messages import (
     SimilarTracks,
     SuggestedTrack,
     Suggestions,
-    TrackLook,
     TrackMap,
     word_of,
 )
-from segue.serving.model_records import as_read, model_summary, row_filters, suggested_tracks
+from segue.serving.model_records import as_read, look_of, model_summary, row_filters, sampled_map, suggested_tracks
 from segue.serving.models import BusyError, Models, ServedModel
-from segue.serving.problems import ProblemError
-from segue.serving.sessions import (
+from segue.serving.sessions.store import (
     FullStoreError,
     Logged,
     NoSessionError,
@@ -50,22 +48,11 @@ from segue.serving.sessions import (
 from segue.store.vocabulary import UNKNOWN
 
 T = TypeVar("T")
-Sent = TypeVar("Sent")
 SESSION_ID: Final = "[0-9a-f]{32}"
 """Pattern of a session's id."""
 _MANY: Final = 200
 """Names of filters that are looked up on the event loop; one takes some 5 microseconds, more go to a thread."""
 _STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
-
-
-@dataclass(frozen=True)
-class Request(Generic[Sent]):
-    """One request without HTTP."""
-
-    session: str
-    """The session's id in the path; "" for paths without one."""
-    sent: Sent
-    """The decoded body or query; None for a route without either."""
 
 
 class Service:
@@ -76,63 +63,62 @@ class Service:
     """
 
     def __init__(self, models: Models, sessions: Sessions) -> None:
-        self.models, self.sessions, self.counts = models, sessions, Counts()
+        self.models, self.sessions, self.counts = models, sessions, RequestCounts()
 
-    async def begin_session(self, request: Request[NewSession]) -> SessionSummary:
+    async def begin_session(self, _: str, sent: NewSession) -> SessionSummary:
         """Begin a session, with the events that it has already, and return its id."""
-        model = request.sent.model
+        model = sent.model
         if model is not None:
             self._model(model)
-        events = logged(request.sent.events)
+        events = logged(sent.events)
         session_id = new_session_id()
         await _stored(self.sessions.create(session_id, model or "", events))
         return SessionSummary(session_id, len(events))
 
-    async def add_events(self, request: Request[NewEvents]) -> EventCounts:
+    async def add_events(self, session: str, sent: NewEvents) -> EventCounts:
         """Add events to a session. They are stored when this answers; an event sent again with its id counts once."""
-        added = await _stored(self.sessions.add(_checked(request.session), logged(request.sent.events)))
+        added = await _stored(self.sessions.add(_checked(session), logged(sent.events)))
         return EventCounts(added.accepted, added.repeated, added.events)
 
-    async def show_session(self, request: Request[None]) -> SessionDetails:
+    async def show_session(self, session: str, _: None) -> SessionDetails:
         """Return the events of a session in the order of listening."""
-        stored = await _stored(self.sessions.read(_checked(request.session)))
+        stored = await _stored(self.sessions.read(_checked(session)))
         events = [Event(event.track, heard=word_of(event.strength)) for event in stored.events]
         return SessionDetails(stored.session_id, stored.model, stored.created_at, events)
 
-    async def forget_session(self, request: Request[None]) -> None:
+    async def forget_session(self, session: str, _: None) -> None:
         """Delete a session and its events."""
-        await _stored(self.sessions.remove(_checked(request.session)))
+        await _stored(self.sessions.remove(_checked(session)))
 
-    async def next_in_session(self, request: Request[NextInSession]) -> Suggestions:
+    async def next_in_session(self, session: str, sent: NextInSession) -> Suggestions:
         """Rank the next tracks of a session, by its own model or another."""
-        stored = await _stored(self.sessions.read(_checked(request.session)))
-        return await self._next(request.sent, request.sent.model or stored.model or None, stored.events)
+        stored = await _stored(self.sessions.read(_checked(session)))
+        return await self._next(sent, sent.model or stored.model or None, stored.events)
 
-    async def next_after_events(self, request: Request[NextAfterEvents]) -> Suggestions:
+    async def next_after_events(self, _: str, sent: NextAfterEvents) -> Suggestions:
         """Rank the next tracks after the events of the request, which are not stored."""
-        return await self._next(request.sent, request.sent.model, logged(request.sent.events))
+        return await self._next(sent, sent.model, logged(sent.events))
 
-    async def similar_tracks(self, request: Request[SimilarQuery]) -> SimilarTracks:
+    async def similar_tracks(self, _: str, sent: SimilarQuery) -> SimilarTracks:
         """Rank tracks by the cosine of their rows with the row of one track."""
-        model, track = self._model(request.sent.model), request.sent.track
+        model, track = self._model(sent.model), sent.track
         row = model.live.export.vocabulary.row(track)
         if row == UNKNOWN:
             raise ProblemError(404, f"the model {model.live.name} does not know the track {track!r}")
-        suggestions = await model.similar(row, request.sent.k)
+        suggestions = await model.similar(row, sent.k)
         tracks = suggested_tracks(model.live.export, suggestions, None)
-        self._add_looks(model, tracks, suggestions)
+        self._add_looks(model.live.export, tracks, suggestions)
         return SimilarTracks(model.live.name, track, tracks)
 
-    async def track_map(self, request: Request[ModelQuery]) -> TrackMap:
+    async def track_map(self, _: str, sent: ModelQuery) -> TrackMap:
         """Return the coordinates of at most 5,000 tracks, always the same ones."""
-        model = self._model(request.sent.model)
+        model = self._model(sent.model)
         return sampled_map(model.live.export, model.live.name)
 
-    async def list_models(self, _: Request[None]) -> ModelList:
+    async def list_models(self, _: str, __: None) -> ModelList:
         """List the models that are served, the default first."""
-        return ModelList(
-            [model_summary(model.live.export, default=i == 0) for i, model in enumerate(self.models.every)]
-        )
+        exports = [model.live.export for model in self.models.every]
+        return ModelList([model_summary(export, default=export is exports[0]) for export in exports])
 
     async def _next(
         self, wanted: NextInSession | NextAfterEvents, name: str | None, events: Sequence[Logged]
@@ -152,26 +138,18 @@ class Service:
             raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
         if wanted.looks:
-            self._add_looks(model, tracks, answer.suggestions)
+            self._add_looks(export, tracks, answer.suggestions)
         simulated = bool(export.manifest.facts.simulated)
         return Suggestions(model.live.name, simulated, tracks, list(read.unknown), answer.scored)
 
     def _add_looks(
-        self, model: ServedModel, tracks: Sequence[SuggestedTrack], suggestions: Sequence[Suggestion]
+        self, export: ExportFolder, tracks: Sequence[SuggestedTrack], suggestions: Sequence[Suggestion]
     ) -> None:
+        """Add how each track is drawn: by the default model if it has the track, so that all models draw it alike."""
+        default = self.models.every[0].live.export
         for track, suggestion in zip(tracks, suggestions, strict=True):
-            track.look = self._look(model, suggestion.row, track.track)
-
-    def _look(self, model: ServedModel, row: int, track: str) -> TrackLook:
-        """Return how a track is drawn; by the default model if it has the track, so that it looks the same everywhere.
-
-        `row` is its row of `model`.
-        """
-        default = self.models.every[0]
-        default_row = row if default is model else default.live.export.vocabulary.row(track)
-        if default_row == UNKNOWN:
-            return look_of(model.live.export, row)
-        return look_of(default.live.export, default_row)
+            row = suggestion.row if default is export else default.vocabulary.row(track.track)
+            track.look = look_of(export, suggestion.row) if row == UNKNOWN else look_of(default, row)
 
     def _model(self, name: str | UnsetType | None) -> ServedModel:
         model = self.models.named(None if name is UNSET else name)
@@ -202,10 +180,10 @@ def _checked(session_id: str) -> str:
     """Return the id.
 
     Raises:
-        ProblemError: it has not the form of an id, and no store is asked for it.
+        ProblemError: it does not have the form of an id; the store is not queried.
     """
     if re.fullmatch(SESSION_ID, session_id) is None:
-        raise ProblemError(404, "there is no such session: its id is no id; begin a new one")
+        raise ProblemError(404, "there is no such session: the id is not one of a session; begin a new one")
     return session_id
 
 

@@ -14,7 +14,7 @@ from segue.batches.split import split_store
 from segue.config import read_toml
 from segue.errors import FormatError, InputError
 from segue.runs import RunFolder, differences, load_run
-from segue.runs.tensors import read_tensors, write_tensors
+from segue.runs.run_folder import read_tensors, write_tensors
 from segue.training import FitOptions, fit
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -117,7 +117,7 @@ def test_another_run_version_is_refused(run, document):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="no run"):
+    with pytest.raises(FormatError, match="not a run"):
         load_run(tmp_path)
 
 

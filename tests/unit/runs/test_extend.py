@@ -131,7 +131,7 @@ def test_what_cannot_be_extended_is_told(tmp_path: Path, store: Store, run: Path
     table = _table(tmp_path / "new.csv", store, [1], ["new"])
     with pytest.raises(InputError, match="without features"):
         extend(plain, ExtendOptions(table))
-    with pytest.raises(FormatError, match="no run"):
+    with pytest.raises(FormatError, match="not a run"):
         extend(tmp_path, ExtendOptions(table))
     (tmp_path / "other.csv").write_text("track_id,colour\nnew,blue\n", encoding="utf-8")
     with pytest.raises(InputError, match="none of the features"):

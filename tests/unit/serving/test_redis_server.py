@@ -14,18 +14,11 @@ import redis
 
 from segue.errors import SegueError
 from segue.serving.options import ServeOptions
-from segue.serving.sessions import (
-    FullStoreError,
-    Logged,
-    ReadOnlyStoreError,
-    SessionFullError,
-    kept_sessions,
-    new_session_id,
-    open_sessions,
-    store,
-)
+from segue.serving.sessions import store
+from segue.serving.sessions.places import kept_sessions, open_sessions
 from segue.serving.sessions.redis import RedisSessions
 from segue.serving.sessions.redis_address import PASSWORD_VARIABLE
+from segue.serving.sessions.store import FullStoreError, Logged, ReadOnlyStoreError, SessionFullError, new_session_id
 from support.redis_servers import RedisServer, redis_server
 
 SECRET = "hunter2-battery"
@@ -54,7 +47,7 @@ def test_a_redis_that_ends_and_starts_again_loses_nothing_that_was_acknowledged(
         sessions.add(name, [_event(str(place), str(place))]).result()
     server.kill()
     for future in (sessions.add(name, [_event("x")]), sessions.read(name)):
-        with pytest.raises(SegueError, match="start it, then tell it again"):
+        with pytest.raises(SegueError, match="start it, then send it again"):
             future.result()
     server.start()
     assert sessions.add(name, [_event("50", "50")]).result().events == 51

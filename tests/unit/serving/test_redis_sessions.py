@@ -13,18 +13,11 @@ import redis
 
 from segue.errors import InputError, SegueError
 from segue.serving.options import ServeOptions
-from segue.serving.sessions import (
-    FullStoreError,
-    Logged,
-    NoSessionError,
-    ReadOnlyStoreError,
-    kept_sessions,
-    new_session_id,
-    open_sessions,
-)
+from segue.serving.sessions.places import kept_sessions, open_sessions
 from segue.serving.sessions.redis import PREFIX, RedisSessions, sessions_in_redis
 from segue.serving.sessions.redis_address import PASSWORD_VARIABLE, redis_address
 from segue.serving.sessions.redis_client import segue_error
+from segue.serving.sessions.store import FullStoreError, Logged, NoSessionError, ReadOnlyStoreError, new_session_id
 from segue.verbs.served_log import export_log
 
 SECRET = "hunter2-battery"

@@ -12,18 +12,10 @@ import fakeredis
 import pytest
 
 from segue.errors import SegueError
-from segue.serving.sessions import (
-    LiveSession,
-    Logged,
-    NoSessionError,
-    SessionFullError,
-    Sessions,
-    SqliteSessions,
-    new_session_id,
-    store,
-)
+from segue.serving.sessions import store
 from segue.serving.sessions.redis import RedisSessions, sessions_in_redis
-from segue.serving.sessions.sqlite import stored_sessions
+from segue.serving.sessions.sqlite import SqliteSessions, stored_sessions
+from segue.serving.sessions.store import LiveSession, Logged, NoSessionError, SessionFullError, Sessions, new_session_id
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,8 @@ from pathlib import Path
 import pytest
 
 from segue.errors import FormatError
-from segue.serving.sessions import (
-    FullStoreError,
-    Logged,
-    NoSessionError,
-    ReadOnlyStoreError,
-    SqliteSessions,
-    new_session_id,
-)
-from segue.serving.sessions.sqlite import stored_sessions
+from segue.serving.sessions.sqlite import SqliteSessions, stored_sessions
+from segue.serving.sessions.store import FullStoreError, Logged, NoSessionError, ReadOnlyStoreError, new_session_id
 
 
 def _event(track: str, event_id: str | None = None, strength: int = 0) -> Logged:
@@ -43,6 +36,17 @@ def test_a_session_that_is_over_stays_in_the_log(tmp_path: Path, monkeypatch: py
 def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
     SqliteSessions(tmp_path / "s.sqlite").close()
     assert (tmp_path / "s.sqlite").stat().st_mode & 0o077 == 0, "nobody else's business"
+
+
+def test_a_fault_in_one_job_leaves_the_others(tmp_path: Path) -> None:
+    sessions, session = SqliteSessions(tmp_path / "s.sqlite"), new_session_id()
+    sessions.create(session, "", [_event("a")]).result()
+    bad, good = sessions.add(session, [_event("b"), _event("c", strength=2**70)]), sessions.add(session, [_event("d")])
+    with pytest.raises(OverflowError):
+        bad.result()
+    assert good.result().events == 2
+    assert [event.track for event in sessions.read(session).result().events] == ["a", "d"]
+    sessions.close()
 
 
 def test_a_full_disk_is_told_and_reads_go_on(tmp_path: Path) -> None:
@@ -90,7 +94,8 @@ def test_other_files_are_no_store(tmp_path: Path) -> None:
 _TELLER = """
 import sys
 from pathlib import Path
-from segue.serving.sessions import Logged, SqliteSessions
+from segue.serving.sessions.sqlite import SqliteSessions
+from segue.serving.sessions.store import Logged
 sessions = SqliteSessions(Path(sys.argv[1]))
 name = sys.argv[2]
 sessions.create(name, "", []).result()

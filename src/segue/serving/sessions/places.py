@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from segue.errors import InputError
-from segue.serving.sessions.redis_address import RedisAddress, redis_address
+from segue.serving.sessions.redis_address import redis_address
 from segue.serving.sessions.sqlite import SqliteSessions, stored_sessions
 from segue.serving.sessions.store import LiveSession, Sessions
-
-if TYPE_CHECKING:
-    import redis
 
 
 def check_place(path_or_url: str | Path, *, durable: bool) -> None:
@@ -23,7 +19,10 @@ def check_place(path_or_url: str | Path, *, durable: bool) -> None:
     """
     if redis_address(path_or_url) is None:
         return
-    _check_package()
+    try:
+        import redis  # noqa: F401 - only whether it is installed
+    except ImportError as error:
+        raise InputError("sessions in Redis need the package redis: pip install 'segue[redis]'") from error
     if durable:
         raise InputError(
             "--durable is for a file; Redis syncs as its own configuration says: appendonly yes, appendfsync always"
@@ -42,8 +41,9 @@ def open_sessions(path_or_url: str | Path, *, expires_s: float, durable: bool) -
     if address is None:
         return SqliteSessions(Path(path_or_url), expires_s=expires_s, durable=durable)
     from segue.serving.sessions.redis import RedisSessions
+    from segue.serving.sessions.redis_client import redis_client
 
-    return RedisSessions(_client(address), expires_s=expires_s)
+    return RedisSessions(redis_client(address), expires_s=expires_s)
 
 
 def kept_sessions(path_or_url: str | Path) -> Iterator[LiveSession]:
@@ -52,28 +52,13 @@ def kept_sessions(path_or_url: str | Path) -> Iterator[LiveSession]:
     Raises:
         InputError, FormatError, SegueError: as for `open_sessions`; a file must exist.
     """
+    check_place(path_or_url, durable=False)
     address = redis_address(path_or_url)
     if address is None:
         yield from stored_sessions(Path(path_or_url))
         return
-    _check_package()
     from segue.serving.sessions.redis import sessions_in_redis
-
-    client = _client(address)
-    try:
-        yield from sessions_in_redis(client)
-    finally:
-        client.close()
-
-
-def _client(address: RedisAddress) -> redis.Redis:
     from segue.serving.sessions.redis_client import redis_client
 
-    return redis_client(address)
-
-
-def _check_package() -> None:
-    try:
-        import redis  # noqa: F401 - only whether it is installed
-    except ImportError as error:
-        raise InputError("sessions in Redis need the package redis: pip install 'segue[redis]'") from error
+    with redis_client(address) as client:
+        yield from sessions_in_redis(client)

@@ -8,32 +8,36 @@ A session is one hash, `segue:1:ID`, so that all of it expires or is evicted at 
 | `e:POSITION` | JSON: track, strength, at |
 | `i:EVENT_ID` | the position of the event with this id |
 
-One thread writes. It does all waiting jobs in one transaction (WATCH, read, MULTI ... EXEC), and gives their results
-after the answer of Redis. Whether they survive a crash of Redis depends on its configuration (`appendonly`).
+All jobs that wait are done in one transaction (WATCH, read, MULTI ... EXEC). Results are given after the answer of
+Redis; whether they survive a crash of Redis depends on its configuration (`appendonly`).
 """
 
 from __future__ import annotations
 
 import itertools
-import queue
+import json
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import redis
 
 from segue.errors import SegueError
 from segue.serving.sessions.redis_client import segue_error
-from segue.serving.sessions.redis_draft import Draft, id_field, read_session
-from segue.serving.sessions.store import Added, LiveSession, Logged, Sessions, no_session
-from segue.serving.sessions.waiting import batches
+from segue.serving.sessions.store import (
+    Added,
+    Answer,
+    LiveSession,
+    Logged,
+    SessionJob,
+    Sessions,
+    fresh_events,
+    no_session,
+)
 
-T = TypeVar("T")
 PREFIX: Final = "segue:1:"
 """Prefix of every key; the number is the version of the format."""
 _ID: Final = re.compile(r"[0-9a-f]{1,128}")
@@ -47,20 +51,6 @@ _CHUNK: Final = 500
 """Sessions that an export reads at once."""
 
 
-@dataclass(frozen=True)
-class _Write:
-    session_id: str
-    events: Sequence[Logged]
-    work: Callable[[Draft], Any]
-    future: Future[Any]
-
-
-@dataclass(frozen=True)
-class _Read:
-    session_id: str
-    future: Future[LiveSession]
-
-
 class RedisSessions(Sessions):
     """Sessions in the Redis of `client`, which `close` closes too. Redis 6.2 or later.
 
@@ -71,108 +61,64 @@ class RedisSessions(Sessions):
     def __init__(self, client: redis.Redis, *, expires_s: float = 24 * 3600.0) -> None:
         self._client = client
         self._expires_ms = max(1, int(1000.0 * min(expires_s, _LONGEST_S)))
-        self._draw = random.Random()
-        self._jobs: queue.SimpleQueue[_Write | _Read | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="segue-sessions", daemon=True)
-        self._thread.start()
-
-    def create(self, session_id: str, model: str, events: Sequence[Logged]) -> Future[None]:
-        """Begin a session with these events."""
-        return self._written(session_id, events, lambda draft: draft.begin(model, events))
-
-    def add(self, session_id: str, events: Sequence[Logged]) -> Future[Added]:
-        """Add events to a session."""
-        return self._written(session_id, events, lambda draft: draft.add(events))
-
-    def read(self, session_id: str) -> Future[LiveSession]:
-        """Return a session."""
-        future: Future[LiveSession] = Future()
-        self._put(_Read(session_id, future))
-        return future
-
-    def remove(self, session_id: str) -> Future[None]:
-        """Delete a session and its events."""
-        return self._written(session_id, (), Draft.remove)
+        super().__init__()
 
     def close(self) -> None:
         """Finish all jobs, then close the connection."""
-        self._jobs.put(None)
-        self._thread.join()
+        super().close()
         self._client.close()
 
-    def _written(self, session_id: str, events: Sequence[Logged], work: Callable[[Draft], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._put(_Write(session_id, events, work, future))
-        return future
+    def _done(self, jobs: Sequence[SessionJob]) -> Iterator[Answer]:
+        yield from ((job, no_session()) for job in jobs if not _ID.fullmatch(job.session_id))
+        jobs = [job for job in jobs if _ID.fullmatch(job.session_id)]  # an id of another form is never part of a key
+        yield from self._written([job for job in jobs if job.writes])
+        yield from self._read([job for job in jobs if not job.writes])
 
-    def _put(self, job: _Write | _Read) -> None:
-        if _ID.fullmatch(job.session_id):
-            self._jobs.put(job)
-        else:  # an id of another form is never part of a key
-            job.future.set_exception(no_session())
-
-    def _work(self) -> None:
-        waiting: Iterator[list[_Write | _Read]] = batches(self._jobs)
-        for batch in waiting:
-            jobs = [job for job in batch if job.future.set_running_or_notify_cancel()]
-            try:
-                self._write([job for job in jobs if isinstance(job, _Write)])
-                self._read([job for job in jobs if isinstance(job, _Read)])
-            except Exception as error:  # after a bug of ours, no request waits for ever
-                _refuse([job for job in jobs if not job.future.done()], error)
-
-    def _write(self, jobs: Sequence[_Write]) -> None:
+    def _written(self, jobs: Sequence[SessionJob]) -> Iterator[Answer]:
         """Do jobs in one transaction; if a session makes it fail, do each session in its own."""
-        if not jobs or self._tried(jobs):
+        if not jobs:
             return
-        by_session: dict[str, list[_Write]] = {}
-        for job in jobs:
-            by_session.setdefault(job.session_id, []).append(job)
-        for session_jobs in by_session.values():
-            self._write_one(session_jobs)
+        answers = self._tried(jobs)
+        if answers is not None:
+            yield from answers
+            return
+        for session_id in dict.fromkeys(job.session_id for job in jobs):
+            yield from self._written_alone([job for job in jobs if job.session_id == session_id])
 
-    def _write_one(self, jobs: Sequence[_Write]) -> None:
+    def _written_alone(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         for _ in range(_TRIES):
-            if self._tried(jobs):
-                return
-            time.sleep(_PAUSE_S * self._draw.random())
-        _refuse(jobs, SegueError("too many write to this session at once: nothing was written; tell it again"))
+            answers = self._tried(jobs)
+            if answers is not None:
+                return answers
+            time.sleep(_PAUSE_S * random.random())
+        why = SegueError("too many services write to this session at once: nothing was written; send it again")
+        return [(job, why) for job in jobs]
 
-    def _tried(self, jobs: Sequence[_Write]) -> bool:
-        """Do jobs in one transaction and set their results; False = nothing was written, and no result is set."""
+    def _tried(self, jobs: Sequence[SessionJob]) -> list[Answer] | None:
+        """Return the answers of jobs that were done in one transaction; None = nothing was written, try again."""
         try:
-            answers = self._transact(jobs)
+            return self._transact(jobs)
         except redis.WatchError as error:
             if error.__context__ is None:  # another service wrote one of the sessions, or one expired
-                return False
+                return None
             why = SegueError(
-                "the connection to Redis broke before it answered: perhaps it was written, perhaps not; tell it again "
-                "(what has an event_id counts once)"
+                "the connection to Redis broke before it answered: perhaps it was written, perhaps not; send it again "
+                "(events with an event_id count once)"
             )
-        except redis.ResponseError as error:  # refused before anything was written
-            why = segue_error(error)
-            if type(why) is SegueError and len({job.session_id for job in jobs}) > 1:
-                return False  # perhaps one key only, such as one of another type; a full Redis refuses all
         except redis.RedisError as error:
             why = segue_error(error)
+            several = len({job.session_id for job in jobs}) > 1
+            if several and type(why) is SegueError and isinstance(error, redis.ResponseError):
+                return None  # refused, perhaps for one key only, such as one of another type
         except SegueError as error:
             why = error
-        else:
-            _answer(answers)
-            return True
-        _refuse(jobs, why)
-        return True
+        return [(job, why) for job in jobs]
 
-    def _transact(self, jobs: Sequence[_Write]) -> list[tuple[_Write, Any]]:
+    def _transact(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         """Return the result of each job, or the SegueError that it failed with, after all is written."""
-        answers: list[tuple[_Write, Any]] = []
         with self._client.pipeline() as pipeline:
             drafts = self._drafts(pipeline, jobs)
-            for job in jobs:
-                try:
-                    answers.append((job, job.work(drafts[job.session_id])))
-                except SegueError as error:
-                    answers.append((job, error))
+            answers: list[Answer] = [(job, _outcome(job.work, drafts[job.session_id])) for job in jobs]
             pipeline.multi()
             for session_id, draft in drafts.items():
                 draft.queue_changes(pipeline, PREFIX + session_id, self._expires_ms)
@@ -181,7 +127,7 @@ class RedisSessions(Sessions):
                     raise segue_error(result) from result
         return answers
 
-    def _drafts(self, pipeline: redis.client.Pipeline, jobs: Sequence[_Write]) -> dict[str, Draft]:
+    def _drafts(self, pipeline: redis.client.Pipeline, jobs: Sequence[SessionJob]) -> dict[str, _Draft]:
         """Watch the sessions of jobs, then read them."""
         event_ids: dict[str, dict[str, None]] = {job.session_id: {} for job in jobs}
         for job in jobs:
@@ -190,29 +136,113 @@ class RedisSessions(Sessions):
         watch(*(PREFIX + session_id for session_id in event_ids))
         with self._client.pipeline(transaction=False) as reads:  # the watching connection could only read one by one
             for session_id, ids in event_ids.items():
-                reads.hmget(PREFIX + session_id, ["events", *(id_field(each) for each in ids)])
+                reads.hmget(PREFIX + session_id, ["events", *(_id_field(each) for each in ids)])
             rows = reads.execute()
         drafts = {}
         for (session_id, ids), (num_events, *positions) in zip(event_ids.items(), rows, strict=True):
             present = {each for each, position in zip(ids, positions, strict=True) if position is not None}
-            drafts[session_id] = Draft(None if num_events is None else int(num_events), present)
+            drafts[session_id] = _Draft(None if num_events is None else int(num_events), present)
         return drafts
 
-    def _read(self, jobs: Sequence[_Read]) -> None:
+    def _read(self, jobs: Sequence[SessionJob]) -> list[Answer]:
         if not jobs:
-            return
+            return []
         try:
             hashes = _hashes(self._client, [job.session_id for job in jobs])
         except redis.RedisError as error:
-            _refuse(jobs, segue_error(error))
-            return
-        answers: list[tuple[_Read, Any]] = []
-        for job, fields in zip(jobs, hashes, strict=True):
-            try:
-                answers.append((job, read_session(job.session_id, fields)))
-            except SegueError as error:
-                answers.append((job, error))
-        _answer(answers)
+            why = segue_error(error)
+            return [(job, why) for job in jobs]
+        stored = [_Stored(job.session_id, fields) for job, fields in zip(jobs, hashes, strict=True)]
+        return [(job, _outcome(job.work, each)) for job, each in zip(jobs, stored, strict=True)]
+
+
+def _outcome(work: Callable[[Any], Any], session: _Draft | _Stored) -> Any:
+    """Return the result of a job, or the error that it failed with."""
+    try:
+        return work(session)
+    except SegueError as error:
+        return error
+
+
+@dataclass
+class _Draft:
+    """A session as Redis has it, then as jobs change it."""
+
+    num_events: int | None
+    """Number of events; None = there is no such session."""
+    event_ids: set[str]
+    """The event ids that it has, of those in the jobs."""
+    fields: dict[Any, Any] = field(default_factory=dict)
+    """Fields to write."""
+    removed: bool = False
+
+    def begin(self, model: str, events: Sequence[Logged]) -> None:
+        """Begin the session with these events."""
+        if self.num_events is not None:
+            raise SegueError("there is such a session already; begin another one")
+        self._append(0, events)
+        self.fields |= {"model": _bytes(model), "created_at": repr(time.time())}
+
+    def add(self, events: Sequence[Logged]) -> Added:
+        """Append the events that it does not have yet; if there is no room for all, append none."""
+        if self.num_events is None:
+            raise no_session()
+        return self._append(self.num_events, events)
+
+    def remove(self) -> None:
+        """Delete the session."""
+        if self.num_events is None:
+            raise no_session()
+        self.num_events, self.event_ids, self.fields, self.removed = None, set(), {}, True
+
+    def queue_changes(self, pipeline: redis.client.Pipeline, key: str, expires_ms: int) -> None:
+        """Queue the commands that write the changes."""
+        if self.removed:
+            pipeline.delete(key)
+        if self.fields:
+            pipeline.hset(key, mapping=self.fields)
+            pipeline.pexpire(key, expires_ms)
+
+    def _append(self, num_before: int, events: Sequence[Logged]) -> Added:
+        fresh = fresh_events(events, self.event_ids, num_before)
+        for position, event in enumerate(fresh, num_before):
+            self.fields[f"e:{position}"] = json.dumps([event.track, event.strength, event.at])
+            if event.event_id is not None:
+                self.fields[_id_field(event.event_id)] = position
+                self.event_ids.add(event.event_id)
+        self.num_events = num_before + len(fresh)
+        self.fields["events"] = self.num_events
+        return Added(len(fresh), len(events) - len(fresh), self.num_events)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A session as Redis has it."""
+
+    session_id: str
+    fields: dict[bytes, bytes] | redis.RedisError
+    """Its hash, empty where there is none, or the error of reading it."""
+
+    def read(self) -> LiveSession:
+        """Return the session.
+
+        Raises:
+            SegueError: it could not be read, is missing, or is damaged.
+        """
+        fields = self.fields
+        if isinstance(fields, redis.RedisError):
+            raise segue_error(fields) from fields
+        if not fields:
+            raise no_session()
+        try:
+            ids = {int(position): _text(name[2:]) for name, position in fields.items() if name.startswith(b"i:")}
+            events = []
+            for position in range(int(fields[b"events"])):
+                track, strength, at = json.loads(fields[b"e:%d" % position])
+                events.append(Logged(str(track), int(strength), float(at), ids.get(position)))
+            return LiveSession(self.session_id, _text(fields[b"model"]), float(fields[b"created_at"]), tuple(events))
+        except (KeyError, ValueError, TypeError) as error:
+            raise SegueError("this session is damaged in Redis; begin a new one") from error
 
 
 def sessions_in_redis(client: redis.Redis) -> Iterator[LiveSession]:
@@ -232,7 +262,7 @@ def sessions_in_redis(client: redis.Redis) -> Iterator[LiveSession]:
         for ids in _chunks(sorted(began, key=lambda each: (began[each], each))):
             for session_id, fields in zip(ids, _hashes(client, ids), strict=True):
                 if fields:  # else it has expired in the meantime
-                    yield read_session(session_id, fields)
+                    yield _Stored(session_id, fields).read()
     except redis.RedisError as error:
         raise segue_error(error) from error
 
@@ -258,14 +288,14 @@ def _hashes(client: redis.Redis, ids: Sequence[str]) -> list[Any]:
         return reads.execute(raise_on_error=False)
 
 
-def _answer(answers: Iterable[tuple[_Write | _Read, Any]]) -> None:
-    for job, value in answers:
-        if isinstance(value, SegueError):
-            job.future.set_exception(value)
-        else:
-            job.future.set_result(value)
+def _id_field(event_id: str) -> bytes:
+    """Return the field that has the position of the event with this id."""
+    return _bytes(f"i:{event_id}")
 
 
-def _refuse(jobs: Iterable[_Write | _Read], why: Exception) -> None:
-    for job in jobs:
-        job.future.set_exception(why)
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogatepass")

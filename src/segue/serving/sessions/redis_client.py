@@ -52,33 +52,29 @@ def redis_client(address: RedisAddress) -> redis.Redis:
 
 
 def segue_error(error: redis.RedisError) -> SegueError:
-    """Return an error of Redis as one of ours, which says what to do.
+    """Return a SegueError that says what to do for an error of Redis.
 
     It does not quote the error, into which the client puts the command, with the tracks of listeners.
     """
-    text = str(error).rpartition("caused error: ")[2]
-    match = _REFUSED.search(text)
+    match = _REFUSED.search(str(error).rpartition("caused error: ")[2])
     code = match[1] if match else ""
     if code == "OOM" or isinstance(error, redis.OutOfMemoryError):
-        return FullStoreError("the memory of Redis is full: nothing was written; make room, then tell it again")
+        return FullStoreError("the memory of Redis is full: nothing was written; make room, then send it again")
     if code in ("READONLY", "MISCONF", "NOREPLICAS") or isinstance(error, redis.ReadOnlyError):
-        why = code or "READONLY"
-        return ReadOnlyStoreError(
-            f"sessions cannot be written (Redis says {why}); sessions that stand there can be read"
-        )
+        says = f"Redis says {code or 'READONLY'}"
+        return ReadOnlyStoreError(f"sessions cannot be written ({says}); stored sessions can be read")
     if code == "LOADING" or isinstance(error, redis.BusyLoadingError):
-        return SegueError("Redis still loads what it keeps; ask again in a moment")
-    if isinstance(error, redis.exceptions.NoPermissionError) or code == "NOPERM":
-        return SegueError("Redis does not let this user keep sessions; it needs ~segue:1:* and +@all -@admin, say")
-    if isinstance(error, redis.AuthenticationError) or code in ("NOAUTH", "WRONGPASS"):
+        return SegueError("Redis still loads its data; try again in a moment")
+    if code == "NOPERM" or isinstance(error, redis.exceptions.NoPermissionError):
+        return SegueError("this user of Redis may not write sessions; it needs, say, ~segue:1:* and +@all -@admin")
+    if code in ("NOAUTH", "WRONGPASS") or isinstance(error, redis.AuthenticationError):
         return SegueError(f"Redis refuses the user or the password; put the password into {PASSWORD_VARIABLE}")
     if isinstance(error, redis.TimeoutError):
-        return SegueError(f"Redis did not answer for {_ANSWER_S:.0f} s; see that it runs, then tell it again")
+        return SegueError(f"Redis did not answer for {_ANSWER_S:.0f} s; check that it runs, then send it again")
     if isinstance(error, redis.ConnectionError):
-        return SegueError(
-            f"Redis cannot be reached ({_reason(error)}); start it, then tell it again: it is connected to by itself"
-        )
-    return SegueError(f"Redis failed ({type(error).__name__}); tell it again")
+        why = f"Redis cannot be reached ({_reason(error)})"
+        return SegueError(f"{why}; start it, then send it again; the service reconnects by itself")
+    return SegueError(f"Redis failed ({type(error).__name__}); send it again")
 
 
 def _reason(error: BaseException) -> str:

@@ -1,18 +1,22 @@
-"""The interface of a store of live sessions, with its records and errors."""
+"""The interface of a store of live sessions, with its records, its errors, and the thread that does its jobs."""
 
 from __future__ import annotations
 
+import queue
 import secrets
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from segue.errors import SegueError
 
 MOST_EVENTS: Final = 10_000
 """Most events of one session."""
+_MOST_IN_BATCH: Final = 256
+"""Most jobs of one batch."""
 
 
 class NoSessionError(SegueError):
@@ -66,28 +70,95 @@ class Added:
     """Events of the session afterwards."""
 
 
-class Sessions(ABC):
-    """Live sessions. Methods may be called from any thread; when a Future has its result, it has been written."""
+@dataclass(frozen=True, eq=False)
+class SessionJob:
+    """One piece of work on one session, and the Future that gets its result."""
 
-    @abstractmethod
+    session_id: str
+    work: Callable[[Any], Any]
+    """Returns the result, given the session in a transaction: an object with `begin`, `add`, `read` and `remove`."""
+    writes: bool
+    events: Sequence[Logged] = ()
+    """The events that the work adds."""
+    future: Future[Any] = field(default_factory=Future)
+
+
+Answer = tuple[SessionJob, Any]
+"""A job and its result, or the exception that it failed with."""
+
+
+class Sessions(ABC):
+    """Live sessions. Methods may be called from any thread; when a Future has its result, it has been written.
+
+    One thread does all jobs that wait in one transaction.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[SessionJob | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="segue-sessions", daemon=True)
+        self._thread.start()
+
     def create(self, session_id: str, model: str, events: Sequence[Logged]) -> Future[None]:
         """Begin a session with these events."""
+        return self._put(SessionJob(session_id, lambda session: session.begin(model, events), True, events))
 
-    @abstractmethod
     def add(self, session_id: str, events: Sequence[Logged]) -> Future[Added]:
         """Add events to a session; NoSessionError, SessionFullError."""
+        return self._put(SessionJob(session_id, lambda session: session.add(events), True, events))
 
-    @abstractmethod
     def read(self, session_id: str) -> Future[LiveSession]:
         """Return a session; NoSessionError."""
+        return self._put(SessionJob(session_id, lambda session: session.read(), False))
 
-    @abstractmethod
     def remove(self, session_id: str) -> Future[None]:
         """Delete a session and its events; NoSessionError."""
+        return self._put(SessionJob(session_id, lambda session: session.remove(), True))
 
-    @abstractmethod
     def close(self) -> None:
         """Finish all jobs, then close the store."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    @abstractmethod
+    def _done(self, jobs: Sequence[SessionJob]) -> Iterable[Answer]:
+        """Return the answers of jobs whose changes have been written, in any order."""
+
+    def _put(self, job: SessionJob) -> Future[Any]:
+        self._jobs.put(job)
+        return job.future
+
+    def _work(self) -> None:
+        for batch in _batches(self._jobs):
+            jobs = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            try:
+                for job, answer in self._done(jobs):
+                    if isinstance(answer, Exception):
+                        job.future.set_exception(answer)
+                    else:
+                        job.future.set_result(answer)
+            except Exception as error:  # a bug: without an answer, these requests would wait for ever
+                for job in jobs:
+                    if not job.future.done():
+                        job.future.set_exception(error)
+
+
+def _batches(jobs: queue.SimpleQueue[SessionJob | None]) -> Iterator[list[SessionJob]]:
+    """Yield all jobs that wait, in order, as soon as there is one; None in the queue is the end."""
+    ending = False
+    while not ending:
+        batch: list[SessionJob] = []
+        job = jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == _MOST_IN_BATCH:
+                break
+            try:
+                job = jobs.get_nowait()
+            except queue.Empty:
+                break
+        ending = job is None
+        if batch:
+            yield batch
 
 
 def new_session_id() -> str:
@@ -95,10 +166,21 @@ def new_session_id() -> str:
     return secrets.token_hex(16)
 
 
-def check_room(num_events: int) -> None:
-    """Raise SessionFullError if a session of `num_events` events can have no more."""
-    if num_events >= MOST_EVENTS:
+def fresh_events(events: Sequence[Logged], event_ids: Collection[str | None], num_events: int) -> list[Logged]:
+    """Return those of `events` that a session of `num_events` events with these ids does not have yet.
+
+    Raises:
+        SessionFullError: there is no room for all of them.
+    """
+    fresh: list[Logged] = []
+    seen: set[str | None] = set(event_ids)
+    for event in events:
+        if event.event_id is None or event.event_id not in seen:
+            fresh.append(event)
+            seen.add(event.event_id)
+    if num_events + len(fresh) > MOST_EVENTS:
         raise SessionFullError(f"a session holds {MOST_EVENTS:,} events at most; begin a new one")
+    return fresh
 
 
 def no_session() -> NoSessionError:
