@@ -116,7 +116,7 @@ class _Chunks(io.RawIOBase):
         return size
 
 
-def _entry_chunks(entry: zipfile.ZipExtFile, name: str) -> Iterator[bytes]:
+def _entry_chunks(entry: Any, name: str) -> Iterator[bytes]:
     """Yield the bytes of a file of an archive; damage is an InputError."""
     try:
         while data := entry.read(_BUFFER):
