@@ -16,8 +16,7 @@ from segue.model.encoders.transformer import TransformerEncoder
 from segue.model.heads import Predicted
 from segue.objectives import Mixture
 from segue.objectives.roles import Heard
-from segue.objectives.variants import Drawn as VariantDraws
-from segue.objectives.variants import varied_skip_loss
+from segue.objectives.variants import VariantDraws, varied_skip_loss
 from segue.training.step import Drawn, TrainingStep, part_names, part_weights
 from segue.training.trainer import Trainer
 

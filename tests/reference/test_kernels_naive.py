@@ -20,12 +20,12 @@ if not (INTERPRETED or torch.cuda.is_available()):
 
 from reference.plain_step import PlainStep
 from segue.batches.split import split_store
-from segue.kernels import attention, rows
+from segue.kernels import packed_attention, rows
 from segue.model.encoders import attention as forms
 from segue.model.encoders.attention import AttentionConfig, KernelAttention, PaddedAttention, visibility
 from segue.objectives import log_sum, triton_log_sum, triton_skip_contrastive
-from segue.objectives.contrast import contrastive_loss
 from segue.objectives.roles import Heard, roles
+from segue.objectives.skip_contrastive import contrastive_loss
 from segue.training.row_adam import RowAdam
 from segue.training.step import TrainingStep
 from segue.training.table import KernelRows, WholeTable
@@ -63,7 +63,7 @@ def _close(one: Tensor, other: Tensor, tolerance: float) -> None:
 def test_packed_attention_is_padded_attention(causal: bool) -> None:
     valid, seeds = _valid(), torch.zeros(2, dtype=torch.int64, device=DEVICE)
     qkv = _normal(int(LENGTHS.sum()) + 4, 3 * WIDTH).requires_grad_()  # four rows past the last session
-    packed = attention.packed_attention(qkv, _start(), seeds, 1, HEADS, 7, 0.0, causal)
+    packed = packed_attention.packed_attention(qkv, _start(), seeds, 1, HEADS, 7, 0.0, causal)
     grad = _normal(*packed.shape, seed=1)
     (mine,) = torch.autograd.grad(packed, qkv, grad)
     padded = torch.zeros(*valid.shape, 3 * WIDTH, device=DEVICE)
@@ -81,7 +81,7 @@ def test_attention_drops_the_share_and_the_same_in_both_directions() -> None:
     value = qkv.detach()[:, 2 * WIDTH :]
 
     def mixed(of: Tensor, block: int = 1) -> Tensor:
-        return attention.packed_attention(of, _start(), seeds, block, HEADS, 7, 0.5, False)
+        return packed_attention.packed_attention(of, _start(), seeds, block, HEADS, 7, 0.5, False)
 
     assert torch.equal(mixed(qkv), mixed(qkv))
     assert not torch.equal(mixed(qkv), mixed(qkv, 0))
