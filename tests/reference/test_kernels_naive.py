@@ -26,10 +26,11 @@ from segue.model.encoders.attention import AttentionConfig, KernelAttention, Pad
 from segue.objectives import log_sum, triton_log_sum, triton_skip_contrastive
 from segue.objectives.roles import Heard, roles
 from segue.objectives.skip_contrastive import contrastive_loss
+from segue.training.graph_step import KernelRows
 from segue.training.row_adam import RowAdam
 from segue.training.step import TrainingStep
-from segue.training.table import KernelRows, WholeTable
-from segue.training.trainer import Place, Trainer
+from segue.training.table_rows import WholeTable
+from segue.training.trainer import Trainer
 from small_recipes import small_recipe
 from stores import tiny_store
 
@@ -184,13 +185,10 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
     for step in range(300):
         ids = torch.randint(0, 6 if step % 3 else 30, (25,), generator=generator).to(DEVICE)
         grads = _normal(25, WIDTH, seed=step) * (ids > 0)[:, None]
-        unique, back = torch.unique(ids, return_inverse=True)
-        looked = naive.look_up(unique)
-        total = torch.zeros_like(looked.values).index_add_(0, back, grads)
-        _close(rows.look_up(state, ids.int()), looked.values[back], 1e-5)
+        _close(rows.look_up(state, ids.int()), naive.look_up(ids), 1e-5)
         summed = rows.sum_grads(ids.int(), grads)
-        _close(summed.square, total.square().sum(), 1e-5)
-        naive.step(looked, total * 0.5)
+        _close(summed.square, naive.take(ids, grads), 1e-5)
+        naive.update(torch.tensor(0.5, device=DEVICE))
         rows.update(state, summed, torch.tensor(0.5, device=DEVICE))
     assert int(state.step) == 300
     naive.flush()
@@ -273,13 +271,14 @@ def _trained(
 ) -> Trainer:
     recipe, store = _recipe(*case), tiny_store(path, tracks=200, rich=True)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device(DEVICE), bf16))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device(DEVICE), bf16)
         training = trainer._step.training
         if form == "naive":
             trainer._step = _Padded(trainer._step)
         elif form == "kernels":
+            weight = trainer.encoder.table.weight
             full = recipe.next_track.reads_table
-            table = WholeTable(trainer.encoder) if full else KernelRows(trainer.encoder, training.optimisers)
+            table = WholeTable(trainer.encoder) if full else KernelRows(weight, training.optimisers.table_rows)
             trainer._step = _Kernels(training, table)
         order = trainer.begin(torch.arange(19).repeat(5), steps)[: 8 * steps - 1]  # the last batch is short
         for step in range(steps):
