@@ -183,7 +183,7 @@ class TrainingStep:
         return torch.cat([part.to(example.ids.dtype) for part in parts]), [len(part) for part in parts]
 
     def rows_by_use(
-        self, batch_draws: BatchDraws, ids: Int[Tensor, " P"], sizes: Sequence[int], table_rows: Float[Tensor, "P D"]
+        self, batch_draws: BatchDraws, ids: Int[Tensor, " P"], sizes: list[int], table_rows: Float[Tensor, "P D"]
     ) -> BatchRows:
         """Return the rows by use. `ids`, `sizes`: as `row_ids` returns them; `table_rows`: the rows of `ids`."""
         example = batch_draws.example
