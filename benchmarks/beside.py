@@ -39,12 +39,12 @@ def step_ms(folder: str, recipe: str, threads: int, seconds: float) -> float:
     from segue.recipes import load_recipe
     from segue.store import Store
     from segue.training.device import choose_precision
-    from segue.training.trainer import Place, Trainer
+    from segue.training.trainer import Trainer
 
     torch.set_num_threads(threads)
     store, resolved = Store(folder), load_recipe(recipe, RECIPES[recipe])
     split, device = split_store(store, resolved.data), torch.device("cpu")
-    trainer = Trainer(store, split, resolved, Place(device, choose_precision("auto", device) == "bf16"))
+    trainer = Trainer(store, split, resolved, device, bf16=choose_precision("auto", device) == "bf16")
     size, num = resolved.training.batch_size, len(split.train_begin)
     steps, begun = 0, 0.0
     for epoch in itertools.count():

@@ -20,7 +20,7 @@ import torch
 
 from segue.objectives import full_softmax_loss
 from segue.training.device import choose_precision
-from segue.training.memory import keep_freed_memory
+from segue.training.process import keep_freed_memory
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from segue.batches.split import split_store
 from segue.objectives import full_softmax_loss
 from segue.recipes import Recipe, load_recipe
 from segue.store import Store
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from segue.verbs.simulate import SimulateOptions, simulate
 
 BATCH = 1024
@@ -106,7 +106,7 @@ def epochs(store: Store, negatives: int, count: int, rates: dict[str, float]) ->
     recipe = recipe_of(negatives)
     split = split_store(store, recipe.data)
     torch.cuda.reset_peak_memory_stats()
-    trainer = Trainer(store, split, recipe, Place(torch.device("cuda", 0), True))
+    trainer = Trainer(store, split, recipe, torch.device("cuda", 0), bf16=True)
     num = len(split.train_begin)
     steps = -(-num // BATCH)
     seconds, losses = [], []

@@ -27,7 +27,7 @@ from segue.batches.split import split_store
 from segue.recipes import load_recipe
 from segue.store import Store
 from segue.training.device import choose_precision
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from segue.verbs.simulate import SimulateOptions, simulate
 
 NEGATIVES = (250, 500, 1000, 2000, 4000, 8192)
@@ -40,7 +40,7 @@ def step_ms(store: Store, changes: Mapping[str, Any], device: torch.device, seco
     recipe = load_recipe("paper-causal-s-plus-track", {"next_track.kind": "shared", **changes})
     split = split_store(store, recipe.data)
     bf16 = choose_precision("auto", device) == "bf16"
-    trainer = Trainer(store, split, recipe, Place(device, bf16))
+    trainer = Trainer(store, split, recipe, device, bf16)
     size, num = recipe.training.batch_size, len(split.train_begin)
     times, epoch, done = [], 0, 0.0
     while done < seconds or len(times) < 12:

@@ -24,7 +24,7 @@ from segue.store import NUM_SPECIALS, Store, StoreWriter, Vocabulary  # noqa: E4
 from segue.store.manifest import StoreSource  # noqa: E402
 from segue.store.writer import SessionColumns  # noqa: E402
 from segue.training.device import choose_precision  # noqa: E402
-from segue.training.trainer import Place, Trainer  # noqa: E402
+from segue.training.trainer import Trainer  # noqa: E402
 
 RECIPE = "paper-causal-s-plus-track"
 DIGITS = 8
@@ -52,7 +52,7 @@ def trainer_of(store: Store, bf16: bool) -> Trainer:
     recipe = load_recipe(RECIPE, changes)
     every = np.arange(store.num_tracks + NUM_SPECIALS, dtype=np.int32)
     split = dataclasses.replace(split_store(store, recipe.data), candidates=every[NUM_SPECIALS:], input_row=every)
-    return Trainer(store, split, recipe, Place(torch.device(GIVEN.device), bf16))
+    return Trainer(store, split, recipe, torch.device(GIVEN.device), bf16)
 
 
 def main() -> None:

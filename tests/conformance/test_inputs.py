@@ -27,7 +27,7 @@ from segue.model.inputs.feedback import FeedbackConfig
 from segue.runs import load_run
 from segue.store import NUM_SPECIALS, Store
 from segue.training import fit
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.small_models import encoder_of, example_config, example_of
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
@@ -254,6 +254,6 @@ def test_a_saved_and_loaded_run_gives_the_same_states(tmp_path: Path, store: Sto
     with torch.no_grad():  # as `fit` validates
         assert torch.equal(run.encoder.next_state(batch), states[-1])
     with torch.random.fork_rng():
-        before = Trainer(store, split, recipe, Place(torch.device("cpu"), False)).weights()
+        before = Trainer(store, split, recipe, torch.device("cpu"), bf16=False).weights()
     for key, value in run.encoder.inputs.named_parameters():
         assert not torch.equal(value, before[f"inputs.{key}"]), key

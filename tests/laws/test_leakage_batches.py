@@ -18,12 +18,12 @@ from segue.batches.popularity import TrainingPopularity
 from segue.batches.split import DataConfig, split_store
 from segue.objectives import Negatives, combine, full_softmax_loss, sampled_softmax_loss
 from segue.store import UNKNOWN, Store
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.small_models import example_of
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
-CPU = Place(torch.device("cpu"), False)
+CPU = torch.device("cpu")
 CAUSAL = ExampleConfig(masked=False, max_len=8, width=9, replaced_share=0.0, shifted=False)
 CLOZE = ExampleConfig(masked=True, max_len=8, width=8, replaced_share=0.3, shifted=True)
 
@@ -134,7 +134,7 @@ def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
         recipe = small_recipe("paper-causal-s-plus-session", terms__0__ablation=ablation, data__vocabulary="training")
         split = split_store(each, recipe.data)
         with torch.random.fork_rng():
-            trainer = Trainer(each, split, recipe, CPU)
+            trainer = Trainer(each, split, recipe, CPU, bf16=False)
             for index in trainer.begin(torch.arange(16), 2).split(8):
                 trainer.step(index)
             trainer.bring_up()
@@ -167,7 +167,7 @@ def moved_rows(path, case, vocabulary):
     store = tiny_store(path, tracks=200, sessions=40)
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split, recipe, CPU)
+        trainer = Trainer(store, split, recipe, CPU, bf16=False)
         before = trainer.weights()["table.weight"]
         order = torch.arange(trainer.data.num_training)
         for index in trainer.begin(order, 2).tensor_split(2):
@@ -206,7 +206,7 @@ def test_a_track_that_only_its_features_serve_is_never_drawn(tmp_path):
     recipe = small_recipe(next_track__kind="shared", inputs__features=True, data__vocabulary="features")
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split, recipe, CPU)
+        trainer = Trainer(store, split, recipe, CPU, bf16=False)
     served = set(split.candidates.tolist()) - set(np.flatnonzero(split.training_counts).tolist())
     assert served
     assert not served & set(trainer._step.training.candidates.tolist())

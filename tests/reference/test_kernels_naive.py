@@ -18,17 +18,19 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
 
+
 from segue.batches.split import split_store
-from segue.kernels import attention, rows
+from segue.kernels import packed_attention, rows
 from segue.model.encoders import attention as forms
 from segue.model.encoders.attention import AttentionConfig, KernelAttention, PaddedAttention, visibility
 from segue.objectives import log_sum, triton_log_sum, triton_skip_contrastive
-from segue.objectives.contrast import contrastive_loss
 from segue.objectives.roles import Heard, roles
+from segue.objectives.skip_contrastive import contrastive_loss
+from segue.training.graph_step import KernelRows
 from segue.training.row_adam import RowAdam
 from segue.training.step import TrainingStep
-from segue.training.table import KernelRows, WholeTable
-from segue.training.trainer import Place, Trainer
+from segue.training.table_rows import WholeTable
+from segue.training.trainer import Trainer
 from support.plain_step import PlainStep
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -63,7 +65,7 @@ def _close(one: Tensor, other: Tensor, tolerance: float) -> None:
 def test_packed_attention_is_padded_attention(causal: bool) -> None:
     valid, seeds = _valid(), torch.zeros(2, dtype=torch.int64, device=DEVICE)
     qkv = _normal(int(LENGTHS.sum()) + 4, 3 * WIDTH).requires_grad_()  # four rows past the last session
-    packed = attention.packed_attention(qkv, _start(), seeds, 1, HEADS, 7, 0.0, causal)
+    packed = packed_attention.packed_attention(qkv, _start(), seeds, 1, HEADS, 7, 0.0, causal)
     grad = _normal(*packed.shape, seed=1)
     (mine,) = torch.autograd.grad(packed, qkv, grad)
     padded = torch.zeros(*valid.shape, 3 * WIDTH, device=DEVICE)
@@ -81,7 +83,7 @@ def test_attention_drops_the_share_and_the_same_in_both_directions() -> None:
     value = qkv.detach()[:, 2 * WIDTH :]
 
     def mixed(of: Tensor, block: int = 1) -> Tensor:
-        return attention.packed_attention(of, _start(), seeds, block, HEADS, 7, 0.5, False)
+        return packed_attention.packed_attention(of, _start(), seeds, block, HEADS, 7, 0.5, False)
 
     assert torch.equal(mixed(qkv), mixed(qkv))
     assert not torch.equal(mixed(qkv), mixed(qkv, 0))
@@ -184,13 +186,10 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
     for step in range(300):
         ids = torch.randint(0, 6 if step % 3 else 30, (25,), generator=generator).to(DEVICE)
         grads = _normal(25, WIDTH, seed=step) * (ids > 0)[:, None]
-        unique, back = torch.unique(ids, return_inverse=True)
-        looked = naive.look_up(unique)
-        total = torch.zeros_like(looked.values).index_add_(0, back, grads)
-        _close(rows.look_up(state, ids.int()), looked.values[back], 1e-5)
+        _close(rows.look_up(state, ids.int()), naive.look_up(ids), 1e-5)
         summed = rows.sum_grads(ids.int(), grads)
-        _close(summed.square, total.square().sum(), 1e-5)
-        naive.step(looked, total * 0.5)
+        _close(summed.square, naive.take(ids, grads), 1e-5)
+        naive.update(torch.tensor(0.5, device=DEVICE))
         rows.update(state, summed, torch.tensor(0.5, device=DEVICE))
     assert int(state.step) == 300
     naive.flush()
@@ -273,13 +272,14 @@ def _trained(
 ) -> Trainer:
     recipe, store = _recipe(*case), tiny_store(path, tracks=200, rich=True)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device(DEVICE), bf16))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device(DEVICE), bf16)
         training = trainer._step.training
         if form == "naive":
             trainer._step = _Padded(trainer._step)
         elif form == "kernels":
+            weight = trainer.encoder.table.weight
             full = recipe.next_track.reads_table
-            table = WholeTable(trainer.encoder) if full else KernelRows(trainer.encoder, training.optimisers)
+            table = WholeTable(trainer.encoder) if full else KernelRows(weight, training.optimisers.table_rows)
             trainer._step = _Kernels(training, table)
         order = trainer.begin(torch.arange(19).repeat(5), steps)[: 8 * steps - 1]  # the last batch is short
         for step in range(steps):

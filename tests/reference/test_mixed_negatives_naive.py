@@ -14,7 +14,7 @@ from segue.batches.negatives import draw_targets
 from segue.batches.split import split_store
 from segue.losses import Mixed
 from segue.objectives import Negatives
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -34,7 +34,7 @@ def made(path, encoder, kind="mixed", **changes):
     recipe = small_recipe(f"paper-{encoder}-s-minus", encoder__dropout=0.0, **(KINDS[kind] | changes))
     store = tiny_store(path, tracks=15)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
     return store, trainer
 
 

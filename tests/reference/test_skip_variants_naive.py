@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segue.objectives import skip_contrastive_loss
 from segue.objectives.roles import Heard, Roles, Rules, roles
-from segue.objectives.variants import ABLATIONS, CONTROLS, Drawn, derangement, varied_skip_loss
+from segue.objectives.variants import ABLATIONS, CONTROLS, VariantDraws, derangement, varied_skip_loss
 from support.skip_variants import OPTIONS, TAU, Batch, Naive, made, named, random_batch
 
 SAME_ANCHORS = [name for name in ABLATIONS if name not in ("inverted", "all_anchors")]
@@ -20,7 +20,7 @@ SAME_ANCHORS = [name for name in ABLATIONS if name not in ("inverted", "all_anch
 
 def with_gradients(batch: Batch) -> tuple[Batch, list[Tensor]]:
     leaves = [x.clone().requires_grad_() for x in (batch.context, batch.rows, batch.drawn.rows) if x is not None]
-    return Batch(leaves[0], leaves[1], batch.heard, Drawn(batch.drawn.keys, leaves[2])), leaves
+    return Batch(leaves[0], leaves[1], batch.heard, VariantDraws(batch.drawn.keys, leaves[2])), leaves
 
 
 def gradients(loss: Tensor, leaves: list[Tensor]) -> list[Tensor]:
@@ -154,7 +154,7 @@ def test_no_variant_asks_the_host_for_a_value(options: dict[str, Any], monkeypat
     batch = random_batch(0)
     heard, drawn = batch.given(options)
     on_meta = Heard(*(part.to("meta") for part in (heard.tracks, heard.skipped, heard.listened)))
-    draws = Drawn(*(None if part is None else part.to("meta") for part in (drawn.keys, drawn.rows)))
+    draws = VariantDraws(*(None if part is None else part.to("meta") for part in (drawn.keys, drawn.rows)))
     context, rows = (part.to("meta").requires_grad_() for part in (batch.context, batch.rows))
     loss = varied_skip_loss(context, rows, on_meta, made(options).variant, draws, TAU)
     loss.backward()

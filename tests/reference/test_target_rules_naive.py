@@ -11,8 +11,7 @@ import torch
 from segue.batches.split import split_store
 from segue.errors import InputError
 from segue.recipes import load_recipe
-from segue.training.step import _Rows
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -60,7 +59,7 @@ def made(path, case):
     recipe = small_recipe(f"paper-{encoder}-s-minus", encoder__dropout=0.0, **changes)
     store = tiny_store(path, tracks=15)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
     with torch.no_grad():
         trainer.encoder.table.weight.mul_(30)  # scores far enough apart to tell
     index = torch.arange(trainer.data.num_training)
@@ -71,9 +70,10 @@ def made(path, case):
 
 def loss_of(trainer, drawn):
     """Return the next-track loss of a step on a batch."""
-    rows = _Rows(trainer.encoder, trainer._step.examples.special_row, drawn)
-    read = rows.read(trainer.encoder.table.weight[rows.ids])
-    _, losses = trainer._step.compare(drawn, read, trainer._step.encode(drawn, read.encoder_rows))
+    step = trainer._step
+    ids, sizes = step.row_ids(drawn)
+    rows = step.rows_by_use(drawn, ids, sizes, trainer.encoder.table.weight[ids])
+    _, losses = step.compare(drawn, rows, step.encode(drawn, rows.encoder))
     return losses[0]
 
 

@@ -11,7 +11,7 @@ import torch
 from segue.batches.split import split_store
 from segue.objectives.roles import roles
 from segue.training.step import TrainingStep
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -50,7 +50,7 @@ def made(path, name: str, at_least: int) -> tuple[TrainingStep, Any]:
     recipe = small_recipe(name, encoder__dropout=0.0, data__skip_at_least=at_least)
     store = tiny_store(path)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
     num = trainer.data.num_training
     return trainer._step, trainer._step.draw(torch.arange(num), num * 8)
 

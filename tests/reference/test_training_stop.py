@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segue.batches.split import split_store
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.plain_step import taken_plainly
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -30,7 +30,7 @@ def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3)
     recipe = small_recipe("paper-causal-s-minus", encoder__dropout=0.0, training__clip=1e9, **changes)
     store = tiny_store(path, tracks=60)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
         trainer = taken_plainly(trainer) if plain else trainer
         for head in trainer.encoder.heads.values():  # as initialised, nothing comes through their weights
             for place, parameter in enumerate(head.parameters()):

@@ -9,7 +9,7 @@ from segue.batch import Batch
 from segue.batches.split import split_store
 from segue.model.encoders.attention import AttentionConfig, BlockedAttention, PackedAttention
 from segue.model.encoders.dropout import dropout
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -18,7 +18,7 @@ def test_a_step_moves_touched_rows_alone(tmp_path):
     recipe = small_recipe("paper-causal-s-plus-track", encoder__dropout=0.0, next_track__kind="shared")
     store = tiny_store(tmp_path / "store", tracks=200)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
         before = trainer.encoder.table.weight.detach().clone()
         trainer.step(torch.tensor([0, 3]))
         moved = (trainer.encoder.table.weight.detach() != before).any(dim=1)

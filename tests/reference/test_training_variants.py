@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segue.batches.split import split_store
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from support.plain_step import assert_same_training, taken_plainly
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -40,7 +40,7 @@ def _trained(path: Path, name: str, options: dict[str, Any], *, plain: bool, ste
     recipe = small_recipe(name, **overrides, training__clip=0.5, training__learning_rate=1e-3)
     store = tiny_store(path, tracks=200)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
         trainer = taken_plainly(trainer) if plain else trainer
         order = trainer.begin(torch.arange(19).repeat(3), steps)
         for step in range(steps):

@@ -16,9 +16,8 @@ from segue.model.encoders.transformer import TransformerEncoder
 from segue.model.heads import Predicted
 from segue.objectives import Mixture
 from segue.objectives.roles import Heard
-from segue.objectives.variants import Drawn as VariantDraws
-from segue.objectives.variants import varied_skip_loss
-from segue.training.step import Drawn, TrainingStep, part_names, part_weights
+from segue.objectives.variants import VariantDraws, varied_skip_loss
+from segue.training.step import BatchDraws, TrainingStep, part_weights
 from segue.training.trainer import Trainer
 
 
@@ -34,7 +33,7 @@ class PlainStep(TrainingStep):
         drawn = self.draw(index, num_positions)
         with index.device:
             losses = self.plain_losses(drawn)
-        weights = part_weights(self.training.recipe)
+        weights = part_weights(self.training.recipe).values()
         loss = sum(weight * part for weight, part in zip(weights, losses, strict=True)) / sum(weights)
         self.adam.zero_grad()
         loss.backward()
@@ -43,10 +42,10 @@ class PlainStep(TrainingStep):
         self.adam.step()
         self.training.sums.add_(torch.stack([part.detach() for part in (loss, *losses)]))
 
-    def row(self, drawn: Drawn, tracks: Tensor) -> Tensor:
+    def row(self, drawn: BatchDraws, tracks: Tensor) -> Tensor:
         return self.encoder.track_rows(self.encoder.table.weight[tracks.long()], tracks, drawn.key)
 
-    def plain_losses(self, drawn: Drawn) -> list[Tensor]:
+    def plain_losses(self, drawn: BatchDraws) -> list[Tensor]:
         recipe, example = self.training.recipe, drawn.example
         states = torch.cat(
             [self.session_states(drawn, b) for b in range(example.batch.num_sessions)]
@@ -62,10 +61,10 @@ class PlainStep(TrainingStep):
         losses = [self.next_track(drawn, states, mixture)]
         losses += [self.term(drawn, states, i) for i in range(len(recipe.terms))]
         losses += [head.loss(predicted, self.row(drawn, example.target)) for head in heads if head.has_loss]
-        assert len(losses) == len(part_names(recipe))
+        assert len(losses) == len(part_weights(recipe))
         return losses
 
-    def session_states(self, drawn: Drawn, b: int) -> Tensor:
+    def session_states(self, drawn: BatchDraws, b: int) -> Tensor:
         batch, encoder = drawn.example.batch, self.encoder
         begin, end = int(batch.offsets[b]), int(batch.offsets[b + 1])
         alone = Batch(
@@ -89,7 +88,7 @@ class PlainStep(TrainingStep):
         attend = PaddedAttention(everything, AttentionConfig(encoder.config.heads, encoder.causal, 0.0))
         return encoder.encode(encoder.with_inputs(alone, rows)[None], alone.position[None], attend)[0]
 
-    def next_track(self, drawn: Drawn, states: Tensor, mixture: Mixture | None) -> Tensor:
+    def next_track(self, drawn: BatchDraws, states: Tensor, mixture: Mixture | None) -> Tensor:
         losses, weights = [], []
         config, example = self.training.recipe.next_track, drawn.example
         for n, target in enumerate(example.target.tolist()):
@@ -113,7 +112,7 @@ class PlainStep(TrainingStep):
             return states.sum() * 0.0
         return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
 
-    def rival_scores(self, drawn: Drawn, states: Tensor, n: int) -> list[Tensor]:
+    def rival_scores(self, drawn: BatchDraws, states: Tensor, n: int) -> list[Tensor]:
         """The score of everything that the target of position n is compared with."""
         config, example, log_q = self.training.recipe.next_track, drawn.example, self.training.log_q
         target = int(example.target[n])
@@ -137,7 +136,7 @@ class PlainStep(TrainingStep):
             scores += [states[n] @ self.row(drawn, torch.tensor([t]))[0] for t in skipped]
         return scores
 
-    def term(self, drawn: Drawn, states: Tensor, i: int) -> Tensor:
+    def term(self, drawn: BatchDraws, states: Tensor, i: int) -> Tensor:
         term, draws = self.training.recipe.terms[i], drawn.terms[i]
         window, at_least = drawn.example.window, self.training.recipe.data.skip_at_least
         rows = self.row(drawn, window.tracks)
@@ -148,7 +147,7 @@ class PlainStep(TrainingStep):
         random = VariantDraws(draws.keys, None if draws.tracks is None else self.row(drawn, draws.tracks))
         return varied_skip_loss(context, rows, heard, term.variant, random, term.temperature)
 
-    def window_states(self, drawn: Drawn, states: Tensor) -> Tensor:
+    def window_states(self, drawn: BatchDraws, states: Tensor) -> Tensor:
         batch, window = drawn.example.batch, drawn.example.window
         result = []
         for b in range(len(window.tracks)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue.losses import SkipContrastive
 from segue.objectives.roles import Heard
-from segue.objectives.variants import ABLATIONS, Drawn
+from segue.objectives.variants import ABLATIONS, VariantDraws
 
 TAU = 0.3
 OPTIONS: list[dict[str, Any]] = [{"ablation": name} for name in ABLATIONS]
@@ -39,14 +39,14 @@ class Batch:
     context: Tensor
     rows: Tensor
     heard: Heard
-    drawn: Drawn
+    drawn: VariantDraws
 
-    def given(self, options: dict[str, Any]) -> tuple[Heard, Drawn]:
+    def given(self, options: dict[str, Any]) -> tuple[Heard, VariantDraws]:
         """Return what a term with `options` is told, and no more."""
         term = made(options)
         draws = term.variant.draws
         keys, rows = self.drawn.keys, self.drawn.rows
-        return self.heard, Drawn(keys if draws == "keys" else None, rows if draws == "tracks" else None)
+        return self.heard, VariantDraws(keys if draws == "keys" else None, rows if draws == "tracks" else None)
 
 
 def random_batch(seed: int, sessions: int = 6, length: int = 9, num_tracks: int = 9, width: int = 6) -> Batch:
@@ -62,7 +62,7 @@ def random_batch(seed: int, sessions: int = 6, length: int = 9, num_tracks: int 
     rows = table[tracks].clone()
     context = torch.randn(rows.shape, generator=generator, dtype=torch.float64)
     skipped, listened = (feedback > 1) & (feedback < 4) & valid, (feedback < 2) & valid
-    drawn = Drawn(
+    drawn = VariantDraws(
         torch.rand(sessions, generator=generator),
         table[torch.randint(1, num_tracks + 1, tracks.shape, generator=generator)],
     )

@@ -1,1 +1,1 @@
-"""Triton kernels of the GPU path. Each module needs triton at import: only code that runs on CUDA imports them."""
+"""Triton kernels for CUDA devices. Importing a module of this package needs triton, so only the GPU path imports it."""

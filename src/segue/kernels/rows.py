@@ -1,8 +1,19 @@
-"""Adam over the touched rows of a track table, in place and without finding the distinct rows first."""
+"""Adam over the rows of a table that a step reads, on a GPU: in place, and without waiting for the host.
+
+The rule is that of `segue.training.row_adam`: a row's moments decay, and its momentum moves it, also in steps that do
+not read it; both are made up for when the row is next read. A step reads P places of the table, in which rows may
+repeat. Their number after removing repeats would have to reach the host, so repeats stay:
+
+1. `look_up` copies the row of each place, brought up to date. The table does not change.
+2. `sum_grads` sorts the places by row. Places of one row are then neighbours (a *run*), and the program of the run's
+   first place adds up their gradients, always in the order of the places.
+3. `update` moves each row once, again by the program of its run's first place.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import triton
@@ -15,7 +26,7 @@ EPSILON = tl.constexpr(1e-8)
 LOG2_BETA_1 = tl.constexpr(-0.15200309344504995)
 LOG2_BETA_2 = tl.constexpr(-0.0014434168696687186)
 TAIL = tl.constexpr(256)
-"""As in `segue.training.row_adam`, whose rule these kernels follow."""
+"""All as in `segue.training.row_adam`."""
 
 
 @triton.jit
@@ -25,8 +36,10 @@ def _correction(log2_beta, step):
 
 
 @triton.jit
-def _brought_up(value, average, square, since, momentum, done, rate):
-    """Return a row and its moments after the steps since it was last touched."""
+def _brought_up(table, exp_avg, exp_avg_sq, at, momentum, step, rate, row, cell):
+    """Return a row and its moments as they are after the steps made since it was last touched."""
+    value, average, square = tl.load(table + cell), tl.load(exp_avg + cell), tl.load(exp_avg_sq + cell)
+    since, done = tl.load(at + row), tl.load(step)
     missed = (done - since).to(tl.float32)
     epsilon = tl.maximum(EPSILON * tl.sqrt(_correction(LOG2_BETA_2, done).to(tl.float32)), 1e-30)
     moved = rate * tl.load(momentum + since) * average / (tl.sqrt(square) + epsilon)
@@ -34,34 +47,38 @@ def _brought_up(value, average, square, since, momentum, done, rate):
 
 
 @triton.jit
-def _look_up(table, exp_avg, exp_avg_sq, at, momentum, step, ids, out, rate, width: tl.constexpr):
+def _look_up(table, exp_avg, exp_avg_sq, at, momentum, step, rate, ids, out, width: tl.constexpr):
+    """Store the up-to-date row of one place in out [P, width]."""
     i = tl.program_id(0).to(tl.int64)
     row = tl.load(ids + i).to(tl.int64)
     cell = row * width + tl.arange(0, width)
-    done = tl.load(step)
-    value, _, _ = _brought_up(
-        tl.load(table + cell), tl.load(exp_avg + cell), tl.load(exp_avg_sq + cell), tl.load(at + row), momentum, done,
-        rate,
-    )  # fmt: skip
+    value, _, _ = _brought_up(table, exp_avg, exp_avg_sq, at, momentum, step, rate, row, cell)
     tl.store(out + i * width + tl.arange(0, width), value)
 
 
 @triton.jit
+def _starts_run(ids, i):
+    """Return the row of sorted place i, and whether i is the first place of that row. PAD, 0, starts no run."""
+    row = tl.load(ids + i)
+    return row, row != tl.load(ids + i - 1, mask=i > 0, other=0)
+
+
+@triton.jit
 def _sum_grads(ids, order, grads, sums, squares, num, width: tl.constexpr, at_once: tl.constexpr):
+    """Store the sum of the gradients of one run, and its squared norm (0 at places that start no run)."""
     i = tl.program_id(0).to(tl.int64)
     c = tl.arange(0, width)
-    row = tl.load(ids + i)
-    before = tl.load(ids + i - 1, mask=i > 0, other=0)
+    row, is_first = _starts_run(ids, i)
     square = 0.0
-    if row != before:  # PAD is 0 and sorts first: it is never the head of a run
+    if is_first:
         total = tl.zeros((width,), tl.float32)
         begin = i
         going = True
         while going:
             j = begin + tl.arange(0, at_once)
             same = (j < num) & (tl.load(ids + j, mask=j < num, other=-1) == row)
-            which = tl.load(order + j, mask=same, other=0)
-            part = tl.load(grads + which[:, None] * width + c[None, :], mask=same[:, None], other=0.0)
+            place = tl.load(order + j, mask=same, other=0)
+            part = tl.load(grads + place[:, None] * width + c[None, :], mask=same[:, None], other=0.0)
             total += tl.sum(part, 0)
             begin += at_once
             going = tl.sum(same.to(tl.int32), 0) == at_once
@@ -71,17 +88,15 @@ def _sum_grads(ids, order, grads, sums, squares, num, width: tl.constexpr, at_on
 
 
 @triton.jit
-def _update(table, exp_avg, exp_avg_sq, at, momentum, step, ids, sums, scale, rate, width: tl.constexpr):
+def _update(table, exp_avg, exp_avg_sq, at, momentum, step, rate, ids, sums, scale, width: tl.constexpr):
+    """Move the row of one run by Adam."""
     i = tl.program_id(0).to(tl.int64)
-    row = tl.load(ids + i).to(tl.int64)
-    if row != tl.load(ids + i - 1, mask=i > 0, other=0):
+    row, is_first = _starts_run(ids, i)
+    if is_first:
         c = tl.arange(0, width)
-        cell = row * width + c
+        cell = row.to(tl.int64) * width + c
         done = tl.load(step)
-        value, average, square = _brought_up(
-            tl.load(table + cell), tl.load(exp_avg + cell), tl.load(exp_avg_sq + cell), tl.load(at + row), momentum,
-            done, rate,
-        )  # fmt: skip
+        value, average, square = _brought_up(table, exp_avg, exp_avg_sq, at, momentum, step, rate, row, cell)
         grad = tl.load(sums + i * width + c) * tl.load(scale)
         average += (grad - average) * (1.0 - BETA_1)
         square = square * BETA_2 + grad * grad * (1.0 - BETA_2)
@@ -95,18 +110,19 @@ def _update(table, exp_avg, exp_avg_sq, at, momentum, step, ids, sums, scale, ra
 
 
 @triton.jit
-def _add_heads(ids, sums, out, width: tl.constexpr):
+def _add_sums(ids, sums, out, width: tl.constexpr):
+    """Add the sum of one run to its row of `out`."""
     i = tl.program_id(0).to(tl.int64)
-    row = tl.load(ids + i).to(tl.int64)
-    if row != tl.load(ids + i - 1, mask=i > 0, other=0):
+    row, is_first = _starts_run(ids, i)
+    if is_first:
         c = tl.arange(0, width)
-        cell = row * width + c
+        cell = row.to(tl.int64) * width + c
         tl.store(out + cell, tl.load(out + cell) + tl.load(sums + i * width + c))
 
 
 @triton.jit
 def _advance(momentum, step, tail: tl.constexpr):
-    """Add the step just made to the momentum of rows not touched in it, and count it."""
+    """Count the step just made, and add it to the momentum of the rows not touched in it."""
     done = tl.load(step) + 1
     steps = done - 1 - tl.arange(0, tail)
     correction = tl.sqrt(_correction(LOG2_BETA_2, done)) / _correction(LOG2_BETA_1, done)
@@ -117,21 +133,21 @@ def _advance(momentum, step, tail: tl.constexpr):
     tl.store(step, done)
 
 
-@dataclass(frozen=True)
-class RowState:
-    """A table and its Adam state on one CUDA device."""
+class RowState(NamedTuple):
+    """A table and its Adam state on one CUDA device, in the order in which the kernels take them."""
 
     table: Tensor
     """float32 [R, D], D a power of two."""
     exp_avg: Tensor
     exp_avg_sq: Tensor
     at: Tensor
-    """int32 [R], step each row was last touched in."""
+    """int32 [R], the step in which each row was last touched."""
     momentum: Tensor
-    """float32, longer than all steps to come."""
+    """float32 [number of steps, with room for those to come]; see `segue.training.row_adam`."""
     step: Tensor
-    """int32 [1], steps made."""
+    """int32 [1], number of steps made."""
     rate: float
+    """Learning rate."""
 
 
 @dataclass(frozen=True)
@@ -139,25 +155,25 @@ class Summed:
     """The gradients of one step, added up by row."""
 
     ids: Tensor
-    """int32 [P], ascending."""
+    """int32 [P], the row of each place, ascending."""
     sums: Tensor
-    """float32 [P, D]: at the first place of each row; elsewhere undefined."""
+    """float32 [P, D]: the sum at the first place of each row; undefined elsewhere."""
     square: Tensor
-    """Scalar, the squared 2-norm of all."""
+    """Squared 2-norm of all sums, scalar."""
 
 
 def look_up(state: RowState, ids: Tensor) -> Tensor:
-    """Return the rows `ids` (int32 [P], repeats welcome) as dense Adam would hold them, [P, D]."""
-    out = state.table.new_empty(len(ids), state.table.shape[1])
-    _look_up[(len(ids),)](state.table, state.exp_avg, state.exp_avg_sq, state.at, state.momentum, state.step, ids, out,
-                          state.rate, width=state.table.shape[1], num_warps=1)  # fmt: skip
+    """Return the rows `ids` (int32 [P], repeats allowed) as dense Adam would have them, [P, D]."""
+    width = state.table.shape[1]
+    out = state.table.new_empty(len(ids), width)
+    _look_up[(len(ids),)](*state, ids, out, width=width, num_warps=1)
     return out
 
 
 def sum_grads(ids: Tensor, grads: Tensor) -> Summed:
     """Return the gradients [P, D] of the places `ids` (int32 [P]) added up by row, always in the order of places.
 
-    Row 0 (PAD) takes no part.
+    Row 0 (PAD) is left out.
     """
     ordered, order = torch.sort(ids, stable=True)
     sums, squares = torch.empty_like(grads), grads.new_empty(len(ids))
@@ -168,12 +184,10 @@ def sum_grads(ids: Tensor, grads: Tensor) -> Summed:
 
 def update(state: RowState, summed: Summed, scale: Tensor) -> None:
     """Make one step of Adam with the gradients times `scale` (scalar tensor), and count it."""
-    _update[(len(summed.ids),)](state.table, state.exp_avg, state.exp_avg_sq, state.at, state.momentum, state.step,
-                                summed.ids, summed.sums, scale, state.rate, width=state.table.shape[1],
-                                num_warps=1)  # fmt: skip
+    _update[(len(summed.ids),)](*state, summed.ids, summed.sums, scale, width=state.table.shape[1], num_warps=1)
     _advance[(1,)](state.momentum, state.step, tail=TAIL.value, num_warps=4)
 
 
 def add_to(out: Tensor, summed: Summed) -> None:
     """Add the gradients of one step to `out`, float32 [R, D], by row."""
-    _add_heads[(len(summed.ids),)](summed.ids, summed.sums, out, width=out.shape[1], num_warps=1)
+    _add_sums[(len(summed.ids),)](summed.ids, summed.sums, out, width=out.shape[1], num_warps=1)

@@ -12,9 +12,9 @@ from segue.axes import Float, Int
 from segue.batches.popularity import TrainingPopularity
 from segue.losses.scene import Scene
 from segue.objectives import skip_contrastive_loss
-from segue.objectives.contrast import negatives_alone
 from segue.objectives.roles import Rules
-from segue.objectives.variants import ABLATIONS, CONTROLS, Drawn, Variant, varied_skip_loss
+from segue.objectives.skip_contrastive import negatives_alone
+from segue.objectives.variants import ABLATIONS, CONTROLS, Variant, VariantDraws, varied_skip_loss
 
 Ablation = Literal[
     "none",
@@ -126,5 +126,5 @@ class SkipContrastive:
         if self.is_correct:
             tracks, skipped, listened = heard.tracks, heard.skipped, heard.listened
             return skip_contrastive_loss(context, rows, tracks, skipped, listened, self.temperature)
-        variant_draws = Drawn(draws.keys, drawn_rows)
+        variant_draws = VariantDraws(draws.keys, drawn_rows)
         return varied_skip_loss(context, rows, heard, self.variant, variant_draws, self.temperature)

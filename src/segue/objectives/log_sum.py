@@ -1,4 +1,8 @@
-"""The part of a softmax that costs: the log of the sum of exp(score) over many tracks, for each of many states."""
+"""The costly part of a softmax: for each of many states, the log of the sum of exp(score) over many tracks.
+
+Three implementations give the same result: blocks of scores (`blocked`, float32 on a CPU), GPU kernels
+(`triton_log_sum`, 16-bit products), and one matrix of all scores (everything else).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ from segue.objectives.blocked import BlockedLogSum
 from segue.objectives.shapes import Float, Int
 
 NOTHING = -1e30
-"""Stands for the log of nothing: finite, so that gradients are finite."""
+"""Stands for log 0: finite, so that gradients are finite."""
 WIDEST_KERNEL = 256
-"""Largest D that the GPU kernels hold."""
+"""Largest D of the GPU kernels."""
 
 
 def log_sum_of_others(
@@ -23,31 +27,19 @@ def log_sum_of_others(
     tracks: Int[Tensor, " M"],
     correction: Float[Tensor, " M"] | None = None,
 ) -> Float[Tensor, " N"]:
-    """Return log of the sum over the M rows of exp(state . row + correction), without the rows of the target.
+    """Return log of the sum of exp(state . row + correction) over the M rows, without the rows of the target, [N].
 
     Args:
         states: one for each of N positions.
         rows: table rows of M tracks.
-        target: the track that is left out for each state; 0 = the position has no target, and its result has no
-            meaning.
-        tracks: which track each row is.
-        correction: added to scores.
+        target: the track that is left out for each state. 0: the position has no target, and its result no meaning.
+        tracks: the track of each row.
+        correction: added to the score of each row.
 
-    Products are rounded to the type of autocast where it is on, and sums are float32 at least. Scores are never all in
-    memory: they are made block by block (CPU) or tile by tile (GPU), again in the backward pass where they are many.
+    Products are rounded to the type of autocast where it is on; sums are float32 at least. On a CPU and on a GPU the
+    scores are computed in blocks that are never all in memory, and again in the backward pass if they are many.
     """
-    if in_tiles(states):
-        from segue.objectives.triton_log_sum import kernel_log_sum
-
-        others: Tensor = kernel_log_sum(states, rows, target, tracks, correction, product_type(states))[1]
-        return others
-    if states.dtype == torch.float32 and states.device.type == "cpu":
-        others = BlockedLogSum.apply(states, rows, target, tracks, correction, product_type(states))[1]  # type: ignore[no-untyped-call]
-        return others
-    scores = states @ rows.to(states.dtype).T
-    if correction is not None:
-        scores = scores + correction
-    return scores.masked_fill(tracks == target[:, None], NOTHING).logsumexp(dim=1)
+    return _scores_and_log_sums(states, rows, target, tracks, correction)[1]
 
 
 def scores_against_all(
@@ -56,21 +48,38 @@ def scores_against_all(
     target: Int[Tensor, " N"],
     specials: int,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """Return the score of each target, and `log_sum_of_others` over all tracks, rows `specials` and later of the table.
+    """Return the score of each target, and the log of the sum of exp(score) over all other tracks, both [N].
 
-    Both have one gradient in the table, so that it is held only once.
+    Row t of the table is track t; the first `specials` rows are not tracks. The score of a position without a target
+    (0) has no meaning. Both results share one gradient in the table, so that only one copy of it is in memory.
     """
+    return _scores_and_log_sums(states, table_rows, target, specials, None)
+
+
+def _scores_and_log_sums(
+    states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return (score of each target, log of the sum over the other rows), [N] each.
+
+    `tracks`: the track of each row, and then the scores are 0; or the number of special rows of a whole table.
+    """
+    both: tuple[Tensor, Tensor]
     if in_tiles(states):
         from segue.objectives.triton_log_sum import kernel_log_sum
 
-        both: tuple[Tensor, Tensor] = kernel_log_sum(states, table_rows, target, specials, None, product_type(states))
+        both = kernel_log_sum(states, rows, target, tracks, correction, product_type(states))
         return both
     if states.dtype == torch.float32 and states.device.type == "cpu":
-        both = BlockedLogSum.apply(states, table_rows, target, specials, None, product_type(states))  # type: ignore[no-untyped-call]
+        both = BlockedLogSum.apply(states, rows, target, tracks, correction, product_type(states))  # type: ignore[no-untyped-call]
         return both
-    scores = states @ table_rows[specials:].to(states.dtype).T
-    column = (target.long() - specials).clamp(min=0)[:, None]
-    return scores.gather(1, column)[:, 0], scores.scatter(1, column, NOTHING).logsumexp(dim=1)
+    if isinstance(tracks, int):
+        scores = states @ rows[tracks:].to(states.dtype).T
+        column = (target.long() - tracks).clamp(min=0)[:, None]
+        return scores.gather(1, column)[:, 0], scores.scatter(1, column, NOTHING).logsumexp(dim=1)
+    scores = states @ rows.to(states.dtype).T
+    if correction is not None:
+        scores = scores + correction
+    return torch.zeros_like(scores[:, 0]), scores.masked_fill(tracks == target[:, None], NOTHING).logsumexp(dim=1)
 
 
 def product_type(states: Tensor) -> torch.dtype:
@@ -80,15 +89,15 @@ def product_type(states: Tensor) -> torch.dtype:
 
 
 def in_tiles(states: Tensor) -> bool:
-    """Return whether scores are made by the GPU kernels: where products have 16 bits.
+    """Return whether the GPU kernels compute the scores: they do if products have 16 bits.
 
     Tiles of 32-bit rows do not fit into the shared memory of a multiprocessor.
     """
-    return on_kernels(states) and product_type(states).itemsize == 2
+    return kernels_fit(states) and product_type(states).itemsize == 2
 
 
-def on_kernels(states: Tensor) -> bool:
-    """Return whether the GPU kernels can take the states: float32 on CUDA, D a power of two from 16 to 256."""
+def kernels_fit(states: Tensor) -> bool:
+    """Return whether GPU kernels can read the states: float32 on CUDA, D a power of two from 16 to 256."""
     width = states.shape[-1]
     fits = width & (width - 1) == 0 and 16 <= width <= WIDEST_KERNEL and states.dtype == torch.float32
     return fits and states.device.type == "cuda" and importlib.util.find_spec("triton") is not None

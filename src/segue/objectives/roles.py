@@ -1,4 +1,4 @@
-"""Who is who in the skip-contrastive term: anchors, the positive of each, and their negatives."""
+"""Which positions are anchors, positives and negatives of the skip-contrastive term."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from segue.objectives.shapes import Bool, Int
 
 
 @dataclass(frozen=True)
 class Heard:
-    """How the sessions of a batch were heard."""
+    """The tracks of B sessions, padded to W positions, and how they were heard."""
 
     tracks: Int[Tensor, "B W"]
-    """Track ids, 0 = padding; equal ids are the same track."""
+    """Track ids, 0 = padding. Equal ids are the same track."""
     skipped: Bool[Tensor, "B W"]
     """Never where `listened` is."""
     listened: Bool[Tensor, "B W"]
@@ -24,12 +25,12 @@ class Heard:
 
 @dataclass(frozen=True)
 class Rules:
-    """What of the correct term's choices is made otherwise; the defaults are the correct term."""
+    """Departures from the correct term; the defaults are the correct term."""
 
     listened_negatives: bool = False
-    """N keeps skipped positions whose track is also listened to in the session."""
+    """Skipped positions are negatives even if their track is also listened to in the session."""
     all_anchors: bool = False
-    """Skipped positions are anchors too; an anchor's own track is then none of its negatives."""
+    """Skipped positions are anchors too. The anchor's own track is then not one of its negatives."""
 
 
 AS_CORRECT: Final = Rules()
@@ -37,26 +38,27 @@ AS_CORRECT: Final = Rules()
 
 @dataclass(frozen=True)
 class Roles:
-    """Anchors, and who attracts and who repels them.
+    """The anchors of a batch, and the positive and the negatives of each.
 
-    Positives and negatives are places in a session's *pool* of N rows: its own W positions, then, where something
-    stands beside it, the W rows of that (`segue.objectives.contrast.pooled`).
+    Positives and negatives are columns of a session's *pool* of N rows: its own W positions, followed by W rows of
+    another sequence if `beside` names one (`segue.objectives.skip_contrastive.pooled`).
     """
 
     anchor: Bool[Tensor, "B W"]
     positive: Int[Tensor, "B W"]
-    """Place in the pool of each anchor's positive; anything where there is no anchor."""
+    """Column in the pool of each anchor's positive; any column where there is no anchor."""
     negative: Bool[Tensor, "B K N"]
-    """K = 1: the same negatives for all anchors of a session, else K = W: each anchor its own."""
+    """Which columns are negatives. K = 1: the same for all anchors of a session; K = W: for each anchor."""
     beside: Int[Tensor, " B"] | None = None
-    """Which sequence of rows stands beside each session: those of session 0..B - 1, or of draw B..2B - 1."""
+    """The other sequence of each session: session 0..B - 1, or sequence of drawn tracks B..2B - 1."""
 
 
 def roles(heard: Heard, rules: Rules = AS_CORRECT) -> Roles:
-    """Return the roles of the positions of sessions, by the rules of the correct term or others.
+    """Return the roles of the positions of each session.
 
-    N = the skipped positions whose track is never listened to in the session. Anchors are listened positions with a
-    later listened one and with a negative; the positive stands at the *next* listened position.
+    Negatives are the skipped positions whose track is never listened to in the session. Anchors are listened positions
+    with a later listened position, in sessions with a negative. The positive is the *next* listened position. `rules`
+    may change this.
     """
     present = heard.tracks != 0
     skipped, listened = heard.skipped & present, heard.listened & present
@@ -82,9 +84,9 @@ def negatives_of(
 def next_listened(listened: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
     """Return the next listened position after each position (0 where there is none), and whether there is one."""
     length = listened.shape[1]
-    places = torch.arange(length, device=listened.device).masked_fill(~listened, length)
-    # the smallest listened place at or after each position, then shifted: strictly after
-    at_or_after = places.flip(1).cummin(dim=1).values.flip(1)
-    after = torch.nn.functional.pad(at_or_after[:, 1:], (0, 1), value=length)
+    position = torch.arange(length, device=listened.device).masked_fill(~listened, length)
+    # the first listened position at or after each one, shifted by one: strictly after
+    at_or_after = position.flip(1).cummin(dim=1).values.flip(1)
+    after = functional.pad(at_or_after[:, 1:], (0, 1), value=length)
     exists = after < length
     return after.masked_fill(~exists, 0), exists

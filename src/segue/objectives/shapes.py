@@ -1,16 +1,16 @@
-"""Shape annotations where jaxtyping is installed, plain array types elsewhere.
+"""Shape annotations of jaxtyping, where it is installed; plain types elsewhere.
 
-The same few lines stand in `segue.axes`: this package imports nothing of Segue, so that it can be lifted out.
+`segue.axes` has the same lines: this package imports nothing of Segue, so that it can be lifted out.
 """
 
 from __future__ import annotations
 
 try:
     from jaxtyping import Bool, Float, Int
-except ModuleNotFoundError:  # the check belongs to the tests; the product does without
+except ModuleNotFoundError:  # only the tests check shapes
 
     class _AnyShape:
-        """Stands for a shape annotation where nothing checks it."""
+        """Returns the array type of an annotation, unchecked."""
 
         def __class_getitem__(cls, item: tuple[type, str]) -> type:
             return item[0]

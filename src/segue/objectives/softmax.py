@@ -1,4 +1,4 @@
-"""The next-track softmax: against sampled negatives or all tracks, and other losses of the same scores."""
+"""The next-track softmax, against sampled negatives or all tracks, and other losses of the same scores."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Negatives:
     rows: Float[Tensor, "M D"]
     """Their table rows."""
     tracks: Int[Tensor, " M"]
-    """Which they are: a negative that equals a position's target does not count there."""
+    """The track of each row. A negative that is a position's own target is left out there."""
     correction: Float[Tensor, " M"] | None = None
     """Added to their scores (logQ: -log of the expected number of draws). The target's score is not corrected."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A distribution p that is known beforehand and mixed into the softmax as exp(gate) p(track)."""
+    """A fixed distribution p over tracks that is mixed into the softmax: exp(gate) p(track) is added to exp(score)."""
 
     gate: Float[Tensor, " N"]
-    """Log of the mass that p gets; at most -1e30 where there is no p."""
+    """Log of the mass of p; at most -1e30 where there is no p."""
     log_share: Float[Tensor, " N"]
-    """log p(target); at most -1e30 where p gives the target nothing."""
+    """log p(target); at most -1e30 where p(target) is 0."""
     flow: bool = True
-    """Whether the loss of the mixture has a gradient in the scores; otherwise in the gate alone."""
+    """Whether the loss with p has a gradient in the scores; otherwise only in the gate."""
     own_weight: float = 0.0
-    """Weight of the loss without p, which is added."""
+    """Weight of the loss without p, which is added to the loss with p."""
 
 
 def sampled_softmax_loss(
@@ -45,17 +45,17 @@ def sampled_softmax_loss(
     negatives: Negatives,
     mixture: Mixture | None = None,
 ) -> Float[Tensor, ""]:
-    """Return the mean of -log softmax(target against target and negatives) over the targets, scalar.
+    """Return the mean over the targets of -log(share of the target in the softmax of target and negatives), scalar.
 
     Args:
         states: y_hat at each of N positions.
         target: the track to predict at each; 0 = none.
         target_rows: table row of each target.
-        negatives: tracks that the targets are compared with. They may repeat; copies of a target are left out.
+        negatives: tracks that all targets are compared with. They may repeat; copies of a target are left out.
         mixture: a distribution mixed into the softmax.
 
-    Denominator: the number of targets; none gives exactly 0 with zero gradients. Sums are float32 at least; under
-    autocast, products are rounded to its type.
+    Denominator: the number of targets. Without targets the loss is exactly 0, with zero gradients. Sums are float32
+    at least; under autocast, products are rounded to its type.
 
     Source: Kang & McAuley 2018 with a sampled softmax in place of their single negative; Seshadri & Knees 2023.
 
@@ -77,9 +77,9 @@ def full_softmax_loss(
     mixture: Mixture | None = None,
     specials: int = 3,
 ) -> Float[Tensor, ""]:
-    """Return the mean of -log softmax(target over all tracks) over the targets, scalar.
+    """Return the mean over the targets of -log(share of the target in the softmax of all tracks), scalar.
 
-    The first `specials` rows of the table are not tracks and are left out. Otherwise as `sampled_softmax_loss`.
+    The first `specials` rows of the table are not tracks and are left out. All else is as in `sampled_softmax_loss`.
     """
     target_scores, others = scores_against_all(states, table_rows, target, specials)
     return mean_over(softmax_losses(target_scores, others, mixture), target > 0)
@@ -92,13 +92,14 @@ def dot(states: Float[Tensor, "N D"], rows: Float[Tensor, "N D"]) -> Float[Tenso
 
 
 def softmax_losses(target_scores: Tensor, others: Tensor, mixture: Mixture | None = None) -> Tensor:
-    """Return -log of each target's share, elementwise.
+    """Return -log(share of the target), elementwise.
 
-    `others`: log of the sum of exp(score) of the tracks that the target is compared with. With a mixture the share is
+    `others` is the log of the sum of exp(score) over the tracks that the target is compared with. The share is
+    exp(target) / (exp(target) + exp(others)); with a mixture it is
 
         (exp(target) + exp(gate) p(target)) / (exp(target) + exp(others) + exp(gate)).
     """
-    alone = functional.softplus(others - target_scores)  # log(target + others) - log target
+    alone = functional.softplus(others - target_scores)  # log(exp(target) + exp(others)) - target
     if mixture is None:
         return alone
     scores, rivals = target_scores, others
@@ -111,7 +112,7 @@ def softmax_losses(target_scores: Tensor, others: Tensor, mixture: Mixture | Non
 
 
 def avoided_losses(target_scores: Tensor, others: Tensor) -> Tensor:
-    """Return -log(1 - share of the target), elementwise: what is not to be recommended (Wang et al., RecSys 2023).
+    """Return -log(1 - share of the target), elementwise, for targets not to be recommended (Wang et al., RecSys 2023).
 
     >>> round(float(avoided_losses(torch.tensor(0.0), torch.tensor(0.0))), 4)  # a share of one half
     0.6931
@@ -122,9 +123,9 @@ def avoided_losses(target_scores: Tensor, others: Tensor) -> Tensor:
 def gbce_losses(target_scores: Float[Tensor, " T"], scores: Float[Tensor, "T M"], beta: float) -> Float[Tensor, " T"]:
     """Return -(beta log sigmoid(target) + sum over negatives of log(1 - sigmoid(score))).
 
-    Generalised binary cross-entropy (Petrov & Macdonald 2023): see `gbce_beta`. Theirs is divided by M + 1, which
-    changes nothing under Adam when it is the only loss; beside the loss of a head it would make the target's gradient
-    shrink with the number of negatives.
+    Generalised binary cross-entropy (Petrov & Macdonald 2023); for beta see `gbce_beta`. Theirs is divided by M + 1. We
+    do not divide: Adam ignores a constant factor if this is the only loss, but beside the loss of a head the gradient
+    of the target would shrink as M grows.
 
     >>> target_scores = torch.zeros(1, requires_grad=True)
     >>> gbce_losses(target_scores, torch.zeros(1, 1000), beta=1.0).sum().backward()
@@ -135,7 +136,7 @@ def gbce_losses(target_scores: Float[Tensor, " T"], scores: Float[Tensor, "T M"]
 
 
 def gbce_beta(num_negatives: int, num_tracks: int, t: float) -> float:
-    """Return the power of the target's probability, alpha (t (1 - 1 / alpha) + 1 / alpha), alpha = M / (V - 1).
+    """Return beta = alpha (t (1 - 1 / alpha) + 1 / alpha), where alpha = M / (V - 1) is the share of tracks sampled.
 
     t = 0 gives 1 (plain binary cross-entropy), t = 1 gives alpha. Source: Petrov & Macdonald 2023.
 

@@ -1,11 +1,20 @@
-"""`log_sum_of_others` on a GPU: scores are made tile by tile, forward and again backward, and never stored.
+"""The log of the sum of exp(score) over many rows, on a GPU: scores are computed tile by tile and never stored.
 
-The same kernels serve sampled negatives and all tracks. Products are rounded to the type of autocast, with float32
-sums; sums over tiles are float32 and in a fixed order.
+With N states X [N, D] and M rows W [M, D], the scores X W^T are an [N, M] matrix. A program of a kernel keeps one tile
+of X (or of W) in fast memory, walks along the tiles of the other, and reduces each tile of scores as soon as it is
+multiplied (as FlashAttention does; Dao et al. 2022). Only N log sums are saved for the backward pass, where the scores
+are multiplied again. With p[n, m] = exp(score[n, m] - log_sum[n]) and the gradient g[n] of log_sum[n],
+
+    gradient of X = diag(g) p W  (`_of_states`),    gradient of W = p^T diag(g) X  (`_of_rows`).
+
+Where there are too few tiles to fill the GPU, the walk is split among several programs, whose partial results are added
+up afterwards in a fixed order. Scores are kept in units of log 2, because exp2 is one instruction. Products are rounded
+to the type of autocast; sums are float32. The same kernels serve sampled negatives and the whole table.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +24,26 @@ import triton.language as tl
 from torch import Tensor
 
 LOG2_E = tl.constexpr(1.4426950408889634)
-_LN_2 = 0.6931471805599453
 NOTHING = tl.constexpr(-1e30)
-"""Stands for the score of what is left out: finite, so that a row without negatives stays a number."""
+"""The score of what is left out: finite, so that a state without any row still gives a number."""
 
 
 @triton.jit
 def _tile(x, w, n, num, ids, correction, target, first_id, target_id: tl.constexpr, listed: tl.constexpr,
           corrected: tl.constexpr):  # fmt: skip
-    """Return scores [tokens, negatives] of one tile in units of log 2, NOTHING where left out, and where id is own."""
+    """Return one tile of scores [states, rows] in units of log 2, and where a row is the state's own target.
+
+    `n`: numbers of the rows. Rows of the target and rows past the end get NOTHING. `listed`: the track of row n is
+    ids[n], else n + first_id.
+    """
     scores = tl.dot(x, tl.trans(w), input_precision="ieee")
     if corrected:
         scores += tl.load(correction + n, mask=n < num, other=0.0)[None, :]
     if listed:
-        name = tl.load(ids + n, mask=n < num, other=-1)
+        track = tl.load(ids + n, mask=n < num, other=-1)
     else:
-        name = n + first_id
-    is_own = name[None, :] == target[:, None]
+        track = n + first_id
+    is_own = track[None, :] == target[:, None]
     left_out = is_own | (n >= num)[None, :]
     return tl.where(left_out, NOTHING, scores * LOG2_E), is_own & (n < num)[None, :]
 
@@ -40,28 +52,33 @@ def _tile(x, w, n, num, ids, correction, target, first_id, target_id: tl.constex
 def _forward(x, w, target, ids, correction, peaks, sums, tokens, num, first_id, per_split,
              width: tl.constexpr, bt: tl.constexpr, bn: tl.constexpr, listed: tl.constexpr,
              corrected: tl.constexpr):  # fmt: skip
+    """Store the largest score and the sum of exp2(score - largest) of `bt` states over `per_split` rows.
+
+    The sum is kept relative to the largest score so far and rescaled when a larger one appears.
+    """
     t = tl.program_id(0) * bt + tl.arange(0, bt)
     split = tl.program_id(1)
     c = tl.arange(0, width)
     state = tl.load(x + t[:, None] * width + c[None, :], mask=(t < tokens)[:, None], other=0.0)
     target_id = tl.load(target + t, mask=t < tokens, other=0)
     peak = tl.full((bt,), NOTHING, tl.float32)
-    whole = tl.zeros((bt,), tl.float32)
+    total = tl.zeros((bt,), tl.float32)
     for begin in range(split * per_split, tl.minimum((split + 1) * per_split, num), bn):
         n = begin + tl.arange(0, bn)
         rows = tl.load(w + n[:, None].to(tl.int64) * width + c[None, :], mask=(n < num)[:, None], other=0.0)
         scores, _ = _tile(state, rows, n, num, ids, correction, target_id, first_id, False, listed, corrected)
         higher = tl.maximum(peak, tl.max(scores, 1))
-        whole = whole * tl.exp2(peak - higher) + tl.sum(tl.exp2(scores - higher[:, None]), 1)
+        total = total * tl.exp2(peak - higher) + tl.sum(tl.exp2(scores - higher[:, None]), 1)
         peak = higher
     tl.store(peaks + split * tokens + t, peak, mask=t < tokens)
-    tl.store(sums + split * tokens + t, whole, mask=t < tokens)
+    tl.store(sums + split * tokens + t, total, mask=t < tokens)
 
 
 @triton.jit
 def _of_states(x, w, target, ids, correction, log_sums, weight, out, tokens, num, first_id, per_split,
                width: tl.constexpr, bt: tl.constexpr, bn: tl.constexpr, listed: tl.constexpr,
                corrected: tl.constexpr):  # fmt: skip
+    """Store weight * sum of share * row over `per_split` rows for `bt` states, [bt, width] of out [splits, N, D]."""
     t = tl.program_id(0) * bt + tl.arange(0, bt)
     split = tl.program_id(1)
     c = tl.arange(0, width)
@@ -84,6 +101,10 @@ def _of_states(x, w, target, ids, correction, log_sums, weight, out, tokens, num
 def _of_rows(x, w, target, ids, correction, log_sums, weight, of_target, out, tokens, num, first_id, per_split,
              width: tl.constexpr, bt: tl.constexpr, bn: tl.constexpr, listed: tl.constexpr,
              corrected: tl.constexpr):  # fmt: skip
+    """Store the sum of weight * share * state over `per_split` states for `bn` rows, in out [splits, M, D].
+
+    In a whole table the row of the target gets of_target * state instead: the gradient of the target's score.
+    """
     n = tl.program_id(0) * bn + tl.arange(0, bn)
     split = tl.program_id(1)
     c = tl.arange(0, width)
@@ -97,7 +118,7 @@ def _of_rows(x, w, target, ids, correction, log_sums, weight, of_target, out, to
         factor = tl.load(weight + t, mask=t < tokens, other=0.0)
         scores, is_own = _tile(state, rows, n, num, ids, correction, target_id, first_id, True, listed, corrected)
         share = tl.exp2(scores - log_sum[:, None]) * factor[:, None]
-        if not listed:  # the row of the target is among the rows
+        if not listed:
             share = tl.where(is_own, tl.load(of_target + t, mask=t < tokens, other=0.0)[:, None], share)
         gradient = tl.dot(tl.trans(share).to(state.dtype), state, gradient, input_precision="ieee")
     cell = (split * num + n)[:, None].to(tl.int64) * width + c[None, :]
@@ -106,25 +127,28 @@ def _of_rows(x, w, target, ids, correction, log_sums, weight, of_target, out, to
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the work is cut; the defaults suit a Hopper GPU and D = 128."""
+    """How the work is divided; the defaults suit a Hopper GPU and D = 128."""
 
     tokens: int = 64
+    """States of a tile."""
     negatives: int = 128
+    """Rows of a tile."""
     warps: int = 4
     stages: int = 3
+    """Tiles that are loaded ahead."""
     programs: int = 528
-    """Programs wanted at least: four a multiprocessor of an H100."""
+    """The walk is split until there are about so many programs: four for each multiprocessor of an H100."""
 
 
 TILES = Tiles()
-"""How the work of every call is cut."""
+"""How every call is divided."""
 
 
 class KernelLogSum(torch.autograd.Function):
     """(score of each target, log of the sum over the other rows of exp(score)); see `log_sum_of_others`.
 
-    `tracks` is the track of each row, and then the target's score is 0 without a gradient; or the number of special
-    rows of a whole table, and then row t is track t.
+    `tracks` is the track of each row, and then the scores of the targets are 0 without a gradient; or it is the number
+    of special rows of a whole table, and then row t is track t.
     """
 
     @staticmethod
@@ -132,9 +156,9 @@ class KernelLogSum(torch.autograd.Function):
         context: Any, states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Return scores of targets and log sums."""
+        """Return scores of targets and log sums, float32 [N] each."""
         first = tracks if isinstance(tracks, int) else 0
-        work = _Work(TILES, states.to(dtype), rows[first:].to(dtype), target, tracks, correction)
+        work = _Work(states.to(dtype), rows[first:].to(dtype), target, tracks, correction)
         peaks, sums = work.log_sums()
         peak = peaks.amax(0)
         log_sums = peak + torch.log2((sums * torch.exp2(peaks - peak)).sum(0))
@@ -143,15 +167,15 @@ class KernelLogSum(torch.autograd.Function):
             target_scores = (states * rows.index_select(0, target)).sum(1)
         context.save_for_backward(rows, target, log_sums)
         context.work, context.first = work, first
-        return target_scores, log_sums * _LN_2
+        return target_scores, log_sums * math.log(2)
 
     @staticmethod
-    def backward(context: Any, grad_target: Tensor, grad_others: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of what `forward` took."""
+    def backward(context: Any, grad_target: Tensor, grad_log_sums: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients in states and rows."""
         rows, target, log_sums = context.saved_tensors
         work, first = context.work, context.first
-        grad_others = grad_others.contiguous()
-        of_states, *parts = work.of_states(log_sums, grad_others)
+        grad_log_sums = grad_log_sums.contiguous()
+        of_states, *parts = work.of_states(log_sums, grad_log_sums)
         for part in parts:  # two or three; a sum over so short an axis is slower
             of_states += part
         if not work.listed:
@@ -159,53 +183,42 @@ class KernelLogSum(torch.autograd.Function):
             of_states.addcmul_(grad_target[:, None], rows.index_select(0, target))
         of_rows = rows.new_empty(rows.shape, dtype=torch.float32)
         of_rows[:first] = 0.0
-        work.of_rows(log_sums, grad_others, grad_target, of_rows[first:])
-        return of_states, of_rows, None, None, None, None, None
+        work.of_rows(log_sums, grad_log_sums, grad_target, of_rows[first:])
+        return of_states, of_rows, None, None, None, None
 
 
 @torch.compiler.disable
 def kernel_log_sum(
     states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return `KernelLogSum` of these; the compiler does not look into it."""
+    """Return `KernelLogSum` of the arguments; torch.compile leaves it as it is."""
     both: tuple[Tensor, Tensor] = KernelLogSum.apply(states, rows, target, tracks, correction, dtype)
     return both
 
 
 class _Work:
-    """The kernels' arguments of one call."""
+    """The kernel arguments that one call's forward and backward pass share."""
 
     def __init__(
-        self, tiles: Tiles, states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int,
-        correction: Tensor | None,
-    ) -> None:  # fmt: skip
-        self.tiles, self.states, self.rows = tiles, states, rows
-        self.target = target.int()  # comparing 64-bit numbers in every cell costs a sixth of the time
+        self, states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None
+    ) -> None:
+        target = target.int()  # comparing 64-bit numbers in every cell costs a sixth of the time
         self.listed = isinstance(tracks, Tensor)
-        self.ids = tracks.int() if isinstance(tracks, Tensor) else self.target
-        self.first_id = 0 if isinstance(tracks, Tensor) else tracks
-        self.correction = self.target if correction is None else correction
-        self.shape = {
-            "width": states.shape[1], "bt": tiles.tokens, "bn": tiles.negatives, "listed": self.listed,
-            "corrected": correction is not None, "num_warps": tiles.warps, "num_stages": tiles.stages,
+        ids, first_id = (tracks.int(), 0) if isinstance(tracks, Tensor) else (target, tracks)
+        self.inputs = (states, rows, target, ids, target if correction is None else correction)
+        self.sizes = (len(states), len(rows), first_id)
+        self.constants = {
+            "width": states.shape[1], "bt": TILES.tokens, "bn": TILES.negatives, "listed": self.listed,
+            "corrected": correction is not None, "num_warps": TILES.warps, "num_stages": TILES.stages,
         }  # fmt: skip
 
-    def _splits(self, along: int, tile: int, across: int, across_tile: int) -> tuple[int, int, int]:
-        """Return programs along, splits across, and how much of it a split goes through."""
-        programs = triton.cdiv(along, tile)
-        tiles = triton.cdiv(across, across_tile)
-        splits = max(1, min(tiles, self.tiles.programs // programs))
-        each = triton.cdiv(tiles, splits) * across_tile
-        return programs, triton.cdiv(across, each), each
-
     def log_sums(self) -> tuple[Tensor, Tensor]:
-        """Return (p, s), float32 [splits, N]: the sum over rows of exp(score) is that over splits of s * 2^p."""
-        tokens, num = len(self.states), len(self.rows)
-        programs, splits, each = self._splits(tokens, self.tiles.tokens, num, self.tiles.negatives)
-        peaks = self.states.new_empty((splits, tokens), dtype=torch.float32)
+        """Return (p, s), float32 [splits, N]: the sum over rows of exp(score) is the sum over splits of s * 2^p."""
+        states, rows = self.inputs[:2]
+        grid, per_split = _divided(len(states), TILES.tokens, len(rows), TILES.negatives)
+        peaks = states.new_empty((grid[1], len(states)), dtype=torch.float32)
         sums = torch.empty_like(peaks)
-        _forward[(programs, splits)](self.states, self.rows, self.target, self.ids, self.correction, peaks, sums,
-                                     tokens, num, self.first_id, each, **self.shape)  # fmt: skip
+        _forward[grid](*self.inputs, peaks, sums, *self.sizes, per_split, **self.constants)
         return peaks, sums
 
     def of_states(self, log_sums: Tensor, weight: Tensor) -> Tensor:
@@ -213,19 +226,26 @@ class _Work:
 
         `log_sums` are in units of log 2.
         """
-        tokens, num = len(self.states), len(self.rows)
-        programs, splits, each = self._splits(tokens, self.tiles.tokens, num, self.tiles.negatives)
-        parts = self.states.new_empty((splits, tokens, self.states.shape[1]), dtype=torch.float32)
-        _of_states[(programs, splits)](self.states, self.rows, self.target, self.ids, self.correction, log_sums, weight,
-                                       parts, tokens, num, self.first_id, each, **self.shape)  # fmt: skip
+        states, rows = self.inputs[:2]
+        grid, per_split = _divided(len(states), TILES.tokens, len(rows), TILES.negatives)
+        parts = states.new_empty((grid[1], *states.shape), dtype=torch.float32)
+        _of_states[grid](*self.inputs, log_sums, weight, parts, *self.sizes, per_split, **self.constants)
         return parts
 
     def of_rows(self, log_sums: Tensor, weight: Tensor, of_target: Tensor, result: Tensor) -> None:
         """Write the gradient in the rows of sum(weight * log_sums + of_target * target scores) to `result` [M, D]."""
-        tokens, num = len(self.states), len(self.rows)
-        programs, splits, each = self._splits(num, self.tiles.negatives, tokens, self.tiles.tokens)
-        parts = result if splits == 1 else result.new_empty((splits, *result.shape))
-        _of_rows[(programs, splits)](self.states, self.rows, self.target, self.ids, self.correction, log_sums, weight,
-                                     of_target, parts, tokens, num, self.first_id, each, **self.shape)  # fmt: skip
-        if splits > 1:
+        states, rows = self.inputs[:2]
+        grid, per_split = _divided(len(rows), TILES.negatives, len(states), TILES.tokens)
+        parts = result if grid[1] == 1 else result.new_empty((grid[1], *result.shape))
+        _of_rows[grid](*self.inputs, log_sums, weight, of_target, parts, *self.sizes, per_split, **self.constants)
+        if grid[1] > 1:
             torch.sum(parts, 0, out=result)
+
+
+def _divided(size: int, tile: int, walked: int, walked_tile: int) -> tuple[tuple[int, int], int]:
+    """Return the grid (tiles of `size`, splits of the walk along `walked`), and how much of the walk a split takes."""
+    programs = triton.cdiv(size, tile)
+    tiles = triton.cdiv(walked, walked_tile)
+    splits = max(1, min(tiles, TILES.programs // programs))
+    per_split = triton.cdiv(tiles, splits) * walked_tile
+    return (programs, triton.cdiv(walked, per_split)), per_split

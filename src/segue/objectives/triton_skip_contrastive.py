@@ -1,4 +1,14 @@
-"""The skip-contrastive term on a GPU: one program a session, similarities are never stored."""
+"""The skip-contrastive term on a GPU: one program for each session, which never stores the similarities.
+
+The program reads the rows of its session [L, D], normalises them, and multiplies out all similarities [L, L] at once:
+a session is short enough. It computes the loss of its anchors and, in the same pass, the gradient. With the margins
+m[i, n] of anchor i and negative n (`segue.objectives.skip_contrastive`) and s[i] = 1 + sum over n of exp(m[i, n]), the
+loss is log s[i], and its gradient in the scores is
+
+    exp(m[i, n]) / s[i]  for each negative n,    -sum over n of exp(m[i, n]) / s[i]  for the positive.
+
+The gradient of a unit vector u = x / |x| becomes that of x: (g - u (u . g)) / |x|.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +20,17 @@ import triton.language as tl
 from torch import Tensor
 
 PRECISION = "tf32x3"
-"""Three TF32 products for one: as good as float32 here, at the rate of the matrix units."""
+"""Three TF32 products instead of one of float32: as exact for cosines, and computed by the matrix units."""
 FLOOR = tl.constexpr(1e-16)
-"""Squared norms are clamped here, as in `segue.objectives.contrast`."""
+"""Smallest squared norm: NORM_FLOOR of `segue.objectives.skip_contrastive`, squared."""
 
 
 @triton.jit
 def _roles(tracks, skipped, listened, columns, length: tl.constexpr):
-    """Return which positions of a session are present, negatives, anchors, and the positive of each."""
+    """Return, for the positions of a session: is there a track, is it a negative, the positive, is it an anchor.
+
+    As `segue.objectives.roles.roles` with the rules of the correct term.
+    """
     session = tl.program_id(0)
     i = tl.arange(0, length)
     inside = i < columns
@@ -35,6 +48,7 @@ def _roles(tracks, skipped, listened, columns, length: tl.constexpr):
 
 @triton.jit
 def _count(tracks, skipped, listened, anchors, columns, length: tl.constexpr):
+    """Store the number of anchors of each session."""
     _, _, _, anchor = _roles(tracks, skipped, listened, columns, length)
     tl.store(anchors + tl.program_id(0), tl.sum(anchor.to(tl.int32), 0))
 
@@ -43,6 +57,10 @@ def _count(tracks, skipped, listened, anchors, columns, length: tl.constexpr):
 def _term(context, rows, tracks, skipped, listened, inverse_temperature, scale, losses, of_context, of_rows, columns,
           width: tl.constexpr, length: tl.constexpr, backward: tl.constexpr, same: tl.constexpr,
           precision: tl.constexpr):  # fmt: skip
+    """Store the sum of the losses of a session and, if `backward`, their gradients times `scale`.
+
+    `same`: context and rows are one tensor, whose gradient is stored in `of_rows`.
+    """
     present, negative, positive, anchor = _roles(tracks, skipped, listened, columns, length)
     i, c = tl.arange(0, length), tl.arange(0, width)
     cell = (tl.program_id(0).to(tl.int64) * columns + i)[:, None] * width + c[None, :]
@@ -79,25 +97,25 @@ def _term(context, rows, tracks, skipped, listened, inverse_temperature, scale, 
 
 
 class KernelSkipContrastive(torch.autograd.Function):
-    """`segue.objectives.skip_contrastive_loss` of float32 tensors on a GPU, D a power of two."""
+    """`segue.objectives.skip_contrastive_loss` of float32 tensors on a GPU, D a power of two from 16 to 256."""
 
     @staticmethod
     def forward(
         context: Any, states: Tensor, rows: Tensor, tracks: Tensor, skipped: Tensor, listened: Tensor,
         temperature: float,
     ) -> Tensor:  # fmt: skip
-        """Return the loss; its gradients are computed along with it."""
+        """Return the loss. Its gradients are computed here too, and saved."""
         sessions, columns = tracks.shape
-        roles = (tracks.contiguous(), skipped.contiguous(), listened.contiguous())
+        heard = (tracks.contiguous(), skipped.contiguous(), listened.contiguous())
         length = max(16, triton.next_power_of_2(columns))
         losses, anchors = rows.new_empty(sessions), tracks.new_empty(sessions, dtype=torch.int32)
-        _count[(sessions,)](*roles, anchors, columns, length=length, num_warps=1)
+        _count[(sessions,)](*heard, anchors, columns, length=length, num_warps=1)
         share = 1.0 / anchors.sum().clamp(min=1)
         same, backward = states is rows, any(context.needs_input_grad)
         of_rows = torch.empty_like(rows) if backward else losses
         of_states = torch.empty_like(states) if backward and not same else losses
         _term[(sessions,)](
-            states.contiguous(), rows.contiguous(), *roles, 1.0 / temperature, share, losses, of_states, of_rows,
+            states.contiguous(), rows.contiguous(), *heard, 1.0 / temperature, share, losses, of_states, of_rows,
             columns, width=rows.shape[2], length=length, backward=backward, same=same, precision=PRECISION, num_warps=4,
         )  # fmt: skip
         context.same = same
@@ -106,7 +124,7 @@ class KernelSkipContrastive(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of what `forward` took."""
+        """Return the gradients in states and rows: those of `forward`, times that of the loss."""
         of_rows, *of_states = context.saved_tensors
         return None if context.same else of_states[0] * grad, of_rows * grad, None, None, None, None
 
@@ -115,6 +133,6 @@ class KernelSkipContrastive(torch.autograd.Function):
 def kernel_skip_contrastive(
     states: Tensor, rows: Tensor, tracks: Tensor, skipped: Tensor, listened: Tensor, temperature: float
 ) -> Tensor:
-    """Return `KernelSkipContrastive` of these; the compiler does not look into it."""
+    """Return `KernelSkipContrastive` of the arguments; torch.compile leaves it as it is."""
     loss: Tensor = KernelSkipContrastive.apply(states, rows, tracks, skipped, listened, temperature)
     return loss

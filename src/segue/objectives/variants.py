@@ -1,6 +1,6 @@
-"""The skip-contrastive term made otherwise, one thing at a time: to tell what its gain comes from (never a default).
+"""Variants of the skip-contrastive term: each changes one thing, to find out where the gain of the term comes from.
 
-The random numbers are a caller's. Source of all: the term of Seshadri & Knees 2023 (arXiv 2309.11623), section 3.4; the
+The caller draws the random numbers. Source of the term: Seshadri & Knees 2023 (arXiv 2309.11623), section 3.4. The
 ablations are ours.
 """
 
@@ -13,36 +13,36 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from segue.objectives.contrast import Form, align, contrastive_loss, info_nce, negatives_alone, pooled
 from segue.objectives.roles import AS_CORRECT, Heard, Roles, Rules, roles
 from segue.objectives.shapes import Bool, Float, Int
+from segue.objectives.skip_contrastive import Form, align, contrastive_loss, info_nce, negatives_alone, pooled
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Random numbers of one batch, as far as a variant wants them."""
+class VariantDraws:
+    """The random numbers that a variant needs for one batch; None = not needed."""
 
     keys: Float[Tensor, " B"] | None = None
-    """Uniform in [0, 1), one a session: they order the sessions."""
+    """Uniform in [0, 1), one for each session: they decide which session takes the negatives of which."""
     rows: Float[Tensor, "B W D"] | None = None
-    """Rows of tracks drawn from the training popularity, one a position."""
+    """Rows of tracks drawn by their popularity in training, one for each position."""
 
 
-Change = Callable[[Roles, Heard, Drawn], Roles]
-"""Roles made of those of the correct term."""
+Change = Callable[[Roles, Heard, VariantDraws], Roles]
+"""Returns the roles of a variant, given those of the correct term."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make the term; the defaults are the correct one."""
+    """How a variant differs from the correct term; the defaults are the correct term."""
 
     rules: Rules = AS_CORRECT
     inverted: bool = False
-    """Listened and skipped swapped, before anything else is looked at."""
+    """Whether listened and skipped are swapped, before all else."""
     change: Change | None = None
     form: Form = info_nce
     draws: Literal["nothing", "keys", "tracks"] = "nothing"
-    """What is drawn for it."""
+    """Which random numbers it needs."""
 
 
 def varied_skip_loss(
@@ -50,20 +50,20 @@ def varied_skip_loss(
     rows: Float[Tensor, "B W D"],
     heard: Heard,
     variant: Variant,
-    draws: Drawn,
+    draws: VariantDraws,
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
-    """Return the mean loss of the anchors of a variant of `segue.objectives.skip_contrastive_loss`, scalar.
+    """Return the mean loss of the anchors for a variant of `segue.objectives.skip_contrastive_loss`, scalar.
 
     Args:
         context: c at each position: the track rows themselves ('track') or encoder states ('session').
         rows: the row of each position's track; padding rows may be zero.
-        heard: how each position was heard.
-        variant: what is made otherwise.
-        drawn: the random numbers that it wants.
+        heard: the track of each position, and how it was heard.
+        variant: how the term differs from the correct one.
+        draws: the random numbers that the variant needs.
         temperature: tau > 0.
 
-    Denominator and empty case as in `segue.objectives.contrast.contrastive_loss`.
+    Denominator and empty case as in `segue.objectives.skip_contrastive_loss`.
     """
     if variant.inverted:
         heard = replace(heard, skipped=heard.listened, listened=heard.skipped)
@@ -74,13 +74,13 @@ def varied_skip_loss(
     return contrastive_loss(context, pooled(sources, chosen.beside), chosen, temperature, variant.form)
 
 
-def cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
+def cross_session(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
     """Return the same anchors with the negatives of another session of the batch.
 
-    The other session is that of `derangement` among sessions with negatives. Those of its tracks that are listened to
-    in one's own session are taken out (a track that both skipped stays); anchors for which nothing is left are dropped.
+    `derangement` picks the other session among those with negatives. A negative that is listened to in the anchor's own
+    session is left out (one that was skipped in both stays). Anchors without a remaining negative are dropped.
     """
-    assert draws.keys is not None, "a derangement wants keys"
+    assert draws.keys is not None, "derangement needs keys"
     assert correct.negative.shape[1] == 1, "all anchors of a session have the same negatives"
     partner, exists = derangement(draws.keys, correct.negative.any(dim=2)[:, 0])
     theirs, listened_tracks = heard.tracks[partner], heard.tracks.masked_fill(~heard.listened, 0)
@@ -90,22 +90,22 @@ def cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     return Roles(correct.anchor & still_negative.any(dim=1, keepdim=True), correct.positive, negative, partner)
 
 
-def kept_by_cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
-    """Return the roles without the anchors that `cross_session` drops: the arm that it is compared with."""
+def kept_by_cross_session(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
+    """Return the correct roles without the anchors that `cross_session` drops: the arm to compare it with."""
     return replace(correct, anchor=cross_session(correct, heard, draws).anchor)
 
 
-def random_negatives(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
-    """Return the same anchors with as many drawn tracks in the place of the negatives, the same for a session.
+def random_negatives(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
+    """Return the same anchors with a drawn track in place of each negative.
 
-    A drawn track may be one of the session's own: a draw from the popularity is what it says.
+    A drawn track may also be in the session: it is drawn from the popularity, without a condition.
     """
     negative = torch.cat([torch.zeros_like(correct.negative), correct.negative], dim=2)
     return replace(correct, negative=negative, beside=_own_draw(correct.anchor))
 
 
-def random_positive(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
-    """Return the same anchors and negatives with a drawn track for each anchor's positive, whatever it is."""
+def random_positive(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
+    """Return the same anchors and negatives with a drawn track as the positive of each anchor."""
     width = correct.anchor.shape[1]
     draw_index = (width + torch.arange(width, device=correct.anchor.device)).expand_as(correct.positive)
     negative = torch.cat([correct.negative, torch.zeros_like(correct.negative)], dim=2)
@@ -113,13 +113,13 @@ def random_positive(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
 
 
 def derangement(keys: Float[Tensor, " B"], taking: Bool[Tensor, " B"]) -> tuple[Int[Tensor, " B"], Bool[Tensor, " B"]]:
-    """Return another session for each session that takes part, and which sessions have one.
+    """Return a partner for each session with `taking` set, and which sessions have a partner.
 
-    One random cycle through all that take part: each is the partner of exactly one other, never of itself. (Uniform
-    among cycles, so not among all derangements.) The others, and one that takes part alone, are their own and have
-    none. Nothing of it waits for the host.
+    The partners form one random cycle through these sessions, in the order of `keys`: each session is the partner of
+    exactly one other, never of itself. (All cycles are equally likely, not all derangements.) Other sessions, and a
+    session that is alone, get themselves and count as without a partner. The host never waits for the device.
     """
-    order = keys.masked_fill(~taking, torch.inf).argsort(stable=True)  # those that take part first
+    order = keys.masked_fill(~taking, torch.inf).argsort(stable=True)  # sessions of the cycle first
     rank, number = torch.arange(len(keys), device=keys.device), taking.sum()
     following = torch.where(rank + 1 < number, rank + 1, 0)
     following = torch.where(rank < number, following, rank)
@@ -147,4 +147,4 @@ CONTROLS: Final[Mapping[str, Variant]] = {
     "none": Variant(),
     "cross_session": Variant(change=kept_by_cross_session, draws="keys"),
 }
-"""The correct term on the anchors of an ablation that drops some, by the ablation's name."""
+"""The correct term on only the anchors that an ablation keeps, by the name of the ablation."""

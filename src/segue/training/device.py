@@ -1,4 +1,4 @@
-"""Where training computes, and in which precision."""
+"""The device that a command computes on, and the precision of its matrix products."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def choose_device(name: str) -> torch.device:
     """Return the device of `name`: auto (cuda if there is one, else cpu), cpu or cuda.
 
     Raises:
-        InputError: an unknown device, one that is not there, or mps.
+        InputError: an unknown device, a missing one, or mps.
     """
     if name == "mps":
         raise InputError("device 'mps' has no sparse gradients, which the track table needs; use --device cpu")
@@ -31,9 +31,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return 'fp32' or 'bf16'; auto is bf16 on CUDA, and on a CPU only where it multiplies bf16 itself.
+    """Return 'fp32' or 'bf16'. auto is bf16 on CUDA and on a CPU with bf16 instructions, else fp32.
 
-    bf16 holds for the encoder's matrix products alone; the track table, losses and sums stay float32.
+    bf16 applies to matrix products only; the track table, losses and sums are float32.
 
     Raises:
         InputError: an unknown precision.

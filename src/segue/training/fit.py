@@ -1,4 +1,4 @@
-"""Training a recipe on a store, from the first step or from where a run was interrupted."""
+"""Training a recipe on a store, from the first step or from the checkpoint of an interrupted run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,25 +22,22 @@ from segue.progress import Progress, Step, silent
 from segue.recipes import Recipe
 from segue.runs import RunFolder, describe_environment, differences
 from segue.store import Store
-from segue.training.board import Board
 from segue.training.device import choose_device, choose_precision
-from segue.training.interrupts import Interrupts
-from segue.training.progressed import Progressed, plain_numbers
-from segue.training.trainer import Place, Trainer
+from segue.training.process import deferred_interrupts
+from segue.training.run_progress import RunProgress, plain_numbers
+from segue.training.trainer import Trainer
 
 Validate = Callable[[Split, Encoder], Mapping[str, float]]
-"""Validation metrics of an encoder (in eval mode); at least 'hr@10' where early stopping is wanted."""
+"""Returns the validation metrics of an encoder in eval mode. Early stopping needs 'hr@10' among them."""
 Stop = Callable[[int, Mapping[str, float]], bool]
-"""Told the epoch just closed (from 1) and its validation metrics; True ends training there."""
-_LOOK_EVERY: Final = 20
-"""Steps between two looks at the loss on a CPU."""
+"""Called with the epoch that just ended (from 1) and its validation metrics; True ends training."""
 _LOOK_EVERY_S: Final = 2.0
-"""Seconds between two looks at it elsewhere: each look waits for the device."""
+"""Seconds between two readings of the loss: each one waits for the device."""
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to run, not what to train: none of it belongs to the recipe."""
+    """How to run a training. What to train is the recipe."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -56,13 +54,13 @@ class FitResult:
     """Epochs trained."""
     best_epoch: int
     stopped: Literal["patience", "cap", "pruned"]
-    """No better epoch for long enough, the epoch cap, or `stop` said so."""
+    """patience: no better epoch for long enough; cap: the most epochs are done; pruned: `stop` said so."""
     metrics: dict[str, float | None]
     """Validation metrics of the best epoch."""
 
     @property
     def converged(self) -> bool:
-        """False where the epoch cap or `stop` ended it: such a run carries no verdict (method, section 5)."""
+        """Whether patience ended it. A study draws no conclusion from another run (method, section 5)."""
         return self.stopped == "patience"
 
     def to_json(self) -> dict[str, Any]:
@@ -82,14 +80,14 @@ def fit(
 ) -> FitResult:
     """Train `recipe` on `store` into the run folder `path` and return how it ended.
 
-    `stop` is asked after each epoch, before its checkpoint, which keeps the answer: a resumed run asks again only about
-    epochs that it trains again.
+    `stop` is called after each epoch, before the checkpoint, which keeps the answer: a resumed run calls it only for
+    epochs that it trains itself.
 
-    With `resume` a killed run goes on and reaches the bytes of an uninterrupted one (one machine, torch version and
-    thread count); a finished one is left as it is. The global random state is as before afterwards.
+    With `resume`, a killed run continues and ends with the same bytes as an uninterrupted one (on the same machine,
+    torch version and thread count); a finished run stays as it is. The global random state is restored at the end.
 
     Raises:
-        InputError: the folder is taken, the store or recipe is not the run's, nothing to train on, no disk.
+        InputError: the folder exists, the run has another store or recipe, nothing to train on, too little disk.
         NonFiniteError: a loss became NaN or infinite.
         Interrupted: Ctrl-C; the state is saved.
     """
@@ -108,42 +106,45 @@ def fit(
         split = split_store(store, recipe.data)
         _check_sessions(store, split)
         run = RunFolder.create(path, recipe, split, store, environment=environment, overwrite=options.overwrite)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), Interrupts() as interrupts:
-        trainer = Trainer(store, split, recipe, Place(device, precision == "bf16"))
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), deferred_interrupts() as check_interrupt:
+        trainer = Trainer(store, split, recipe, device, bf16=precision == "bf16")
         run.check_disk(trainer.weight_bytes())
-        watch = _Watch(validate, stop, progress)
-        return _Fitting(run, trainer, split, watch, interrupts).run_all()
+        return _Fitting(run, trainer, split, validate, stop, progress, check_interrupt).run_all()
 
 
-@dataclass(frozen=True)
-class _Watch:
-    """What the caller of `fit` wants to be asked and told."""
+@dataclass
+class _Fitting:
+    """One call of `fit`."""
 
+    run: RunFolder
+    trainer: Trainer
+    split: Split
     validate: Validate | None
     stop: Stop | None
     progress: Progress
+    check_interrupt: Callable[[], None]
+    best: dict[str, Tensor] | None = None
+    """Weights of the best epoch, until they are saved."""
+    busy: bool = False
+    """Whether a step is under way; its state is not to be saved."""
+    loss_note: str = ""
+    """The mean loss of the epoch when it was last read."""
 
-
-class _Fitting:
-    """One call of `fit`, epoch after epoch."""
-
-    def __init__(self, run: RunFolder, trainer: Trainer, split: Split, watch: _Watch, interrupts: Interrupts) -> None:
-        self.run, self.trainer, self.split = run, trainer, split
-        self.watch, self.progress, self.interrupts = watch, watch.progress, interrupts
-        self.config = trainer.recipe.training
-        self.num_sessions = len(split.train_begin)
-        self.best: dict[str, Tensor] | None = None
-        self.busy = False
+    def __post_init__(self) -> None:
+        self.config = self.trainer.recipe.training
+        self.num_sessions = len(self.split.train_begin)
+        self.num_steps = math.ceil(self.num_sessions / self.config.batch_size)
         self.at = self._restored()
         self.saved_at = self.looked_at = time.monotonic()
+        self.board = _tensorboard(self.run.path / "tensorboard", self.at.epoch + 1)
 
     def run_all(self) -> FitResult:
-        """Train until patience or the cap ends it."""
-        board = Board(self.run.path / "tensorboard", self.at.epoch + 1)
-        self._note("running")
+        """Train until `RunProgress.stopped` says why to end."""
+        self._save_state("running")
         try:
             while (stopped := self.at.stopped(self.config.epochs, self.config.patience)) is None:
-                self._epoch(board)
+                self._epoch()
         except KeyboardInterrupt:
             if not self.busy:
                 self._checkpoint("interrupted")
@@ -151,98 +152,94 @@ class _Fitting:
                 f"interrupted in epoch {self.at.epoch + 1}; {self.run.path} is saved: add --resume to go on"
             ) from None
         except NonFiniteError:
-            self._note("failed")
+            self._save_state("failed")
             raise
         finally:
-            board.close()
-        self._finish(stopped)
+            if self.board is not None:
+                self.board.close()
+        self._save_best()
+        self.run.save_weights("last", self.trainer.weights(), {"epoch": self.at.epoch})
+        self._save_state("finished", stopped=stopped, converged=stopped == "patience")
+        self.run.drop_checkpoint()
         return _result(self.run)
 
-    def _epoch(self, board: Board) -> None:
+    def _epoch(self) -> None:
         begun = time.monotonic()
         self._train_epoch()
         trained = time.monotonic()
-        losses = (self.trainer.sums / self._num_steps()).tolist()
-        validation = self._validated()
+        losses = dict(zip(self.trainer.names, (self.trainer.sums / self.num_steps).tolist(), strict=True))
+        with torch.no_grad():
+            encoder = self.trainer.encoder.eval()
+            validation = {} if self.validate is None else dict(self.validate(self.split, encoder))
         if self.at.close_epoch(validation):
             self.best = self.trainer.weights()
-        epoch, named = self.at.epoch, dict(zip(self.trainer.names, losses, strict=True))
-        self.trainer.sums.zero_()
-        numbers = {**named, **{f"validation.{name}": value for name, value in plain_numbers(validation).items()}}
+        self.trainer.sums.zero_()  # not before: a run interrupted in validation reads them again
+        epoch = self.at.epoch
+        numbers = {**losses, **{f"validation.{name}": value for name, value in plain_numbers(validation).items()}}
         self.run.append("metrics", {"epoch": epoch, **numbers})
         times = {"train_s": trained - begun, "validate_s": time.monotonic() - trained}
         self.run.append("timings", {"epoch": epoch, **{name: round(value, 3) for name, value in times.items()}})
-        board.add({**numbers, **times}, epoch)
-        self.at.pruned = self.watch.stop is not None and self.watch.stop(epoch, validation)
+        self._show({**numbers, **times})
+        self.at.pruned = self.stop is not None and self.stop(epoch, validation)
         if time.monotonic() - self.saved_at >= 60.0 * self.config.checkpoint_minutes:
             self._checkpoint("running")
-        self._report(f"loss {named['loss']:.4f}, " + ", ".join(f"{k} {v:.4f}" for k, v in validation.items()))
+        note = f"loss {losses['loss']:.4f}, " + ", ".join(f"{name} {value:.4f}" for name, value in validation.items())
+        self.progress(Step("epoch", epoch, self.config.epochs, "epochs", note))
 
     def _train_epoch(self) -> None:
-        """Train what is left of the running epoch."""
-        num_steps, size = self._num_steps(), self.config.batch_size
+        """Train the remaining steps of the running epoch."""
+        size, done = self.config.batch_size, self.at.epoch * self.num_steps
         order = torch.as_tensor(epoch_order(self.num_sessions, self.config.seed, self.at.epoch))
-        order = self.trainer.begin(order, num_steps - self.at.step)
-        for step in range(self.at.step, num_steps):
-            self.interrupts.check()
-            self.busy = True  # a second Ctrl-C may break a step: what it leaves behind is not saved
+        order = self.trainer.begin(order, self.num_steps - self.at.step)
+        self.loss_note = ""
+        for step in range(self.at.step, self.num_steps):
+            self.check_interrupt()
+            self.busy = True  # a second Ctrl-C may interrupt a step, whose state is then not saved
             self.trainer.step(order[step * size : (step + 1) * size])
             self.at.step, self.busy = step + 1, False
-            note = f"epoch {self.at.epoch + 1}"
-            if self._looks(num_steps):
-                self._check_finite()
-                note = f"{note}, loss {float(self.trainer.sums[0]) / self.at.step:.4f}"
-            self.progress(
-                Step("train", self.at.epoch * num_steps + step + 1, self.config.epochs * num_steps, "batches", note)
-            )
+            if self.at.step == self.num_steps or time.monotonic() - self.looked_at >= _LOOK_EVERY_S:
+                self._look_at_loss()
+            note = f"epoch {self.at.epoch + 1}{self.loss_note}"
+            self.progress(Step("train", done + step + 1, self.config.epochs * self.num_steps, "batches", note))
         self.trainer.bring_up()
 
-    def _looks(self, num_steps: int) -> bool:
-        """Return whether to look at the loss now: a GPU is then waited for, so by the clock there."""
-        if self.at.step == num_steps:
-            return True
-        if self.trainer.device.type == "cpu":
-            return self.at.step % _LOOK_EVERY == 0
-        due = time.monotonic() - self.looked_at >= _LOOK_EVERY_S
-        self.looked_at = time.monotonic() if due else self.looked_at
-        return due
-
-    def _validated(self) -> dict[str, float]:
-        if self.watch.validate is None:
-            return {}
-        encoder = self.trainer.encoder.eval()
-        with torch.no_grad():
-            return dict(self.watch.validate(self.split, encoder))
-
-    def _check_finite(self) -> None:
+    def _look_at_loss(self) -> None:
+        """Note the mean loss of the epoch so far; raise NonFiniteError if it is NaN or infinite."""
         if not self.trainer.finite():
             raise NonFiniteError(
                 f"the loss became NaN or infinite in epoch {self.at.epoch + 1}, by batch {self.at.step}; lower "
                 "training.learning_rate or use --precision fp32 and train again (checkpoints before it are good)"
             )
+        self.loss_note = f", loss {float(self.trainer.sums[0]) / self.at.step:.4f}"
+        self.looked_at = time.monotonic()
 
-    def _num_steps(self) -> int:
-        return math.ceil(self.num_sessions / self.config.batch_size)
+    def _show(self, values: Mapping[str, float | None]) -> None:
+        """Write the values of the epoch that just ended for TensorBoard, where it is installed."""
+        if self.board is not None:
+            for name, value in values.items():
+                if value is not None:
+                    self.board.add_scalar(name, value, self.at.epoch)
+            self.board.flush()
 
-    def _restored(self) -> Progressed:
-        """Return how far the run's checkpoint is, with the trainer set to it; metrics after it are cut off."""
+    def _restored(self) -> RunProgress:
+        """Return how far the run's checkpoint is, after loading it; metrics of later epochs are removed."""
         checkpoint = self.run.checkpoint()
-        at = Progressed()
+        at = RunProgress()
         if checkpoint is not None:
             tensors, document = checkpoint
             self.trainer.load(tensors, document["optimiser"])
-            at = Progressed(**document["progressed"])
+            at = RunProgress(**document["progressed"])
         self.run.keep_epochs(at.epoch)
         return at
 
     def _checkpoint(self, status: str) -> None:
-        """Save all; best/ first, so that a checkpoint never names a best epoch that is not on disk."""
+        """Save everything that `_restored` loads. best/ comes first: the epoch that a checkpoint names is on disk."""
         if not self.trainer.finite():
             return
         self._save_best()
         tensors, numbers = self.trainer.state()
         self.run.save_checkpoint(tensors, {"progressed": self.at.to_json(), "optimiser": numbers})
-        self._note(status)
+        self._save_state(status)
         self.saved_at = time.monotonic()
 
     def _save_best(self) -> None:
@@ -251,21 +248,21 @@ class _Fitting:
             self.run.save_weights("best", self.best, document)
             self.best = None
 
-    def _finish(self, stopped: str) -> None:
-        self._save_best()
-        self.run.save_weights("last", self.trainer.weights(), {"epoch": self.at.epoch})
-        self._note("finished", stopped=stopped, converged=stopped == "patience")
-        self.run.drop_checkpoint()
-
-    def _note(self, status: str, **more: Any) -> None:
+    def _save_state(self, status: str, **more: Any) -> None:
         self.run.save_state({"status": status, **self.at.to_json(), **more})
 
-    def _report(self, note: str) -> None:
-        self.progress(Step("epoch", self.at.epoch, self.config.epochs, "epochs", note))
+
+def _tensorboard(folder: Path, first_epoch: int) -> Any:
+    """Return a writer of scalars to `folder`; None where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first_epoch)
 
 
 def _reopen(path: str | Path, recipe: Recipe, environment: Mapping[str, Any]) -> RunFolder:
-    """Return the run to resume, after comparing recipe, store and machine with what it was made with."""
+    """Return the run to resume. Another recipe or store is an InputError, another machine a warning."""
     run = RunFolder.open(path)
     before = run.environment()
     if run.recipe() != recipe:
@@ -279,6 +276,7 @@ def _reopen(path: str | Path, recipe: Recipe, environment: Mapping[str, Any]) ->
 
 
 def _check_sessions(store: Store, split: Split) -> None:
+    """Refuse a split without training sessions (InputError)."""
     if len(split.train_begin) == 0:
         raise InputError(
             f"{store.path}: no session has two tracks to train on (each gives its last two to validation and test); "

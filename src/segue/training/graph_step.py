@@ -1,29 +1,36 @@
-"""The training step of one GPU: captured as a CUDA graph, so that nothing in it waits for the host.
+"""The training step of one GPU, captured as a CUDA graph: the host starts hundreds of kernels with one call.
 
-The encoder is compiled; scores are never in memory; gradients of rows that a batch reads more than once are added up in
-the order of a sort, and so to the same bytes each time.
+A captured graph repeats the same kernels on the same memory. All shapes are therefore fixed: a batch has room for the
+most positions that any batch of the epoch has, and nothing in the step may wait for the host. The encoder and the
+losses are compiled. Sums over repeated rows are made in the order of a sort, so that a seed decides every byte.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from segue.axes import Float, Int
-from segue.batches.example import Example, window_lengths
+from segue.batches.example import window_lengths
+from segue.kernels import rows
 from segue.model.encoders.transformer import TransformerEncoder
-from segue.training.step import Drawn, Training, TrainingStep
-from segue.training.table import KernelRows, WholeTable
+from segue.training.row_adam import RowAdam
+from segue.training.step import Training, TrainingStep
+from segue.training.table_rows import TableRows, WholeTable
 
 WARM_UP: Final = 3
-"""Steps before the graph is captured, in which kernels are compiled and memory is allocated. They train too."""
+"""Steps before the graph is captured: they compile the kernels and allocate memory, and train as well."""
 _ROUNDING: Final = 512
-"""Positions are rounded up to a multiple of this, so that epochs share a graph."""
+"""The room for positions is a multiple of this, so that epochs can use one graph."""
+_ROOM: Final = 1.02
+"""The room for positions, relative to the largest batch of the first epoch."""
+_STEPS_AHEAD: Final = 1 << 16
+"""Room for the momentum of so many more steps; when it is full, a captured graph must be captured again."""
 
 
 class GraphStep(TrainingStep):
@@ -32,27 +39,31 @@ class GraphStep(TrainingStep):
     def __init__(self, training: Training) -> None:
         encoder = training.encoder
         full = training.recipe.next_track.reads_table
-        super().__init__(training, WholeTable(encoder) if full else KernelRows(encoder, training.optimisers))
+        super().__init__(
+            training, WholeTable(encoder) if full else KernelRows(encoder.table.weight, training.optimisers.table_rows)
+        )
         device = training.data.tracks.device
         self._index = torch.full((training.recipe.training.batch_size,), -1, dtype=torch.int64, device=device)
         self._num_positions, self._warm = 0, 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._example = torch.compile(super().make_example, dynamic=False)
-        self._compare = torch.compile(super().compare, dynamic=False)
-        self._states: Any = encoder.states_with
+        self.make_example = torch.compile(self.make_example, dynamic=False)  # type: ignore[method-assign]
+        self.compare = torch.compile(self.compare, dynamic=False)  # type: ignore[method-assign]
         if isinstance(encoder, TransformerEncoder) and encoder.config.padding == "masked":
-            self._states = torch.compile(encoder.states_with, dynamic=False)
+            self.states_with = torch.compile(encoder.states_with, dynamic=False)
 
     def prepare(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
-        """Return `order` (on the CPU) on the device, with room made for `num_steps` batches of it."""
+        """Return `order` on the device: the sessions (on the CPU) of the next `num_steps` steps.
+
+        The graph is captured again if one of their batches has more positions than it has room for.
+        """
         size = len(self._index)
         placed = order.to(self._index.device, non_blocking=True)
         padded = functional.pad(placed, (0, -len(order) % size), value=-1).view(-1, size)
         lengths = window_lengths(self.training.data, padded, self.examples.width)
         most = int((lengths if self.encoder.masked else (lengths - 1).clamp(min=0)).sum(1).max())
         if not self.table.prepare(num_steps) or most > self._num_positions:
-            self._num_positions = max(self._num_positions, math.ceil(most * 1.02 / _ROUNDING) * _ROUNDING)
+            self._num_positions = max(self._num_positions, math.ceil(most * _ROOM / _ROUNDING) * _ROUNDING)
             self._graph, self._warm = None, 0
         return placed
 
@@ -68,26 +79,10 @@ class GraphStep(TrainingStep):
             self._warm += 1
             self._eager()
 
-    def make_example(self, index: Int[Tensor, " B"], num_positions: int, draws: Any) -> Example:
-        """Return the example of sessions `index`, from the compiled function."""
-        example: Example = self._example(index, num_positions, draws)
-        return example
-
-    def encode(self, batch_draws: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
-        """Return y_hat at each position, float32, from the compiled encoder."""
-        batch = batch_draws.example.batch
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            states: Tensor = self._states(batch, rows, self.encoder.attention(batch))
-        return states.float()
-
-    def compare(self, batch_draws: Drawn, read: Any, states: Float[Tensor, "N D"]) -> Any:
-        """Return the loss and its parts, from the compiled function."""
-        return self._compare(batch_draws, read, states)
-
     def _eager(self) -> None:
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream), warnings.catch_warnings():
-            # the compiler's advice to round float32 products: those of the encoder are bf16 already
+            # the compiler advises to round float32 products, but the encoder's products are bf16
             warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores", category=UserWarning)
             self.train(self._index, self._num_positions)
         torch.cuda.current_stream().wait_stream(self._stream)
@@ -97,3 +92,49 @@ class GraphStep(TrainingStep):
         self._graph.register_generator_state(self.training.generator)
         with torch.cuda.graph(self._graph, stream=self._stream):
             self.train(self._index, self._num_positions)
+
+
+class KernelRows(TableRows):
+    """The rows of a batch, moved in place by the kernels of `segue.kernels.rows`; the host never waits."""
+
+    def __init__(self, table: Tensor, adam: RowAdam) -> None:
+        self._table, self._adam = table.detach(), adam
+        self._step = torch.zeros(1, dtype=torch.int32, device=table.device)
+        self._momentum = torch.zeros(0, device=self._step.device)
+        self._state: rows.RowState | None = None
+        self._summed: rows.Summed | None = None
+
+    def prepare(self, num_steps: int) -> bool:
+        """Copy the optimiser's step count and momentum to the device; return whether their tensors are the same."""
+        self.hand_back()
+        made, state = self._adam.num_steps, self._adam.state()
+        has_room = made + num_steps < len(self._momentum)
+        if not has_room:
+            self._momentum = self._momentum.new_zeros(made + num_steps + _STEPS_AHEAD)
+        self._momentum[: made + 1] = state["momentum"]
+        self._step.fill_(made)
+        moments = (state["exp_avg"], state["exp_avg_sq"], state["at"], self._momentum, self._step)
+        self._state = rows.RowState(self._table, *moments, self._adam.learning_rate)
+        return has_room
+
+    def look_up(self, ids: Int[Tensor, " P"]) -> Float[Tensor, "P D"]:
+        """Return the rows as dense Adam would have them."""
+        assert self._state is not None, "prepare comes first"
+        return rows.look_up(self._state, ids.int())
+
+    def take(self, ids: Int[Tensor, " P"], gradient: Float[Tensor, "P D"]) -> Float[Tensor, ""]:
+        """Add up the gradients by row, always in the same order."""
+        self._summed = rows.sum_grads(ids.int(), gradient)
+        return self._summed.square
+
+    def update(self, scale: Float[Tensor, ""]) -> None:
+        """Move the rows touched."""
+        assert self._state is not None, "prepare comes first"
+        assert self._summed is not None, "take comes first"
+        rows.update(self._state, self._summed, scale)
+
+    def hand_back(self) -> None:
+        """Tell the optimiser which steps were made."""
+        if self._state is not None:
+            made = int(self._step)
+            self._adam.advance_to(made, self._momentum[: made + 1].clone())

@@ -1,4 +1,4 @@
-"""Adam for the parameters of an encoder, and for the track table by the rows that a step touches."""
+"""Adam for the parameters of an encoder, and `RowAdam` for its track table."""
 
 from __future__ import annotations
 
@@ -16,24 +16,19 @@ _REST: Final = "rest"
 
 
 class Optimisers:
-    """Adam for an encoder; a sparse track table goes by `RowAdam`, which touches only the rows of a batch."""
+    """Adam for `parameters`, all of an encoder except a sparse track table, which `table_rows` moves."""
 
     def __init__(self, encoder: Encoder, learning_rate: float) -> None:
         self._rows = RowAdam(encoder.table.weight, learning_rate) if encoder.sparse else None
         table = encoder.table.weight if self._rows else None
-        self._parameters = [parameter for parameter in encoder.parameters() if parameter is not table]
-        on_cuda = encoder.table.weight.device.type == "cuda"  # capturable: no host in it, so a graph can hold it
-        self._rest = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True, capturable=on_cuda)
-
-    @property
-    def parameters(self) -> Sequence[nn.Parameter]:
-        """All parameters but a sparse table."""
-        return self._parameters
+        self.parameters: Sequence[nn.Parameter] = [p for p in encoder.parameters() if p is not table]
+        on_cuda = encoder.table.weight.device.type == "cuda"  # capturable: a CUDA graph can contain its step
+        self._rest = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True, capturable=on_cuda)
 
     @property
     def table_rows(self) -> RowAdam:
-        """What updates the rows of a sparse table."""
-        assert self._rows is not None, "the table is not updated by rows"
+        """The optimiser of a sparse table."""
+        assert self._rows is not None, "the table is not sparse"
         return self._rows
 
     def step_rest(self) -> None:
@@ -41,7 +36,7 @@ class Optimisers:
         self._rest.step()
 
     def bring_up(self) -> None:
-        """Bring every row of the table up to date: reading the table itself comes after this."""
+        """Bring every row of the table up to date: call it before reading the table itself."""
         if self._rows is not None:
             self._rows.flush()
 
@@ -58,7 +53,7 @@ class Optimisers:
         return tensors, numbers
 
     def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` returned."""
         rows: dict[str, Tensor] = {}
         rest_state: dict[int, dict[str, Any]] = {}
         for key, value in {**tensors, **numbers}.items():

@@ -1,10 +1,16 @@
-"""One training step, on any device: draw, look up, encode, compare, move."""
+"""One training step, on any device.
+
+1. Draw: sessions become a batch with targets, and negatives are drawn.
+2. Look up: the table rows of all these tracks are read at once, as one leaf tensor of autograd.
+3. Encode: the encoder turns the rows of the positions into states.
+4. Compare: the losses compare states with the rows of targets and negatives.
+5. Update: gradients are clipped to a common norm, and Adam moves the parameters and the rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Final
 
 import torch
@@ -20,11 +26,10 @@ from segue.losses import TERMS, Scene, SessionNegatives, TermDraws
 from segue.model import Encoder
 from segue.model.heads import HEADS, Head, Predicted
 from segue.objectives import Mixture, Negatives, combine
-from segue.objectives.log_sum import WIDEST_KERNEL
 from segue.recipes import Recipe
-from segue.training.memory import keep_freed_memory
 from segue.training.optimisers import Optimisers
-from segue.training.table import AdamRows, TableRows, WholeTable
+from segue.training.process import keep_freed_memory
+from segue.training.table_rows import TableRows, WholeTable
 
 _CPU_ROUNDING: Final = 128
 """Positions are rounded up to a multiple of this: a matrix product of a new shape is compiled first."""
@@ -38,55 +43,63 @@ class Training:
     recipe: Recipe
     data: SessionData
     candidates: Int[Tensor, " C"]
-    """Rows that may be drawn as negatives, ascending."""
+    """Table rows that may be drawn as negatives, ascending."""
     optimisers: Optimisers
     generator: torch.Generator
     sums: Float[Tensor, " parts"]
-    """Losses are added here: the whole, then each part."""
+    """Each step adds its losses here: the weighted mean, then each part."""
     log_q: Float[Tensor, " R"] | None
-    """Added to the score of a negative, by table row; None = nothing."""
+    """Added to the score of a negative, by table row; None = nothing is added."""
     bf16: bool
     """Whether matrix products are rounded to bfloat16. The table, losses and sums are float32."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A batch and all that was drawn for it."""
+class BatchDraws:
+    """A batch and the random numbers of its step."""
 
     example: Example
     """With the targets of the recipe's rule."""
     negatives: Int[Tensor, " M"] | Int[Tensor, "B M"]
+    """Table rows, for the whole batch or for each session."""
     terms: Sequence[TermDraws]
+    """What each term of the loss draws."""
     key: Int[Tensor, " one"]
-    """Decides which table rows features replace in this step."""
+    """Decides in which table rows features stand in for the track in this step."""
 
 
-def part_names(recipe: Recipe) -> list[str]:
-    """Return the names of the parts of a recipe's loss, in order."""
+@dataclass(frozen=True)
+class BatchRows:
+    """The table rows that a step reads, by use."""
+
+    encoder: Tensor
+    """Of the positions as the encoder reads them, then of the tracks that inputs look up."""
+    originals: Tensor
+    """Of `Example.ids`."""
+    negatives: Tensor
+    """[M, D], or [B * M, D]."""
+    terms: Sequence[Tensor | None]
+    """[B, W, D], of the tracks that each term draws."""
+
+
+def part_weights(recipe: Recipe) -> dict[str, float]:
+    """Return the weight of each part of a recipe's loss, by name and in order."""
     kinds = {kind: name for name, kind in TERMS.items()}
-    terms = [kinds[type(term)] + (f"_{i}" if i else "") for i, term in enumerate(recipe.terms)]
-    return ["next_track", *terms, *_heads_with_loss(recipe)]
-
-
-def part_weights(recipe: Recipe) -> list[float]:
-    """Return the weights of the parts of a recipe's loss, in order."""
-    heads = [recipe.heads[name].weight for name in _heads_with_loss(recipe)]
-    return [recipe.next_track.weight, *(term.weight for term in recipe.terms), *heads]
-
-
-def _heads_with_loss(recipe: Recipe) -> list[str]:
-    return [name for name, head in HEADS.items() if name in recipe.heads and head.has_loss]
+    terms = {kinds[type(term)] + (f"_{i}" if i else ""): term.weight for i, term in enumerate(recipe.terms)}
+    with_loss = [name for name, head in HEADS.items() if name in recipe.heads and head.has_loss]
+    heads = {name: recipe.heads[name].weight for name in with_loss}
+    return {"next_track": recipe.next_track.weight, **terms, **heads}
 
 
 class TrainingStep:
     """One training step after another."""
 
     def __init__(self, training: Training, table: TableRows | None = None) -> None:
-        """`table`: how the track table is read and moved; None = the form for any device."""
+        """`table`: how the track table is read and moved; None = in the way that suits any device."""
         self.training, self.encoder = training, training.encoder
         recipe, data, encoder = training.recipe, training.data, training.encoder
         if table is None:
-            table = WholeTable(encoder) if recipe.next_track.reads_table else AdamRows(training.optimisers)
+            table = WholeTable(encoder) if recipe.next_track.reads_table else training.optimisers.table_rows
         self.table = table
         masked, max_len = encoder.masked, recipe.data.max_len
         longest = int((data.train_end - data.train_begin).max())
@@ -99,41 +112,38 @@ class TrainingStep:
         )
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
-        self._names, self._weights = part_names(recipe), part_weights(recipe)
+        self._weights = part_weights(recipe)
+        self.states_with: Callable[..., Tensor] = encoder.states_with
         self._popularity = TrainingPopularity.of(data) if recipe.terms else None
         if training.candidates.device.type == "cpu":
             keep_freed_memory()
 
     def prepare(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
-        """Return `order` (on the CPU) where `step` reads it; `num_steps` steps of it follow."""
+        """Return `order` on the device: the sessions (on the CPU) of the next `num_steps` steps."""
         self.table.prepare(num_steps)
         return order.to(self.training.candidates.device)
 
     def step(self, index: Int[Tensor, " B"]) -> None:
-        """Train on sessions `index`, a piece of what `prepare` returned, and add the losses to the sums."""
+        """Train on sessions `index`, a slice of what `prepare` returned, and add the losses to the sums."""
         lengths = window_lengths(self.training.data, index, self.examples.width)
         num_positions = int(lengths.sum()) - (0 if self.encoder.masked else len(index))
         self.train(index, -(-num_positions // _CPU_ROUNDING) * _CPU_ROUNDING)
 
-    def hand_back(self) -> None:
-        """Tell the optimiser which steps were made: reading the table or its state comes after this."""
-        self.table.hand_back()
-
     def train(self, index: Int[Tensor, " B"], num_positions: int) -> None:
         """Train on sessions `index` (-1 = none) of at most `num_positions` positions together."""
         batch_draws = self.draw(index, num_positions)
-        rows = _Rows(self.encoder, self.examples.special_row, batch_draws)
-        looked_up = self.table.look_up(rows.ids).requires_grad_()
+        ids, sizes = self.row_ids(batch_draws)
+        looked_up = self.table.look_up(ids).requires_grad_()
         for parameter in self.training.optimisers.parameters:
             parameter.grad = None
-        read = rows.read(looked_up)
-        loss, losses = self.compare(batch_draws, read, self.encode(batch_draws, read.encoder_rows))
+        rows = self.rows_by_use(batch_draws, ids, sizes, looked_up)
+        loss, losses = self.compare(batch_draws, rows, self.encode(batch_draws, rows.encoder))
         loss.backward()  # type: ignore[no-untyped-call]
         assert looked_up.grad is not None, "every state depends on its row"
-        self._update(rows.ids, looked_up.grad)
+        self._update(ids, looked_up.grad)
         self.training.sums.add_(torch.stack([loss.detach(), *(part.detach() for part in losses)]))
 
-    def draw(self, index: Int[Tensor, " B"], num_positions: int) -> Drawn:
+    def draw(self, index: Int[Tensor, " B"], num_positions: int) -> BatchDraws:
         """Return the batch of sessions `index`, with its negatives and what its terms draw."""
         training, config = self.training, self.training.recipe.next_track
         generator, candidates = training.generator, training.candidates
@@ -148,11 +158,11 @@ class TrainingStep:
                 negatives = torch.cat([negatives, from_targets])
         terms = []
         for term in training.recipe.terms:
-            assert self._popularity is not None, "terms draw from it"
-            batch_draws = term.draw((len(index), self._term_width), self._popularity, generator)
-            terms.append(batch_draws.narrowed(self.examples.width))
+            assert self._popularity is not None, "there are terms"
+            term_draws = term.draw((len(index), self._term_width), self._popularity, generator)
+            terms.append(term_draws.narrowed(self.examples.width))
         key = torch.randint(2**31, (1,), generator=generator, device=generator.device)
-        return Drawn(example, negatives, terms, key)
+        return BatchDraws(example, negatives, terms, key)
 
     def make_example(self, index: Int[Tensor, " B"], num_positions: int, draws: Any) -> Example:
         """Return the example of sessions `index` with the targets of the recipe's rule."""
@@ -160,16 +170,48 @@ class TrainingStep:
         example = make_example(self.examples, self.training.data, index, num_positions, draws)
         return with_rule(example, recipe.next_track.targets, recipe.data.skip_at_least)
 
-    def encode(self, batch_draws: Drawn, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
+    def row_ids(self, batch_draws: BatchDraws) -> tuple[Int[Tensor, " P"], list[int]]:
+        """Return the table rows that a step reads, one use after another, and how many each use has.
+
+        The uses: `Example.ids`, the row that replaces tracks, each input's tracks, the negatives, each term's tracks.
+        """
+        example = batch_draws.example
+        special = example.ids.new_full((1,), self.examples.special_row)
+        tracks = [draws.tracks.flatten() for draws in batch_draws.terms if draws.tracks is not None]
+        inputs = self.encoder.input_tracks(example.batch)
+        parts = [example.ids, special, *inputs, batch_draws.negatives.flatten(), *tracks]
+        return torch.cat([part.to(example.ids.dtype) for part in parts]), [len(part) for part in parts]
+
+    def rows_by_use(
+        self, batch_draws: BatchDraws, ids: Int[Tensor, " P"], sizes: list[int], table_rows: Float[Tensor, "P D"]
+    ) -> BatchRows:
+        """Return the rows by use. `ids`, `sizes`: as `row_ids` returns them; `table_rows`: the rows of `ids`."""
+        example = batch_draws.example
+        rows = self.encoder.track_rows(table_rows, ids, batch_draws.key)
+        originals, special, *others = torch.split(rows, sizes)
+        positions = originals[: len(example.batch.tracks)]
+        if example.replaced is not None:
+            positions = torch.where(example.replaced[:, None], special, positions)
+        num_inputs = len(self.encoder.input_tracks(example.batch))
+        remaining = iter(others[num_inputs + 1 :])
+        terms = [
+            None if draws.tracks is None else next(remaining).view(*draws.tracks.shape, -1)
+            for draws in batch_draws.terms
+        ]
+        encoder_rows = torch.cat([positions, *others[:num_inputs]]) if num_inputs else positions
+        return BatchRows(encoder_rows, originals, others[num_inputs], terms)
+
+    def encode(self, batch_draws: BatchDraws, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
         """Return y_hat at each position, float32."""
-        batch, device = batch_draws.example.batch, rows.device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.training.bf16):
-            return self.encoder.states_with(batch, rows, self.encoder.attention(batch)).float()
+        batch = batch_draws.example.batch
+        with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
+            states: Tensor = self.states_with(batch, rows, self.encoder.attention(batch))
+        return states.float()
 
     def compare(
-        self, batch_draws: Drawn, read: _Read, states: Float[Tensor, "N D"]
+        self, batch_draws: BatchDraws, rows: BatchRows, states: Float[Tensor, "N D"]
     ) -> tuple[Float[Tensor, ""], list[Float[Tensor, ""]]]:
-        """Return the loss, and the losses of its parts in the order of `part_names`."""
+        """Return the loss, and the losses of its parts in the order of `part_weights`."""
         recipe, example = self.training.recipe, batch_draws.example
         predicted = Predicted(
             states,
@@ -179,47 +221,49 @@ class TrainingStep:
             skips.skipped(example.target_feedback, recipe.data.skip_at_least),
         )
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
-        scene = self.scene(
-            batch_draws, states, read.own_rows, self._negatives(batch_draws, read), _mixture(heads, predicted)
-        )
+        mixtures = [mixture for head in heads if (mixture := head.mixture(predicted)) is not None]
+        assert len(mixtures) <= 1, "one head mixes into the softmax"
+        negatives = self._negatives(batch_draws, rows.negatives)
+        scene = self.scene(batch_draws, states, rows.originals, negatives, mixtures[0] if mixtures else None)
         with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
             losses = [recipe.next_track.mean_loss(scene)]
-        for term, draws, rows in zip(recipe.terms, batch_draws.terms, read.term_rows, strict=True):
-            losses.append(term.mean_loss(scene, draws, rows))
+        for term, draws, term_rows in zip(recipe.terms, batch_draws.terms, rows.terms, strict=True):
+            losses.append(term.mean_loss(scene, draws, term_rows))
         losses += [head.loss(predicted, scene.target_rows) for head in heads if head.has_loss]
-        return combine(dict(zip(self._names, zip(self._weights, losses, strict=True), strict=True))), losses
+        weighted = zip(self._weights.values(), losses, strict=True)
+        return combine(dict(zip(self._weights, weighted, strict=True))), losses
 
     def scene(
         self,
-        batch_draws: Drawn,
+        batch_draws: BatchDraws,
         states: Float[Tensor, "N D"],
-        own_rows: Float[Tensor, "I D"],
+        originals: Float[Tensor, "I D"],
         negatives: Negatives | SessionNegatives | None = None,
         mixture: Mixture | None = None,
     ) -> Scene:
-        """Return what losses are computed from. `own_rows`: table rows of `Example.ids`."""
-        target_rows, window_rows = _read_again(own_rows, batch_draws.example, self._reads_windows)
+        """Return what losses are computed from. `originals`: the table rows of `Example.ids`."""
+        example, table_rows = batch_draws.example, None
+        if self.training.recipe.next_track.reads_table:
+            weight = self.encoder.table.weight
+            every_row = torch.arange(len(weight), device=weight.device)
+            table_rows = self.encoder.track_rows(weight, every_row, batch_draws.key)
+        target_rows, window_rows = _rows_read_again(originals, example, self._reads_windows)
         return Scene(
-            batch_draws.example, states, target_rows, negatives, self._table_rows(batch_draws), window_rows, mixture,
+            example, states, target_rows, negatives, table_rows, window_rows, mixture,
             self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
         )  # fmt: skip
 
-    def _negatives(self, batch_draws: Drawn, read: _Read) -> Negatives | SessionNegatives | None:
+    def _negatives(self, batch_draws: BatchDraws, rows: Float[Tensor, "n D"]) -> Negatives | SessionNegatives | None:
+        """Return the negatives with their rows; None where every track is a negative."""
+        tracks, log_q = batch_draws.negatives, self.training.log_q
         if self.training.recipe.next_track.reads_table:
             return None
-        if batch_draws.negatives.dim() == 2:
-            return SessionNegatives(read.negative_rows.view(*batch_draws.negatives.shape, -1))
-        log_q = self.training.log_q
-        correction = None if log_q is None else log_q.index_select(0, batch_draws.negatives)
-        return Negatives(read.negative_rows, batch_draws.negatives, correction)
-
-    def _table_rows(self, batch_draws: Drawn) -> Float[Tensor, "R D"] | None:
-        if not self.training.recipe.next_track.reads_table:
-            return None
-        weight = self.encoder.table.weight
-        return self.encoder.track_rows(weight, torch.arange(len(weight), device=weight.device), batch_draws.key)
+        if tracks.dim() == 2:
+            return SessionNegatives(rows.view(*tracks.shape, -1))
+        return Negatives(rows, tracks, None if log_q is None else log_q.index_select(0, tracks))
 
     def _update(self, ids: Int[Tensor, " P"], gradient: Float[Tensor, "P D"]) -> None:
+        """Move table and parameters by their gradients, scaled to a common norm of at most `training.clip`."""
         square = self.table.take(ids, gradient)
         grads = [parameter.grad for parameter in self.training.optimisers.parameters if parameter.grad is not None]
         norms = torch.stack(torch._foreach_norm(grads))
@@ -230,70 +274,20 @@ class TrainingStep:
         self.table.update(scale)
 
 
-def _mixture(heads: Sequence[Head], predicted: Predicted) -> Mixture | None:
-    mixtures = [mixture for mixture in (head.mixture(predicted) for head in heads) if mixture is not None]
-    assert len(mixtures) <= 1, "one head mixes into the softmax"
-    return mixtures[0] if mixtures else None
-
-
-@dataclass(frozen=True)
-class _Read:
-    """The rows that a step looked up, by what they are for."""
-
-    encoder_rows: Tensor
-    """Of the positions, then of the tracks that inputs look up."""
-    own_rows: Tensor
-    """Of `Example.ids`."""
-    negative_rows: Tensor
-    """[M, D], or of draws for each session [B * M, D]."""
-    term_rows: Sequence[Tensor | None]
-    """[B, W, D] of the tracks that each term drew."""
-
-
-class _Rows:
-    """Which table rows a step looks up: all of them at once, each use at a place of its own."""
-
-    def __init__(self, encoder: Encoder, special_row: int, batch_draws: Drawn) -> None:
-        self._encoder, self._drawn = encoder, batch_draws
-        example = batch_draws.example
-        special = example.ids.new_full((1,), special_row)
-        tracks = [draws.tracks.flatten() for draws in batch_draws.terms if draws.tracks is not None]
-        parts = [example.ids, special, *encoder.input_tracks(example.batch), batch_draws.negatives.flatten(), *tracks]
-        self._sizes = [len(part) for part in parts]
-        self.ids: Tensor = torch.cat([part.to(example.ids.dtype) for part in parts])
-
-    def read(self, looked_up: Float[Tensor, "P D"]) -> _Read:
-        """Return the rows by what they are for."""
-        batch_draws, example = self._drawn, self._drawn.example
-        looked_up = self._encoder.track_rows(looked_up, self.ids, batch_draws.key)
-        own_rows, special, *others = torch.split(looked_up, self._sizes)
-        num_inputs = len(self._encoder.input_tracks(example.batch))
-        positions = own_rows[: len(example.batch.tracks)]
-        if example.replaced is not None:
-            positions = torch.where(example.replaced[:, None], special, positions)
-        encoder_rows = torch.cat([positions, *others[:num_inputs]]) if num_inputs else positions
-        remaining = iter(others[num_inputs + 1 :])
-        term_rows = [
-            None if draws.tracks is None else next(remaining).view(*draws.tracks.shape, -1)
-            for draws in batch_draws.terms
-        ]
-        return _Read(encoder_rows, own_rows, others[num_inputs], term_rows)
-
-
-def _read_again(own_rows: Tensor, example: Example, windows: bool) -> tuple[Tensor, Tensor | None]:
+def _rows_read_again(originals: Tensor, example: Example, windows: bool) -> tuple[Tensor, Tensor | None]:
     """Return the rows of the targets, and of the windows where they are read."""
     if not windows:
-        return own_rows.index_select(0, example.target_place), None
+        return originals.index_select(0, example.target_place), None
     id_index = example.window.id_index
-    target_rows, window_rows = _TwoReaders.apply(own_rows, example.target_place, id_index.flatten())  # type: ignore[no-untyped-call]
+    target_rows, window_rows = _TwoReads.apply(originals, example.target_place, id_index.flatten())  # type: ignore[no-untyped-call]
     return target_rows, window_rows.view(*id_index.shape, -1)
 
 
-class _TwoReaders(torch.autograd.Function):
-    """rows[one], rows[other]: the gradients of both are added up in one buffer.
+class _TwoReads(torch.autograd.Function):
+    """rows[one], rows[other], whose gradients are added up in one buffer.
 
-    No two places of one reader are equal, so that no sum depends on an order of adding. (Readers without a track read
-    place 0, and their gradient is exactly 0.)
+    An index occurs at most once in `one` and in `other`, so that the order of adding does not matter. (Only index 0 is
+    repeated, where there is nothing to read; the gradients of those places are exactly 0.)
     """
 
     @staticmethod
@@ -309,11 +303,3 @@ class _TwoReaders(torch.autograd.Function):
         result.index_add_(0, one, of_one)
         result.index_add_(0, other, of_other)
         return result, None, None
-
-
-def fits_graph(training: Training) -> bool:
-    """Return whether a step can be captured as a CUDA graph: nothing in it may wait for the host."""
-    width = training.encoder.width
-    rows_fit = width & (width - 1) == 0 and width <= WIDEST_KERNEL
-    on_gpu = training.candidates.device.type == "cuda" and training.bf16
-    return on_gpu and rows_fit and find_spec("triton") is not None

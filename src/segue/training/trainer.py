@@ -1,94 +1,85 @@
-"""Everything that changes while a run trains, and one step of it."""
+"""Everything that changes while a run trains: encoder, optimisers, generators and sums of losses."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
+from importlib.util import find_spec
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from segue.axes import Int
+from segue.axes import Float, Int
 from segue.batches.counts import training_counts
 from segue.batches.data import SessionData
-from segue.batches.split import Split
+from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
+from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
 from segue.model.heads import Counts
 from segue.model.inputs import TrackValues, check_inputs, load_side
+from segue.objectives.log_sum import WIDEST_KERNEL
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Store
-from segue.training.correction import corrections
 from segue.training.optimisers import Optimisers
-from segue.training.step import Training, TrainingStep, fits_graph, part_names
+from segue.training.step import Training, TrainingStep, part_weights
 
 STREAM: Final = 2**32
-"""Seeds lie below this; initialisation, batches and dropout draw from seeds of their own range."""
+"""Seeds are below this. Initialisation, batches and dropout draw from seeds that differ by multiples of it."""
 _MODEL: Final = "model."
 _OPTIMISER: Final = "optimiser."
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a run trains, and how exactly."""
-
-    device: torch.device
-    bf16: bool
-    """Whether matrix products are rounded to bfloat16."""
-
-
 class Trainer:
-    """Encoder, optimisers, generators and running sums of one run."""
+    """Encoder, optimisers, generators and sums of losses of one run."""
 
-    def __init__(self, store: Store, split: Split, recipe: Recipe, computing: Place) -> None:
+    def __init__(self, store: Store, split: Split, recipe: Recipe, device: torch.device, bf16: bool) -> None:
         """Prepare to train `recipe` on the training parts of `split`.
+
+        `bf16`: whether matrix products are rounded to bfloat16.
 
         Raises:
             InputError: the store lacks what an input of the recipe reads.
         """
-        self.recipe, self.device = recipe, computing.device
+        self.recipe, self.device = recipe, device
         check_inputs(recipe.inputs, store)
         seed = recipe.training.seed
         encoder = build_model(recipe.model, store_facts(store, split, recipe), torch.Generator().manual_seed(seed))
-        self.encoder: Encoder = encoder.to(computing.device)
+        self.encoder: Encoder = encoder.to(device)
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
-        self.generator = torch.Generator(computing.device).manual_seed(seed + STREAM)
-        torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators, which `fit` forks
-        self.data = SessionData.load(
-            store, split, computing.device, load_side(recipe.inputs, store, split, computing.device)
-        )
-        self.names = ["loss", *part_names(recipe)]
-        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=computing.device)
-        candidates = torch.as_tensor(split.negatives.astype("int64"), device=computing.device)
-        log_q = corrections(self.encoder, recipe, store, split)
+        self.generator = torch.Generator(device).manual_seed(seed + STREAM)
+        torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators; `fit` restores them
+        self.data = SessionData.load(store, split, device, load_side(recipe.inputs, store, split, device))
+        self.names = ["loss", *part_weights(recipe)]
+        self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
         training = Training(
             self.encoder,
             recipe,
             self.data,
-            candidates,
+            torch.as_tensor(split.negatives.astype("int64"), device=device),
             self.optimisers,
             self.generator,
             self.sums,
-            log_q,
-            computing.bf16,
+            _corrections(self.encoder, recipe, store, split),
+            bf16,
         )
-        self._step = _step_for(training)
+        self._step = _step_of(training)
 
     def begin(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
-        """Return `order`, the sessions of the `num_steps` steps to come (on the CPU), where `step` reads it."""
+        """Return `order` on the device: the sessions (on the CPU) of the next `num_steps` steps."""
         self.encoder.train()
         return self._step.prepare(order, num_steps)
 
     def step(self, index: Int[Tensor, " B"]) -> None:
-        """Train on sessions `index`, a piece of what `begin` returned, and add the losses to `sums`."""
+        """Train on sessions `index`, a slice of what `begin` returned, and add the losses to `sums`."""
         self._step.step(index)
 
     def bring_up(self) -> None:
-        """Bring the whole encoder up to date: validation and saved weights come after this."""
-        self._step.hand_back()
+        """Bring every row of the table up to date: call it before validation and `weights`."""
+        self._step.table.hand_back()
         self.optimisers.bring_up()
 
     def finite(self) -> bool:
@@ -101,12 +92,11 @@ class Trainer:
 
     def weight_bytes(self) -> int:
         """Return the size of the weights in bytes."""
-        tensors = itertools.chain(self.encoder.parameters(), self.encoder.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return sum(value.nbytes for value in self.encoder.state_dict().values())
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return all that continuing needs: named tensors, and numbers that are no tensors."""
-        self._step.hand_back()
+        """Return the full state of the training: named tensors, and numbers that are not tensors."""
+        self._step.table.hand_back()
         optimiser, numbers = self.optimisers.state()
         tensors = {f"{_MODEL}{name}": value for name, value in self.encoder.state_dict().items()}
         tensors |= {f"{_OPTIMISER}{name}": value for name, value in optimiser.items()}
@@ -117,7 +107,7 @@ class Trainer:
         return tensors, numbers
 
     def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-        """Take back what `state` gave.
+        """Restore what `state` returned.
 
         Raises:
             FormatError: the tensors are those of another encoder.
@@ -135,9 +125,8 @@ class Trainer:
 
 
 def store_facts(store: Store, split: Split, recipe: Recipe) -> Facts:
-    """Return what a model of `recipe` is told of a store: counts where heads read them, features of its tracks."""
-    num_rows = store.num_tracks + NUM_SPECIALS
-    counts = Counts.nothing(num_rows)
+    """Return what a model of `recipe` needs to know of a store: counts if heads read them, features of the tracks."""
+    counts = Counts.nothing(store.num_tracks + NUM_SPECIALS)
     if recipe.heads:
         counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, recipe.data.skip_at_least))))
     features = track_features(store)
@@ -148,9 +137,28 @@ def store_facts(store: Store, split: Split, recipe: Recipe) -> Facts:
     return Facts(store.num_tracks, counts, TrackValues(torch.from_numpy(features), trained))
 
 
-def _step_for(training: Training) -> TrainingStep:
-    """Return the step of the device: captured as a graph where that is possible."""
-    if not fits_graph(training):
+def _corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) -> Float[Tensor, " R"] | None:
+    """Return what logQ adds to the score of a negative, by table row, on the encoder's device; None without logQ.
+
+    It depends on the split alone: only targets of training are counted.
+    """
+    config, max_len = recipe.next_track, recipe.data.max_len
+    if not config.corrects:
+        return None
+    rows = Rows(np.asarray(store.tracks), visible_strength(store, split), config.targets, split.skip_at_least)
+    if encoder.masked:
+        counts = cloze_target_counts(rows, split, max_len, recipe.encoder.mask_share)
+    else:
+        counts = causal_target_counts(rows, split, max_len)
+    expected = expected_draws((config.num_uniform, config.num_from_targets), len(split.negatives), counts)
+    return torch.from_numpy(log_q(expected)).to(encoder.table.weight.device)
+
+
+def _step_of(training: Training) -> TrainingStep:
+    """Return the step of the device: `GraphStep` on CUDA with bf16, if the kernels take rows of this width."""
+    device, width = training.candidates.device, training.encoder.width
+    width_fits = width & (width - 1) == 0 and width <= WIDEST_KERNEL
+    if not (device.type == "cuda" and training.bf16 and width_fits and find_spec("triton") is not None):
         return TrainingStep(training)
     from segue.training.graph_step import GraphStep
 

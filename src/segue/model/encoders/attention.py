@@ -61,7 +61,7 @@ class KernelAttention:
 
     def __call__(self, qkv: Float[Tensor, "N E"], block: int) -> Float[Tensor, "N D"]:
         """Return what each position reads of the others of its session; E = 3 D: queries, keys, values."""
-        from segue.kernels.attention import packed_attention
+        from segue.kernels.packed_attention import packed_attention
 
         config = self.config
         mixed: Tensor = packed_attention(

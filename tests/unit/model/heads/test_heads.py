@@ -23,7 +23,7 @@ from segue.objectives.softmax import softmax_losses
 from segue.recipes import load_recipe
 from segue.runs import RunFolder, load_run
 from segue.store import Store
-from segue.training.trainer import Place, Trainer
+from segue.training.trainer import Trainer
 from segue.verbs.evaluate import evaluate
 from segue.verbs.recommender import load
 from segue.verbs.train import TrainOptions, train
@@ -203,7 +203,7 @@ def test_training_predicts_what_the_setting_calls_listened(tmp_path: Path, at_le
     store = tiny_store(tmp_path / "store")
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
-        trainer = Trainer(store, split, recipe, Place(torch.device("cpu"), False))
+        trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False)
         trainer.step(trainer.begin(torch.arange(trainer.data.num_training), 1))
     sessions = [
         [(int(store.tracks[r]), int(store.strength[r])) for r in range(begin, end)]

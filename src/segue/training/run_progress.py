@@ -1,4 +1,4 @@
-"""How far a run has come, and when it should stop."""
+"""How far a run has come, and when it stops."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from segue.errors import NonFiniteError
 WATCHED: Final = "hr@10"
 """The validation metric that early stopping watches (sampled HR@10)."""
 TIE: Final = "loss"
-"""The one that breaks its ties, lower is better: on a small catalogue HR@10 is soon 1, and the loss still falls."""
+"""The metric that decides between equal HR@10, lower is better: on a small catalogue HR@10 soon is 1, and the loss
+still falls."""
 TIE_STEP: Final = 0.001
-"""Nats by which the loss must fall to break a tie: smaller steps would keep a finished training going to its cap."""
+"""Nats by which the loss must fall at equal HR@10: smaller gains would let a finished training run to its cap."""
 
 
 @dataclass
-class Progressed:
-    """Counts of one run; changes as it trains, and is saved with every checkpoint."""
+class RunProgress:
+    """The counters of one run. They change as it trains, and every checkpoint holds them."""
 
     epoch: int = 0
-    """Whole epochs behind, validation included."""
+    """Finished epochs, validation included."""
     step: int = 0
-    """Steps done of the epoch that is running."""
+    """Finished steps of the running epoch."""
     best_epoch: int = 0
-    """Epoch with the highest HR@10, of equals that with the lower loss, then the earliest; 0 before the first."""
+    """Epoch with the highest HR@10; among equals that with the lower loss, then the earliest; 0 before the first."""
     best_metrics: dict[str, float | None] = field(default_factory=dict)
     pruned: bool = False
-    """Whether the caller's `stop` ended it."""
+    """Whether the caller's `stop` ended the run."""
 
     def close_epoch(self, validation: Mapping[str, float]) -> bool:
-        """Count one epoch with its validation metrics; return whether it is the best so far.
+        """Return whether the epoch that just ended, with these validation metrics, is the best so far; count it.
 
-        Without validation (an empty mapping) the latest epoch is the best.
+        Without metrics the latest epoch is the best.
 
         Raises:
             NonFiniteError: HR@10 is not finite.
@@ -58,9 +59,9 @@ class Progressed:
         return loss is not None and loss <= (math.inf if before_loss is None else before_loss - TIE_STEP)
 
     def stopped(self, epochs: int, patience: int) -> Literal["patience", "cap", "pruned"] | None:
-        """Return why training ends here; None: it goes on.
+        """Return why training ends now, None if it continues.
 
-        No better epoch for `patience`, `epochs` reached, or else the caller's word.
+        patience: no better epoch for `patience` epochs. cap: `epochs` are done. pruned: the caller's `stop` said so.
         """
         if self.epoch - self.best_epoch >= patience:
             return "patience"
@@ -69,7 +70,7 @@ class Progressed:
         return "pruned" if self.pruned else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document from which `Progressed(**document)` is equal."""
+        """Return the fields by name; `RunProgress(**fields)` is equal to this one."""
         return dict(vars(self))
 
 
