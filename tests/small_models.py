@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue.batches.counts import TrainingCounts
 from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example
 from segue.model import Encoder, Facts, ModelConfig, build_model
-from segue.model.heads import Counts
 from segue.model.inputs import TrackValues
 from segue.store import NUM_SPECIALS
 
@@ -23,14 +23,14 @@ def encoder_of(
     generator: torch.Generator | None = None,
     inputs: Mapping[str, Any] | None = None,
     heads: Mapping[str, Any] | None = None,
-    counts: Counts | None = None,
+    counts: TrainingCounts | None = None,
     track_values: TrackValues | None = None,
 ) -> Encoder:
     """Return the initialised encoder of `config`, on facts of `num_tracks` tracks.
 
     `inputs`, `heads`: configs by name. Without a generator the seed is 0; without counts no training row is counted.
     """
-    facts = Facts(num_tracks, counts or Counts.nothing(num_tracks + NUM_SPECIALS), track_values)
+    facts = Facts(num_tracks, counts or TrainingCounts.nothing(num_tracks + NUM_SPECIALS), track_values)
     model = ModelConfig(config, max_len, inputs or {}, heads or {})
     return build_model(model, facts, generator or torch.Generator().manual_seed(0))
 

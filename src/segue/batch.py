@@ -131,12 +131,19 @@ class Batch:
         if self.longest <= keep:
             return self
         lengths = self.lengths.clamp(max=keep)
+        return self.cut(self.offsets[1:] - lengths, lengths, keep)
+
+    def cut(self, first: Int[Tensor, " B"], lengths: Int[Tensor, " B"], longest: int) -> Batch:
+        """Return the batch of `lengths` positions of each session from index `first` on, counted from 0.
+
+        After the end of a session its last position is repeated. `longest`: at least the largest of `lengths`.
+        """
         offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         session = torch.repeat_interleave(torch.arange(self.num_sessions, device=offsets.device), lengths)
         position = torch.arange(len(session), device=offsets.device) - offsets[session]
-        chosen = (self.offsets[1:] - lengths)[session] + position
-        side = {name: values[chosen] for name, values in self.side.items()}
+        source = (first[session] + position).minimum(self.last[session])
+        side = {name: values[source] for name, values in self.side.items()}
         return replace(
-            self, tracks=self.tracks[chosen], feedback=self.feedback[chosen], position=position, offsets=offsets,
-            longest=keep, side=side,
+            self, tracks=self.tracks[source], feedback=self.feedback[source], position=position, offsets=offsets,
+            longest=longest, side=side,
         )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.batches.track_features import track_features
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import Counts, ListenConfig, TransitionsConfig
+from segue.model.heads import ListenConfig, TransitionsConfig
 from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import ModelScorer, Scorer, content_baselines, dense_standing, fit_baselines, top_k
@@ -28,7 +27,7 @@ MODELS = ("model", "transitions", "listen", "both", "features")
 CONTENT = ("nearest-audio", "feature-mean")
 NAMES = (*MODELS, *CONTENT, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
 
-LISTEN, TRANSITIONS = ListenConfig(hidden=8), TransitionsConfig()
+LISTEN, TRANSITIONS = ListenConfig(), TransitionsConfig()
 HEADS: dict[str, dict[str, Any]] = {
     "transitions": {"transitions": TRANSITIONS},
     "listen": {"listen": LISTEN},
@@ -39,7 +38,7 @@ HEADS: dict[str, dict[str, Any]] = {
 def with_heads(store: Store, split: Split, heads: dict[str, Any], *, features: bool = False) -> ModelScorer:
     """Return a model with heads that say something, and whose scores tie: its states are coarse."""
     generator = torch.Generator().manual_seed(1)
-    counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+    counts = training_counts(store, split)
     inputs, track_values = {}, None
     if features:
         values = track_features(store)

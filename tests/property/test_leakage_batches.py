@@ -125,13 +125,13 @@ def test_popularity_draws_are_uniform_over_training_rows_and_no_others(tmp_path)
     assert set(alone.draw((20_000,), torch.Generator()).tolist()) == set(split.training_rows.tolist())
 
 
-@pytest.mark.parametrize("ablation", ["cross_session", "random_negatives", "random_positive"])
-def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
+@pytest.mark.parametrize("variant", ["cross_session", "random_negatives", "random_positive"])
+def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, variant):
     """Weights after two steps keep their bytes."""
     store = tiny_store(tmp_path / "store")
     weights = []
     for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
-        recipe = small_recipe("paper-causal-s-plus-session", terms__0__ablation=ablation, data__vocabulary="training")
+        recipe = small_recipe("paper-causal-s-plus-session", terms__0__variant=variant, data__vocabulary="training")
         split = split_store(each, recipe.data)
         with torch.random.fork_rng():
             trainer = Trainer(each, split, recipe, CPU)
@@ -148,13 +148,13 @@ NEGATIVES = {
     "per session, cloze": ("cloze", {"next_track__kind": "per_session"}),
     "shared": ("causal", {"next_track__kind": "shared"}),
     "shared, cloze": ("cloze", {"next_track__kind": "shared"}),
-    "gbce": ("causal", {"next_track__kind": "shared", "next_track__loss": "gbce"}),
+    "gbce": ("causal", {"next_track__kind": "gbce"}),
     "mixed": ("causal", {"next_track__kind": "mixed", "next_track__uniform": 400}),
     "mixed, by date": ("causal", {"next_track__kind": "mixed", "next_track__uniform": 400, "data__split": "temporal"}),
     "mixed, cloze": ("cloze", {"next_track__kind": "mixed", "next_track__uniform": 400}),
-    "random negatives": ("causal", {"next_track__kind": "shared", "terms__0__ablation": "random_negatives"}),
-    "random positive": ("causal", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
-    "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
+    "random negatives": ("causal", {"next_track__kind": "shared", "terms__0__variant": "random_negatives"}),
+    "random positive": ("causal", {"next_track__kind": "shared", "terms__0__variant": "random_positive"}),
+    "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__variant": "random_positive"}),
 }
 """Many negatives a step, so that hardly any track that may be one is left out."""
 

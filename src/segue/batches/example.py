@@ -17,7 +17,7 @@ from segue.batches.data import SessionData
 from segue.objectives.roles import next_listened
 from segue.store import MASK, UNKNOWN
 
-TargetRule = Literal["next", "listened", "next_listened"]
+TargetRule = Literal["next", "listened", "next_listened", "avoid_skipped"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def make_example(
 
 def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example:
     """Return the example with the targets of `rule`: see `NextTrackConfig.targets`."""
-    if rule == "next":
+    if rule in ("next", "avoid_skipped"):
         return example
     if rule == "listened":
         listened = ~skips.skipped(example.target_feedback, skip_at_least)

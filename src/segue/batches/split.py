@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns, skips
 from segue.batches.track_features import has_features
+from segue.config import Config, CountOrNone, Limit, Seed, Share
 from segue.errors import InputError
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
 
@@ -20,7 +21,7 @@ FEWEST_TRAINING: Final = 2
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Config):
     """What of a store is used, and how it is split (method, section 2)."""
 
     split: Literal["leave-last-two-out", "temporal"] = "leave-last-two-out"
@@ -28,32 +29,16 @@ class DataConfig:
     vocabulary: Literal["training", "transductive", "features"] = "training"
     """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper), or those with a
     training row or a feature in the track table."""
-    max_len: int = 20
+    max_len: Annotated[int, Limit("at least 2", lambda number: number >= 2)] = 20
     """Most tracks an encoder reads."""
-    sample_sessions: int = 0
+    sample_sessions: CountOrNone = 0
     """Size of a uniform sample of sessions; 0 = all."""
-    sample_seed: int = 0
-    """Seed of that sample."""
-    skip_at_least: int = skips.SKIP_AT_LEAST
+    sample_seed: Seed = 0
+    """Seed of that sample, and of the skips that `skip_share` hides."""
+    skip_at_least: Annotated[int, Limit("1, 2 or 3", (1, 2, 3).__contains__)] = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
-    skip_share: float = 0.0
-    """Most skips among training rows of known feedback: a random part of more is read as unknown; 0 = keep all."""
-
-    def __post_init__(self) -> None:
-        if self.split not in ("leave-last-two-out", "temporal"):
-            raise ValueError("split must be leave-last-two-out or temporal")
-        if self.vocabulary not in ("training", "transductive", "features"):
-            raise ValueError("vocabulary must be training, transductive or features")
-        if self.max_len < 2:
-            raise ValueError("max_len must be at least 2")
-        if self.sample_sessions < 0:
-            raise ValueError("sample_sessions must be at least 0 (0 = all)")
-        if not 0 <= self.sample_seed < 2**32:
-            raise ValueError("sample_seed must lie in 0..2**32 - 1")
-        if not 1 <= self.skip_at_least <= skips.VERY_BRIEFLY:
-            raise ValueError("skip_at_least must be 1, 2 or 3")
-        if not 0 <= self.skip_share < 1:
-            raise ValueError("skip_share must lie in [0, 1)")
+    skip_share: Share = 0.0
+    """Most skips among training rows of known feedback: a random part of more is read as unknown; 0 = all skips."""
 
 
 @dataclass(frozen=True)

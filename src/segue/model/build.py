@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue.batches.counts import TrainingCounts
 from segue.model.encoders.encoder import Encoder, Parts
 from segue.model.encoders.registry import ENCODERS
-from segue.model.heads import HEADS, Counts
+from segue.model.heads import HEADS
 from segue.model.inputs import INPUTS, TrackValues
 from segue.store import NUM_SPECIALS
 
@@ -38,7 +39,7 @@ class Facts:
 
     num_tracks: int
     """V."""
-    counts: Counts
+    counts: TrainingCounts
     """Counts over the training rows, for heads."""
     track_values: TrackValues | None = None
     """Features of tracks; None where there are none."""
@@ -52,7 +53,7 @@ class Facts:
         if saved is not None:
             width = saved.shape[1] if saved.dim() == 2 else 0
             track_values = TrackValues(torch.zeros(num_rows, width), torch.zeros(num_rows, dtype=torch.bool))
-        return cls(num_tracks, Counts.nothing(num_rows), track_values)
+        return cls(num_tracks, TrainingCounts.nothing(num_rows), track_values)
 
 
 def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -> Encoder:

@@ -19,7 +19,7 @@ from segue.objectives.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
-class Drawn:
+class VariantDraws:
     """Random numbers of one batch, as far as a variant wants them."""
 
     keys: Float[Tensor, " B"] | None = None
@@ -28,7 +28,7 @@ class Drawn:
     """Rows of tracks drawn from the training popularity, one a position."""
 
 
-Change = Callable[[Roles, Heard, Drawn], Roles]
+Change = Callable[[Roles, Heard, VariantDraws], Roles]
 """Roles made of those of the correct term."""
 
 
@@ -50,7 +50,7 @@ def varied_skip_loss(
     rows: Float[Tensor, "B W D"],
     heard: Heard,
     variant: Variant,
-    draws: Drawn,
+    draws: VariantDraws,
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
     """Return the mean loss of the anchors of a variant of `segue.objectives.skip_contrastive_loss`, scalar.
@@ -74,7 +74,7 @@ def varied_skip_loss(
     return contrastive_loss(context, pooled(sources, chosen.beside), chosen, temperature, variant.form)
 
 
-def cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
+def cross_session(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
     """Return the same anchors with the negatives of another session of the batch.
 
     The other session is that of `derangement` among sessions with negatives. Those of its tracks that are listened to
@@ -90,12 +90,12 @@ def cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     return Roles(correct.anchor & still_negative.any(dim=1, keepdim=True), correct.positive, negative, partner)
 
 
-def kept_by_cross_session(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
+def kept_by_cross_session(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
     """Return the roles without the anchors that `cross_session` drops: the arm that it is compared with."""
     return replace(correct, anchor=cross_session(correct, heard, draws).anchor)
 
 
-def random_negatives(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
+def random_negatives(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
     """Return the same anchors with as many drawn tracks in the place of the negatives, the same for a session.
 
     A drawn track may be one of the session's own: a draw from the popularity is what it says.
@@ -104,7 +104,7 @@ def random_negatives(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
     return replace(correct, negative=negative, beside=_own_draw(correct.anchor))
 
 
-def random_positive(correct: Roles, heard: Heard, draws: Drawn) -> Roles:
+def random_positive(correct: Roles, heard: Heard, draws: VariantDraws) -> Roles:
     """Return the same anchors and negatives with a drawn track for each anchor's positive, whatever it is."""
     width = correct.anchor.shape[1]
     draw_index = (width + torch.arange(width, device=correct.anchor.device)).expand_as(correct.positive)
@@ -131,20 +131,16 @@ def _own_draw(anchor: Bool[Tensor, "B W"]) -> Int[Tensor, " B"]:
     return len(anchor) + torch.arange(len(anchor), device=anchor.device)
 
 
-ABLATIONS: Final[Mapping[str, Variant]] = {
+VARIANTS: Final[Mapping[str, Variant]] = {
     "none": Variant(),
     "cross_session": Variant(change=cross_session, draws="keys"),
+    "cross_session_anchors": Variant(change=kept_by_cross_session, draws="keys"),
     "random_negatives": Variant(change=random_negatives, draws="tracks"),
     "inverted": Variant(inverted=True),
     "align_only": Variant(form=align),
     "random_positive": Variant(change=random_positive, draws="tracks"),
     "all_anchors": Variant(Rules(all_anchors=True)),
     "positive_not_in_denominator": Variant(form=negatives_alone),
+    "listened_negatives": Variant(Rules(listened_negatives=True)),
 }
-"""The ablations by name."""
-
-CONTROLS: Final[Mapping[str, Variant]] = {
-    "none": Variant(),
-    "cross_session": Variant(change=kept_by_cross_session, draws="keys"),
-}
-"""The correct term on the anchors of an ablation that drops some, by the ablation's name."""
+"""The variants by name; none is the correct term."""

@@ -41,7 +41,7 @@ class GraphStep(TrainingStep):
         self._example = torch.compile(super().make_example, dynamic=False)
         self._compare = torch.compile(super().compare, dynamic=False)
         self._states: Any = encoder.states_with
-        if isinstance(encoder, TransformerEncoder) and encoder.config.padding == "masked":
+        if isinstance(encoder, TransformerEncoder) and not encoder.sees_padding:
             self._states = torch.compile(encoder.states_with, dynamic=False)
 
     def prepare(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:

@@ -16,7 +16,7 @@ from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example, window_lengths, with_rule
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
 from segue.batches.popularity import TrainingPopularity
-from segue.losses import TERMS, Scene, SessionNegatives, TermDraws
+from segue.losses import TERMS, LossInputs, SessionNegatives, TermDraws
 from segue.model import Encoder
 from segue.model.heads import HEADS, Head, Predicted
 from segue.objectives import Mixture, Negatives, combine
@@ -26,6 +26,8 @@ from segue.training.memory import keep_freed_memory
 from segue.training.optimisers import Optimisers
 from segue.training.table import AdamRows, TableRows, WholeTable
 
+CLIP: Final = 5.0
+"""Largest global norm of the gradient (the paper)."""
 _CPU_ROUNDING: Final = 128
 """Positions are rounded up to a multiple of this: a matrix product of a new shape is compiled first."""
 
@@ -95,7 +97,7 @@ class TrainingStep:
             max_len=max_len,
             width=min(longest, max_len + (not masked)),
             replaced_share=recipe.encoder.replaced_share,
-            shifted=recipe.encoder.position == "shifted",
+            shifted=recipe.encoder.position != "literal",
         )
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
@@ -196,10 +198,10 @@ class TrainingStep:
         own_rows: Float[Tensor, "I D"],
         negatives: Negatives | SessionNegatives | None = None,
         mixture: Mixture | None = None,
-    ) -> Scene:
+    ) -> LossInputs:
         """Return what losses are computed from. `own_rows`: table rows of `Example.ids`."""
         target_rows, window_rows = _read_again(own_rows, batch_draws.example, self._reads_windows)
-        return Scene(
+        return LossInputs(
             batch_draws.example, states, target_rows, negatives, self._table_rows(batch_draws), window_rows, mixture,
             self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
         )  # fmt: skip
@@ -224,7 +226,7 @@ class TrainingStep:
         grads = [parameter.grad for parameter in self.training.optimisers.parameters if parameter.grad is not None]
         norms = torch.stack(torch._foreach_norm(grads))
         norm = (norms.square().sum() + square).sqrt()
-        scale = (self.training.recipe.training.clip / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's own clipping
+        scale = (CLIP / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's own clipping
         torch._foreach_mul_(grads, scale)
         self.training.optimisers.step_rest()
         self.table.update(scale)

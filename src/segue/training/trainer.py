@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from segue.axes import Int
-from segue.batches.counts import training_counts
+from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
 from segue.batches.split import Split
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
-from segue.model.heads import Counts
 from segue.model.inputs import TrackValues, check_inputs, load_side
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Store
@@ -137,9 +136,7 @@ class Trainer:
 def store_facts(store: Store, split: Split, recipe: Recipe) -> Facts:
     """Return what a model of `recipe` is told of a store: counts where heads read them, features of its tracks."""
     num_rows = store.num_tracks + NUM_SPECIALS
-    counts = Counts.nothing(num_rows)
-    if recipe.heads:
-        counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, recipe.data.skip_at_least))))
+    counts = training_counts(store, split) if recipe.heads else TrainingCounts.nothing(num_rows)
     features = track_features(store)
     if features is None:
         return Facts(store.num_tracks, counts)

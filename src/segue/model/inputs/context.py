@@ -107,22 +107,14 @@ class ContextInput(Input):
         """
         return ContextData(torch.from_numpy(context_codes(store, config)).to(device), config.columns)
 
-    def forward(self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Tensor | None) -> Float[Tensor, "N D"]:
-        """Return the rows with the embeddings of their context; a batch without it has unknown context."""
-        codes = batch.side.get(NAME)
-        return rows + self._added(self._unknown(batch.tracks) if codes is None else codes)
-
-    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Return the rows of padded sessions with the embeddings of unknown context."""
-        return rows + self._added(self._unknown(feedback))
-
-    def _added(self, codes: Int[Tensor, "*shape C"]) -> Float[Tensor, "*shape D"]:
+    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None, looked_up: Tensor | None) -> Tensor:
+        """Return the rows with the embeddings of their context, which is unknown where the batch has none."""
+        codes = None if batch is None else batch.side.get(NAME)
+        if codes is None:
+            unknown = torch.tensor([len(table) - 1 for table in self.tables], device=rows.device)
+            codes = unknown.expand(*feedback.shape, -1)
         parts = [small_table_rows(table, codes[..., column]) for column, table in enumerate(self.tables)]
-        return torch.stack(parts).sum(0)
-
-    def _unknown(self, like: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape C"]:
-        codes = torch.tensor([len(table) - 1 for table in self.tables], device=like.device)
-        return codes.expand(*like.shape, -1)
+        return rows + torch.stack(parts).sum(0)
 
 
 def context_codes(store: Store, config: ContextConfig) -> NDArray[np.uint8]:

@@ -12,14 +12,14 @@ TERM: Final = "causal-s-plus-track"
 WITHOUT: Final = "causal-s-minus"
 CONTROL: Final = "cross-session-control"
 _CHANGED: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "cross-session": ("skips of another session", {"terms.0.ablation": "cross_session"}),
-    CONTROL: ("S+ track on the anchors of cross-session", {"terms.0.anchors_of": "cross_session"}),
-    "random-negatives": ("random negatives", {"terms.0.ablation": "random_negatives"}),
-    "inverted": ("listened and skipped swapped", {"terms.0.ablation": "inverted"}),
-    "align-only": ("alignment alone", {"terms.0.ablation": "align_only"}),
-    "random-positive": ("random positive", {"terms.0.ablation": "random_positive"}),
-    "all-anchors": ("skipped anchors too", {"terms.0.ablation": "all_anchors"}),
-    "no-positive-below": ("positive not in the denominator", {"terms.0.ablation": "positive_not_in_denominator"}),
+    "cross-session": ("skips of another session", {"terms.0.variant": "cross_session"}),
+    CONTROL: ("S+ track on the anchors of cross-session", {"terms.0.variant": "cross_session_anchors"}),
+    "random-negatives": ("random negatives", {"terms.0.variant": "random_negatives"}),
+    "inverted": ("listened and skipped swapped", {"terms.0.variant": "inverted"}),
+    "align-only": ("alignment alone", {"terms.0.variant": "align_only"}),
+    "random-positive": ("random positive", {"terms.0.variant": "random_positive"}),
+    "all-anchors": ("skipped anchors too", {"terms.0.variant": "all_anchors"}),
+    "no-positive-below": ("positive not in the denominator", {"terms.0.variant": "positive_not_in_denominator"}),
     "temperature-05": ("temperature .05", {"terms.0.temperature": 0.05}),
     "temperature-20": ("temperature .2", {"terms.0.temperature": 0.2}),
     "temperature-50": ("temperature .5", {"terms.0.temperature": 0.5}),

@@ -25,7 +25,7 @@ def _arm(encoder: str, term: str) -> Arm:
 
 
 def _control(encoder: str) -> Arm:
-    changes = {**FAST, "terms.0.ablation": "random_negatives"}
+    changes = {**FAST, "terms.0.variant": "random_negatives"}
     title = f"{encoder}, random negatives"
     preset = f"{_PRESETS[encoder]}-s-plus-track"
     return Arm(f"{encoder}-{_CONTROL}", title, preset, changes, f"{encoder}-s-plus-track")

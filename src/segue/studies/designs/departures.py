@@ -10,11 +10,11 @@ from segue.studies.designs.shared import FEWER_RATES, arm, variant
 
 _PER_SESSION: Final = {"next_track.kind": "per_session"}
 _LETTERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "letter-denominator": ("positive not in the denominator", {"terms.0.positive_in_denominator": False}),
-    "letter-anchors": ("skipped tracks are anchors too", {"terms.0.anchors": "all"}),
-    "letter-negatives": ("N keeps tracks also listened to", {"terms.0.listened_negatives": True}),
+    "letter-denominator": ("positive not in the denominator", {"terms.0.variant": "positive_not_in_denominator"}),
+    "letter-anchors": ("skipped tracks are anchors too", {"terms.0.variant": "all_anchors"}),
+    "letter-negatives": ("N keeps tracks also listened to", {"terms.0.variant": "listened_negatives"}),
     "letter-position": ("positions not shifted", {"encoder.position": "literal"}),
-    "letter-padding": ("padding is attended to", {"encoder.padding": "visible"}),
+    "letter-padding": ("padding is attended to", {"encoder.position": "padded"}),
 }
 """Our reading with one thing as the letter has it. A raw ratio of cosines takes logs of negative numbers: not run."""
 OURS: Final = "causal-s-plus-track"

@@ -24,7 +24,7 @@ _WITHOUT: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     ),
     "paper-blocks": (
         "the paper's blocks",
-        {"encoder.norm": "post", "encoder.ffn_width": 128, "encoder.activation": "relu"},
+        {"encoder.block_type": "post_norm", "encoder.ffn_width": 128},
     ),
     "ids-alone": ("without transitions and features", {"heads.transitions": False, "inputs.features": False}),
     "no-unknown": ("UNKNOWN never read in training", {"encoder.unknown_share": 0.0}),
@@ -36,7 +36,7 @@ _IDS: Final[Mapping[str, Any]] = {**_PLAIN, "inputs.features": False}
 """What gBCE is compared with: features have no constant, and it moves all scores by one."""
 _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     "listen-stop": ("P(listen) leaves the encoder alone", {"heads.listen.gradient": "stop"}, WHOLE),
-    "gated": ("gated blocks, swiglu", {"encoder.gated": True, "encoder.activation": "swiglu"}, WHOLE),
+    "gated": ("gated blocks, swiglu", {"encoder.block_type": "gated"}, WHOLE),
     **{
         f"with-{name.replace('_', '-')}": (
             f"with {name.replace('_', ' ')}",
@@ -53,18 +53,12 @@ _WITH: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     ),
     "listened": ("listened targets alone", {"next_track.targets": "listened"}, WHOLE),
     "next-listened": ("next listened targets", {**_PLAIN, "next_track.targets": "next_listened"}, "no-transitions"),
-    "avoid": ("skipped targets avoided", {**_PLAIN, "next_track.skipped": "avoid"}, "no-transitions"),
+    "avoid": ("skipped targets avoided", {**_PLAIN, "next_track.targets": "avoid_skipped"}, "no-transitions"),
     "light": ("skipped targets weigh a quarter", {**_PLAIN, "next_track.skipped_weight": 0.25}, "no-transitions"),
     "own-skips": ("own skips among the negatives", {**_PLAIN, "next_track.own_skips": True}, "no-transitions"),
     "gbce": (
         "gBCE, 1000 uniform negatives, ids alone",
-        {
-            **_IDS,
-            "next_track.kind": "shared",
-            "next_track.log_q": False,
-            "next_track.loss": "gbce",
-            "next_track.negatives": 1000,
-        },
+        {**_IDS, "next_track.kind": "gbce", "next_track.negatives": 1000},
         "ids-alone",
     ),
     "full-softmax": ("the exact softmax over all tracks", {**_PLAIN, "next_track.kind": "full"}, "no-transitions"),

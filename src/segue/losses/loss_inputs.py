@@ -22,7 +22,7 @@ class SessionNegatives:
 
 
 @dataclass(frozen=True)
-class Scene:
+class LossInputs:
     """A batch after the encoder: states, and the table rows that they are compared with."""
 
     example: Example
@@ -69,10 +69,10 @@ class Scene:
         has_state = (id_index < len(self.states)) & self.example.window.valid
         return self.states[id_index * has_state] * has_state[:, :, None]
 
-    @property
-    def padded_states(self) -> Float[Tensor, "B L D"]:
-        """The states as rows of a matrix a session; padding has the state of some position."""
-        return self.states[self.example.batch.cells[0]]
+    def by_session(self, rows: Float[Tensor, "B M D"]) -> Float[Tensor, "B L M"]:
+        """Return the scores of rows of each session at its positions; those of padding have no meaning."""
+        with self.exact():
+            return self.states[self.example.batch.cells[0]] @ rows.transpose(1, 2)
 
     def flat(self, padded: Float[Tensor, "B L"]) -> Float[Tensor, " N"]:
         """Return padded values by position; anything after the last session."""
