@@ -1,4 +1,4 @@
-"""What crosses from data to encoders: sessions of different lengths, one after another, without padding."""
+"""A batch of sessions of different lengths, stored one after another without padding."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Batch:
     def cells(self) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
         """The index of the position in each cell of a padded matrix, and where there is one.
 
-        Padding reads the session's last position: a number that is none then stays in its session.
+        Padding reads the session's last position, so that a NaN stays within its session.
         """
         column = torch.arange(self.longest, device=self.offsets.device)
         inside = column < self.lengths[:, None]

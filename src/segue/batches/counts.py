@@ -37,9 +37,9 @@ class TrainingCounts:
 
 
 def training_counts(store: Store, split: Split) -> TrainingCounts:
-    """Return the counts over the training parts of `split`; nothing held out is among them.
+    """Return the counts over the training parts of `split`.
 
-    Feedback that training reads as unknown (`Split.hidden`) is of no play that is counted as known.
+    A play whose feedback training reads as unknown (`Split.hidden`) does not count as one of known feedback.
     """
     rows, size = split.training_rows, len(split.training_counts)
     tracks = np.asarray(store.tracks)[rows].astype(np.int64)

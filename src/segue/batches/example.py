@@ -1,4 +1,4 @@
-"""What one training step learns from: a batch, and the track to predict at each position."""
+"""The examples of one training step: a batch, and the track to predict at each position."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ExampleConfig:
     """How sessions become examples."""
 
     masked: bool
-    """Cloze: some tracks are replaced by MASK, and what stood there is predicted. Otherwise (causal) each position
-    predicts the track after it."""
+    """Cloze: some tracks are replaced by MASK and are predicted. Otherwise (causal) each position predicts the track
+    after it."""
     max_len: int
     """Rows of learned positions."""
     width: int

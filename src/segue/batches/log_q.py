@@ -1,4 +1,4 @@
-"""How often a negative is expected to be drawn, and the correction of its score that follows (logQ)."""
+"""How often a negative is expected to be drawn, and the correction of its score (logQ)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.batches.popularity import TrainingPopularity
+from segue.batches.data import SessionData
 from segue.config import Config, Positive, nearest
 from segue.losses.loss_inputs import LossInputs
 from segue.objectives import skip_contrastive_loss
@@ -18,7 +18,7 @@ from segue.objectives.variants import VARIANTS, VariantDraws, varied_skip_loss
 
 @dataclass(frozen=True)
 class TermDraws:
-    """What a term draws for a batch, as far as it draws."""
+    """Random numbers of a term for a batch; None where its variant needs none."""
 
     keys: Float[Tensor, " B"] | None = None
     """Uniform in [0, 1)."""
@@ -56,12 +56,12 @@ class SkipContrastive(Config):
         if self.variant not in VARIANTS:
             raise ValueError(f"there is no variant {self.variant!r}{nearest(self.variant, VARIANTS)}")
 
-    def draw(self, size: tuple[int, int], popularity: TrainingPopularity, generator: torch.Generator) -> TermDraws:
+    def draw(self, size: tuple[int, int], data: SessionData, generator: torch.Generator) -> TermDraws:
         """Return what the term draws for B windows of W positions, `size` = (B, W)."""
         draws = VARIANTS[self.variant].draws
         if draws == "keys":
-            return TermDraws(torch.rand(size[0], generator=generator, device=popularity.tracks.device))
-        return TermDraws(tracks=popularity.draw(size, generator)) if draws == "tracks" else TermDraws()
+            return TermDraws(torch.rand(size[0], generator=generator, device=data.tracks.device))
+        return TermDraws(tracks=data.draw_plays(size, generator)) if draws == "tracks" else TermDraws()
 
     def mean_loss(
         self, inputs: LossInputs, draws: TermDraws, drawn_rows: Float[Tensor, "B W D"] | None

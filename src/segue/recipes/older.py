@@ -80,8 +80,6 @@ def up_to_date(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
     if version == 1:
         _rename_version_1(result)
     encoder, next_track = (_table(result, name) for name in ("encoder", "next_track"))
-    if encoder.get("hidden") == encoder.get("width", 128):
-        encoder.pop("hidden", None)
     _merge_encoder(encoder, "extends" in tables, f"{where}: encoder")
     if next_track.pop("skipped", "predict") == "avoid":
         next_track["targets"] = "avoid_skipped"
@@ -146,6 +144,8 @@ def _merge_encoder(table: dict[str, Any], extends: bool, where: str) -> None:
 
     A recipe that extends another must have all three keys of block_type or none: it inherits what it leaves out.
     """
+    if table.get("hidden") == table.get("width", 128):
+        table.pop("hidden", None)
     given = {name: table.pop(name) for name in _BLOCK_TYPES["post_norm"] if name in table}
     if given:
         values = given if extends else _BLOCK_TYPES["post_norm"] | given
@@ -159,9 +159,8 @@ def _merge_encoder(table: dict[str, Any], extends: bool, where: str) -> None:
 
 def _merge_term(term: dict[str, Any], where: str) -> None:
     """Replace the five keys that make the term otherwise by `variant`."""
-    changed = {key: term.pop(key) for key, (default, _) in _TERM.items() if term.get(key, default) != default}
-    for key in _TERM:
-        term.pop(key, None)
+    values = {key: term.pop(key) for key in _TERM if key in term}
+    changed = {key: value for key, value in values.items() if value != _TERM[key][0]}
     if len(changed) > 1:
         _refuse_merged(f"{where}: {' and '.join(changed)}", "variant")
     for key, value in changed.items():

@@ -15,7 +15,6 @@ from segue.axes import Float, Int
 from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example, window_lengths, with_rule
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
-from segue.batches.popularity import TrainingPopularity
 from segue.losses import TERMS, LossInputs, SessionNegatives, TermDraws
 from segue.model import Encoder
 from segue.model.heads import HEADS, Head, Predicted
@@ -102,7 +101,6 @@ class TrainingStep:
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
         self._names, self._weights = part_names(recipe), part_weights(recipe)
-        self._popularity = TrainingPopularity.of(data) if recipe.terms else None
         if training.candidates.device.type == "cpu":
             keep_freed_memory()
 
@@ -150,8 +148,7 @@ class TrainingStep:
                 negatives = torch.cat([negatives, from_targets])
         terms = []
         for term in training.recipe.terms:
-            assert self._popularity is not None, "terms draw from it"
-            batch_draws = term.draw((len(index), self._term_width), self._popularity, generator)
+            batch_draws = term.draw((len(index), self._term_width), training.data, generator)
             terms.append(batch_draws.narrowed(self.examples.width))
         key = torch.randint(2**31, (1,), generator=generator, device=generator.device)
         return Drawn(example, negatives, terms, key)

@@ -1,4 +1,4 @@
-"""The self-attentive encoder that causal and cloze share: rows plus positions, blocks, prediction layer."""
+"""The transformer that the causal and the cloze encoder share: rows plus positions, blocks, prediction layer."""
 
 from __future__ import annotations
 

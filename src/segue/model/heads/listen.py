@@ -90,17 +90,17 @@ class ListenHead(Head):
 
     def offset(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return a * the logit of each track's rate, with the weights of the ranking."""
-        tracks = tracks.long()
-        logits = _logit(self.listens[tracks], self.plays[tracks])
-        return self.trust * float(self.ranking_weights.rate) * logits
+        return self.trust * float(self.ranking_weights.rate) * self._rate_logits(tracks)
 
     def parts(
         self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B D"], tracks: Int[Tensor, " B"]
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
         """Return a logit(rate), u . row and c of one track a session, as trained."""
         query = self._trained_query(states)
-        rate = _logit(self.listens[tracks.long()], self.plays[tracks.long()])
-        return self.trust * rate, (query.direction * rows).sum(1), query.level
+        return self.trust * self._rate_logits(tracks), (query.direction * rows).sum(1), query.level
+
+    def _rate_logits(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return _logit(self.listens[tracks.long()], self.plays[tracks.long()])
 
     def _trained_query(self, states: Float[Tensor, "*shape D"]) -> ListenQuery:
         answer = self.ask(functional.gelu(self.hidden(states)))

@@ -1,4 +1,4 @@
-"""What a listener heard in earlier sessions: one vector, added at the first position of a session."""
+"""The earlier sessions of a listener as an input: one vector, added at the first position of a session."""
 
 from __future__ import annotations
 
@@ -41,26 +41,27 @@ class EarlierData(SideData):
     per_session = True
     num_draws = 1
 
-    def __init__(self, data: SessionData, of_listener: ListenerRanges, num_tracks: int) -> None:
-        self._data, self._num_tracks = data, num_tracks
-        device = data.tracks.device
-        self._rows, self._begin, self._end = (
-            torch.from_numpy(part).to(device) for part in (of_listener.rows, of_listener.begin, of_listener.end)
-        )
+    def __init__(self, data: SessionData, before: ListenerRanges, num_tracks: int) -> None:
+        self._num_tracks, device = num_tracks, data.tracks.device
+        self._begin, self._end = (torch.from_numpy(part).to(device) for part in (before.begin, before.end))
+        rows = torch.from_numpy(before.rows).to(device)
+        tracks, feedback = data.input_row[data.tracks[rows].long()], data.feedback[rows]
+        self._values = torch.stack([tracks.int(), feedback.int()], dim=1)
 
     def gather(self, index: Int[Tensor, " B"]) -> Int[Tensor, "B n 2"]:
         """Return the last tracks heard before sessions `index` and their feedback; PAD and hidden on the left."""
         row_index = self._end[index][:, None] - self._num_tracks + torch.arange(self._num_tracks, device=index.device)
         real = row_index >= self._begin[index][:, None]
-        rows = self._rows[row_index.clamp(0, max(len(self._rows) - 1, 0))]
-        tracks = self._data.input_row[self._data.tracks[rows].long()].long().masked_fill(~real, PAD)
-        feedback = self._data.feedback[rows].long().masked_fill(~real, skips.FEEDBACK_HIDDEN)
-        return torch.stack([tracks, feedback], dim=2)
+        values = self._values[row_index.clamp(0, len(self._values) - 1)].long()
+        return torch.where(real[:, :, None], values, self._nothing)
+
+    @property
+    def _nothing(self) -> Int[Tensor, " two"]:
+        return torch.tensor([PAD, skips.FEEDBACK_HIDDEN], device=self._values.device)
 
     def hidden(self, values: Int[Tensor, "B n 2"], uniform: Float[Tensor, "B one"]) -> Int[Tensor, "B n 2"]:
         """Return the values with nothing heard earlier in some sessions."""
-        nothing = torch.tensor([PAD, skips.FEEDBACK_HIDDEN], device=values.device)
-        return torch.where(uniform[:, :, None] < HIDDEN_SHARE, nothing, values)
+        return torch.where(uniform[:, :, None] < HIDDEN_SHARE, self._nothing, values)
 
 
 class EarlierInput(Input):

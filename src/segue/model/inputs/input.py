@@ -1,4 +1,4 @@
-"""What an encoder may read beside the tracks of a session. To add one: see CONTRIBUTING.md."""
+"""An input: something that an encoder reads beside the tracks of a session. To add one: see CONTRIBUTING.md."""
 
 from __future__ import annotations
 
