@@ -49,8 +49,9 @@ class Config:
     """
 
     def __post_init__(self) -> None:
+        hints = _hints(type(self))  # type: ignore[arg-type]
         for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), _hints(type(self))[field.name]
+            value, kind = getattr(self, field.name), hints[field.name]
             if typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
                 raise ValueError(f"{field.name} must be {' or '.join(typing.get_args(kind))}")
             for limit in getattr(kind, "__metadata__", ()):
@@ -78,7 +79,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         InputError: an unknown key (with the nearest name), a value of the wrong type, or one that the dataclass
             refuses (ValueError).
     """
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:

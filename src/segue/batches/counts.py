@@ -52,5 +52,5 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
     before, after = tracks[:-1][within], tracks[1:][within]
     pairs, times = np.unique(before * size + after, return_counts=True)
     by_row = (np.bincount(part, minlength=size) for part in (tracks[judged], tracks[listened], before))
-    plays, listens, followed, times = (torch.from_numpy(part.astype(np.int32)) for part in (*by_row, times))
-    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), times)
+    plays, listens, followed, made = (torch.from_numpy(part.astype(np.int32)) for part in (*by_row, times))
+    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made)
