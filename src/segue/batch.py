@@ -50,34 +50,6 @@ class Batch:
     session_side: Mapping[str, Tensor] = field(default_factory=dict)
     """What inputs read of each session, by input, [B, ...]."""
 
-    @classmethod
-    def from_padded(
-        cls,
-        tracks: Int[Tensor, "B L"],
-        feedback: Int[Tensor, "B L"],
-        valid: Bool[Tensor, "B L"],
-        side: Mapping[str, Tensor] | None = None,
-        session_side: Mapping[str, Tensor] | None = None,
-    ) -> Batch:
-        """Return the batch of padded sessions; padding may stand anywhere. `side` values are [B, L, ...].
-
-        A session without a valid position gets one that holds PAD.
-        """
-        first = torch.zeros_like(valid)
-        first[:, :1] = True
-        present = valid | (first & ~valid.any(dim=1, keepdim=True))
-        lengths = present.sum(dim=1)
-        position = (present.long().cumsum(dim=1) - 1)[present]
-        return cls(
-            (tracks * valid)[present],
-            feedback.masked_fill(~valid, skips.FEEDBACK_HIDDEN)[present],
-            position,
-            torch.nn.functional.pad(lengths.cumsum(0), (1, 0)),
-            max(valid.shape[1], 1),
-            {name: values[present] for name, values in (side or {}).items()},
-            dict(session_side or {}),
-        )
-
     @property
     def num_sessions(self) -> int:
         """B."""

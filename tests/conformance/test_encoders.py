@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.batch import Batch
 from segue.model.encoders.attention import AttentionConfig, PaddedAttention
 from segue.model.encoders.registry import ENCODER_CONFIGS
 from segue.model.inputs.feedback_codes import FeedbackConfig
 from segue.objectives import full_softmax_loss
-from small_models import encoder_of, example_config, example_of, training_data
+from small_models import encoder_of, example_config, example_of, padded_batch, training_data
 
 MAX_LEN = 20
 TRACKS = 30
@@ -66,7 +65,7 @@ class Sessions:
 
     @property
     def batch(self):
-        return Batch.from_padded(self.tracks, self.feedback, self.valid)
+        return padded_batch(self.tracks, self.feedback, self.valid)
 
     @property
     def data(self):

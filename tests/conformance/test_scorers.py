@@ -20,7 +20,7 @@ from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import ModelScorer, Scorer, content_baselines, dense_standing, fit_baselines, top_k
 from segue.store import Store
-from small_models import encoder_of
+from small_models import encoder_of, padded_batch
 from stores import tiny_store
 
 MODELS = ("model", "transitions", "listen", "both", "features")
@@ -122,9 +122,9 @@ def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -
     whole = scorers[name].score_all(batch)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    turned = Batch.from_padded(*(part.flip(0) for part in parts))
+    turned = padded_batch(*(part.flip(0) for part in parts))
     assert torch.allclose(scorers[name].score_all(turned).flip(0), whole, atol=1e-5)
-    wide = Batch.from_padded(*(torch.nn.functional.pad(part, (3, 3)) for part in parts))
+    wide = padded_batch(*(torch.nn.functional.pad(part, (3, 3)) for part in parts))
     assert torch.allclose(scorers[name].score_all(wide), whole, atol=1e-5)
 
 
@@ -132,7 +132,7 @@ def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -
 def test_an_empty_session_gets_finite_scores(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
     _, split, scorers, _ = scene
     zero = torch.zeros(1, 4, dtype=torch.int64)
-    nothing = Batch.from_padded(zero, zero + 5, zero > 0)
+    nothing = padded_batch(zero, zero + 5, zero > 0)
     scores = scorers[name].score_all(nothing)[0, torch.from_numpy(split.candidates.astype(np.int64))]
     assert torch.isfinite(scores).all()
 

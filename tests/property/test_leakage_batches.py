@@ -167,7 +167,7 @@ def moved_rows(path, case, vocabulary):
     with torch.random.fork_rng():
         trainer = Trainer(store, split, recipe, CPU)
         before = trainer.weights()["table.weight"]
-        order = torch.arange(trainer.data.num_training)
+        order = torch.arange(len(trainer.data.train_begin))
         for index in trainer.begin(order, 2).tensor_split(2):
             trainer.step(index)
         trainer.bring_up()

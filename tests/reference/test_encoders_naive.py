@@ -14,7 +14,7 @@ from segue.model import Encoder
 from segue.model.encoders.caser import HORIZONTAL, VERTICAL, WINDOW
 from segue.model.encoders.nextitnet import DILATIONS, KERNEL
 from segue.model.encoders.registry import ENCODER_CONFIGS
-from small_models import encoder_of
+from small_models import encoder_of, padded_batch
 
 MAX_LEN = 9
 TRACKS = 11
@@ -43,7 +43,7 @@ def batch_of(left: bool = False) -> Batch:
     tracks = torch.randint(3, TRACKS + 3, (len(LENGTHS), MAX_LEN), generator=torch.Generator().manual_seed(2))
     column = torch.arange(MAX_LEN).flip(0) if left else torch.arange(MAX_LEN)
     valid = column < torch.tensor(LENGTHS)[:, None]
-    return Batch.from_padded(tracks * valid, torch.full_like(tracks, 5), valid)
+    return padded_batch(tracks * valid, torch.full_like(tracks, 5), valid)
 
 
 def each_session(batch: Batch, values: Tensor) -> Rows:

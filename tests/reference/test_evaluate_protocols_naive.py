@@ -18,7 +18,7 @@ from segue.evaluation.session_candidates import session_candidates
 from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
-from small_models import encoder_of
+from small_models import encoder_of, padded_batch
 from stores import tiny_store
 
 NUM = 15
@@ -54,7 +54,7 @@ def contexts(scene, change=None) -> list[Batch]:
     batch = change(whole) if change else whole
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
+    return [padded_batch(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
 
 
 def naive_rank(scores: list[float], track: int, rivals: list[int]) -> float:

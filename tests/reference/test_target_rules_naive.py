@@ -65,7 +65,7 @@ def made(path, case):
         trainer = Trainer(store, split_store(store, recipe.data), recipe, Place(torch.device("cpu"), False))
     with torch.no_grad():
         trainer.encoder.table.weight.mul_(30)  # scores far enough apart to tell
-    index = torch.arange(trainer.data.num_training)
+    index = torch.arange(len(trainer.data.train_begin))
     lengths = (trainer.data.train_end - trainer.data.train_begin).clamp(max=trainer._step.examples.width)
     num_positions = int(lengths.sum()) - (0 if trainer.encoder.masked else len(index)) + 5
     return store, trainer, trainer._step.draw(index, num_positions)

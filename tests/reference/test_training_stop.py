@@ -42,7 +42,7 @@ def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3)
         for head in trainer.encoder.heads.values():  # as initialised, nothing comes through their weights
             for place, parameter in enumerate(head.parameters()):
                 torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(place))
-        for index in trainer.begin(torch.arange(trainer.data.num_training), steps).tensor_split(steps):
+        for index in trainer.begin(torch.arange(len(trainer.data.train_begin)), steps).tensor_split(steps):
             trainer.step(index)
         if not plain:
             trainer.bring_up()

@@ -19,7 +19,7 @@ from segue.model.inputs.earlier import EarlierConfig, EarlierData, EarlierInput,
 from segue.recipes import load_recipe
 from segue.store import Store
 from segue.training import fit
-from small_models import encoder_of
+from small_models import encoder_of, padded_batch
 from small_recipes import small_recipe
 from stores import rewritten, tiny_store, values_of
 
@@ -95,7 +95,7 @@ def _encoder(earlier: bool) -> Encoder:
 
 def _batch(tracks: torch.Tensor, earlier: torch.Tensor | None = None, heard: torch.Tensor | None = None) -> Batch:
     side = {} if earlier is None or heard is None else {"earlier": torch.stack([earlier, heard], dim=2)}
-    return Batch.from_padded(tracks, torch.zeros_like(tracks), tracks > 0, session_side=side)
+    return padded_batch(tracks, torch.zeros_like(tracks), tracks > 0, session_side=side)
 
 
 def test_without_earlier_sessions_nothing_is_added() -> None:

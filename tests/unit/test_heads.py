@@ -202,7 +202,7 @@ def test_training_predicts_what_the_setting_calls_listened(tmp_path: Path, at_le
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
         trainer = Trainer(store, split, recipe, Place(torch.device("cpu"), False))
-        trainer.step(trainer.begin(torch.arange(trainer.data.num_training), 1))
+        trainer.step(trainer.begin(torch.arange(len(trainer.data.train_begin)), 1))
     sessions = [
         [(int(store.tracks[r]), int(store.strength[r])) for r in range(begin, end)]
         for begin, end in zip(split.train_begin, split.train_end, strict=True)

@@ -70,11 +70,6 @@ class SessionData:
         session = torch.searchsorted(ends, number, right=True)
         return self.tracks[number + shift[session]].long()
 
-    @property
-    def num_training(self) -> int:
-        """Number of sessions with a training loss."""
-        return len(self.train_begin)
-
     def context_batch(self, cases: Cases, index: NDArray[np.int64], max_len: int) -> Batch:
         """Return the contexts of the targets of `cases[index]`: the last `max_len` positions before each.
 
