@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segue import skips
-from segue.axes import Bool, Float, Int
+from segue.axes import Bool, Float
 from segue.batches.example import Example
 from segue.objectives import Mixture, Negatives
 from segue.objectives.roles import Heard
@@ -77,8 +77,3 @@ class LossInputs:
     def flat(self, padded: Float[Tensor, "B L"]) -> Float[Tensor, " N"]:
         """Return padded values by position; anything after the last session."""
         return padded.flatten().index_select(0, self.example.batch.slot)
-
-    def padded_targets(self) -> Int[Tensor, "B L"]:
-        """Return the target of each cell; 0 where there is none."""
-        source, inside = self.example.batch.cells
-        return torch.where(inside, self.example.target[source], 0)

@@ -251,8 +251,9 @@ class Full(_Softmax):
 def _log_sum_of_skips(inputs: LossInputs) -> Float[Tensor, " N"]:
     """Return the log of the sum of exp(score) of the session's skips that were never listened to there."""
     assert inputs.window_rows is not None, "own_skips reads them"
-    tracks, target, heard = inputs.example.window.tracks, inputs.padded_targets(), inputs.heard
-    is_other = tracks[:, None, :] != target[:, :, None]
-    chosen = negatives_of(tracks, heard.skipped, heard.listened)[:, None, :] & is_other
+    heard, (source, inside) = inputs.heard, inputs.example.batch.cells
+    target = torch.where(inside, inputs.example.target[source], 0)
+    is_other = heard.tracks[:, None, :] != target[:, :, None]
+    chosen = negatives_of(heard.tracks, heard.skipped, heard.listened)[:, None, :] & is_other
     scores = inputs.by_session(inputs.window_rows).masked_fill(~chosen, NOTHING)
     return inputs.flat(scores.logsumexp(dim=2))
