@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from segue.batches.counts import TrainingCounts
 from segue.batches.split import split_store
 from segue.evaluation import make_scene
 from segue.evaluation.candidates import session_candidates
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.ranking_pass import BATCH, full_ranks, sampled_ranks
 from segue.model import Facts, build_model
-from segue.model.heads import Counts
 from segue.ranking import ModelScorer
 from segue.ranking.dots import dots
 from segue.recipes import load_recipe
@@ -63,7 +63,7 @@ class Bench:
         split = replace(split_store(store, recipe.data), candidates=every)
         self.scene: EvaluationScene = make_scene(store, split, recipe.data, recipe.evaluation, "test", device)
         generator = torch.Generator().manual_seed(0)
-        encoder = build_model(recipe.model, Facts(tracks, Counts.nothing(tracks + NUM_SPECIALS)), generator)
+        encoder = build_model(recipe.model, Facts(tracks, TrainingCounts.nothing(tracks + NUM_SPECIALS)), generator)
         self.scorer = ModelScorer(encoder.to(device), every)
         session, config = self.scene.contexts.cases.session, recipe.evaluation
         self.candidates = session_candidates(store, session, every, config.candidates, config.seed, device)

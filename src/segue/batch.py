@@ -1,4 +1,4 @@
-"""What crosses from data to encoders: sessions of different lengths, one after another, without padding."""
+"""A batch of sessions of different lengths, stored one after another without padding."""
 
 from __future__ import annotations
 
@@ -50,34 +50,6 @@ class Batch:
     session_side: Mapping[str, Tensor] = field(default_factory=dict)
     """What inputs read of each session, by input, [B, ...]."""
 
-    @classmethod
-    def from_padded(
-        cls,
-        tracks: Int[Tensor, "B L"],
-        feedback: Int[Tensor, "B L"],
-        valid: Bool[Tensor, "B L"],
-        side: Mapping[str, Tensor] | None = None,
-        session_side: Mapping[str, Tensor] | None = None,
-    ) -> Batch:
-        """Return the batch of padded sessions; padding may stand anywhere. `side` values are [B, L, ...].
-
-        A session without a valid position gets one that holds PAD.
-        """
-        first = torch.zeros_like(valid)
-        first[:, :1] = True
-        present = valid | (first & ~valid.any(dim=1, keepdim=True))
-        lengths = present.sum(dim=1)
-        position = (present.long().cumsum(dim=1) - 1)[present]
-        return cls(
-            (tracks * valid)[present],
-            feedback.masked_fill(~valid, skips.FEEDBACK_HIDDEN)[present],
-            position,
-            torch.nn.functional.pad(lengths.cumsum(0), (1, 0)),
-            max(valid.shape[1], 1),
-            {name: values[present] for name, values in (side or {}).items()},
-            dict(session_side or {}),
-        )
-
     @property
     def num_sessions(self) -> int:
         """B."""
@@ -103,7 +75,7 @@ class Batch:
     def cells(self) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
         """The index of the position in each cell of a padded matrix, and where there is one.
 
-        Padding reads the session's last position: a number that is none then stays in its session.
+        Padding reads the session's last position, so that a NaN stays within its session.
         """
         column = torch.arange(self.longest, device=self.offsets.device)
         inside = column < self.lengths[:, None]
@@ -131,12 +103,19 @@ class Batch:
         if self.longest <= keep:
             return self
         lengths = self.lengths.clamp(max=keep)
+        return self.cut(self.offsets[1:] - lengths, lengths, keep)
+
+    def cut(self, first: Int[Tensor, " B"], lengths: Int[Tensor, " B"], longest: int) -> Batch:
+        """Return the batch of `lengths` positions of each session from index `first` on, counted from 0.
+
+        After the end of a session its last position is repeated. `longest`: at least the largest of `lengths`.
+        """
         offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         session = torch.repeat_interleave(torch.arange(self.num_sessions, device=offsets.device), lengths)
         position = torch.arange(len(session), device=offsets.device) - offsets[session]
-        chosen = (self.offsets[1:] - lengths)[session] + position
-        side = {name: values[chosen] for name, values in self.side.items()}
+        source = (first[session] + position).minimum(self.last[session])
+        side = {name: values[source] for name, values in self.side.items()}
         return replace(
-            self, tracks=self.tracks[chosen], feedback=self.feedback[chosen], position=position, offsets=offsets,
-            longest=keep, side=side,
+            self, tracks=self.tracks[source], feedback=self.feedback[source], position=position, offsets=offsets,
+            longest=longest, side=side,
         )  # fmt: skip

@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
+import functools
+import json
 import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from segue.errors import InputError
 
 T = TypeVar("T")
+MAX_SEED: Final = 2**32 - 1
+"""Seeds lie below 2**32, so that each stream of random numbers gets its own range of generator seeds."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The values that a number may have."""
+
+    wording: str
+    holds: Callable[[Any], bool]
+
+
+Count = Annotated[int, Limit("at least 1", lambda number: number >= 1)]
+CountOrNone = Annotated[int, Limit("at least 0", lambda number: number >= 0)]
+Seed = Annotated[int, Limit(f"in 0..{MAX_SEED}", lambda number: 0 <= number <= MAX_SEED)]
+Positive = Annotated[float, Limit("above 0", lambda number: 0 < number < math.inf)]
+NotNegative = Annotated[float, Limit("at least 0", lambda number: 0 <= number < math.inf)]
+Finite = Annotated[float, Limit("a number", math.isfinite)]
+Share = Annotated[float, Limit("in [0, 1)", lambda number: 0 <= number < 1)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A frozen record that checks its values when it is made: each `Literal`, and each `Limit` of an `Annotated` type.
+
+    Raises:
+        ValueError: a value that its field does not allow.
+    """
+
+    def __post_init__(self) -> None:
+        hints = _hints(type(self))  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), hints[field.name]
+            if typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
+                raise ValueError(f"{field.name} must be {' or '.join(typing.get_args(kind))}")
+            for limit in getattr(kind, "__metadata__", ()):
+                if not limit.holds(value):
+                    raise ValueError(f"{field.name} must be {limit.wording}")
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Return the types of the fields of a dataclass."""
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -31,7 +79,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         InputError: an unknown key (with the nearest name), a value of the wrong type, or one that the dataclass
             refuses (ValueError).
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -39,9 +87,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     checked = {key: _checked(value, hints[key], f"{where}.{key}") for key, value in values.items()}
     try:
         return cls(**checked)
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {error}") from error
 
 
@@ -59,6 +105,8 @@ def build_kind(registry: Mapping[str, type[T]], values: Mapping[str, Any], where
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
     """Return `value` as the field type `kind`, or raise InputError."""
+    if typing.get_origin(kind) is Annotated:
+        kind = kind.__origin__
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         options = typing.get_args(kind)
         if value is None and type(None) in options:
@@ -129,7 +177,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     Raises:
         InputError: a key goes through a value that is neither a table nor a list.
     """
-    result: dict[str, Any] = _copied(tables)
+    result = copy.deepcopy(dict(tables))
     for dotted, value in overrides.items():
         *path, last = dotted.split(".")
         here: Any = result
@@ -147,14 +195,6 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
         else:
             raise InputError(f"--set {dotted}: {last!r} cannot be set here")
     return result
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copied(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copied(part) for part in value]
-    return value
 
 
 def dump_toml(tables: Mapping[str, Any]) -> str:
@@ -188,19 +228,10 @@ def _toml_key(key: str) -> str:
 
 
 def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if isinstance(value, bool | str):  # as in JSON; TOML wants an escape for DEL as well
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, str):
-        escaped = "".join(_toml_escape(c) for c in value)
-        return f'"{escaped}"'
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml_value(part) for part in value)}]"
     raise AssertionError(f"no TOML for {type(value)}")
-
-
-def _toml_escape(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    return f"\\u{ord(char):04X}" if ord(char) < 0x20 or ord(char) == 0x7F else char

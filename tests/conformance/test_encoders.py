@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.batch import Batch
 from segue.model.encoders.attention import AttentionConfig, PaddedAttention
 from segue.model.encoders.registry import ENCODER_CONFIGS
-from segue.model.inputs.feedback import FeedbackConfig
+from segue.model.inputs.feedback_codes import FeedbackConfig
 from segue.objectives import full_softmax_loss
-from support.small_models import encoder_of, example_config, example_of, training_data
+from support.small_models import encoder_of, example_config, example_of, padded_batch, training_data
 
 MAX_LEN = 20
 TRACKS = 30
@@ -23,23 +22,20 @@ TRANSFORMER = {"heads": 2, "ffn_width": 16}
 SMALL = {
     "causal": TRANSFORMER,
     "cloze": TRANSFORMER,
-    "gru4rec": {"hidden": 16},
-    "nextitnet": {"dilations": (1, 4)},
-    "caser": {"window": 5, "horizontal": 4, "vertical": 2},
+    "gru4rec": {},
+    "nextitnet": {},
+    "caser": {},
 }
 """Each encoder, small."""
 SHAPES = [
-    *((kind, {"norm": norm}) for kind in ("causal", "cloze") for norm in ("post", "pre")),
-    *((kind, {"padding": "visible"}) for kind in ("causal", "cloze")),
+    *((kind, {"block_type": block_type}) for kind in ("causal", "cloze") for block_type in ("post_norm", "pre_norm")),
+    *((kind, {"position": "padded"}) for kind in ("causal", "cloze")),
     *((kind, {"feedback": True}) for kind in ("causal", "cloze")),
-    ("causal", {"feedback": True, "padding": "visible"}),
-    ("causal", {"norm": "pre", "gated": True, "activation": "swiglu", "feedback": True}),
+    ("causal", {"feedback": True, "position": "padded"}),
+    ("causal", {"block_type": "gated", "feedback": True}),
     ("gru4rec", {}),
-    ("gru4rec", {"hidden": 12, "layers": 2}),
     ("nextitnet", {}),
-    ("nextitnet", {"dilations": (2, 1, 2), "kernel": 2}),
     ("caser", {}),
-    ("caser", {"window": 12}),
 ]
 """What the suite is run over: every encoder, and what its config can make of it."""
 
@@ -69,7 +65,7 @@ class Sessions:
 
     @property
     def batch(self):
-        return Batch.from_padded(self.tracks, self.feedback, self.valid)
+        return padded_batch(self.tracks, self.feedback, self.valid)
 
     @property
     def data(self):
@@ -315,7 +311,7 @@ def amid_padding(encoder, tracks):
 @pytest.mark.parametrize("left", [True, False])
 def test_visible_padding_is_the_letter_of_the_paper(kind, left):
     """Forward and backward, sessions of unequal length, an offset making no difference."""
-    encoder = make(kind, padding="visible")
+    encoder = make(kind, position="padded")
     batch, some = sessions(width=MAX_LEN + 2, left=left).batch, sessions()
     shifted = replace(batch, position=batch.position + batch.session)
     weights = torch.randn(sum(LENGTHS), encoder.width, generator=torch.Generator().manual_seed(2))
@@ -337,7 +333,7 @@ def test_visible_padding_is_the_letter_of_the_paper(kind, left):
 
 
 def test_visible_padding_reads_no_further_back_than_its_places():
-    encoder = make("causal", padding="visible")
+    encoder = make("causal", position="padded")
     some = sessions((20, 20), width=MAX_LEN)
     longer = Sessions(*(torch.cat([x[:, :3], x], dim=1) for x in (some.tracks, some.feedback, some.valid)))
     torch.testing.assert_close(states_of(encoder, longer)[:, 3:], states_of(encoder, some))

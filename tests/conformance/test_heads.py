@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.batches.counts import training_counts
+from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import HEADS, Counts, Head, ListenConfig, Predicted, TransitionsConfig
+from segue.model.heads import HEADS, Head, ListenConfig, Predicted, TransitionsConfig
 from segue.objectives import full_softmax_loss
 from segue.runs import RunFolder, load_run
 from segue.store import NUM_SPECIALS, Store
@@ -29,7 +29,7 @@ from support.stores import tiny_store
 WIDTH, MAX_LEN, POSITIONS = 16, 8, 60
 CONFIGS: Mapping[str, Any] = {
     "transitions": TransitionsConfig(own_weight=0.5),
-    "listen": ListenConfig(hidden=5, gradient="flow"),
+    "listen": ListenConfig(gradient="flow"),
 }
 """Each head, with a gradient in states and rows."""
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
@@ -50,9 +50,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def counts(store: Store) -> Counts:
+def counts(store: Store) -> TrainingCounts:
     split = split_store(store, DataConfig(max_len=MAX_LEN))
-    return Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+    return training_counts(store, split)
 
 
 @pytest.fixture(params=CONFIGS)
@@ -60,14 +60,14 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def encoder_with(name: str, counts: Counts, seed: int = 0) -> Encoder:
+def encoder_with(name: str, counts: TrainingCounts, seed: int = 0) -> Encoder:
     num_tracks = len(counts.plays) - NUM_SPECIALS
     config = CausalConfig(width=WIDTH, heads=2, ffn_width=16)
     generator = torch.Generator().manual_seed(seed)
     return encoder_of(config, num_tracks, MAX_LEN, generator, heads={name: CONFIGS[name]}, counts=counts)
 
 
-def head_of(name: str, counts: Counts, *, trained: bool = True) -> Head:
+def head_of(name: str, counts: TrainingCounts, *, trained: bool = True) -> Head:
     """Return the head; trained: with parameters far from where they begin."""
     head = encoder_with(name, counts).heads[name]
     assert isinstance(head, Head)
@@ -79,7 +79,7 @@ def head_of(name: str, counts: Counts, *, trained: bool = True) -> Head:
     return head
 
 
-def predictions(counts: Counts, seed: int = 2) -> tuple[Predicted, Tensor]:
+def predictions(counts: TrainingCounts, seed: int = 2) -> tuple[Predicted, Tensor]:
     """Return positions whose targets follow in training, some without target or without known feedback, and a table."""
     generator = torch.Generator().manual_seed(seed)
     rows = len(counts.plays)
@@ -116,7 +116,7 @@ def with_gradients(head: Head, predicted: Predicted, table: Tensor) -> tuple[lis
     return [value.detach() for value in values], {key: grad for key, grad in grads.items() if grad is not None}
 
 
-def test_a_new_head_begins_with_what_counts_say_alone(name: str, counts: Counts) -> None:
+def test_a_new_head_begins_with_what_counts_say_alone(name: str, counts: TrainingCounts) -> None:
     """Whatever the states, and however the random numbers fell."""
     head = head_of(name, counts, trained=False)
     predicted, _ = predictions(counts)
@@ -135,7 +135,7 @@ def test_a_new_head_begins_with_what_counts_say_alone(name: str, counts: Counts)
     assert not torch.allclose(torch.stack(trained), torch.stack(expected)), "and parameters do something"
 
 
-def test_the_loss_of_no_target_is_exactly_0_with_finite_gradients(name: str, counts: Counts) -> None:
+def test_the_loss_of_no_target_is_exactly_0_with_finite_gradients(name: str, counts: TrainingCounts) -> None:
     head = head_of(name, counts)
     predicted, table = predictions(counts)
     for nothing in (without_targets(predicted), replace(without_targets(predicted), last=predicted.last * 0)):
@@ -144,7 +144,7 @@ def test_the_loss_of_no_target_is_exactly_0_with_finite_gradients(name: str, cou
         assert all((grad == 0).all() for grad in grads.values())
 
 
-def test_positions_without_a_target_never_change_the_loss(name: str, counts: Counts) -> None:
+def test_positions_without_a_target_never_change_the_loss(name: str, counts: TrainingCounts) -> None:
     head = head_of(name, counts)
     predicted, table = predictions(counts)
     real = predicted.target > 0
@@ -153,7 +153,7 @@ def test_positions_without_a_target_never_change_the_loss(name: str, counts: Cou
         torch.testing.assert_close(one, two)
 
 
-def test_the_order_of_positions_changes_no_loss_and_no_gradient(name: str, counts: Counts) -> None:
+def test_the_order_of_positions_changes_no_loss_and_no_gradient(name: str, counts: TrainingCounts) -> None:
     head = head_of(name, counts)
     predicted, table = predictions(counts)
     order = torch.randperm(POSITIONS, generator=torch.Generator().manual_seed(4))
@@ -166,14 +166,14 @@ def test_the_order_of_positions_changes_no_loss_and_no_gradient(name: str, count
         torch.testing.assert_close(turned_grads[key], grad, msg=lambda text, key=key: f"{key}: {text}")
 
 
-def test_every_parameter_of_a_head_is_trained(name: str, counts: Counts) -> None:
+def test_every_parameter_of_a_head_is_trained(name: str, counts: TrainingCounts) -> None:
     head = head_of(name, counts)
     _, grads = with_gradients(head, *predictions(counts))
     assert {key for key, _ in head.named_parameters()} <= grads.keys()
     assert all(torch.isfinite(grad).all() and grad.any() for grad in grads.values())
 
 
-def test_rankings_read_what_validation_chose_and_training_does_not(name: str, counts: Counts) -> None:
+def test_rankings_read_what_validation_chose_and_training_does_not(name: str, counts: TrainingCounts) -> None:
     head = head_of(name, counts)
     predicted, table = predictions(counts)
     before = losses(head, predicted, table)
@@ -184,7 +184,7 @@ def test_rankings_read_what_validation_chose_and_training_does_not(name: str, co
 
 def test_a_saved_and_loaded_head_is_the_same(tmp_path: Path, store: Store, name: str) -> None:
     """Its parameters, its counts, its losses, and the weights that validation chose."""
-    config = {"transitions": {"own_weight": 0.5}, "listen": {"hidden": 5, "gradient": "flow"}}[name]
+    config = {"transitions": {"own_weight": 0.5}, "listen": {"gradient": "flow"}}[name]
     recipe = small_recipe(
         "paper-causal-s-minus", next_track__kind="mixed", training__epochs=1, **{f"heads__{name}": config}
     )
@@ -220,5 +220,5 @@ def test_a_saved_and_loaded_head_is_the_same(tmp_path: Path, store: Store, name:
 
 def predictions_of(store: Store, split: Split, encoder: Encoder) -> tuple[Predicted, Tensor]:
     """Return positions to predict, and the rows of the encoder's tracks."""
-    counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+    counts = training_counts(store, split)
     return predictions(counts)[0], encoder.ranked_rows()

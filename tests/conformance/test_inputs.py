@@ -23,7 +23,7 @@ from segue.model.inputs import INPUTS, TrackValues, load_side
 from segue.model.inputs.context import SIZES, ContextConfig
 from segue.model.inputs.earlier import EarlierConfig
 from segue.model.inputs.features import FeaturesConfig
-from segue.model.inputs.feedback import FeedbackConfig
+from segue.model.inputs.feedback_codes import FeedbackConfig
 from segue.runs import load_run
 from segue.store import NUM_SPECIALS, Store
 from segue.training import fit
@@ -181,7 +181,7 @@ def test_the_exported_form_is_that_of_a_batch_without_values(store: Store, split
     encoder, batch = reading(store, split, name), bare(contexts(store, split, name))
     padded = batch.padded
     (part,) = encoder.each_input
-    laid = part.padded(encoder.rows(padded.tracks), padded.feedback)[padded.valid]
+    laid = part(encoder.rows(padded.tracks), padded.feedback, None, None)[padded.valid]
     torch.testing.assert_close(laid, rows_with_input(encoder, batch))
     rows = encoder.rows(padded.tracks)
     states = encoder.padded_next_state(rows, padded.feedback, padded.valid, encoder.rows(torch.tensor(2)))

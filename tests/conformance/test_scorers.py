@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,20 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.batches.track_features import track_features
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import Counts, ListenConfig, TransitionsConfig
+from segue.model.heads import ListenConfig, TransitionsConfig
 from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import ModelScorer, Scorer, content_baselines, fit_baselines, top_k
 from segue.store import Store
 from support.dense_scores import all_scores, dense_standing
-from support.small_models import encoder_of
+from support.small_models import encoder_of, padded_batch
 from support.stores import tiny_store
 
 MODELS = ("model", "transitions", "listen", "both", "features")
 CONTENT = ("nearest-audio", "feature-mean")
 NAMES = (*MODELS, *CONTENT, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
 
-LISTEN, TRANSITIONS = ListenConfig(hidden=8), TransitionsConfig()
+LISTEN, TRANSITIONS = ListenConfig(), TransitionsConfig()
 HEADS: dict[str, dict[str, Any]] = {
     "transitions": {"transitions": TRANSITIONS},
     "listen": {"listen": LISTEN},
@@ -40,7 +39,7 @@ HEADS: dict[str, dict[str, Any]] = {
 def with_heads(store: Store, split: Split, heads: dict[str, Any], *, features: bool = False) -> ModelScorer:
     """Return a model with heads that say something, and whose scores tie: its states are coarse."""
     generator = torch.Generator().manual_seed(1)
-    counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, 2))))
+    counts = training_counts(store, split)
     inputs, track_values = {}, None
     if features:
         values = track_features(store)
@@ -125,9 +124,9 @@ def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -
     whole = all_scores(scorers[name], batch, split.candidates)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    turned = Batch.from_padded(*(part.flip(0) for part in parts))
+    turned = padded_batch(*(part.flip(0) for part in parts))
     assert torch.allclose(all_scores(scorers[name], turned, split.candidates).flip(0), whole, atol=1e-5)
-    wide = Batch.from_padded(*(torch.nn.functional.pad(part, (3, 3)) for part in parts))
+    wide = padded_batch(*(torch.nn.functional.pad(part, (3, 3)) for part in parts))
     assert torch.allclose(all_scores(scorers[name], wide, split.candidates), whole, atol=1e-5)
 
 
@@ -135,7 +134,7 @@ def test_order_of_sessions_and_padding_change_nothing(name: str, scene: tuple) -
 def test_an_empty_session_gets_finite_scores(name: str, scene: tuple) -> None:  # type: ignore[type-arg]
     _, split, scorers, _ = scene
     zero = torch.zeros(1, 4, dtype=torch.int64)
-    nothing = Batch.from_padded(zero, zero + 5, zero > 0)
+    nothing = padded_batch(zero, zero + 5, zero > 0)
     scores = scorers[name].score(nothing, torch.from_numpy(split.candidates.astype(np.int64))[None])
     assert torch.isfinite(scores).all()
 

@@ -14,7 +14,6 @@ from segue.batches.example import ExampleConfig, Window
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
 from segue.batches.order import epoch_order
-from segue.batches.popularity import TrainingPopularity
 from segue.batches.split import DataConfig, split_store
 from segue.objectives import Negatives, combine, full_softmax_loss, sampled_softmax_loss
 from segue.store import UNKNOWN, Store
@@ -48,7 +47,7 @@ def test_changed_held_out_rows_leave_training_bytes(tmp_path):
         example, cloze = (example_of(config, data, torch.Generator().manual_seed(1)) for config in (CAUSAL, CLOZE))
         window = example.window
         negatives = draw_per_session(window, torch.from_numpy(split.candidates).long(), 30, torch.Generator())
-        popular = TrainingPopularity.of(data).draw((7, 9), torch.Generator())
+        popular = data.draw_plays((7, 9), torch.Generator())
         arrays = (split.training_counts, split.candidates, split.input_row, split.train_begin, split.train_end)
         seen.append([x.tobytes() for x in arrays])
         tensors = [window.tracks, window.feedback, window.valid, negatives, popular]
@@ -113,25 +112,24 @@ def test_per_session_negatives_are_uniform_outside_the_window():
 def test_popularity_draws_are_uniform_over_training_rows_and_no_others(tmp_path):
     store = tiny_store(tmp_path / "store", tracks=200)
     split = split_store(store, DataConfig(max_len=8))
-    rows = TrainingPopularity.of(SessionData.load(store, split, "cpu"))
+    data = SessionData.load(store, split, "cpu")
     expected = np.bincount(np.asarray(store.tracks)[split.training_rows], minlength=store.num_tracks + 3)
-    assert rows.total == expected.sum()
-    drawn = rows.draw((300, 400), torch.Generator().manual_seed(0))
+    drawn = data.draw_plays((300, 400), torch.Generator().manual_seed(0))
     times = np.bincount(drawn.flatten().numpy(), minlength=len(expected))
     assert ((times > 0) == (expected > 0)).all(), "a held-out track that never trains is never drawn, all others are"
     share = expected / expected.sum()
     assert np.abs(times / times.sum() - share).max() < 5 * np.sqrt(share.max() / times.sum())
-    alone = dataclasses.replace(rows, tracks=torch.arange(len(rows.tracks)))
-    assert set(alone.draw((20_000,), torch.Generator()).tolist()) == set(split.training_rows.tolist())
+    alone = dataclasses.replace(data, tracks=torch.arange(len(data.tracks)))
+    assert set(alone.draw_plays((20_000,), torch.Generator()).tolist()) == set(split.training_rows.tolist())
 
 
-@pytest.mark.parametrize("ablation", ["cross_session", "random_negatives", "random_positive"])
-def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, ablation):
+@pytest.mark.parametrize("variant", ["cross_session", "random_negatives", "random_positive"])
+def test_held_out_rows_never_enter_a_variant_of_the_term(tmp_path, variant):
     """Weights after two steps keep their bytes."""
     store = tiny_store(tmp_path / "store")
     weights = []
     for each in (store, with_held_out_rows_changed(store, tmp_path / "changed")):
-        recipe = small_recipe("paper-causal-s-plus-session", terms__0__ablation=ablation, data__vocabulary="training")
+        recipe = small_recipe("paper-causal-s-plus-session", terms__0__variant=variant, data__vocabulary="training")
         split = split_store(each, recipe.data)
         with torch.random.fork_rng():
             trainer = Trainer(each, split, recipe, CPU, bf16=False)
@@ -148,13 +146,13 @@ NEGATIVES = {
     "per session, cloze": ("cloze", {"next_track__kind": "per_session"}),
     "shared": ("causal", {"next_track__kind": "shared"}),
     "shared, cloze": ("cloze", {"next_track__kind": "shared"}),
-    "gbce": ("causal", {"next_track__kind": "shared", "next_track__loss": "gbce"}),
+    "gbce": ("causal", {"next_track__kind": "gbce"}),
     "mixed": ("causal", {"next_track__kind": "mixed", "next_track__uniform": 400}),
     "mixed, by date": ("causal", {"next_track__kind": "mixed", "next_track__uniform": 400, "data__split": "temporal"}),
     "mixed, cloze": ("cloze", {"next_track__kind": "mixed", "next_track__uniform": 400}),
-    "random negatives": ("causal", {"next_track__kind": "shared", "terms__0__ablation": "random_negatives"}),
-    "random positive": ("causal", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
-    "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__ablation": "random_positive"}),
+    "random negatives": ("causal", {"next_track__kind": "shared", "terms__0__variant": "random_negatives"}),
+    "random positive": ("causal", {"next_track__kind": "shared", "terms__0__variant": "random_positive"}),
+    "random positive, cloze": ("cloze", {"next_track__kind": "shared", "terms__0__variant": "random_positive"}),
 }
 """Many negatives a step, so that hardly any track that may be one is left out."""
 
@@ -169,7 +167,7 @@ def moved_rows(path, case, vocabulary):
     with torch.random.fork_rng():
         trainer = Trainer(store, split, recipe, CPU, bf16=False)
         before = trainer.weights()["table.weight"]
-        order = torch.arange(trainer.data.num_training)
+        order = torch.arange(len(trainer.data.train_begin))
         for index in trainer.begin(order, 2).tensor_split(2):
             trainer.step(index)
         trainer.bring_up()

@@ -44,7 +44,7 @@ OF_TARGET_ROW = (columns.HOUR, columns.PREMIUM)
 FEEDBACK, CONTEXT = {"inputs__feedback": True}, {"inputs__context": {"columns": list(EVERY)}}
 EVERY_INPUT = {CONTEXT_NAME: ContextConfig(EVERY)}
 """What contexts hold beside tracks and feedback; models that do not read it leave it alone."""
-LISTEN = {"next_track__kind": "mixed", "heads__listen": {"hidden": 5}}
+LISTEN = {"next_track__kind": "mixed", "heads__listen": True}
 HEADS = LISTEN | {"heads__transitions": True}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "causal": ("causal", {}),

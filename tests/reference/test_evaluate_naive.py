@@ -23,6 +23,7 @@ from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.train import TrainOptions, train
 from support.dense_scores import all_scores, dense_standing
 from support.evaluated import evaluate_scorers
+from support.small_models import padded_batch
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -63,7 +64,7 @@ def context(scene, session, end):
     begin = int(scene.store.offsets[session])
     tracks = torch.from_numpy(np.array(scene.store.tracks[begin:end])).long()[None]
     feedback = torch.from_numpy(np.where(scene.store.strength[begin:end] > 3, 4, scene.store.strength[begin:end]))
-    return Batch.from_padded(tracks, feedback.long()[None], torch.ones_like(tracks, dtype=torch.bool))
+    return padded_batch(tracks, feedback.long()[None], torch.ones_like(tracks, dtype=torch.bool))
 
 
 def rank_of(scorer, batch, track):
@@ -171,7 +172,7 @@ def test_a_flip_turns_every_listened_track_into_a_skipped_one_and_back(skip_at_l
     """Strengths 0..3, unknown (4), hidden (5) as the last valid feedback; what stands before it stays."""
     feedback = torch.tensor([[3, last, 5] for last in range(5)] + [[1, 1, 2], [5, 5, 5]])
     valid = torch.tensor([[True, True, False]] * 5 + [[True] * 3, [False] * 3])
-    batch = Batch.from_padded(feedback + 3, feedback, valid)
+    batch = padded_batch(feedback + 3, feedback, valid)
     turned = flipped(batch, skip_at_least)
     each = [codes.tolist() for codes in turned.feedback.split(batch.lengths.tolist())]
     assert each[:5] == [[3, 3 if last < skip_at_least else 0] for last in range(4)] + [[3, 4]]

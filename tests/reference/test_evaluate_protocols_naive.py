@@ -18,7 +18,7 @@ from segue.model.encoders.causal import CausalConfig
 from segue.ranking import ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
 from support.dense_scores import all_scores
-from support.small_models import encoder_of
+from support.small_models import encoder_of, padded_batch
 from support.stores import tiny_store
 
 NUM = 15
@@ -54,7 +54,7 @@ def contexts(scene, flip_from=None) -> list[Batch]:
     batch = batch if flip_from is None else flipped(batch, flip_from)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    return [Batch.from_padded(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
+    return [padded_batch(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
 
 
 def naive_rank(scores: list[float], track: int, rivals: list[int]) -> float:

@@ -82,7 +82,7 @@ def log_q_of(trainer):
 
 def batch_of(trainer, seed=5):
     """Return what is drawn for one batch of all sessions."""
-    index = torch.arange(trainer.data.num_training)
+    index = torch.arange(len(trainer.data.train_begin))
     trainer.generator.manual_seed(seed)
     return trainer._step.draw(index, len(index) * 8)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from segue.batch import Batch
 from segue.exported import open_export
 from segue.runs import load_run
 from segue.serving.live_model import Asked, LiveModel
 from segue.serving.session_encoder import Session, known_session
 from segue.verbs.recommender import Recommender
 from support.served import small_export
+from support.small_models import padded_batch
 
 RECIPES = (
     "segue",
@@ -73,7 +73,7 @@ def test_states_and_what_they_ask_agree_to_five_digits(folder: Path) -> None:
         tracks = torch.randint(3, len(export.table), (sessions, width), generator=generator) * valid
         feedback = torch.where(valid, torch.randint(0, 5, (sessions, width), generator=generator), 5)
         with torch.no_grad():
-            states = run.encoder.next_state(Batch.from_padded(tracks, feedback, valid))
+            states = run.encoder.next_state(padded_batch(tracks, feedback, valid))
         found = live._encoding.after(
             [
                 Session(tuple(tracks[s, :n].tolist()), tuple(feedback[s, :n].tolist()))

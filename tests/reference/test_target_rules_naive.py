@@ -10,6 +10,8 @@ import torch
 
 from segue.batches.split import split_store
 from segue.errors import InputError
+from segue.losses import Gbce
+from segue.losses.next_track import GBCE_T
 from segue.recipes import load_recipe
 from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
@@ -19,10 +21,10 @@ MIXED = {"next_track__kind": "mixed", "next_track__uniform": 9, "next_track__bat
 SHARED = {"next_track__kind": "shared", "next_track__negatives": 20}
 FULL = {"next_track__kind": "full"}
 PER_SESSION = {"next_track__kind": "per_session", "next_track__negatives": 6}
-AVOID, LISTENED = {"next_track__skipped": "avoid"}, {"next_track__targets": "listened"}
+AVOID, LISTENED = {"next_track__targets": "avoid_skipped"}, {"next_track__targets": "listened"}
 LATER, OWN = {"next_track__targets": "next_listened"}, {"next_track__own_skips": True}
 LIGHT = {"next_track__skipped_weight": 0.25}
-GBCE = {"next_track__loss": "gbce", "next_track__negatives": 7}
+GBCE = {"next_track__kind": "gbce", "next_track__negatives": 7}
 CASES = {
     "listened, mixed": ("causal", MIXED | LISTENED),
     "listened, full": ("causal", FULL | LISTENED),
@@ -36,8 +38,8 @@ CASES = {
     "own skips, mixed": ("causal", MIXED | OWN),
     "own skips, per session": ("causal", PER_SESSION | OWN | LIGHT),
     "own skips, cloze": ("cloze", SHARED | OWN),
-    "gbce": ("causal", SHARED | GBCE),
-    "gbce, light": ("causal", SHARED | GBCE | LIGHT | {"next_track__gbce_t": 0.3}),
+    "gbce": ("causal", GBCE),
+    "gbce, light": ("causal", GBCE | LIGHT),
     **{
         f"{name}, skips from {at_least}": (encoder, changes | {"data__skip_at_least": at_least})
         for at_least in (1, 3)
@@ -62,7 +64,7 @@ def made(path, case):
         trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
     with torch.no_grad():
         trainer.encoder.table.weight.mul_(30)  # scores far enough apart to tell
-    index = torch.arange(trainer.data.num_training)
+    index = torch.arange(len(trainer.data.train_begin))
     lengths = (trainer.data.train_end - trainer.data.train_begin).clamp(max=trainer._step.examples.width)
     num_positions = int(lengths.sum()) - (0 if trainer.encoder.masked else len(index)) + 5
     return store, trainer, trainer._step.draw(index, num_positions)
@@ -159,15 +161,15 @@ def naive(trainer, store, drawn):
             more = own_skips(example.window, b, least(trainer))
             others += [state @ table[t] for t in more if t != target]
         weights.append(config.skipped_weight if skipped else 1.0)
-        if getattr(config, "loss", "softmax") == "gbce":
+        if isinstance(config, Gbce):
             alpha = config.negatives / (trainer.encoder.num_tracks - 1)
-            beta = alpha * (config.gbce_t * (1 - 1 / alpha) + 1 / alpha)
+            beta = alpha * (GBCE_T * (1 - 1 / alpha) + 1 / alpha)
             likely = beta * torch.sigmoid(own).log() + sum((1 - torch.sigmoid(score)).log() for score in others)
             losses.append(-likely)
             continue
         rivals = torch.logsumexp(torch.stack(others), 0)
         p = torch.exp(own) / (torch.exp(own) + torch.exp(rivals))
-        losses.append(-torch.log(1 - p) if config.skipped == "avoid" and skipped else -torch.log(p))
+        losses.append(-torch.log(1 - p) if config.targets == "avoid_skipped" and skipped else -torch.log(p))
     weight = torch.tensor(weights)
     return (torch.stack(losses) * weight).sum() / weight.sum()
 
@@ -196,16 +198,15 @@ def test_each_option_makes_another_loss(tmp_path):
 def test_what_cannot_go_together_is_refused():
     for changes, said in (
         ({"next_track.kind": "full", "next_track.own_skips": True}, "adds nothing"),
-        ({"next_track.kind": "shared", "next_track.loss": "gbce", "next_track.log_q": True}, "corrects the sampling"),
+        ({"next_track.kind": "gbce", "next_track.log_q": True}, "unknown key 'log_q'"),
+        ({"next_track.kind": "gbce", "next_track.own_skips": True}, "corrects the sampling"),
+        ({"next_track.kind": "gbce", "next_track.targets": "avoid_skipped"}, "corrects the sampling"),
+        ({"next_track.kind": "gbce", "inputs.features": True}, "features = false"),
+        ({"next_track.kind": "gbce", "heads.transitions": True}, "must be corrected"),
+        ({"next_track.targets": "listened", "next_track.skipped_weight": 0.5}, "targets must be 'next'"),
+        ({"next_track.skipped_weight": 0.0}, "above 0"),
         (
-            {"next_track.kind": "shared", "next_track.loss": "gbce", "next_track.own_skips": True},
-            "corrects the sampling",
-        ),
-        ({"next_track.kind": "shared", "next_track.loss": "gbce", "inputs.features": True}, "features = false"),
-        ({"next_track.targets": "listened", "next_track.skipped": "avoid"}, "targets must be 'next'"),
-        ({"next_track.skipped_weight": 0.0}, "leaves skipped targets out"),
-        (
-            {"next_track.kind": "mixed", "heads.transitions": True, "next_track.skipped": "avoid"},
+            {"next_track.kind": "mixed", "heads.transitions": True, "next_track.targets": "avoid_skipped"},
             "what followed right after",
         ),
     ):

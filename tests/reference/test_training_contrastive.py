@@ -51,7 +51,7 @@ def made(path, name: str, at_least: int) -> tuple[TrainingStep, Any]:
     store = tiny_store(path)
     with torch.random.fork_rng():
         trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
-    num = trainer.data.num_training
+    num = len(trainer.data.train_begin)
     return trainer._step, trainer._step.draw(torch.arange(num), num * 8)
 
 

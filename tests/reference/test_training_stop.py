@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from segue.batches.split import split_store
+from segue.training import step as step_module
 from segue.training.trainer import Trainer
 from support.plain_step import taken_plainly
 from support.small_recipes import small_recipe
@@ -25,9 +26,15 @@ STOP, FLOW = ({"heads__transitions": {"gradient": gradient, "own_weight": 1.0}} 
 STEPS = [pytest.param(True, id="plain"), pytest.param(False, id="fast")]
 
 
+@pytest.fixture(autouse=True)
+def clipping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is clipped: what one part adds to the norm scales no other."""
+    monkeypatch.setattr(step_module, "CLIP", 1e9)
+
+
 def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3) -> Trainer:
-    """Return the trainer after some steps without clipping: what one part adds to the norm scales no other."""
-    recipe = small_recipe("paper-causal-s-minus", encoder__dropout=0.0, training__clip=1e9, **changes)
+    """Return the trainer after some steps."""
+    recipe = small_recipe("paper-causal-s-minus", encoder__dropout=0.0, **changes)
     store = tiny_store(path, tracks=60)
     with torch.random.fork_rng():
         trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
@@ -35,7 +42,7 @@ def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3)
         for head in trainer.encoder.heads.values():  # as initialised, nothing comes through their weights
             for place, parameter in enumerate(head.parameters()):
                 torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(place))
-        for index in trainer.begin(torch.arange(trainer.data.num_training), steps).tensor_split(steps):
+        for index in trainer.begin(torch.arange(len(trainer.data.train_begin)), steps).tensor_split(steps):
             trainer.step(index)
         if not plain:
             trainer.bring_up()
@@ -82,7 +89,7 @@ def test_the_gate_learns_alike_whether_the_mixture_is_stopped_or_flows(tmp_path:
 @pytest.mark.parametrize("gradient", ["stop", "flow"])
 def test_a_stopped_p_listen_only_weighs_beside_the_encoders_loss(tmp_path: Path, gradient: str, *, plain: bool) -> None:
     """The loss is a mean weighed by the parts: so scaled back, the gradients are those of the encoder without it."""
-    head = {"heads__listen": {"gradient": gradient, "hidden": 5, "weight": 0.5}, "next_track__weight": 1.0}
+    head = {"heads__listen": {"gradient": gradient, "weight": 0.5}, "next_track__weight": 1.0}
     alone, beside = (
         trained(tmp_path / str(turn), KINDS["full"] | changes, plain=plain, steps=1)
         for turn, changes in enumerate(({}, head))

@@ -10,13 +10,16 @@ from torch import Tensor
 
 from segue import skips
 from segue.batch import Batch
+from segue.losses import Gbce
+from segue.losses.next_track import GBCE_T
 from segue.model.encoders.attention import AttentionConfig, PaddedAttention, visibility
 from segue.model.encoders.lookback import LookbackEncoder
 from segue.model.encoders.transformer import TransformerEncoder
 from segue.model.heads import Predicted
 from segue.objectives import Mixture
 from segue.objectives.roles import Heard
-from segue.objectives.variants import VariantDraws, varied_skip_loss
+from segue.objectives.variants import VARIANTS, VariantDraws, varied_skip_loss
+from segue.training import step as step_module
 from segue.training.step import BatchDraws, TrainingStep, part_weights
 from segue.training.trainer import Trainer
 
@@ -38,7 +41,7 @@ class PlainStep(TrainingStep):
         self.adam.zero_grad()
         loss.backward()
         self.encoder.table.weight.grad[0] = 0.0
-        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.training.recipe.training.clip)
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), step_module.CLIP)
         self.adam.step()
         self.training.sums.add_(torch.stack([part.detach() for part in (loss, *losses)]))
 
@@ -80,9 +83,9 @@ class PlainStep(TrainingStep):
             return torch.zeros(0, encoder.width)
         rows = self.row(drawn, encoder.looked_up(alone))
         if isinstance(encoder, LookbackEncoder):
-            return encoder.padded_states(rows[None])[0]
+            return encoder.encode(rows[None])[0]
         assert isinstance(encoder, TransformerEncoder)
-        if encoder.config.padding == "visible":
+        if encoder.sees_padding:
             return encoder.padded_states(rows[None], alone.feedback[None], torch.ones(1, end - begin).bool())[0]
         everything = visibility(torch.ones(1, end - begin, dtype=torch.bool), causal=encoder.causal)
         attend = PaddedAttention(everything, AttentionConfig(encoder.config.heads, encoder.causal, 0.0))
@@ -97,12 +100,12 @@ class PlainStep(TrainingStep):
             score = states[n] @ self.row(drawn, torch.tensor([target]))[0]
             scores = self.rival_scores(drawn, states, n)
             was_skipped = bool(skips.skipped(example.target_feedback[n], self.training.recipe.data.skip_at_least))
-            if getattr(config, "loss", "softmax") == "gbce":
+            if isinstance(config, Gbce):
                 alpha = min(config.negatives / (self.encoder.num_tracks - 1), 1.0)
-                beta = alpha * (config.gbce_t * (1 - 1 / alpha) + 1 / alpha)
+                beta = alpha * (GBCE_T * (1 - 1 / alpha) + 1 / alpha)
                 wrong = sum(-torch.nn.functional.logsigmoid(-each) for each in scores)
                 losses.append(wrong - beta * torch.nn.functional.logsigmoid(score))
-            elif was_skipped and config.skipped == "avoid":
+            elif was_skipped and config.targets == "avoid_skipped":
                 share = torch.softmax(torch.stack([score, *scores]), 0)[0]
                 losses.append(-torch.log1p(-share))
             else:
@@ -145,7 +148,7 @@ class PlainStep(TrainingStep):
         skipped = (window.feedback >= at_least) & (window.feedback <= 3) & valid
         heard = Heard(window.tracks, skipped, (window.feedback < at_least) & valid)
         random = VariantDraws(draws.keys, None if draws.tracks is None else self.row(drawn, draws.tracks))
-        return varied_skip_loss(context, rows, heard, term.variant, random, term.temperature)
+        return varied_skip_loss(context, rows, heard, VARIANTS[term.variant], random, term.temperature)
 
     def window_states(self, drawn: BatchDraws, states: Tensor) -> Tensor:
         batch, window = drawn.example.batch, drawn.example.window

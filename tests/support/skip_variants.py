@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from segue.losses import SkipContrastive
 from segue.objectives.roles import Heard
-from segue.objectives.variants import ABLATIONS, VariantDraws
+from segue.objectives.variants import VARIANTS, VariantDraws
 
 TAU = 0.3
-OPTIONS: list[dict[str, Any]] = [{"ablation": name} for name in ABLATIONS]
-OPTIONS += [
-    {"anchors_of": "cross_session"},
-    {"listened_negatives": True},
-    {"anchors": "all"},
-    {"positive_in_denominator": False},
-    {"listened_negatives": True, "anchors": "all", "positive_in_denominator": False},
-    {"ablation": "cross_session", "listened_negatives": True},
-    {"ablation": "inverted", "positive_in_denominator": False},
-]
-
-
-def named(options: dict[str, Any]) -> str:
-    return "-".join(f"{key}={value}" for key, value in options.items())
-
-
-def made(options: dict[str, Any]) -> SkipContrastive:
-    return SkipContrastive(context="session", temperature=TAU, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +21,9 @@ class Batch:
     heard: Heard
     drawn: VariantDraws
 
-    def given(self, options: dict[str, Any]) -> tuple[Heard, VariantDraws]:
-        """Return what a term with `options` is told, and no more."""
-        term = made(options)
-        draws = term.variant.draws
+    def given(self, variant: str) -> tuple[Heard, VariantDraws]:
+        """Return what a variant of the term is told, and no more."""
+        draws = VARIANTS[variant].draws
         keys, rows = self.drawn.keys, self.drawn.rows
         return self.heard, VariantDraws(keys if draws == "keys" else None, rows if draws == "tracks" else None)
 
@@ -76,11 +55,11 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 class Naive:
     """The words of the method, session by session and anchor by anchor."""
 
-    def __init__(self, batch: Batch, options: dict[str, Any], mutant: str = "") -> None:
-        self.batch, self.term, self.mutant = batch, made(options), mutant
+    def __init__(self, batch: Batch, variant: str, mutant: str = "") -> None:
+        self.batch, self.variant, self.mutant = batch, variant, mutant
         heard = batch.heard
         flags = heard.skipped, heard.listened
-        self.skipped, self.listened = flags[::-1] if self.term.ablation == "inverted" else flags
+        self.skipped, self.listened = flags[::-1] if variant == "inverted" else flags
         self.tracks = heard.tracks.tolist()
         takes = [b for b in range(len(self.tracks)) if self.unwanted(b)]
         assert batch.drawn.keys is not None
@@ -92,14 +71,14 @@ class Naive:
 
     def unwanted(self, b: int) -> list[int]:
         places = [i for i, skipped in enumerate(self.skipped[b].tolist()) if skipped]
-        if self.term.listened_negatives and self.mutant != "listened negatives dropped":
+        if self.variant == "listened_negatives" and self.mutant != "listened negatives dropped":
             return places
         return [i for i in places if self.tracks[b][i] not in self.heard_in(b)]
 
     def anchors(self, b: int) -> list[tuple[int, int]]:
         listened = [i for i, heard in enumerate(self.listened[b].tolist()) if heard]
         pairs = list(itertools.pairwise(listened))
-        if "all" in (self.term.anchors, self.term.ablation.partition("_")[0]):
+        if self.variant == "all_anchors":
             both = [i for i, s in enumerate((self.skipped[b] | self.listened[b]).tolist()) if s]
             pairs = [(i, min(j for j in listened if j > i)) for i in both if listened and i < listened[-1]]
         return pairs
@@ -117,12 +96,12 @@ class Naive:
 
     def negatives(self, b: int, i: int) -> list[Tensor]:
         places = self.unwanted(b)
-        if self.term.ablation == "cross_session":
+        if self.variant == "cross_session":
             return self.crossed(b)
-        if self.term.ablation == "random_negatives":
+        if self.variant == "random_negatives":
             assert self.batch.drawn.rows is not None
             return [self.batch.drawn.rows[b, places[0] if self.mutant == "one draw" else n] for n in places]
-        if "all" in (self.term.anchors, self.term.ablation.partition("_")[0]) and self.mutant != "own track stays":
+        if self.variant == "all_anchors" and self.mutant != "own track stays":
             places = [n for n in places if self.tracks[b][n] != self.tracks[b][i]]
         if self.mutant == "dropped mask":
             places = list(range(len(self.tracks[b])))
@@ -131,7 +110,7 @@ class Naive:
     def loss(self) -> Tensor:
         losses = []
         for b in range(len(self.tracks)):
-            if not self.unwanted(b) or (self.term.anchors_of == "cross_session" and not self.crossed(b)):
+            if not self.unwanted(b) or (self.variant == "cross_session_anchors" and not self.crossed(b)):
                 continue
             for i, p in self.anchors(b):
                 negatives = self.negatives(b, i)
@@ -142,13 +121,12 @@ class Naive:
 
     def anchor_loss(self, b: int, i: int, p: int, negatives: list[Tensor]) -> Tensor:
         context, positive = self.batch.context[b, i], self.batch.rows[b, p]
-        if self.term.ablation == "random_positive":
+        if self.variant == "random_positive":
             assert self.batch.drawn.rows is not None
             positive = self.batch.drawn.rows[b, 0 if self.mutant == "one draw" else i]
         near = cosine(context, positive)
-        if self.term.ablation == "align_only":
+        if self.variant == "align_only":
             return -near * (TAU if self.mutant == "no temperature" else 1)
-        alone = not self.term.positive_in_denominator or self.term.ablation == "positive_not_in_denominator"
-        alone = alone != (self.mutant == "target in or out")
+        alone = (self.variant == "positive_not_in_denominator") != (self.mutant == "target in or out")
         sums = [cosine(context, n).exp() for n in negatives] + ([] if alone else [near.exp()])
         return torch.stack(sums).sum().log() - near

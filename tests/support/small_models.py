@@ -1,4 +1,4 @@
-"""Small models, and the training data and examples of padded sessions, for tests that need no store."""
+"""Small models, and batches, training data and examples of padded sessions, for tests that need no store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue import skips
+from segue.batch import Batch
+from segue.batches.counts import TrainingCounts
 from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example
 from segue.model import Encoder, Facts, ModelConfig, build_model
-from segue.model.heads import Counts
 from segue.model.inputs import TrackValues
 from segue.store import NUM_SPECIALS
 
@@ -23,16 +25,40 @@ def encoder_of(
     generator: torch.Generator | None = None,
     inputs: Mapping[str, Any] | None = None,
     heads: Mapping[str, Any] | None = None,
-    counts: Counts | None = None,
+    counts: TrainingCounts | None = None,
     track_values: TrackValues | None = None,
 ) -> Encoder:
     """Return the initialised encoder of `config`, on facts of `num_tracks` tracks.
 
     `inputs`, `heads`: configs by name. Without a generator the seed is 0; without counts no training row is counted.
     """
-    facts = Facts(num_tracks, counts or Counts.nothing(num_tracks + NUM_SPECIALS), track_values)
+    facts = Facts(num_tracks, counts or TrainingCounts.nothing(num_tracks + NUM_SPECIALS), track_values)
     model = ModelConfig(config, max_len, inputs or {}, heads or {})
     return build_model(model, facts, generator or torch.Generator().manual_seed(0))
+
+
+def padded_batch(
+    tracks: Tensor,
+    feedback: Tensor,
+    valid: Tensor,
+    session_side: Mapping[str, Tensor] | None = None,
+) -> Batch:
+    """Return the batch of padded sessions [B, L]; padding may stand anywhere.
+
+    A session without a valid position gets one that holds PAD.
+    """
+    first = torch.zeros_like(valid)
+    first[:, :1] = True
+    present = valid | (first & ~valid.any(dim=1, keepdim=True))
+    lengths = present.sum(dim=1)
+    return Batch(
+        (tracks * valid)[present],
+        feedback.masked_fill(~valid, skips.FEEDBACK_HIDDEN)[present],
+        (present.long().cumsum(dim=1) - 1)[present],
+        torch.nn.functional.pad(lengths.cumsum(0), (1, 0)),
+        max(valid.shape[1], 1),
+        session_side=session_side or {},
+    )
 
 
 def training_data(tracks: Tensor, feedback: Tensor, valid: Tensor) -> SessionData:
@@ -56,7 +82,7 @@ def example_config(encoder: Encoder, *, share: float = 0.0, shifted: bool = True
 
 def example_of(config: ExampleConfig, data: SessionData, generator: torch.Generator, more: int = 0) -> Example:
     """Return the example of all training sessions; `more` positions follow the last session."""
-    index = torch.arange(data.num_training)
+    index = torch.arange(len(data.train_begin))
     lengths = (data.train_end - data.train_begin).clamp(max=config.width)
     num_positions = int(lengths.sum()) - (0 if config.masked else len(index)) + more
     draws = draw_example(config, data, (len(index), num_positions), generator)

@@ -21,23 +21,14 @@ SMALL: dict[str, Any] = {
     "evaluation.resamples": 20,
 }
 
-SMALL_LOOKBACK: dict[str, Any] = {
-    "encoder.hidden": 12,
-    "encoder.dilations": [1, 2],
-    "encoder.window": 3,
-    "encoder.horizontal": 4,
-    "encoder.vertical": 2,
-}
-"""What makes the encoders without attention small."""
-
 
 def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Recipe:
     """Return the recipe `name` with width 16 and small batches; `changes` name keys with __ for the dot."""
     given = {key.replace("__", "."): value for key, value in changes.items()}
     kind = given.get("encoder.kind") or load_recipe(name).to_tables()["encoder"]["kind"]
-    lacking = {key for key in SMALL | SMALL_LOOKBACK if key.startswith("encoder.")}
+    lacking = {key for key in SMALL if key.startswith("encoder.")}
     lacking -= {f"encoder.{part.name}" for part in fields(ENCODER_CONFIGS[kind])}
-    values = {key: value for key, value in (SMALL | SMALL_LOOKBACK).items() if key not in lacking} | given
+    values = {key: value for key, value in SMALL.items() if key not in lacking} | given
     next_track = values.get("next_track.kind", load_recipe(name).to_tables()["next_track"]["kind"])
     if next_track in ("full", "mixed"):
         del values["next_track.negatives"]  # every track is one; or they are counted by where they come from

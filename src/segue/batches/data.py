@@ -1,9 +1,10 @@
-"""The rows of a store on a device, and the contexts of held-out targets."""
+"""The rows of a store on a device, and batches of the contexts of held-out targets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -53,13 +54,24 @@ class SessionData:
             side=dict(side or {}),
         )
 
-    @property
-    def num_training(self) -> int:
-        """Number of sessions with a training loss."""
-        return len(self.train_begin)
+    @cached_property
+    def _training_rows(self) -> tuple[Int[Tensor, " Nt"], Int[Tensor, " Nt"], int]:
+        """Training rows up to and with those of each session, what leads from their numbers to rows, and their sum."""
+        ends = (self.train_end - self.train_begin).cumsum(0)
+        return ends, self.train_end - ends, int(ends[-1])
+
+    def draw_plays(self, shape: tuple[int, ...], generator: torch.Generator) -> Int[Tensor, "*shape"]:
+        """Return the tracks of training rows drawn uniformly, with replacement, int64: each as often as it is played.
+
+        Rows are those of training parts, their last track included.
+        """
+        ends, shift, total = self._training_rows
+        number = torch.randint(total, shape, generator=generator, device=ends.device)
+        session = torch.searchsorted(ends, number, right=True)
+        return self.tracks[number + shift[session]].long()
 
     def context_batch(self, cases: Cases, index: NDArray[np.int64], max_len: int) -> Batch:
-        """Return what is known before the targets of `cases[index]`: their last `max_len` positions.
+        """Return the contexts of the targets of `cases[index]`: the last `max_len` positions before each.
 
         Tracks are mapped to what a model reads (UNKNOWN where the vocabulary rule says so).
         """

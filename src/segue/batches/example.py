@@ -1,4 +1,4 @@
-"""What one training step learns from: a batch, and the track to predict at each position."""
+"""The examples of one training step: a batch, and the track to predict at each position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segue.batches.data import SessionData
 from segue.objectives.roles import next_listened
 from segue.store import MASK, UNKNOWN
 
-TargetRule = Literal["next", "listened", "next_listened"]
+TargetRule = Literal["next", "listened", "next_listened", "avoid_skipped"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class ExampleConfig:
     """How sessions become examples."""
 
     masked: bool
-    """Cloze: some tracks are replaced by MASK, and what stood there is predicted. Otherwise (causal) each position
-    predicts the track after it."""
+    """Cloze: some tracks are replaced by MASK and are predicted. Otherwise (causal) each position predicts the track
+    after it."""
     max_len: int
     """Rows of learned positions."""
     width: int
@@ -162,7 +162,7 @@ def make_example(
 
 def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example:
     """Return the example with the targets of `rule`: see `NextTrackConfig.targets`."""
-    if rule == "next":
+    if rule in ("next", "avoid_skipped"):
         return example
     if rule == "listened":
         listened = ~skips.skipped(example.target_feedback, skip_at_least)

@@ -1,4 +1,4 @@
-"""How often a negative is expected to be drawn, and the correction of its score that follows (logQ)."""
+"""How often a negative is expected to be drawn, and the correction of its score (logQ)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rows:
 
     def counted(self, rows: NDArray[np.int64], split: Split) -> NDArray[np.float64]:
         """Return how often each table row stands at `rows`, [V + 3]; skipped ones only where they are targets."""
-        if self.rule != "next":
+        if self.rule in ("listened", "next_listened"):
             rows = rows[~skips.skipped(self.strength[rows], self.skip_at_least)]
         return np.bincount(self.tracks[rows], minlength=len(split.training_counts)).astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""Negatives of the next-track softmax: which tracks a target is compared with."""
+"""Draws of the negatives that a target is compared with."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ def draw_per_session(
 ) -> Int[Tensor, "B M"]:
     """Return `num` rows a session, uniform (with replacement) over the candidates outside its training window.
 
-    Exact without rejection: the k-th candidate that is not in the window is found by shifting k past the window's
-    own candidates, so every row of `candidates` outside it is equally likely. A session that has heard every
-    candidate gets candidates it has heard (there is nothing else to draw).
+    No draw is rejected: the k-th candidate outside the window is found by shifting k past the candidates in the window,
+    so that every candidate outside it is equally likely. A session whose window holds every candidate gets candidates
+    of its window.
     """
     shape = (len(window.tracks), num)
     uniform = torch.rand(shape, generator=generator, device=window.tracks.device, dtype=torch.float64)
-    window_places = _own_places(window, candidates)  # [B, W] ascending, distinct; C where there is none
+    window_places = _window_places(window, candidates)  # [B, W] ascending, distinct; C where there is none
     free = (len(candidates) - (window_places < len(candidates)).sum(dim=1)).clamp(min=1)
     k = (uniform * free[:, None]).long().minimum(free[:, None] - 1)
-    # own[j] - j candidates that are free stand before the j-th own one: k passes it where own[j] - j <= k
+    # window_places[j] - j candidates outside the window stand before its j-th one, which the k-th of them follows where
+    # k is at least that number
     free_before = window_places - torch.arange(window_places.shape[1], device=window_places.device)
     passed = torch.searchsorted(free_before, k, right=True)
     return candidates[(k + passed).clamp(max=len(candidates) - 1)]
@@ -43,7 +44,8 @@ def draw_targets(target: Int[Tensor, " T"], num: int, generator: torch.Generator
         num: R.
         generator: gives R numbers.
 
-    Shapes hang on no value and the host waits for none: a CUDA graph can hold it. Without a real target: zeros.
+    Shapes do not depend on values and the host waits for nothing, so that a CUDA graph can hold it. Without a real
+    target: zeros.
     """
     nth = (target > 0).cumsum(0)  # at the k-th real target it reaches k + 1
     uniform = torch.rand((num,), generator=generator, device=target.device, dtype=torch.float64)
@@ -51,7 +53,7 @@ def draw_targets(target: Int[Tensor, " T"], num: int, generator: torch.Generator
     return target[torch.searchsorted(nth, k, right=True)]
 
 
-def _own_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B W"]:
+def _window_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B W"]:
     """Return the distinct places among `candidates` of each window's tracks, ascending, then C repeated."""
     absent = len(candidates)
     candidate_index = torch.searchsorted(candidates, window.tracks).clamp(max=absent - 1)
@@ -59,5 +61,5 @@ def _own_places(window: Window, candidates: Int[Tensor, " C"]) -> Int[Tensor, "B
     ordered = candidate_index.masked_fill(~in_window, absent).sort(dim=1).values
     repeated = torch.nn.functional.pad(ordered[:, 1:] == ordered[:, :-1], (1, 0))
     distinct: Tensor = ordered.masked_fill(repeated, absent).sort(dim=1).values
-    # keep own[j] - j non-decreasing past the last one, so that the search stays sorted
+    # distinct[j] - j must not decrease after the last one, since the search wants it sorted
     return torch.where(distinct < absent, distinct, absent + torch.arange(distinct.shape[1], device=distinct.device))

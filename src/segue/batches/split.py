@@ -1,16 +1,17 @@
-"""Which rows of a store train, which are held out, and which tracks exist for a model."""
+"""Which rows of a store train, which are held out, and which tracks a model knows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns, skips
 from segue.batches.track_features import has_features
+from segue.config import Config, CountOrNone, Limit, Seed, Share
 from segue.errors import InputError
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
 
@@ -20,7 +21,7 @@ FEWEST_TRAINING: Final = 2
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Config):
     """What of a store is used, and how it is split (method, section 2)."""
 
     split: Literal["leave-last-two-out", "temporal"] = "leave-last-two-out"
@@ -28,32 +29,16 @@ class DataConfig:
     vocabulary: Literal["training", "transductive", "features"] = "training"
     """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper), or those with a
     training row or a feature in the track table."""
-    max_len: int = 20
+    max_len: Annotated[int, Limit("at least 2", lambda number: number >= 2)] = 20
     """Most tracks an encoder reads."""
-    sample_sessions: int = 0
+    sample_sessions: CountOrNone = 0
     """Size of a uniform sample of sessions; 0 = all."""
-    sample_seed: int = 0
-    """Seed of that sample."""
-    skip_at_least: int = skips.SKIP_AT_LEAST
+    sample_seed: Seed = 0
+    """Seed of that sample, and of the skips that `skip_share` hides."""
+    skip_at_least: Annotated[int, Limit("1, 2 or 3", (1, 2, 3).__contains__)] = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
-    skip_share: float = 0.0
-    """Most skips among training rows of known feedback: a random part of more is read as unknown; 0 = keep all."""
-
-    def __post_init__(self) -> None:
-        if self.split not in ("leave-last-two-out", "temporal"):
-            raise ValueError("split must be leave-last-two-out or temporal")
-        if self.vocabulary not in ("training", "transductive", "features"):
-            raise ValueError("vocabulary must be training, transductive or features")
-        if self.max_len < 2:
-            raise ValueError("max_len must be at least 2")
-        if self.sample_sessions < 0:
-            raise ValueError("sample_sessions must be at least 0 (0 = all)")
-        if not 0 <= self.sample_seed < 2**32:
-            raise ValueError("sample_seed must lie in 0..2**32 - 1")
-        if not 1 <= self.skip_at_least <= skips.VERY_BRIEFLY:
-            raise ValueError("skip_at_least must be 1, 2 or 3")
-        if not 0 <= self.skip_share < 1:
-            raise ValueError("skip_share must lie in [0, 1)")
+    skip_share: Share = 0.0
+    """Most skips among training rows of known feedback: a random part of more is read as unknown; 0 = all skips."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +71,12 @@ class Split:
     candidates: NDArray[np.int32]
     """Table rows that may be ranked, ascending."""
     negatives: NDArray[np.int32]
-    """Those of them that may be drawn as negatives: without tracks that only their features serve, which are no target
-    either and would learn but to be far away."""
+    """Those of them that may be drawn as negatives. Tracks that only have features are left out: they are never a
+    target, so that they would only learn to be far from every state."""
     input_row: NDArray[np.int32]
-    """Table row to the row that a model reads: itself, or UNKNOWN, [V + 3]."""
+    """Row that a model reads for each table row: itself, or UNKNOWN, [V + 3]."""
     hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Global rows of training parts whose feedback is read as unknown, ascending."""
+    """Global rows of training parts whose feedback models read as unknown, ascending."""
     skip_at_least: int = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
 
@@ -107,37 +92,36 @@ def split_store(store: Store, config: DataConfig) -> Split:
     Raises:
         InputError: nothing is left to train on, or a temporal split of a store without dates.
     """
-    sessions = _kept(store, config)
-    if config.split == "temporal":
-        train, cases, num_short = _temporal(store, sessions)
-    else:
-        train, cases, num_short = _leave_last_two_out(store, sessions)
-    training = ranges(*train)
-    counts = np.bincount(store.tracks[training], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
-    if config.vocabulary != "transductive":
-        present = counts > 0
-    else:
-        present = np.zeros(len(counts), dtype=np.bool_)
-        present[store.tracks[ranges(store.offsets[sessions], store.offsets[sessions + 1])]] = True
-    may_be_negative = present.copy()
+    sessions = _sampled(store, config)
+    offsets = np.asarray(store.offsets)
+    bounds = offsets[sessions], offsets[sessions + 1]
+    by_date = config.split == "temporal"
+    (begin, end), cases, num_short = (_temporal if by_date else _leave_last_two_out)(store, sessions, bounds)
+    counts = np.bincount(store.tracks[ranges(begin, end)], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
+    present = counts > 0
+    if config.vocabulary == "transductive":
+        present = np.zeros(len(counts), np.bool_)
+        present[store.tracks[ranges(*bounds)]] = True
+    may_be_negative = present
     if config.vocabulary == "features":
-        present |= has_features(store)
-    enough = train[1] - train[0] >= FEWEST_TRAINING
+        present = present | has_features(store)
+    enough = end - begin >= FEWEST_TRAINING
     if not enough.any():
         raise InputError(f"{store.path} has no session with two tracks to train on; sessions of 4 and more are needed")
+    begin, end = begin[enough], end[enough]
     input_row = np.where(present, np.arange(len(counts)), UNKNOWN).astype(np.int32)
     input_row[:NUM_SPECIALS] = np.arange(NUM_SPECIALS)
     return Split(
         sessions=sessions,
-        train_begin=train[0][enough],
-        train_end=train[1][enough],
+        train_begin=begin,
+        train_end=end,
         cases=cases,
         num_short=num_short,
         training_counts=counts,
         candidates=np.flatnonzero(present).astype(np.int32),
         negatives=np.flatnonzero(may_be_negative).astype(np.int32),
         input_row=input_row,
-        hidden=_hidden(store, ranges(train[0][enough], train[1][enough]), config),
+        hidden=_hidden(store, ranges(begin, end), config),
         skip_at_least=config.skip_at_least,
     )
 
@@ -150,15 +134,15 @@ def visible_strength(store: Store, split: Split) -> NDArray[np.uint8]:
 
 
 def _hidden(store: Store, training: NDArray[np.int64], config: DataConfig) -> NDArray[np.int64]:
-    """Return so many random skipped rows of `training` that of the rest at most `skip_share` are skips."""
+    """Return random skipped rows of `training`, so many that at most `skip_share` of the others are skips."""
     if config.skip_share == 0.0:
         return training[:0]
     strength = np.asarray(store.strength)[training]
     skipped = training[skips.skipped(strength, config.skip_at_least)]
     num_listened = int(skips.listened(strength, config.skip_at_least).sum())
-    sessions = int(config.skip_share / (1 - config.skip_share) * num_listened)
+    num_visible = int(config.skip_share / (1 - config.skip_share) * num_listened)
     generator = np.random.default_rng([config.sample_seed, 0xD05E])
-    return np.sort(generator.permutation(skipped)[sessions:])
+    return np.sort(generator.permutation(skipped)[num_visible:])
 
 
 def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -168,8 +152,8 @@ def ranges(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64
     return np.arange(int(lengths.sum()), dtype=np.int64) + shift
 
 
-def _kept(store: Store, config: DataConfig) -> NDArray[np.int64]:
-    """Return the sessions that the config keeps, ascending."""
+def _sampled(store: Store, config: DataConfig) -> NDArray[np.int64]:
+    """Return the sessions that are used, ascending."""
     sessions = np.arange(store.num_sessions, dtype=np.int64)
     if 0 < config.sample_sessions < len(sessions):
         generator = np.random.default_rng([config.sample_seed, 0x5E550])
@@ -180,25 +164,28 @@ def _kept(store: Store, config: DataConfig) -> NDArray[np.int64]:
 
 
 _Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-def _leave_last_two_out(store: Store, sessions: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
-    begin, end = np.asarray(store.offsets[sessions]), np.asarray(store.offsets[sessions + 1])
-    long_enough = end - begin >= 3  # one track of input, two held out
-    session, first, last = sessions[long_enough], begin[long_enough], end[long_enough]
-    cases: dict[SplitName, Cases] = {
-        "validation": Cases(session, first, last - 2),
-        "test": Cases(session, first, last - 1),
-    }
-    return (begin, np.maximum(end - 2, begin)), cases, int((~long_enough).sum())
-
-
+"""First row of each session, and one past its last."""
 _SECONDS_OF_A_DAY: Final = 86_400
 TEMPORAL_SHARES: Final = (0.8, 0.1, 0.1)
 """Shares of the days (rounded to whole days) that train, validate and test in the temporal split."""
 
 
-def _temporal(store: Store, sessions: NDArray[np.int64]) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+def _leave_last_two_out(
+    store: Store, sessions: NDArray[np.int64], bounds: _Bounds
+) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+    """Return the bounds of training parts, the held-out targets, and how many sessions are too short for any."""
+    begin, end = bounds
+    long_enough = end - begin >= 3  # one track of input, two held out
+    held_out: dict[SplitName, Cases] = {
+        "validation": _cases(sessions, begin, end - 2, long_enough),
+        "test": _cases(sessions, begin, end - 1, long_enough),
+    }
+    return (begin, np.maximum(end - 2, begin)), held_out, int((~long_enough).sum())
+
+
+def _temporal(
+    store: Store, sessions: NDArray[np.int64], bounds: _Bounds
+) -> tuple[_Bounds, dict[SplitName, Cases], int]:
     """Whole sessions by date: the last tenth of sessions (cut at whole days) tests, the tenth before validates."""
     date = _days(store)[sessions]
     ordered = np.sort(date)
@@ -206,18 +193,13 @@ def _temporal(store: Store, sessions: NDArray[np.int64]) -> tuple[_Bounds, dict[
     first_test = ordered[int(len(ordered) * (TEMPORAL_SHARES[0] + TEMPORAL_SHARES[1]))]
     if not ordered[0] < first_validation < first_test:
         raise InputError(f"{store.path} spans too few days for a temporal split; use leave-last-two-out")
-    begin, end = np.asarray(store.offsets[sessions]), np.asarray(store.offsets[sessions + 1])
-    train = date < first_validation
-    long_enough = end - begin >= 2
-    chosen = {
-        "validation": long_enough & (date >= first_validation) & (date < first_test),
-        "test": long_enough & (date >= first_test),
+    begin, end = bounds
+    train, test, long_enough = date < first_validation, date >= first_test, end - begin >= 2
+    held_out: dict[SplitName, Cases] = {
+        "validation": _cases(sessions, begin, end - 1, long_enough & ~train & ~test),
+        "test": _cases(sessions, begin, end - 1, long_enough & test),
     }
-    cases: dict[SplitName, Cases] = {
-        "validation": _last_of(sessions, begin, end, chosen["validation"]),
-        "test": _last_of(sessions, begin, end, chosen["test"]),
-    }
-    return (begin[train], end[train]), cases, int((~train & ~long_enough).sum())
+    return (begin[train], end[train]), held_out, int((~train & ~long_enough).sum())
 
 
 def _days(store: Store) -> NDArray[np.int64]:
@@ -229,7 +211,7 @@ def _days(store: Store) -> NDArray[np.int64]:
     return np.asarray(store.side(columns.AT))[store.offsets[:-1]] // _SECONDS_OF_A_DAY
 
 
-def _last_of(
-    sessions: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64], chosen: NDArray[np.bool_]
+def _cases(
+    sessions: NDArray[np.int64], begin: NDArray[np.int64], target: NDArray[np.int64], chosen: NDArray[np.bool_]
 ) -> Cases:
-    return Cases(sessions[chosen], begin[chosen], end[chosen] - 1)
+    return Cases(sessions[chosen], begin[chosen], target[chosen])

@@ -53,7 +53,7 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
         document["transitions"] = settle_transitions(mixture_terms(scene, encoder, most))
         _set_weights(encoder, "transitions", document)
         progress(Step("weigh transitions", 1, 1, "passes"))
-    if listen is not None and listen.settle:
+    if listen is not None:
         document["listen"] = settle_listen(*listen_terms(scene, encoder))
         _set_weights(encoder, "listen", document)
     if listen is not None:

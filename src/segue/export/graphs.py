@@ -68,7 +68,7 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
     """
     sessions, length = torch.export.Dim("B"), encoder.max_len
     sizes: dict[str, dict[int, Any]] = {name: {0: sessions} for name in INPUTS} | {"values": {0: torch.export.Dim("U")}}
-    if isinstance(encoder, CausalEncoder) and encoder.config.padding == "masked" and length > 2:
+    if isinstance(encoder, CausalEncoder) and not encoder.sees_padding and length > 2:
         columns = torch.export.Dim("L", max=length)
         sizes |= {name: {0: sessions, 1: columns} for name in INPUTS[1:]}
     valid = torch.arange(length)[None, :] < torch.tensor([[length], [1], [2]])

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from segue.losses.next_track import Full, Mixed, NextTrackConfig, PerSession, Shared
-from segue.losses.scene import Scene, SessionNegatives
+from segue.losses.loss_inputs import LossInputs, SessionNegatives
+from segue.losses.next_track import Full, Gbce, Mixed, NextTrackConfig, PerSession, Shared
 from segue.losses.terms import SkipContrastive, TermDraws
 
 NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
     "per_session": PerSession,
     "shared": Shared,
     "mixed": Mixed,
+    "gbce": Gbce,
     "full": Full,
 }
 """`[next_track] kind` to the config that its other keys make."""
@@ -23,10 +24,11 @@ __all__ = [
     "NEXT_TRACK",
     "TERMS",
     "Full",
+    "Gbce",
+    "LossInputs",
     "Mixed",
     "NextTrackConfig",
     "PerSession",
-    "Scene",
     "SessionNegatives",
     "Shared",
     "SkipContrastive",

@@ -1,4 +1,4 @@
-"""One way to make a model: for training, for loading a run, for export."""
+"""The model of a recipe: for training, for a run that is loaded, and for export."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue.batches.counts import TrainingCounts
 from segue.model.encoders.encoder import Encoder, Parts
 from segue.model.encoders.registry import ENCODERS
-from segue.model.heads import HEADS, Counts
+from segue.model.heads import HEADS
 from segue.model.inputs import INPUTS, TrackValues
 from segue.store import NUM_SPECIALS
 
@@ -34,11 +35,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model is told of the store that it is made for."""
+    """What a model needs to know of a store."""
 
     num_tracks: int
     """V."""
-    counts: Counts
+    counts: TrainingCounts
     """Counts over the training rows, for heads."""
     track_values: TrackValues | None = None
     """Features of tracks; None where there are none."""
@@ -52,21 +53,16 @@ class Facts:
         if saved is not None:
             width = saved.shape[1] if saved.dim() == 2 else 0
             track_values = TrackValues(torch.zeros(num_rows, width), torch.zeros(num_rows, dtype=torch.bool))
-        return cls(num_tracks, Counts.nothing(num_rows), track_values)
+        return cls(num_tracks, TrainingCounts.nothing(num_rows), track_values)
 
 
 def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -> Encoder:
-    """Return the initialised encoder of `config` with its inputs and heads; nothing is added to it afterwards."""
+    """Return the initialised encoder of `config` with its inputs and heads."""
     encoder_type, width = ENCODERS[type(config.encoder)], config.encoder.width
-    inputs = {}
-    for name, kind in INPUTS.items():
-        if name in config.inputs:
-            part = kind.build(config.inputs[name], width, facts.track_values)
-            if part is not None:
-                inputs[name] = part
-    heads = {
-        name: kind(config.heads[name], width, facts.counts) for name, kind in HEADS.items() if name in config.heads
-    }
+    wanted = {name: kind for name, kind in INPUTS.items() if name in config.inputs}
+    built = {name: kind.build(config.inputs[name], width, facts.track_values) for name, kind in wanted.items()}
+    inputs = {name: part for name, part in built.items() if part is not None}
+    heads = {name: HEADS[name](config.heads[name], width, facts.counts) for name in HEADS if name in config.heads}
     encoder = encoder_type(config.encoder, Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse))
     encoder.initialise(generator)
     return encoder

@@ -131,20 +131,16 @@ def _own_draw(anchor: Bool[Tensor, "B W"]) -> Int[Tensor, " B"]:
     return len(anchor) + torch.arange(len(anchor), device=anchor.device)
 
 
-ABLATIONS: Final[Mapping[str, Variant]] = {
+VARIANTS: Final[Mapping[str, Variant]] = {
     "none": Variant(),
     "cross_session": Variant(change=cross_session, draws="keys"),
+    "cross_session_anchors": Variant(change=kept_by_cross_session, draws="keys"),
     "random_negatives": Variant(change=random_negatives, draws="tracks"),
     "inverted": Variant(inverted=True),
     "align_only": Variant(form=align),
     "random_positive": Variant(change=random_positive, draws="tracks"),
     "all_anchors": Variant(Rules(all_anchors=True)),
     "positive_not_in_denominator": Variant(form=negatives_alone),
+    "listened_negatives": Variant(Rules(listened_negatives=True)),
 }
-"""The ablations by name."""
-
-CONTROLS: Final[Mapping[str, Variant]] = {
-    "none": Variant(),
-    "cross_session": Variant(change=kept_by_cross_session, draws="keys"),
-}
-"""The correct term on only the anchors that an ablation keeps, by the name of the ablation."""
+"""The variants by name; none is the correct term."""

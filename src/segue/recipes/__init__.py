@@ -1,8 +1,7 @@
 """Recipes: TOML in, one frozen record out."""
 
-from segue.recipes.configs import EvaluationConfig, TrainingConfig
 from segue.recipes.loading import list_recipes, load_recipe
-from segue.recipes.recipe import RECIPE_VERSION, Recipe, recipe_from_tables
+from segue.recipes.recipe import RECIPE_VERSION, EvaluationConfig, Recipe, TrainingConfig, recipe_from_tables
 
 __all__ = [
     "RECIPE_VERSION",

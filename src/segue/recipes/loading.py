@@ -1,4 +1,4 @@
-"""Finding a recipe by name or path, and laying overrides over it."""
+"""The recipe that a name or a path stands for, with overrides."""
 
 from __future__ import annotations
 
@@ -78,15 +78,11 @@ def _tables(text: str, beside: Path | None, extending: tuple[str, ...]) -> dict[
 
 def _path(text: str, beside: Path | None) -> Path:
     """Return the TOML file of a recipe: one beside the recipe that extends it, a preset, or a path."""
-    for path in [] if beside is None else [beside / f"{text}.toml", beside / text]:
+    near = [] if beside is None else [beside / f"{text}.toml", beside / text]
+    for path in (*near, PRESETS / f"{text}.toml", Path(text)):
         if path.is_file():
             return path
-    if (PRESETS / f"{text}.toml").is_file():
-        return PRESETS / f"{text}.toml"
-    path = Path(text)
-    if path.is_file():
-        return path
-    if path.suffix == ".toml" or len(path.parts) > 1:
+    if Path(text).suffix == ".toml" or len(Path(text).parts) > 1:
         raise InputError(f"recipe {text!r}: no such file; name a TOML file or one of {', '.join(list_recipes())}")
     raise InputError(f"no recipe {text!r}{nearest(text, list_recipes())}")
 

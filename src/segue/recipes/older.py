@@ -1,79 +1,133 @@
-"""Recipes of version 1: keys that were moved are read at their new place, keys that were removed are refused."""
+"""Recipes of versions 1 and 2: keys that moved are read at their new place, keys that were removed are refused."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from segue.errors import InputError
 
-LAST_COMMIT: Final = "076bca47e"
-"""The last commit that trains with the removed keys."""
-REMOVED: Final[Mapping[str, Mapping[str, Any]]] = {
-    "data": {"require_skip": False},
-    "next_track": {"redraw": "step", "refined": False},
-    "terms": {"similarity": "exp_cosine", "drop_repeats": False, "prefix_context": False},
+_V1, _V2 = "076bca47e", "d70ce6c"
+REMOVED: Final[Mapping[str, tuple[str, Any]]] = {
+    "data.require_skip": (_V1, False),
+    "next_track.redraw": (_V1, "step"),
+    "next_track.refined": (_V1, False),
+    "terms.similarity": (_V1, "exp_cosine"),
+    "terms.drop_repeats": (_V1, False),
+    "terms.prefix_context": (_V1, False),
+    "training.clip": (_V2, 5.0),
+    "encoder.hidden": (_V2, "the width of the encoder"),
+    "encoder.layers": (_V2, 1),
+    "encoder.kernel": (_V2, 3),
+    "encoder.dilations": (_V2, [1, 4, 1, 4]),
+    "encoder.window": (_V2, 5),
+    "encoder.horizontal": (_V2, 16),
+    "encoder.vertical": (_V2, 4),
+    "next_track.gbce_t": (_V2, 0.75),
+    "heads.listen.hidden": (_V2, 128),
+    "heads.listen.settle": (_V2, True),
 }
-"""Section -> key -> the value that stands for what every recipe does now."""
-MOVED: Final[Mapping[str, str]] = {
+"""Removed key -> the last commit that trains with it, and the value that stands for what every recipe does now."""
+INPUTS_OF_VERSION_1: Final[Mapping[str, str]] = {
     "encoder.feedback": "inputs.feedback",
     "data.context": "inputs.context",
     "data.earlier": "inputs.earlier",
     "features": "inputs.features",
 }
-"""Keys of version 1 to the input of version 2 that they became."""
-OWN_WEIGHT: Final = ("heads.transitions.own", "heads.transitions.own_weight")
-"""A key of version 1 that has another name in version 2."""
+"""Keys of version 1 to the input that they became."""
+MERGED: Final[Mapping[str, str]] = {
+    "encoder.norm": "encoder.block_type",
+    "encoder.activation": "encoder.block_type",
+    "encoder.gated": "encoder.block_type",
+    "encoder.padding": "encoder.position",
+    "next_track.skipped": "next_track.targets",
+    "next_track.loss": "next_track.kind",
+    "terms.ablation": "terms.variant",
+    "terms.anchors_of": "terms.variant",
+    "terms.listened_negatives": "terms.variant",
+    "terms.anchors": "terms.variant",
+    "terms.positive_in_denominator": "terms.variant",
+}
+"""Keys of version 2 to the key of version 3 that says the same."""
+_BLOCK_TYPES: Final[Mapping[str, dict[str, Any]]] = {
+    "post_norm": {"norm": "post", "activation": "relu", "gated": False},
+    "pre_norm": {"norm": "pre", "activation": "gelu", "gated": False},
+    "gated": {"norm": "pre", "activation": "swiglu", "gated": True},
+}
+"""Type of block to its keys in version 2; the first is the default."""
+_TERM: Final[Mapping[str, tuple[Any, str | None]]] = {
+    "ablation": ("none", None),
+    "anchors_of": ("none", "cross_session_anchors"),
+    "listened_negatives": (False, "listened_negatives"),
+    "anchors": ("listened", "all_anchors"),
+    "positive_in_denominator": (True, "positive_not_in_denominator"),
+}
+"""Key of a term in version 2 to its default and the variant that any other value is; None: the value names it."""
 
 
 def up_to_date(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the tables of a recipe as version 2 writes them. `where` names the recipe in errors.
+    """Return the tables of a recipe as version 3 writes them. `where` names the recipe in errors.
 
     Raises:
-        InputError: a removed key has another value than the one that stands for what every recipe does now.
+        InputError: a removed key has another value than the one that stands for what every recipe does now, or merged
+            keys have values that no value of the new key stands for.
     """
-    if tables.get("recipe_version") != 1 or isinstance(tables["recipe_version"], bool):
+    version = tables.get("recipe_version")
+    if isinstance(version, bool) or version not in (1, 2):
         return dict(tables)
-    result: dict[str, Any] = {**tables, "recipe_version": 2}
-    for section, defaults in REMOVED.items():
-        value = tables.get(section)
-        if isinstance(value, Mapping):
-            result[section] = _table_without(value, defaults, f"{where}: {section}")
-        elif isinstance(value, list | tuple):
-            result[section] = [
-                _table_without(part, defaults, f"{where}: {section}.{i}") if isinstance(part, Mapping) else part
-                for i, part in enumerate(value)
-            ]
-    inputs = dict(result.get("inputs") or {})
-    for key, new in MOVED.items():
-        value = _popped(result, key)
-        if value is not None:
-            inputs[new.removeprefix("inputs.")] = _as_input(key, value)
-    heads = result.get("heads")
-    transitions = heads.get("transitions") if isinstance(heads, Mapping) else None
-    if isinstance(transitions, Mapping) and "own" in transitions:
-        renamed = {"own_weight" if key == "own" else key: value for key, value in transitions.items()}
-        result["heads"] = {**result["heads"], "transitions": renamed}
-    return {**result, "inputs": inputs} if inputs else result
+    result = copy.deepcopy(dict(tables))
+    if version == 1:
+        _rename_version_1(result)
+    encoder, next_track = (_table(result, name) for name in ("encoder", "next_track"))
+    _merge_encoder(encoder, "extends" in tables, f"{where}: encoder")
+    if next_track.pop("skipped", "predict") == "avoid":
+        next_track["targets"] = "avoid_skipped"
+    if next_track.pop("loss", "softmax") == "gbce":
+        next_track["kind"] = "gbce"
+        next_track.pop("log_q", None)
+    terms = result.get("terms", ())
+    for i, term in enumerate(terms if isinstance(terms, list) else ()):
+        if isinstance(term, dict):
+            _merge_term(term, f"{where}: terms.{i}")
+    _drop_removed(result, "", where)
+    return result | {"recipe_version": 3}
 
 
 def renamed_override(key: str, value: Any) -> tuple[str, Any]:
-    """Return an override with the key of version 2, where `key` is one that was moved.
+    """Return an override with its key of version 3, where `key` is one that was moved.
 
     Raises:
-        InputError: the key was removed.
+        InputError: the key was removed, or merged with others into one.
     """
-    if key == OWN_WEIGHT[0]:
-        return OWN_WEIGHT[1], value
-    new = MOVED.get(key)
-    if new is not None:
-        return new, _as_input(key, value)
-    section, _, name = key.partition(".")
-    if name.rpartition(".")[2] in REMOVED.get(section, {}):
+    if key == "heads.transitions.own":
+        return "heads.transitions.own_weight", value
+    if key in INPUTS_OF_VERSION_1:
+        return INPUTS_OF_VERSION_1[key], _as_input(key, value)
+    parts = key.split(".")
+    general = ".".join(part for part in parts if not part.isdigit())
+    if general in REMOVED:
         raise InputError(
-            f"--set {key}: this key was removed; leave it out, or check out commit {LAST_COMMIT}, the last one with it"
+            f"--set {key}: this key was removed; leave it out, or check out commit {REMOVED[general][0]}, the last one "
+            "with it"
         )
-    return (f"{MOVED[section]}.{name}", value) if section in MOVED else (key, value)
+    if general in MERGED:
+        new = ".".join([*parts[:-1], MERGED[general].rpartition(".")[2]])
+        raise InputError(f"--set {key}: this key is now part of {new}; set that one (docs/recipes.md)")
+    section, _, name = key.partition(".")
+    return (f"{INPUTS_OF_VERSION_1[section]}.{name}", value) if section in INPUTS_OF_VERSION_1 else (key, value)
+
+
+def _rename_version_1(tables: dict[str, Any]) -> None:
+    """Move inputs and the weight of the encoder's own softmax to their place in version 2."""
+    for key, new in INPUTS_OF_VERSION_1.items():
+        section, _, name = key.rpartition(".")
+        table = _table(tables, section) if section else tables
+        if name in table:
+            tables.setdefault("inputs", {})[new.removeprefix("inputs.")] = _as_input(key, table.pop(name))
+    transitions = _table(_table(tables, "heads"), "transitions")
+    if "own" in transitions:
+        transitions["own_weight"] = transitions.pop("own")
 
 
 def _as_input(key: str, value: Any) -> Any:
@@ -85,22 +139,59 @@ def _as_input(key: str, value: Any) -> Any:
     return value
 
 
-def _popped(tables: dict[str, Any], key: str) -> Any:
-    section, _, name = key.rpartition(".")
-    if not section:
-        return tables.pop(name, None)
-    table = tables.get(section)
-    if not isinstance(table, Mapping) or name not in table:
-        return None
-    tables[section] = {part: value for part, value in table.items() if part != name}
-    return table[name]
+def _merge_encoder(table: dict[str, Any], extends: bool, where: str) -> None:
+    """Replace norm, activation, gated and padding by block_type and position.
+
+    A recipe that extends another must have all three keys of block_type or none: it inherits what it leaves out.
+    """
+    if table.get("hidden") == table.get("width", 128):
+        table.pop("hidden", None)
+    given = {name: table.pop(name) for name in _BLOCK_TYPES["post_norm"] if name in table}
+    if given:
+        values = given if extends else _BLOCK_TYPES["post_norm"] | given
+        new = next((name for name, old in _BLOCK_TYPES.items() if old == values), None)
+        if new is None:
+            _refuse_merged(f"{where}: norm, activation and gated", "block_type")
+        table["block_type"] = new
+    if table.pop("padding", "masked") == "visible":
+        table["position"] = "padded"
 
 
-def _table_without(table: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
-    for key, default in defaults.items():
-        if key in table and table[key] != default:
-            raise InputError(
-                f"{where}.{key} = {table[key]!r} is no longer supported: leave it out, or check out commit "
-                f"{LAST_COMMIT}, the last one that has it"
-            )
-    return {key: value for key, value in table.items() if key not in defaults}
+def _merge_term(term: dict[str, Any], where: str) -> None:
+    """Replace the five keys that make the term otherwise by `variant`."""
+    values = {key: term.pop(key) for key in _TERM if key in term}
+    changed = {key: value for key, value in values.items() if value != _TERM[key][0]}
+    if len(changed) > 1:
+        _refuse_merged(f"{where}: {' and '.join(changed)}", "variant")
+    for key, value in changed.items():
+        term["variant"] = _TERM[key][1] or value
+
+
+def _refuse_merged(where: str, new: str) -> NoReturn:
+    raise InputError(
+        f"{where} are now one key, {new}, which has no value for this combination: set {new} (docs/recipes.md), or "
+        f"check out commit {_V2}, the last one that has them"
+    )
+
+
+def _drop_removed(value: Any, path: str, where: str) -> None:
+    """Take the removed keys out of a table, or the tables of a list, whose dotted key without indices is `path`."""
+    for key, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        name = f"{path}.{key}".lstrip(".") if isinstance(value, dict) else path
+        place = f"{where}{'.' if path else ': '}{key}"
+        if name in REMOVED:
+            commit, constant = REMOVED[name]
+            if part != constant:
+                raise InputError(
+                    f"{place} = {part!r} is no longer supported, it is always {constant!r}: leave it out, or check out "
+                    f"commit {commit}, the last one that has it"
+                )
+            del value[key]
+        elif isinstance(part, dict | list):
+            _drop_removed(part, name, place)
+
+
+def _table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the table `name`, an empty one where there is none."""
+    value = tables.get(name)
+    return value if isinstance(value, dict) else {}

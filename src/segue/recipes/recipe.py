@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from segue.batches.split import DataConfig
-from segue.config import build, build_kind, nearest
+from segue.config import Config, Count, CountOrNone, NotNegative, Positive, Seed, build, build_kind, nearest
 from segue.errors import InputError
-from segue.losses import NEXT_TRACK, TERMS, SkipContrastive
+from segue.losses import NEXT_TRACK, TERMS, Gbce, SkipContrastive
 from segue.model import ModelConfig
 from segue.model.encoders.causal import CausalConfig
-from segue.model.encoders.lookback import LookbackConfig
+from segue.model.encoders.cloze import ClozeConfig
 from segue.model.encoders.registry import ENCODER_CONFIGS, ENCODERS
 from segue.model.heads import HEADS
 from segue.model.inputs import INPUTS
-from segue.recipes.configs import EvaluationConfig, TrainingConfig
 from segue.recipes.older import up_to_date
 
-RECIPE_VERSION: Final = 2
+RECIPE_VERSION: Final = 3
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """How the parameters are fitted (method, section 4)."""
+
+    epochs: Count = 30
+    """Most epochs; a run that meets this cap is marked not converged (causal 30, cloze 200)."""
+    batch_size: Count = 256
+    """Sessions in a batch."""
+    learning_rate: Positive = 0.005
+    """Of Adam, constant."""
+    patience: Count = 3
+    """Epochs without a better validation HR@10 after which training stops."""
+    validation_targets: CountOrNone = 0
+    """How many validation targets are ranked after each epoch, a uniform sample; 0 = all."""
+    seed: Seed = 0
+    """Seed of initialisation, order, masks, negatives and dropout."""
+    checkpoint_minutes: NotNegative = 5.0
+    """Shortest time between two checkpoints; 0 writes one each epoch."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Config):
+    """How a run is judged (method, section 5)."""
+
+    seed: Seed = 0
+    """Seed of the sampled candidates and of the bootstrap."""
+    candidates: Count = 1000
+    """Distinct tracks that the target is ranked against in the sampled protocol."""
+    resamples: CountOrNone = 1000
+    """Bootstrap resamples behind each interval."""
 
 
 @dataclass(frozen=True)
@@ -82,116 +113,93 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
             f"{where}: recipe_version is {version!r}, this Segue reads {RECIPE_VERSION}; "
             f"write 'recipe_version = {RECIPE_VERSION}' at the top, or update Segue"
         )
-    name = tables.get("name", where)
+    name, terms = tables.get("name", where), tables.get("terms", ())
     if not isinstance(name, str):
         raise InputError(f"{where}.name is {name!r}, expected a text")
-    terms = tables.get("terms", ())
     if not isinstance(terms, list | tuple):
         raise InputError(f"{where}.terms is {terms!r}, expected [[terms]] tables")
+
+    def section(name: str) -> tuple[Mapping[str, Any], str]:
+        return _as_table(tables.get(name, {}), f"{where}.{name}"), f"{where}: {name}"
+
+    named_terms = [(term, f"{where}: terms.{i}") for i, term in enumerate(terms)]
     recipe = Recipe(
         name=name,
-        data=build(DataConfig, _table(tables, "data", where), f"{where}: data"),
-        encoder=build_kind(ENCODER_CONFIGS, _table(tables, "encoder", where), f"{where}: encoder"),
-        next_track=build_kind(NEXT_TRACK, _table(tables, "next_track", where), f"{where}: next_track"),
-        terms=tuple(
-            build_kind(TERMS, _as_table(t, f"{where}: terms.{i}"), f"{where}: terms.{i}") for i, t in enumerate(terms)
-        ),
-        inputs=_sections(tables, "inputs", {name: kind.config_type for name, kind in INPUTS.items()}, where),
-        heads=_sections(tables, "heads", {name: kind.config_type for name, kind in HEADS.items()}, where),
-        training=build(TrainingConfig, _table(tables, "training", where), f"{where}: training"),
-        evaluation=build(EvaluationConfig, _table(tables, "evaluation", where), f"{where}: evaluation"),
+        data=build(DataConfig, *section("data")),
+        encoder=build_kind(ENCODER_CONFIGS, *section("encoder")),
+        next_track=build_kind(NEXT_TRACK, *section("next_track")),
+        terms=tuple(build_kind(TERMS, _as_table(term, place), place) for term, place in named_terms),
+        inputs=_parts({name: kind.config_type for name, kind in INPUTS.items()}, *section("inputs")),
+        heads=_parts({name: kind.config_type for name, kind in HEADS.items()}, *section("heads")),
+        training=build(TrainingConfig, *section("training")),
+        evaluation=build(EvaluationConfig, *section("evaluation")),
     )
-    for check in CHECKS:
-        check(recipe, where)
+    for conflict in _conflicts(recipe):
+        raise InputError(f"{where}: {conflict}")
     return recipe
 
 
-def _check_inputs(recipe: Recipe, where: str) -> None:
-    can_read = ENCODERS[type(recipe.encoder)].reads_inputs
-    causal = isinstance(recipe.encoder, CausalConfig) and recipe.encoder.padding == "masked"
+def _conflicts(recipe: Recipe) -> Iterator[str]:
+    """Yield what the parts of a recipe demand of each other and do not get."""
+    encoder, loss = recipe.encoder, recipe.next_track
+    causal = isinstance(encoder, CausalConfig)
     for name in recipe.inputs:
-        if not can_read:
-            raise InputError(
-                f"{where}: encoder.kind = {recipe.encoder.kind!r} reads tracks alone, not [inputs.{name}]: leave the "
-                "input out, or use encoder.kind = 'causal'"
+        if not ENCODERS[type(encoder)].reads_inputs:
+            yield (
+                f"encoder.kind = {encoder.kind!r} reads tracks alone, not [inputs.{name}]: leave the input out, or use "
+                "encoder.kind = 'causal'"
             )
-        if INPUTS[name].only_causal and not causal:
-            raise InputError(
-                f"{where}: [inputs.{name}] is read by an encoder that looks back only: encoder.kind must be 'causal', "
-                "with padding = 'masked'"
+        if INPUTS[name].only_causal and not (causal and encoder.position != "padded"):
+            yield (
+                f"[inputs.{name}] is read by an encoder that looks back only: encoder.kind must be 'causal', with "
+                "position = 'shifted' or 'literal'"
             )
     if recipe.data.vocabulary == "features" and "features" not in recipe.inputs:
-        raise InputError(
-            f"{where}: data.vocabulary = 'features' ranks tracks that have features alone: add [inputs.features], or "
-            "use 'training'"
+        yield (
+            "data.vocabulary = 'features' ranks tracks that have features alone: add [inputs.features], or use "
+            "'training'"
+        )
+    if loss.targets == "next_listened" and isinstance(encoder, ClozeConfig):
+        yield (
+            "next_track.targets = 'next_listened' predicts from each position, and encoder.kind = 'cloze' from masked "
+            "ones: use 'listened'"
+        )
+    if "transitions" in recipe.heads:
+        if not causal:
+            yield (
+                "heads.transitions mixes in what followed the last track, and only encoder.kind = 'causal' predicts "
+                "each track from the one before it: leave it out"
+            )
+        if loss.targets == "next_listened" or not loss.is_plain:
+            yield (
+                "heads.transitions counts what followed right after a track: next_track.targets must be 'next' or "
+                "'listened', with skipped_weight and own_skips left out"
+            )
+        if not (loss.reads_table or loss.corrects):
+            yield (
+                "heads.transitions is a share of the softmax over all tracks, so negatives must be corrected for how "
+                "often they are drawn: next_track.kind = 'mixed' or 'shared' with log_q = true, or 'full'"
+            )
+    if "features" in recipe.inputs and isinstance(loss, Gbce):
+        yield (
+            "next_track.kind = 'gbce' moves the scores of all tracks down together, and features, which have no "
+            "constant, cannot do so for tracks without a row of their own: set inputs.features = false"
         )
 
 
-def _check_targets(recipe: Recipe, where: str) -> None:
-    config = recipe.next_track
-    if config.targets == "next_listened" and not isinstance(recipe.encoder, CausalConfig | LookbackConfig):
-        raise InputError(
-            f"{where}: next_track.targets = 'next_listened' predicts from each position, and encoder.kind = 'cloze' "
-            "from masked ones: use 'listened'"
-        )
-    if "transitions" in recipe.heads and (config.targets == "next_listened" or not config.is_plain):
-        raise InputError(
-            f"{where}: heads.transitions counts what followed right after a track: next_track.targets must be 'next' "
-            "or 'listened', with skipped, skipped_weight and own_skips left out"
-        )
-
-
-def _check_transitions(recipe: Recipe, where: str) -> None:
-    if "transitions" not in recipe.heads:
-        return
-    if not isinstance(recipe.encoder, CausalConfig):
-        raise InputError(
-            f"{where}: heads.transitions mixes in what followed the last track, and only encoder.kind = 'causal' "
-            "predicts each track from the one before it: leave it out"
-        )
-    if not (recipe.next_track.reads_table or recipe.next_track.corrects):
-        raise InputError(
-            f"{where}: heads.transitions is a share of the softmax over all tracks, so negatives must be corrected for "
-            "how often they are drawn: next_track.kind = 'mixed' or 'shared' with log_q = true, or 'full'"
-        )
-
-
-def _check_gbce(recipe: Recipe, where: str) -> None:
-    if "features" in recipe.inputs and getattr(recipe.next_track, "loss", "softmax") == "gbce":
-        raise InputError(
-            f"{where}: next_track.loss = 'gbce' moves the scores of all tracks down together, and features, which have "
-            "no constant, cannot do so for tracks without a row of their own: set inputs.features = false"
-        )
-
-
-CHECKS: Final[tuple[Callable[[Recipe, str], None], ...]] = (
-    _check_inputs,
-    _check_targets,
-    _check_transitions,
-    _check_gbce,
-)
-"""What a recipe's parts demand of each other."""
-
-
-def _sections(tables: Mapping[str, Any], section: str, registry: Mapping[str, type[Any]], where: str) -> dict[str, Any]:
-    """Return the configs of the parts that have a table, in the order of the registry.
+def _parts(registry: Mapping[str, type[Any]], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the configs of the inputs or heads that have a table, in the order of the registry.
 
     true stands for a table with all defaults, false for none.
     """
-    table = _table(tables, section, where)
     for name in table:
         if name not in registry:
-            raise InputError(f"{where}: unknown key {section}.{name}{nearest(name, registry)}")
-    chosen = {name: table[name] for name in registry if table.get(name, False) is not False}
+            raise InputError(f"{where}: unknown key {name!r}{nearest(name, registry)}")
+    chosen = {name: table[name] for name in registry if name in table and table[name] is not False}
     return {
-        name: build(registry[name], _as_table({} if value is True else value, f"{where}: {section}.{name}"),
-                    f"{where}: {section}.{name}")
+        name: build(registry[name], _as_table({} if value is True else value, f"{where}.{name}"), f"{where}.{name}")
         for name, value in chosen.items()
-    }  # fmt: skip
-
-
-def _table(tables: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
-    return _as_table(tables.get(name, {}), f"{where}.{name}")
+    }
 
 
 def _as_table(value: Any, where: str) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ class GraphStep(TrainingStep):
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.make_example = torch.compile(self.make_example, dynamic=False)  # type: ignore[method-assign]
         self.compare = torch.compile(self.compare, dynamic=False)  # type: ignore[method-assign]
-        if isinstance(encoder, TransformerEncoder) and encoder.config.padding == "masked":
+        if isinstance(encoder, TransformerEncoder) and not encoder.sees_padding:
             self.states_with = torch.compile(encoder.states_with, dynamic=False)
 
     def prepare(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:

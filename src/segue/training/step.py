@@ -21,8 +21,7 @@ from segue.axes import Float, Int
 from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example, window_lengths, with_rule
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
-from segue.batches.popularity import TrainingPopularity
-from segue.losses import TERMS, Scene, SessionNegatives, TermDraws
+from segue.losses import TERMS, LossInputs, SessionNegatives, TermDraws
 from segue.model import Encoder
 from segue.model.heads import HEADS, Head, Predicted
 from segue.objectives import Mixture, Negatives, combine
@@ -31,6 +30,8 @@ from segue.training.optimisers import Optimisers
 from segue.training.process import keep_freed_memory
 from segue.training.table_rows import TableRows, WholeTable
 
+CLIP: Final = 5.0
+"""Largest global norm of the gradient (the paper)."""
 _CPU_ROUNDING: Final = 128
 """Positions are rounded up to a multiple of this: a matrix product of a new shape is compiled first."""
 
@@ -108,13 +109,12 @@ class TrainingStep:
             max_len=max_len,
             width=min(longest, max_len + (not masked)),
             replaced_share=recipe.encoder.replaced_share,
-            shifted=recipe.encoder.position == "shifted",
+            shifted=recipe.encoder.position != "literal",
         )
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
         self._weights = part_weights(recipe)
         self.states_with: Callable[..., Tensor] = encoder.states_with
-        self._popularity = TrainingPopularity.of(data) if recipe.terms else None
         if training.candidates.device.type == "cpu":
             keep_freed_memory()
 
@@ -158,8 +158,7 @@ class TrainingStep:
                 negatives = torch.cat([negatives, from_targets])
         terms = []
         for term in training.recipe.terms:
-            assert self._popularity is not None, "there are terms"
-            term_draws = term.draw((len(index), self._term_width), self._popularity, generator)
+            term_draws = term.draw((len(index), self._term_width), training.data, generator)
             terms.append(term_draws.narrowed(self.examples.width))
         key = torch.randint(2**31, (1,), generator=generator, device=generator.device)
         return BatchDraws(example, negatives, terms, key)
@@ -240,7 +239,7 @@ class TrainingStep:
         originals: Float[Tensor, "I D"],
         negatives: Negatives | SessionNegatives | None = None,
         mixture: Mixture | None = None,
-    ) -> Scene:
+    ) -> LossInputs:
         """Return what losses are computed from. `originals`: the table rows of `Example.ids`."""
         example, table_rows = batch_draws.example, None
         if self.training.recipe.next_track.reads_table:
@@ -248,7 +247,7 @@ class TrainingStep:
             every_row = torch.arange(len(weight), device=weight.device)
             table_rows = self.encoder.track_rows(weight, every_row, batch_draws.key)
         target_rows, window_rows = _rows_read_again(originals, example, self._reads_windows)
-        return Scene(
+        return LossInputs(
             example, states, target_rows, negatives, table_rows, window_rows, mixture,
             self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
         )  # fmt: skip
@@ -268,7 +267,7 @@ class TrainingStep:
         grads = [parameter.grad for parameter in self.training.optimisers.parameters if parameter.grad is not None]
         norms = torch.stack(torch._foreach_norm(grads))
         norm = (norms.square().sum() + square).sqrt()
-        scale = (self.training.recipe.training.clip / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's own clipping
+        scale = (CLIP / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's own clipping
         torch._foreach_mul_(grads, scale)
         self.training.optimisers.step_rest()
         self.table.update(scale)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -12,14 +11,13 @@ import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
-from segue.batches.counts import training_counts
+from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
-from segue.model.heads import Counts
 from segue.model.inputs import TrackValues, check_inputs, load_side
 from segue.objectives.log_sum import WIDEST_KERNEL
 from segue.recipes import Recipe
@@ -126,9 +124,8 @@ class Trainer:
 
 def store_facts(store: Store, split: Split, recipe: Recipe) -> Facts:
     """Return what a model of `recipe` needs to know of a store: counts if heads read them, features of the tracks."""
-    counts = Counts.nothing(store.num_tracks + NUM_SPECIALS)
-    if recipe.heads:
-        counts = Counts(*map(torch.from_numpy, astuple(training_counts(store, split, recipe.data.skip_at_least))))
+    num_rows = store.num_tracks + NUM_SPECIALS
+    counts = training_counts(store, split) if recipe.heads else TrainingCounts.nothing(num_rows)
     features = track_features(store)
     if features is None:
         return Facts(store.num_tracks, counts)

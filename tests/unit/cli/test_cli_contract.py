@@ -84,7 +84,7 @@ def test_recipes_are_listed_and_shown_as_toml(capsys: pytest.CaptureFixture[str]
     names = json.loads(capsys.readouterr().out)["recipes"]
     assert "paper-cloze-s-plus-session" in names
     assert main(["recipes", "show", names[0]]) == 0
-    assert "recipe_version = 2" in capsys.readouterr().out
+    assert "recipe_version = 3" in capsys.readouterr().out
 
 
 def test_print_config_shows_what_set_and_seed_changed(capsys: pytest.CaptureFixture[str]) -> None:

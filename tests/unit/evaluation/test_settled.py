@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def run(tmp_path: Path, store: Store) -> Path:
-    recipe = small_recipe("segue", training__epochs=3, training__learning_rate=0.02, heads__listen={"hidden": 5})
+    recipe = small_recipe("segue", training__epochs=3, training__learning_rate=0.02, heads__listen=True)
     fit(store, tmp_path / "run", recipe, validate=validating(store, recipe))
     return tmp_path / "run"
 
@@ -280,14 +280,12 @@ def test_a_run_keeps_what_was_chosen_and_refuses_what_could_not_be(store: Store,
             load_run(run)
 
 
-def test_nothing_is_settled_where_the_recipe_says_so(tmp_path: Path, store: Store) -> None:
-    recipe = small_recipe(
-        "segue", training__epochs=1, heads__transitions={"settle": False}, heads__listen={"settle": False}
-    )
+def test_the_mixture_is_not_settled_where_the_recipe_says_so(tmp_path: Path, store: Store) -> None:
+    recipe = small_recipe("segue", training__epochs=1, heads__transitions={"settle": False})
     fit(store, tmp_path / "run", recipe, validate=validating(store, recipe))
     settle_ranking(store, tmp_path / "run", CPU)
     document = json.loads((tmp_path / "run" / "ranking.json").read_text(encoding="utf-8"))
-    assert set(document) == {"listen_weight", "margin", "tried"}
+    assert set(document) == {"listen", "listen_weight", "margin", "tried"}
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -94,7 +94,7 @@ def _loss(
 def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gate and temperature, P(listen) and lambda alike, of at most so many targets as each may look at."""
     store, most, rates = tiny_store(tmp_path / "store", sessions=40), 9, set[float]()
-    recipe = small_recipe("segue", training__epochs=1, heads__listen={"hidden": 5})
+    recipe = small_recipe("segue", training__epochs=1, heads__listen=True)
     fit(store, tmp_path / "run", recipe)
     encoder, split = load_run(tmp_path / "run").encoder, split_store(store, recipe.data)
     keys, cases = np.asarray(store.session_key), split.cases["validation"]

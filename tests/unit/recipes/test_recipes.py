@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import typing
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
 
 import pytest
 
+from segue.batches.split import DataConfig
 from segue.config import dump_toml, parse_toml
 from segue.errors import InputError
-from segue.losses.terms import Ablation
+from segue.losses import NEXT_TRACK, TERMS
 from segue.model.encoders.registry import ENCODER_CONFIGS
+from segue.model.heads import HEADS
+from segue.model.inputs import INPUTS
 from segue.model.inputs.context import ContextConfig
 from segue.model.inputs.earlier import EarlierConfig
 from segue.model.inputs.features import FeaturesConfig
-from segue.model.inputs.feedback import FeedbackConfig
-from segue.objectives.variants import ABLATIONS
-from segue.recipes import list_recipes, load_recipe, recipe_from_tables
-from segue.recipes.older import LAST_COMMIT, REMOVED
+from segue.model.inputs.feedback_codes import FeedbackConfig
+from segue.objectives.variants import VARIANTS
+from segue.recipes import EvaluationConfig, TrainingConfig, list_recipes, load_recipe, recipe_from_tables
+from segue.recipes.older import MERGED, REMOVED
+from segue.training.step import CLIP
 
 PAPER = [f"paper-{kind}-{arm}" for kind in ("causal", "cloze") for arm in ("s-minus", "s-plus-session", "s-plus-track")]
 
@@ -27,7 +35,7 @@ OTHERS = [
     for arm in ("s-minus", "s-plus-session", "s-plus-track")
 ]
 
-AS_PAPER = {"weight": 0.5, "targets": "next", "skipped": "predict", "skipped_weight": 1.0, "own_skips": False}
+AS_PAPER = {"weight": 0.5, "targets": "next", "skipped_weight": 1.0, "own_skips": False}
 """What every kind of [next_track] has, as the paper has it."""
 
 
@@ -52,12 +60,12 @@ def test_a_shipped_recipe_is_the_papers(name):
         **AS_PAPER,
     }
     assert recipe.training.epochs == (30 if "causal" in name else 200)
-    assert (recipe.training.learning_rate, recipe.training.clip, recipe.training.patience) == (0.005, 5.0, 3)
+    assert (recipe.training.learning_rate, CLIP, recipe.training.patience) == (0.005, 5.0, 3)
     contexts = [term.context for term in recipe.terms]
     assert contexts == ([] if name.endswith("minus") else [name.rsplit("-", 1)[1]])
     assert all((term.weight, term.temperature) == (0.5, 0.1) for term in recipe.terms)
     encoder = recipe.to_tables()["encoder"]
-    assert (encoder["norm"], encoder["ffn_width"], encoder["activation"]) == ("post", 128, "relu")
+    assert (encoder["block_type"], encoder["ffn_width"]) == ("post_norm", 128)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -104,7 +112,7 @@ def test_a_preset_takes_mixed_negatives_and_the_letters_options(name):
     mixed = load_recipe(name, {"next_track.kind": "mixed", "next_track.batch": 7}).to_tables()["next_track"]
     assert mixed == {"kind": "mixed", "uniform": 4096, "batch": 7, "log_q": True, **AS_PAPER}
     shared = {"next_track.kind": "shared", "next_track.log_q": True}
-    letter = {"encoder.padding": "visible"}
+    letter = {"encoder.position": "padded"}
     for overrides in ({"next_track.kind": "mixed"}, shared, letter):
         recipe = load_recipe(name, overrides)
         assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
@@ -125,17 +133,9 @@ def test_another_encoder_drops_the_keys_it_lacks_in_both_directions(kind):
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
     [
-        ("gru4rec", "hidden", 0),
-        ("gru4rec", "layers", 0),
         ("gru4rec", "dropout", 1.0),
-        ("nextitnet", "kernel", 1),
-        ("nextitnet", "dilations", []),
-        ("nextitnet", "dilations", [1, 0]),
-        ("nextitnet", "dilations", ["1"]),
-        ("caser", "window", 0),
-        ("caser", "horizontal", 0),
-        ("caser", "vertical", 0),
-        ("caser", "width", 0),
+        ("nextitnet", "width", 0),
+        ("caser", "width", "wide"),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused_and_named(kind, key, value):
@@ -163,7 +163,11 @@ def test_a_shape_that_cannot_be_is_refused_and_named(kind, key, value):
         ({"next_track.kind": "mixed", "next_track.logq": True}, "log_q"),
         ({"next_track.kind": "shared", "next_track.log_q": 1}, "expected bool"),
         ({"next_track.log_q": True}, "log_q"),
-        ({"encoder.padding": "seen"}, "padding"),
+        ({"encoder.position": "seen"}, "position"),
+        ({"encoder.heads": 7}, "must divide width"),
+        ({"data.skip_at_least": 4}, "1, 2 or 3"),
+        ({"terms.0.variant": "cross_sesion"}, "cross_session"),
+        ({"terms.0.variant": 1}, "expected str"),
         ({"terms": 3}, "terms"),
         ({"training": 3}, "training"),
         ({"name": 3}, "name"),
@@ -174,67 +178,105 @@ def test_a_wrong_key_or_value_is_refused_and_named(overrides, said):
         load_recipe("paper-causal-s-plus-track", overrides)
 
 
-VARIED = [
-    *[{"ablation": name} for name in typing.get_args(Ablation)],
-    {"anchors_of": "cross_session"},
-    {"anchors": "all", "listened_negatives": True, "positive_in_denominator": False},
-]
-
-
-@pytest.mark.parametrize("options", VARIED, ids=str)
-def test_a_variant_of_the_term_survives_its_own_toml(options):
-    overrides = {f"terms.0.{key}": value for key, value in options.items()}
-    recipe = load_recipe("paper-cloze-s-plus-session", overrides)
-    term = recipe.terms[0]
-    assert {key: getattr(term, key) for key in options} == options
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_of_the_term_survives_its_own_toml(variant):
+    recipe = load_recipe("paper-cloze-s-plus-session", {"terms.0.variant": variant})
+    assert recipe.terms[0].variant == variant
     assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
-    assert term.is_correct == (options == {"ablation": "none"})
 
 
-def test_every_ablation_of_a_recipe_has_an_objective():
-    assert set(typing.get_args(Ablation)) == set(ABLATIONS)
-    assert load_recipe("paper-causal-s-plus-track", {"terms.0.weight": 2, "terms.0.temperature": 1}).terms[0].is_correct
+def old_file(path, version, **sections):
+    """Write a recipe of an older version: the lines of its sections by name."""
+    parts = {"encoder": 'kind = "causal"', "next_track": 'kind = "shared"'}
+    for name, lines in sections.items():
+        parts[name] = parts.get(name, "") + f"\n{lines}"
+    terms = parts.pop("terms", None)
+    text = "".join(f"[{name.replace('__', '.')}]\n{lines}\n" for name, lines in parts.items())
+    text += f'[[terms]]\nkind = "skip_contrastive"{terms}\n' if terms else ""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"recipe_version = {version}\n{text}")
+    return path
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_removed_key_is_read_where_it_changes_nothing_and_refused_with_the_commit_that_has_it(tmp_path, key):
+    section, name = key.rsplit(".", 1)
+    commit, constant = REMOVED[key]
+    line = dump_toml({name: 128 if name == "hidden" else constant}).strip()
+    section = section.replace(".", "__")
+    version = 1 if commit == "076bca47e" else 2
+    path = old_file(tmp_path / "mine.toml", version, **{section: line})
+    without = {section: ""} if section in ("terms", "heads__listen") else {}
+    assert load_recipe(path) == load_recipe(old_file(tmp_path / "other" / "mine.toml", version, **without))
+    other = str(not constant).lower() if isinstance(constant, bool) else '"other"'
+    with pytest.raises(InputError, match=rf"{name} = .* no longer supported.*{commit}"):
+        load_recipe(old_file(tmp_path / "mine.toml", version, **{section: f"{name} = {other}"}))
+    place = key.replace("terms.", "terms.0.")
+    with pytest.raises(InputError, match=rf"--set {place}: .*{commit}"):
+        load_recipe("paper-causal-s-plus-track", {place: constant})
+
+
+OF_VERSION_2 = [
+    ("encoder", 'norm = "pre"\nactivation = "gelu"', {"encoder.block_type": "pre_norm"}),
+    ("encoder", 'norm = "post"\nactivation = "relu"\ngated = false', {}),
+    ("encoder", 'norm = "pre"\nactivation = "swiglu"\ngated = true', {"encoder.block_type": "gated"}),
+    ("encoder", 'padding = "visible"', {"encoder.position": "padded"}),
+    ("encoder", 'padding = "masked"\nposition = "literal"', {"encoder.position": "literal"}),
+    ("next_track", 'skipped = "avoid"', {"next_track.targets": "avoid_skipped"}),
+    (
+        "next_track",
+        'loss = "gbce"\nlog_q = false\nnegatives = 9',
+        {"next_track.kind": "gbce", "next_track.negatives": 9},
+    ),
+    ("next_track", 'loss = "softmax"\nskipped = "predict"', {}),
+    ("terms", 'ablation = "inverted"', {"terms.0.variant": "inverted"}),
+    ("terms", 'anchors_of = "cross_session"', {"terms.0.variant": "cross_session_anchors"}),
+    ("terms", 'anchors = "all"', {"terms.0.variant": "all_anchors"}),
+    ("terms", "positive_in_denominator = false", {"terms.0.variant": "positive_not_in_denominator"}),
+    ("terms", 'listened_negatives = true\nablation = "none"', {"terms.0.variant": "listened_negatives"}),
+]
+"""Section, lines of a file of version 2, and what they mean now."""
+
+
+@pytest.mark.parametrize(("section", "lines", "meaning"), OF_VERSION_2)
+def test_merged_keys_of_version_2_are_read_in_a_file(tmp_path, section, lines, meaning):
+    bare = old_file(tmp_path / "other" / "mine.toml", 3, **({"terms": ""} if section == "terms" else {}))
+    assert load_recipe(old_file(tmp_path / "mine.toml", 2, **{section: lines})) == load_recipe(bare, meaning)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("section", "lines", "said"),
     [
-        ({"ablation": "cross_sesion"}, "cross_session"),
-        ({"ablation": "cross_session", "anchors_of": "cross_session"}, "control"),
-        ({"ablation": "inverted", "anchors_of": "cross_session"}, "control"),
-        ({"ablation": "all_anchors", "anchors": "all"}, "anchors"),
-        ({"ablation": "random_negatives", "anchors": "all"}, "anchors"),
-        ({"anchors_of": "cross_session", "anchors": "all"}, "anchors"),
-        ({"ablation": "align_only", "positive_in_denominator": False}, "denominator"),
-        ({"ablation": "positive_not_in_denominator", "positive_in_denominator": False}, "denominator"),
-        ({"listened_negatives": 1}, "expected bool"),
+        ("encoder", 'norm = "pre"', "block_type"),
+        ("encoder", "gated = true", "block_type"),
+        ("encoder", 'norm = ["pre"]', "block_type"),
+        ("terms", 'anchors = "all"\nlistened_negatives = true', "listened_negatives and anchors .*variant"),
+        ("terms", 'ablation = "inverted"\npositive_in_denominator = false', "variant"),
+        ("terms", 'ablation = "invertd"', "inverted"),
+        ("next_track", 'targets = "listened"\nskipped = "avoidd"\nskiped = 1', "skiped"),
     ],
 )
-def test_terms_that_contradict_themselves_are_refused(options, said):
+def test_combinations_of_version_2_that_no_value_stands_for_are_refused(tmp_path, section, lines, said):
     with pytest.raises(InputError, match=said):
-        load_recipe("paper-cloze-s-plus-session", {f"terms.0.{key}": value for key, value in options.items()})
+        load_recipe(old_file(tmp_path / "old.toml", 2, **{section: lines}))
 
 
-REMOVED_KEYS = [(section, key, value) for section, values in REMOVED.items() for key, value in values.items()]
-
-
-@pytest.mark.parametrize(("section", "key", "value"), REMOVED_KEYS)
-def test_a_removed_key_is_read_where_it_changes_nothing_and_refused_with_the_commit_that_has_it(
-    tmp_path, section, key, value
-):
-    recipe, path = load_recipe("paper-causal-s-plus-track"), tmp_path / "old.toml"
-
-    def write(value):
-        tables = recipe.to_tables() | {"recipe_version": 1}
-        table = tables[section][0] if section == "terms" else tables[section]
-        table[key] = value
-        path.write_text(dump_toml(tables))
-
-    write(value)
-    assert load_recipe(path) == recipe
-    write({False: True, "step": "epoch", "exp_cosine": "raw_cosine"}[value])
-    with pytest.raises(InputError, match=rf"{key} = .* no longer supported.*{LAST_COMMIT}"):
+def test_a_recipe_of_version_2_that_extends_another_has_all_keys_of_its_blocks_or_none(tmp_path):
+    path, head = tmp_path / "old.toml", 'recipe_version = 2\nextends = "segue"\n[encoder]\n'
+    path.write_text(head + "width = 64\n")
+    assert load_recipe(path).encoder == load_recipe("segue", {"encoder.width": 64}).encoder
+    path.write_text(head + 'norm = "pre"\nactivation = "swiglu"\ngated = true\n')
+    assert load_recipe(path).encoder == load_recipe("segue", {"encoder.block_type": "gated"}).encoder
+    path.write_text(head + "gated = true\n")
+    with pytest.raises(InputError, match="set block_type"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize("key", MERGED)
+def test_an_override_of_a_merged_key_is_refused_with_the_new_key(key):
+    place, new = (text.replace("terms.", "terms.0.") for text in (key, MERGED[key]))
+    with pytest.raises(InputError, match=rf"--set {place}: .* {new};"):
+        load_recipe("paper-causal-s-plus-track", {place: True})
 
 
 MOVED = {
@@ -259,9 +301,9 @@ def test_an_input_of_version_1_is_read_in_a_file_and_as_an_override(tmp_path, na
     parts[section] = parts.get(section, "") + f"\n{line}"
     path.write_text("recipe_version = 1\n" + "".join(f"{key}\n{value}\n" for key, value in parts.items()))
     assert load_recipe(path).inputs == {name: config}
-    assert load_recipe(path).recipe_version == 2
+    assert load_recipe(path).recipe_version == 3
     bare = tmp_path / "new.toml"
-    bare.write_text('recipe_version = 2\n[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n')
+    bare.write_text('recipe_version = 3\n[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n')
     recipe = load_recipe(bare, override)
     assert recipe.inputs == {name: config}
     assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
@@ -298,18 +340,18 @@ def test_an_input_is_switched_on_and_off_and_reached_into():
 
 
 def test_a_recipe_is_laid_over_the_one_that_it_extends(tmp_path):
-    (tmp_path / "base.toml").write_text('recipe_version = 2\nextends = "paper-causal"\n[training]\nepochs = 3\n')
+    (tmp_path / "base.toml").write_text('recipe_version = 3\nextends = "paper-causal"\n[training]\nepochs = 3\n')
     (tmp_path / "mine.toml").write_text(
-        'recipe_version = 2\nextends = "base"\n[next_track]\nkind = "full"\n[training]\npatience = 9\n'
+        'recipe_version = 3\nextends = "base"\n[next_track]\nkind = "full"\n[training]\npatience = 9\n'
     )
     recipe = load_recipe(tmp_path / "mine.toml")
     assert recipe.name == "mine"
     assert (recipe.training.epochs, recipe.training.patience, recipe.training.learning_rate) == (3, 9, 0.005)
     assert recipe.next_track == load_recipe("paper-causal-s-minus", {"next_track.kind": "full"}).next_track
-    (tmp_path / "base.toml").write_text('recipe_version = 2\nextends = "mine"\n')
+    (tmp_path / "base.toml").write_text('recipe_version = 3\nextends = "mine"\n')
     with pytest.raises(InputError, match="extends itself"):
         load_recipe(tmp_path / "mine.toml")
-    (tmp_path / "base.toml").write_text('recipe_version = 2\nextends = "paper-casual"\n')
+    (tmp_path / "base.toml").write_text('recipe_version = 3\nextends = "paper-casual"\n')
     with pytest.raises(InputError, match="did you mean"):
         load_recipe(tmp_path / "mine.toml")
 
@@ -321,8 +363,8 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name():
         load_recipe("nowhere/mine.toml")
 
 
-@pytest.mark.parametrize("version", ["", "recipe_version = 3\n", "recipe_version = true\n"])
-def test_only_recipe_versions_1_and_2_are_read(tmp_path, version):
+@pytest.mark.parametrize("version", ["", "recipe_version = 4\n", "recipe_version = true\n"])
+def test_only_recipe_versions_1_to_3_are_read(tmp_path, version):
     path = tmp_path / "old.toml"
     path.write_text(version + '[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n')
     with pytest.raises(InputError, match="recipe_version"):
@@ -333,6 +375,103 @@ def test_overrides_of_version_1_are_renamed_or_refused_with_the_last_commit_that
     recipe = load_recipe("segue", {"heads.transitions.own": 0.5, "inputs.features": True, "inputs.features.drop": 0.1})
     assert recipe.heads["transitions"].own_weight == 0.5
     assert recipe.inputs["features"].drop == 0.1
-    for key in ("data.require_skip", "next_track.refined", "terms.0.similarity"):
-        with pytest.raises(InputError, match=f"{key}.*076bca47e"):
-            load_recipe("paper-causal-s-plus-track", {key: True})
+
+
+# --- the keys ------------------------------------------------------------------------------------------------
+
+CHANGED = {
+    "data.split": "temporal",
+    "data.vocabulary": "training",
+    "data.max_len": 7,
+    "data.sample_sessions": 100,
+    "data.sample_seed": 4,
+    "data.skip_at_least": 1,
+    "data.skip_share": 0.3,
+    "training.epochs": 2,
+    "training.batch_size": 32,
+    "training.learning_rate": 0.1,
+    "training.patience": 9,
+    "training.validation_targets": 50,
+    "training.seed": 5,
+    "training.checkpoint_minutes": 0.5,
+    "evaluation.seed": 6,
+    "evaluation.candidates": 70,
+    "evaluation.resamples": 80,
+    "encoder.width": 64,
+    "encoder.blocks": 3,
+    "encoder.heads": 4,
+    "encoder.dropout": 0.1,
+    "encoder.block_type": "gated",
+    "encoder.ffn_width": 64,
+    "encoder.position": "literal",
+    "encoder.unknown_share": 0.25,
+    "encoder.mask_share": 0.4,
+    "next_track.weight": 0.75,
+    "next_track.targets": "listened",
+    "next_track.skipped_weight": 0.25,
+    "next_track.own_skips": True,
+    "next_track.negatives": 8,
+    "next_track.log_q": True,
+    "next_track.uniform": 9,
+    "next_track.batch": 10,
+    "terms.weight": 0.25,
+    "terms.context": "session",
+    "terms.temperature": 0.5,
+    "terms.variant": "inverted",
+    "inputs.context.columns": ("hour",),
+    "inputs.earlier.tracks": 5,
+    "inputs.features.drop": 0.5,
+    "inputs.features.optional": True,
+    "heads.transitions.gradient": "stop",
+    "heads.transitions.own_weight": 2.0,
+    "heads.transitions.settle": False,
+    "heads.listen.weight": 0.75,
+    "heads.listen.gradient": "flow",
+}
+"""Every key of a recipe, with a value that the presets of the paper do not have."""
+NEEDED = {
+    "encoder.mask_share": {"encoder.kind": "cloze"},
+    "next_track.log_q": {"next_track.kind": "shared"},
+    "next_track.uniform": {"next_track.kind": "mixed"},
+    "next_track.batch": {"next_track.kind": "mixed"},
+    "heads.transitions.gradient": {"next_track.kind": "mixed", "heads.transitions.own_weight": 1.0},
+    "heads.transitions.own_weight": {"next_track.kind": "mixed"},
+    "heads.transitions.settle": {"next_track.kind": "mixed"},
+}
+"""What a key goes with."""
+
+
+def config_types():
+    """Yield section and type of each part of a recipe."""
+    yield from (("data", DataConfig), ("training", TrainingConfig), ("evaluation", EvaluationConfig))
+    for section, registry in (("encoder", ENCODER_CONFIGS), ("next_track", NEXT_TRACK), ("terms", TERMS)):
+        yield from ((section, kind) for kind in registry.values())
+    for section, parts in (("inputs", INPUTS), ("heads", HEADS)):
+        yield from ((f"{section}.{name}", part.config_type) for name, part in parts.items())
+
+
+def test_a_recipe_has_fewer_than_50_keys_and_each_is_tested_and_has_a_docstring():
+    keys, described = set(), set()
+    for section, kind in config_types():
+        keys |= {f"{section}.{part.name}" for part in dataclasses.fields(kind)}
+        for each in kind.__mro__[:-1]:
+            body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body
+            for field, text in itertools.pairwise(body):
+                if isinstance(field, ast.AnnAssign) and isinstance(getattr(text, "value", None), ast.Constant):
+                    described.add(f"{section}.{field.target.id}")
+    assert keys == set(CHANGED)
+    assert len(keys) < 50
+    assert keys <= described
+
+
+@pytest.mark.parametrize("key", CHANGED)
+def test_a_key_is_set_by_an_override_and_survives_the_recipes_own_toml(key):
+    place = key.replace("terms.", "terms.0.")
+    recipe = load_recipe("paper-causal-s-plus-track", NEEDED.get(key, {}) | {place: CHANGED[key]})
+    value = recipe.to_tables()
+    for part in place.split("."):
+        value = value[int(part) if part.isdigit() else part]
+    assert value == CHANGED[key]
+    assert recipe_from_tables(parse_toml(dump_toml(recipe.to_tables()), "copy"), "copy") == recipe
+    if not key.startswith(("heads", "inputs")):
+        assert recipe != load_recipe("paper-causal-s-plus-track", NEEDED.get(key, {}))

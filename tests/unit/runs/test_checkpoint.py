@@ -75,7 +75,7 @@ def test_a_finished_run_holds_what_the_design_lists_and_nothing_pickled(trained)
     assert wanted <= names
     assert not any(name.endswith((".pt", ".pth", ".pkl", ".part", ".old")) for name in names)
     assert any(name.startswith("tensorboard/") for name in names)
-    assert read_toml(trained / "config.toml")["recipe_version"] == 2
+    assert read_toml(trained / "config.toml")["recipe_version"] == 3
     document = json.loads((trained / "run.json").read_text())
     assert (document["run_version"], sorted(document)) == (1, ["config", "run_version"])
 

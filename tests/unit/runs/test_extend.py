@@ -33,7 +33,7 @@ def run(tmp_path: Path, store: Store) -> Path:
         "segue",
         inputs__features=True,
         heads__transitions=True,
-        heads__listen={"hidden": 5},
+        heads__listen=True,
         training__epochs=2,
         next_track__uniform=16,
         next_track__batch=16,

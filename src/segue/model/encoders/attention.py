@@ -115,59 +115,53 @@ class BlockedAttention:
 
     def __call__(self, qkv: Float[Tensor, "N E"], block: int) -> Float[Tensor, "N D"]:
         """Return what each position reads of the others of its session; E = 3 D: queries, keys, values."""
-        share = self.config.dropout
-        inside = self.batch.cells[1]
+        share, inside = self.config.dropout, self.batch.cells[1]
         sessions, length = inside.shape
         scale = inside.float()[:, None, :, None]  # queries of padding give and get nothing
         if share > 0.0:
             bits = keep_bits(torch.Size((sessions, self.config.heads, length, length)), share)
             scale = bits.float().mul_(scale / (share - 1.0))  # bits are -1 where a weight stays
-        layout = _Layout(self.batch.cells[0].flatten(), self.batch.slot, self._num_positions, self._hidden)
-        mixed: Tensor = _Mix.apply(qkv, layout, self.config.heads, scale)  # type: ignore[no-untyped-call]
+        mixed: Tensor = _Mix.apply(qkv, self, scale)  # type: ignore[no-untyped-call]
         return mixed
 
     @cached_property
-    def _num_positions(self) -> int:
+    def source(self) -> Int[Tensor, " cells"]:
+        """Index of the position in each cell of a padded matrix, row after row."""
+        return self.batch.cells[0].flatten()
+
+    @cached_property
+    def num_positions(self) -> int:
+        """Positions before the end of the last session."""
         return int(self.batch.offsets[-1])
 
     @cached_property
-    def _hidden(self) -> Tensor:
-        """What is added to scores, [B, 1, L, L]: 0 where a query sees a key, else -inf."""
-        inside = self.batch.cells[1]
-        return torch.zeros(()).masked_fill(~visibility(inside, causal=self.config.causal), -torch.inf)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where the positions of a batch lie in a padded matrix."""
-
-    source: Tensor
-    slot: Tensor
-    num_positions: int
-    hidden: Tensor
+    def hidden(self) -> Float[Tensor, "B 1 L L"]:
+        """What is added to scores: 0 where a query sees a key, else -inf."""
+        visible = visibility(self.batch.cells[1], causal=self.config.causal)
+        return torch.zeros(()).masked_fill(~visible, -torch.inf)
 
 
 class _Mix(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, qkv: Tensor, layout: _Layout, heads: int, scale: Tensor) -> Tensor:
-        sessions, length = scale.shape[0], scale.shape[2]
+    def forward(context: Any, qkv: Tensor, of: BlockedAttention, scale: Tensor) -> Tensor:
+        sessions, length, heads = scale.shape[0], scale.shape[2], of.config.heads
         width = qkv.shape[1] // 3
-        padded = qkv.index_select(0, layout.source).view(sessions, length, 3, heads, width // heads)
+        padded = qkv.index_select(0, of.source).view(sessions, length, 3, heads, width // heads)
         query, key, value = padded.permute(2, 0, 3, 1, 4).reshape(3, sessions * heads, length, width // heads)
         scores = torch.bmm(query, key.transpose(1, 2)).view(sessions, heads, length, length).float()
-        weights = scores.mul_((width // heads) ** -0.5).add_(layout.hidden).softmax(3)
+        weights = scores.mul_((width // heads) ** -0.5).add_(of.hidden).softmax(3)
         dropped = (weights * scale).to(qkv.dtype).view(sessions * heads, length, length)
         context.save_for_backward(query, key, value, weights, dropped, scale)
-        context.layout = layout
+        context.of = of
         mixed = torch.bmm(dropped, value).view(sessions, heads, length, -1).transpose(1, 2)
-        return mixed.reshape(sessions * length, width).index_select(0, layout.slot)
+        return mixed.reshape(sessions * length, width).index_select(0, of.batch.slot)
 
     @staticmethod
-    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         query, key, value, weights, dropped, scale = context.saved_tensors
         sessions, heads, length, _ = weights.shape
         width = grad.shape[1]
-        padded = grad.index_select(0, context.layout.source).view(sessions, length, heads, width // heads)
+        padded = grad.index_select(0, context.of.source).view(sessions, length, heads, width // heads)
         above = padded.transpose(1, 2).reshape(query.shape)
         of_split = torch.empty((3, *query.shape), dtype=grad.dtype)
         torch.bmm(dropped.transpose(1, 2), above, out=of_split[2])
@@ -180,9 +174,9 @@ class _Mix(torch.autograd.Function):
         torch.bmm(of_scores, key, out=of_split[0])
         torch.bmm(of_scores.transpose(1, 2), query, out=of_split[1])
         joined = of_split.view(3, sessions, heads, length, -1).permute(1, 3, 0, 2, 4).reshape(sessions * length, -1)
-        of_qkv = joined.index_select(0, context.layout.slot)
-        of_qkv[context.layout.num_positions :] = 0.0
-        return of_qkv, None, None, None
+        of_qkv = joined.index_select(0, context.of.batch.slot)
+        of_qkv[context.of.num_positions :] = 0.0
+        return of_qkv, None, None
 
 
 def _mix(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, share: float) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.axes import Float
+from segue.config import Config, Count, Share
 from segue.model.encoders.dropout import dropout
 
 
@@ -21,56 +22,40 @@ def _swiglu(x: Tensor) -> Tensor:
 
 
 _ACTIVATIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
-    "relu": functional.relu,
-    "gelu": functional.gelu,
-    "swiglu": _swiglu,
+    "post_norm": functional.relu,
+    "pre_norm": functional.gelu,
+    "gated": _swiglu,
 }
 
 
 @dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(Config):
     """The shape of a transformer encoder; the defaults are the paper's."""
 
-    width: int = 128
+    width: Count = 128
     """D, of rows and states."""
-    blocks: int = 2
+    blocks: Count = 2
     """Number of blocks."""
-    heads: int = 8
+    heads: Count = 8
     """H, attention heads; divides width."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Share of values dropped in training."""
-    norm: Literal["post", "pre"] = "post"
-    """Layer norm after each residual sum (the paper) or before each layer."""
-    ffn_width: int = 128
+    block_type: Literal["post_norm", "pre_norm", "gated"] = "post_norm"
+    """post_norm: ReLU, layer norm after each residual sum (the paper). pre_norm: GELU, layer norm before each layer.
+    gated: pre_norm with SwiGLU, silu(W x) * (V x) (Shazeer 2020), and what a layer adds is multiplied by sigmoid(G x)
+    of the same normed input, with a matrix G a layer (LiGR, Borisyuk et al. 2024, as eSASRec takes it)."""
+    ffn_width: Count = 128
     """Width of the feed-forward layer."""
-    activation: Literal["relu", "gelu", "swiglu"] = "relu"
-    """Of the feed-forward layer; swiglu: silu(W x) * (V x), with a matrix more (Shazeer 2020)."""
-    gated: bool = False
-    """What a layer adds is multiplied by sigmoid(G x) of the same normed input, with a matrix G a layer (the blocks of
-    LiGR, Borisyuk et al. 2024, as eSASRec takes them); for pre-norm."""
-    position: Literal["shifted", "literal"] = "shifted"
-    """Positions in training: shifted by a uniform offset, so that every row is trained, or literally from 0."""
-    padding: Literal["masked", "visible"] = "masked"
-    """Padding is masked everywhere, or (the paper's letter) seen as a track is.
-
-    visible: a session stands at the end of max_len columns, and PAD in each column before it. A PAD is a row of zeros
-    plus its position's row; tracks attend to it, and it attends as a track in its column would. So the last track
-    always stands in the last column, and `position` changes nothing. The losses skip padding: it has no target.
-    """
+    position: Literal["shifted", "literal", "padded"] = "shifted"
+    """Learned positions of a session. shifted: in training by a uniform offset, so that every row is trained. literal:
+    from 0 (the paper's letter). padded: a session stands at the end of max_len columns, PAD before it, which is seen as
+    a track is (the paper's letter): a row of zeros plus its position's row, to which tracks attend and which attends
+    itself. The losses skip padding: it has no target."""
 
     def __post_init__(self) -> None:
-        if min(self.width, self.blocks, self.heads, self.ffn_width) < 1:
-            raise ValueError("width, blocks, heads and ffn_width must be at least 1")
+        super().__post_init__()
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must lie in [0, 1)")
-        if self.padding not in ("masked", "visible"):
-            raise ValueError("padding must be masked or visible")
-        if self.activation not in _ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(_ACTIVATIONS)}")
-        if self.gated and self.norm != "pre":
-            raise ValueError("gated needs norm = 'pre': a gate reads the normed input of its layer")
 
 
 Attend = Callable[[Tensor, int], Tensor]
@@ -86,14 +71,14 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, index: int) -> None:
         super().__init__()
         width = config.width
-        self.index, self.dropout, self.pre_norm = index, config.dropout, config.norm == "pre"
+        self.index, self.dropout, self.pre_norm = index, config.dropout, config.block_type != "post_norm"
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
-        self.widen = nn.Linear(width, config.ffn_width * (2 if config.activation == "swiglu" else 1))
+        self.widen = nn.Linear(width, config.ffn_width * (2 if config.block_type == "gated" else 1))
         self.narrow = nn.Linear(config.ffn_width, width)
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.activation = _ACTIVATIONS[config.activation]
-        gates = 2 if config.gated else 0
+        self.activation = _ACTIVATIONS[config.block_type]
+        gates = 2 if config.block_type == "gated" else 0
         self.gates = nn.ModuleList(nn.Linear(width, width) for _ in range(gates))
 
     def forward(

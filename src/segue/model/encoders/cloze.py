@@ -12,6 +12,7 @@ from torch.nn import functional
 from segue import skips
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
+from segue.config import Share
 from segue.model.encoders.blocks import TransformerConfig
 from segue.model.encoders.transformer import TransformerEncoder
 from segue.store import MASK, PAD
@@ -22,13 +23,8 @@ class ClozeConfig(TransformerConfig):
     """A transformer that looks both ways (Sun et al. 2019; Seshadri & Knees 2023)."""
 
     kind: ClassVar[str] = "cloze"
-    mask_share: float = 0.2
+    mask_share: Share = 0.2
     """p, the share of tracks masked besides the last, drawn afresh for each batch."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.mask_share < 1:
-            raise ValueError("mask_share must lie in [0, 1)")
 
     @property
     def replaced_share(self) -> float:
@@ -69,19 +65,11 @@ class ClozeEncoder(TransformerEncoder):
 def with_mask(batch: Batch) -> Batch:
     """Return the batch with MASK after the last track of each session; it replaces a PAD that stands alone."""
     alone = batch.tracks[batch.last] == PAD
-    lengths = batch.lengths + 1 - alone.long()
-    offsets = functional.pad(lengths.cumsum(0), (1, 0))
-    session = torch.repeat_interleave(torch.arange(len(lengths), device=offsets.device), lengths)
-    position = torch.arange(len(session), device=offsets.device) - offsets[session]
-    source = (batch.offsets[:-1][session] + position).minimum(batch.last[session])
-    is_mask = torch.zeros(len(session), dtype=torch.bool, device=offsets.device)
-    is_mask[offsets[1:] - 1] = True
+    longer = batch.cut(batch.offsets[:-1], batch.lengths + 1 - alone.long(), batch.longest + 1)
+    is_mask = torch.zeros_like(longer.tracks, dtype=torch.bool)
+    is_mask[longer.last] = True
     return replace(
-        batch,
-        tracks=batch.tracks[source].masked_fill(is_mask, MASK),
-        feedback=batch.feedback[source].masked_fill(is_mask, skips.FEEDBACK_HIDDEN),
-        position=position,
-        offsets=offsets,
-        longest=batch.longest + 1,
-        side={name: values[source] for name, values in batch.side.items()},
+        longer,
+        tracks=longer.tracks.masked_fill(is_mask, MASK),
+        feedback=longer.feedback.masked_fill(is_mask, skips.FEEDBACK_HIDDEN),
     )

@@ -18,8 +18,8 @@ _BITS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     """Return `x` with a random `share` of its values 0 and the others divided by 1 - share; `x` where not training.
 
-    As `torch.nn.functional.dropout`, which CUDA tensors get. On a CPU that one draws a number a value and multiplies
-    by a mask of values; here a 64-bit draw serves four values, and what is dropped is cut off bit by bit.
+    CUDA tensors go to `torch.nn.functional.dropout`. On a CPU that function draws a number for each value and
+    multiplies by a mask; here a 64-bit draw serves four values, and dropped values are masked bit by bit.
     """
     if not training or share == 0.0:
         return x

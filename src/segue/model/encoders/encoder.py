@@ -54,18 +54,40 @@ class Encoder(nn.Module, ABC):
         self.heads = nn.ModuleDict(parts.heads)
 
     @abstractmethod
-    def states(self, batch: Batch, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
-        """Return y_hat at each position. `rows`: the table rows of `looked_up(batch)`."""
+    def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position: the part of an encoder that a GPU step compiles.
+
+        `rows`: the table rows of `looked_up(batch)`; `attend`: the attention of the batch.
+        """
 
     @abstractmethod
+    def padded_states(
+        self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"]
+    ) -> Float[Tensor, "B L D"]:
+        """Return y_hat of sessions padded on the right whose table rows are given, inputs beside feedback unknown."""
+
+    def attention(self, batch: Batch) -> Attend | None:
+        """Return what `states_with` needs of a batch beside rows; its random numbers are drawn here."""
+        return None
+
+    def forward(self, batch: Batch) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position; after the last session the values are finite and have no meaning."""
+        return self.states_with(batch, self.rows(self.looked_up(batch)), self.attention(batch))
+
+    def state_at(self, batch: Batch, index: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Return y_hat at positions `index`."""
+        states: Tensor = self(batch)
+        return states[index]
+
     def next_state(self, batch: Batch) -> Float[Tensor, "B D"]:
         """Return the state that scores the track after each session's last position (cloze: MASK appended).
 
         Sessions longer than the encoder holds keep their most recent tracks. A session whose only position is PAD has
         a finite state.
         """
+        recent = batch.recent(self.max_len)
+        return self.state_at(recent, recent.last)
 
-    @abstractmethod
     def padded_next_state(
         self,
         rows: Float[Tensor, "B L D"],
@@ -78,19 +100,8 @@ class Encoder(nn.Module, ABC):
         Padding stands on the right, at most `max_len` tracks are valid, and inputs beside feedback are unknown.
         `mask_row`: the table row of MASK, for cloze.
         """
-
-    def attention(self, batch: Batch) -> Attend | None:
-        """Return what `states_with` needs of a batch beside rows; its random numbers are drawn here."""
-        return None
-
-    def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
-        """Return `states` with what `attention` gave: the part of an encoder that a GPU step compiles."""
-        return self.states(batch, rows)
-
-    def forward(self, batch: Batch) -> Float[Tensor, "N D"]:
-        """Return y_hat at each position; after the last session the values are finite and have no meaning."""
-        states: Tensor = self.states(batch, self.rows(self.looked_up(batch)))
-        return states
+        states = self.padded_states(rows, feedback, valid)
+        return states[torch.arange(states.shape[0], device=states.device), (valid.sum(dim=1) - 1).clamp(min=0)]
 
     def looked_up(self, batch: Batch) -> Int[Tensor, " P"]:
         """Return the tracks whose table rows the encoder reads: those of the positions, then those of its inputs."""
@@ -134,26 +145,15 @@ class Encoder(nn.Module, ABC):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0."""
-        parts = [*self.each_input, *self.heads.values()]
-        beside = {id(module) for part in parts for module in part.modules()}
-        for module in self.modules():
-            if id(module) not in beside:
-                draw_parameters(module, generator)
+        parts = [*self.inputs.modules(), *self.heads.modules()]
+        for module in [*(module for module in self.modules() if module not in parts), *parts]:
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+                continue
+            for parameter in module.parameters(recurse=False):
+                nn.init.trunc_normal_(parameter, 0.0, 1.0, -INIT_BOUND, INIT_BOUND, generator=generator)
         with torch.no_grad():
             self.table.weight[:2].zero_()
-        for part in parts:
-            for module in part.modules():
-                draw_parameters(module, generator)
         for head in self.heads.values():
             if isinstance(head, Head):
                 head.initialise(self.num_tracks)
-
-
-def draw_parameters(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw the parameters that belong to `module` itself: truncated normal, layer norms 1 and 0."""
-    if isinstance(module, nn.LayerNorm):
-        nn.init.ones_(module.weight)
-        nn.init.zeros_(module.bias)
-        return
-    for parameter in module.parameters(recurse=False):
-        nn.init.trunc_normal_(parameter, 0.0, 1.0, -INIT_BOUND, INIT_BOUND, generator=generator)

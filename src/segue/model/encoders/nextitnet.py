@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,24 +13,18 @@ from segue.model.encoders.dropout import dropout
 from segue.model.encoders.encoder import Parts
 from segue.model.encoders.lookback import LookbackConfig, LookbackEncoder
 
+KERNEL: Final = 3
+"""Rows that one convolution reads."""
+DILATIONS: Final = (1, 4, 1, 4)
+"""One residual block each: its first convolution has this dilation, its second twice it (1, 2, 4, 8, 1, ...). Kernel
+and dilations are the paper's, repeated as often as 20 tracks can use."""
+
 
 @dataclass(frozen=True)
 class NextItNetConfig(LookbackConfig):
-    """The shape of NextItNet; dilations and kernel are the paper's, repeated as often as 20 tracks can use."""
+    """The shape of NextItNet."""
 
     kind: ClassVar[str] = "nextitnet"
-
-    kernel: int = 3
-    """Rows that one convolution reads."""
-    dilations: tuple[int, ...] = (1, 4, 1, 4)
-    """One residual block each: its first convolution has this dilation, its second twice it (1, 2, 4, 8, 1, ...)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kernel < 2:
-            raise ValueError("kernel must be at least 2")
-        if not self.dilations or min(self.dilations) < 1:
-            raise ValueError("dilations must name at least one block, each at least 1")
 
 
 class NextItNetEncoder(LookbackEncoder):
@@ -47,9 +41,9 @@ class NextItNetEncoder(LookbackEncoder):
     def __init__(self, config: NextItNetConfig, parts: Parts) -> None:
         super().__init__(config.width, parts)
         self.config = config
-        self.blocks = nn.ModuleList(ResidualBlock(config, dilation) for dilation in config.dilations)
+        self.blocks = nn.ModuleList(ResidualBlock(config, dilation) for dilation in DILATIONS)
 
-    def padded_states(self, rows: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+    def encode(self, rows: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Return y_hat of sessions that begin at column 0, their rows followed by zeros."""
         x = dropout(rows, self.config.dropout, self.training)
         for block in self.blocks:
@@ -63,8 +57,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, config: NextItNetConfig, dilation: int) -> None:
         super().__init__()
         width, self.dropout = config.width, config.dropout
-        self.near = nn.Conv1d(width, width, config.kernel, dilation=dilation)
-        self.far = nn.Conv1d(width, width, config.kernel, dilation=2 * dilation)
+        self.near = nn.Conv1d(width, width, KERNEL, dilation=dilation)
+        self.far = nn.Conv1d(width, width, KERNEL, dilation=2 * dilation)
         self.near_norm, self.far_norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:

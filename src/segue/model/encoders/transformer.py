@@ -1,4 +1,4 @@
-"""The self-attentive encoder that causal and cloze share: rows plus positions, blocks, prediction layer."""
+"""The transformer that the causal and the cloze encoder share: rows plus positions, blocks, prediction layer."""
 
 from __future__ import annotations
 
@@ -33,27 +33,24 @@ class TransformerEncoder(Encoder, ABC):
         self.config = config
         self.positions = nn.Embedding(parts.max_len, config.width)
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
-        self.final_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+        self.final_norm = nn.LayerNorm(config.width) if config.block_type != "post_norm" else nn.Identity()
         self.predict = nn.Linear(config.width, config.width)
 
-    def states(self, batch: Batch, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
-        """Return y_hat at each position. `rows`: the table rows of `looked_up(batch)`."""
-        if self.config.padding == "visible":
+    @property
+    def sees_padding(self) -> bool:
+        """Whether padding is attended to as a track is."""
+        return self.config.position == "padded"
+
+    def attention(self, batch: Batch) -> Attend | None:
+        """Return the attention among the positions of `batch`; None where padding is seen."""
+        return None if self.sees_padding else attention_of(batch, self._attention_config, self.width, len(self.blocks))
+
+    def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position with a given attention. `rows`: the table rows of `looked_up(batch)`."""
+        if attend is None:
             source, inside = batch.cells
             states = self.padded_states(rows[source], batch.padded.feedback, inside)
             return states.flatten(0, 1).index_select(0, batch.slot)
-        return self.states_with(batch, rows, self.attention(batch))
-
-    def attention(self, batch: Batch) -> Attend | None:
-        """Return the attention among the positions of `batch`; None where padding is visible."""
-        if self.config.padding == "visible":
-            return None
-        return attention_of(batch, self._attention_config, self.width, len(self.blocks))
-
-    def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
-        """Return y_hat at each position with a given attention."""
-        if attend is None:
-            return self.states(batch, rows)
         return self.encode(self.with_inputs(batch, rows), batch.position, attend)
 
     def with_inputs(self, batch: Batch, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
@@ -61,13 +58,8 @@ class TransformerEncoder(Encoder, ABC):
         sizes = [len(batch.tracks), *(len(tracks) for tracks in self.input_tracks(batch))]
         x, *looked_up = torch.split(rows, sizes)
         for part in self.each_input:
-            x = part(x, batch, looked_up.pop(0) if part.tracks(batch) is not None else None)
+            x = part(x, batch.feedback, batch, looked_up.pop(0) if part.tracks(batch) is not None else None)
         return x
-
-    @property
-    def share(self) -> float:
-        """Share of values dropped now: none outside training."""
-        return self.config.dropout if self.training else 0.0
 
     def encode(
         self,
@@ -88,42 +80,34 @@ class TransformerEncoder(Encoder, ABC):
 
     def state_at(self, batch: Batch, index: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
         """Return y_hat at positions `index`: the last block computes no other."""
-        rows = self.rows(self.looked_up(batch))
-        if self.config.padding == "visible":
-            return self.states(batch, rows)[index]
         attend = self.attention(batch)
-        assert attend is not None, "padding is masked"
+        if attend is None:
+            return super().state_at(batch, index)
+        rows = self.rows(self.looked_up(batch))
         return self.encode(self.with_inputs(batch, rows), batch.position, attend, lambda x: x[index])
 
     def padded_states(
         self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"]
     ) -> Float[Tensor, "B L D"]:
         """Return y_hat of sessions padded on the right, inputs beside feedback unknown."""
-        if self.config.padding == "visible":
-            laid, column = _at_the_end(rows, feedback, valid, self.max_len)
-            states = self._laid_states(*laid)
-            return states.gather(1, column[:, :, None].expand(-1, -1, states.shape[2]))
+        column = None
+        if self.sees_padding:
+            rows, feedback, column = _at_the_end(rows, feedback, valid, self.max_len)
+            valid = torch.ones_like(feedback, dtype=torch.bool)
         for part in self.each_input:
-            rows = part.padded(rows, feedback)
+            rows = part(rows, feedback, None, None)
         position = (valid.long().cumsum(dim=1) - 1).clamp(0, self.max_len - 1)
         attend = PaddedAttention(visibility(valid, causal=self.causal), self._attention_config)
-        return self.encode(rows, position, attend)
+        states = self.encode(rows, position, attend)
+        return states if column is None else states.gather(1, column[:, :, None].expand(-1, -1, states.shape[2]))
 
     @property
     def _attention_config(self) -> AttentionConfig:
-        return AttentionConfig(self.config.heads, self.causal, self.share)
-
-    def _laid_states(self, rows: Tensor, feedback: Tensor) -> Tensor:
-        """Return y_hat of `max_len` columns in which padding is seen as a track is."""
-        for part in self.each_input:
-            rows = part.padded(rows, feedback)
-        everything = visibility(torch.ones_like(feedback, dtype=torch.bool), causal=self.causal)
-        column = torch.arange(self.max_len, device=rows.device).expand(feedback.shape)
-        return self.encode(rows, column, PaddedAttention(everything, self._attention_config))
+        return AttentionConfig(self.config.heads, self.causal, self.config.dropout if self.training else 0.0)
 
 
-def _at_the_end(rows: Tensor, feedback: Tensor, valid: Tensor, max_len: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Return padded sessions laid at the end of `max_len` columns, and the column of each position.
+def _at_the_end(rows: Tensor, feedback: Tensor, valid: Tensor, max_len: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows and feedback of padded sessions at the end of `max_len` columns, and the column of each position.
 
     Zero rows of hidden feedback stand before them. Tracks before a session's last `max_len` have no column of their
     own, and states without meaning.
@@ -134,4 +118,4 @@ def _at_the_end(rows: Tensor, feedback: Tensor, valid: Tensor, max_len: int) -> 
     laid = rows.new_zeros((rows.shape[0], max_len + 1, rows.shape[2])).scatter(1, wide, rows)[:, :-1]
     hidden = torch.full_like(column[:, :1], skips.FEEDBACK_HIDDEN).expand(-1, max_len + 1)
     heard = hidden.scatter(1, column, feedback.long())[:, :-1]
-    return (laid, heard), column.clamp(max=max_len - 1)
+    return laid, heard, column.clamp(max=max_len - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from segue.model.heads.counts import Counts
 from segue.model.heads.head import Head, Predicted
 from segue.model.heads.listen import ListenConfig, ListenHead, ListenQuery, ListenWeights
 from segue.model.heads.transitions import MixtureWeights, TransitionsConfig, TransitionsHead
@@ -15,7 +14,6 @@ HEADS: Final[Mapping[str, type[Head]]] = {"transitions": TransitionsHead, "liste
 
 __all__ = [
     "HEADS",
-    "Counts",
     "Head",
     "ListenConfig",
     "ListenHead",

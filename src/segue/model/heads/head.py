@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from segue.axes import Bool, Float, Int
-from segue.model.heads.counts import Counts
+from segue.batches.counts import TrainingCounts
 from segue.objectives import Mixture
 
 
@@ -36,12 +36,10 @@ class Head(nn.Module, ABC):
     """The frozen record of its section `[heads.NAME]`."""
     weights_type: ClassVar[type[Any] | None] = None
     """The frozen record of the weights that validation chooses after training; see `ranking_weights`."""
-    by_row: ClassVar[tuple[str, ...]] = ()
-    """Names of its tensors that have an entry for each table row."""
     has_loss: ClassVar[bool] = False
     """Whether it has a loss of its own, whose weight is `config.weight`."""
 
-    def __init__(self, config: Any, width: int, counts: Counts) -> None:
+    def __init__(self, config: Any, width: int, counts: TrainingCounts) -> None:
         """`counts`: what the training rows hold; `width`: D."""
         super().__init__()
         self.config = config

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,35 +11,27 @@ from torch.nn import functional
 
 from segue import skips
 from segue.axes import Float, Int
-from segue.model.heads.counts import Counts
+from segue.batches.counts import TrainingCounts
+from segue.config import Config, Finite, Positive
 from segue.model.heads.head import Head, Predicted
+
+HIDDEN: Final = 128
+"""Units of the hidden layer."""
 
 
 @dataclass(frozen=True)
-class ListenConfig:
+class ListenConfig(Config):
     """A head for P(listen), trained beside the next-track loss."""
 
-    weight: float = 0.2
+    weight: Positive = 0.2
     """Its share beside next_track's weight."""
-    hidden: int = 128
-    """Units of the hidden layer."""
     gradient: Literal["stop", "flow"] = "stop"
     """flow: the loss of the head moves states and rows. stop: it does not, so that it cannot change the ranking by next
     tracks."""
-    settle: bool = True
-    """Whether validation targets choose the weights of its parts after training: see `ListenWeights`."""
-
-    def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise ValueError("weight must be above 0 (leave the head out instead)")
-        if self.hidden < 1:
-            raise ValueError("hidden must be at least 1")
-        if self.gradient not in ("stop", "flow"):
-            raise ValueError("gradient must be stop or flow")
 
 
 @dataclass(frozen=True)
-class ListenWeights:
+class ListenWeights(Config):
     """Weights of the parts of the logit: rate * a logit(rate) + along * u . row + level * c + bias.
 
     In training, states and rows have seen the feedback that the head predicts, and rates have not (each is counted
@@ -48,14 +39,10 @@ class ListenWeights:
     choose these weights.
     """
 
-    rate: float = 1.0
-    along: float = 1.0
-    level: float = 1.0
-    bias: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in (self.rate, self.along, self.level, self.bias)):
-            raise ValueError("rate, along, level and bias must be numbers")
+    rate: Finite = 1.0
+    along: Finite = 1.0
+    level: Finite = 1.0
+    bias: Finite = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,14 +64,13 @@ class ListenHead(Head):
 
     config_type = ListenConfig
     weights_type = ListenWeights
-    by_row = ("plays", "listens")
     has_loss = True
     plays: Tensor
     listens: Tensor
 
-    def __init__(self, config: ListenConfig, width: int, counts: Counts) -> None:
+    def __init__(self, config: ListenConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
-        self.hidden, self.ask = nn.Linear(width, config.hidden), nn.Linear(config.hidden, width + 1)
+        self.hidden, self.ask = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, width + 1)
         self.trust = nn.Parameter(torch.ones(()))
         """a."""
         self.register_buffer("plays", counts.plays)
@@ -104,17 +90,17 @@ class ListenHead(Head):
 
     def offset(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return a * the logit of each track's rate, with the weights of the ranking."""
-        tracks = tracks.long()
-        logits = _logit(self.listens[tracks], self.plays[tracks])
-        return self.trust * float(self.ranking_weights.rate) * logits
+        return self.trust * float(self.ranking_weights.rate) * self._rate_logits(tracks)
 
     def parts(
         self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B D"], tracks: Int[Tensor, " B"]
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
         """Return a logit(rate), u . row and c of one track a session, as trained."""
         query = self._trained_query(states)
-        rate = _logit(self.listens[tracks.long()], self.plays[tracks.long()])
-        return self.trust * rate, (query.direction * rows).sum(1), query.level
+        return self.trust * self._rate_logits(tracks), (query.direction * rows).sum(1), query.level
+
+    def _rate_logits(self, tracks: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return _logit(self.listens[tracks.long()], self.plays[tracks.long()])
 
     def _trained_query(self, states: Float[Tensor, "*shape D"]) -> ListenQuery:
         answer = self.ask(functional.gelu(self.hidden(states)))

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from segue.axes import Float, Int
-from segue.model.heads.counts import Counts
+from segue.batches.counts import TrainingCounts
+from segue.config import Config, Finite, NotNegative, Positive
 from segue.model.heads.head import Head, Predicted
 from segue.objectives import Mixture
 
@@ -32,26 +33,24 @@ NOTHING: Final = -1e30
 
 
 @dataclass(frozen=True)
-class TransitionsConfig:
+class TransitionsConfig(Config):
     """A mixture with first-order transitions."""
 
     gradient: Literal["stop", "flow"] = "flow"
     """Whether the loss of the mixture moves the encoder ('flow') or the gate alone."""
-    own_weight: float = 0.0
+    own_weight: NotNegative = 0.0
     """Weight of the softmax of the encoder's scores alone, which is added to the loss of the mixture."""
-
     settle: bool = True
     """Whether validation targets choose gate and temperature after training: see `MixtureWeights`."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.own_weight) and self.own_weight >= 0.0):
-            raise ValueError("own_weight must be at least 0")
+        super().__post_init__()
         if self.gradient == "stop" and self.own_weight == 0.0:
             raise ValueError("gradient = 'stop' leaves the encoder without a loss: own_weight must be above 0")
 
 
 @dataclass(frozen=True)
-class MixtureWeights:
+class MixtureWeights(Config):
     """Weights of both distributions in a ranking:
 
     m(t) = log( exp(T s(t)) + exp(h + offset + slope log(1 + n)) p(t | l) ), n = times that the last track was followed.
@@ -60,14 +59,10 @@ class MixtureWeights:
     trusts the encoder more than it should on later tracks, and validation targets choose these weights.
     """
 
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """T."""
-    offset: float = 0.0
-    slope: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (0.0 < self.temperature < math.inf and math.isfinite(self.offset) and math.isfinite(self.slope)):
-            raise ValueError("temperature must be above 0, offset and slope numbers")
+    offset: Finite = 0.0
+    slope: Finite = 0.0
 
 
 class TransitionsHead(Head):
@@ -75,12 +70,11 @@ class TransitionsHead(Head):
 
     config_type = TransitionsConfig
     weights_type = MixtureWeights
-    by_row = ("followed",)
     pairs: Tensor
     times: Tensor
     followed: Tensor
 
-    def __init__(self, config: TransitionsConfig, width: int, counts: Counts) -> None:
+    def __init__(self, config: TransitionsConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
         self.gate = nn.Linear(width, 1)
         self.reliability = nn.Parameter(torch.zeros(()))

@@ -12,7 +12,7 @@ from segue.batches.split import Split
 from segue.model.inputs.context import ContextInput
 from segue.model.inputs.earlier import EarlierInput
 from segue.model.inputs.features import FeaturesInput
-from segue.model.inputs.feedback import FeedbackInput
+from segue.model.inputs.feedback_codes import FeedbackInput
 from segue.model.inputs.input import Input, TrackValues
 from segue.store import Store
 

@@ -1,4 +1,4 @@
-"""What is known beside the tracks when the next one is to be ranked: hour, premium, context, shuffle, the last gap.
+"""Columns of the log as an input: hour, premium, context type, shuffle, and the gap before the last track.
 
 The position of row r predicts the track of row r + 1. A service knows the hour of row r + 1 and whether the listener
 pays; it does not know how that track will be played, so of these columns the model reads row r.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from segue.axes import Float, Int, UInt8
 from segue.batch import Batch
 from segue.batches.side_data import SideData
 from segue.batches.split import Split
-from segue.config import nearest
 from segue.errors import InputError
 from segue.model.inputs.input import Input
 from segue.model.small_table import small_table_rows
@@ -48,18 +47,13 @@ HIDDEN_SHARE: Final = 0.1
 class ContextConfig:
     """Read columns of the log beside each track."""
 
-    columns: tuple[str, ...] = ()
+    columns: tuple[Literal["hour", "premium", "context_type", "shuffle", "gap"], ...] = ()
     """Names of the columns: hour, premium, context_type, shuffle, gap (seconds between the starts of the last two
     tracks)."""
 
     def __post_init__(self) -> None:
-        if not self.columns:
-            raise ValueError(f"columns must name at least one of {', '.join(SIZES)} (or leave the input out)")
-        for name in self.columns:
-            if name not in SIZES:
-                raise ValueError(f"columns: there is no column {name!r}{nearest(name, SIZES)}")
-        if len(set(self.columns)) < len(self.columns):
-            raise ValueError("columns names a column twice")
+        if not self.columns or len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns must name at least one of {', '.join(SIZES)}, and none twice")
 
 
 class ContextData(SideData):
@@ -107,22 +101,14 @@ class ContextInput(Input):
         """
         return ContextData(torch.from_numpy(context_codes(store, config)).to(device), config.columns)
 
-    def forward(self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Tensor | None) -> Float[Tensor, "N D"]:
-        """Return the rows with the embeddings of their context; a batch without it has unknown context."""
-        codes = batch.side.get(NAME)
-        return rows + self._added(self._unknown(batch.tracks) if codes is None else codes)
-
-    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Return the rows of padded sessions with the embeddings of unknown context."""
-        return rows + self._added(self._unknown(feedback))
-
-    def _added(self, codes: Int[Tensor, "*shape C"]) -> Float[Tensor, "*shape D"]:
+    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None, looked_up: Tensor | None) -> Tensor:
+        """Return the rows with the embeddings of their context, which is unknown where the batch has none."""
+        codes = None if batch is None else batch.side.get(NAME)
+        if codes is None:
+            unknown = torch.tensor([len(table) - 1 for table in self.tables], device=rows.device)
+            codes = unknown.expand(*feedback.shape, -1)
         parts = [small_table_rows(table, codes[..., column]) for column, table in enumerate(self.tables)]
-        return torch.stack(parts).sum(0)
-
-    def _unknown(self, like: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape C"]:
-        codes = torch.tensor([len(table) - 1 for table in self.tables], device=like.device)
-        return codes.expand(*like.shape, -1)
+        return rows + torch.stack(parts).sum(0)
 
 
 def context_codes(store: Store, config: ContextConfig) -> NDArray[np.uint8]:
@@ -136,15 +122,11 @@ def context_codes(store: Store, config: ContextConfig) -> NDArray[np.uint8]:
     is_last = np.zeros(store.num_rows, np.bool_)
     is_last[np.asarray(store.offsets[1:]) - 1] = True
     for column, name in enumerate(config.columns):
-        codes = _gaps(store) if name == GAP else _codes(store, name)
+        codes = _gaps(store) if name == GAP else np.minimum(np.asarray(store.side(name)).astype(np.int64), SIZES[name])
         if name in OF_NEXT_ROW:  # the last row of a session predicts nothing
             codes = np.where(is_last, SIZES[name], np.roll(codes, -1))
         result[:, column] = codes
     return result
-
-
-def _codes(store: Store, name: str) -> NDArray[Any]:
-    return np.minimum(np.asarray(store.side(name)).astype(np.int64), SIZES[name])
 
 
 def _gaps(store: Store) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What a listener heard in earlier sessions: one vector, added at the first position of a session."""
+"""The earlier sessions of a listener as an input: one vector, added at the first position of a session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.side_data import SideData
-from segue.batches.split import Split
+from segue.batches.split import Split, ranges
+from segue.config import Config, Count
 from segue.errors import InputError
 from segue.model.inputs.input import Input
 from segue.model.small_table import small_table_rows
@@ -27,15 +28,11 @@ HIDDEN_SHARE: Final = 0.1
 
 
 @dataclass(frozen=True)
-class EarlierConfig:
+class EarlierConfig(Config):
     """Read what the listener heard in earlier sessions."""
 
-    tracks: int = 20
+    tracks: Count = 20
     """Most tracks of the training parts of the listener's earlier sessions, the most recent ones."""
-
-    def __post_init__(self) -> None:
-        if self.tracks < 1:
-            raise ValueError("tracks must be at least 1 (or leave the input out)")
 
 
 class EarlierData(SideData):
@@ -44,26 +41,27 @@ class EarlierData(SideData):
     per_session = True
     num_draws = 1
 
-    def __init__(self, data: SessionData, ranges: ListenerRanges, num_tracks: int) -> None:
-        self._data, self._num_tracks = data, num_tracks
-        device = data.tracks.device
-        self._rows, self._begin, self._end = (
-            torch.from_numpy(part).to(device) for part in (ranges.rows, ranges.begin, ranges.end)
-        )
+    def __init__(self, data: SessionData, before: ListenerRanges, num_tracks: int) -> None:
+        self._num_tracks, device = num_tracks, data.tracks.device
+        self._begin, self._end = (torch.from_numpy(part).to(device) for part in (before.begin, before.end))
+        rows = torch.from_numpy(before.rows).to(device)
+        tracks, feedback = data.input_row[data.tracks[rows].long()], data.feedback[rows]
+        self._values = torch.stack([tracks.int(), feedback.int()], dim=1)
 
     def gather(self, index: Int[Tensor, " B"]) -> Int[Tensor, "B n 2"]:
         """Return the last tracks heard before sessions `index` and their feedback; PAD and hidden on the left."""
         row_index = self._end[index][:, None] - self._num_tracks + torch.arange(self._num_tracks, device=index.device)
         real = row_index >= self._begin[index][:, None]
-        rows = self._rows[row_index.clamp(0, max(len(self._rows) - 1, 0))]
-        tracks = self._data.input_row[self._data.tracks[rows].long()].long().masked_fill(~real, PAD)
-        feedback = self._data.feedback[rows].long().masked_fill(~real, skips.FEEDBACK_HIDDEN)
-        return torch.stack([tracks, feedback], dim=2)
+        values = self._values[row_index.clamp(0, len(self._values) - 1)].long()
+        return torch.where(real[:, :, None], values, self._nothing)
+
+    @property
+    def _nothing(self) -> Int[Tensor, " two"]:
+        return torch.tensor([PAD, skips.FEEDBACK_HIDDEN], device=self._values.device)
 
     def hidden(self, values: Int[Tensor, "B n 2"], uniform: Float[Tensor, "B one"]) -> Int[Tensor, "B n 2"]:
         """Return the values with nothing heard earlier in some sessions."""
-        nothing = torch.tensor([PAD, skips.FEEDBACK_HIDDEN], device=values.device)
-        return torch.where(uniform[:, :, None] < HIDDEN_SHARE, nothing, values)
+        return torch.where(uniform[:, :, None] < HIDDEN_SHARE, self._nothing, values)
 
 
 class EarlierInput(Input):
@@ -104,21 +102,15 @@ class EarlierInput(Input):
         values = batch.session_side.get(NAME)
         return None if values is None else values[:, :, 0].flatten()
 
-    def forward(
-        self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Float[Tensor, "n D"] | None
-    ) -> Float[Tensor, "N D"]:
+    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None, looked_up: Tensor | None) -> Tensor:
         """Return the rows with the vector of each session added at its first position; 0 where nothing came earlier."""
-        values = batch.session_side.get(NAME)
-        if values is None or looked_up is None:
+        if batch is None or looked_up is None:
             return rows
+        values = batch.session_side[NAME]
         vectors = self._vectors(looked_up.view(*values.shape[:2], -1), values[:, :, 1], values[:, :, 0] != PAD)
         session = batch.session.clamp(max=batch.num_sessions - 1)
         is_first = batch.offsets[session] == torch.arange(len(rows), device=rows.device)
         return rows + is_first[:, None] * vectors[session]
-
-    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Return the rows as they are: nothing came earlier."""
-        return rows
 
     def _vectors(
         self, rows: Float[Tensor, "B n D"], feedback: Int[Tensor, "B n"], real: Bool[Tensor, "B n"]
@@ -144,30 +136,22 @@ class ListenerRanges:
 
 
 def listener_ranges(store: Store, split: Split) -> ListenerRanges:
-    """Return the training rows before each session of `store`, of the same listener."""
-    first_row = np.zeros(store.num_sessions, np.int64)
-    length = np.zeros(store.num_sessions, np.int64)
-    train_session = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
-    first_row[train_session] = split.train_begin
-    length[train_session] = split.train_end - split.train_begin
-    order = _chronological(store)
-    user = np.asarray(store.side(columns.USER)).astype(np.int64)[order]
-    ends = np.cumsum(length[order])
-    starts = ends - length[order]
-    is_new = np.concatenate(([True], user[1:] != user[:-1]))
-    user_start = starts[np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))]
-    begin, end = np.empty_like(length), np.empty_like(length)
-    begin[order], end[order] = user_start, starts
-    rows = np.repeat(first_row[order] - starts, length[order]) + np.arange(int(length.sum()))
-    return ListenerRanges(rows, begin, end)
+    """Return the training rows before each session of `store`, of the same listener.
 
-
-def _chronological(store: Store) -> NDArray[np.int64]:
-    """Return the sessions by listener, then by when they began, then by their order in the store."""
-    user = np.asarray(store.side(columns.USER)).astype(np.int64)
+    Sessions of a listener are in the order in which they began, then in that of the store.
+    """
+    offsets, user = np.asarray(store.offsets), np.asarray(store.side(columns.USER)).astype(np.int64)
+    first_row, length = np.zeros(store.num_sessions, np.int64), np.zeros(store.num_sessions, np.int64)
+    train_session = np.searchsorted(offsets, split.train_begin, side="right") - 1
+    first_row[train_session], length[train_session] = split.train_begin, split.train_end - split.train_begin
     began = np.zeros(store.num_sessions, np.int64)
     if store.side_column(columns.AT) is not None:
-        began = np.asarray(store.side(columns.AT)).astype(np.int64)[np.asarray(store.offsets)[:-1]]
+        began = np.asarray(store.side(columns.AT)).astype(np.int64)[offsets[:-1]]
     elif store.side_column(columns.DATE) is not None:
         began = np.asarray(store.side(columns.DATE)).astype(np.int64)
-    return np.lexsort((np.arange(store.num_sessions), began, user))
+    order = np.lexsort((began, user))
+    ends = np.cumsum(length[order])
+    starts = ends - length[order]
+    begin, end = np.empty_like(length), np.empty_like(length)
+    begin[order], end[order] = starts[np.searchsorted(user[order], user[order])], starts
+    return ListenerRanges(ranges(first_row[order], (first_row + length)[order]), begin, end)

@@ -8,12 +8,11 @@ from typing import Final
 from torch import Tensor, nn
 
 from segue.axes import Float, Int
-from segue.batch import Batch
+from segue.config import Config, Share
 from segue.errors import InputError
 from segue.model.inputs.input import Input, TrackValues
 from segue.store import NUM_SPECIALS, Store
 
-NAME: Final = "features"
 _ODD: Final = (-7046029254386353131, -4658895280553007687, -7723592293110705685)
 """Odd multipliers of SplitMix64 (Steele, Lea & Flood 2014), as signed numbers."""
 _BITS: Final = 24
@@ -21,17 +20,13 @@ _BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
-class FeaturesConfig:
+class FeaturesConfig(Config):
     """Read the features of the store's track table beside each track's own row."""
 
-    drop: float = 0.2
+    drop: Share = 0.2
     """Share of tracks whose table row is left out in a step, so that their features alone must do."""
     optional: bool = False
     """Train without features on a store that has none, rather than refuse it."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.drop < 1:
-            raise ValueError("drop must lie in [0, 1)")
 
 
 class FeaturesInput(Input):
@@ -43,7 +38,6 @@ class FeaturesInput(Input):
 
     config_type = FeaturesConfig
     only_causal = False
-    by_row = ("values", "trained")
     values: Tensor
     trained: Tensor
 
@@ -67,14 +61,6 @@ class FeaturesInput(Input):
                 f"{store.path} has no features of tracks, which [inputs.features] reads: prepare the log with --tracks "
                 "FILE, or leave the input out"
             )
-
-    def forward(self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Tensor | None) -> Float[Tensor, "N D"]:
-        """Return the rows as they are: `track_rows` holds the features already."""
-        return rows
-
-    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Return the rows as they are."""
-        return rows
 
     def track_rows(
         self, table_rows: Float[Tensor, "*shape D"], tracks: Int[Tensor, "*shape"], key: Tensor | None = None

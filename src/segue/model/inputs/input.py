@@ -1,8 +1,8 @@
-"""What an encoder may read beside the tracks of a session. To add one: see CONTRIBUTING.md."""
+"""An input: something that an encoder reads beside the tracks of a session. To add one: see CONTRIBUTING.md."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,11 +32,9 @@ class Input(nn.Module, ABC):
     config_type: ClassVar[type[Any]]
     """The frozen record of its section `[inputs.NAME]`."""
     only_causal: ClassVar[bool] = True
-    """Whether it needs a causal encoder, with `padding = "masked"`."""
+    """Whether it needs a causal encoder, one that does not attend to padding."""
     reads_feedback: ClassVar[bool] = False
     """Whether the feedback of a track can change what it adds."""
-    by_row: ClassVar[tuple[str, ...]] = ()
-    """Names of its tensors that have an entry for each table row."""
 
     @classmethod
     def build(cls, config: Any, width: int, track_values: TrackValues | None) -> Input | None:
@@ -56,18 +54,19 @@ class Input(nn.Module, ABC):
         """Return the values of the input for `store`; None where tracks and feedback are all that it reads."""
         return None
 
-    @abstractmethod
     def forward(
-        self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Float[Tensor, "n D"] | None
-    ) -> Float[Tensor, "N D"]:
-        """Return the rows of the positions with what the input adds.
+        self,
+        rows: Float[Tensor, "*shape D"],
+        feedback: Int[Tensor, "*shape"],
+        batch: Batch | None,
+        looked_up: Float[Tensor, "n D"] | None,
+    ) -> Float[Tensor, "*shape D"]:
+        """Return the rows of positions with what the input adds; here nothing.
 
-        `looked_up`: rows of `tracks(batch)`. What the batch lacks (serving may know nothing) counts as unknown.
+        `batch`: None in the form that is exported, where `rows` are those of padded sessions [B, L, D] of which only
+        the feedback is known. What a batch lacks is unknown as well. `looked_up`: rows of `tracks(batch)`.
         """
-
-    @abstractmethod
-    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Return `forward` of padded sessions of which only the feedback is known: the form that is exported."""
+        return rows
 
     def tracks(self, batch: Batch) -> Int[Tensor, " n"] | None:
         """Return further tracks whose rows the input reads; None where it reads none."""

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from segue.batches.counts import training_counts
+from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.split import DataConfig, split_store
 from segue.errors import FormatError, InputError
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import Counts, ListenConfig, ListenHead, Predicted, TransitionsConfig, TransitionsHead
+from segue.model.heads import ListenConfig, ListenHead, Predicted, TransitionsConfig, TransitionsHead
 from segue.objectives import Mixture
 from segue.objectives.softmax import softmax_losses
 from segue.recipes import load_recipe
@@ -35,7 +35,7 @@ TRACKS = 9
 ROWS = TRACKS + 3
 
 
-def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: int = 2) -> Counts:
+def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: int = 2) -> TrainingCounts:
     """Return the counts of training sessions of (row, strength), by loops; `at_least`: smallest strength of a skip."""
     plays, listens, followed = (torch.zeros(rows, dtype=torch.int32) for _ in range(3))
     times: dict[int, int] = {}
@@ -48,7 +48,7 @@ def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: i
             times[before * rows + after] = times.get(before * rows + after, 0) + 1
     pairs = sorted(times)
     made = torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
-    return Counts(plays, listens, followed, torch.tensor(pairs), made)
+    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made)
 
 
 SESSIONS = [
@@ -68,7 +68,7 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -
         rows = range(int(begin), int(end))
         sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
     assert hidden
-    counts, expected = training_counts(store, split, at_least), counted(sessions, store.num_tracks + 3, at_least)
+    counts, expected = training_counts(store, split), counted(sessions, store.num_tracks + 3, at_least)
     for one, other in zip(astuple(counts), vars(expected).values(), strict=True):
         assert np.array_equal(one, other.numpy())
 
@@ -76,7 +76,7 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -
 def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store")
     split = split_store(store, DataConfig())
-    before = training_counts(store, split, 2)
+    before = training_counts(store, split)
     held_out = np.concatenate([split.cases["test"].target, split.cases["validation"].target])
 
     class Changed(Store):
@@ -86,7 +86,7 @@ def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
             changed[held_out] = 3
             return changed
 
-    after = training_counts(Changed(tmp_path / "store"), split, 2)
+    after = training_counts(Changed(tmp_path / "store"), split)
     for mine, other in zip(astuple(before), astuple(after), strict=True):
         assert np.array_equal(mine, other)
 
@@ -176,7 +176,7 @@ def test_the_mixture_is_one_of_distributions() -> None:
 
 
 def test_p_listen_is_predicted_without_the_play_itself() -> None:
-    head = make(listen=ListenConfig(hidden=4))
+    head = make(listen=ListenConfig())
     assert isinstance(head, ListenHead)
     generator = torch.Generator().manual_seed(3)
     states, table = torch.randn(4, 6, generator=generator), torch.randn(ROWS, 6, generator=generator)
@@ -198,13 +198,13 @@ def test_p_listen_is_predicted_without_the_play_itself() -> None:
 @pytest.mark.parametrize("at_least", [1, 2, 3])
 def test_training_predicts_what_the_setting_calls_listened(tmp_path: Path, at_least: int) -> None:
     """The first step's loss of a head that begins at the tracks' own rates, play after play."""
-    head = {"heads__listen": {"hidden": 4}, "data__skip_at_least": at_least, "next_track__kind": "shared"}
+    head = {"heads__listen": True, "data__skip_at_least": at_least, "next_track__kind": "shared"}
     recipe = small_recipe("paper-causal-s-minus", **head, data__max_len=20)
     store = tiny_store(tmp_path / "store")
     split = split_store(store, recipe.data)
     with torch.random.fork_rng():
         trainer = Trainer(store, split, recipe, torch.device("cpu"), bf16=False)
-        trainer.step(trainer.begin(torch.arange(trainer.data.num_training), 1))
+        trainer.step(trainer.begin(torch.arange(len(trainer.data.train_begin)), 1))
     sessions = [
         [(int(store.tracks[r]), int(store.strength[r])) for r in range(begin, end)]
         for begin, end in zip(split.train_begin, split.train_end, strict=True)
@@ -220,7 +220,7 @@ def test_training_predicts_what_the_setting_calls_listened(tmp_path: Path, at_le
 
 @pytest.mark.parametrize("gradient", ["stop", "flow"])
 def test_the_head_moves_states_only_where_it_may(gradient: str) -> None:
-    head = make(listen=ListenConfig(hidden=4, gradient=gradient))  # type: ignore[arg-type]
+    head = make(listen=ListenConfig(gradient=gradient))  # type: ignore[arg-type]
     assert isinstance(head, ListenHead)
     states, rows = (torch.randn(2, 6).requires_grad_() for _ in range(2))
     listened = torch.tensor([True, False])
@@ -230,7 +230,7 @@ def test_the_head_moves_states_only_where_it_may(gradient: str) -> None:
 
 
 def test_logits_are_those_of_the_loss() -> None:
-    head = make(listen=ListenConfig(hidden=4))
+    head = make(listen=ListenConfig())
     assert isinstance(head, ListenHead)
     states, table = torch.randn(2, 6), torch.randn(ROWS, 6)
     tracks = torch.tensor([[3, 4, 8], [5, 5, 3]])
@@ -265,7 +265,7 @@ def test_a_head_is_named_switched_and_refused() -> None:
 def test_a_head_stands_beside_its_model_in_an_evaluation(tmp_path: Path) -> None:
     """As it ranks, by next tracks alone, and the head alone, which loses to nobody; its P(listen) is measured too."""
     store = tiny_store(tmp_path / "store", sessions=60)
-    changes = {"next_track__kind": "mixed", "heads__transitions": True, "heads__listen": {"hidden": 4}}
+    changes = {"next_track__kind": "mixed", "heads__transitions": True, "heads__listen": True}
     recipe = small_recipe("paper-causal-s-minus", **changes)
     train(store, tmp_path / "run", TrainOptions(recipe=recipe))
     chosen = json.loads((tmp_path / "run" / "ranking.json").read_text())

@@ -22,7 +22,7 @@ from segue.training import fit
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.recommender import load
 from segue.verbs.simulate import SimulateOptions, simulate
-from support.small_models import encoder_of
+from support.small_models import encoder_of, padded_batch
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
 
@@ -98,7 +98,7 @@ def _encoder(earlier: bool) -> Encoder:
 
 def _batch(tracks: torch.Tensor, earlier: torch.Tensor | None = None, heard: torch.Tensor | None = None) -> Batch:
     side = {} if earlier is None or heard is None else {"earlier": torch.stack([earlier, heard], dim=2)}
-    return Batch.from_padded(tracks, torch.zeros_like(tracks), tracks > 0, session_side=side)
+    return padded_batch(tracks, torch.zeros_like(tracks), tracks > 0, session_side=side)
 
 
 def test_without_earlier_sessions_nothing_is_added() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segue import skips
-from segue.axes import Bool, Float, Int
+from segue.axes import Bool, Float
 from segue.batches.example import Example
 from segue.objectives import Mixture, Negatives
 from segue.objectives.roles import Heard
@@ -22,7 +22,7 @@ class SessionNegatives:
 
 
 @dataclass(frozen=True)
-class Scene:
+class LossInputs:
     """A batch after the encoder: states, and the table rows that they are compared with."""
 
     example: Example
@@ -69,16 +69,11 @@ class Scene:
         has_state = (id_index < len(self.states)) & self.example.window.valid
         return self.states[id_index * has_state] * has_state[:, :, None]
 
-    @property
-    def padded_states(self) -> Float[Tensor, "B L D"]:
-        """The states as rows of a matrix a session; padding has the state of some position."""
-        return self.states[self.example.batch.cells[0]]
+    def by_session(self, rows: Float[Tensor, "B M D"]) -> Float[Tensor, "B L M"]:
+        """Return the scores of rows of each session at its positions; those of padding have no meaning."""
+        with self.exact():
+            return self.states[self.example.batch.cells[0]] @ rows.transpose(1, 2)
 
     def flat(self, padded: Float[Tensor, "B L"]) -> Float[Tensor, " N"]:
         """Return padded values by position; anything after the last session."""
         return padded.flatten().index_select(0, self.example.batch.slot)
-
-    def padded_targets(self) -> Int[Tensor, "B L"]:
-        """Return the target of each cell; 0 where there is none."""
-        source, inside = self.example.batch.cells
-        return torch.where(inside, self.example.target[source], 0)

@@ -1,4 +1,4 @@
-"""How each track was heard: an embedding of its feedback is added to its row."""
+"""An embedding of the feedback code of each track, added to its row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from segue import skips
-from segue.axes import Float, Int
 from segue.batch import Batch
 from segue.model.inputs.input import Input
 from segue.model.small_table import small_table_rows
@@ -33,10 +32,6 @@ class FeedbackInput(Input):
         super().__init__(config, width)
         self.weight = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, width))
 
-    def forward(self, rows: Float[Tensor, "N D"], batch: Batch, looked_up: Tensor | None) -> Float[Tensor, "N D"]:
+    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None, looked_up: Tensor | None) -> Tensor:
         """Return the rows with the embeddings of their feedback."""
-        return rows + small_table_rows(self.weight, batch.feedback)
-
-    def padded(self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """Return the rows of padded sessions with the embeddings of their feedback."""
         return rows + small_table_rows(self.weight, feedback)
