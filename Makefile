@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
+TRITON := triton==3.9.0
 # Many tests start commands: bytecode is kept, so that each of them starts in half the time.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
 
@@ -58,6 +59,9 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[tensorboard,test]'
+	$(BIN)/python -c 'import triton' 2>/dev/null || \
+		$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check --no-deps $(TRITON) || \
+		echo "$(TRITON) does not install here: the GPU kernels will not be tested"
 	@touch $@
 
 clean:

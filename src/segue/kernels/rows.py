@@ -32,7 +32,7 @@ TAIL = tl.constexpr(256)
 @triton.jit
 def _correction(log2_beta, step):
     """Return 1 - beta ** step."""
-    return 1.0 - tl.exp2(log2_beta * step.to(tl.float64))
+    return 1.0 - tl.exp2(step.to(tl.float64) * log2_beta)
 
 
 @triton.jit
@@ -41,9 +41,9 @@ def _brought_up(table, exp_avg, exp_avg_sq, at, momentum, step, rate, row, cell)
     value, average, square = tl.load(table + cell), tl.load(exp_avg + cell), tl.load(exp_avg_sq + cell)
     since, done = tl.load(at + row), tl.load(step)
     missed = (done - since).to(tl.float32)
-    epsilon = tl.maximum(EPSILON * tl.sqrt(_correction(LOG2_BETA_2, done).to(tl.float32)), 1e-30)
+    epsilon = tl.maximum(tl.sqrt(_correction(LOG2_BETA_2, done).to(tl.float32)) * EPSILON, 1e-30)
     moved = rate * tl.load(momentum + since) * average / (tl.sqrt(square) + epsilon)
-    return value - moved, average * tl.exp2(LOG2_BETA_1 * missed), square * tl.exp2(LOG2_BETA_2 * missed)
+    return value - moved, average * tl.exp2(missed * LOG2_BETA_1), square * tl.exp2(missed * LOG2_BETA_2)
 
 
 @triton.jit
@@ -126,7 +126,7 @@ def _advance(momentum, step, tail: tl.constexpr):
     done = tl.load(step) + 1
     steps = done - 1 - tl.arange(0, tail)
     correction = tl.sqrt(_correction(LOG2_BETA_2, done)) / _correction(LOG2_BETA_1, done)
-    decay = tl.exp2((LOG2_BETA_1 - LOG2_BETA_2 / 2) * (done - steps).to(tl.float64))
+    decay = tl.exp2((done - steps).to(tl.float64) * (LOG2_BETA_1 - LOG2_BETA_2 / 2))
     before = tl.load(momentum + steps, mask=steps >= 0, other=0.0)
     tl.store(momentum + steps, before + (correction * decay).to(tl.float32), mask=steps >= 0)
     tl.debug_barrier()

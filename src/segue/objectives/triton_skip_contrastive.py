@@ -42,7 +42,7 @@ def _roles(tracks, skipped, listened, columns, length: tl.constexpr):
     negative = is_skipped & (tl.sum(same * is_listened[None, :], 1) == 0)
     later = (i[None, :] > i[:, None]) & (is_listened[None, :] > 0)
     positive = tl.min(tl.where(later, i[None, :], length), 1)  # the next listened position
-    anchor = (is_listened > 0) & (positive < length) & (tl.sum(negative.to(tl.int32), 0) > 0)
+    anchor = (is_listened * tl.sum(negative.to(tl.int32), 0) > 0) & (positive < length)
     return present, negative, positive, anchor
 
 
