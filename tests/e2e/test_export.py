@@ -200,7 +200,7 @@ def test_graphs_that_hold_more_than_they_should_are_not_run(
 def test_a_file_that_is_no_graph_is_told(export: Path) -> None:
     (export / "encoder.onnx").write_bytes(b"\xff" * 100)
     _admitted(export, "encoder.onnx")
-    with pytest.raises(FormatError, match="no ONNX graph"):
+    with pytest.raises(FormatError, match="not an ONNX graph"):
         LiveModel(open_export(export), threads=1)
 
 
