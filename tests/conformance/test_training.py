@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segue import api
 from segue.runs import RunFolder, load_run
 from segue.training import FitOptions, fit
+from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.recommender import load
+from segue.verbs.train import TrainOptions, train
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -36,13 +38,13 @@ def test_every_recipe_trains_and_its_loss_falls(store, tmp_path, name):
 @pytest.mark.parametrize("kind", ["gru4rec", "nextitnet", "caser"])
 def test_other_encoders_go_from_training_to_recommending(store, tmp_path, kind):
     recipe = small_recipe(f"{kind}-s-plus-session", next_track__kind="shared", training__epochs=2)
-    result = api.train(store.path, tmp_path / "run", recipe=recipe)
+    result = train(store.path, tmp_path / "run", TrainOptions(recipe=recipe))
     assert result.epochs == 2
-    evaluation = api.evaluate(tmp_path / "run", store.path, baselines=False)
+    evaluation = evaluate(tmp_path / "run", store.path, EvaluateOptions(model_only=True))
     assert evaluation.num_nan == 0
     assert evaluation.row("model", "full").metrics["hr@20"].value > 0
     names = [f"t{i:04d}" for i in range(15)]  # more than max_len
-    recommender = api.load(tmp_path / "run")
+    recommender = load(tmp_path / "run")
     assert len(recommender.recommend(names, k=5)) == 5
     long, recent = recommender.recommend(names), recommender.recommend(names[-8:])
     assert [entry["track"] for entry in long] == [entry["track"] for entry in recent]

@@ -18,9 +18,6 @@ from segue.store import Store, StoreWriter
 from segue.store.writer import SessionColumns
 from segue.training import FitOptions, fit
 from segue.training.device import choose_device, choose_precision
-from segue.verbs.evaluate import EvaluateOptions, evaluate
-from segue.verbs.recommender import load
-from segue.verbs.train import TrainOptions, train
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
