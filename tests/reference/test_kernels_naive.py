@@ -1,6 +1,7 @@
 """The Triton kernels equal the plain functions, forward and backward.
 
-They run on a CUDA device, or anywhere with TRITON_INTERPRET=1; without triton they are skipped, saying so.
+They run on a CUDA device, or anywhere with TRITON_INTERPRET=1 (test_kernels_interpreted.py); without triton they are
+skipped, saying so.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 pytest.importorskip("triton", reason="triton is not installed: the GPU kernels were not tested here")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
-    pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
+    pytest.skip("no CUDA device: test_kernels_interpreted.py runs these tests", allow_module_level=True)
 
 
 from segue.batches.split import split_store

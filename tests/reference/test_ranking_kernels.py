@@ -1,6 +1,7 @@
 """The kernels of ranking equal the plain functions: scores, counts, and the standing made of both.
 
-They run on a CUDA device, or anywhere with TRITON_INTERPRET=1; without triton they are skipped, saying so.
+They run on a CUDA device, or anywhere with TRITON_INTERPRET=1 (test_kernels_interpreted.py); without triton they are
+skipped, saying so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from support.dense_scores import dense_standing
 pytest.importorskip("triton", reason="triton is not installed: the GPU kernels were not tested here")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):
-    pytest.skip("no CUDA device and no TRITON_INTERPRET=1: the GPU kernels were not tested", allow_module_level=True)
+    pytest.skip("no CUDA device: test_kernels_interpreted.py runs these tests", allow_module_level=True)
 
 from segue.kernels import ranking
 from segue.ranking import block_standing
