@@ -39,9 +39,9 @@ from segue.model import Facts, build_model
 from segue.ranking import ModelScorer
 from segue.ranking.dots import dots
 from segue.recipes import load_recipe
+from segue.simulation import config_of, simulate, write_store
 from segue.store import NUM_SPECIALS, Store
 from segue.training.device import choose_device
-from segue.verbs.simulate import SimulateOptions, simulate
 
 SAMPLED_CHUNK = 2048
 FULL_CHUNK = 1024
@@ -55,9 +55,9 @@ class Bench:
     """One simulated store, its test targets, and an untrained model."""
 
     def __init__(self, folder: Path, sessions: int, tracks: int, device: torch.device) -> None:
-        self.facts = simulate(folder / "store", SimulateOptions(sessions=sessions, tracks=tracks, store=True))[
-            "simulated"
-        ]
+        log = simulate(config_of(sessions, tracks, 1, "full"))
+        write_store(log, folder / "store")
+        self.facts = dict(log.summary)
         store, recipe = Store(folder / "store"), load_recipe(RECIPE)
         every = np.arange(NUM_SPECIALS, tracks + NUM_SPECIALS, dtype=np.int32)
         split = replace(split_store(store, recipe.data), candidates=every)

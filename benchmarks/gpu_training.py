@@ -33,9 +33,9 @@ from segue.batches.order import epoch_order
 from segue.batches.split import split_store
 from segue.objectives import full_softmax_loss
 from segue.recipes import Recipe, load_recipe
+from segue.simulation import config_of, simulate, write_store
 from segue.store import Store
 from segue.training.trainer import Trainer
-from segue.verbs.simulate import SimulateOptions, simulate
 
 BATCH = 1024
 
@@ -224,7 +224,7 @@ def main() -> None:
     if not given.softmax_only:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "store"
-            simulate(path, SimulateOptions(sessions=given.sessions, tracks=given.tracks, store=True))
+            write_store(simulate(config_of(given.sessions, given.tracks, 1, "full")), path)
             store = Store(path)
             result["simulated"] = {"sessions": store.num_sessions, "tracks": store.num_tracks, "rows": store.num_rows}
             result["trained"] = [epochs(store, num, given.epochs, rates) for num in given.negatives]

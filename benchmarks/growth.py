@@ -25,10 +25,10 @@ import torch
 from segue.batches.order import epoch_order
 from segue.batches.split import split_store
 from segue.recipes import load_recipe
+from segue.simulation import config_of, simulate, write_store
 from segue.store import Store
 from segue.training.device import choose_precision
 from segue.training.trainer import Trainer
-from segue.verbs.simulate import SimulateOptions, simulate
 
 NEGATIVES = (250, 500, 1000, 2000, 4000, 8192)
 CPU_BATCHES, GPU_BATCHES = (64, 128, 256, 512), (256, 512, 1024, 2048)
@@ -72,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         stores = {}
         for sessions in SESSIONS:
-            simulate(Path(scratch) / str(sessions), SimulateOptions(sessions=sessions, tracks=200_000, store=True))
+            write_store(simulate(config_of(sessions, 200_000, 1, "full")), Path(scratch) / str(sessions))
             stores[sessions] = Store(Path(scratch) / str(sessions))
         base = {"next_track.negatives": 1000, "training.batch_size": middle}
         cells = [("negatives", num, 25_600, {**base, "next_track.negatives": num}) for num in NEGATIVES]
