@@ -122,7 +122,7 @@ def test_the_kernel_sums_as_the_plain_function_does(corrected: bool) -> None:
     scores = leaves[0].double() @ leaves[1].double().T + (0.0 if correction is None else correction)
     naive = scores.masked_fill(tracks == target[:, None], -1e30).logsumexp(1)
     expected = torch.autograd.grad((naive * weight).sum(), leaves)
-    _, mine = triton_log_sum.KernelLogSum.apply(*leaves, target, tracks, correction, DTYPE)
+    _, mine = triton_log_sum.KernelLogSum.apply(*leaves, target, (tracks, correction), DTYPE)
     _close(mine, naive.float(), 1e-5)
     for gradient, other in zip(torch.autograd.grad((mine * weight).sum(), leaves), expected, strict=True):
         _close(gradient, other, 4e-3)
@@ -141,7 +141,7 @@ def test_the_kernel_sums_over_all_tracks_but_the_target() -> None:
     own = scores.gather(1, target.long()[:, None])[:, 0]
     others = scores.scatter(1, target.long()[:, None], -1e30)[:, 3:].logsumexp(1)
     expected = torch.autograd.grad((own * weights[0] + others * weights[1]).sum(), leaves)
-    mine = triton_log_sum.KernelLogSum.apply(*leaves, target, 3, None, DTYPE)
+    mine = triton_log_sum.KernelLogSum.apply(*leaves, target, (3, None), DTYPE)
     for result, other in zip(mine, (own, others), strict=True):
         _close(result * real, (other * real).float(), 1e-5)
     gradients = torch.autograd.grad(sum((part * w).sum() for part, w in zip(mine, weights, strict=True)), leaves)
@@ -151,11 +151,30 @@ def test_the_kernel_sums_over_all_tracks_but_the_target() -> None:
 
 
 @pytest.mark.usefixtures("small_tiles")
+def test_the_kernel_scores_the_targets_too() -> None:
+    tokens, num = 37, 50
+    target = (torch.arange(tokens) % 7).int().to(DEVICE)
+    tracks = (torch.arange(num) % 11 + 3).int().to(DEVICE)
+    leaves = [_rounded(_normal(n, WIDTH, seed=seed)).requires_grad_() for seed, n in enumerate((tokens, num, tokens))]
+    states, negatives, target_rows = leaves
+    weights = [_normal(tokens, seed=seed) * (target > 0) for seed in (4, 5)]
+    own = (states * target_rows).sum(1)
+    others = (states @ negatives.T).masked_fill(tracks == target[:, None], -1e30).logsumexp(1)
+    expected = torch.autograd.grad((own * weights[0] + others * weights[1]).sum(), leaves)
+    mine = triton_log_sum.KernelLogSum.apply(states, negatives, target, (tracks, None), DTYPE, target_rows)
+    for result, other in zip(mine, (own, others), strict=True):
+        _close(result, other, 1e-5)
+    gradients = torch.autograd.grad(sum((part * w).sum() for part, w in zip(mine, weights, strict=True)), leaves)
+    for gradient, other in zip(gradients, expected, strict=True):
+        _close(gradient, other, 4e-3)
+
+
+@pytest.mark.usefixtures("small_tiles")
 def test_no_target_has_no_gradient() -> None:
     nothing = torch.zeros(5, dtype=torch.int32, device=DEVICE)
     tracks = torch.arange(3, 9, dtype=torch.int32, device=DEVICE)
     leaves = [_normal(5, WIDTH).requires_grad_(), _normal(6, WIDTH).requires_grad_()]
-    _, others = triton_log_sum.KernelLogSum.apply(*leaves, nothing, tracks, None, DTYPE)
+    _, others = triton_log_sum.KernelLogSum.apply(*leaves, nothing, (tracks, None), DTYPE)
     for gradient in torch.autograd.grad((others * 0.0).sum(), leaves):
         assert (gradient == 0).all()
 
@@ -211,6 +230,15 @@ def test_rows_follow_the_adam_of_touched_rows() -> None:
     follower.flush()
     _close(follower.state()["exp_avg_sq"], naive.state()["exp_avg_sq"], 1e-4)
     _close(follower._table, naive._table, 1e-4)
+
+
+def test_reads_add_up_where_one_row_of_each_index_is_not_zero() -> None:
+    out, added = _normal(9, WIDTH), _normal(6, WIDTH, seed=1)
+    index = torch.tensor([4, 0, 8, 0, 2, 0], device=DEVICE)
+    added[1], added[5] = 0.0, 0.0
+    expected = out.index_add(0, index, added)
+    rows.add_at(out, index, added)
+    assert torch.equal(out, expected)
 
 
 SEGUE: dict[str, Any] = {
@@ -297,6 +325,7 @@ def _trained(
             full = recipe.next_track.reads_table
             table = WholeTable(trainer.encoder) if full else KernelRows(weight, training.optimisers.table_rows)
             trainer._step = _Kernels(training, table)
+            trainer._step.add_at = rows.add_at
         order = trainer.begin(torch.arange(19).repeat(5), steps)[: 8 * steps - 1]  # the last batch is short
         for step in range(steps):
             if step == 2 and form == "kernels":  # nothing was brought up: the steps made before still count

@@ -13,7 +13,6 @@ from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts,
 from segue.batches.negatives import draw_targets
 from segue.batches.split import split_store
 from segue.losses import Mixed
-from segue.objectives import Negatives
 from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -121,10 +120,9 @@ def naive_of(trainer, store, kind):
 
 def loss_of(trainer, drawn):
     table = trainer.encoder.table.weight
-    correction = None if log_q_of(trainer) is None else log_q_of(trainer)[drawn.negatives]
-    negatives = Negatives(table[drawn.negatives], drawn.negatives, correction)
-    states = trainer.encoder(drawn.example.batch)
-    scene = trainer._step.scene(drawn, states, table[drawn.example.ids.long()], negatives)
+    step, states = trainer._step, trainer.encoder(drawn.example.batch)
+    ids, sizes = step.row_ids(drawn)
+    scene = step.scene(drawn, states, step.rows_by_use(drawn, ids, sizes, table[ids]))
     return trainer.recipe.next_track.mean_loss(scene)
 
 

@@ -121,6 +121,17 @@ def _add_sums(ids, sums, out, width: tl.constexpr):
 
 
 @triton.jit
+def _add_at(out, index, rows, width: tl.constexpr):
+    """Add one row to the row of `out` that its index names, unless it is 0 everywhere."""
+    i = tl.program_id(0).to(tl.int64)
+    c = tl.arange(0, width)
+    row = tl.load(rows + i * width + c)
+    if tl.max((row != 0.0).to(tl.int32), 0) > 0:
+        cell = tl.load(index + i).to(tl.int64) * width + c
+        tl.store(out + cell, tl.load(out + cell) + row)
+
+
+@triton.jit
 def _advance(momentum, step, tail: tl.constexpr):
     """Count the step just made, and add it to the momentum of the rows not touched in it."""
     done = tl.load(step) + 1
@@ -191,3 +202,11 @@ def update(state: RowState, summed: Summed, scale: Tensor) -> None:
 def add_to(out: Tensor, summed: Summed) -> None:
     """Add the gradients of one step to `out`, float32 [R, D], by row."""
     _add_sums[(len(summed.ids),)](summed.ids, summed.sums, out, width=out.shape[1], num_warps=1)
+
+
+def add_at(out: Tensor, index: Tensor, rows: Tensor) -> None:
+    """Add `rows` [n, D] to the rows `index` [n] of `out`, float32 [P, D].
+
+    Indices may repeat only where at most one of their rows is not 0 everywhere: nothing is locked.
+    """
+    _add_at[(len(index),)](out, index, rows.contiguous(), width=out.shape[1], num_warps=1)

@@ -42,6 +42,25 @@ def log_sum_of_others(
     return _scores_and_log_sums(states, rows, target, tracks, correction)[1]
 
 
+def kernel_scores(
+    states: Float[Tensor, "N D"],
+    target_rows: Float[Tensor, "N D"],
+    rows: Float[Tensor, "M D"],
+    target: Int[Tensor, " N"],
+    tracks: Int[Tensor, " M"],
+    correction: Float[Tensor, " M"] | None,
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]] | None:
+    """Return the score of each target and `log_sum_of_others`, if GPU kernels compute them: then with one gradient."""
+    if not in_tiles(states):
+        return None
+    from segue.objectives.triton_log_sum import kernel_log_sum
+
+    both: tuple[Tensor, Tensor] = kernel_log_sum(
+        states, rows, target, (tracks, correction), product_type(states), target_rows
+    )
+    return both
+
+
 def scores_against_all(
     states: Float[Tensor, "N D"],
     table_rows: Float[Tensor, "R D"],
@@ -67,7 +86,7 @@ def _scores_and_log_sums(
     if in_tiles(states):
         from segue.objectives.triton_log_sum import kernel_log_sum
 
-        both = kernel_log_sum(states, rows, target, tracks, correction, product_type(states))
+        both = kernel_log_sum(states, rows, target, (tracks, correction), product_type(states))
         return both
     if states.dtype == torch.float32 and states.device.type == "cpu":
         both = BlockedLogSum.apply(states, rows, target, tracks, correction, product_type(states))  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segue.objectives.log_sum import log_sum_of_others, scores_against_all
+from segue.objectives.log_sum import kernel_scores, log_sum_of_others, scores_against_all
 from segue.objectives.shapes import Bool, Float, Int
 
 
@@ -65,8 +65,9 @@ def sampled_softmax_loss(
     >>> round(float(loss), 4)  # all scores are 0: log 4
     1.3863
     """
-    target_scores = dot(states, target_rows)
-    others = log_sum_of_others(states, negatives.rows, target, negatives.tracks, negatives.correction)
+    compared = (negatives.rows, target, negatives.tracks, negatives.correction)
+    both = kernel_scores(states, target_rows, *compared)
+    target_scores, others = both or (dot(states, target_rows), log_sum_of_others(states, *compared))
     return mean_over(softmax_losses(target_scores, others, mixture), target > 0)
 
 

@@ -14,7 +14,6 @@ to the type of autocast; sums are float32. The same kernels serve sampled negati
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +124,60 @@ def _of_rows(x, w, target, ids, correction, log_sums, weight, of_target, out, to
     tl.store(out + cell, gradient, mask=(n < num)[:, None])
 
 
+@triton.jit
+def _finish_forward(peaks, sums, states, rows, target, log_sums, natural, scores, splits, tokens, width: tl.constexpr,
+                    bt: tl.constexpr, scored: tl.constexpr, listed: tl.constexpr):  # fmt: skip
+    """Store the log sums of `bt` states over all splits, in units of log 2 and of log e, and the targets' scores.
+
+    `listed`: row t belongs to the target of state t, else row target[t].
+    """
+    t = tl.program_id(0) * bt + tl.arange(0, bt)
+    inside = t < tokens
+    peak = tl.full((bt,), NOTHING, tl.float32)
+    total = tl.zeros((bt,), tl.float32)
+    for split in range(splits):
+        other = tl.load(peaks + split * tokens + t, mask=inside, other=NOTHING)
+        higher = tl.maximum(peak, other)
+        part = tl.load(sums + split * tokens + t, mask=inside, other=1.0)
+        total = total * tl.exp2(peak - higher) + part * tl.exp2(other - higher)
+        peak = higher
+    log_sum = peak + tl.log2(total)
+    tl.store(log_sums + t, log_sum, mask=inside)
+    tl.store(natural + t, log_sum / LOG2_E, mask=inside)
+    if scored:
+        at = t if listed else tl.load(target + t, mask=inside, other=0)
+        c = tl.arange(0, width)
+        state = tl.load(states + t[:, None].to(tl.int64) * width + c[None, :], mask=inside[:, None], other=0.0)
+        row = tl.load(rows + at[:, None].to(tl.int64) * width + c[None, :], mask=inside[:, None], other=0.0)
+        tl.store(scores + t, tl.sum(state * row, 1), mask=inside)
+
+
+@triton.jit
+def _finish_backward(parts, states, rows, target, of_target, of_states, of_rows, splits, tokens, width: tl.constexpr,
+                     bt: tl.constexpr, scored: tl.constexpr, listed: tl.constexpr):  # fmt: skip
+    """Store the gradient of `bt` states: the sum of its parts, and of_target * row of the target.
+
+    `listed`: the gradients of_target * state of the targets' rows are stored too. In a whole table `_of_rows` has them.
+    """
+    t = tl.program_id(0) * bt + tl.arange(0, bt)
+    inside = t < tokens
+    c = tl.arange(0, width)
+    cell = t[:, None].to(tl.int64) * width + c[None, :]
+    gradient = tl.zeros((bt, width), tl.float32)
+    for split in range(splits):
+        gradient += tl.load(parts + split * tokens * width + cell, mask=inside[:, None], other=0.0)
+    if scored:
+        track = tl.load(target + t, mask=inside, other=0)
+        factor = tl.where(track > 0, tl.load(of_target + t, mask=inside, other=0.0), 0.0)[:, None]
+        at = t if listed else track
+        row = tl.load(rows + at[:, None].to(tl.int64) * width + c[None, :], mask=inside[:, None], other=0.0)
+        gradient += factor * row
+        if listed:
+            state = tl.load(states + cell, mask=inside[:, None], other=0.0)
+            tl.store(of_rows + cell, factor * state, mask=inside[:, None])
+    tl.store(of_states + cell, gradient, mask=inside[:, None])
+
+
 @dataclass(frozen=True)
 class Tiles:
     """How the work is divided; the defaults suit a Hopper GPU and D = 128."""
@@ -142,57 +195,71 @@ class Tiles:
 
 TILES = Tiles()
 """How every call is divided."""
+_FINISHED = 16
+"""States of a program that combines the results of several splits."""
+
+
+Compared = tuple[Tensor | int, Tensor | None]
+"""The track of each row, or the number of special rows of a whole table; and the correction of each row."""
 
 
 class KernelLogSum(torch.autograd.Function):
     """(score of each target, log of the sum over the other rows of exp(score)); see `log_sum_of_others`.
 
-    `tracks` is the track of each row, and then the scores of the targets are 0 without a gradient; or it is the number
-    of special rows of a whole table, and then row t is track t.
+    `compared` = (tracks, correction). `tracks` is the track of each row, and then `target_rows` are the rows of the
+    targets (None: their scores are 0); or it is the number of special rows of a whole table, and then row t is track t.
     """
 
     @staticmethod
     def forward(
-        context: Any, states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None,
-        dtype: torch.dtype,
+        context: Any, states: Tensor, rows: Tensor, target: Tensor, compared: Compared, dtype: torch.dtype,
+        target_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Return scores of targets and log sums, float32 [N] each."""
+        tracks, correction = compared
         first = tracks if isinstance(tracks, int) else 0
         work = _Work(states.to(dtype), rows[first:].to(dtype), target, tracks, correction)
         peaks, sums = work.log_sums()
-        peak = peaks.amax(0)
-        log_sums = peak + torch.log2((sums * torch.exp2(peaks - peak)).sum(0))
-        target_scores = torch.zeros_like(log_sums)
-        if isinstance(tracks, int):
-            target_scores = (states * rows.index_select(0, target)).sum(1)
-        context.save_for_backward(rows, target, log_sums)
-        context.work, context.first = work, first
-        return target_scores, log_sums * math.log(2)
+        states = states.contiguous()
+        scored, read = not (work.listed and target_rows is None), target_rows if work.listed else rows.contiguous()
+        read = states if read is None else read.contiguous()
+        log_sums, natural = torch.empty_like(peaks[0]), torch.empty_like(peaks[0])
+        target_scores = torch.empty_like(natural) if scored else torch.zeros_like(natural)
+        _finish_forward[(triton.cdiv(len(states), _FINISHED),)](
+            peaks, sums, states, read, work.inputs[2], log_sums, natural, target_scores, len(peaks), len(states),
+            width=states.shape[1], bt=_FINISHED, scored=scored, listed=work.listed,
+        )  # fmt: skip
+        context.save_for_backward(states, rows, read, log_sums)
+        context.work, context.first, context.scored = work, first, scored
+        return target_scores, natural
 
     @staticmethod
     def backward(context: Any, grad_target: Tensor, grad_log_sums: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients in states and rows."""
-        rows, target, log_sums = context.saved_tensors
-        work, first = context.work, context.first
-        grad_log_sums = grad_log_sums.contiguous()
-        of_states, *parts = work.of_states(log_sums, grad_log_sums)
-        for part in parts:  # two or three; a sum over so short an axis is slower
-            of_states += part
-        if not work.listed:
-            grad_target = grad_target * (target > 0)
-            of_states.addcmul_(grad_target[:, None], rows.index_select(0, target))
+        states, rows, read, log_sums = context.saved_tensors
+        work, first, scored = context.work, context.first, context.scored
+        grad_target, grad_log_sums = grad_target.contiguous(), grad_log_sums.contiguous()
+        parts = work.of_states(log_sums, grad_log_sums)
+        of_states = torch.empty_like(states)
+        of_target_rows = torch.empty_like(states) if scored and work.listed else None
+        _finish_backward[(triton.cdiv(len(states), _FINISHED),)](
+            parts, states, read, work.inputs[2], grad_target, of_states,
+            of_states if of_target_rows is None else of_target_rows, len(parts), len(states),
+            width=states.shape[1], bt=_FINISHED, scored=scored, listed=work.listed,
+        )  # fmt: skip
         of_rows = rows.new_empty(rows.shape, dtype=torch.float32)
         of_rows[:first] = 0.0
         work.of_rows(log_sums, grad_log_sums, grad_target, of_rows[first:])
-        return of_states, of_rows, None, None, None, None
+        return of_states, of_rows, None, None, None, of_target_rows
 
 
 @torch.compiler.disable
 def kernel_log_sum(
-    states: Tensor, rows: Tensor, target: Tensor, tracks: Tensor | int, correction: Tensor | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+    states: Tensor, rows: Tensor, target: Tensor, compared: Compared, dtype: torch.dtype,
+    target_rows: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return `KernelLogSum` of the arguments; torch.compile leaves it as it is."""
-    both: tuple[Tensor, Tensor] = KernelLogSum.apply(states, rows, target, tracks, correction, dtype)
+    both: tuple[Tensor, Tensor] = KernelLogSum.apply(states, rows, target, compared, dtype, target_rows)
     return both
 
 

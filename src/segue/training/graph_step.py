@@ -50,7 +50,8 @@ class GraphStep(TrainingStep):
         self.make_example = torch.compile(self.make_example, dynamic=False)  # type: ignore[method-assign]
         self.compare = torch.compile(self.compare, dynamic=False)  # type: ignore[method-assign]
         if isinstance(encoder, TransformerEncoder) and not encoder.sees_padding:
-            self.states_with = torch.compile(encoder.states_with, dynamic=False)
+            self.states = torch.compile(self.states, dynamic=False)  # type: ignore[method-assign]
+        self.add_at = rows.add_at
 
     def prepare(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
         """Return `order` on the device: the sessions (on the CPU) of the next `num_steps` steps.

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,11 +19,13 @@ from torch import Tensor
 
 from segue import skips
 from segue.axes import Float, Int
+from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.example import Example, ExampleConfig, draw_example, make_example, window_lengths, with_rule
 from segue.batches.negatives import draw_per_session, draw_shared, draw_targets
 from segue.losses import TERMS, LossInputs, SessionNegatives, TermDraws
 from segue.model import Encoder
+from segue.model.encoders.blocks import Attend
 from segue.model.heads import HEADS, Head, Predicted
 from segue.objectives import Mixture, Negatives, combine
 from segue.recipes import Recipe
@@ -75,8 +78,10 @@ class BatchRows:
 
     encoder: Tensor
     """Of the positions as the encoder reads them, then of the tracks that inputs look up."""
-    originals: Tensor
-    """Of `Example.ids`."""
+    targets: Tensor
+    """[N, D]; any row where there is no target."""
+    windows: Tensor | None
+    """[B, W, D], of the training windows where a loss reads them."""
     negatives: Tensor
     """[M, D], or [B * M, D]."""
     terms: Sequence[Tensor | None]
@@ -114,7 +119,7 @@ class TrainingStep:
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
         self._weights = part_weights(recipe)
-        self.states_with: Callable[..., Tensor] = encoder.states_with
+        self.add_at: Callable[[Tensor, Tensor, Tensor], object] = _add_at
         if training.candidates.device.type == "cpu":
             keep_freed_memory()
 
@@ -187,10 +192,16 @@ class TrainingStep:
         """Return the rows by use. `ids`, `sizes`: as `row_ids` returns them; `table_rows`: the rows of `ids`."""
         example = batch_draws.example
         rows = self.encoder.track_rows(table_rows, ids, batch_draws.key)
-        originals, special, *others = torch.split(rows, sizes)
-        positions = originals[: len(example.batch.tracks)]
+        window = example.window.id_index
+        spans = [slice(end - size, end) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        reads = [slice(0, len(example.batch.tracks)), *spans[1:], example.target_place]
+        if self._reads_windows:
+            reads.append(window.flatten())
+        positions, special, *others = _Reads.apply(rows, self.add_at, *reads)  # type: ignore[no-untyped-call]
         if example.replaced is not None:
             positions = torch.where(example.replaced[:, None], special, positions)
+        windows = others.pop().view(*window.shape, -1) if self._reads_windows else None
+        targets = others.pop()
         num_inputs = len(self.encoder.input_tracks(example.batch))
         remaining = iter(others[num_inputs + 1 :])
         terms = [
@@ -198,14 +209,17 @@ class TrainingStep:
             for draws in batch_draws.terms
         ]
         encoder_rows = torch.cat([positions, *others[:num_inputs]]) if num_inputs else positions
-        return BatchRows(encoder_rows, originals, others[num_inputs], terms)
+        return BatchRows(encoder_rows, targets, windows, others[num_inputs], terms)
 
     def encode(self, batch_draws: BatchDraws, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
         """Return y_hat at each position, float32."""
         batch = batch_draws.example.batch
         with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
-            states: Tensor = self.states_with(batch, rows, self.encoder.attention(batch))
-        return states.float()
+            return self.states(batch, rows, self.encoder.attention(batch))
+
+    def states(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
+        """Return y_hat at each position, float32, with a given attention."""
+        return self.encoder.states_with(batch, rows, attend).float()
 
     def compare(
         self, batch_draws: BatchDraws, rows: BatchRows, states: Float[Tensor, "N D"]
@@ -222,8 +236,7 @@ class TrainingStep:
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
         mixtures = [mixture for head in heads if (mixture := head.mixture(predicted)) is not None]
         assert len(mixtures) <= 1, "one head mixes into the softmax"
-        negatives = self._negatives(batch_draws, rows.negatives)
-        scene = self.scene(batch_draws, states, rows.originals, negatives, mixtures[0] if mixtures else None)
+        scene = self.scene(batch_draws, states, rows, mixtures[0] if mixtures else None)
         with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
             losses = [recipe.next_track.mean_loss(scene)]
         for term, draws, term_rows in zip(recipe.terms, batch_draws.terms, rows.terms, strict=True):
@@ -236,20 +249,18 @@ class TrainingStep:
         self,
         batch_draws: BatchDraws,
         states: Float[Tensor, "N D"],
-        originals: Float[Tensor, "I D"],
-        negatives: Negatives | SessionNegatives | None = None,
+        rows: BatchRows,
         mixture: Mixture | None = None,
     ) -> LossInputs:
-        """Return what losses are computed from. `originals`: the table rows of `Example.ids`."""
+        """Return what losses are computed from."""
         example, table_rows = batch_draws.example, None
         if self.training.recipe.next_track.reads_table:
             weight = self.encoder.table.weight
             every_row = torch.arange(len(weight), device=weight.device)
             table_rows = self.encoder.track_rows(weight, every_row, batch_draws.key)
-        target_rows, window_rows = _rows_read_again(originals, example, self._reads_windows)
         return LossInputs(
-            example, states, target_rows, negatives, table_rows, window_rows, mixture,
-            self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
+            example, states, rows.targets, self._negatives(batch_draws, rows.negatives), table_rows, rows.windows,
+            mixture, self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
         )  # fmt: skip
 
     def _negatives(self, batch_draws: BatchDraws, rows: Float[Tensor, "n D"]) -> Negatives | SessionNegatives | None:
@@ -273,32 +284,39 @@ class TrainingStep:
         self.table.update(scale)
 
 
-def _rows_read_again(originals: Tensor, example: Example, windows: bool) -> tuple[Tensor, Tensor | None]:
-    """Return the rows of the targets, and of the windows where they are read."""
-    if not windows:
-        return originals.index_select(0, example.target_place), None
-    id_index = example.window.id_index
-    target_rows, window_rows = _TwoReads.apply(originals, example.target_place, id_index.flatten())  # type: ignore[no-untyped-call]
-    return target_rows, window_rows.view(*id_index.shape, -1)
+class _Reads(torch.autograd.Function):
+    """Several reads of the same rows [P, D]: slices, which come first, ascend and do not overlap, and indices.
 
-
-class _TwoReads(torch.autograd.Function):
-    """rows[one], rows[other], whose gradients are added up in one buffer.
-
-    An index occurs at most once in `one` and in `other`, so that the order of adding does not matter. (Only index 0 is
-    repeated, where there is nothing to read; the gradients of those places are exactly 0.)
+    The gradients are written into one tensor. Autograd alone would make a zero-filled gradient of all rows for each
+    read, and add these up one by one. `add_at(gradient, index, of_read)` adds the gradients of an index read. No row is
+    read twice through the same index, so that the order of adding does not matter. (Only row 0 is repeated, where there
+    is nothing to read; the gradients of those places are exactly 0.)
     """
 
     @staticmethod
-    def forward(context: Any, rows: Tensor, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        context.save_for_backward(one, other)
-        context.num = len(rows)
-        return rows.index_select(0, one), rows.index_select(0, other)
+    def forward(
+        context: Any, rows: Tensor, add_at: Callable[..., object], *reads: slice | Tensor
+    ) -> tuple[Tensor, ...]:
+        context.set_materialize_grads(False)
+        context.shape, context.add_at, context.reads = rows.shape, add_at, reads
+        return tuple(rows[read] if isinstance(read, slice) else rows.index_select(0, read) for read in reads)
 
     @staticmethod
-    def backward(context: Any, of_one: Tensor, of_other: Tensor) -> tuple[Tensor, None, None]:
-        one, other = context.saved_tensors
-        result = of_one.new_zeros((context.num, of_one.shape[1]))
-        result.index_add_(0, one, of_one)
-        result.index_add_(0, other, of_other)
-        return result, None, None
+    def backward(context: Any, *of_reads: Tensor | None) -> tuple[Tensor | None, ...]:
+        result = next(grad for grad in of_reads if grad is not None).new_empty(context.shape)
+        end = 0
+        for read, grad in zip(context.reads, of_reads, strict=True):
+            if isinstance(read, slice) and grad is not None:
+                result[end : read.start] = 0.0
+                result[read] = grad
+                end = read.stop
+        result[end:] = 0.0
+        for read, grad in zip(context.reads, of_reads, strict=True):
+            if isinstance(read, Tensor) and grad is not None:
+                context.add_at(result, read, grad)
+        return result, None, *(None for _ in context.reads)
+
+
+def _add_at(out: Tensor, index: Tensor, rows: Tensor) -> None:
+    """Add the rows to those of `out` that `index` names."""
+    out.index_add_(0, index, rows)
