@@ -51,8 +51,6 @@ class EventTable:
     side: Mapping[str, Side]
     session_ids: Callable[[NDArray[np.int64]], list[str]]
     """Returns the session ids of the given rows; used in messages only, so it may be slow."""
-    last: bool = True
-    """False if more tables of the log follow."""
 
 
 def segue_side(name: str, values: NDArray[Any], categories: tuple[str, ...] = ()) -> Side:

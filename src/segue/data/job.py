@@ -163,8 +163,7 @@ class Job:
 
 def _rows_read(rejects: Rejects, tally: _Tally) -> int:
     """Return the rows read: those in tables, and those rejected before they reach a table."""
-    later = rejects.counts["duplicate-position"] + rejects.counts["session-in-two-files"]
-    return tally.rows + rejects.total - later
+    return tally.rows + rejects.total - rejects.counts["duplicate-position"]
 
 
 def track_files(tracks: str | Path | None) -> tuple[Path, ...]:

@@ -103,7 +103,6 @@ class Log:
             self._progress(Step("sessions", number, gathering.num_parts, "parts"))
             suspicions.add(sessions)
             repeats += sessions.repeats
-            table = replace(table, last=number == gathering.num_parts)
             yield oracle.join(table) if oracle is not None else table
         if repeats:
             self._left_out = {**self._left_out, "duplicate": repeats}

@@ -77,8 +77,8 @@ def _sum_grads(ids, order, grads, sums, squares, num, width: tl.constexpr, at_on
         while going:
             j = begin + tl.arange(0, at_once)
             same = (j < num) & (tl.load(ids + j, mask=j < num, other=-1) == row)
-            place = tl.load(order + j, mask=same, other=0)
-            part = tl.load(grads + place[:, None] * width + c[None, :], mask=same[:, None], other=0.0)
+            source = tl.load(order + j, mask=same, other=0)
+            part = tl.load(grads + source[:, None] * width + c[None, :], mask=same[:, None], other=0.0)
             total += tl.sum(part, 0)
             begin += at_once
             going = tl.sum(same.to(tl.int32), 0) == at_once

@@ -1,4 +1,4 @@
-"""Recipes of versions 1 and 2: keys that moved are read at their new place, keys that were removed are refused."""
+"""Recipes of versions 1 and 2: keys that moved are read at their new key_path, keys that were removed are refused."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def renamed_override(key: str, value: Any) -> tuple[str, Any]:
 
 
 def _rename_version_1(tables: dict[str, Any]) -> None:
-    """Move inputs and the weight of the encoder's own softmax to their place in version 2."""
+    """Move inputs and the weight of the encoder's own softmax to their key_path in version 2."""
     for key, new in INPUTS_OF_VERSION_1.items():
         section, _, name = key.rpartition(".")
         table = _table(tables, section) if section else tables
@@ -178,17 +178,17 @@ def _drop_removed(value: Any, path: str, where: str) -> None:
     """Take the removed keys out of a table, or the tables of a list, whose dotted key without indices is `path`."""
     for key, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
         name = f"{path}.{key}".lstrip(".") if isinstance(value, dict) else path
-        place = f"{where}{'.' if path else ': '}{key}"
+        key_path = f"{where}{'.' if path else ': '}{key}"
         if name in REMOVED:
             commit, constant = REMOVED[name]
             if part != constant:
                 raise InputError(
-                    f"{place} = {part!r} is no longer supported, it is always {constant!r}: leave it out, or check out "
-                    f"commit {commit}, the last one that has it"
+                    f"{key_path} = {part!r} is no longer supported, it is always {constant!r}: leave it out, or check "
+                    f"out commit {commit}, the last one that has it"
                 )
             del value[key]
         elif isinstance(part, dict | list):
-            _drop_removed(part, name, place)
+            _drop_removed(part, name, key_path)
 
 
 def _table(tables: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def recipe_from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
         data=build(DataConfig, *section("data")),
         encoder=build_kind(ENCODER_CONFIGS, *section("encoder")),
         next_track=build_kind(NEXT_TRACK, *section("next_track")),
-        terms=tuple(build_kind(TERMS, _as_table(term, place), place) for term, place in named_terms),
+        terms=tuple(build_kind(TERMS, _as_table(term, path), path) for term, path in named_terms),
         inputs=_parts({name: kind.config_type for name, kind in INPUTS.items()}, *section("inputs")),
         heads=_parts({name: kind.config_type for name, kind in HEADS.items()}, *section("heads")),
         training=build(TrainingConfig, *section("training")),

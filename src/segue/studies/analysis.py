@@ -170,7 +170,7 @@ def _contrast_records(
         questions = list(_questions(pair, evaluations[0]))
         for question, contrast in zip(questions, contrasts(evaluations, others, questions, bootstrap), strict=True):
             reasons = _reasons(arms, pair, baselines, question)
-            asked = question.protocol, question.metric
+            cell = question.protocol, question.metric
             records.append(
                 {
                     "arm": pair.arm,
@@ -179,7 +179,7 @@ def _contrast_records(
                     "protocol": question.protocol,
                     "metric": question.metric,
                     "stratum": question.stratum,
-                    "primary": pair.primary and not question.stratum and asked in PRIMARY,
+                    "primary": pair.primary and not question.stratum and cell in PRIMARY,
                     **contrast.to_json(),
                     "holm": None,
                     "counts": not reasons,
