@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from segue.data.sources import all_sources
 from segue.data.sources.source import Source
 
@@ -32,7 +34,8 @@ def card(source: Source) -> str:
     if source.repeats:
         lines.append("- Exact duplicates are dropped and counted.")
     lines.append(f"- Files: {', '.join(f'`{pattern}`' for pattern in source.files)}")
-    return "\n".join(lines)
+    wrapped = [wrap(line, 120, subsequent_indent="  ", break_long_words=False) or [""] for line in lines]
+    return "\n".join(part for parts in wrapped for part in parts)
 
 
 def page() -> str:

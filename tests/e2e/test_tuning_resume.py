@@ -180,6 +180,19 @@ def test_a_journal_opened_again_proposes_what_it_would_have(tmp_path):
     assert journal(tmp_path / "other").importance([]) == journal(tmp_path / "one").importance([])
 
 
+@pytest.mark.parametrize("missing", [1, 2, 3, 4])
+def test_a_point_killed_between_two_of_its_values_is_the_one_it_would_have_been(tmp_path, missing):
+    space = search_space(small_recipe())
+    whole = OptunaSearch(tmp_path / "whole", space, 3).propose(0)
+    lines = (tmp_path / "whole").read_bytes().splitlines(keepends=True)
+    (tmp_path / "killed").write_bytes(b"".join(lines[: len(lines) - min(missing, len(space))]))
+    assert OptunaSearch(tmp_path / "killed", space, 3).propose(0) == whole
+    points = [OptunaSearch(tmp_path / "whole", space, 3).propose(number) for number in (1, 2)]
+    lines = (tmp_path / "whole").read_bytes().splitlines(keepends=True)
+    (tmp_path / "killed").write_bytes(b"".join(lines[: len(lines) - min(missing, len(space))]))
+    assert OptunaSearch(tmp_path / "killed", space, 3).propose(2) == points[1]
+
+
 def test_a_torn_journal_is_mended_and_a_stale_lock_taken_away(tmp_path):
     search = journal(tmp_path)
     point = search.propose(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -23,7 +22,7 @@ def command_of(verb: Callable[..., Any], text: Callable[[Any], str] = facts_text
     """Return the command of a verb; `text` turns its result into what is printed without --json."""
     parameters = [*_parameters(verb), _option("json", Json, default=False), _option("terminal", Shown)]
 
-    def command(*arguments: Path, terminal: Terminal, json: bool = False, **options: Any) -> None:
+    def command(*arguments: str, terminal: Terminal, json: bool = False, **options: Any) -> None:
         if "progress" in inspect.signature(verb).parameters:
             options["progress"] = terminal
         show(verb(*arguments, **options), terminal, as_json=json, text=text)
@@ -45,14 +44,14 @@ def described(
 
 
 def _parameters(verb: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the positional arguments of a verb as paths, and its options."""
+    """Return the positional arguments of a verb as text, and its options."""
     parameters = []
     for each in inspect.signature(verb).parameters.values():
         if each.name == "options":
             record: Any = inspect.unwrap(verb).__globals__[each.annotation]
             parameters.append(_option("options", Annotated[record, Flat], default=each.default))
         elif each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
-            parameters.append(inspect.Parameter(each.name, inspect.Parameter.POSITIONAL_ONLY, annotation=Path))
+            parameters.append(inspect.Parameter(each.name, inspect.Parameter.POSITIONAL_ONLY, annotation=str))
     return parameters
 
 

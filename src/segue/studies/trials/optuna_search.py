@@ -44,7 +44,7 @@ def require_optuna() -> Any:
 
 @final
 class OptunaSearch(Search):
-    """Points by the tree-structured Parzen estimator (Bergstra et al. 2011), one stream of random numbers a trial.
+    """Points by the tree-structured Parzen estimator (Bergstra et al. 2011), one stream of random numbers a value.
 
     The study is stored as a journal of JSON lines, without pickles. Trial 0 is the recipe's own point. The proposal of
     trial n is a function of the seed, n and the trials that have ended: a killed search that trains one trial at a time
@@ -67,12 +67,16 @@ class OptunaSearch(Search):
 
     def propose(self, number: int) -> dict[str, float]:
         """Return the point of trial `number`: the one it had when it was killed, or a new one."""
-        self._study.sampler = self._sampler(number)
+        self._study.sampler = self._sampler(number, 0)
         trials = self._trials()
         begun = number < len(trials) and trials[number].state != self._optuna.trial.TrialState.WAITING
         trial = self._trial_at(number) if begun else self._study.ask()
         assert trial.number == number
-        return {d.name: trial.suggest_float(d.name, d.low, d.high, log=d.log) for d in self.space}
+        point = {}
+        for index, d in enumerate(self.space):  # a kill between two values must not move the second
+            self._study.sampler = self._sampler(number, index)
+            point[d.name] = trial.suggest_float(d.name, d.low, d.high, log=d.log)
+        return point
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Return whether the trial's best so far is below the median of the finished trials at that epoch.
@@ -116,7 +120,7 @@ class OptunaSearch(Search):
         try:
             storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
             study = optuna.create_study(
-                storage=storage, sampler=self._sampler(0), pruner=pruner, study_name=NAME, direction="maximize",
+                storage=storage, sampler=self._sampler(0, 0), pruner=pruner, study_name=NAME, direction="maximize",
                 load_if_exists=True,
             )  # fmt: skip
         except (ValueError, KeyError) as error:
@@ -125,8 +129,9 @@ class OptunaSearch(Search):
             study.enqueue_trial({d.name: d.default for d in self.space if d.low <= d.default <= d.high})
         return study
 
-    def _sampler(self, number: int) -> Any:
-        seed = (self._seed * 1_000_003 + number) % 2**32
+    def _sampler(self, number: int, index: int) -> Any:
+        """Return the sampler of value `index` of trial `number`."""
+        seed = ((self._seed * 1_000_003 + number) * 1_009 + index) % 2**32
         return self._optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed, constant_liar=self._jobs > 1)
 
     def _trial_at(self, number: int) -> Any:
