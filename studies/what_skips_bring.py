@@ -17,7 +17,7 @@ from skips_figures import CONTRASTS, METRICS, MINUS, PAIRS, PER_SESSION, PER_SES
 from stated import HOME, Study, arm_on_ratings, difference, lacking, points, share, unstated
 from stated_elsewhere import PAGES
 
-from segue.studies.tables import TABLE_1
+from segue.studies.result_tables import TABLE_1
 
 PAGE = HOME.parent / "docs" / "what-skips-bring.md"
 ENCODERS = {"causal": "causal", "cloze": "cloze", "gru4rec": "GRU4Rec", "nextitnet": "NextItNet", "caser": "Caser"}

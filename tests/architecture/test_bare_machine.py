@@ -30,10 +30,13 @@ def _run(code: str, *blocked: str) -> subprocess.CompletedProcess[str]:
     ("modules", "blocked"),
     [
         ("segue.training, segue.evaluation, segue.simulation", ("polars", "cyclopts", "msgspec", "optuna")),
-        ("segue.studies.trials.worker, segue.studies.tune", ("polars", "cyclopts", "msgspec", "optuna", "matplotlib")),
+        (
+            "segue.studies.trials.worker, segue.studies.tuning_search",
+            ("polars", "cyclopts", "msgspec", "optuna", "matplotlib"),
+        ),
         ("segue.verbs.train, segue.verbs.study, segue.verbs.tune", ("polars", "msgspec", "optuna", "matplotlib")),
         ("segue.model.encoders, segue.batches, segue.ranking, segue.runs", ("polars", "cyclopts", "msgspec")),
-        ("segue.data, segue.data.assembly, segue.data.summary, segue.store, segue.simulation", ("torch",)),
+        ("segue.data, segue.data.assembly, segue.data.store_summary, segue.store, segue.simulation", ("torch",)),
         ("segue.objectives", ("numpy", "polars", "jaxtyping")),
         ("segue, segue.cli.main", ("torch", "polars", "msgspec", "matplotlib", "optuna")),
     ],

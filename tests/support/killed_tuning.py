@@ -10,7 +10,7 @@ from segue.store import Store
 from segue.studies.trials.pool import Devices
 from segue.studies.trials.space import GRIDS
 from segue.studies.trials.trial_folder import TrialFolder
-from segue.studies.tune import run_search, search_document
+from segue.studies.tuning_search import run_search, search_document
 from segue.verbs.tune import TuneOptions, tune
 from support.small_recipes import SMALL, small_recipe
 

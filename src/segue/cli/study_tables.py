@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from segue.cli.terminal import table_text
 from segue.studies.design import Design
-from segue.studies.tables import levels, paper_form
+from segue.studies.result_tables import levels, paper_form
 from segue.studies.wording import AMONG
 
 WIDTH: Final = 100

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from segue.data.log import LogInput
+from segue.data.log_reading import LogInput
 from segue.data.mapping import Mapping
 from segue.data.records.block import RecordBlock
 from segue.data.records.frames import frame_of

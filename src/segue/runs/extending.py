@@ -20,7 +20,7 @@ from torch import Tensor
 from segue.batches.track_features import standardised
 from segue.errors import FormatError, InputError, NonFiniteError
 from segue.files import read_json_object, replaced_folder, write_json
-from segue.runs.loading import LoadedRun, load_run, renamed
+from segue.runs.loaded_run import LoadedRun, load_run, renamed
 from segue.runs.run_folder import FEATURES, MARKER, RANKING, WEIGHTS, RunFolder, write_tensors
 from segue.store import NUM_SPECIALS, Vocabulary
 from segue.store.vocabulary import TextColumn, read_array

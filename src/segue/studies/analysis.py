@@ -15,8 +15,8 @@ from segue.skips import BASELINES_TO_BEAT
 from segue.store import Store
 from segue.studies.design import Arm, Compared, Design
 from segue.studies.result_file import rounded
+from segue.studies.result_tables import LEVELS, LISTENING
 from segue.studies.study_schedule import BASELINES, StudySchedule
-from segue.studies.tables import LEVELS, LISTENING
 from segue.studies.trials.trial import Outcome
 from segue.studies.verdict import verdicts
 from segue.studies.wording import HIT_RATES

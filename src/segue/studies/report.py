@@ -9,7 +9,7 @@ from typing import Final
 
 from segue.reports.html import document, figure, section, simulated_mark, table
 from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
-from segue.studies import tables
+from segue.studies import result_tables
 from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, Record, label
 
 _SKIP_AWARE: Final = ("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc")
@@ -90,28 +90,32 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _tables(result: Record) -> list[tuple[str, str, tables.Cells]]:
+def _tables(result: Record) -> list[tuple[str, str, result_tables.Cells]]:
     """Return title, caption and rows of each table, in the order of the report."""
     parts = []
     if result["study"] == "table1":
         caption = "mean over seeds; in parentheses the relative increase over S-."
         parts = [
-            (f"The paper's table, {name}", f"HR@K {among}, {caption} {STAR}", tables.paper_form(result, name))
+            (f"The paper's table, {name}", f"HR@K {among}, {caption} {STAR}", result_tables.paper_form(result, name))
             for name, among in AMONG.items()
         ]
-        parts.append((PUBLISHED, PUBLISHED_CAPTION, tables.published()))
+        parts.append((PUBLISHED, PUBLISHED_CAPTION, result_tables.published()))
     for name, among in AMONG.items():
         caption = f"Listened and skipped targets {among}; log ranks below 0 = ranked higher than by the other arm."
         parts += [
-            (f"Levels, {name}", f"The held-out last track ranked {among}. {STAR}", tables.levels(result, name)),
-            (f"Differences, {name}", f"Seed-paired differences {among}.", tables.contrasts(result, name, HIT_RATES)),
-            (f"What skips change, {name}", caption, tables.contrasts(result, name, _SKIP_AWARE)),
+            (f"Levels, {name}", f"The held-out last track ranked {among}. {STAR}", result_tables.levels(result, name)),
+            (
+                f"Differences, {name}",
+                f"Seed-paired differences {among}.",
+                result_tables.contrasts(result, name, HIT_RATES),
+            ),
+            (f"What skips change, {name}", caption, result_tables.contrasts(result, name, _SKIP_AWARE)),
         ]
     parts += [
-        ("Gains by stratum", STRATA_CAPTION, tables.strata(result)),
-        ("P(listen)", LISTENING_CAPTION, tables.foretold(result)),
-        ("Reaction, and what lambda changes", REACTION_CAPTION, tables.reaction(result)),
-        ("Trainings", _budget(result), tables.runs(result)),
+        ("Gains by stratum", STRATA_CAPTION, result_tables.strata(result)),
+        ("P(listen)", LISTENING_CAPTION, result_tables.foretold(result)),
+        ("Reaction, and what lambda changes", REACTION_CAPTION, result_tables.reaction(result)),
+        ("Trainings", _budget(result), result_tables.runs(result)),
     ]
     return [part for part in parts if part[2][1]]
 

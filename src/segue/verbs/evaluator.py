@@ -23,7 +23,7 @@ from segue.evaluation import (
 from segue.progress import Progress, silent
 from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
 from segue.runs import load_run
-from segue.runs.loading import LoadedRun
+from segue.runs.loaded_run import LoadedRun
 from segue.store import Store
 from segue.training.device import choose_device
 from segue.verbs.evaluate import ProtocolChoice

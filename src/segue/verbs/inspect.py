@@ -37,7 +37,7 @@ def inspect(store: str | Path, options: InspectOptions = InspectOptions()) -> di
             exists and `overwrite` is not set.
     """
 
-    from segue.data.summary import inspect_store
+    from segue.data.store_summary import inspect_store
 
     figure = None if options.figure is None else _checked_figure(Path(options.figure), options.overwrite)
     summary = inspect_store(Store(store))

@@ -64,7 +64,7 @@ def prepare(
         RejectedRowsError: more than `max_rejected` of the rows were unusable; they are in STORE.rejected.csv.
     """
     from segue.data.job import Job, track_files
-    from segue.data.log import Log
+    from segue.data.log_reading import Log
     from segue.data.table_log import paths_of, rating_inputs, table_inputs
 
     is_frame = not isinstance(log, str | Path | list | tuple)
@@ -86,8 +86,8 @@ def prepare(
 def _of_source(paths: list[Path], store: Path, options: PrepareOptions, progress: Progress) -> PrepareReport:
     """Return the report of reading the files of one source."""
     from segue.data.job import Job, track_files
-    from segue.data.log import Log, LogInput
     from segue.data.log_files import SourceFile, log_files
+    from segue.data.log_reading import Log, LogInput
     from segue.data.records.member import find_members
     from segue.data.sources.source import Beside
     from segue.data.survey import Survey

@@ -74,7 +74,7 @@ def tune(
     from segue.store import Store
     from segue.studies.trials.pool import Devices
     from segue.studies.trials.trial_folder import TrialFolder, marker_of
-    from segue.studies.tune import KEYS, run_search, search_document
+    from segue.studies.tuning_search import KEYS, run_search, search_document
 
     resume, overwrite, jobs = options.resume, options.overwrite, options.jobs
     recipe, overrides = options.recipe, options.all_overrides()

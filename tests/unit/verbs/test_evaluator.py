@@ -11,7 +11,7 @@ import pytest
 from segue.cli.main import main
 from segue.columns import ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.errors import InputError
-from segue.evaluation import Question, contrasts, table_rows
+from segue.evaluation import Question, contrasts, metric_rows
 from segue.evaluation.bootstrap import Bootstrap
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -77,9 +77,9 @@ def test_what_hangs_on_no_model_is_made_once(trained: tuple[Path, list[Path]], m
         monkeypatch.setattr(module, name, call)
 
     for name in ("strata", "target_groups", "find_pairs", "find_near", "baseline_predictions", "session_candidates"):
-        counted(table_rows, name)
+        counted(metric_rows, name)
     counted(Bootstrap, "_drawn")
-    counted(table_rows, "_row")
+    counted(metric_rows, "_row")
     evaluator = Evaluator(store, device="cpu")
     one, two, again = (evaluator.evaluate(run) for run in (runs[0], runs[1], runs[0]))
     assert made.pop("_row") == 3 * 2 + 2 * 5  # three models and once five baselines, in two protocols
