@@ -122,7 +122,7 @@ def loss_of(trainer, drawn):
     table = trainer.encoder.table.weight
     step, states = trainer._step, trainer.encoder(drawn.example.batch)
     ids, sizes = step.row_ids(drawn)
-    scene = step.scene(drawn, states, step.rows_by_use(drawn, ids, sizes, table[ids]))
+    scene = step.loss_inputs(drawn, states, step.rows_by_use(drawn, ids, sizes, table[ids]))
     return trainer.recipe.next_track.mean_loss(scene)
 
 

@@ -67,7 +67,7 @@ def test_the_term_in_training_equals_the_naive_loop(tmp_path, kind, context, at_
     padded = [states[int(batch.offsets[b]) : int(batch.offsets[b + 1])] for b in range(batch.num_sessions)]
     expected = naive(padded, weight, drawn.example.window, at_least, 0.1, context)
     ids, sizes = step.row_ids(drawn)
-    scene = step.scene(drawn, states, step.rows_by_use(drawn, ids, sizes, weight[ids]))
+    scene = step.loss_inputs(drawn, states, step.rows_by_use(drawn, ids, sizes, weight[ids]))
     (term,) = step.training.recipe.terms
     loss = term.mean_loss(scene, drawn.terms[0], None)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
@@ -80,7 +80,7 @@ def test_windows_have_the_roles_of_the_naive_loop(tmp_path, at_least):
     step, drawn = made(tmp_path / "store", "paper-causal-s-plus-track", at_least)
     ids, sizes = step.row_ids(drawn)
     rows = step.rows_by_use(drawn, ids, sizes, torch.zeros(len(ids), 16))
-    scene = step.scene(drawn, torch.zeros(len(drawn.example.target), 16), rows)
+    scene = step.loss_inputs(drawn, torch.zeros(len(drawn.example.target), 16), rows)
     chosen, result = roles(scene.heard), []
     for b, i in chosen.anchor.nonzero().tolist():
         result.append((b, i, int(chosen.positive[b, i]), chosen.negative[b, 0].nonzero()[:, 0].tolist()))

@@ -60,8 +60,15 @@ def rating_inputs(log: Any) -> list[LogInput]:
 
 
 def paths_of(log: Any) -> list[Path]:
-    """Return one or several paths as a list."""
-    return [Path(path) for path in ([log] if isinstance(log, str | Path) else log)]
+    """Return one or several paths as a list.
+
+    Raises:
+        InputError: there is none.
+    """
+    paths = [Path(path) for path in ([log] if isinstance(log, str | Path) else log)]
+    if not paths:
+        raise InputError("no file is named; name the files of the log")
+    return paths
 
 
 _Blocks = Callable[[Mapping, Rejects], Iterator[RecordBlock]]

@@ -236,16 +236,16 @@ class TrainingStep:
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
         mixtures = [mixture for head in heads if (mixture := head.mixture(predicted)) is not None]
         assert len(mixtures) <= 1, "one head mixes into the softmax"
-        scene = self.scene(batch_draws, states, rows, mixtures[0] if mixtures else None)
+        inputs = self.loss_inputs(batch_draws, states, rows, mixtures[0] if mixtures else None)
         with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
-            losses = [recipe.next_track.mean_loss(scene)]
+            losses = [recipe.next_track.mean_loss(inputs)]
         for term, draws, term_rows in zip(recipe.terms, batch_draws.terms, rows.terms, strict=True):
-            losses.append(term.mean_loss(scene, draws, term_rows))
-        losses += [head.loss(predicted, scene.target_rows) for head in heads if head.has_loss]
+            losses.append(term.mean_loss(inputs, draws, term_rows))
+        losses += [head.loss(predicted, inputs.target_rows) for head in heads if head.has_loss]
         weighted = zip(self._weights.values(), losses, strict=True)
         return combine(dict(zip(self._weights, weighted, strict=True))), losses
 
-    def scene(
+    def loss_inputs(
         self,
         batch_draws: BatchDraws,
         states: Float[Tensor, "N D"],
@@ -273,7 +273,7 @@ class TrainingStep:
         return Negatives(rows, tracks, None if log_q is None else log_q.index_select(0, tracks))
 
     def _update(self, ids: Int[Tensor, " P"], gradient: Float[Tensor, "P D"]) -> None:
-        """Move table and parameters by their gradients, scaled to a common norm of at most `training.clip`."""
+        """Move table and parameters by their gradients, scaled to a common norm of at most CLIP."""
         square = self.table.take(ids, gradient)
         grads = [parameter.grad for parameter in self.training.optimisers.parameters if parameter.grad is not None]
         norms = torch.stack(torch._foreach_norm(grads))

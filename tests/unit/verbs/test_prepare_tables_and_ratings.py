@@ -125,3 +125,24 @@ def test_a_track_table_is_joined_to_the_vocabulary(tmp_path: Path) -> None:
     assert titles is not None
     assert {store.vocabulary.text(i): titles.text(i) for i in range(3)} == {"007": "", "7": "Seven", "x,y": ""}
     assert store.manifest.feature_names == ("tempo",)
+
+
+@pytest.mark.parametrize("source", ["auto", "table", "ratings", "spotify"])
+def test_a_log_of_no_files_is_refused(tmp_path: Path, source: str) -> None:
+    with pytest.raises(InputError, match="name the files of the log"):
+        prepare([], tmp_path / "store", PrepareOptions(source=source))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["ratings", "spotify", "auto"])
+def test_columns_are_named_for_tables_alone(tmp_path: Path, source: str) -> None:
+    (tmp_path / "log.csv").write_text("session,track\ns,a\n")
+    with pytest.raises(InputError, match="has its own columns"):
+        prepare(
+            tmp_path / "log.csv", tmp_path / "store", PrepareOptions(source=source, columns=TableColumns(track="a"))
+        )
+
+
+def test_a_frame_is_a_table(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"session": ["s", "s"], "track": ["a", "b"]})
+    assert prepare(frame, tmp_path / "store").rows == 2
