@@ -27,13 +27,6 @@ def command_of(verb: Callable[..., Any], text: Callable[[Any], str] = facts_text
             options["progress"] = terminal
         show(verb(*arguments, **options), terminal, as_json=json, text=text)
 
-    return described(command, verb, parameters)
-
-
-def described(
-    command: Callable[..., None], verb: Callable[..., Any], parameters: list[inspect.Parameter]
-) -> Callable[..., None]:
-    """Return `command` with the help of `verb` and these parameters."""
     about, arguments, after = inspect.cleandoc(verb.__doc__ or "").partition("Args:")
     paragraphs = [" ".join(paragraph.split()) for paragraph in about.split("\n\n")]
     command.__doc__ = "\n\n".join(paragraphs) + f"\n\n{arguments}{after}"  # cyclopts keeps the ends of lines
