@@ -72,7 +72,7 @@ def main() -> None:
         for state, after, scan, answer in zip(sharp, afters, scanned, answers, strict=True):
             exact = candidates[np.argsort(-(table @ state), kind="stable")[:K]]
             scanned_share.append(len(set(exact.tolist()) & set(scan.best(live_model.DEPTH).rows.tolist())) / K)
-            whole = model._scoring.of(after, candidates.astype(np.int32), model._scoring.followers(after))
+            whole = model._scoring.of(after, candidates.astype(np.int32), model._scoring.raised(after))
             best = whole.rows[np.argsort(-whole.score, kind="stable")[:K]].tolist()
             found = [each.row for each in answer.suggestions]
             served_share.append(len(set(best) & set(found)) / K)

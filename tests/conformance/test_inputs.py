@@ -245,7 +245,7 @@ def test_a_saved_and_loaded_run_gives_the_same_states(tmp_path: Path, store: Sto
 
     def states_now(_: Split, encoder: Encoder) -> dict[str, float]:
         states.append(encoder.next_state(batch))
-        return {"hr@10": 0.5}
+        return {"ndcg@20": 0.5}
 
     fit(store, tmp_path / "run", recipe, validate=states_now)
     run = load_run(tmp_path / "run")

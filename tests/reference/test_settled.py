@@ -14,12 +14,14 @@ import polars as pl
 import pytest
 import torch
 
+from segue.batch import Batch
 from segue.batches.split import SplitName, split_store
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.settle_heads import TEMPERATURES, listen_terms, mixture_terms, settle_listen, settle_transitions
 from segue.evaluation.settle_ranking import best_weight
+from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, TransitionsHead
 from segue.ranking import ModelScorer
 from segue.runs import RunFolder, load_run
@@ -177,19 +179,32 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
         loaded.encoder.ranked_rows(),
     )
     pairs = dict(zip(head.pairs.tolist(), head.times.tolist(), strict=True))
-    mixed = 0
+    mixed, copied = 0, copy_masses(loaded.encoder, batch, states, table)
     for session in range(16):
         last = int(batch.tracks[batch.last[session]])
         n = int(head.followed[last])
         gate = float((head.gate(states[session])[0] + head.reliability * math.log1p(n)).detach())
         for track in loaded.candidates.tolist():
-            mass = math.exp(weights.temperature * float(states[session] @ table[track]))
+            mass = math.exp(weights.temperature * float(states[session] @ table[track])) + copied[session].get(
+                track, 0.0
+            )
             times = pairs.get(last * len(table) + track, 0)
             if times:
                 mass += math.exp(gate + weights.offset + weights.slope * math.log1p(n)) * times / n
                 mixed += 1
             assert float(scores[session, track]) == pytest.approx(math.log(mass), abs=1e-4)
     assert mixed > 10
+
+
+def copy_masses(encoder: Encoder, batch: Batch, states: torch.Tensor, table: torch.Tensor) -> list[dict[int, float]]:
+    """Return the mass that copying adds to each track, session by session."""
+    added = encoder.heads["copy"].added(states, batch, table)
+    masses: list[dict[int, float]] = [{} for _ in range(batch.num_sessions)]
+    for session, track, mass in zip(
+        added.session.tolist(), added.tracks.tolist(), added.log_mass.tolist(), strict=True
+    ):
+        masses[session][track] = masses[session].get(track, 0.0) + math.exp(mass)
+    return masses
 
 
 def test_what_is_chosen_is_the_likeliest_over_all_tracks(store: Store, run: Path) -> None:
@@ -278,14 +293,6 @@ def test_a_run_keeps_what_was_chosen_and_refuses_what_could_not_be(store: Store,
         (run / "ranking.json").write_text(text, encoding="utf-8")
         with pytest.raises(FormatError, match="train the run again"):
             load_run(run)
-
-
-def test_the_mixture_is_not_settled_where_the_recipe_says_so(tmp_path: Path, store: Store) -> None:
-    recipe = small_recipe("segue", training__epochs=1, heads__transitions={"settle": False})
-    fit(store, tmp_path / "run", recipe, validate=validating(store, recipe))
-    settle_ranking(store, tmp_path / "run", CPU)
-    document = json.loads((tmp_path / "run" / "ranking.json").read_text(encoding="utf-8"))
-    assert set(document) == {"listen", "listen_weight", "margin", "tried"}
 
 
 @pytest.mark.parametrize("shared", [False, True])

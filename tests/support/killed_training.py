@@ -23,7 +23,7 @@ def recipe(name: str = "paper-cloze-s-plus-session", kind: str = "per_session") 
 
 def table_norm(split, encoder) -> dict[str, float]:
     """Return a validation that depends on the weights and neither rises nor falls steadily."""
-    return {"hr@10": float(encoder.table.weight.norm().remainder(0.01)), "other": float("nan")}
+    return {"ndcg@20": float(encoder.table.weight.norm().remainder(0.01)), "other": float("nan")}
 
 
 def stop(step: Step) -> None:

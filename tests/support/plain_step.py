@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -57,10 +59,11 @@ class PlainStep(TrainingStep):
         at_least = recipe.data.skip_at_least
         listened, skipped = (f(example.target_feedback, at_least) for f in (skips.listened, skips.skipped))
         last = example.ids[: len(states)]
-        predicted = Predicted(states, last, example.target, listened, skipped)
+        rows = self.row(drawn, example.batch.tracks)
+        predicted = Predicted(states, last, example.target, listened, skipped, example.batch, rows)
         heads = [self.encoder.heads[name] for name in recipe.heads]
-        mixtures = [head.mixture(predicted) for head in heads]
-        mixture = next((one for one in mixtures if one is not None), None)
+        mixtures = [one for head in heads if (one := head.mixture(predicted)) is not None]
+        mixture = reduce(Mixture.beside, mixtures) if mixtures else None
         losses = [self.next_track(drawn, states, mixture)]
         losses += [self.term(drawn, states, i) for i in range(len(recipe.terms))]
         losses += [head.loss(predicted, self.row(drawn, example.target)) for head in heads if head.has_loss]

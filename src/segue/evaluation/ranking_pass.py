@@ -133,6 +133,15 @@ def full_ranks(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | 
     return _ranked(contexts, wanted, Ranked(ranks, scores, losses, best, 0, len(contexts.candidate_rows) + 1.0))
 
 
+def ranks_among_all(scorer: Scorer, contexts: Contexts) -> NDArray[np.float64]:
+    """Return the rank of each target among all candidates, without lists, [N]; infinity for one that is none."""
+    ranks = np.full(len(contexts.target), np.inf)
+    for index, batch in contexts.blocks(FULL_BATCH if contexts.device.type == "cpu" else GPU_BATCH):
+        standing = scorer.stand(batch, torch.from_numpy(contexts.target[index, None]).to(contexts.device), 0)
+        ranks[index] = rank_of(standing.above, standing.equal)[:, 0].cpu().numpy()
+    return np.where(np.isin(contexts.target, contexts.candidate_rows), ranks, np.inf)
+
+
 def _each_block(
     scorer: Scorer, contexts: Contexts, on_cpu: int, one: Callable[[NDArray[np.int64], Batch], None]
 ) -> None:

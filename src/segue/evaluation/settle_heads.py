@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from segue.batch import Batch
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.listen_predictions import HEAD_BATCH
 from segue.evaluation.ranking_pass import FULL_BATCH, GPU_BATCH
 from segue.model import Encoder
-from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, TransitionsHead
+from segue.model.heads import Head, ListenHead, ListenWeights, MixtureWeights, TransitionsHead
 from segue.objectives import Mixture
 from segue.objectives.softmax import softmax_losses
 
@@ -43,12 +44,17 @@ class MixtureTerms:
     """log p(target | last), [N]; at most -1e30 if it never followed."""
     log_followed: Tensor
     """log(1 + number of successors of the last track), [N]."""
+    target_mass: Tensor
+    """log of the mass that other heads add to the target, [N]; -inf where they add none."""
+    other_mass: Tensor
+    """log of the mass that they add to all other candidates, [N]."""
 
     def loss(self, number: int, offset: Tensor, slope: Tensor) -> Tensor:
         """Return the mean of -log of each target's share at temperature `TEMPERATURES[number]`, scalar."""
         gate = self.gate + offset + slope * self.log_followed
         mixture = Mixture(gate.clamp(min=_NOTHING), self.log_share)
-        return softmax_losses(TEMPERATURES[number] * self.target_score, self.others[:, number], mixture).mean()
+        target = torch.logaddexp(TEMPERATURES[number] * self.target_score, self.target_mass)
+        return softmax_losses(target, torch.logaddexp(self.others[:, number], self.other_mass), mixture).mean()
 
 
 @torch.no_grad()
@@ -66,7 +72,7 @@ def mixture_terms(scene: EvaluationScene, encoder: Encoder, most: int) -> Mixtur
     candidates = torch.as_tensor(scene.split.candidates.astype(np.int64), device=contexts.device)
     table = rows[candidates]
     nothing = torch.zeros(0, device=contexts.device)
-    parts: list[tuple[Tensor, ...]] = [(nothing, nothing.view(0, 1).expand(0, len(TEMPERATURES)), *[nothing] * 3)]
+    parts: list[tuple[Tensor, ...]] = [(nothing, nothing.view(0, 1).expand(0, len(TEMPERATURES)), *[nothing] * 5)]
     for index, batch in contexts.blocks(max(1, (FULL_BATCH if contexts.device.type == "cpu" else GPU_BATCH) // 4)):
         state, target = encoder.next_state(batch), torch.from_numpy(contexts.target[index]).to(contexts.device)
         last = batch.tracks[batch.last]
@@ -78,8 +84,25 @@ def mixture_terms(scene: EvaluationScene, encoder: Encoder, most: int) -> Mixtur
         gate = torch.where(followed > 0, head.gate_logits(state, followed), _NOTHING)
         share = head.share(last, target)
         log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), _NOTHING)
-        parts.append((target_score, others, gate, log_share, torch.log1p(followed.double())))
+        mass = _other_mass(encoder, batch, state, rows, target)
+        parts.append((target_score, others, gate, log_share, torch.log1p(followed.double()), *mass))
     return MixtureTerms(*(torch.cat(column).double().cpu() for column in zip(*parts, strict=True)))
+
+
+def _other_mass(encoder: Encoder, batch: Batch, state: Tensor, rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log of the mass that heads besides transitions add to the targets and to all other tracks."""
+    recent = batch.recent(encoder.max_len)
+    heads = [head for name, head in encoder.heads.items() if name != "transitions"]
+    of_target = state.new_full((len(state),), float("-inf"), dtype=torch.float64)
+    of_others = of_target.clone()
+    for head in heads:
+        added = head.added(state, recent, rows) if isinstance(head, Head) else None
+        if added is not None:
+            is_target = added.tracks == target[added.session]
+            for total, chosen in ((of_target, is_target), (of_others, ~is_target)):
+                mass = torch.zeros_like(total).index_add_(0, added.session[chosen], added.log_mass[chosen].exp())
+                torch.logaddexp(total, mass.log(), out=total)
+    return of_target, of_others
 
 
 def settle_transitions(terms: MixtureTerms) -> dict[str, Any]:

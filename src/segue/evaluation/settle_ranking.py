@@ -40,15 +40,14 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     folder = RunFolder.open(run)
     recipe = folder.recipe()
     transitions, listen = recipe.heads.get("transitions"), recipe.heads.get("listen")
-    chooses_mixture = transitions is not None and transitions.settle
-    if not (chooses_mixture or listen is not None) or folder.ranking() is not None:
+    if (transitions is None and listen is None) or folder.ranking() is not None:
         return
     split = split_store(store, recipe.data)
     scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device).reading(recipe.inputs)
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}
-    if chooses_mixture and len(scene.contexts.cases):
+    if transitions is not None and len(scene.contexts.cases):
         progress(Step("weigh transitions", 0, 1, "passes"))
         document["transitions"] = settle_transitions(mixture_terms(scene, encoder, most))
         _set_weights(encoder, "transitions", document)

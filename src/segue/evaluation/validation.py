@@ -1,9 +1,9 @@
-"""Metrics for early stopping: sampled HR and loss on the validation targets after each epoch."""
+"""Metrics for early stopping: HR, NDCG and loss on the validation targets after each epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from segue.batches.split import Split
 from segue.evaluation.candidates import session_candidates
 from segue.evaluation.evaluation_scene import make_scene
-from segue.evaluation.metrics import hit
-from segue.evaluation.ranking_pass import sampled_ranks
+from segue.evaluation.metrics import gain, hit
+from segue.evaluation.ranking_pass import ranks_among_all, sampled_ranks
 from segue.model import Encoder
 from segue.ranking import ModelScorer
 from segue.recipes import Recipe
 from segue.store import Store
+
+NDCG_AT: Final = 20
+LOSS_TARGETS: Final = 2_000
 
 
 class Validation:
@@ -26,21 +29,27 @@ class Validation:
         """`recipe`: `training.validation_targets` is the largest number of targets; 0 = all."""
         config = recipe.evaluation
         scene = make_scene(store, split, recipe.data, config, "validation", device).reading(recipe.inputs)
-        cases = scene.contexts.cases
         chosen = scene.sample(recipe.training.validation_targets)
-        self._contexts, self._rows, session = scene.part(cases, chosen), split.candidates, cases.session[chosen]
+        self._rows = split.candidates
+        self._contexts = scene.part(scene.contexts.cases, chosen)
+        chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), LOSS_TARGETS), dtype=np.int64)]
+        self._of_loss = scene.part(scene.contexts.cases, chosen)
+        session = scene.contexts.cases.session[chosen]
         candidates = session_candidates(store, session, split.candidates, config.candidates, config.seed, device)
         self._candidates = candidates.kept()
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
-        """Return HR@1, HR@10 and the loss of `encoder` (in eval mode); NaN without targets.
+        """Return HR@1, HR@10, NDCG@20 and the loss of `encoder` (in eval mode); NaN without targets.
 
-        The loss is the mean cross-entropy of candidate targets, each among its sampled candidates.
+        Ranks are among all tracks. The loss is the mean cross-entropy of at most LOSS_TARGETS of the candidate targets,
+        each among its sampled candidates.
         """
-        ranked = sampled_ranks(ModelScorer(encoder, self._rows), self._contexts, self._candidates)
-        ranks = ranked.ranks[:, 0]
-        losses = ranked.losses[np.isfinite(ranks), 0]
-        return {"hr@1": _mean(hit(ranks, 1)), "hr@10": _mean(hit(ranks, 10)), "loss": _mean(losses)}
+        scorer = ModelScorer(encoder, self._rows)
+        sampled = sampled_ranks(scorer, self._of_loss, self._candidates)
+        losses = sampled.losses[np.isfinite(sampled.ranks[:, 0]), 0]
+        ranks = ranks_among_all(scorer, self._contexts)
+        hits = {f"hr@{cutoff}": _mean(hit(ranks, cutoff)) for cutoff in (1, 10)}
+        return hits | {f"ndcg@{NDCG_AT}": _mean(gain(ranks, NDCG_AT)), "loss": _mean(losses)}
 
 
 def _mean(values: NDArray[np.float64]) -> float:

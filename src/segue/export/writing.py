@@ -17,7 +17,7 @@ from segue.export.table_forms import in_four_bits, make_cells, principal_map, sc
 from segue.exported.folder import ENCODER, LISTEN, all_facts
 from segue.exported.manifest import MANIFEST, ExportManifest, ModelFacts
 from segue.files import replaced_folder, write_json
-from segue.model.heads import ListenHead, TransitionsHead
+from segue.model.heads import CopyHead, ListenHead, TransitionsHead
 from segue.progress import Progress, Step, silent
 from segue.runs import LoadedRun
 from segue.runs.environment import installed
@@ -112,6 +112,11 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
         export_listen(listen, run.encoder.width, folder / LISTEN)
         every = torch.arange(run.encoder.table.num_embeddings)
         _save(folder / "listen_offset.npy", listen.offset(every).detach().numpy())
+    copying = heads.get("copy")
+    if isinstance(copying, CopyHead):
+        (folder / "copy").mkdir()
+        for name, value in (("ask", copying.ask.weight), ("age", copying.age), ("heard", copying.heard)):
+            _save(folder / "copy" / f"{name}.npy", value.detach().numpy())
     if not isinstance(transitions, TransitionsHead):
         return 1.0
     rows, weights = len(transitions.followed), transitions.ranking_weights

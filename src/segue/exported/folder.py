@@ -8,6 +8,7 @@ scan_int4.npy            uint8 [N, P, W / 2], the candidates' rows in 4 bits, P 
 scan_step.npy            float32 [N, P], a value is about (4 bits - 8) * the step of its part
 scan_order.npy           int32 [N], table row of each, in whole blocks of BLOCK; 0 = padding
 listen_offset.npy        float32 [V + 3], the track's own term in the logit of P(listen)
+copy/                    ask float32 [D, D], age float32 [A], heard float32 [6]; only with the head that copies
 transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of each row), gate float32 [D + 2]
 plays.npy                int64 [V + 3], plays of each row in training
 map.npy                  float32 [V, 2], the two principal axes of the track space
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from segue.errors import FormatError
 from segue.exported.manifest import FOLDERS, MANIFEST, ExportManifest, FileFacts, read_export_manifest
+from segue.skips import NUM_FEEDBACK
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary, read_array
 
 BLOCK: Final = 64
@@ -81,6 +83,15 @@ class Transitions:
 
 
 @dataclass(frozen=True)
+class Copying:
+    """The head that copies from the session: score = (ask y) . row + age[tracks since] + heard[feedback]."""
+
+    ask: NDArray[np.float32]
+    age: NDArray[np.float32]
+    heard: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Cells:
     """Cells of the track space, for an index."""
 
@@ -111,6 +122,7 @@ class ExportFolder:
     listen_offset: NDArray[np.float32] | None
     """None without a head for P(listen)."""
     transitions: Transitions | None
+    copying: Copying | None = None
     cells: Cells | None = None
     """None without an index."""
 
@@ -155,6 +167,7 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         artist_code=None if artist is None else arrays.codes("artist_code.npy", rows, len(artist)),
         listen_offset=arrays.of("listen_offset.npy", np.float32, (rows,)) if listens else None,
         transitions=arrays.transitions(rows, width) if arrays.has("transitions/gate.npy") else None,
+        copying=arrays.copying(width) if arrays.has("copy/ask.npy") else None,
         cells=arrays.cells(order, rows, width) if arrays.has("index/centres.npy") else None,
     )
 
@@ -234,6 +247,14 @@ class _Arrays:
         if cell.min() < -1 or cell.max() >= len(centres) or not np.array_equal(cell >= 0, candidate):
             raise FormatError(f"{self._folder}/index does not fit the candidates; export the run again")
         return Cells(centres, cell)
+
+    def copying(self, width: int) -> Copying:
+        ask = self.of("copy/ask.npy", np.float32, (width, width))
+        heard = self.of("copy/heard.npy", np.float32, (NUM_FEEDBACK,))
+        age = self.of("copy/age.npy", np.float32, (None,))
+        if len(age) == 0:
+            raise FormatError(f"{self._folder}/copy/age.npy is empty; export the run again")
+        return Copying(ask, age, heard)
 
     def transitions(self, rows: int, width: int) -> Transitions:
         begin = self.of("transitions/begin.npy", np.int64, (rows + 1,))

@@ -15,7 +15,7 @@ from segue.files import plain_name, read_json_object
 EXPORT_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 KIND: Final = "segue-export"
-FOLDERS: Final = ("", "vocabulary", "title", "artist", "transitions", "index")
+FOLDERS: Final = ("", "vocabulary", "title", "artist", "copy", "transitions", "index")
 """Folders of an export's files; "" = the export's folder."""
 
 

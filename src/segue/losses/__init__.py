@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segue.losses.loss_inputs import LossInputs, SessionNegatives
-from segue.losses.next_track import Full, Gbce, Mixed, NextTrackConfig, PerSession, Shared
+from segue.losses.next_track import Auto, Full, Gbce, Mixed, NextTrackConfig, PerSession, Shared
 from segue.losses.terms import SkipContrastive, TermDraws
 
 NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
@@ -15,6 +15,7 @@ NEXT_TRACK: Final[Mapping[str, type[Any]]] = {
     "mixed": Mixed,
     "gbce": Gbce,
     "full": Full,
+    "auto": Auto,
 }
 """`[next_track] kind` to the config that its other keys make."""
 TERMS: Final[Mapping[str, type[Any]]] = {"skip_contrastive": SkipContrastive}
@@ -23,6 +24,7 @@ TERMS: Final[Mapping[str, type[Any]]] = {"skip_contrastive": SkipContrastive}
 __all__ = [
     "NEXT_TRACK",
     "TERMS",
+    "Auto",
     "Full",
     "Gbce",
     "LossInputs",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import ClassVar, Final
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from segue.axes import Float
 from segue.batches.example import TargetRule
-from segue.config import Config, Count, Positive
+from segue.config import Config, Count, NotNegative, Positive
 from segue.losses.loss_inputs import LossInputs, SessionNegatives
 from segue.objectives import Negatives, full_softmax_loss, sampled_softmax_loss
 from segue.objectives.log_sum import NOTHING, log_sum_of_others, scores_against_all
@@ -19,6 +20,8 @@ from segue.objectives.roles import negatives_of
 from segue.objectives.softmax import avoided_losses, dot, gbce_beta, gbce_losses, mean_over, softmax_losses
 from segue.store import NUM_SPECIALS
 
+EXACT_UP_TO: Final[Mapping[str, int]] = {"cpu": 50_000, "cuda": 500_000}
+"""Largest catalogue that `Auto` gives the exact softmax, by type of device: see benchmarks/softmax.py."""
 GBCE_T: Final = 0.75
 """t of gBCE (the gSASRec of Petrov & Macdonald 2023): 1 undoes the sampling wholly, 0 not at all."""
 
@@ -36,6 +39,9 @@ class NextTrackConfig(Config, ABC):
     2023)."""
     skipped_weight: Positive = 1.0
     """Weight of a skipped target beside that of any other, which is 1."""
+    temperature: NotNegative = 0.0
+    """tau: table rows have length 1 and states 1 / tau, so that a score is cosine / tau. 0 = dot products of rows and
+    states of any length."""
     own_skips: bool = False
     """Each target is also compared with the tracks skipped in its session (and never listened to there)."""
 
@@ -246,6 +252,30 @@ class Full(_Softmax):
         """Return the mean loss over the targets of a batch, scalar; 0 without any."""
         assert inputs.table_rows is not None, "the step gives the whole table"
         return full_softmax_loss(inputs.states, inputs.example.target, inputs.table_rows, inputs.mixture, NUM_SPECIALS)
+
+
+@dataclass(frozen=True)
+class Auto(NextTrackConfig):
+    """The exact softmax where the catalogue is small enough for it, else mixed negatives: `chosen` says which.
+
+    The exact softmax learns most from a step, and its cost grows with the catalogue.
+    """
+
+    uniform: Count = 4096
+    """U of `Mixed`."""
+    batch: Count = 4096
+    """R of `Mixed`."""
+
+    def chosen(self, num_tracks: int, device: str) -> Full | Mixed:
+        """Return the kind for a catalogue of `num_tracks` on a device of type `device`."""
+        both = {part.name: getattr(self, part.name) for part in fields(NextTrackConfig)}
+        if num_tracks <= EXACT_UP_TO.get(device, EXACT_UP_TO["cpu"]):
+            return Full(**both)
+        return Mixed(**both, uniform=self.uniform, batch=self.batch)
+
+    def mean_loss(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Raise: a training begins with `chosen`."""
+        raise AssertionError("a training begins with the kind that is chosen")
 
 
 def _log_sum_of_skips(inputs: LossInputs) -> Float[Tensor, " N"]:

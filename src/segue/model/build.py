@@ -31,6 +31,8 @@ class ModelConfig:
     """Configs of `HEADS` by name."""
     sparse: bool = True
     """Whether a training step touches only some rows of the track table (never with the full softmax)."""
+    temperature: float = 0.0
+    """tau of a cosine; 0 = plain dot products."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -
     built = {name: kind.build(config.inputs[name], width, facts.track_values) for name, kind in wanted.items()}
     inputs = {name: part for name, part in built.items() if part is not None}
     heads = {name: HEADS[name](config.heads[name], width, facts.counts) for name in HEADS if name in config.heads}
-    encoder = encoder_type(config.encoder, Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse))
+    parts = Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse, config.temperature)
+    encoder = encoder_type(config.encoder, parts)
     encoder.initialise(generator)
     return encoder

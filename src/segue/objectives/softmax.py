@@ -37,6 +37,18 @@ class Mixture:
     own_weight: float = 0.0
     """Weight of the loss without p, which is added to the loss with p."""
 
+    def beside(self, other: Mixture) -> Mixture:
+        """Return both together: the mass of each track is the sum of its masses.
+
+        >>> even = Mixture(torch.tensor([0.0]), torch.tensor([0.5]).log())
+        >>> both = even.beside(Mixture(torch.tensor([0.0]), torch.tensor([-1e30])))
+        >>> both.gate.exp(), both.log_share.exp()  # a mass of 2, of which the target has a quarter
+        (tensor([2.]), tensor([0.2500]))
+        """
+        gate = torch.logaddexp(self.gate, other.gate)
+        share = torch.logaddexp(self.gate + self.log_share, other.gate + other.log_share) - gate
+        return Mixture(gate, share, self.flow and other.flow, self.own_weight + other.own_weight)
+
 
 def sampled_softmax_loss(
     states: Float[Tensor, "N D"],

@@ -24,6 +24,8 @@ CELLS: Final = 2**18
 """Cells whose rows are gathered at a time."""
 DENSE: Final = 32
 """Products in a whole block that cost as much as one of a gathered row."""
+FEW_ROWS: Final = 8
+"""Rows of a table, for each requested track, up to which its whole product costs less than gathering rows on a CPU."""
 MOST_DENSE: Final = 2**25
 """Most scores of a whole block in memory."""
 
@@ -45,6 +47,8 @@ def _triton() -> ModuleType | None:
 def dots(weight: Float[Tensor, "R D"], state: Float[Tensor, "B D"], tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
     """Return the score of each of `tracks` (rows of `weight`) for its state, float32."""
     faster = kernels(weight.device)
+    if faster is None and len(weight) <= FEW_ROWS * tracks.shape[1]:
+        return all_dots(weight, state).gather(1, tracks)
     scores: Tensor = plain_dots(weight, state, tracks) if faster is None else faster.dots(weight, state, tracks)
     return scores
 

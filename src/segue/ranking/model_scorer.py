@@ -12,10 +12,10 @@ from torch import Tensor
 from segue.axes import Float, Int
 from segue.batch import Batch
 from segue.model import Encoder
-from segue.model.heads import ListenHead, TransitionsHead
+from segue.model.heads import Head, ListenHead
 from segue.ranking.block_standing import stand
 from segue.ranking.candidate_table import CandidateTable
-from segue.ranking.scores import ListenTerm, Scores, Successors
+from segue.ranking.scores import ListenTerm, Mass, Scores
 from segue.ranking.standing import Standing
 
 
@@ -36,7 +36,9 @@ class ModelScorer:
         self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
         self._listen_weight = listen_weight
         heads = dict(encoder.heads.items())
-        self._listen, self._transitions = heads.get("listen"), heads.get("transitions")
+        self._listen = heads.get("listen")
+        self._heads = [head for head in heads.values() if isinstance(head, Head)]
+        self._temperature = encoder.score_temperature
 
     @torch.no_grad()
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
@@ -60,13 +62,12 @@ class ModelScorer:
         return self._listen is not None
 
     def _scores(self, batch: Batch) -> Scores:
-        state, head = self.encoder.next_state(batch), self._transitions
+        state = self.encoder.next_state(batch)
         listen = self._listen_term(state, self._listen_weight) if self._listen_weight > 0.0 else None
-        if head is None:
-            return Scores(self._table, state, listen)
-        assert isinstance(head, TransitionsHead), "see build_model"
-        successors = Successors(*head.following(state, batch.tracks[batch.last]))
-        return Scores(self._table, state * head.ranking_weights.temperature, listen, successors)
+        recent = batch.recent(self.encoder.max_len)
+        added = [part for head in self._heads if (part := head.added(state, recent, self._weight)) is not None]
+        mass = Mass.of(added, len(self._weight)) if added else None
+        return Scores(self._table, state * self._temperature, listen, mass)
 
     def _listen_term(self, state: Float[Tensor, "B D"], weight: float) -> ListenTerm:
         return ListenTerm(self._head.query(state), self._offset, weight)

@@ -2,15 +2,15 @@
 
 A model's score of track t after a session is
 
-    log( exp(y . E[t]) + exp(h) p(t | last) ) + lambda log P(listen to t),
+    log( exp(y . E[t]) + sum of the mass that heads add to t ) + lambda log P(listen to t),
 
-the log of an unnormalised next-track probability, with transitions if the model has them, plus log P(listen) if it has
-that head and lambda > 0. Transitions change the scores of few tracks, the successors of the last one.
+the log of an unnormalised next-track probability, plus log P(listen) if the model has that head and lambda > 0. Heads
+add mass to few tracks: the successors of the last one, and those of the session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,23 +18,34 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from segue.axes import Bool, Float, Int
-from segue.model.heads import ListenQuery
+from segue.model.heads import Added, ListenQuery
 from segue.ranking.candidate_table import CHUNK, ROUNDING, CandidateTable
 from segue.ranking.dots import cell_dots, dots
 from segue.ranking.standing import NOTHING
 
 
 @dataclass(frozen=True)
-class Successors:
-    """Tracks that followed the last track of each of B sessions in training, by session and then track."""
+class Mass:
+    """What heads add to exp(score) of some tracks after B sessions, by session and then track, each once."""
 
     who: Int[Tensor, " n"]
     rows: Int[Tensor, " n"]
     mass: Float[Tensor, " n"]
-    """h + log p(track | last), float64."""
+    """Its log, float64."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Added], num_rows: int) -> Mass:
+        """Return the sum of `parts`, whose tracks are below `num_rows`."""
+        key = torch.cat([part.session * num_rows + part.tracks for part in parts])
+        mass = torch.cat([part.log_mass for part in parts])
+        key, group = torch.unique(key, return_inverse=True)
+        most = mass.new_full(key.shape, NOTHING).scatter_reduce_(0, group, mass, "amax")
+        finite = most.clamp(min=torch.finfo(most.dtype).min)
+        total = mass.new_zeros(key.shape).index_add_(0, group, (mass - finite[group]).exp())
+        return cls(key // num_rows, key % num_rows, finite + total.log())
 
     def mass_of(self, tracks: Int[Tensor, "B K"], num_rows: int) -> Float[Tensor, "B K"]:
-        """Return the mass of each of `tracks` (below `num_rows`) after its session, -inf if it never followed."""
+        """Return the mass of each of `tracks` (below `num_rows`) after its session, -inf if it has none."""
         if len(self.who) == 0:
             return torch.full(tracks.shape, NOTHING, dtype=torch.float64, device=tracks.device)
         key = self.who * num_rows + self.rows
@@ -60,7 +71,7 @@ class Scores:
         table: the tracks.
         state: y of each session.
         listen: the term of P(listen).
-        successors: tracks whose scores transitions raise. Fast scores and `at` leave this out.
+        mass: what heads add. Fast scores and `at` leave this out.
     """
 
     def __init__(
@@ -68,18 +79,18 @@ class Scores:
         table: CandidateTable,
         state: Float[Tensor, "B D"],
         listen: ListenTerm | None = None,
-        successors: Successors | None = None,
+        mass: Mass | None = None,
     ) -> None:
-        self.table, self.successors, self.num, self.device = table, successors, len(state), state.device
+        self.table, self.mass, self.num, self.device = table, mass, len(state), state.device
         self._state, self._listen = state, listen
 
     def exact(self, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Return the scores of `tracks`, float32, transitions included."""
+        """Return the scores of `tracks`, float32, mass included."""
         weight, logits = self.table.weight, None
         if self._listen is not None:
             query = self._listen.query
             logits = dots(weight, query.direction, tracks) + (query.level[:, None] + self._listen.offset[tracks])
-        mass = None if self.successors is None else self.successors.mass_of(tracks, len(weight))
+        mass = None if self.mass is None else self.mass.mass_of(tracks, len(weight))
         return self._joined(dots(weight, self._state, tracks), logits, mass)
 
     def at(
@@ -87,7 +98,7 @@ class Scores:
     ) -> Float[Tensor, "*each n"]:
         """Return the exact scores of cells (session, row), float32.
 
-        `mass`: of each cell, as in `Successors`; None = no transitions.
+        `mass`: of each cell, as in `Mass`; None = none.
         """
         weight, logits = self.table.weight, None
         if self._listen is not None:

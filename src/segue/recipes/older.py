@@ -1,4 +1,4 @@
-"""Recipes of versions 1 and 2: keys that moved are read at their new key_path, keys that were removed are refused."""
+"""Older recipes: keys that moved are read at their new key_path, keys that were removed are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from segue.errors import InputError
 
-_V1, _V2 = "076bca47e", "d70ce6c"
+_V1, _V2, _V3 = "076bca47e", "d70ce6c", "d5c3565"
 REMOVED: Final[Mapping[str, tuple[str, Any]]] = {
     "data.require_skip": (_V1, False),
     "next_track.redraw": (_V1, "step"),
@@ -27,6 +27,7 @@ REMOVED: Final[Mapping[str, tuple[str, Any]]] = {
     "next_track.gbce_t": (_V2, 0.75),
     "heads.listen.hidden": (_V2, 128),
     "heads.listen.settle": (_V2, True),
+    "heads.transitions.settle": (_V3, True),
 }
 """Removed key -> the last commit that trains with it, and the value that stands for what every recipe does now."""
 INPUTS_OF_VERSION_1: Final[Mapping[str, str]] = {
@@ -74,9 +75,12 @@ def up_to_date(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
             keys have values that no value of the new key stands for.
     """
     version = tables.get("recipe_version")
-    if isinstance(version, bool) or version not in (1, 2):
+    if isinstance(version, bool) or version not in (1, 2, 3):
         return dict(tables)
     result = copy.deepcopy(dict(tables))
+    if version == 3:
+        _drop_removed(result, "", where)
+        return result
     if version == 1:
         _rename_version_1(result)
     encoder, next_track = (_table(result, name) for name in ("encoder", "next_track"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from segue.batches.split import DataConfig
-from segue.config import Config, Count, CountOrNone, NotNegative, Positive, Seed, build, build_kind, nearest
+from segue.config import Config, Count, CountOrNone, NotNegative, Positive, Seed, Share, build, build_kind, nearest
 from segue.errors import InputError
-from segue.losses import NEXT_TRACK, TERMS, Gbce, SkipContrastive
+from segue.losses import NEXT_TRACK, TERMS, Auto, Gbce, SkipContrastive
 from segue.model import ModelConfig
 from segue.model.encoders.causal import CausalConfig
 from segue.model.encoders.cloze import ClozeConfig
@@ -19,6 +19,11 @@ from segue.model.inputs import INPUTS
 from segue.recipes.older import up_to_date
 
 RECIPE_VERSION: Final = 3
+MIXED_HEADS: Final[Mapping[str, str]] = {
+    "copy": "predicts each track from the tracks before it",
+    "transitions": "predicts each track from the one before it",
+}
+"""Heads that mix into the softmax, and what they need of an encoder and its targets."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,14 @@ class TrainingConfig(Config):
     """Sessions in a batch."""
     learning_rate: Positive = 0.005
     """Of Adam, constant."""
+    average: Share = 0.0
+    """a: the weights that are validated and kept are a mean over epochs, mean = a * mean before + (1 - a) * weights.
+    0 = the weights of the last epoch alone."""
     patience: Count = 3
-    """Epochs without a better validation HR@10 after which training stops."""
-    validation_targets: CountOrNone = 0
-    """How many validation targets are ranked after each epoch, a uniform sample; 0 = all."""
+    """Epochs without progress after which training stops: without a better validation NDCG@20 and without a lower
+    validation loss."""
+    validation_targets: CountOrNone = 20_000
+    """How many validation targets are ranked among all tracks after each epoch, a uniform sample; 0 = all."""
     seed: Seed = 0
     """Seed of initialisation, order, masks, negatives and dropout."""
     checkpoint_minutes: NotNegative = 5.0
@@ -77,7 +86,15 @@ class Recipe:
     @property
     def model(self) -> ModelConfig:
         """The parts that decide which parameters the model has."""
-        return ModelConfig(self.encoder, self.data.max_len, self.inputs, self.heads, not self.next_track.reads_table)
+        loss = self.next_track
+        return ModelConfig(
+            self.encoder, self.data.max_len, self.inputs, self.heads, not loss.reads_table, loss.temperature
+        )
+
+    def resolved(self, num_tracks: int, device: str) -> Recipe:
+        """Return the recipe with `next_track.kind = "auto"` replaced by the kind for this catalogue and device."""
+        loss = self.next_track
+        return replace(self, next_track=loss.chosen(num_tracks, device)) if isinstance(loss, Auto) else self
 
     def to_tables(self) -> dict[str, Any]:
         """Return the recipe as TOML tables; `recipe_from_tables` gives an equal recipe back."""
@@ -164,27 +181,32 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
             "next_track.targets = 'next_listened' predicts from each position, and encoder.kind = 'cloze' from masked "
             "ones: use 'listened'"
         )
-    if "transitions" in recipe.heads:
-        if not causal:
-            yield (
-                "heads.transitions mixes in what followed the last track, and only encoder.kind = 'causal' predicts "
-                "each track from the one before it: leave it out"
-            )
-        if loss.targets == "next_listened" or not loss.is_plain:
-            yield (
-                "heads.transitions counts what followed right after a track: next_track.targets must be 'next' or "
-                "'listened', with skipped_weight and own_skips left out"
-            )
-        if not (loss.reads_table or loss.corrects):
-            yield (
-                "heads.transitions is a share of the softmax over all tracks, so negatives must be corrected for how "
-                "often they are drawn: next_track.kind = 'mixed' or 'shared' with log_q = true, or 'full'"
-            )
+    yield from _mixture_conflicts(recipe)
     if "features" in recipe.inputs and isinstance(loss, Gbce):
         yield (
             "next_track.kind = 'gbce' moves the scores of all tracks down together, and features, which have no "
             "constant, cannot do so for tracks without a row of their own: set inputs.features = false"
         )
+
+
+def _mixture_conflicts(recipe: Recipe) -> Iterator[str]:
+    """Yield what heads that mix into the softmax demand."""
+    encoder, loss = recipe.encoder, recipe.next_track
+    for name in recipe.heads:
+        if name not in MIXED_HEADS:
+            continue
+        if not isinstance(encoder, CausalConfig):
+            yield f"heads.{name} {MIXED_HEADS[name]}, and only encoder.kind = 'causal' predicts so: leave it out"
+        if loss.targets == "next_listened" or not loss.is_plain:
+            yield (
+                f"heads.{name} {MIXED_HEADS[name]}: next_track.targets must be 'next' or 'listened', with "
+                "skipped_weight and own_skips left out"
+            )
+        if not (loss.reads_table or loss.corrects or isinstance(loss, Auto)):
+            yield (
+                f"heads.{name} is a share of the softmax over all tracks, so negatives must be corrected for how often "
+                "they are drawn: next_track.kind = 'auto', 'full', 'mixed', or 'shared' with log_q = true"
+            )
 
 
 def _parts(registry: Mapping[str, type[Any]], table: Mapping[str, Any], where: str) -> dict[str, Any]:

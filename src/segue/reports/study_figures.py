@@ -62,7 +62,7 @@ def differences(records: Sequence[Record], title: str) -> str:
 
 def training_curves(curves: Mapping[str, Sequence[Record]]) -> str:
     """Return the SVG of validation HR@10 by epoch, one line an arm (its first seed)."""
-    figure, (axes,) = titled_panels(9.0, 3.2, ["validation HR@10, sampled"])
+    figure, (axes,) = titled_panels(9.0, 3.2, ["validation HR@10, all tracks"])
     for number, (title, points) in enumerate(curves.items()):
         axes.plot(*epochs_and_values(points, "hr@10"), **_line(number), label=title)
     axes.set_xlabel("epoch")

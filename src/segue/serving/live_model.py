@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from segue.axes import Int
 from segue.exported.folder import ExportFolder
-from segue.serving.scoring import After, Followers, Scored, Scoring
+from segue.serving.scoring import After, Raised, Scored, Scoring
 from segue.serving.session_encoder import Session, SessionEncoder
 from segue.serving.track_search import CellScan, Scan, Scanned
 from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 192
-"""Best tracks of the scan that get exact scores, beside those that followed the last track in training."""
+"""Best tracks of the scan that get exact scores, beside those whose scores heads raise."""
 _DEEPER: Final = 4096
 """Added to the depth for a second scan, where log P(listen) may lift a track that the first one missed."""
 _MORE: Final = 1024
@@ -156,39 +156,39 @@ class LiveModel:
             self._may_be[blocked] = self.is_candidate[blocked]
 
     def _best_allowed(self, one: Asked, after: After, scanned: Scanned) -> Answer:
-        followers, candidates = self._scoring.followers(after), self.export.manifest.facts.num_candidates
+        raised, candidates = self._scoring.raised(after), self.export.manifest.facts.num_candidates
         if one.filters.allowed is not None:
             self._may_take(len(one.filters.allowed))
-            scored, order = self._ranked(one, after, followers, one.filters.allowed)
+            scored, order = self._ranked(one, after, raised, one.filters.allowed)
         else:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
-            scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
+            scored, order = self._ranked(one, after, raised, np.concatenate([scanned.rows, raised.rows]))
             if self._may_miss(one, scanned, scored, order):
                 (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
-                scored, order = self._ranked(one, after, followers, np.concatenate([scanned.rows, followers.rows]))
+                scored, order = self._ranked(one, after, raised, np.concatenate([scanned.rows, raised.rows]))
             if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
                 self._may_take(candidates)
                 every = np.flatnonzero(self.is_candidate).astype(np.int32)
-                scored, order = self._ranked(one, after, followers, every)
+                scored, order = self._ranked(one, after, raised, every)
         rows, scores = scored.rows[order].tolist(), scored.score[order].tolist()
         if not one.explain:
             return Answer(tuple(map(Suggestion, rows, scores)), len(scored.rows))
         log_next = (scored.log_next[order] - np.logaddexp.reduce(scored.log_next)).tolist()
         listen = [None] * len(order) if scored.log_listen is None else scored.log_listen[order].tolist()
-        times = dict(zip(followers.rows.tolist(), followers.times.tolist(), strict=True))
+        times = dict(zip(raised.rows.tolist(), raised.times.tolist(), strict=True))
         followed, unranked = [times.get(row, 0) for row in rows], [None] * len(rows)
         near = [self._near(one.session, row) for row in rows]
         suggestions = map(Suggestion, rows, scores, log_next, listen, unranked, followed, near)
         return Answer(tuple(suggestions), len(scored.rows))
 
     def _ranked(
-        self, one: Asked, after: After, followers: Followers, rows: Int[np.ndarray, " n"]
+        self, one: Asked, after: After, raised: Raised, rows: Int[np.ndarray, " n"]
     ) -> tuple[Scored, list[int]]:
         """Return the scores of those of `rows` that may be suggested, ascending, and the indices of the best k."""
         may, codes = self._may_be[rows], self.export.artist_code
         if one.filters.artists is not None and codes is not None:
             may = may & ~np.isin(codes[rows], one.filters.artists)
-        scored = self._scoring.of(after, np.unique(rows[may]), followers)
+        scored = self._scoring.of(after, np.unique(rows[may]), raised)
         return scored, self._ordered(one, scored)
 
     def _may_miss(self, one: Asked, scanned: Scanned, scored: Scored, order: Sequence[int]) -> bool:

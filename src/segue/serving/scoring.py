@@ -1,6 +1,6 @@
 """Exact scores of a few tracks after one session, from an export's arrays; the same as `segue.ranking.scores` gives.
 
-    log( exp(T y . E[t]) + exp(h) p(t | last) ) + lambda log P(listen to t)
+    log( exp(T y . E[t]) + mass that heads add to t ) + lambda log P(listen to t)
 
 Dot products are summed in float64 and rounded to float32.
 """
@@ -28,8 +28,10 @@ class After:
 
     state: Float[np.ndarray, " D"]
     """y."""
-    last: int
-    """Table row of the last track; 0 = none."""
+    rows: tuple[int, ...]
+    """Table rows of the tracks that the encoder read, the most recent last."""
+    feedback: tuple[int, ...]
+    """How each was heard."""
     direction: Float[np.ndarray, " D"] | None = None
     """u of logit P(listen) = u . row + level + the track's offset; None without that head."""
     level: float = 0.0
@@ -49,17 +51,28 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Followers:
-    """Tracks that followed the last one in training."""
+class Raised:
+    """Candidates whose scores heads raise: those that followed the last track in training, and those of the session."""
 
     rows: Int[np.ndarray, " n"]
     """Ascending."""
     times: Int[np.ndarray, " n"]
+    """How often each followed the last track."""
     mass: Float[np.ndarray, " n"]
-    """h + log p(row | last), float64."""
+    """Log of the mass that is added to exp(score), float64."""
+
+    def beside(self, other: Raised) -> Raised:
+        """Return both together."""
+        if len(self.rows) == 0 or len(other.rows) == 0:
+            return self if len(self.rows) else other
+        rows, place = np.unique(np.concatenate([self.rows, other.rows]), return_inverse=True)
+        mass, times = np.full(len(rows), -np.inf), np.zeros(len(rows), np.int64)
+        np.logaddexp.at(mass, place, np.concatenate([self.mass, other.mass]))
+        np.add.at(times, place, np.concatenate([self.times, other.times]))
+        return Raised(rows, times, mass)
 
 
-NOBODY = Followers(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float64))
+NONE = Raised(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float64))
 
 
 class Scoring:
@@ -69,6 +82,9 @@ class Scoring:
         self._export = export
         self._table = export.table
         self._temperature = np.float32(export.manifest.facts.temperature)
+        copying = export.copying
+        parts = () if copying is None else (copying.ask, copying.age, copying.heard)
+        self._copying = [part.astype(np.float64) for part in parts]
         self.listen_weight = export.manifest.facts.listen_weight
 
     def sharpened(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,21 +92,38 @@ class Scoring:
         sharp: NDArray[np.float32] = states * self._temperature
         return sharp
 
-    def followers(self, after: After) -> Followers:
-        """Return the candidates that followed the session's last track in training."""
-        transitions = self._export.transitions
-        if transitions is None or after.last == 0:
-            return NOBODY
-        part = slice(int(transitions.begin[after.last]), int(transitions.begin[after.last + 1]))
+    def raised(self, after: After) -> Raised:
+        """Return the candidates whose scores heads raise."""
+        return self._followers(after).beside(self._session_tracks(after))
+
+    def _session_tracks(self, after: After) -> Raised:
+        rows = np.array(after.rows, np.int32)
+        may = self.is_candidate[rows]
+        if not self._copying or not may.any():
+            return NONE
+        ask, by_age, by_feedback = self._copying
+        age = np.arange(len(rows) - 1, -1, -1).clip(max=len(by_age) - 1)
+        asked = np.vecdot(ask, after.state.astype(np.float64))
+        score = np.vecdot(self._table[rows].astype(np.float64), asked) + by_age[age] + by_feedback[list(after.feedback)]
+        distinct, place = np.unique(rows[may], return_inverse=True)
+        mass = np.full(len(distinct), -np.inf)
+        np.logaddexp.at(mass, place, score[may])
+        return Raised(distinct, np.zeros(len(distinct), np.int32), mass)
+
+    def _followers(self, after: After) -> Raised:
+        transitions, last = self._export.transitions, after.rows[-1] if after.rows else 0
+        if transitions is None or last == 0:
+            return NONE
+        part = slice(int(transitions.begin[last]), int(transitions.begin[last + 1]))
         rows, times = np.asarray(transitions.tracks[part]), np.asarray(transitions.times[part])
         followed = int(times.sum())
         if followed == 0:
-            return NOBODY
+            return NONE
         gate = transitions.gate.astype(np.float64)
         opened = after.state.astype(np.float64) @ gate[:-2] + gate[-2] * np.log1p(followed) + gate[-1]
         ranked = self.is_candidate[rows]
         rows, times = rows[ranked], times[ranked]
-        return Followers(rows, times, opened + np.log(times / followed))
+        return Raised(rows, times, opened + np.log(times / followed))
 
     @cached_property
     def is_candidate(self) -> NDArray[np.bool_]:
@@ -100,13 +133,13 @@ class Scoring:
         is_candidate[0] = False
         return is_candidate
 
-    def of(self, after: After, rows: Int[np.ndarray, " n"], followers: Followers) -> Scored:
+    def of(self, after: After, rows: Int[np.ndarray, " n"], raised: Raised) -> Scored:
         """Return the scores of `rows`."""
         encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
         log_next = encoder.astype(np.float64)
-        if len(followers.rows):
-            index = np.searchsorted(followers.rows, rows).clip(max=len(followers.rows) - 1)
-            mass = np.where(followers.rows[index] == rows, followers.mass[index], -np.inf)
+        if len(raised.rows):
+            index = np.searchsorted(raised.rows, rows).clip(max=len(raised.rows) - 1)
+            mass = np.where(raised.rows[index] == rows, raised.mass[index], -np.inf)
             log_next = np.logaddexp(log_next, mass)
         if not listen:
             return Scored(rows, log_next.astype(np.float32), log_next, None)

@@ -79,11 +79,12 @@ class SessionEncoder:
         tracks = np.where(valid, np.arange(rows.size).reshape(shape) + NUM_SPECIALS, 0)
         inputs = {"values": values, "tracks": tracks, "feedback": feedback, "valid": valid}
         states, *of_listening = self._graph.run(None, inputs)
-        last = [int(session.rows[-1]) if session.rows else 0 for session in sessions]
+        pairs = [(one.rows[-self._length :], one.feedback[-self._length :]) for one in sessions]
         if not of_listening:
-            return [After(state, row) for state, row in zip(states, last, strict=True)]
+            return [After(state, *pair) for state, pair in zip(states, pairs, strict=True)]
         direction, level = of_listening
-        return [After(state, row, u, float(c)) for state, row, u, c in zip(states, last, direction, level, strict=True)]
+        outputs = zip(states, pairs, direction, level, strict=True)
+        return [After(state, *pair, u, float(c)) for state, pair, u, c in outputs]
 
 
 def known_session(rows: Sequence[int], feedback: Sequence[int], is_candidate: NDArray[np.bool_]) -> Session:

@@ -81,6 +81,7 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
                 "overrides": dict(options.overrides),
                 "tuned": {key: list(values) for key, values in design.tuned.items()},
                 "tuning_epochs": options.tuning_epochs,
+                "validated_among": "full",
                 "tuning_trials": options.tuning_trials,
             },
             "environment": first.environment,

@@ -159,7 +159,7 @@ def _document(folder: TrialFolder, tuning: Tuning, recipe: Recipe) -> dict[str, 
         "simulated": store["simulated"],
         "recipe": recipe.name,
         "store": {key: store[key] for key in ("name", "fingerprint")},
-        "chosen_on": "sampled HR@10 of the validation targets, best epoch",
+        "chosen_on": "HR@10 of the validation targets among all tracks, best epoch",
         "search": {
             "grid": grid,
             "sampler": None if grid else "TPE, median pruner",

@@ -184,10 +184,11 @@ def _why_not(result: Record, records: Sequence[Record]) -> str:
 def tuned_by_chance(result: Record) -> Answer | None:
     """Return whether the tuning of every arm could tell settings apart; None where it could, or nothing is known.
 
-    It could not where the best validation HR@10 it saw is nearer to popularity's (sampled, on test targets) than to
-    that of the study's best training.
+    It could not where the best validation HR@10 it saw is nearer to popularity's (on test targets) than to that of the
+    study's best training.
     """
-    popularity, levels = _popularity(result), _levels(result)
+    protocol = result["settings"].get("validated_among", "sampled")  # results before recipes ranked among all tracks
+    popularity, levels = _popularity(result, protocol), _levels(result, protocol)
     best = max((level for arm in levels.values() for level in arm), default=-1.0)
     if popularity is None or best - popularity < STUCK:
         return None
@@ -249,15 +250,15 @@ def _without(result: Record, record: Record, stuck_seeds: Mapping[str, set[int]]
     )
 
 
-def _popularity(result: Record) -> float | None:
-    """Return the sampled HR@10 of popularity; None where nothing was ranked or popularity was not measured."""
-    rows = (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", "sampled"))
+def _popularity(result: Record, protocol: str = "sampled") -> float | None:
+    """Return the HR@10 of popularity; None where nothing was ranked or popularity was not measured."""
+    rows = (row for row in result["baselines"] if (row["name"], row["protocol"]) == ("popularity", protocol))
     return next((row["hr@10"][0] for row in rows), None)
 
 
-def _levels(result: Record) -> dict[str, list[float]]:
-    """Return the sampled HR@10 of each arm's trainings by seed; -1 where nothing was ranked."""
+def _levels(result: Record, protocol: str = "sampled") -> dict[str, list[float]]:
+    """Return the HR@10 of each arm's trainings by seed; -1 where nothing was ranked."""
     return {
-        name: [-1.0 if level is None else level for level in arm["per_seed"]["sampled"]["hr@10"]]
+        name: [-1.0 if level is None else level for level in arm["per_seed"][protocol]["hr@10"]]
         for name, arm in result["arms"].items()
     }

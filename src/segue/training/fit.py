@@ -28,7 +28,7 @@ from segue.training.run_progress import RunProgress, plain_numbers
 from segue.training.trainer import Trainer
 
 Validate = Callable[[Split, Encoder], Mapping[str, float]]
-"""Returns the validation metrics of an encoder in eval mode. Early stopping needs 'hr@10' among them."""
+"""Returns the validation metrics of an encoder in eval mode. Early stopping needs 'ndcg@20' among them."""
 Stop = Callable[[int, Mapping[str, float]], bool]
 """Called with the epoch that just ended (from 1) and its validation metrics; True ends training."""
 _LOOK_EVERY_S: Final = 2.0
@@ -95,15 +95,16 @@ def fit(
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
     environment = describe_environment(store, device, precision, recipe.training.seed)
+    if not options.resume:
+        RunFolder.check_free(path, overwrite=options.overwrite)
+    split = split_store(store, recipe.data)
+    recipe = recipe.resolved(len(split.negatives), device.type)
     if options.resume:
         run = _reopen(path, recipe, environment)
         if run.state()["status"] == "finished":
             run.drop_checkpoint()
             return _result(run)
-        split = split_store(store, recipe.data)
     else:
-        RunFolder.check_free(path, overwrite=options.overwrite)
-        split = split_store(store, recipe.data)
         _check_sessions(store, split)
         run = RunFolder.create(path, recipe, split, store, environment=environment, overwrite=options.overwrite)
     devices = [device] if device.type == "cuda" else []
@@ -168,11 +169,10 @@ class _Fitting:
         self._train_epoch()
         trained = time.monotonic()
         losses = dict(zip(self.trainer.names, (self.trainer.sums / self.num_steps).tolist(), strict=True))
-        with torch.no_grad():
-            encoder = self.trainer.encoder.eval()
-            validation = {} if self.validate is None else dict(self.validate(self.split, encoder))
-        if self.at.close_epoch(validation):
-            self.best = self.trainer.weights()
+        with torch.no_grad(), self.trainer.mean.taken(self.at.epoch) as encoder:
+            validation = {} if self.validate is None else dict(self.validate(self.split, encoder.eval()))
+            if self.at.close_epoch(validation):
+                self.best = self.trainer.weights()
         self.trainer.sums.zero_()  # not before: a run interrupted in validation reads them again
         epoch = self.at.epoch
         numbers = {**losses, **{f"validation.{name}": value for name, value in plain_numbers(validation).items()}}

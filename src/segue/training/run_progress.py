@@ -9,13 +9,13 @@ from typing import Any, Final, Literal
 
 from segue.errors import NonFiniteError
 
-WATCHED: Final = "hr@10"
-"""The validation metric that early stopping watches (sampled HR@10)."""
-TIE: Final = "loss"
-"""The metric that decides between equal HR@10, lower is better: on a small catalogue HR@10 soon is 1, and the loss
-still falls."""
-TIE_STEP: Final = 0.001
-"""Nats by which the loss must fall at equal HR@10: smaller gains would let a finished training run to its cap."""
+WATCHED: Final = "ndcg@20"
+"""The validation metric by which the best epoch is chosen: unlike HR@K it changes with every rank that rises."""
+LOSS: Final = "loss"
+"""The validation loss. It falls already where ranks do not rise yet, and on a small catalogue still falls where NDCG@20
+is 1 long since: a training goes on while it falls."""
+LOSS_STEP: Final = 0.001
+"""Nats by which the loss must fall: smaller gains would let a finished training run to its cap."""
 
 
 @dataclass
@@ -27,8 +27,12 @@ class RunProgress:
     step: int = 0
     """Finished steps of the running epoch."""
     best_epoch: int = 0
-    """Epoch with the highest HR@10; among equals that with the lower loss, then the earliest; 0 before the first."""
+    """Epoch with the highest NDCG@20; among equals that with the lower loss, then the earliest; 0 before the first."""
     best_metrics: dict[str, float | None] = field(default_factory=dict)
+    least_loss: float | None = None
+    """Lowest validation loss, as far as it fell by LOSS_STEP at a time."""
+    moved_epoch: int = 0
+    """Latest epoch that made progress: the best so far, or one with a lower loss than all before."""
     pruned: bool = False
     """Whether the caller's `stop` ended the run."""
 
@@ -38,7 +42,7 @@ class RunProgress:
         Without metrics the latest epoch is the best.
 
         Raises:
-            NonFiniteError: HR@10 is not finite.
+            NonFiniteError: NDCG@20 is not finite.
         """
         self.epoch, self.step = self.epoch + 1, 0
         watched = validation.get(WATCHED)
@@ -47,23 +51,24 @@ class RunProgress:
                 f"validation {WATCHED} of epoch {self.epoch} is {watched}; the scores are no longer numbers: "
                 "lower training.learning_rate, or use --precision fp32"
             )
-        better = watched is None or self._is_better(watched, validation.get(TIE))
+        loss = validation.get(LOSS, math.nan)
+        falls = math.isfinite(loss) and (self.least_loss is None or loss <= self.least_loss - LOSS_STEP)
+        before = self.best_metrics.get(WATCHED)
+        better = watched is None or before is None or watched > before or (watched == before and falls)
+        if falls:
+            self.least_loss = loss
         if better:
             self.best_epoch, self.best_metrics = self.epoch, plain_numbers(validation)
+        if better or falls:
+            self.moved_epoch = self.epoch
         return better
-
-    def _is_better(self, watched: float, loss: float | None) -> bool:
-        before, before_loss = self.best_metrics.get(WATCHED), self.best_metrics.get(TIE)
-        if before is None or watched != before:
-            return before is None or watched > before
-        return loss is not None and loss <= (math.inf if before_loss is None else before_loss - TIE_STEP)
 
     def stopped(self, epochs: int, patience: int) -> Literal["patience", "cap", "pruned"] | None:
         """Return why training ends now, None if it continues.
 
-        patience: no better epoch for `patience` epochs. cap: `epochs` are done. pruned: the caller's `stop` said so.
+        patience: no progress for `patience` epochs. cap: `epochs` are done. pruned: the caller's `stop` said so.
         """
-        if self.epoch - self.best_epoch >= patience:
+        if self.epoch - self.moved_epoch >= patience:
             return "patience"
         if self.epoch >= epochs:
             return "cap"

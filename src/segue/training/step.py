@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 import torch
@@ -232,11 +233,13 @@ class TrainingStep:
             example.target,
             skips.listened(example.target_feedback, recipe.data.skip_at_least),
             skips.skipped(example.target_feedback, recipe.data.skip_at_least),
+            example.batch,
+            rows.encoder[: len(states)],
         )
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
         mixtures = [mixture for head in heads if (mixture := head.mixture(predicted)) is not None]
-        assert len(mixtures) <= 1, "one head mixes into the softmax"
-        inputs = self.loss_inputs(batch_draws, states, rows, mixtures[0] if mixtures else None)
+        mixture = reduce(Mixture.beside, mixtures) if mixtures else None
+        inputs = self.loss_inputs(batch_draws, states, rows, mixture)
         with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):
             losses = [recipe.next_track.mean_loss(inputs)]
         for term, draws, term_rows in zip(recipe.terms, batch_draws.terms, rows.terms, strict=True):

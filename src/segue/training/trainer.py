@@ -24,11 +24,13 @@ from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Store
 from segue.training.optimisers import Optimisers
 from segue.training.step import Training, TrainingStep, part_weights
+from segue.training.weight_mean import WeightMean
 
 STREAM: Final = 2**32
 """Seeds are below this. Initialisation, batches and dropout draw from seeds that differ by multiples of it."""
 _MODEL: Final = "model."
 _OPTIMISER: Final = "optimiser."
+_MEAN: Final = "mean."
 
 
 class Trainer:
@@ -51,6 +53,7 @@ class Trainer:
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators; `fit` restores them
         self.data = SessionData.load(store, split, device, load_side(recipe.inputs, store, split, device))
+        self.mean = WeightMean(self.encoder, recipe.training.average)
         self.names = ["loss", *part_weights(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
         training = Training(
@@ -98,6 +101,7 @@ class Trainer:
         optimiser, numbers = self.optimisers.state()
         tensors = {f"{_MODEL}{name}": value for name, value in self.encoder.state_dict().items()}
         tensors |= {f"{_OPTIMISER}{name}": value for name, value in optimiser.items()}
+        tensors |= {f"{_MEAN}{name}": value for name, value in self.mean.state().items()}
         tensors |= {"sums": self.sums, "random.batches": self.generator.get_state()}
         tensors |= {"random.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
@@ -113,6 +117,7 @@ class Trainer:
         try:
             self.encoder.load_state_dict(_under(tensors, _MODEL))
             self.optimisers.load(_under(tensors, _OPTIMISER), numbers)
+            self.mean.load(_under(tensors, _MEAN))
             self.sums.copy_(tensors["sums"])
             self.generator.set_state(tensors["random.batches"])
             torch.set_rng_state(tensors["random.cpu"])

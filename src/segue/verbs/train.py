@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segue.store import Store
     from segue.training import FitResult, Stop
 
-DEFAULT_RECIPE: Final = "paper-causal-s-plus-track"
+DEFAULT_RECIPE: Final = "segue"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainOptions:
     """Options of `train`."""
 
     recipe: RecipeChoice = None
-    """Name of a recipe (see segue recipes), or a TOML file; default paper-causal-s-plus-track."""
+    """Name of a recipe (see segue recipes), or a TOML file; default segue."""
     overrides: Overrides = field(default_factory=dict)
     """section.key=value replaces a value of the recipe; repeat the option."""
     seed: WholeOrNone = None
@@ -53,8 +53,8 @@ def train(
 ) -> FitResult:
     """Train a recipe on a store; weights, metrics and the resolved recipe go to the run folder.
 
-    Returned are epochs, best epoch, why it stopped, and metrics. Validation HR@10 (sampled) is measured each epoch and
-    decides when to stop. `stop(epoch, metrics)` is called after each epoch's validation: True ends training there.
+    Returned are epochs, best epoch, why it stopped, and metrics. Validation NDCG@20 among all tracks is measured each
+    epoch and decides which is best. `stop(epoch, metrics)` is called then: True ends training there.
 
     Args:
         store: a store made by segue prepare or segue simulate --store.

@@ -22,7 +22,7 @@ class TuneOptions:
     """Options of `tune`."""
 
     recipe: RecipeChoice = None
-    """Name of a recipe (see segue recipes), or a TOML file; by default paper-causal-s-plus-track."""
+    """Name of a recipe (see segue recipes), or a TOML file; by default segue."""
     grid: Literal["paper"] | None = None
     """paper: learning rates x ratios of alpha and beta, 44 trainings whatever the recipe; needs no Optuna."""
     trials: WholeOrNone = None

@@ -33,9 +33,10 @@ def test_a_removed_key_is_read_where_it_changes_nothing_and_refused_with_the_com
     commit, constant = REMOVED[key]
     line = dump_toml({name: 128 if name == "hidden" else constant}).strip()
     section = section.replace(".", "__")
-    version = 1 if commit == "076bca47e" else 2
-    path = old_file(tmp_path / "mine.toml", version, **{section: line})
-    without = {section: ""} if section in ("terms", "heads__listen") else {}
+    version = {"076bca47e": 1, "d70ce6c": 2}.get(commit, 3)
+    corrected = {"next_track": "log_q = true"} if "transitions" in section else {}
+    path = old_file(tmp_path / "mine.toml", version, **{section: line}, **corrected)
+    without = {section: ""} | corrected if section.startswith(("terms", "heads")) else {}
     assert load_recipe(path) == load_recipe(old_file(tmp_path / "other" / "mine.toml", version, **without))
     other = str(not constant).lower() if isinstance(constant, bool) else '"other"'
     with pytest.raises(InputError, match=rf"{name} = .* no longer supported.*{commit}"):

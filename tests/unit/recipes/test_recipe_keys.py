@@ -29,6 +29,7 @@ CHANGED = {
     "training.epochs": 2,
     "training.batch_size": 32,
     "training.learning_rate": 0.1,
+    "training.average": 0.5,
     "training.patience": 9,
     "training.validation_targets": 50,
     "training.seed": 5,
@@ -42,12 +43,14 @@ CHANGED = {
     "encoder.dropout": 0.1,
     "encoder.block_type": "gated",
     "encoder.ffn_width": 64,
+    "encoder.prediction_layer": False,
     "encoder.position": "literal",
     "encoder.unknown_share": 0.25,
     "encoder.mask_share": 0.4,
     "next_track.weight": 0.75,
     "next_track.targets": "listened",
     "next_track.skipped_weight": 0.25,
+    "next_track.temperature": 0.5,
     "next_track.own_skips": True,
     "next_track.negatives": 8,
     "next_track.log_q": True,
@@ -63,7 +66,6 @@ CHANGED = {
     "inputs.features.optional": True,
     "heads.transitions.gradient": "stop",
     "heads.transitions.own_weight": 2.0,
-    "heads.transitions.settle": False,
     "heads.listen.weight": 0.75,
     "heads.listen.gradient": "flow",
 }
@@ -75,7 +77,6 @@ NEEDED = {
     "next_track.batch": {"next_track.kind": "mixed"},
     "heads.transitions.gradient": {"next_track.kind": "mixed", "heads.transitions.own_weight": 1.0},
     "heads.transitions.own_weight": {"next_track.kind": "mixed"},
-    "heads.transitions.settle": {"next_track.kind": "mixed"},
 }
 """What a key goes with."""
 

@@ -21,7 +21,7 @@ OTHERS = [
     for arm in ("s-minus", "s-plus-session", "s-plus-track")
 ]
 
-AS_PAPER = {"weight": 0.5, "targets": "next", "skipped_weight": 1.0, "own_skips": False}
+AS_PAPER = {"weight": 0.5, "targets": "next", "skipped_weight": 1.0, "temperature": 0.0, "own_skips": False}
 """What every kind of [next_track] has, as the paper has it."""
 
 

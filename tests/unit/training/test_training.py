@@ -30,16 +30,16 @@ def store(tmp_path):
 
 
 def scripted(values):
-    """A validation that reads its HR@10 from a list."""
+    """A validation that reads its NDCG@20 from a list."""
     left = iter(values)
-    return lambda split, encoder: {"hr@10": next(left)}
+    return lambda split, encoder: {"ndcg@20": next(left)}
 
 
 def test_training_stops_when_validation_has_not_risen_for_patience_epochs(store, tmp_path):
     recipe = small_recipe(training__epochs=30, training__patience=2)
     result = fit(store, tmp_path / "run", recipe, CPU, scripted([0.1, 0.3, 0.2, 0.3, 0.9]))
     assert (result.stopped, result.converged, result.epochs, result.best_epoch) == ("patience", True, 4, 2)
-    assert result.metrics == {"hr@10": 0.3}
+    assert result.metrics == {"ndcg@20": 0.3}
     assert load_run(tmp_path / "run").best["epoch"] == 2
 
 
@@ -53,31 +53,42 @@ def test_training_stops_when_validation_has_not_risen_for_patience_epochs(store,
         ([math.nan, 0.1, 0.2], 2),
     ],
 )
-def test_of_epochs_with_equal_hr_the_one_with_the_lower_loss_is_best(
+def test_of_epochs_with_equal_ndcg_the_one_with_the_lower_loss_is_best(
     store: Store, tmp_path: Path, losses: list[float], best: int
 ) -> None:
-    """HR@10 of a small catalogue is 1 at once, while the model still learns."""
+    """NDCG@20 of a small catalogue is 1 at once, while the model still learns."""
     left = iter([*losses, *[9.0] * 9])
     recipe = small_recipe(training__epochs=30, training__patience=2)
-    result = fit(store, tmp_path / "run", recipe, CPU, lambda split, encoder: {"hr@10": 1.0, "loss": next(left)})
+    result = fit(store, tmp_path / "run", recipe, CPU, lambda split, encoder: {"ndcg@20": 1.0, "loss": next(left)})
     assert (result.stopped, result.best_epoch, result.epochs) == ("patience", best, best + 2)
 
 
-def test_a_higher_hr_is_better_whatever_its_loss(store: Store, tmp_path: Path) -> None:
+def test_training_goes_on_while_the_loss_falls(store: Store, tmp_path: Path) -> None:
+    """On a plateau no rank rises yet: patience alone would stop there."""
+    left = iter([*((0.1, 5.0 - 0.2 * epoch) for epoch in range(6)), (0.3, 3.0), (0.2, 4.0), (0.2, 4.0)])
+
+    def validate(split: Split, encoder: Encoder) -> dict[str, float]:
+        return dict(zip(("ndcg@20", "loss"), next(left), strict=True))
+
+    result = fit(store, tmp_path / "run", small_recipe(training__epochs=30, training__patience=2), CPU, validate)
+    assert (result.stopped, result.best_epoch, result.epochs) == ("patience", 7, 9)
+
+
+def test_a_higher_ndcg_is_better_whatever_its_loss(store: Store, tmp_path: Path) -> None:
     left = iter([(0.5, 1.0), (0.6, 2.0), (0.4, 0.1), (0.6, 2.5)])
 
     def validate(split: Split, encoder: Encoder) -> dict[str, float]:
-        return dict(zip(("hr@10", "loss"), next(left), strict=True))
+        return dict(zip(("ndcg@20", "loss"), next(left), strict=True))
 
     result = fit(store, tmp_path / "run", small_recipe(training__epochs=4), CPU, validate)
-    assert (result.best_epoch, result.metrics) == (2, {"hr@10": 0.6, "loss": 2.0})
+    assert (result.best_epoch, result.metrics) == (2, {"ndcg@20": 0.6, "loss": 2.0})
 
 
 def test_stop_is_asked_after_each_epoch_and_its_answer_outlives_an_interrupt(store, tmp_path):
     recipe, asked = small_recipe(training__epochs=5, training__patience=9), []
 
     def stop(epoch, metrics):
-        asked.append((epoch, metrics["hr@10"]))
+        asked.append((epoch, metrics["ndcg@20"]))
         return epoch == 2
 
     def interrupt(step):
@@ -113,7 +124,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(store, tmp_path):
 
 
 def test_a_validation_that_is_no_number_stops_the_run(store, tmp_path):
-    with pytest.raises(NonFiniteError, match="hr@10"):
+    with pytest.raises(NonFiniteError, match="ndcg@20"):
         fit(store, tmp_path / "run", small_recipe(), CPU, scripted([float("nan")]))
 
 

@@ -46,6 +46,8 @@ class TransformerConfig(Config):
     of the same normed input, with a matrix G a layer (LiGR, Borisyuk et al. 2024, as eSASRec takes it)."""
     ffn_width: Count = 128
     """Width of the feed-forward layer."""
+    prediction_layer: bool = True
+    """Whether y_hat = GELU(W x + b) of the last block's output x (the paper), or x itself."""
     position: Literal["shifted", "literal", "padded"] = "shifted"
     """Learned positions of a session. shifted: in training by a uniform offset, so that every row is trained. literal:
     from 0 (the paper's letter). padded: a session stands at the end of max_len columns, PAD before it, which is seen as

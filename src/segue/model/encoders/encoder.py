@@ -19,6 +19,8 @@ from segue.store import NUM_SPECIALS
 
 INIT_BOUND: Final = 0.02
 """Bound of the truncated normal (mean 0, sigma 1) that every parameter starts from (the paper)."""
+SHORTEST: Final = 1e-8
+"""Length below which a row keeps its direction and stays shorter than 1."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,16 @@ class Parts:
     """What is trained on top of its states, by name."""
     sparse: bool = True
     """Whether gradients of the track table touch only the rows used (never with the full softmax)."""
+    temperature: float = 0.0
+    """tau of a cosine; 0 = plain dot products: see `Encoder`."""
 
 
 class Encoder(nn.Module, ABC):
-    """A session encoder tied to the track table `table` [V + 3, D]; score of track t = y_hat . row of t."""
+    """A session encoder tied to the track table `table` [V + 3, D]; score of track t = y_hat . row of t.
+
+    With a temperature tau, rows have length 1 wherever they are read or ranked, and states have length 1 / tau, so that
+    a score is cosine / tau: a track does not rank high only because its row is long.
+    """
 
     masked: ClassVar[bool]
     """True: trained on MASK positions (cloze); False: position i predicts the track at i + 1 (causal)."""
@@ -49,7 +57,7 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.num_tracks, self.width, self.max_len = parts.num_tracks, width, parts.max_len
         self.table = nn.Embedding(parts.num_tracks + NUM_SPECIALS, width, padding_idx=0)
-        self.sparse = parts.sparse
+        self.sparse, self.temperature = parts.sparse, parts.temperature
         self.inputs = nn.ModuleDict(parts.inputs)
         self.heads = nn.ModuleDict(parts.heads)
 
@@ -113,6 +121,12 @@ class Encoder(nn.Module, ABC):
         return [tracks for tracks in each if tracks is not None]
 
     @property
+    def score_temperature(self) -> float:
+        """T, the factor of the encoder's scores in a ranking, chosen on validation with the weights of transitions."""
+        transitions = dict(self.heads.items()).get("transitions")
+        return float(transitions.ranking_weights.temperature) if isinstance(transitions, Head) else 1.0
+
+    @property
     def each_input(self) -> list[Input]:
         """The inputs in the order of their registry."""
         return [part for part in self.inputs.values() if isinstance(part, Input)]
@@ -133,7 +147,11 @@ class Encoder(nn.Module, ABC):
         """Return what inputs make of the rows of the table of `tracks`. `key`: see `Input.track_rows`."""
         for part in self.each_input:
             table_rows = part.track_rows(table_rows, tracks, key)
-        return table_rows
+        return unit(table_rows) if self.temperature > 0.0 else table_rows
+
+    def scaled(self, states: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """Return states of length 1 / temperature, if there is one: the last step of every encoder."""
+        return unit(states.float()) / self.temperature if self.temperature > 0.0 else states
 
     @torch.no_grad()
     def ranked_rows(self) -> Float[Tensor, "R D"]:
@@ -141,10 +159,13 @@ class Encoder(nn.Module, ABC):
         weight = self.table.weight.detach()
         for part in self.each_input:
             weight = part.all_rows(weight)
-        return weight
+        return unit(weight) if self.temperature > 0.0 else weight
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0."""
+        """Draw every parameter anew: truncated normal in [-0.02, 0.02], layer norms 1 and 0, PAD and UNKNOWN 0.
+
+        Where rows have length 1, UNKNOWN is drawn as well: a row of zeros has no direction.
+        """
         parts = [*self.inputs.modules(), *self.heads.modules()]
         for module in [*(module for module in self.modules() if module not in parts), *parts]:
             if isinstance(module, nn.LayerNorm):
@@ -153,7 +174,13 @@ class Encoder(nn.Module, ABC):
             for parameter in module.parameters(recurse=False):
                 nn.init.trunc_normal_(parameter, 0.0, 1.0, -INIT_BOUND, INIT_BOUND, generator=generator)
         with torch.no_grad():
-            self.table.weight[:2].zero_()
+            self.table.weight[: 2 if self.temperature == 0.0 else 1].zero_()
         for head in self.heads.values():
             if isinstance(head, Head):
                 head.initialise(self.num_tracks)
+
+
+def unit(rows: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+    """Return rows of length 1; those of zeros stay zeros."""
+    length: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / length.clamp(min=SHORTEST)

@@ -45,10 +45,10 @@ class LookbackEncoder(Encoder, ABC):
         """Return y_hat at each position. `rows`: the table rows of the positions."""
         source, inside = batch.cells
         padded = rows[: len(batch.tracks)][source] * inside[:, :, None]
-        return self.encode(padded).flatten(0, 1).index_select(0, batch.slot)
+        return self.scaled(self.encode(padded)).flatten(0, 1).index_select(0, batch.slot)
 
     def padded_states(
         self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"]
     ) -> Float[Tensor, "B L D"]:
         """Return y_hat of sessions padded on the right whose table rows are given."""
-        return self.encode(rows * valid[:, :, None])
+        return self.scaled(self.encode(rows * valid[:, :, None]))

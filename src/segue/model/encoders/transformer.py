@@ -22,7 +22,8 @@ from segue.model.small_table import small_table_rows
 class TransformerEncoder(Encoder, ABC):
     """Track row + inputs + learned position -> blocks -> Linear(D, D) + GELU = y_hat.
 
-    Source: Seshadri & Knees 2023, section 3.2.
+    Source: Seshadri & Knees 2023, section 3.2. The last layer is an option: GELU has hardly any negative values, so
+    that a state cannot point away from a track.
     """
 
     causal: ClassVar[bool]
@@ -34,7 +35,7 @@ class TransformerEncoder(Encoder, ABC):
         self.positions = nn.Embedding(parts.max_len, config.width)
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
         self.final_norm = nn.LayerNorm(config.width) if config.block_type != "post_norm" else nn.Identity()
-        self.predict = nn.Linear(config.width, config.width)
+        self.predict = nn.Linear(config.width, config.width) if config.prediction_layer else None
 
     @property
     def sees_padding(self) -> bool:
@@ -76,7 +77,8 @@ class TransformerEncoder(Encoder, ABC):
         *former, last = self.blocks
         for block in former:
             x = block(x, attend)
-        return functional.gelu(self.predict(self.final_norm(last(x, attend, only))))
+        state = self.final_norm(last(x, attend, only))
+        return self.scaled(state if self.predict is None else functional.gelu(self.predict(state)))
 
     def state_at(self, batch: Batch, index: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
         """Return y_hat at positions `index`: the last block computes no other."""

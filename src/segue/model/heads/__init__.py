@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from segue.model.heads.head import Head, Predicted
+from segue.model.heads.copying import CopyConfig, CopyHead
+from segue.model.heads.head import Added, Head, Predicted
 from segue.model.heads.listen import ListenConfig, ListenHead, ListenQuery, ListenWeights
 from segue.model.heads.transitions import MixtureWeights, TransitionsConfig, TransitionsHead
 
-HEADS: Final[Mapping[str, type[Head]]] = {"transitions": TransitionsHead, "listen": ListenHead}
+HEADS: Final[Mapping[str, type[Head]]] = {"copy": CopyHead, "transitions": TransitionsHead, "listen": ListenHead}
 """Heads by the name of their section `[heads.NAME]`, in the order in which they are built."""
 
 __all__ = [
     "HEADS",
+    "Added",
+    "CopyConfig",
+    "CopyHead",
     "Head",
     "ListenConfig",
     "ListenHead",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from segue.axes import Bool, Float, Int
+from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
 from segue.objectives import Mixture
 
@@ -27,6 +28,21 @@ class Predicted:
     """Whether the target was listened to."""
     skipped: Bool[Tensor, " N"]
     """Whether it was skipped; neither where its feedback is unknown."""
+    batch: Batch
+    """The sessions of the positions, as the encoder reads them."""
+    rows: Float[Tensor, "N D"]
+    """Table row of the track that the encoder reads at each position."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """Mass that a head adds to exp(score) of some tracks after B sessions; a track may occur more than once."""
+
+    session: Int[Tensor, " n"]
+    tracks: Int[Tensor, " n"]
+    """Table rows."""
+    log_mass: Float[Tensor, " n"]
+    """float64."""
 
 
 class Head(nn.Module, ABC):
@@ -55,6 +71,13 @@ class Head(nn.Module, ABC):
 
     def mixture(self, predicted: Predicted) -> Mixture | None:
         """Return what the head mixes into the next-track softmax; None = nothing."""
+        return None
+
+    def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added | None:
+        """Return what the head adds in a ranking after the sessions of `batch`; None = nothing.
+
+        `table`: the rows of all tracks as they are ranked. With `ranking_weights`; otherwise the same as `mixture`.
+        """
         return None
 
     def check_weights(self) -> bool:

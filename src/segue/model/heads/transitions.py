@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from segue.axes import Float, Int
+from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
 from segue.config import Config, Finite, NotNegative, Positive
-from segue.model.heads.head import Head, Predicted
+from segue.model.heads.head import Added, Head, Predicted
 from segue.objectives import Mixture
 
 NOTHING: Final = -1e30
@@ -40,8 +41,6 @@ class TransitionsConfig(Config):
     """Whether the loss of the mixture moves the encoder ('flow') or the gate alone."""
     own_weight: NotNegative = 0.0
     """Weight of the softmax of the encoder's scores alone, which is added to the loss of the mixture."""
-    settle: bool = True
-    """Whether validation targets choose gate and temperature after training: see `MixtureWeights`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,14 +115,9 @@ class TransitionsHead(Head):
         return Mixture(torch.where(real, gate, NOTHING), log_share, flow, self.config.own_weight)
 
     @torch.no_grad()
-    def following(
-        self, states: Float[Tensor, "B D"], last: Int[Tensor, " B"]
-    ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Float[Tensor, " n"]]:
-        """Return session, track and h + log p(track | last) of every track that ever followed each session's last one.
-
-        Sessions ascend, and tracks within them.
-        """
-        rows = len(self.followed)
+    def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added:
+        """Return h + log p(track | last) of every track that ever followed each session's last one."""
+        rows, last = len(self.followed), batch.tracks[batch.last]
         first, end = (torch.searchsorted(self.pairs, (last.long() + more) * rows) for more in (0, 1))
         count = end - first
         session = torch.repeat_interleave(torch.arange(len(last), device=last.device), count)
@@ -132,7 +126,7 @@ class TransitionsHead(Head):
         followed = self.followed[last.long()]
         log_share = torch.log(self.times[pair_index].double() / followed[session].double())
         gate = self.ranking_gate(states, followed)
-        return session, self.pairs[pair_index] % rows, gate[session] + log_share
+        return Added(session, self.pairs[pair_index] % rows, gate[session] + log_share)
 
     def ranking_gate(self, states: Float[Tensor, "N D"], followed: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Return h with the weights of the ranking, float64."""

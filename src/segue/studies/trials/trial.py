@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 WATCHED: Final = "hr@10"
-"""The validation metric that a search maximises: sampled HR@10, as early stopping does."""
+"""The validation metric that a search maximises: HR@10 among all tracks."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from segue.batch import Batch
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.split import DataConfig, split_store
 from segue.errors import FormatError, InputError
@@ -121,7 +122,14 @@ def predicting(
         target,
         nothing if listened is None else listened,
         nothing if skipped is None else skipped,
+        alone(target if last is None else last),
+        states,
     )
+
+
+def alone(tracks: torch.Tensor) -> Batch:
+    """Return sessions of one track each."""
+    return Batch(tracks, torch.full_like(tracks, 4), torch.zeros_like(tracks), torch.arange(len(tracks) + 1), 1)
 
 
 def test_a_transition_is_counted_without_itself() -> None:
@@ -156,11 +164,11 @@ def test_what_followed_is_listed_with_its_share() -> None:
     head = make(transitions=TransitionsConfig())
     assert isinstance(head, TransitionsHead)
     states = torch.randn(4, 6, generator=torch.Generator().manual_seed(2))
-    session, track, mass = head.following(states, torch.tensor([4, 6, 0, 3]))
-    assert list(zip(session.tolist(), track.tolist(), strict=True)) == [(0, 4), (0, 5), (0, 6), (3, 4)]
+    added = head.added(states, alone(torch.tensor([4, 6, 0, 3])), torch.zeros(0, 6))
+    assert list(zip(added.session.tolist(), added.tracks.tolist(), strict=True)) == [(0, 4), (0, 5), (0, 6), (3, 4)]
     expected = [gate_of(head, states[0], 4) + math.log(share) for share in (1 / 4, 2 / 4, 1 / 4)]
     expected.append(gate_of(head, states[3], 3))
-    assert mass.tolist() == pytest.approx(expected, rel=1e-5)
+    assert added.log_mass.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_mixture_is_one_of_distributions() -> None:
@@ -258,7 +266,7 @@ def test_a_head_is_named_switched_and_refused() -> None:
     ):
         with pytest.raises(InputError, match=said):
             load_recipe("paper-causal-s-minus", wrong)
-    with pytest.raises(InputError, match="transitions mixes"):
+    with pytest.raises(InputError, match="transitions predicts each track from the one before it"):
         load_recipe("paper-cloze-s-minus", {"next_track.kind": "full", "heads.transitions": True})
 
 
