@@ -113,7 +113,9 @@ def counted(
             folder.finish(Trial(f"{arm}--seed-{seed}", {}, tested=True), outcome, evaluation({"model": each}))
     result = analysed(schedule, store)
     found = {(one["protocol"], one["metric"]): one for one in result["contrasts"]}
-    assert len(found) == len(result["contrasts"]) == 10  # among sampled tracks the four, among all 1, 10 and 20 in both forms
+    assert (
+        len(found) == len(result["contrasts"]) == 10
+    )  # among sampled tracks the four, among all 1, 10 and 20 in both forms
     assert all(one["counts"] == (not one["reasons"]) for one in found.values())
     return {asked: [(reason["arm"], reason["why"]) for reason in one["reasons"]] for asked, one in found.items()}
 
