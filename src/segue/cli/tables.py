@@ -7,12 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 from segue.cli.terminal import cell_text, table_text
 from segue.reports.findings import AMONG
-from segue.reports.headline import CAPTION, TITLE, by_protocol, headline
-from segue.reports.summary import number_rows, recommended_lists, summary_lines
+from segue.reports.headline import CAPTION, FORMS, TITLE, by_protocol, headline
+from segue.reports.summary import WIDTH, number_rows, recommended_lists, summary_lines
 
 INLINE: Final = 12
 """Most scalars of a list on one line; of a longer list the first values are printed."""
@@ -110,7 +111,7 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     parts = [_named(document) + facts_text(counts)]
     leading, shares = headline(by_protocol(document["rows"]).items())
     if shares:
-        parts.append(f"{TITLE}\n{table_text(leading, shares)}\n{CAPTION}")
+        parts.append(f"{TITLE}\n{table_text(leading, shares)}\n{fill(CAPTION, WIDTH)}")
     groups = {**GROUPS, **SEEN} if counts.get("unseen_share") else GROUPS
     head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", *groups.values()]
     for protocol in dict.fromkeys(row["protocol"] for row in document["rows"]):
@@ -128,7 +129,7 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
 
 
 def _among(protocol: str) -> str:
-    return f": among {AMONG[protocol]}" if protocol in AMONG else ""
+    return f", among {AMONG[protocol]}" if protocol in FORMS else ""
 
 
 def _evaluated(row: Mapping[str, Any], groups: Iterable[str]) -> list[Any]:
