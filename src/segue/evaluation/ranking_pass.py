@@ -29,7 +29,7 @@ BATCH: Final = 256
 FULL_BATCH: Final = 512
 """Sessions ranked among all candidates at a time on a CPU: one pass over the track table each."""
 GPU_BATCH: Final = 2048
-"""Sessions scored at a time on a GPU, in either protocol; each batch waits for the device."""
+"""Sessions scored at a time on a GPU, under any protocol; each batch waits for the device."""
 LIST: Final = 20
 """Length of the lists."""
 
