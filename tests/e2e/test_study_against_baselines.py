@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.evaluation import PROTOCOLS, Evaluation, Protocol, Row, Targets
+from segue.evaluation import FORMS, PROTOCOLS, Evaluation, Protocol, Row, Targets
 from segue.evaluation.answers import Answers, ListAnswers
 from segue.evaluation.bootstrap import Estimate
 from segue.recipes import EvaluationConfig
@@ -82,7 +82,7 @@ def row_of(name: str, protocol: Protocol, hits: tuple[int, ...]) -> Row:
     levels = {f"hr@{cutoff}": num / len(TARGETS) for cutoff, num in zip(CUTOFFS, hits, strict=True)}
     metrics = {metric: Estimate(level, level, level) for metric, level in levels.items()}
     zeros = np.zeros(len(TARGETS))
-    lists = ListAnswers(zeros, zeros.astype(int), zeros.astype(int), zeros) if protocol == "full" else None
+    lists = ListAnswers(zeros, zeros.astype(int), zeros.astype(int), zeros) if protocol in FORMS else None
     return Row(
         name, "model" if name == "model" else "baseline", protocol, metrics, {}, Answers(ranks, 30.0, lists=lists)
     )
@@ -113,7 +113,9 @@ def counted(
             folder.finish(Trial(f"{arm}--seed-{seed}", {}, tested=True), outcome, evaluation({"model": each}))
     result = analysed(schedule, store)
     found = {(one["protocol"], one["metric"]): one for one in result["contrasts"]}
-    assert len(found) == len(result["contrasts"]) == 7  # among sampled tracks the four, among all 1, 10 and 20
+    assert (
+        len(found) == len(result["contrasts"]) == 10
+    )  # among sampled tracks the four, among all 1, 10 and 20 in both forms
     assert all(one["counts"] == (not one["reasons"]) for one in found.values())
     return {asked: [(reason["arm"], reason["why"]) for reason in one["reasons"]] for asked, one in found.items()}
 

@@ -24,7 +24,7 @@ PAIRS = PairTargets(
 TARGETS = Targets(
     np.arange(4),
     {"listened": np.array([True, True, False, False]), "skipped": np.array([False, False, True, True])},
-    {"repeat=new": np.array([True, False, False, True]), "repeat=none": ~YES},
+    {"premium=no": np.array([True, False, False, True]), "premium=yes": ~YES},
     YES,
     PAIRS,
 )
@@ -58,7 +58,7 @@ def test_the_bootstrap_of_a_contrast_keeps_seeds_and_sessions_together() -> None
 
 
 def test_a_stratum_narrows_a_contrast() -> None:
-    by_stratum = contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "repeat=new")])[0]  # sessions 0 and 3
+    by_stratum = contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "premium=no")])[0]  # sessions 0 and 3
     assert by_stratum.per_seed == (0.5, 0.5)
     by_group = contrasts(FIRST, SECOND, [Question("sampled", "hr@1.skipped"), Question("sampled", "hr@1", "skipped")])
     assert by_group[0].per_seed == by_group[1].per_seed == (0.5, 0.0)
@@ -113,7 +113,7 @@ def test_one_seed_has_no_t_interval_and_no_verdict() -> None:
 
 
 def test_a_contrast_over_no_target_is_undefined() -> None:
-    found = contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "repeat=none")])[0]
+    found = contrasts(FIRST, SECOND, [Question("sampled", "hr@1", "premium=yes")])[0]
     assert isnan(found.over_seeds.value)
     assert found.to_json()["difference"] is None
     assert found.to_json()["per_seed"] == [None, None]

@@ -211,7 +211,7 @@ def test_the_flip_of_an_evaluation_follows_what_counts_as_a_skip(tmp_path):
 
 def test_the_strata_of_one_kind_part_the_targets(scene):
     members = strata(scene)
-    for kind in ("position", "popularity", "repeat", "session_type", "skip_share"):
+    for kind in ("position", "popularity", "session_type", "skip_share"):
         whole = np.sum([member for name, member in members.items() if name.startswith(f"{kind}=")], axis=0)
         assert (whole == 1).all(), kind
 

@@ -7,8 +7,9 @@ from textwrap import fill
 from typing import Any, Final
 
 from segue.cli.terminal import table_text
+from segue.reports.headline import TITLE
 from segue.studies.design import Design
-from segue.studies.result_tables import levels, paper_form
+from segue.studies.result_tables import leading, levels, paper_form, reported
 from segue.studies.wording import AMONG
 
 WIDTH: Final = 100
@@ -18,18 +19,20 @@ SEEDS: Final = 5
 
 
 def study_text(result: Mapping[str, Any]) -> str:
-    """Return the verdict, the levels under both protocols, and where the report is."""
+    """Return the verdict, the levels under each protocol, and where the report is."""
     world = result["simulated"].get("world", "?") if result["simulated"] else None
     parts = [f"{result['title']}{'' if world is None else f'  (simulated data, world {world})'}"]
     for verdict in result["verdict"]:
         answer = verdict["answer"]
         text = f"- {verdict['question']} {answer[:1].upper()}{answer[1:]}. {verdict['why']}"
         parts.append(fill(text, WIDTH, subsequent_indent="  "))
-    for protocol, among in AMONG.items():
+    head, rows = leading(result)
+    parts += [f"\n{TITLE}:", table_text(head, rows)] if rows else []
+    for protocol in reported(result):
         table = paper_form if result["study"] == "table1" else levels
         head, rows = table(result, protocol)
         plain = [[cell.replace("**", "") for cell in row] for row in rows]
-        parts += [f"\n{among}:", table_text(head, plain)]
+        parts += [f"\n{AMONG[protocol]}:", table_text(head, plain)]
     return "\n".join([*parts, f"\nreport: {result['report']}"])
 
 

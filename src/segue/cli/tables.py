@@ -7,10 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 from segue.cli.terminal import cell_text, table_text
-from segue.reports.summary import number_rows, recommended_lists, summary_lines
+from segue.reports.findings import AMONG
+from segue.reports.headline import CAPTION, FORMS, TITLE, by_protocol, headline
+from segue.reports.summary import WIDTH, number_rows, recommended_lists, summary_lines
 
 INLINE: Final = 12
 """Most scalars of a list on one line; of a longer list the first values are printed."""
@@ -103,16 +106,19 @@ def inspect_text(facts: Mapping[str, Any]) -> str:
 
 
 def evaluation_text(document: Mapping[str, Any]) -> str:
-    """Return an evaluation as one table per protocol, HR@10 with its interval; simulated data is marked first."""
+    """Return an evaluation as the headline and one table per protocol; simulated data is marked first."""
     counts = {key: value for key, value in document["counts"].items() if key != "strata"}
     parts = [_named(document) + facts_text(counts)]
+    leading, shares = headline(by_protocol(document["rows"]).items())
+    if shares:
+        parts.append(f"{TITLE}\n{table_text(leading, shares)}\n{fill(CAPTION, WIDTH)}")
     groups = {**GROUPS, **SEEN} if counts.get("unseen_share") else GROUPS
     head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", *groups.values()]
     for protocol in dict.fromkeys(row["protocol"] for row in document["rows"]):
         further = [row for row in document["rows"] if row["protocol"] == protocol]
         rows = [_evaluated(row, groups) for row in further]
         losses = "".join(f"\n{_loss(row)}" for row in further if row.get("beaten_by", {}).get("hr@10"))
-        parts.append(f"{protocol}\n{table_text(head, rows, right=range(1, len(head)))}{losses}")
+        parts.append(f"{protocol}{_among(protocol)}\n{table_text(head, rows, right=range(1, len(head)))}{losses}")
         keys = [key for key in FURTHER if any(key in row for row in further)]
         cells = [[row["name"], *(row.get(key, [None])[0] for key in keys)] for row in further]
         parts.append(table_text(["", *(FURTHER[key] for key in keys)], cells, right=range(1, len(keys) + 1)))
@@ -120,6 +126,10 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     if listening:
         parts.append(f"P(listen)\n{table_text(['', *LISTENING.values()], listening, right=range(1, 5))}")
     return "\n\n".join(parts)
+
+
+def _among(protocol: str) -> str:
+    return f", among {AMONG[protocol]}" if protocol in FORMS else ""
 
 
 def _evaluated(row: Mapping[str, Any], groups: Iterable[str]) -> list[Any]:

@@ -5,13 +5,14 @@ from segue.evaluation.evaluation_scene import make_scene
 from segue.evaluation.listen_predictions import head_predictions
 from segue.evaluation.metric_rows import Table, assembled, scorer_rows
 from segue.evaluation.paired_contrast import Contrast, Question, contrast, contrasts, holm, t_estimate
-from segue.evaluation.records import PROTOCOLS, Evaluation, Kind, Protocol, Row
+from segue.evaluation.records import FORMS, PROTOCOLS, Evaluation, Kind, Protocol, Row
 from segue.evaluation.saved import load_evaluation, save_evaluation
 from segue.evaluation.settle_ranking import settle_ranking
 from segue.evaluation.targets import Targets
 from segue.evaluation.validation import validating
 
 __all__ = [
+    "FORMS",
     "PROTOCOLS",
     "Bootstrap",
     "Contrast",

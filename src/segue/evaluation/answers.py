@@ -60,7 +60,7 @@ class Answers:
     """Rank of each target with the feedback of the last input flipped; None for a scorer that does not read it."""
     pairs: PairAnswers | None = None
     lists: ListAnswers | None = None
-    """Full protocol only."""
+    """Among all tracks only."""
 
 
 Rule = Callable[[Targets, Answers], Ratio]
@@ -182,7 +182,7 @@ def _pairs(targets: Targets, answers: Answers) -> tuple[PairTargets, PairAnswers
 
 def _lists(answers: Answers) -> ListAnswers:
     if answers.lists is None:
-        raise InputError("metrics of lists exist in the full protocol only; evaluate with it")
+        raise InputError("metrics of lists exist among all tracks only; evaluate with the full protocol")
     return answers.lists
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from segue.evaluation.listen_predictions import Array, baseline_predictions, lis
 from segue.evaluation.lists import NearTracks, coverage, find_near, list_answers, nearer
 from segue.evaluation.pairs import Pairs, find_pairs, pair_answers, pair_truth
 from segue.evaluation.pools import PopularPool
-from segue.evaluation.ranking_pass import Contexts, Ranked, full_ranks, sampled_ranks
-from segue.evaluation.records import Evaluation, Kind, Protocol, Row
+from segue.evaluation.ranking_pass import Contexts, Ranked, both_forms, full_ranks, sampled_ranks
+from segue.evaluation.records import FORMS, PROTOCOLS, Evaluation, Kind, Protocol, Row
 from segue.evaluation.strata import known_last, strata, target_groups, units
 from segue.evaluation.targets import Targets
 from segue.progress import Progress, Step, silent
@@ -67,16 +67,23 @@ class Table:
     def ranked(
         self,
         scorer: Scorer,
-        protocol: Protocol,
+        protocols: Sequence[Protocol],
         contexts: Contexts,
         targets: NDArray[np.int64] | None = None,
         chosen: NDArray[np.int64] | None = None,
-    ) -> Ranked:
-        """Return the ranks of `targets` after `contexts`, those of the scene's targets `chosen` (default all)."""
+    ) -> dict[Protocol, Ranked]:
+        """Return the ranks of `targets` after `contexts`, those of the scene's targets `chosen` (default all).
+
+        `protocols`: those of one pass: FORMS, or a single one.
+        """
+        if "unheard" in protocols:
+            return dict(zip(FORMS, both_forms(scorer, contexts, targets), strict=True))
+        (protocol,) = protocols
         if protocol == "full":
-            return full_ranks(scorer, contexts, targets)
+            return {protocol: full_ranks(scorer, contexts, targets)}
         candidates = self.uniform if protocol == "sampled" else self.popular
-        return sampled_ranks(scorer, contexts, candidates if chosen is None else candidates.of(chosen), targets)
+        some = candidates if chosen is None else candidates.of(chosen)
+        return {protocol: sampled_ranks(scorer, contexts, some, targets)}
 
     def listening(self, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
         """Return the quality of `predictions` [N] of P(listen), and of predictions without a model."""
@@ -112,21 +119,38 @@ class Table:
 
 
 def scorer_rows(
-    table: Table, scorers: Sequence[Scorer], kind: Kind, protocol: Protocol, progress: Progress = silent
+    table: Table,
+    scorers: Sequence[Scorer],
+    kind: Kind,
+    protocols: Sequence[Protocol] = PROTOCOLS,
+    progress: Progress = silent,
 ) -> list[Row]:
-    """Return the row of each scorer under `protocol`, on the table's targets.
+    """Return the row of each scorer under each of `protocols`, on the table's targets, protocol after protocol.
 
-    HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, seen-in-training and untied ones
-    (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped; `pair-auc`;
-    `feedback-utility`; in the full protocol `responsiveness` and statistics of the lists; HR@10 by stratum.
+    HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, repeated, discovered, seen-in-training
+    and untied ones (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped;
+    `pair-auc`; `feedback-utility`; among all tracks `responsiveness` and statistics of the lists; HR@10 by stratum.
     """
-    rows = []
-    for number, scorer in enumerate(scorers):
-        progress(Step(f"rank {protocol} {scorer.name}", number, len(scorers), "scorers"))
-        rows.append(_row(table, scorer, kind, protocol))
-    if scorers:
-        progress(Step(f"rank {protocol}", len(scorers), len(scorers), "scorers"))
-    return rows
+    rows: dict[Protocol, list[Row]] = {protocol: [] for protocol in protocols}
+    for together in _passes(protocols):
+        about = f"rank {together[0]}"
+        for number, scorer in enumerate(scorers):
+            progress(Step(f"{about} {scorer.name}", number, len(scorers), "scorers"))
+            for protocol, row in _rows(table, scorer, kind, together).items():
+                rows[protocol].append(row)
+        if scorers:
+            progress(Step(about, len(scorers), len(scorers), "scorers"))
+    return [row for some in rows.values() for row in some]
+
+
+def _passes(protocols: Sequence[Protocol]) -> list[tuple[Protocol, ...]]:
+    """Return the passes that give `protocols`: both FORMS in one.
+
+    >>> _passes(("full", "unheard", "sampled"))
+    [('full', 'unheard'), ('sampled',)]
+    """
+    forms = tuple(protocol for protocol in protocols if protocol in FORMS)
+    return [*([forms] if forms else []), *((protocol,) for protocol in protocols if protocol not in FORMS)]
 
 
 def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array]) -> Evaluation:
@@ -134,7 +158,7 @@ def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array
     scene, protocols = table.scene, [row.protocol for row in rows]
     return Evaluation(
         scene.which,
-        rows,
+        sorted(rows, key=lambda row: get_args(Protocol).index(row.protocol)),
         table.targets,
         table.counts(protocols),
         scene.store.manifest.source.simulated,
@@ -143,27 +167,53 @@ def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array
     )
 
 
-def _row(table: Table, scorer: Scorer, kind: Kind, protocol: Protocol) -> Row:
-    scene, pairs, lists = table.scene, None, None
-    ranked = table.ranked(scorer, protocol, scene.contexts)
-    num_nan = ranked.num_nan
+@dataclass(frozen=True)
+class _Passes:
+    """What the passes of a scorer gave under one protocol."""
+
+    ranked: Ranked
+    """The held-out targets."""
+    pairs: Ranked | None
+    """Both held-out tracks of a session, from before both."""
+    flipped: Ranked | None
+    """The held-out targets with the last feedback flipped; None for a scorer that does not read feedback."""
+
+    @property
+    def num_nan(self) -> int:
+        """Targets whose score is NaN."""
+        return self.ranked.num_nan + (0 if self.pairs is None else self.pairs.num_nan)
+
+
+def _rows(table: Table, scorer: Scorer, kind: Kind, protocols: Sequence[Protocol]) -> dict[Protocol, Row]:
+    """Return the rows of a scorer under the protocols of one pass."""
+    scene = table.scene
+    ranked = table.ranked(scorer, protocols, scene.contexts)
+    both, flipped = dict[Protocol, Ranked](), dict[Protocol, Ranked]()
     if table.pairs is not None:
-        targets = table.pairs.targets
-        both = table.ranked(scorer, protocol, table.pairs.contexts, table.pairs.tracks, targets.chosen)
-        pairs, num_nan = pair_answers(targets, both), num_nan + both.num_nan
-    other = None  # the ranks of a scorer that does not read feedback do not change with it
+        chosen = table.pairs.targets.chosen
+        both = table.ranked(scorer, protocols, table.pairs.contexts, table.pairs.tracks, chosen)
     if scorer.reads_feedback:
-        other = table.ranked(scorer, protocol, replace(scene.contexts, flip_from=scene.split.skip_at_least))
-    if protocol == "full":
-        change = np.zeros(len(ranked.best)) if other is None else nearer(scene, table.near, ranked.best, other.best)
-        lists = list_answers(scene, ranked.best, change)
+        flipped = table.ranked(scorer, protocols, replace(scene.contexts, flip_from=scene.split.skip_at_least))
+    passes = {name: _Passes(ranked[name], both.get(name), flipped.get(name)) for name in protocols}
+    return {name: _row(table, scorer.name, kind, name, some) for name, some in passes.items()}
+
+
+def _row(table: Table, name: str, kind: Kind, protocol: Protocol, passes: _Passes) -> Row:
+    ranked, other, pairs, lists = passes.ranked, passes.flipped, None, None
+    if table.pairs is not None and passes.pairs is not None:
+        pairs = pair_answers(table.pairs.targets, passes.pairs)
+    if protocol in FORMS:
+        change = np.zeros(len(ranked.best))
+        if other is not None:
+            change = nearer(table.scene, table.near, ranked.best, other.best)
+        lists = list_answers(table.scene, ranked.best, change)
     turned = None if other is None else other.ranks[:, 0]
     answers = Answers(ranked.ranks[:, 0], ranked.behind_all, turned, pairs, lists)
     metrics = _estimates(table, answers)
-    by_stratum = {name: metrics.pop(name) for name in table.targets.strata}
+    by_stratum = {stratum: metrics.pop(stratum) for stratum in table.targets.strata}
     if lists is not None:
-        metrics["coverage@20"] = coverage(scene, ranked.best)
-    return Row(scorer.name, kind, protocol, metrics, by_stratum, answers, num_nan)
+        metrics["coverage@20"] = coverage(table.scene, ranked.best)
+    return Row(name, kind, protocol, metrics, by_stratum, answers, passes.num_nan)
 
 
 def _estimates(table: Table, answers: Answers) -> dict[str, Estimate]:

@@ -12,22 +12,24 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from segue import skips
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.split import Cases
-from segue.evaluation.candidates import Candidates
+from segue.evaluation.candidates import NONE, Candidates
+from segue.evaluation.heard_tracks import HeardTracks
 from segue.evaluation.metrics import rank_of, target_rank
-from segue.ranking import Baseline, Scorer
+from segue.ranking import Baseline, Scorer, Standing
 
 BATCH: Final = 256
 """Sessions scored at a time on a CPU."""
 FULL_BATCH: Final = 512
 """Sessions ranked among all candidates at a time on a CPU: one pass over the track table each."""
 GPU_BATCH: Final = 2048
-"""Sessions scored at a time on a GPU, in either protocol; each batch waits for the device."""
+"""Sessions scored at a time on a GPU, under any protocol; each batch waits for the device."""
 LIST: Final = 20
 """Length of the lists."""
 
@@ -81,9 +83,9 @@ class Ranked:
     scores: NDArray[np.float64]
     """Scores of the targets, [N, T]."""
     losses: NDArray[np.float64]
-    """Cross-entropy of each target among its sampled candidates, natural log, [N, T]; [N, 0] in the full protocol."""
+    """Cross-entropy of each target among its sampled candidates, natural log, [N, T]; [N, 0] among all tracks."""
     best: NDArray[np.int32]
-    """The LIST best tracks of each context, [N, LIST], 0 after the last candidate; [N, 0] in the sampled protocol."""
+    """The LIST best tracks of each context, [N, LIST], 0 after the last candidate; [N, 0] among sampled ones."""
     num_nan: int
     """Candidate targets whose score is NaN; they rank after every rival."""
     behind_all: float
@@ -118,19 +120,63 @@ def sampled_ranks(
 
 def full_ranks(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | None = None) -> Ranked:
     """Return the rank of each target among all candidates, heard tracks included, and the best LIST of each context."""
-    wanted = contexts.target[:, None] if targets is None else targets
-    ranks, scores = np.empty(wanted.shape), np.empty(wanted.shape)
-    best = np.zeros((len(wanted), LIST), np.int32)
+    kept = _FullForm(contexts, targets)
 
     def one(index: NDArray[np.int64], batch: Batch) -> None:
-        standing = scorer.stand(batch, torch.from_numpy(wanted[index]).to(contexts.device), LIST)
-        scores[index] = standing.scores.double().cpu().numpy()
-        ranks[index] = rank_of(standing.above, standing.equal).cpu().numpy()
-        best[index] = standing.best.tracks.int().cpu().numpy()
+        kept.note(index, scorer.stand(batch, kept.targets(index), LIST))
 
     _each_block(scorer, contexts, FULL_BATCH, one)
-    losses = np.zeros((len(wanted), 0))
-    return _ranked(contexts, wanted, Ranked(ranks, scores, losses, best, 0, len(contexts.candidate_rows) + 1.0))
+    return kept.ranked()
+
+
+def both_forms(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | None = None) -> tuple[Ranked, Ranked]:
+    """Return the results of `full_ranks`, and those with the heard tracks left out, from one pass.
+
+    In the second form the tracks of the context, as far as a model reads, are no candidates: they are no rivals and in
+    no list, and a target among them is a miss.
+    """
+    kept, left_out = _FullForm(contexts, targets), _FullForm(contexts, targets)
+    candidates = torch.from_numpy(contexts.candidate_rows.astype(np.int64)).to(contexts.device)
+
+    def one(index: NDArray[np.int64], batch: Batch) -> None:
+        wanted, heard = kept.targets(index), HeardTracks.of(batch, candidates)
+        standing = scorer.stand(batch, wanted, LIST + heard.tracks.shape[1])
+        kept.note(index, standing)
+        without = heard.left_out(standing, scorer.score(batch, heard.scored), LIST)
+        left_out.note(index, without, heard.holds(wanted))
+
+    _each_block(scorer, contexts, FULL_BATCH, one)
+    return kept.ranked(), left_out.ranked()
+
+
+class _FullForm:
+    """Results among all candidates, written block by block."""
+
+    def __init__(self, contexts: Contexts, targets: NDArray[np.int64] | None) -> None:
+        """`targets`: table rows [N, T], by default the held-out ones."""
+        self._contexts = contexts
+        self._wanted = contexts.target[:, None] if targets is None else targets
+        self._ranks, self._scores = np.empty(self._wanted.shape), np.empty(self._wanted.shape)
+        self._heard = np.zeros(self._wanted.shape, np.bool_)
+        self._best = np.zeros((len(self._wanted), LIST), np.int32)
+
+    def targets(self, index: NDArray[np.int64]) -> Tensor:
+        """Return the targets of the contexts `index`, [B, T]."""
+        return torch.from_numpy(self._wanted[index]).to(self._contexts.device)
+
+    def note(self, index: NDArray[np.int64], standing: Standing, heard: Tensor | None = None) -> None:
+        """Write the standing of the targets of the contexts `index`; those in `heard` [B, T] are no candidates."""
+        self._scores[index] = standing.scores.double().cpu().numpy()
+        self._ranks[index] = rank_of(standing.above, standing.equal).cpu().numpy()
+        self._best[index] = standing.best.tracks[:, :LIST].int().cpu().numpy()
+        if heard is not None:
+            self._heard[index] = heard.cpu().numpy()
+
+    def ranked(self) -> Ranked:
+        """Return the results of all contexts."""
+        losses, behind_all = np.zeros((len(self._wanted), 0)), len(self._contexts.candidate_rows) + 1.0
+        ranked = Ranked(self._ranks, self._scores, losses, self._best, 0, behind_all)
+        return _ranked(self._contexts, np.where(self._heard, NONE, self._wanted), ranked)
 
 
 def ranks_among_all(scorer: Scorer, contexts: Contexts) -> NDArray[np.float64]:

@@ -19,9 +19,13 @@ from segue.evaluation.targets import Member, Targets
 from segue.output import SCHEMA_VERSION
 from segue.recipes import EvaluationConfig
 
-Protocol = Literal["sampled", "full", "popularity"]
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("sampled", "full")
-"""Default protocols; candidates sampled by popularity are evaluated on request."""
+Protocol = Literal["full", "unheard", "sampled", "popularity"]
+"""What a target is ranked among: all tracks, all tracks not heard in the session, tracks sampled uniformly, or by
+popularity."""
+FORMS: Final[tuple[Protocol, ...]] = ("full", "unheard")
+"""Both forms of ranking among all tracks: heard tracks kept, and left out. One pass gives both."""
+PROTOCOLS: Final[tuple[Protocol, ...]] = (*FORMS, "sampled")
+"""Default protocols, in the order of every table; candidates sampled by popularity are evaluated on request."""
 Kind = Literal["model", "baseline", "head"]
 """head: a model's P(listen) alone, which is not a ranking to use and is not compared with baselines."""
 
@@ -124,7 +128,7 @@ class Evaluation:
     def __str__(self) -> str:
         head = f"simulated data, world {self.simulated.get('world', '?')}\n" if self.simulated else ""
         shown = [(row, row.metrics["hr@1"].value, row.metrics["hr@10"].value) for row in self.rows]
-        lines = [f"{row.name:12s} {row.protocol:8s} HR@1 {one:.4f}  HR@10 {ten:.4f}" for row, one, ten in shown]
+        lines = [f"{row.name:12s} {row.protocol:10s} HR@1 {one:.4f}  HR@10 {ten:.4f}" for row, one, ten in shown]
         return head + "\n".join(lines)
 
 

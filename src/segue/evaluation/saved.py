@@ -2,8 +2,8 @@
 
 A folder: `evaluation.json` (counts, every metric with its interval), `targets/` (units, and members of groups and
 strata as bits), `row-00/` ... (exact ranks of the targets). A loaded evaluation gives the same results as the saved
-one, contrasts included. For 450,000 targets a row of the sampled protocol takes 2 to 8 MB, one of the full protocol
-20 MB, the targets 10 MB.
+one, contrasts included. For 450,000 targets a row of the sampled protocol takes 2 to 8 MB, one among all tracks 20 MB,
+the targets 10 MB.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from segue.config import build
 from segue.errors import FormatError, InputError
 from segue.evaluation.answers import Answers, ListAnswers, PairAnswers
 from segue.evaluation.bootstrap import Estimate
-from segue.evaluation.records import Evaluation, Kind, Protocol, Row
+from segue.evaluation.records import FORMS, Evaluation, Kind, Protocol, Row
 from segue.evaluation.targets import Member, PairTargets, Targets
 from segue.files import read_json_object, replaced_folder, write_json
 from segue.recipes import EvaluationConfig
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 DOCUMENT: Final = "evaluation.json"
 MISS: Final = 2**32 - 1
 """Code of rank infinity; any other rank r has code 2 r, since ranks are whole or half."""
@@ -101,10 +101,9 @@ def load_evaluation(path: str | Path) -> Evaluation:
     folder = Path(path)
     version = read_json_object(folder / DOCUMENT, "format_version")["format_version"]
     if version != FORMAT_VERSION:
-        raise FormatError(
-            f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}; "
-            "update Segue or evaluate again"
-        )
+        older = version in range(1, FORMAT_VERSION)
+        help_ = "it has no ranks without heard tracks: evaluate again" if older else "update Segue or evaluate again"
+        raise FormatError(f"{folder} has evaluation format {version!r}, this Segue reads {FORMAT_VERSION}; {help_}")
     keys = ("split", "config", "simulated", "counts", "listening", "targets", "rows")
     document = read_json_object(folder / DOCUMENT, *keys)
     try:
@@ -135,7 +134,7 @@ def _row(folder: Path, head: Mapping[str, Any], targets: Targets) -> Row:
     if targets.pairs is not None:
         both = len(targets.pairs.chosen)
         pairs = PairAnswers(decoded(_read(folder, "pair_ranks", both, 2)), _read(folder, "pair_better", both) / 2.0)
-    if head["protocol"] == "full":
+    if head["protocol"] in FORMS:
         repeats, listed = (_read(folder, name, num).astype(np.int64) for name in ("repeats", "listed"))
         lists = ListAnswers(_read(folder, "log_plays", num), repeats, listed, _read(folder, "nearer", num))
     answers = Answers(decoded(_read(folder, "ranks", num)), float(head["behind_all"]), flipped, pairs, lists)

@@ -34,11 +34,16 @@ def known_last(scene: EvaluationScene) -> Member:
 
 
 def target_groups(scene: EvaluationScene) -> dict[str, Member]:
-    """Return the members of each group of targets: listened, skipped, seen, untied."""
-    target = scene.contexts.cases.target
+    """Return the members of each group of targets: listened, skipped, repeat, discovery, seen, untied.
+
+    `repeat` = the track is in the context, as far as a model reads; `discovery` = it is not.
+    """
+    target, repeats = scene.contexts.cases.target, _repeats(scene)
     groups = {
         "listened": scene.listened(target),
         "skipped": scene.skipped(target),
+        "repeat": repeats,
+        "discovery": ~repeats,
         "seen": scene.split.training_counts[scene.contexts.target] > 0,
     }
     tied = scene.side_of(columns.TIED, target)
@@ -62,7 +67,6 @@ def strata(scene: EvaluationScene) -> dict[str, Member]:
         | {f"position={name}": member for name, member in position_strata(scene).items()}
         | _named("popularity", _popularity(scene), map(str, range(1, 11)))
         | _named("plays", plays, ["0", "1-4", "5-20", "above 20"])
-        | _named("repeat", _repeats(scene), ["new", "repeat"])
         | _named("session_type", kind, ["listener", "listen-then-skip", "skip-then-listen", "skipper"])
         | _named("skip_share", quartile, ["1st", "2nd", "3rd", "4th"])
     )

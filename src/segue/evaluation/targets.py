@@ -49,7 +49,7 @@ class Targets:
     unit: NDArray[np.int64]
     """Unit of the bootstrap: the target's session, or its listener if the store has them, [N]."""
     groups: Mapping[str, Member] = field(default_factory=dict)
-    """Members of each group, [N]: listened, skipped, seen, untied."""
+    """Members of each group, [N]: listened, skipped, repeat, discovery, seen, untied."""
     strata: Mapping[str, Member] = field(default_factory=dict)
     """Members of each stratum, [N], e.g. 'context_type=radio'."""
     known_last: Member = field(default_factory=lambda: np.zeros(0, np.bool_))

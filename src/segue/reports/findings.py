@@ -7,7 +7,12 @@ from typing import Any, Final
 
 from segue.skips import BASELINES_TO_BEAT
 
-AMONG: Final = {"sampled": "1,000 sampled tracks", "full": "all tracks"}
+AMONG: Final = {
+    "full": "all tracks",
+    "unheard": "tracks new to the session",
+    "sampled": "1,000 sampled tracks",
+}
+"""What a target is ranked among, by protocol, in the order of every report."""
 Record = Mapping[str, Any]
 
 
@@ -78,12 +83,12 @@ def delta_sentence(rows: Sequence[Record]) -> str:
     parts = [
         f"{row['name']} {points(row['delta'][0])} points"
         for row in _of_kind(rows, "model", "delta")
-        if row["protocol"] == "sampled"
+        if row["protocol"] == "full"
     ]
     if not parts:
         return ""
     return (
-        f"HR@10 of the next tracks that were listened to, minus HR@10 of those that were skipped: {', '.join(parts)}."
+        f"HR@10 among all tracks if the next track was listened to, minus HR@10 if it was skipped: {', '.join(parts)}."
     )
 
 

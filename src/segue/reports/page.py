@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from segue.reports.figures import PROTOCOLS, curve_figure, hit_rate_figure
 from segue.reports.findings import findings
-from segue.reports.html import document, figure, section, simulated_mark
+from segue.reports.headline import CAPTION, TITLE, by_protocol, headline
+from segue.reports.html import document, figure, section, simulated_mark, table
 
 Record = Mapping[str, Any]
 METRICS: Final = ("hr@1", "hr@10", "hr@20", "ndcg@10", "mrr")
 READING: Final = (
     "<p class='soft'>HR@K: share of sessions whose next track is among the first K. Small print: 95 % interval, "
     "bootstrap over sessions. Delta: HR@10 if the next track was listened to, minus HR@10 if it was skipped. Sampled "
-    "ranking can reverse the order of models; read both tables.</p>"
+    "ranking can reverse the order of models: all tracks come first.</p>"
 )
 OUTCOMES: Final = {"listened": "HR@10 listened", "skipped": "HR@10 skipped", "delta": "delta"}
 
@@ -25,7 +26,7 @@ def report_html(result: Record) -> str:
     simulated = "; simulated data" if result["simulated"] else ""
     sections = [
         _opening(result),
-        section("The numbers", *(_numbers(result, protocol) for protocol in PROTOCOLS), READING),
+        section("The numbers", _headline(result), *(_numbers(result, protocol) for protocol in PROTOCOLS), READING),
         section(
             "Figures", figure(hit_rate_figure(result["rows"]), f"Lines are 95 % intervals over sessions{simulated}.")
         ),
@@ -48,6 +49,12 @@ def _opening(result: Record) -> str:
 def _mark(result: Record) -> str:
     """Return the word *simulated* for simulated data, else ''."""
     return simulated_mark(str(result["world"])) if result["simulated"] else ""
+
+
+def _headline(result: Record) -> str:
+    head, rows = headline(by_protocol(result["rows"]).items())
+    cells = [[escape(cell) for cell in row] for row in rows]
+    return f"{table(_mark(result) + f'{TITLE}. {CAPTION}', head, cells)}" if rows else ""
 
 
 def _numbers(result: Record, protocol: str) -> str:

@@ -24,8 +24,9 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
 
     `arms` maps a title to {protocol: {metric: [mean, low, high]}}; `baselines` are rows with name and protocol.
     """
-    figure, panels = titled_panels(9.0, 3.6, [f"HR@K {among}" for among in PROTOCOLS.values()])
-    for axes, protocol in zip(panels, PROTOCOLS, strict=True):
+    protocols = [name for name in PROTOCOLS if all(name in levels for levels in arms.values())]
+    figure, panels = titled_panels(9.0, 3.6, [f"HR@K {PROTOCOLS[name]}" for name in protocols])
+    for axes, protocol in zip(panels, protocols, strict=True):
         for number, (title, levels) in enumerate(arms.items()):
             values = [levels[protocol][f"hr@{cutoff}"][0] for cutoff in cutoffs]
             axes.plot(cutoffs, values, "o", **_line(number), markersize=3, label=title)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from textwrap import fill
 from typing import Any, Final
 
-from segue.reports.figures import PROTOCOLS
 from segue.reports.findings import findings
+from segue.reports.headline import by_protocol
 
 WIDTH: Final = 100
 """Columns of the summary."""
+SHORT: Final = {"full": "HR@10 all tracks", "unheard": "HR@10 heard left out", "sampled": "HR@10 sampled"}
+"""Protocols of the short table and their heads."""
 
 
 def summary_lines(result: Mapping[str, Any]) -> list[str]:
@@ -22,18 +24,15 @@ def summary_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def number_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Return head and rows of the short table: each model and baseline, HR@10 of both protocols, delta."""
-    by_name: dict[str, dict[str, Any]] = {}
-    for row in result["rows"]:
-        by_name.setdefault(row["name"], {})[row["protocol"]] = row
+    """Return head and rows of the short table: each model and baseline, HR@10 by protocol, delta among all tracks."""
     short_rows = []
-    for name, rows in by_name.items():
-        first = rows.get("sampled") or next(iter(rows.values()))
+    for name, rows in by_protocol(result["rows"]).items():
+        first = rows.get("full") or next(iter(rows.values()))
         _, low, high = first["hr@10"]
         interval = "" if low is None else f"{low:.3f} to {high:.3f}"
-        values = [rows[protocol]["hr@10"][0] if protocol in rows else None for protocol in PROTOCOLS]
+        values = [rows[protocol]["hr@10"][0] if protocol in rows else None for protocol in SHORT]
         short_rows.append([name, *values, interval, (first.get("delta") or [None])[0]])
-    return ["", *(f"HR@10 {name}" for name in PROTOCOLS), "95 % interval", "delta"], short_rows
+    return ["", *SHORT.values(), "95 % (all tracks)", "delta"], short_rows
 
 
 def recommended_lists(result: Mapping[str, Any]) -> dict[str, list[list[Any]]]:

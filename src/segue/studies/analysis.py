@@ -11,6 +11,7 @@ import numpy as np
 from segue.evaluation import PROTOCOLS, Bootstrap, Evaluation, Protocol, Question, Row, contrasts, holm, t_estimate
 from segue.ranking import BASELINE_NAMES
 from segue.recipes import EvaluationConfig
+from segue.reports.headline import METRICS
 from segue.skips import BASELINES_TO_BEAT
 from segue.store import Store
 from segue.studies.design import Arm, Compared, Design
@@ -19,19 +20,26 @@ from segue.studies.result_tables import LEVELS, LISTENING
 from segue.studies.study_schedule import BASELINES, StudySchedule
 from segue.studies.trials.trial import Outcome
 from segue.studies.verdict import verdicts
-from segue.studies.wording import HIT_RATES
+from segue.studies.wording import HIT_RATES, OF_GROUPS
 
 WRITTEN: Final = (
-    *LEVELS, "hr@10.next-listened", "hr@10.seen", "hr@10.untied", "feedback-utility", "responsiveness",
+    *LEVELS, *(name for name in METRICS if name not in LEVELS), "hr@10.seen", "hr@10.untied", "feedback-utility",
+    "responsiveness",
 )  # fmt: skip
 """Metrics of arms and baselines in a result: those that reports print, and HR@10 of the method's groups of targets."""
 BESIDE: Final = ("hr@10", "hr@10.listened", "pair-auc")
 """Metrics, among all tracks, of a head's own row."""
 CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
+    "full": (
+        *("hr@1", "hr@10", "hr@20", *OF_GROUPS),
+        *("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped"),
+    ),
+    "unheard": ("hr@1", "hr@10", "hr@20", "hr@1.next-listened", "hr@10.next-listened"),
     "sampled": (*HIT_RATES, "hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc"),
-    "full": ("hr@1", "hr@10", "hr@20", "hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped"),
 }
-PRIMARY: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
+STRATIFIED: Final[tuple[Protocol, ...]] = ("full", "sampled")
+"""Protocols of the contrasts by stratum."""
+PRIMARY: Final = (("full", "hr@20"), ("sampled", "hr@1"), ("sampled", "hr@10"))
 """Metrics of the family that is corrected for number, of the contrasts that the design calls primary."""
 STRATUM: Final = (
     "arm", "less", "protocol", "metric", "stratum", "difference", "t_interval", "bootstrap_interval", "verdict",
@@ -201,7 +209,7 @@ def _questions(pair: Compared, measured: Evaluation) -> Iterator[Question]:
         # a split by time has no pairs, and so no metrics of pairs
         yield from (Question(protocol, metric) for metric in metrics if metric in row.metrics)
     if pair.about == "skips":  # exploratory
-        yield from (Question(protocol, "hr@10", name) for protocol in PROTOCOLS for name in measured.strata)
+        yield from (Question(protocol, "hr@10", name) for protocol in STRATIFIED for name in measured.strata)
 
 
 def _reasons(

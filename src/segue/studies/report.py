@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from segue.reports.headline import CAPTION, TITLE
 from segue.reports.html import document, figure, section, simulated_mark, table
 from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
 from segue.studies import result_tables
-from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, Record, label
+from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, OF_GROUPS, Record, label
 
 _SKIP_AWARE: Final = ("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc")
 PUBLISHED: Final = "The published table"
@@ -36,7 +37,7 @@ READING: Final = (
     "(baselines: bootstrap over sessions). A gain or loss is shown only where both intervals of a seed-paired "
     "difference exclude 0, and counts only where both arms beat popularity and first-order Markov and every training "
     "converged. Holm's correction runs over the family that was fixed beforehand. Sampled ranking can reverse the "
-    "order of models; read both protocols."
+    "order of models: read all tracks first."
 )
 
 
@@ -92,22 +93,23 @@ def _sentence(text: str) -> str:
 
 def _tables(result: Record) -> list[tuple[str, str, result_tables.Cells]]:
     """Return title, caption and rows of each table, in the order of the report."""
-    parts = []
+    parts = [(TITLE, f"{CAPTION} {STAR}", result_tables.leading(result))]
+    measured = {name: AMONG[name] for name in result_tables.reported(result)}
     if result["study"] == "table1":
         caption = "mean over seeds; in parentheses the relative increase over S-."
-        parts = [
+        parts += [
             (f"The paper's table, {name}", f"HR@K {among}, {caption} {STAR}", result_tables.paper_form(result, name))
-            for name, among in AMONG.items()
+            for name, among in measured.items()
         ]
         parts.append((PUBLISHED, PUBLISHED_CAPTION, result_tables.published()))
-    for name, among in AMONG.items():
+    for name, among in measured.items():
         caption = f"Listened and skipped targets {among}; log ranks below 0 = ranked higher than by the other arm."
         parts += [
             (f"Levels, {name}", f"The held-out last track ranked {among}. {STAR}", result_tables.levels(result, name)),
             (
                 f"Differences, {name}",
                 f"Seed-paired differences {among}.",
-                result_tables.contrasts(result, name, HIT_RATES),
+                result_tables.contrasts(result, name, (*HIT_RATES, *OF_GROUPS)),
             ),
             (f"What skips change, {name}", caption, result_tables.contrasts(result, name, _SKIP_AWARE)),
         ]
@@ -143,9 +145,9 @@ def _figures(result: Record) -> list[str]:
             figures.append(figure(differences(records, f"differences {among}"), caption))
     by_pair: dict[str, list[Record]] = {}
     for record in result["strata"]:
-        if record["protocol"] == "sampled" and record["difference"] is not None:
+        if record["protocol"] == "full" and record["difference"] is not None:
             by_pair.setdefault(label(result, record), []).append({**record, "label": record["stratum"]})
-    caption = f"HR@10 {AMONG['sampled']} by stratum, as above.{word}"
+    caption = f"HR@10 {AMONG['full']} by stratum, as above.{word}"
     figures += [figure(differences(records, title), caption) for title, records in by_pair.items()]
     curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
     return [*figures, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]

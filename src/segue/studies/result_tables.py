@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from segue.reports.headline import by_protocol, headline
 from segue.studies.wording import AMONG, CUTOFFS, Record, label, verdict_of
 
 Cells = tuple[list[str], list[list[str]]]
@@ -30,6 +31,17 @@ LEVELS: Final = (
 LISTENING: Final = ("log-loss", "brier", "ece", "auc")
 """Metrics of P(listen)."""
 _ENCODERS: Final = ("causal", "cloze")
+
+
+def reported(result: Record) -> list[str]:
+    """Return the protocols that were measured, in the order of the tables: results of older studies lack `unheard`."""
+    return [name for name in AMONG if all(name in arm for arm in result["arms"].values())]
+
+
+def leading(result: Record) -> Cells:
+    """Return HR@1, @10 and @20 among all tracks of every arm and baseline, with heard tracks and without."""
+    named = [(_starred(arm), arm) for arm in result["arms"].values()]
+    return headline([*named, *by_protocol(result["baselines"]).items()])
 
 
 def paper_form(result: Record, protocol: str) -> Cells:
@@ -123,14 +135,15 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> Cells:
 
 
 def strata(result: Record) -> Cells:
-    """Return the gain of each pair in each stratum under both protocols, in parentheses if it does not count."""
+    """Return the gain of each pair in each stratum by protocol, in parentheses if it does not count."""
     by_pair: dict[tuple[str, str], dict[str, list[str]]] = {}
     for record in result["strata"]:
         difference, *intervals = _difference(record)
         cells = [difference if record["counts"] else f"({difference})", *intervals]
         by_pair.setdefault((label(result, record), record["stratum"]), {})[record["protocol"]] = cells
-    head = ["", "stratum", *(cell for name in AMONG for cell in (f"HR@10 {name}", "over seeds (t)", "over sessions"))]
-    return head, [[*pair, *(cell for name in AMONG for cell in cells[name])] for pair, cells in by_pair.items()]
+    shown = [name for name in AMONG if any(name in cells for cells in by_pair.values())]
+    head = ["", "stratum", *(cell for name in shown for cell in (f"HR@10 {name}", "over seeds (t)", "over sessions"))]
+    return head, [[*pair, *(cell for name in shown for cell in cells[name])] for pair, cells in by_pair.items()]
 
 
 def runs(result: Record) -> Cells:

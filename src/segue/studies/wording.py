@@ -8,11 +8,18 @@ from typing import Any, Final
 Record = Mapping[str, Any]
 Answer = dict[str, Any]
 """`question`, `answer` in a few words, `why` in a sentence or two, `details` a sentence each."""
-AMONG: Final = {"sampled": "among 1000 sampled tracks", "full": "among all tracks"}
+AMONG: Final = {
+    "full": "among all tracks",
+    "unheard": "among tracks new to the session",
+    "sampled": "among 1000 sampled tracks",
+}
+"""What a target is ranked among, by protocol, in the order of every table."""
 CUTOFFS: Final = (1, 5, 10, 20)
 """K of HR@K."""
 HIT_RATES: Final = tuple(f"hr@{cutoff}" for cutoff in CUTOFFS)
-MEASURES: Final = (("sampled", "hr@1"), ("sampled", "hr@10"), ("full", "hr@20"))
+OF_GROUPS: Final = ("hr@10.repeat", "hr@10.discovery", "hr@1.next-listened", "hr@10.next-listened")
+"""Hit rates of groups of targets whose differences are reported."""
+MEASURES: Final = (("full", "hr@20"), ("sampled", "hr@1"), ("sampled", "hr@10"))
 """Protocols and metrics of questions without a family of their own."""
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segue.evaluation import Evaluation
     from segue.store import Store
 
-ProtocolChoice = Literal["sampled", "full", "both", "popularity"]
+ProtocolChoice = Literal["full", "sampled", "both", "popularity"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class EvaluateOptions:
     """Options of `evaluate`."""
 
     protocol: ProtocolChoice = "both"
-    """Rank targets among 1000 sampled tracks, among all, both, or among 1000 sampled by popularity."""
+    """Rank targets among all tracks (with heard ones and without), 1000 sampled, both, or 1000 drawn by popularity."""
     split: Split = "test"
     """Held-out tracks to rank."""
     model_only: bool = False

@@ -10,6 +10,7 @@ from segue.batches.split import Split, split_store
 from segue.config import nearest
 from segue.errors import InputError
 from segue.evaluation import (
+    FORMS,
     PROTOCOLS,
     Evaluation,
     Protocol,
@@ -31,10 +32,10 @@ from segue.verbs.evaluate import ProtocolChoice
 PROTOCOLS_OF: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "both": PROTOCOLS,
     "sampled": ("sampled",),
-    "full": ("full",),
+    "full": FORMS,
     "popularity": ("popularity",),
 }
-"""Protocols of each choice; 'both' does not include popularity."""
+"""Protocols of each choice: 'full' in both forms; 'both' does not include popularity."""
 
 
 class Evaluator:
@@ -77,11 +78,10 @@ class Evaluator:
         encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
         models = model_scorers(encoder, candidates, loaded.listen_weight)
         heads = head_scorers(encoder, candidates)
-        rows = list[Row]()
-        for each in PROTOCOLS_OF[protocol]:
-            rows += scorer_rows(ground.table, models, "model", each, progress)
-            rows += scorer_rows(ground.table, heads, "head", each, progress)
-            rows += ground.baseline_rows(each, progress) if baselines else []
+        protocols = PROTOCOLS_OF[protocol]
+        rows = scorer_rows(ground.table, models, "model", protocols, progress)
+        rows += scorer_rows(ground.table, heads, "head", protocols, progress)
+        rows += ground.baseline_rows(protocols, progress) if baselines else []
         return assembled(ground.table, rows, head_predictions(ground.table.scene, models))
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
@@ -103,11 +103,12 @@ class _Ground:
         self._baselines: list[Scorer] = []
         self._rows: dict[Protocol, list[Row]] = {}
 
-    def baseline_rows(self, protocol: Protocol, progress: Progress) -> Sequence[Row]:
-        """Return the rows of every baseline under `protocol`, computed once."""
-        if protocol not in self._rows:
-            if not self._baselines:
-                content = content_baselines(self._store, self.split) if self._content else []
-                self._baselines = [*fit_baselines(self._store, self.split), *content]
-            self._rows[protocol] = scorer_rows(self.table, self._baselines, "baseline", protocol, progress)
-        return self._rows[protocol]
+    def baseline_rows(self, protocols: Sequence[Protocol], progress: Progress) -> list[Row]:
+        """Return the rows of every baseline under `protocols`, each computed once."""
+        missing = [protocol for protocol in protocols if protocol not in self._rows]
+        if missing and not self._baselines:
+            content = content_baselines(self._store, self.split) if self._content else []
+            self._baselines = [*fit_baselines(self._store, self.split), *content]
+        rows = scorer_rows(self.table, self._baselines, "baseline", missing, progress)
+        self._rows |= {protocol: [row for row in rows if row.protocol == protocol] for protocol in missing}
+        return [row for protocol in protocols for row in self._rows[protocol]]

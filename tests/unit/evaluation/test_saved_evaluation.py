@@ -33,7 +33,7 @@ from segue.recipes import EvaluationConfig
 from support.small_models import encoder_of
 from support.stores import tiny_store
 
-PROTOCOLS: tuple[Protocol, ...] = ("sampled", "full", "popularity")
+PROTOCOLS: tuple[Protocol, ...] = ("full", "unheard", "sampled", "popularity")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,8 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluation]:
                 encoder.table.weight[20] = nan
         scorer, rows = ModelScorer(encoder, split.candidates), []
         scorer.reads_feedback = seed % 2 == 0  # so that ranks under a flip are kept of some
-        for protocol in PROTOCOLS:
-            rows += scorer_rows(table, [scorer], "model", protocol)
-            rows += scorer_rows(table, baselines, "baseline", protocol)
+        rows += scorer_rows(table, [scorer], "model", PROTOCOLS)
+        rows += scorer_rows(table, baselines, "baseline", PROTOCOLS)
         found.append(assembled(table, rows, {}))
     return found
 
@@ -118,7 +117,7 @@ def of_the_model(evaluation: Evaluation) -> Evaluation:
 def test_a_cell_may_leave_out_the_baselines(arms: list[Evaluation], tmp_path: Path) -> None:
     save_evaluation(tmp_path / "cell", of_the_model(arms[0]))
     read = load_evaluation(tmp_path / "cell")
-    assert [row.name for row in read.rows] == ["model"] * 3
+    assert [row.name for row in read.rows] == ["model"] * len(PROTOCOLS)
     assert "beaten_by" not in read.to_json()["rows"][0]
     assert "beaten_by" in arms[0].to_json()["rows"][0]
 
@@ -137,7 +136,7 @@ def test_a_temporal_split_has_no_pairs_and_is_kept_all_the_same(tmp_path: Path) 
     store, data = tiny_store(tmp_path / "store", sessions=60), DataConfig(split="temporal")
     split = split_store(store, data)
     table = Table(make_scene(store, split, data, EvaluationConfig(candidates=9, resamples=5), "test", "cpu"))
-    evaluation = assembled(table, scorer_rows(table, fit_baselines(store, split)[:1], "model", "full"), {})
+    evaluation = assembled(table, scorer_rows(table, fit_baselines(store, split)[:1], "model", ["full"]), {})
     assert evaluation.targets.pairs is None
     save_evaluation(tmp_path / "cell", evaluation)
     assert load_evaluation(tmp_path / "cell").to_json() == evaluation.to_json()
@@ -186,7 +185,7 @@ def _edit(folder: Path, **values: object) -> None:
     [
         lambda folder: (folder / DOCUMENT).unlink(),
         lambda folder: (folder / DOCUMENT).write_text("{"),
-        lambda folder: _edit(folder, format_version=2),
+        lambda folder: _edit(folder, format_version=3),
         lambda folder: _edit(folder, rows=[{}]),
         lambda folder: _edit(folder, rows=7),
         lambda folder: _edit(folder, split="train"),
@@ -208,4 +207,14 @@ def test_a_damaged_cell_is_refused(harm, arms: list[Evaluation], tmp_path: Path)
     shutil.copytree(tmp_path / "whole", tmp_path / "cell")
     harm(tmp_path / "cell")
     with pytest.raises(FormatError, match="cell"):
+        load_evaluation(tmp_path / "cell")
+
+
+@pytest.mark.parametrize(("version", "help_"), [(1, "no ranks without heard tracks: evaluate again"), (3, "update")])
+def test_another_format_is_refused_with_what_helps(
+    version: int, help_: str, arms: list[Evaluation], tmp_path: Path
+) -> None:
+    save_evaluation(tmp_path / "cell", of_the_model(arms[0]))
+    _edit(tmp_path / "cell", format_version=version)
+    with pytest.raises(FormatError, match=help_):
         load_evaluation(tmp_path / "cell")

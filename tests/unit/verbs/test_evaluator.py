@@ -11,7 +11,7 @@ import pytest
 from segue.cli.main import main
 from segue.columns import ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.errors import InputError
-from segue.evaluation import Question, contrasts, metric_rows
+from segue.evaluation import FORMS, Question, contrasts, metric_rows
 from segue.evaluation.bootstrap import Bootstrap
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -59,7 +59,7 @@ def test_the_seed_of_the_recipe_draws_rivals_and_resamples(trained: tuple[Path, 
         zero, seven = (evaluator.evaluate(run, asked) for run in (runs[0], tmp_path / "run"))
         for row in seven.rows:
             other = zero.row(row.name, row.protocol)
-            assert np.array_equal(row.ranks, other.ranks) == (row.protocol == "full"), (row.name, row.protocol)
+            assert np.array_equal(row.ranks, other.ranks) == (row.protocol in FORMS), (row.name, row.protocol)
             assert row.metrics["mrr"].low != other.metrics["mrr"].low
 
 
@@ -82,7 +82,7 @@ def test_what_hangs_on_no_model_is_made_once(trained: tuple[Path, list[Path]], m
     counted(metric_rows, "_row")
     evaluator = Evaluator(store, device="cpu")
     one, two, again = (evaluator.evaluate(run) for run in (runs[0], runs[1], runs[0]))
-    assert made.pop("_row") == 3 * 2 + 2 * 5  # three models and once five baselines, in two protocols
+    assert made.pop("_row") == 3 * 3 + 3 * 5  # three models and once five baselines, under three protocols
     assert made == dict.fromkeys(
         ["strata", "target_groups", "find_pairs", "baseline_predictions", "session_candidates", "_drawn"], 1
     ), "and what is near a track is never looked for: no scorer here reads feedback"
@@ -107,7 +107,7 @@ def test_popularity_is_a_third_protocol_and_no_part_of_both(
     store, runs = trained
     asked = ["evaluate", str(runs[0]), str(store), "--json", "--quiet"]
     assert main(asked) == 0
-    assert {row["protocol"] for row in json.loads(capsys.readouterr().out)["rows"]} == {"sampled", "full"}
+    assert {row["protocol"] for row in json.loads(capsys.readouterr().out)["rows"]} == {"full", "unheard", "sampled"}
     both = (runs[0] / "evaluation" / "test.json").read_bytes()
     assert main([*asked, "--protocol", "popularity"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ import torch
 from segue.batches.split import split_store
 from segue.errors import NonFiniteError
 from segue.evaluation import (
-    PROTOCOLS,
     Evaluation,
     Kind,
     Row,
@@ -110,8 +108,8 @@ class Maker:
 
 def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress: Progress) -> Evaluation:
     rows = list[Row]()
-    for (kind, some), protocol in product(scorers.items(), PROTOCOLS):
-        rows += scorer_rows(table, some, kind, protocol, progress)
+    for kind, some in scorers.items():
+        rows += scorer_rows(table, some, kind, progress=progress)
     return assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
 
 

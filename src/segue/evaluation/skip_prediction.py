@@ -1,0 +1,137 @@
+"""Will they skip? The form of the WSDM Cup 2019 Sequential Skip Prediction Challenge (Brost et al. 2019).
+
+Of a session of L tracks the first L // 2 are given with their feedback, the others as tracks alone; for each of the
+others it is predicted whether it is skipped (strength >= 2, the challenge's skip_2).
+
+We differ in one thing: a track of unknown feedback is no target, and sessions without a target are left out. The
+challenge counts such a track as not skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue import skips
+from segue.evaluation.bootstrap import Bootstrap, Estimate
+
+PUBLISHED: Final[Mapping[str, tuple[float, float]]] = {"winners": (0.651, 0.812), "last action": (0.537, 0.742)}
+"""Mean average accuracy and first-prediction accuracy of the challenge, on all of its data: not the sample of a run."""
+PUBLISHED_NOTE: Final = "published, on the whole data of the challenge: another sample than ours"
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SecondHalves:
+    """The tracks of known feedback in the second halves of S sessions, n in all, in listening order."""
+
+    session: Indices
+    """Indices of the sessions with at least one such track, in the store, [S]."""
+    middle: Indices
+    """Global row of the first track of each second half, [S]: what comes before is given with its feedback."""
+    offsets: Indices
+    """First target of each session, then n, [S + 1]."""
+    rows: Indices
+    """Global rows of the targets, [n]."""
+    skipped: Flags
+    """Which targets were skipped, [n]."""
+
+    @property
+    def counts(self) -> Indices:
+        """Return the number of targets of each session, all positive, [S]."""
+        return np.diff(self.offsets)
+
+
+def second_halves(
+    offsets: Indices, strength: NDArray[np.uint8], session: Indices, skip_at_least: int = skips.SKIP_AT_LEAST
+) -> SecondHalves:
+    """Return the targets of the sessions `session` (indices).
+
+    `offsets` [N + 1]: global rows of the sessions of a store; `strength` [rows] as the store has it.
+
+    >>> halves = second_halves(np.array([0, 5]), np.array([0, 3, 3, 255, 1], np.uint8), np.array([0]))
+    >>> halves.rows.tolist(), halves.skipped.tolist()  # of five tracks two are given; the fourth is unknown
+    ([2, 4], [True, False])
+    """
+    begin, end = offsets[session], offsets[session + 1]
+    middle = begin + (end - begin) // 2
+    lengths = end - middle
+    first = np.cumsum(lengths) - lengths
+    rows = np.arange(lengths.sum()) + np.repeat(middle - first, lengths)
+    owner = np.repeat(np.arange(len(session)), lengths)
+    skipped = np.asarray(skips.skipped(strength[rows], skip_at_least))
+    known = skipped | np.asarray(skips.listened(strength[rows], skip_at_least))
+    counts = np.bincount(owner[known], minlength=len(session))
+    some = counts > 0
+    bounds = np.concatenate(([0], np.cumsum(counts[some])))
+    return SecondHalves(session[some], middle[some], bounds, rows[known], skipped[known])
+
+
+def average_accuracy(right: Flags, offsets: Indices) -> NDArray[np.float64]:
+    """Return the average accuracy of each session, [S], 0 to 1.
+
+    AA = sum over i of A(i) L(i) / T: T predictions in order, L(i) = 1 if the i-th is right, A(i) = share of right ones
+    among the first i. An early mistake costs more than a late one.
+
+    Args:
+        right: which predictions are right, [n].
+        offsets: first prediction of each session, then n, [S + 1]; no session is empty.
+
+    >>> average_accuracy(np.array([True, False, True, False, True]), np.array([0, 3, 5])).round(4).tolist()
+    [0.5556, 0.25]
+    """
+    begin, counts = offsets[:-1], np.diff(offsets)
+    assert (counts > 0).all(), "sessions without a prediction are left out"
+    number = np.arange(len(right)) - np.repeat(begin, counts) + 1
+    summed = np.concatenate(([0], np.cumsum(right)))
+    rights = summed[1:] - np.repeat(summed[begin], counts)
+    return np.asarray(np.add.reduceat(rights / number * right, begin) / counts) if len(begin) else np.zeros(0)
+
+
+def first_right(right: Flags, offsets: Indices) -> NDArray[np.float64]:
+    """Return 1 where the first prediction of a session is right, else 0, [S].
+
+    >>> first_right(np.array([True, False, False]), np.array([0, 2, 3])).tolist()
+    [1.0, 0.0]
+    """
+    return right[offsets[:-1]].astype(np.float64)
+
+
+def last_action(
+    halves: SecondHalves,
+    offsets: Indices,
+    strength: NDArray[np.uint8],
+    skip_at_least: int = skips.SKIP_AT_LEAST,
+) -> Flags:
+    """Return the challenge's baseline, [n]: every target is predicted as what the last given track was.
+
+    The last one of known feedback in the first half; where there is none, not skipped. `offsets` and `strength` as for
+    `second_halves`.
+
+    >>> bounds, strength = np.array([0, 4]), np.array([3, 255, 0, 3], np.uint8)
+    >>> last_action(second_halves(bounds, strength, np.array([0])), bounds, strength).tolist()
+    [True, True]
+    """
+    skipped = np.asarray(skips.skipped(strength, skip_at_least))
+    known = skipped | np.asarray(skips.listened(strength, skip_at_least))
+    last = np.maximum.accumulate(np.where(known, np.arange(len(strength)), -1))[halves.middle - 1]
+    given = (halves.middle > offsets[halves.session]) & (last >= offsets[halves.session])
+    return np.repeat(skipped[np.where(given, last, 0)] & given, halves.counts)
+
+
+def skip_prediction_row(halves: SecondHalves, predicted: Flags, bootstrap: Bootstrap) -> dict[str, Estimate]:
+    """Return 'mean-average-accuracy' and 'first-prediction-accuracy' of `predicted` [n], means over sessions.
+
+    `bootstrap`: over the S sessions of `halves`.
+    """
+    right, everyone = predicted == halves.skipped, np.ones(len(halves.session), np.bool_)
+    accuracies = {
+        "mean-average-accuracy": average_accuracy(right, halves.offsets),
+        "first-prediction-accuracy": first_right(right, halves.offsets),
+    }
+    return bootstrap.estimate({name: (values, everyone) for name, values in accuracies.items()}, {})

@@ -1,0 +1,118 @@
+"""The form of the skip prediction challenge equals plain loops, unknown feedback and odd lengths included."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from segue.evaluation.bootstrap import Bootstrap
+from segue.evaluation.skip_prediction import (
+    PUBLISHED,
+    average_accuracy,
+    first_right,
+    last_action,
+    second_halves,
+    skip_prediction_row,
+)
+
+
+@pytest.fixture(scope="module")
+def log() -> tuple[np.ndarray, np.ndarray]:
+    """Sessions of 1 to 20 tracks: one without skips, one all skips, one whose second half is unknown throughout."""
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 21, 80)
+    lengths[:6] = 1, 2, 3, 19, 20, 8
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    strength = generator.choice(np.array([0, 1, 2, 3, 255], np.uint8), offsets[-1], p=[0.3, 0.1, 0.1, 0.3, 0.2])
+    strength[offsets[3] : offsets[4]], strength[offsets[4] : offsets[5]] = 0, 3
+    strength[offsets[5] + 4 : offsets[6]] = 255
+    return offsets, strength
+
+
+CHOSEN = np.concatenate([np.arange(6), np.arange(10, 80, 3)])
+
+
+def naive_targets(offsets, strength, session, skip_at_least) -> list[tuple[int, bool]]:
+    begin, end = int(offsets[session]), int(offsets[session + 1])
+    half = [begin + i for i in range(end - begin) if 2 * (i + 1) > end - begin]  # the challenge's rule
+    return [(row, bool(strength[row] >= skip_at_least)) for row in half if strength[row] <= 3]
+
+
+@pytest.mark.parametrize("skip_at_least", [1, 2, 3])
+def test_targets_and_last_action_equal_the_loop(log, skip_at_least) -> None:
+    offsets, strength = log
+    halves = second_halves(offsets, strength, CHOSEN, skip_at_least)
+    found = last_action(halves, offsets, strength, skip_at_least)
+    wanted = {int(s): naive_targets(offsets, strength, s, skip_at_least) for s in CHOSEN}
+    assert halves.session.tolist() == [s for s, targets in wanted.items() if targets]
+    assert 5 not in halves.session, "its second half is unknown"
+    for i, session in enumerate(halves.session.tolist()):
+        some = slice(*halves.offsets[i : i + 2])
+        targets = wanted[session]
+        assert halves.rows[some].tolist() == [row for row, _ in targets]
+        assert halves.skipped[some].tolist() == [skipped for _, skipped in targets]
+        begin = int(offsets[session])
+        middle = begin + (int(offsets[session + 1]) - begin) // 2
+        assert halves.middle[i] == middle
+        given = [strength[row] >= skip_at_least for row in range(begin, middle) if strength[row] <= 3]
+        assert found[some].tolist() == [bool(given[-1]) if given else False] * len(targets)
+
+
+def test_no_feedback_of_a_second_half_reaches_the_last_action(log) -> None:
+    offsets, strength = log
+    halves = second_halves(offsets, strength, CHOSEN)
+    changed = strength.copy()
+    changed[halves.rows] = np.where(halves.skipped, 0, 3)
+    assert np.array_equal(last_action(halves, offsets, changed), last_action(halves, offsets, strength))
+
+
+def naive_average_accuracy(right: list[bool]) -> float:
+    accuracies = [sum(right[: i + 1]) / (i + 1) for i in range(len(right))]
+    return sum(accuracy for accuracy, good in zip(accuracies, right, strict=True) if good) / len(right)
+
+
+def test_accuracies_equal_the_loop() -> None:
+    generator = np.random.default_rng(1)
+    counts = np.concatenate([[1, 1, 10, 10, 2], generator.integers(1, 11, 50)])
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    right = generator.random(offsets[-1]) < 0.6
+    right[offsets[2] : offsets[3]], right[offsets[3] : offsets[4]] = True, False
+    parts = [right[a:b].tolist() for a, b in itertools.pairwise(offsets)]
+    assert average_accuracy(right, offsets) == pytest.approx([naive_average_accuracy(part) for part in parts])
+    assert average_accuracy(right, offsets)[2:4].tolist() == [1.0, 0.0]
+    assert first_right(right, offsets).tolist() == [float(part[0]) for part in parts]
+
+
+def test_an_early_mistake_costs_more_than_a_late_one() -> None:
+    right = np.ones(12, np.bool_)
+    right[[0, 11]] = False
+    early, late = average_accuracy(right, np.array([0, 6, 12]))
+    assert early < late < 1
+
+
+def test_a_row_is_the_mean_over_sessions_with_its_interval(log) -> None:
+    offsets, strength = log
+    halves = second_halves(offsets, strength, CHOSEN)
+    row = skip_prediction_row(halves, halves.skipped, Bootstrap(halves.session, 20, 0))
+    assert {(one.value, one.low, one.high) for one in row.values()} == {(1.0, 1.0, 1.0)}
+    predicted = last_action(halves, offsets, strength)
+    found = skip_prediction_row(halves, predicted, Bootstrap(halves.session, 200, 0))
+    right = predicted == halves.skipped
+    parts = [right[a:b].tolist() for a, b in itertools.pairwise(halves.offsets)]
+    mean = found["mean-average-accuracy"]
+    assert mean.value == pytest.approx(np.mean([naive_average_accuracy(part) for part in parts]))
+    assert mean.low < mean.value < mean.high
+    assert found["first-prediction-accuracy"].value == pytest.approx(np.mean([part[0] for part in parts]))
+
+
+def test_no_sessions_have_no_accuracy() -> None:
+    halves = second_halves(np.array([0, 3]), np.full(3, 255, np.uint8), np.array([0]))
+    assert len(halves.session) == 0
+    assert average_accuracy(np.zeros(0, np.bool_), halves.offsets).shape == (0,)
+    assert last_action(halves, np.array([0, 3]), np.full(3, 255, np.uint8)).shape == (0,)
+
+
+def test_the_published_numbers_stand_in_the_order_of_the_metrics() -> None:
+    assert PUBLISHED == {"winners": (0.651, 0.812), "last action": (0.537, 0.742)}
