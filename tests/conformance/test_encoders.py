@@ -33,6 +33,8 @@ SHAPES = [
     *((kind, {"feedback": True}) for kind in ("causal", "cloze")),
     ("causal", {"feedback": True, "position": "padded"}),
     ("causal", {"block_type": "gated", "feedback": True}),
+    ("causal", {"block_type": "pre_norm", "prediction_layer": False}),
+    *((kind, {"temperature": 0.3}) for kind in ("causal", "cloze", "gru4rec", "caser")),
     ("gru4rec", {}),
     ("nextitnet", {}),
     ("caser", {}),
@@ -46,10 +48,11 @@ def encoder(request):
     return make(kind, **settings)
 
 
-def make(kind, *, feedback=False, **settings):
+def make(kind, *, feedback=False, temperature=0.0, **settings):
     config = ENCODER_CONFIGS[kind](width=16, **(SMALL[kind] | settings))
     inputs = {"feedback": FeedbackConfig()} if feedback else {}
-    built = encoder_of(config, TRACKS, MAX_LEN, torch.Generator().manual_seed(1), inputs)
+    generator = torch.Generator().manual_seed(1)
+    built = encoder_of(config, TRACKS, MAX_LEN, generator, inputs, temperature=temperature)
     with torch.no_grad():  # wide enough apart for differences to show
         built.table.weight[2:] *= 20
     return built.eval()
@@ -98,7 +101,21 @@ def example_for(encoder, sessions, generator, *, shifted=True):
 
 
 def loss_of(encoder, example):
-    return full_softmax_loss(encoder(example.batch), example.target, encoder.table.weight)
+    every = torch.arange(TRACKS + 3)
+    return full_softmax_loss(encoder(example.batch), example.target, encoder.rows(every))
+
+
+def test_with_a_temperature_the_length_of_a_row_or_state_says_nothing(encoder):
+    """A score is then cosine / temperature."""
+    if encoder.temperature == 0.0:
+        return
+    batch, every = sessions().batch, torch.arange(3, TRACKS + 3)
+    with torch.no_grad():
+        scores = encoder(batch) @ encoder.rows(every).T
+        assert float(scores.abs().max()) <= 1 / encoder.temperature + 1e-4
+        torch.testing.assert_close(encoder.ranked_rows()[3:], encoder.rows(every))
+        encoder.table.weight[5] *= 7
+        torch.testing.assert_close(encoder(batch) @ encoder.rows(every).T, scores)
 
 
 def test_every_encoder_is_in_the_suite():

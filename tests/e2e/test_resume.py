@@ -52,6 +52,8 @@ TRAINED = [
     ("paper-cloze-s-plus-track", "shared"),
     ("paper-causal-s-plus-track", "full"),
     ("paper-cloze-s-plus-session", "mixed"),
+    ("segue", "full"),
+    ("segue", "mixed"),
 ]
 
 

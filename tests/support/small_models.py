@@ -27,13 +27,14 @@ def encoder_of(
     heads: Mapping[str, Any] | None = None,
     counts: TrainingCounts | None = None,
     track_values: TrackValues | None = None,
+    temperature: float = 0.0,
 ) -> Encoder:
     """Return the initialised encoder of `config`, on facts of `num_tracks` tracks.
 
     `inputs`, `heads`: configs by name. Without a generator the seed is 0; without counts no training row is counted.
     """
     facts = Facts(num_tracks, counts or TrainingCounts.nothing(num_tracks + NUM_SPECIALS), track_values)
-    model = ModelConfig(config, max_len, inputs or {}, heads or {})
+    model = ModelConfig(config, max_len, inputs or {}, heads or {}, temperature=temperature)
     return build_model(model, facts, generator or torch.Generator().manual_seed(0))
 
 

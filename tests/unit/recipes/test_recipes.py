@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from segue.config import dump_toml, parse_toml
 from segue.errors import InputError
+from segue.losses import Full, Mixed
 from segue.model.encoders.registry import ENCODER_CONFIGS
 from segue.model.inputs.features import FeaturesConfig
 from segue.objectives.variants import VARIANTS
@@ -63,6 +66,20 @@ def test_another_encoder_differs_from_the_papers_causal_one_in_the_encoder_alone
     for table in (recipe, paper):
         del table["name"], table["encoder"]
     assert recipe == paper
+
+
+@pytest.mark.parametrize(("num_tracks", "device", "kind"), [
+    (50_000, "cpu", Full), (50_001, "cpu", Mixed), (500_000, "cuda", Full), (500_001, "cuda", Mixed),
+])  # fmt: skip
+def test_the_exact_softmax_is_taken_where_the_catalogue_allows(num_tracks, device, kind):
+    recipe = load_recipe("segue", {"next_track.uniform": 7, "next_track.weight": 0.3})
+    chosen = recipe.resolved(num_tracks, device)
+    assert type(chosen.next_track) is kind
+    assert (chosen.next_track.weight, chosen.next_track.temperature) == (0.3, recipe.next_track.temperature)
+    if kind is Mixed:
+        assert (chosen.next_track.uniform, chosen.next_track.log_q) == (7, True)
+    assert chosen.resolved(1, device) == chosen, "a chosen kind stays"
+    assert replace(chosen, next_track=recipe.next_track) == recipe, "nothing else changes"
 
 
 def test_arms_differ_in_their_terms_alone():
