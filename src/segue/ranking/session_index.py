@@ -1,0 +1,236 @@
+"""The training sessions that share tracks with a session, found by sorts of whole blocks; NumPy alone.
+
+For each track the index keeps the most recent training sessions that hold it, and where it stands in them: the index
+of VMIS-kNN (Kersbergen, Sprangers & Schelter 2022, "Serenade"), which bounds the work of a query. We differ: the limit
+holds for each track alone, and not once more for all tracks of the session.
+
+>>> training = FlatSessions(np.array([3, 4, 5, 4, 6]), np.array([0, 3, 5]))
+>>> index = SessionIndex.of(training, num_rows=7)
+>>> asked = FlatSessions(np.array([3, 4]), np.array([0, 2]))
+>>> near = index.nearest(asked, np.array([0.5, 1.0]), 10)
+>>> near.place.tolist(), near.similarity.tolist(), near.position.tolist()
+([0, 1], [1.5, 1.0], [1, 0])
+>>> index.nearest(asked, np.array([0.5, 1.0]), 10, leave_out=np.array([0])).place.tolist()
+[1]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.ranking.sparse_scores import QUANTUM, WORD, FlatSessions, bits, blocks, firsts, mask, spread, starts
+
+RECENT: Final = 1000
+"""Most training sessions of a track, by default."""
+POSTINGS_AT_ONCE: Final = 2**17
+"""Postings sorted at a time: a megabyte of keys, which stays in the cache."""
+SESSIONS_AT_ONCE: Final = 512
+NOBODY: Final = -1
+"""Leave no training session out."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Training sessions near B sessions: by session, then the most similar first, then the most recent first."""
+
+    session: NDArray[np.int64]
+    """Which of the B sessions, [n]."""
+    place: NDArray[np.int64]
+    """Place of the training session in the index, [n]."""
+    similarity: NDArray[np.float64]
+    """Sum of the weights of the common tracks, [n]."""
+    step: NDArray[np.int64]
+    """Step of the most recent common track from the end of the session, [n]; 1 = its last position."""
+    position: NDArray[np.int64]
+    """Last position of that track in the training session, counted from 0, [n]."""
+
+
+@dataclass(frozen=True)
+class SessionIndex:
+    """Training sessions in order of time, oldest first, and the postings of each track."""
+
+    tracks: NDArray[np.int32]
+    """Tracks of the sessions, one session after another."""
+    offsets: NDArray[np.int64]
+    """First index of each session, then the end of the last."""
+    distinct: NDArray[np.bool_]
+    """Whether a position is the last one of its track in the session."""
+    sizes: NDArray[np.int32]
+    """Distinct tracks of each session."""
+    posting_place: NDArray[np.int32]
+    """Places of the sessions that hold a track, track after track, ascending."""
+    posting_position: NDArray[np.int32]
+    """Last position of the track there."""
+    posting_offsets: NDArray[np.int64]
+    """First posting of each table row, then the end of the last."""
+    place_of: NDArray[np.int64]
+    """Place of each training session, by its number as given to `of`."""
+
+    @classmethod
+    def of(
+        cls, sessions: FlatSessions, num_rows: int, began: NDArray[np.int64] | None = None, recent: int = RECENT
+    ) -> SessionIndex:
+        """Return the index of training sessions.
+
+        Args:
+            sessions: their tracks; session i has the number i.
+            num_rows: rows of the track table.
+            began: when each began; ties, or None: in the order of their numbers.
+            recent: most sessions kept for a track, the most recent ones.
+        """
+        number_at = np.arange(len(sessions)) if began is None else np.argsort(began, kind="stable")
+        lengths = sessions.lengths[number_at]
+        rows = spread(sessions.offsets[number_at], lengths)
+        ordered = FlatSessions(sessions.tracks[rows], starts(lengths))
+        place, track, step = ordered.last_occurrences()
+        at = ordered.offsets[place + 1] - step
+        distinct = np.zeros(len(rows), np.bool_)
+        distinct[at] = True
+        sizes = np.bincount(place, minlength=len(sessions))
+        by_track = np.argsort(track, kind="stable")  # places stay ascending
+        counts = np.bincount(track, minlength=num_rows)
+        rank = np.repeat(np.cumsum(counts), counts) - np.arange(len(track))  # 1 = the most recent
+        by_track = by_track[rank <= recent]
+        place_of = np.empty(len(sessions), np.int64)
+        place_of[number_at] = np.arange(len(sessions))
+        return cls(
+            ordered.tracks.astype(np.int32),
+            ordered.offsets,
+            distinct,
+            sizes.astype(np.int32),
+            place[by_track].astype(np.int32),
+            (at - ordered.offsets[place])[by_track].astype(np.int32),
+            starts(np.minimum(counts, recent)),
+            place_of,
+        )
+
+    def nearest(
+        self,
+        sessions: FlatSessions,
+        weights: NDArray[np.float64],
+        number: int,
+        leave_out: NDArray[np.int64] | None = None,
+        *,
+        by_size: bool = False,
+    ) -> Neighbours:
+        """Return the `number` training sessions most similar to each of B sessions.
+
+        Similarity = sum of the weights of the common tracks, each at its last occurrence in the session, in quanta;
+        with `by_size` divided by the square root of the distinct tracks of the training session (the cosine, but for a
+        factor that all neighbours of a session share). Ties: the more recent training session first.
+
+        Args:
+            sessions: any tracks; B sessions.
+            weights: weight of each position of `sessions`, >= 0, [N].
+            number: most neighbours of a session.
+            leave_out: number of a training session that each session must not meet, NOBODY = none, [B].
+            by_size: see above.
+        """
+        quanta = np.rint(weights * QUANTUM).astype(np.int64)
+        session, track, step = sessions.last_occurrences()
+        known = (track < len(self.posting_offsets) - 1) & (quanta[sessions.offsets[session + 1] - step] > 0)
+        session, track, step = session[known], track[known], step[known]
+        begin = self.posting_offsets[track]
+        counts = self.posting_offsets[track + 1] - begin
+        of_session = np.bincount(session, weights=counts, minlength=len(sessions)).astype(np.int64)
+        entry = np.searchsorted(session, np.arange(len(sessions) + 1))
+        forbidden = None
+        if leave_out is not None and len(self.place_of) and (leave_out >= 0).any():
+            forbidden = np.where(leave_out >= 0, self.place_of[np.maximum(leave_out, 0)], NOBODY)
+        parts = list[Neighbours]()
+        for low, high in blocks(of_session, POSTINGS_AT_ONCE, SESSIONS_AT_ONCE):
+            some = slice(entry[low], entry[high])
+            keys = self._keys(session[some] - low, step[some], begin[some], counts[some])
+            if forbidden is not None:
+                keys = keys.without(forbidden[low:high])
+            ends = sessions.offsets[low + 1 : high + 1]
+            near = self._most_similar(keys, quanta, ends, number, by_size)
+            parts.append(replace(near, session=near.session + low))
+        return _joined(parts)
+
+    def _keys(
+        self, session: NDArray[np.int64], step: NDArray[np.int64], begin: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> _Keys:
+        """Return a key [session | place | step | position] for each posting of the tracks of a block."""
+        index = spread(begin, counts)
+        position = self.posting_position[index].astype(np.int64)
+        shape = _Shape(bits(len(self.offsets)), bits(int(step.max(initial=0))), bits(int(position.max(initial=0))))
+        assert bits(int(session.max(initial=0))) + shape.places + shape.steps + shape.positions <= WORD
+        of_entry = (session << (shape.places + shape.steps + shape.positions)) | (step << shape.positions)
+        place = self.posting_place[index].astype(np.int64)
+        place <<= shape.steps + shape.positions
+        place |= position
+        place |= np.repeat(of_entry, counts)
+        return _Keys(place, shape)
+
+    def _most_similar(
+        self, keys: _Keys, quanta: NDArray[np.int64], ends: NDArray[np.int64], number: int, by_size: bool
+    ) -> Neighbours:
+        key, shape = np.sort(keys.key), keys.shape
+        pair = key >> (shape.steps + shape.positions)
+        first = np.flatnonzero(firsts(pair))
+        low = key & mask(shape.steps + shape.positions)
+        weight = quanta[ends[pair >> shape.places] - (low >> shape.positions)]
+        total = np.add.reduceat(weight, first) if len(first) else np.zeros(0, np.int64)
+        session, place = pair[first] >> shape.places, pair[first] & mask(shape.places)
+        if by_size:
+            total = np.rint(total / np.sqrt(self.sizes[place])).astype(np.int64)
+        chosen = _largest(session, total, len(ends), number)
+        low = low[first[chosen]]
+        return Neighbours(
+            session[chosen],
+            place[chosen],
+            total[chosen] / QUANTUM,
+            low >> shape.positions,
+            low & mask(shape.positions),
+        )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Bits of the fields of a key."""
+
+    places: int
+    steps: int
+    positions: int
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Keys [session | place | step | position] of postings, in any order."""
+
+    key: NDArray[np.int64]
+    shape: _Shape
+
+    def without(self, forbidden: NDArray[np.int64]) -> _Keys:
+        """Return the keys but for the forbidden place of each session."""
+        pair = self.key >> (self.shape.steps + self.shape.positions)
+        allowed = forbidden[pair >> self.shape.places] != (pair & mask(self.shape.places))
+        return _Keys(self.key[allowed], self.shape)
+
+
+def _largest(session: NDArray[np.int64], total: NDArray[np.int64], num: int, number: int) -> NDArray[np.int64]:
+    """Return the indices of the `number` largest totals of each of `num` sessions, among equal ones the last first."""
+    counts = np.bincount(session, minlength=num)
+    width, most = bits(len(session)), int(total.max(initial=0))
+    totals = bits(most)
+    assert bits(num) + totals + width <= WORD, "too many sessions at once"
+    key = (session << totals) | (most - total)
+    key = np.sort((key << width) | (len(session) - 1 - np.arange(len(session))))
+    rank = np.arange(len(session)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(len(session) - 1 - (key[rank < number] & mask(width)))
+
+
+def _joined(parts: list[Neighbours]) -> Neighbours:
+    nothing = np.zeros(0, np.int64)
+    return Neighbours(
+        np.concatenate([nothing, *(part.session for part in parts)]),
+        np.concatenate([nothing, *(part.place for part in parts)]),
+        np.concatenate([np.zeros(0), *(part.similarity for part in parts)]),
+        np.concatenate([nothing, *(part.step for part in parts)]),
+        np.concatenate([nothing, *(part.position for part in parts)]),
+    )
