@@ -22,10 +22,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.ranking.sparse_scores import QUANTUM, WORD, FlatSessions, bits, blocks, firsts, mask, spread, starts
+from segue.ranking.sparse_scores import QUANTUM, WORD, FlatSessions, bits, blocks, firsts, largest, mask, spread, starts
 
-RECENT: Final = 1000
-"""Most training sessions of a track, by default."""
+RECENT: Final = 5000
+"""Most training sessions of a track that an index keeps, by default."""
 POSTINGS_AT_ONCE: Final = 2**17
 """Postings sorted at a time: a megabyte of keys, which stays in the cache."""
 SESSIONS_AT_ONCE: Final = 512
@@ -115,6 +115,7 @@ class SessionIndex:
         number: int,
         leave_out: NDArray[np.int64] | None = None,
         *,
+        recent: int | None = None,
         by_size: bool = False,
     ) -> Neighbours:
         """Return the `number` training sessions most similar to each of B sessions.
@@ -128,14 +129,17 @@ class SessionIndex:
             weights: weight of each position of `sessions`, >= 0, [N].
             number: most neighbours of a session.
             leave_out: number of a training session that each session must not meet, NOBODY = none, [B].
+            recent: most training sessions of a track, the most recent ones of those kept; None = all kept.
             by_size: see above.
         """
         quanta = np.rint(weights * QUANTUM).astype(np.int64)
         session, track, step = sessions.last_occurrences()
         known = (track < len(self.posting_offsets) - 1) & (quanta[sessions.offsets[session + 1] - step] > 0)
         session, track, step = session[known], track[known], step[known]
-        begin = self.posting_offsets[track]
-        counts = self.posting_offsets[track + 1] - begin
+        end = self.posting_offsets[track + 1]
+        counts = end - self.posting_offsets[track]
+        if recent is not None:
+            counts = np.minimum(counts, recent)
         of_session = np.bincount(session, weights=counts, minlength=len(sessions)).astype(np.int64)
         entry = np.searchsorted(session, np.arange(len(sessions) + 1))
         forbidden = None
@@ -144,7 +148,7 @@ class SessionIndex:
         parts = list[Neighbours]()
         for low, high in blocks(of_session, POSTINGS_AT_ONCE, SESSIONS_AT_ONCE):
             some = slice(entry[low], entry[high])
-            keys = self._keys(session[some] - low, step[some], begin[some], counts[some])
+            keys = self._keys(session[some] - low, step[some], (end - counts)[some], counts[some])
             if forbidden is not None:
                 keys = keys.without(forbidden[low:high])
             ends = sessions.offsets[low + 1 : high + 1]
@@ -179,7 +183,7 @@ class SessionIndex:
         session, place = pair[first] >> shape.places, pair[first] & mask(shape.places)
         if by_size:
             total = np.rint(total / np.sqrt(self.sizes[place])).astype(np.int64)
-        chosen = _largest(session, total, len(ends), number)
+        chosen = largest(session, total, len(ends), number)
         low = low[first[chosen]]
         return Neighbours(
             session[chosen],
@@ -211,18 +215,6 @@ class _Keys:
         pair = self.key >> (self.shape.steps + self.shape.positions)
         allowed = forbidden[pair >> self.shape.places] != (pair & mask(self.shape.places))
         return _Keys(self.key[allowed], self.shape)
-
-
-def _largest(session: NDArray[np.int64], total: NDArray[np.int64], num: int, number: int) -> NDArray[np.int64]:
-    """Return the indices of the `number` largest totals of each of `num` sessions, among equal ones the last first."""
-    counts = np.bincount(session, minlength=num)
-    width, most = bits(len(session)), int(total.max(initial=0))
-    totals = bits(most)
-    assert bits(num) + totals + width <= WORD, "too many sessions at once"
-    key = (session << totals) | (most - total)
-    key = np.sort((key << width) | (len(session) - 1 - np.arange(len(session))))
-    rank = np.arange(len(session)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(len(session) - 1 - (key[rank < number] & mask(width)))
 
 
 def _joined(parts: list[Neighbours]) -> Neighbours:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.config import Config, Count, Positive
-from segue.ranking.session_index import RECENT, SessionIndex
+from segue.ranking.session_index import SessionIndex
 from segue.ranking.sparse_scores import FlatSessions, SparseScores, blocks, spread, summed
 
 Decay = Literal["linear", "harmonic", "quadratic", "log", "same"]
@@ -26,8 +26,8 @@ class VsknnConfig(Config):
 
     neighbours: Count = 100
     """Most neighbours of a session."""
-    recent: Count = RECENT
-    """Most training sessions of a track that are candidates, the most recent ones."""
+    recent: Count = 1000
+    """Most training sessions of a track that are candidates, the most recent ones of those that the index keeps."""
     decay: Decay = "linear"
     """Weight of position p of n in the similarity: linear p / n, quadratic (p / n)^2, harmonic 1 / step, log
     1 / log10(step + 0.7), same 1; step = n - p + 1."""
@@ -41,8 +41,8 @@ class OrderedConfig(Config):
 
     neighbours: Count = 100
     """Most neighbours of a session."""
-    recent: Count = RECENT
-    """Most training sessions of a track that are candidates, the most recent ones."""
+    recent: Count = 1000
+    """Most training sessions of a track that are candidates, the most recent ones of those that the index keeps."""
     fade: Positive = 2.0
     """Positions of the session over which a track's weight in the similarity falls by e."""
     reach: Positive = 2.0
@@ -62,7 +62,8 @@ def vsknn_scores(
     We differ: `recent` limits the candidates of each track, and not of all tracks together.
     """
     sessions = sessions.recent(LONGEST)
-    near = index.nearest(sessions, decayed(sessions, config.decay), config.neighbours, leave_out)
+    weights = decayed(sessions, config.decay)
+    near = index.nearest(sessions, weights, config.neighbours, leave_out, recent=config.recent)
     begin, end = index.offsets[near.place], index.offsets[near.place + 1]
     value = near.similarity / near.step
     scores = _spread(index, near.session, (begin, end), value, None)
@@ -84,7 +85,7 @@ def ordered_scores(
     """
     sessions = sessions.recent(LONGEST)
     weights = np.exp(-(sessions.step - 1) / config.fade)
-    near = index.nearest(sessions, weights, config.neighbours, leave_out, by_size=config.by_size)
+    near = index.nearest(sessions, weights, config.neighbours, leave_out, recent=config.recent, by_size=config.by_size)
     begin, end = index.offsets[near.place] + near.position + 1, index.offsets[near.place + 1]
     return _spread(index, near.session, (begin, end), near.similarity, config.reach)
 

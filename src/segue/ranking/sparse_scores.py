@@ -82,6 +82,16 @@ class SparseScores:
         other = ~among((self.session << rows) | self.track, own)
         return SparseScores(self.session[other], self.track[other], self.value[other])
 
+    def less(self, other: SparseScores) -> SparseScores:
+        """Return the scores less those of `other`; what falls to 0 or below is left out."""
+        rows = bits(int(max(self.track.max(initial=0), other.track.max(initial=0))))
+        key, taken = (self.session << rows) | self.track, (other.session << rows) | other.track
+        value = self.value.copy()
+        shared = among(taken, key)
+        value[np.searchsorted(key, taken[shared])] -= other.value[shared]
+        above = value > 0.5 / QUANTUM
+        return SparseScores(self.session[above], self.track[above], value[above])
+
     @classmethod
     def joined(cls, parts: list[tuple[int, SparseScores]]) -> SparseScores:
         """Return the scores of blocks of sessions; each part comes with the number of its first session."""
@@ -107,6 +117,21 @@ def summed(session: NDArray[np.int64], track: NDArray[np.int64], value: NDArray[
     total = np.add.reduceat(key & mask(values), first) if len(first) else np.zeros(0, np.int64)
     first, total = first[total > 0], total[total > 0]
     return SparseScores(cell[first] >> rows, cell[first] & mask(rows), total / QUANTUM)
+
+
+def largest(session: NDArray[np.int64], total: NDArray[np.int64], num: int, number: int) -> NDArray[np.int64]:
+    """Return the indices of the `number` largest totals (>= 0) of each of `num` sessions, the largest first.
+
+    `session`: ascending. Of equal totals the last comes first.
+    """
+    counts = np.bincount(session, minlength=num)
+    width, most = bits(len(session)), int(total.max(initial=0))
+    totals = bits(most)
+    assert bits(num) + totals + width <= WORD, "too many sessions at once"
+    key = (session << totals) | (most - total)
+    key = np.sort((key << width) | (len(session) - 1 - np.arange(len(session))))
+    rank = np.arange(len(session)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(len(session) - 1 - (key[rank < number] & mask(width)))
 
 
 def firsts(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
