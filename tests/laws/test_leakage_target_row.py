@@ -28,7 +28,7 @@ from segue.model import Encoder, build_model
 from segue.model.inputs import load_side
 from segue.model.inputs.context import NAME as CONTEXT_NAME
 from segue.model.inputs.context import SIZES, ContextConfig, ContextData
-from segue.ranking import ModelScorer, Scorer, fit_baselines, head_scorers
+from segue.ranking import BASELINE_NAMES, ModelScorer, Scorer, fit_baselines, head_scorers
 from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
 from segue.store.manifest import SideColumn
@@ -59,7 +59,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 """Transitions and context are the causal encoder's."""
 READ_CONTEXT = {"causal, context", "causal, all", "causal, all, P(listen) alone"}
 ALONE = [f"{name}, P(listen) alone" for name, (_, changes) in MODELS.items() if "heads__listen" in changes]
-SCORERS = (*MODELS, *ALONE, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+SCORERS = (*MODELS, *ALONE, *BASELINE_NAMES)
 CONTEXTS = ("catalog", "charts", "radio")
 EVENT_SIDE = (
     SideColumn(columns.CONTEXT_TYPE, "uint8", categories=CONTEXTS),

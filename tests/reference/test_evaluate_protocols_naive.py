@@ -15,14 +15,14 @@ from segue.evaluation import make_scene, ranking_pass
 from segue.evaluation.candidates import session_candidates
 from segue.evaluation.ranking_pass import flipped, full_ranks, sampled_ranks
 from segue.model.encoders.causal import CausalConfig
-from segue.ranking import ModelScorer, candidate_table, fit_baselines
+from segue.ranking import BASELINE_NAMES, ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
 from support.dense_scores import all_scores
 from support.small_models import encoder_of, padded_batch
 from support.stores import tiny_store
 
 NUM = 15
-NAMES = ("model", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+NAMES = ("model", *BASELINE_NAMES)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ class RulesIndex:
             index = spread(begin[some], counts[some])
             value = self.weight[index].astype(np.float64) * np.repeat(weight[some], counts[some])
             who = np.repeat(session[some] - low, counts[some])
-            parts.append((low, summed(who, self.after[index].astype(np.int64), value)))
+            parts.append((low, summed(who, self.after[index], value)))
         scores = SparseScores.joined(parts)
         if own is None or len(own.entry) == 0:
             return scores

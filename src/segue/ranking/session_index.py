@@ -17,6 +17,7 @@ holds for each track alone, and not once more for all tracks of the session.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from segue.ranking.sparse_scores import QUANTUM, WORD, FlatSessions, bits, blocks, firsts, largest, mask, spread, starts
 
-RECENT: Final = 5000
+RECENT: Final = 2000
 """Most training sessions of a track that an index keeps, by default."""
 POSTINGS_AT_ONCE: Final = 2**17
 """Postings sorted at a time: a megabyte of keys, which stays in the cache."""
@@ -107,6 +108,11 @@ class SessionIndex:
             starts(np.minimum(counts, recent)),
             place_of,
         )
+
+    @cached_property
+    def distinct_tracks(self) -> bool:
+        """Whether no session repeats a track."""
+        return bool(self.distinct.all())
 
     def nearest(
         self,

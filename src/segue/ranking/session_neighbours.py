@@ -120,10 +120,10 @@ def _spread(
         some = slice(entry[low], entry[high])
         rows = spread(bounds[0][some], counts[some])
         who, values = np.repeat(session[some] - low, counts[some]), np.repeat(value[some], counts[some])
-        if reach is None:
-            who, values, rows = who[index.distinct[rows]], values[index.distinct[rows]], rows[index.distinct[rows]]
-        else:
-            distance = rows - np.repeat(bounds[0][some], counts[some])
-            values = values * np.exp(-distance / reach)
-        parts.append((low, summed(who, index.tracks[rows].astype(np.int64), values)))
+        if reach is not None:
+            values *= np.exp(-(rows - np.repeat(bounds[0][some], counts[some])) / reach)
+        elif not index.distinct_tracks:
+            once = index.distinct[rows]
+            who, values, rows = who[once], values[once], rows[once]
+        parts.append((low, summed(who, index.tracks[rows], values)))
     return SparseScores.joined(parts)

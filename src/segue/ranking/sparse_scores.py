@@ -7,7 +7,7 @@ parts, on the other sessions of a batch, or on the machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ class SparseScores:
         )
 
 
-def summed(session: NDArray[np.int64], track: NDArray[np.int64], value: NDArray[np.float64]) -> SparseScores:
+def summed(session: NDArray[np.int64], track: NDArray[np.integer[Any]], value: NDArray[np.float64]) -> SparseScores:
     """Return the sum of `value` (>= 0, rounded to quanta) of each session and track.
 
     One sort of keys [session | track | value] brings equal ones together.
@@ -111,7 +111,11 @@ def summed(session: NDArray[np.int64], track: NDArray[np.int64], value: NDArray[
     quanta = np.rint(value * QUANTUM).astype(np.int64)
     rows, values = bits(int(track.max(initial=0))), bits(int(quanta.max(initial=0)))
     assert bits(int(session.max(initial=0))) + rows + values <= WORD, "too many sessions at once"
-    key = np.sort((((session << rows) | track) << values) | quanta)
+    key = session << rows
+    key |= track
+    key <<= values
+    key |= quanta
+    key.sort()
     cell = key >> values
     first = np.flatnonzero(firsts(cell))
     total = np.add.reduceat(key & mask(values), first) if len(first) else np.zeros(0, np.int64)

@@ -18,10 +18,10 @@ class OrderedNeighbours(Baseline):
     name = "ordered-neighbours"
     config_type = OrderedConfig
     grid: ClassVar[Grid] = {
-        "neighbours": (50, 100, 200, 500),
-        "fade": (0.5, 1.0, 2.0, 4.0),
-        "reach": (0.3, 0.6, 1.0, 2.0, 4.0),
-        "recent": (500, 1000, 5000),
+        "neighbours": (20, 50, 100, 200, 500),
+        "fade": (0.3, 0.5, 1.0, 2.0, 4.0),
+        "reach": (0.1, 0.3, 1.0, 2.0, 4.0),
+        "recent": (500, 1000, 2000),
         "by_size": (True, False),
     }
 

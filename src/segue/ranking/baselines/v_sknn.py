@@ -19,8 +19,8 @@ class Vsknn(Baseline):
     config_type = VsknnConfig
     grid: ClassVar[Grid] = {
         "heard": (True, False),
-        "neighbours": (50, 100, 200, 500),
-        "recent": (500, 1000, 5000),
+        "neighbours": (20, 50, 100, 200, 500),
+        "recent": (500, 1000, 2000),
         "decay": ("linear", "harmonic", "quadratic", "log", "same"),
     }
 
