@@ -54,7 +54,9 @@ def contexts(scene, flip_from=None) -> list[Batch]:
     batch = batch if flip_from is None else flipped(batch, flip_from)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    return [padded_batch(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
+    alone = [padded_batch(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
+    sides = [{name: side[i : i + 1] for name, side in batch.session_side.items()} for i in range(len(alone))]
+    return [replace(one, session_side=side) for one, side in zip(alone, sides, strict=True)]
 
 
 def naive_rank(scores: list[float], track: int, rivals: list[int]) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from segue.batches.split import Split
 from segue.ranking.baselines.baseline import Baseline, flat_sessions, last_track
@@ -44,6 +45,7 @@ __all__ = [
     "Popularity",
     "TrainingRows",
     "Tuning",
+    "chosen_options",
     "fit_baselines",
     "flat_sessions",
     "last_track",
@@ -58,3 +60,9 @@ def fit_baselines(store: Store, split: Split, max_len: int = 20) -> list[Baselin
     data = TrainingRows.of(store, split)
     targets = ValidationTargets(store, split, max_len)
     return [tuned(kind, data, targets) for kind in BASELINES if kind.fits(data)]
+
+
+def chosen_options(scorers: Iterable[object]) -> dict[str, Any]:
+    """Return how the options of each tuned baseline among `scorers` were chosen, by name."""
+    tuned_ones = (one for one in scorers if isinstance(one, Baseline))
+    return {one.name: one.tuning.to_json() for one in tuned_ones if one.tuning is not None}

@@ -21,8 +21,14 @@ class Tuning:
     chosen: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Return criterion, number of targets, grid, what was tried, and the choice."""
-        tried = [{**options, CRITERION: round(value, 5)} for options, value in self.tried]
-        grid = {name: list(values) for name, values in self.grid.items()}
-        head = {"criterion": f"{CRITERION} among all tracks, heard tracks kept", "targets": self.targets}
-        return {**head, "grid": grid, "chosen": dict(self.chosen), "tried": tried}
+        """Return criterion, number of targets, grid, choice, its value and that of the defaults, and how many tried."""
+        values = [value for _, value in self.tried]
+        return {
+            "criterion": f"{CRITERION} among all tracks, heard tracks kept",
+            "targets": self.targets,
+            "grid": {name: list(options) for name, options in self.grid.items()},
+            "chosen": dict(self.chosen),
+            "value": max(values),
+            "value_of_defaults": values[0],
+            "tried": len(values),
+        }
