@@ -31,7 +31,7 @@ from segue.ranking.sparse_scores import starts
 from segue.store import NUM_SPECIALS
 
 DEAREST = {
-    "markov": {"order": 2},
+    "markov": {"order": 3},
     "sequential-rules": {"steps": 20, "lasts": 5, "fade": 2.0},
     "item-knn": {"lasts": 20, "fade": 5.0},
     "v-sknn": {"neighbours": 500, "recent": 2000},

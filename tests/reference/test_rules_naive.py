@@ -139,24 +139,24 @@ def test_sequential_rules(weight: str) -> None:
     equal(of_matrix(found, len(ASKED)), wanted)
 
 
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("order", [1, 2, 3])
 def test_markov(order: int) -> None:
-    tables: list[dict[tuple[int, ...], Counter[int]]] = [defaultdict(Counter) for _ in (1, 2)]
+    tables: list[dict[tuple[int, ...], Counter[int]]] = [defaultdict(Counter) for _ in range(4)]
     for session in TRAINING:
         for i in range(1, len(session)):
-            tables[0][tuple(session[i - 1 : i])][session[i]] += 1
-            if i > 1:
-                tables[1][tuple(session[i - 2 : i])][session[i]] += 1
+            for k in range(1, min(i, 3) + 1):
+                tables[k][tuple(session[i - k : i])][session[i]] += 1
     wanted, seen = [], 0
     for session in ASKED:
-        first = tables[0].get(tuple(session[-1:]), Counter())
-        scores = {track: count / first.total() for track, count in first.items()}
-        second = tables[1].get(tuple(session[-2:]), Counter()) if order == 2 else Counter()
-        share = second.total() / (second.total() + 3.0)
-        seen += bool(second)
-        scores = {track: (1 - share) * value for track, value in scores.items()}
-        for track, count in second.items():
-            scores[track] += share * count / second.total()
+        scores: dict[int, float] = {}
+        for k in range(1, order + 1):
+            counts = tables[k].get(tuple(session[-k:]), Counter()) if len(session) >= k else Counter[int]()
+            seen += k > 1 and bool(counts)
+            if k == 1:
+                scores = {track: count / counts.total() for track, count in counts.items()}
+                continue
+            tracks = {*scores, *counts}
+            scores = {t: (counts[t] + 3 * scores.get(t, 0.0)) / (counts.total() + 3) for t in tracks}
         wanted.append(scores)
     found = Markov(DATA, MarkovConfig(order=order, prior=3.0))._session_scores(batch_of(ASKED))
     equal(of_matrix(found, len(ASKED)), wanted)
