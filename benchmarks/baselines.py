@@ -5,7 +5,8 @@
 Sessions have 10 to 20 plays. A play follows the one before (a fixed successor of each track, right half of the time) or
 is drawn by popularity, (rank + 20)^-0.9. Contexts are drawn alike. For each baseline, with its default options and with
 the dearest ones of its grid: seconds to fit, and sessions per second for the standing of a target and the best 20 among
-all tracks, `Baseline.stand` on blocks of 512 in threads, as the evaluation runs it. Prints one JSON document.
+all tracks, `Baseline.stand` on blocks of 512 in threads, as the evaluation runs it. Sessions per second of processor
+time are what one free core does, whatever else the machine does. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -92,12 +93,13 @@ def blocks(num: int, tracks: int, sessions: int) -> list[tuple[Batch, torch.Tens
     return found
 
 
-def rate(baseline: Baseline, asked: list[tuple[Batch, torch.Tensor]], threads: int) -> float:
-    """Return sessions per second."""
-    begin = time.perf_counter()
+def rate(baseline: Baseline, asked: list[tuple[Batch, torch.Tensor]], threads: int) -> tuple[float, float]:
+    """Return sessions per second, and per second of processor time."""
+    begin, used = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda one: baseline.stand(*one, 20), asked))
-    return sum(batch.num_sessions for batch, _ in asked) / (time.perf_counter() - begin)
+    num = sum(batch.num_sessions for batch, _ in asked)
+    return num / (time.perf_counter() - begin), num / (time.process_time() - used)
 
 
 def main() -> int:
@@ -124,21 +126,24 @@ def main() -> int:
             rate(baseline, asked[:1], 1)  # builds what is built when first asked
             fit_s = time.perf_counter() - begin
             rates = [rate(baseline, asked, given.threads) for _ in range(given.repeats)]
+            walls = [wall for wall, _ in rates]
             rows.append(
                 {
                     "name": kind.name,
                     "options": title,
                     "fit_s": round(fit_s, 2),
-                    "sessions_per_s": round(statistics.median(rates)),
-                    "spread": [round(min(rates)), round(max(rates))],
+                    "sessions_per_s": round(statistics.median(walls)),
+                    "spread": [round(min(walls)), round(max(walls))],
+                    "sessions_per_cpu_s": round(statistics.median(cpu for _, cpu in rates)),
                     "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
                 }
             )
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        data.forget_tables()
     document = {
         "simulated": True,
         "machine": {"processor": platform.processor(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
-        "settings": vars(given) | {"numpy": np.__version__, "plays": len(data.tracks)},
+        "settings": vars(given) | {"block": BLOCK, "numpy": np.__version__, "plays": len(data.tracks)},
         "rows": rows,
     }
     print(json.dumps(document, indent=1))

@@ -26,7 +26,7 @@ class VsknnConfig(Config):
 
     neighbours: Count = 100
     """Most neighbours of a session."""
-    recent: Count = 1000
+    recent: Count = 500
     """Most training sessions of a track that are candidates, the most recent ones of those that the index keeps."""
     decay: Decay = "linear"
     """Weight of position p of n in the similarity: linear p / n, quadratic (p / n)^2, harmonic 1 / step, log
@@ -41,7 +41,7 @@ class OrderedConfig(Config):
 
     neighbours: Count = 100
     """Most neighbours of a session."""
-    recent: Count = 1000
+    recent: Count = 500
     """Most training sessions of a track that are candidates, the most recent ones of those that the index keeps."""
     fade: Positive = 2.0
     """Positions of the session over which a track's weight in the similarity falls by e."""

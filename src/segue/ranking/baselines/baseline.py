@@ -48,6 +48,8 @@ class Baseline:
     config_type: ClassVar[type[Config]] = NoOptions
     grid: ClassVar[Grid] = {}
     """Values of each option that are tried on validation targets."""
+    starts: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    """Where the search begins: options that differ from the defaults."""
 
     def __init__(self, data: TrainingRows, config: Any = None) -> None:
         self.config: Any = self.config_type() if config is None else config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from segue.batch import Batch
@@ -24,6 +25,10 @@ class OrderedNeighbours(Baseline):
         "recent": (500, 1000, 2000),
         "by_size": (True, False),
     }
+    starts: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {"neighbours": 50, "fade": 1.0, "reach": 0.3, "by_size": False},
+    )
 
     def _session_scores(self, batch: Batch) -> Any:
         sessions = flat_sessions(batch)

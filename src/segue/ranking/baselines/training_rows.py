@@ -93,6 +93,10 @@ class TrainingRows:
             self._tables[key] = make()
         return self._tables[key]
 
+    def forget_tables(self) -> None:
+        """Drop the tables that are kept while options are tuned."""
+        self._tables.clear()
+
     @cached_property
     def _tables(self) -> dict[tuple[Any, ...], Any]:
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any, Final
@@ -15,7 +16,7 @@ from segue.batches.data import SessionData
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import Split
 from segue.hashing import splitmix64
-from segue.ranking.baselines.baseline import Baseline
+from segue.ranking.baselines.baseline import Baseline, Grid
 from segue.ranking.baselines.training_rows import TrainingRows
 from segue.ranking.baselines.tuning_record import Tuning
 from segue.store import Store
@@ -66,8 +67,8 @@ class ValidationTargets:
 def tuned(kind: type[Baseline], data: TrainingRows, targets: ValidationTargets) -> Baseline:
     """Return the baseline with the best options of its grid that a search by coordinates finds, fitted to `data`.
 
-    From the defaults on, each option in turn takes its best value while the others stay; ROUNDS times, or until nothing
-    changes. Of equal values the one tried first stays.
+    From each of `kind.starts` on, each option in turn takes its best value while the others stay; ROUNDS times, or
+    until nothing changes. Of equal values the one tried first stays.
     """
     if not kind.grid or targets.num == 0:
         return kind(data)
@@ -78,13 +79,20 @@ def tuned(kind: type[Baseline], data: TrainingRows, targets: ValidationTargets) 
             tried[config] = targets.criterion(kind(data, config))
         return tried[config]
 
-    best = kind.config_type()
+    best = max((_climbed(kind.config_type(**start), kind.grid, value) for start in kind.starts), key=value)
+    baseline = kind(data, best)
+    data.forget_tables()
+    baseline.tuning = Tuning(targets.num, kind.grid, [(asdict(one), tried[one]) for one in tried], asdict(best))
+    return baseline
+
+
+def _climbed(start: Any, grid: Grid, value: Callable[[Any], float]) -> Any:
+    """Return the best options that a search by coordinates finds from `start` on."""
+    best = start
     for _ in range(ROUNDS):
         before = best
-        for name, values in kind.grid.items():
+        for name, values in grid.items():
             best = max([best, *(replace(best, **{name: one}) for one in values)], key=value)
         if best == before:
             break
-    baseline = kind(data, best)
-    baseline.tuning = Tuning(targets.num, kind.grid, [(asdict(one), tried[one]) for one in tried], asdict(best))
-    return baseline
+    return best
