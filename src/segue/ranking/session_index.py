@@ -30,6 +30,10 @@ RECENT: Final = 2000
 POSTINGS_AT_ONCE: Final = 2**17
 """Postings sorted at a time: a megabyte of keys, which stays in the cache."""
 SESSIONS_AT_ONCE: Final = 512
+STEP_BITS: Final = 8
+"""Bits of a step from the end of a session."""
+LONGEST: Final = 100
+"""Most positions of a session that look for neighbours, the last ones."""
 NOBODY: Final = -1
 """Leave no training session out."""
 
@@ -62,10 +66,10 @@ class SessionIndex:
     """Whether a position is the last one of its track in the session."""
     sizes: NDArray[np.int32]
     """Distinct tracks of each session."""
-    posting_place: NDArray[np.int32]
-    """Places of the sessions that hold a track, track after track, ascending."""
-    posting_position: NDArray[np.int32]
-    """Last position of the track there."""
+    postings: NDArray[np.int64]
+    """Of the sessions that hold a track, ascending, track after track: place, STEP_BITS zeros, and in `position_bits`
+    the last position of the track there."""
+    position_bits: int
     posting_offsets: NDArray[np.int64]
     """First posting of each table row, then the end of the last."""
     place_of: NDArray[np.int64]
@@ -96,6 +100,9 @@ class SessionIndex:
         counts = np.bincount(track, minlength=num_rows)
         rank = np.repeat(np.cumsum(counts), counts) - np.arange(len(track))  # 1 = the most recent
         by_track = by_track[rank <= recent]
+        position = at - ordered.offsets[place]
+        position_bits = bits(int(position.max(initial=0)))
+        assert bits(len(sessions)) + STEP_BITS + position_bits <= WORD
         place_of = np.empty(len(sessions), np.int64)
         place_of[number_at] = np.arange(len(sessions))
         return cls(
@@ -103,8 +110,8 @@ class SessionIndex:
             ordered.offsets,
             distinct,
             sizes.astype(np.int32),
-            place[by_track].astype(np.int32),
-            (at - ordered.offsets[place])[by_track].astype(np.int32),
+            (place[by_track] << (STEP_BITS + position_bits)) | position[by_track],
+            position_bits,
             starts(np.minimum(counts, recent)),
             place_of,
         )
@@ -131,7 +138,7 @@ class SessionIndex:
         factor that all neighbours of a session share). Ties: the more recent training session first.
 
         Args:
-            sessions: any tracks; B sessions.
+            sessions: any tracks; B sessions, of which the last LONGEST positions count.
             weights: weight of each position of `sessions`, >= 0, [N].
             number: most neighbours of a session.
             leave_out: number of a training session that each session must not meet, NOBODY = none, [B].
@@ -140,7 +147,8 @@ class SessionIndex:
         """
         quanta = np.rint(weights * QUANTUM).astype(np.int64)
         session, track, step = sessions.last_occurrences()
-        known = (track < len(self.posting_offsets) - 1) & (quanta[sessions.offsets[session + 1] - step] > 0)
+        known = (track < len(self.posting_offsets) - 1) & (step <= LONGEST)
+        known &= quanta[sessions.offsets[session + 1] - step] > 0
         session, track, step = session[known], track[known], step[known]
         end = self.posting_offsets[track + 1]
         counts = end - self.posting_offsets[track]
@@ -156,7 +164,7 @@ class SessionIndex:
             some = slice(entry[low], entry[high])
             keys = self._keys(session[some] - low, step[some], (end - counts)[some], counts[some])
             if forbidden is not None:
-                keys = keys.without(forbidden[low:high])
+                keys = self._allowed(keys, forbidden[low:high])
             ends = sessions.offsets[low + 1 : high + 1]
             near = self._most_similar(keys, quanta, ends, number, by_size)
             parts.append(replace(near, session=near.session + low))
@@ -164,63 +172,46 @@ class SessionIndex:
 
     def _keys(
         self, session: NDArray[np.int64], step: NDArray[np.int64], begin: NDArray[np.int64], counts: NDArray[np.int64]
-    ) -> _Keys:
+    ) -> NDArray[np.int64]:
         """Return a key [session | place | step | position] for each posting of the tracks of a block."""
-        index = spread(begin, counts)
-        position = self.posting_position[index].astype(np.int64)
-        shape = _Shape(bits(len(self.offsets)), bits(int(step.max(initial=0))), bits(int(position.max(initial=0))))
-        assert bits(int(session.max(initial=0))) + shape.places + shape.steps + shape.positions <= WORD
-        of_entry = (session << (shape.places + shape.steps + shape.positions)) | (step << shape.positions)
-        place = self.posting_place[index].astype(np.int64)
-        place <<= shape.steps + shape.positions
-        place |= position
-        place |= np.repeat(of_entry, counts)
-        return _Keys(place, shape)
+        assert bits(int(session.max(initial=0))) + self._place_bits + self._low_bits <= WORD
+        of_entry = (session << (self._place_bits + self._low_bits)) | (step << self.position_bits)
+        key = self.postings[spread(begin, counts)]
+        key |= np.repeat(of_entry, counts)
+        return key
+
+    @property
+    def _place_bits(self) -> int:
+        return bits(len(self.offsets))
+
+    @property
+    def _low_bits(self) -> int:
+        """Bits of step and position."""
+        return STEP_BITS + self.position_bits
+
+    def _allowed(self, key: NDArray[np.int64], forbidden: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the keys but for the forbidden place of each session."""
+        pair = key >> self._low_bits
+        return np.asarray(key[forbidden[pair >> self._place_bits] != (pair & mask(self._place_bits))])
 
     def _most_similar(
-        self, keys: _Keys, quanta: NDArray[np.int64], ends: NDArray[np.int64], number: int, by_size: bool
+        self, key: NDArray[np.int64], quanta: NDArray[np.int64], ends: NDArray[np.int64], number: int, by_size: bool
     ) -> Neighbours:
-        key, shape = np.sort(keys.key), keys.shape
-        pair = key >> (shape.steps + shape.positions)
+        key.sort()
+        pair = key >> self._low_bits
         first = np.flatnonzero(firsts(pair))
-        low = key & mask(shape.steps + shape.positions)
-        weight = quanta[ends[pair >> shape.places] - (low >> shape.positions)]
-        total = np.add.reduceat(weight, first) if len(first) else np.zeros(0, np.int64)
-        session, place = pair[first] >> shape.places, pair[first] & mask(shape.places)
+        step = key >> self.position_bits
+        step &= mask(STEP_BITS)
+        weight = ends[pair >> self._place_bits]
+        weight -= step
+        total = np.add.reduceat(quanta[weight], first) if len(first) else np.zeros(0, np.int64)
+        session, place = pair[first] >> self._place_bits, pair[first] & mask(self._place_bits)
         if by_size:
             total = np.rint(total / np.sqrt(self.sizes[place])).astype(np.int64)
         chosen = largest(session, total, len(ends), number)
-        low = low[first[chosen]]
-        return Neighbours(
-            session[chosen],
-            place[chosen],
-            total[chosen] / QUANTUM,
-            low >> shape.positions,
-            low & mask(shape.positions),
-        )
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Bits of the fields of a key."""
-
-    places: int
-    steps: int
-    positions: int
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """Keys [session | place | step | position] of postings, in any order."""
-
-    key: NDArray[np.int64]
-    shape: _Shape
-
-    def without(self, forbidden: NDArray[np.int64]) -> _Keys:
-        """Return the keys but for the forbidden place of each session."""
-        pair = self.key >> (self.shape.steps + self.shape.positions)
-        allowed = forbidden[pair >> self.shape.places] != (pair & mask(self.shape.places))
-        return _Keys(self.key[allowed], self.shape)
+        at = first[chosen]
+        position = key[at] & mask(self.position_bits)
+        return Neighbours(session[chosen], place[chosen], total[chosen] / QUANTUM, step[at], position)
 
 
 def _joined(parts: list[Neighbours]) -> Neighbours:

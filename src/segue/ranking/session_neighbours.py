@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.config import Config, Count, Positive
-from segue.ranking.session_index import SessionIndex
-from segue.ranking.sparse_scores import FlatSessions, SparseScores, blocks, spread, summed
+from segue.ranking.session_index import LONGEST, SessionIndex
+from segue.ranking.sparse_scores import FlatSessions, SparseScores, blocks, spread, starts, summed
 
 Decay = Literal["linear", "harmonic", "quadratic", "log", "same"]
 ROWS_AT_ONCE: Final = 2**16
 """Neighbours whose tracks are summed at a time."""
 SESSIONS_AT_ONCE: Final = 256
-LONGEST: Final = 100
-"""Most positions of a session that look for neighbours, the last ones."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,14 @@ def _spread(
     for low, high in blocks(of_session, ROWS_AT_ONCE, SESSIONS_AT_ONCE):
         some = slice(entry[low], entry[high])
         rows = spread(bounds[0][some], counts[some])
-        who, values = np.repeat(session[some] - low, counts[some]), np.repeat(value[some], counts[some])
+        who, values, repeats = session[some] - low, value[some], counts[some]
         if reach is not None:
-            values *= np.exp(-(rows - np.repeat(bounds[0][some], counts[some])) / reach)
-        elif not index.distinct_tracks:
-            once = index.distinct[rows]
-            who, values, rows = who[once], values[once], rows[once]
-        parts.append((low, summed(who, index.tracks[rows], values)))
+            decay = np.exp(-(rows - np.repeat(bounds[0][some], repeats)) / reach)
+            scores = summed(np.repeat(who, repeats), index.tracks[rows], np.repeat(values, repeats) * decay)
+        else:
+            if not index.distinct_tracks:
+                once = index.distinct[rows]
+                rows, repeats = rows[once], np.diff(starts(once.astype(np.int64))[starts(repeats)])
+            scores = summed(who, index.tracks[rows], values, repeats)
+        parts.append((low, scores))
     return SparseScores.joined(parts)

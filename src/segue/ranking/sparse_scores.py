@@ -103,22 +103,29 @@ class SparseScores:
         )
 
 
-def summed(session: NDArray[np.int64], track: NDArray[np.integer[Any]], value: NDArray[np.float64]) -> SparseScores:
+def summed(
+    session: NDArray[np.int64],
+    track: NDArray[np.integer[Any]],
+    value: NDArray[np.float64],
+    repeats: NDArray[np.int64] | None = None,
+) -> SparseScores:
     """Return the sum of `value` (>= 0, rounded to quanta) of each session and track.
 
-    One sort of keys [session | track | value] brings equal ones together.
+    One sort of keys [session | track | value] brings equal ones together. `repeats`: how many tracks each session and
+    value stand for; None = one.
     """
     quanta = np.rint(value * QUANTUM).astype(np.int64)
     rows, values = bits(int(track.max(initial=0))), bits(int(quanta.max(initial=0)))
     assert bits(int(session.max(initial=0))) + rows + values <= WORD, "too many sessions at once"
-    key = session << rows
-    key |= track
-    key <<= values
-    key |= quanta
+    key = (session << (rows + values)) | quanta
+    if repeats is not None:
+        key = np.repeat(key, repeats)
+    key |= track.astype(np.int64) << values
     key.sort()
     cell = key >> values
     first = np.flatnonzero(firsts(cell))
-    total = np.add.reduceat(key & mask(values), first) if len(first) else np.zeros(0, np.int64)
+    key &= mask(values)
+    total = np.add.reduceat(key, first) if len(first) else np.zeros(0, np.int64)
     first, total = first[total > 0], total[total > 0]
     return SparseScores(cell[first] >> rows, cell[first] & mask(rows), total / QUANTUM)
 
