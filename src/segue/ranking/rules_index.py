@@ -34,8 +34,8 @@ from segue.ranking.sparse_scores import (
 
 MOST_RULES: Final = 200
 """Most rules of a track, the heaviest ones; the public code of sequential rules keeps 20."""
-PAIRS_AT_ONCE: Final = 2**23
-"""Pairs sorted at a time when rules are counted: 64 MB of keys."""
+PAIRS_AT_ONCE: Final = 2**22
+"""Pairs sorted at a time when rules are counted: 32 MB of keys."""
 RULES_AT_ONCE: Final = 2**16
 SESSIONS_AT_ONCE: Final = 256
 
