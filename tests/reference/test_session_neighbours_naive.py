@@ -182,9 +182,9 @@ def test_an_index_without_sessions_knows_nothing() -> None:
     assert len(vsknn_scores(index, flat([]), VsknnConfig()).track) == 0
 
 
-def test_the_index_needs_neither_torch_nor_scipy() -> None:
+def test_the_indexes_need_neither_torch_nor_scipy() -> None:
     code = (
-        "import sys, segue.ranking.session_index, segue.ranking.session_neighbours\n"
+        "import sys, segue.ranking.session_neighbours, segue.ranking.rules_index, segue.ranking.context_index\n"
         "sys.exit(bool({'torch', 'scipy', 'polars'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
