@@ -154,16 +154,9 @@ def serving() -> list[str]:
 
 
 def method() -> list[str]:
-    """Return what the page of the method says of session neighbours, and of shared negatives."""
-    cells = []
-    for name in ("demo", "ml-100k"):
-        near = neighbour_rows(name)
-        cells.append([share(near[row]["sampled hr@10"]) for row in ("v-sknn with decay", "v-sknn", "model")])
+    """Return what the page of the method says of shared negatives."""
     lost = Study("shared-negatives/100k").contrast(PER_SESSION_MINUS, MINUS, "hr@10")["difference"]
-    demo, real = cells
     return [
-        f"sampled HR@10 is {demo[0]} against {demo[1]} (as shipped) and {demo[2]} (`segue`)",
-        f"{real[0]} against {real[1]} and {real[2]} on MovieLens 100K",
         f"it costs S- {100 * lost:.1f} points of sampled HR@10",
     ]
 

@@ -36,7 +36,7 @@ STRENGTH_WORDS: Final[Mapping[int, str]] = {
 
 RATE_PRIOR: Final = (2.5, 5.0)
 """Listens and plays added to a listen rate (method, section 5: (listens + 2.5) / (plays + 5))."""
-BASELINES_TO_BEAT: Final = ("popularity", "markov")
+BASELINES_TO_BEAT: Final = ("popularity", "markov", "ordered-neighbours")
 """A contrast of two models counts only if both beat these baselines (method, section 5)."""
 
 

@@ -18,7 +18,7 @@ from segue.model.encoders.causal import CausalConfig
 from segue.model.heads import ListenConfig, TransitionsConfig
 from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
-from segue.ranking import ModelScorer, Scorer, content_baselines, fit_baselines, top_k
+from segue.ranking import BASELINE_NAMES, ModelScorer, Scorer, content_baselines, fit_baselines, top_k
 from segue.store import Store
 from support.dense_scores import all_scores, dense_standing
 from support.small_models import encoder_of, padded_batch
@@ -26,7 +26,7 @@ from support.stores import tiny_store
 
 MODELS = ("model", "transitions", "listen", "both", "features")
 CONTENT = ("nearest-audio", "feature-mean")
-NAMES = (*MODELS, *CONTENT, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+NAMES = (*MODELS, *CONTENT, *BASELINE_NAMES)
 
 LISTEN, TRANSITIONS = ListenConfig(), TransitionsConfig()
 HEADS: dict[str, dict[str, Any]] = {

@@ -12,6 +12,7 @@ from segue.evaluation import FORMS, PROTOCOLS, Evaluation, Protocol, Row, Target
 from segue.evaluation.answers import Answers, ListAnswers
 from segue.evaluation.bootstrap import Estimate
 from segue.recipes import EvaluationConfig
+from segue.skips import BASELINES_TO_BEAT
 from segue.studies.analysis import analysed
 from segue.studies.designs import DESIGNS
 from segue.studies.study_schedule import BASELINES, StudySchedule
@@ -120,20 +121,20 @@ def counted(
     return {asked: [(reason["arm"], reason["why"]) for reason in one["reasons"]] for asked, one in found.items()}
 
 
-def test_a_contrast_counts_where_both_arms_beat_both_baselines(tmp_path: Path) -> None:
+def test_a_contrast_counts_where_both_arms_beat_all_baselines_of_the_bar(tmp_path: Path) -> None:
     arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
-    found = counted(tmp_path, arms, {"popularity": levels(BAR), "markov": levels(BAR)})
+    found = counted(tmp_path, arms, {name: levels(BAR) for name in BASELINES_TO_BEAT})
     assert not any(found.values())
 
 
 def test_a_baseline_that_was_not_measured_is_not_beaten(tmp_path: Path) -> None:
     arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
-    found = counted(tmp_path, arms, {"popularity": levels(BAR)})
+    found = counted(tmp_path, arms, {name: levels(BAR) for name in BASELINES_TO_BEAT if name != "markov"})
     assert all(why == [(arm, "was not held against markov") for arm in ARMS] for why in found.values())
 
 
 @pytest.mark.parametrize("level", ["equal", "below"])
-@pytest.mark.parametrize("bar", ["popularity", "markov"])
+@pytest.mark.parametrize("bar", BASELINES_TO_BEAT)
 @pytest.mark.parametrize(("protocol", "metric"), [("sampled", "hr@1"), ("sampled", "hr@5"), ("full", "hr@20")])
 @pytest.mark.parametrize("low", ARMS)
 def test_one_arm_that_does_not_beat_one_baseline_leaves_that_contrast_uncounted(
@@ -141,7 +142,7 @@ def test_one_arm_that_does_not_beat_one_baseline_leaves_that_contrast_uncounted(
 ) -> None:
     """On that metric and protocol, whichever of the two arms it is; all other contrasts of the pair count."""
     place = CUTOFFS.index(int(metric.removeprefix("hr@")))
-    bars, mine = {name: levels(BAR) for name in ("popularity", "markov")}, levels(LOW)
+    bars, mine = {name: levels(BAR) for name in BASELINES_TO_BEAT}, levels(LOW)
     bars[bar][protocol] = (*BAR[:place], LOW[place], *BAR[place + 1 :])
     if level == "below":
         mine[protocol] = (*LOW[:place], LOW[place] - 1, *LOW[place + 1 :])
@@ -154,7 +155,7 @@ def test_one_arm_that_does_not_beat_one_baseline_leaves_that_contrast_uncounted(
 def test_it_is_the_mean_over_seeds_that_beats_a_baseline(tmp_path: Path) -> None:
     """A seed at the bar and one above it: above. One below it and one so much above: at the bar, which is not above."""
     above, below = (BAR[0] + 1, *BAR[1:]), (BAR[0] - 1, *BAR[1:])
-    bars = {"popularity": levels(BAR), "markov": levels(BAR)}
+    bars = {name: levels(BAR) for name in BASELINES_TO_BEAT}
     for second, why in ((BAR, []), (below, [(ARMS[1], f"does not beat {bar}") for bar in bars])):
         arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(above), levels(second)]}
         assert counted(tmp_path / str(second), arms, bars)["full", "hr@1"] == why
@@ -164,5 +165,5 @@ def test_it_is_the_mean_over_seeds_that_beats_a_baseline(tmp_path: Path) -> None
 @pytest.mark.parametrize("seed", [0, 1])
 def test_one_training_that_met_the_cap_leaves_its_contrasts_uncounted(tmp_path: Path, arm: str, seed: int) -> None:
     arms = {ARMS[0]: [levels(HIGH)] * 2, ARMS[1]: [levels(LOW)] * 2}
-    found = counted(tmp_path, arms, {"popularity": levels(BAR), "markov": levels(BAR)}, capped=(arm, seed))
+    found = counted(tmp_path, arms, {name: levels(BAR) for name in BASELINES_TO_BEAT}, capped=(arm, seed))
     assert all(why == [(arm, "did not converge")] for why in found.values())

@@ -118,12 +118,13 @@ class FeedbackMarkov(Markov):
             sparse.csr_matrix((np.ones(int(own.sum())), (before[own], after[own])), shape=shape)
             for own in (~skipped, skipped)
         ]
+        self._after_any = self._after[0] + self._after[1]
         return self
 
     def _session_scores(self, batch: Batch) -> Any:
         last, was_skipped = last_track(batch), skips.skipped(batch.feedback[batch.last].numpy())[:, None]
         own = [self._after[i][last].multiply(was_skipped == bool(i)) for i in (0, 1)]
-        return (self._transitions[last] + own[0] + own[1]).tocsr()
+        return (self._after_any[last] + own[0] + own[1]).tocsr()
 
 
 def _gain_of_feedback(folder: Path, world: str, cutoff: int) -> Estimate:

@@ -28,7 +28,8 @@ from segue.model import Encoder, build_model
 from segue.model.inputs import load_side
 from segue.model.inputs.context import NAME as CONTEXT_NAME
 from segue.model.inputs.context import SIZES, ContextConfig, ContextData
-from segue.ranking import ModelScorer, Scorer, fit_baselines, head_scorers
+from segue.ranking import BASELINE_NAMES, ModelScorer, Scorer, fit_baselines, head_scorers
+from segue.ranking.baselines import BASELINES, TrainingRows
 from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
 from segue.store.manifest import SideColumn
@@ -59,7 +60,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 """Transitions and context are the causal encoder's."""
 READ_CONTEXT = {"causal, context", "causal, all", "causal, all, P(listen) alone"}
 ALONE = [f"{name}, P(listen) alone" for name, (_, changes) in MODELS.items() if "heads__listen" in changes]
-SCORERS = (*MODELS, *ALONE, "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+SESSION_BASELINES = ("repeat-last", "markov", "sequential-rules", "item-knn", "v-sknn", "ordered-neighbours")
+SCORERS = (*MODELS, *ALONE, *BASELINE_NAMES)
 CONTEXTS = ("catalog", "charts", "radio")
 EVENT_SIDE = (
     SideColumn(columns.CONTEXT_TYPE, "uint8", categories=CONTEXTS),
@@ -151,14 +153,19 @@ def model(name: str, store: Store, split: Split) -> Encoder:
     return encoder
 
 
-def scorers(store: Store, split: Split) -> Iterator[tuple[str, Scorer]]:
-    """Yield every model, alike each time, what its head for P(listen) says alone, and every baseline of `split`."""
+def scorers(store: Store, split: Split, which: SplitName = "test") -> Iterator[tuple[str, Scorer]]:
+    """Yield every model, alike each time, what its head for P(listen) says alone, and every baseline of `split`.
+
+    Validation targets choose the options of baselines: where they are changed (`which`), options are the defaults.
+    """
     for name in MODELS:
         encoder = model(name, store, split)
         yield name, ModelScorer(encoder, split.candidates, 0.7 if "listen" in encoder.heads else 0.0)
         for alone in head_scorers(encoder, split.candidates):
             yield f"{name}, P(listen) alone", alone
-    for baseline in fit_baselines(store, split):
+    data = TrainingRows.of(store, split)
+    defaults = (kind(data) for kind in BASELINES if kind.fits(data))
+    for baseline in fit_baselines(store, split) if which == "test" else defaults:
         yield baseline.name, baseline
 
 
@@ -189,10 +196,10 @@ def test_scores_keep_their_bytes_when_the_target_row_is_randomised(
     with_known = randomised(store, tmp_path / "with-known", cases, before, known=OF_TARGET_ROW)
     after, changed_contexts = contexts_of(changed, data, which)
     after_known, known_contexts = contexts_of(with_known, data, which)
-    assert {name for name, _ in scorers(store, before)} == set(SCORERS)
+    assert {name for name, _ in scorers(store, before, which)} == set(SCORERS)
     assert before.candidates.tobytes() == after.candidates.tobytes() == after_known.candidates.tobytes()
-    others = scorers(changed, after), scorers(with_known, after_known)
-    for (name, one), (_, blind), (_, reader) in zip(scorers(store, before), *others, strict=True):
+    others = scorers(changed, after, which), scorers(with_known, after_known, which)
+    for (name, one), (_, blind), (_, reader) in zip(scorers(store, before, which), *others, strict=True):
         first = all_scores(one, contexts, before.candidates)
         other, others_contexts = (reader, known_contexts) if name in READ_CONTEXT else (blind, changed_contexts)
         second = all_scores(other, others_contexts, before.candidates)
@@ -213,7 +220,7 @@ def test_hour_and_premium_of_the_target_row_count_for_readers_of_context_alone(
     for column in OF_TARGET_ROW:
         changed = randomised(store, tmp_path / column, split.cases[which], split, only=(column,))
         _, changed_contexts = contexts_of(changed, data, which)
-        for name, scorer in scorers(store, split):
+        for name, scorer in scorers(store, split, which):
             same = torch.equal(*(all_scores(scorer, each, split.candidates) for each in (contexts, changed_contexts)))
             assert same == (name not in READ_CONTEXT), (name, column)
 
@@ -244,7 +251,7 @@ def test_p_listen_of_a_target_is_foretold_from_its_track_and_nothing_else_of_its
         assert first.tobytes() == found[1][name].tobytes(), name
 
 
-POWER = [(name, None) for name in ("causal", "cloze", "repeat-last", "markov", "v-sknn")]
+POWER = [(name, None) for name in ("causal", "cloze", *SESSION_BASELINES)]
 POWER += [(name, ("tracks",)) for name in MODELS]
 POWER += [(name, ("strength",)) for name in ("causal, feedback", "cloze, feedback", "causal, all")]
 POWER += [

@@ -16,12 +16,11 @@ from segue.evaluation import make_scene
 from segue.evaluation.ranking_pass import flipped
 from segue.evaluation.strata import strata, target_groups
 from segue.ranking import Standing, fit_baselines
-from segue.ranking.baselines import NEIGHBOURS
 from segue.recipes import EvaluationConfig
 from segue.runs import RunFolder, load_run
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.train import TrainOptions, train
-from support.dense_scores import all_scores, dense_standing
+from support.dense_scores import dense_standing
 from support.evaluated import evaluate_scorers
 from support.small_models import padded_batch
 from support.small_recipes import small_recipe
@@ -214,27 +213,6 @@ def test_the_strata_of_one_kind_part_the_targets(scene):
     for kind in ("position", "popularity", "session_type", "skip_share"):
         whole = np.sum([member for name, member in members.items() if name.startswith(f"{kind}=")], axis=0)
         assert (whole == 1).all(), kind
-
-
-def test_v_sknn_equals_the_loop(scene):
-    store, split = scene.store, scene.split
-    scorer = next(s for s in fit_baselines(store, split) if s.name == "v-sknn")
-    tracks = np.asarray(store.tracks)
-    others = [set(tracks[b:e].tolist()) for b, e in zip(split.train_begin, split.train_end, strict=True)]
-    for session in range(20):
-        last = int(store.offsets[session + 1]) - 1
-        own = tracks[int(store.offsets[session]) : last].tolist()
-        weight = {t: (i + 1) / len(own) for i, t in enumerate(own)}
-        near = sorted(
-            (-round(sum(weight[t] for t in other if t in weight), 6), i)
-            for i, other in enumerate(others)
-            if any(t in weight for t in other) and not other <= set(own)
-        )[:NEIGHBOURS]
-        expected = np.zeros(43)
-        for value, i in near:
-            expected[list(others[i])] -= value
-        found = all_scores(scorer, context(scene, session, last), split.candidates, 43)[0].numpy()[3:]
-        assert np.abs(np.floor(found) / 2**20 - expected[3:]).max() < 1e-3
 
 
 def test_scores_that_are_no_numbers_rank_last_and_the_command_fails(tmp_path, capsys):

@@ -15,14 +15,14 @@ from segue.evaluation import make_scene, ranking_pass
 from segue.evaluation.candidates import session_candidates
 from segue.evaluation.ranking_pass import flipped, full_ranks, sampled_ranks
 from segue.model.encoders.causal import CausalConfig
-from segue.ranking import ModelScorer, candidate_table, fit_baselines
+from segue.ranking import BASELINE_NAMES, ModelScorer, candidate_table, fit_baselines
 from segue.recipes import EvaluationConfig
 from support.dense_scores import all_scores
 from support.small_models import encoder_of, padded_batch
 from support.stores import tiny_store
 
 NUM = 15
-NAMES = ("model", "popularity", "repeat-last", "markov", "v-sknn", "listen-rate")
+NAMES = ("model", *BASELINE_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def contexts(scene, flip_from=None) -> list[Batch]:
     batch = batch if flip_from is None else flipped(batch, flip_from)
     padded = batch.padded
     parts = padded.tracks, padded.feedback, padded.valid
-    return [padded_batch(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
+    alone = [padded_batch(*(part[i : i + 1] for part in parts)) for i in range(len(scene.contexts.cases))]
+    sides = [{name: side[i : i + 1] for name, side in batch.session_side.items()} for i in range(len(alone))]
+    return [replace(one, session_side=side) for one, side in zip(alone, sides, strict=True)]
 
 
 def naive_rank(scores: list[float], track: int, rivals: list[int]) -> float:

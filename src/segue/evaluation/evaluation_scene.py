@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segue import skips
 from segue.batches.data import SessionData
+from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import Cases, DataConfig, Split, SplitName
 from segue.evaluation.ranking_pass import Contexts
 from segue.hashing import splitmix64
@@ -47,7 +48,7 @@ class EvaluationScene:
         Raises:
             InputError: the store lacks it.
         """
-        side = load_side(inputs, self.store, self.split, self.contexts.device)
+        side = dict(self.contexts.data.side) | load_side(inputs, self.store, self.split, self.contexts.device)
         return replace(self, contexts=replace(self.contexts, data=replace(self.contexts.data, side=side)))
 
     def sample(self, most: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -66,7 +67,7 @@ def make_scene(
     store: Store, split: Split, data_config: DataConfig, config: EvaluationConfig, which: SplitName, device: Any
 ) -> EvaluationScene:
     """Return the scene of split `which` on `device`; models that read inputs need its `reading`."""
-    data = SessionData.load(store, split, device)
+    data = SessionData.load(store, split, device, {SESSION_NUMBER: SessionNumbers()})
     contexts = Contexts(data, split.cases[which], data_config.max_len, split.candidates)
     return EvaluationScene(store, split, contexts, which, config)
 

@@ -71,6 +71,8 @@ class Evaluation:
     config: EvaluationConfig
     listening: Sequence[Mapping[str, Any]] = field(default=())
     """Quality of predictions of P(listen) for held-out tracks: name, log-loss, brier, ece, auc."""
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    """How the options of each baseline were chosen, by name: grid, choice, criterion."""
 
     @property
     def unit(self) -> NDArray[np.int64]:
@@ -116,6 +118,7 @@ class Evaluation:
             "counts": dict(self.counts),
             "rows": [self._row_json(row) for row in self.rows],
             "listening": [dict(row) for row in self.listening],
+            "tuning": dict(self.tuning),
         }
 
     def _row_json(self, row: Row) -> dict[str, Any]:

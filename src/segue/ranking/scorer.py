@@ -18,7 +18,7 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-        """Name in tables: 'model', 'popularity', 'repeat-last', 'markov', 'v-sknn', 'listen-rate'."""
+        """Name in tables: 'model', 'popularity', 'markov', ..."""
 
     @property
     def reads_feedback(self) -> bool:

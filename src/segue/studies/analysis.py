@@ -99,6 +99,7 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
                 for row in document["rows"]
                 if row["kind"] == "baseline"
             ],
+            "tuning_of_baselines": document["tuning"],
             "listening": [{key: row[key] for key in ("name", *LISTENING)} for row in document["listening"]],
             "contrasts": [record for record in records if not record["stratum"]],
             "strata": [{key: record[key] for key in STRATUM} for record in records if record["stratum"]],

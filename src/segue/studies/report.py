@@ -35,10 +35,19 @@ STAR: Final = "A star marks an arm of which a training met its epoch cap: not co
 READING: Final = (
     "HR@K: share of sessions whose held-out last track stands among the first K. Intervals of levels are t over seeds "
     "(baselines: bootstrap over sessions). A gain or loss is shown only where both intervals of a seed-paired "
-    "difference exclude 0, and counts only where both arms beat popularity and first-order Markov and every training "
+    "difference exclude 0, and counts only where both arms beat {bar} and every training "
     "converged. Holm's correction runs over the family that was fixed beforehand. Sampled ranking can reverse the "
     "order of models: read all tracks first."
 )
+
+
+FIRST_BAR: Final = "popularity and first-order Markov"
+BAR: Final = "popularity, Markov and ordered neighbours (tuned on validation)"
+"""What arms must beat: in results whose baselines were not tuned, and in those whose were."""
+
+
+def _reading(result: Record) -> str:
+    return READING.format(bar=BAR if result.get("tuning_of_baselines") else FIRST_BAR)
 
 
 def report_markdown(result: Record) -> str:
@@ -55,7 +64,7 @@ def report_markdown(result: Record) -> str:
         parts.append(f"- **{verdict['question']}** {_sentence(verdict['answer'])} {_plain(verdict['why'])}{details}")
     for title, caption, rows in _tables(result):
         parts += [f"## {title}", caption, _markdown_table(*rows)]
-    parts += ["## How this was made", READING, _made(result)]
+    parts += ["## How this was made", _reading(result), _made(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -73,7 +82,7 @@ def report_html(result: Record) -> str:
         marked = "" if title == PUBLISHED else mark
         sections.append(section(title, table(marked + escape(caption), [escape(name) for name in head], cells)))
     sections.append(
-        section("How this was made", f"<p>{escape(READING)}</p><p class='soft'>{escape(_made(result))}</p>")
+        section("How this was made", f"<p>{escape(_reading(result))}</p><p class='soft'>{escape(_made(result))}</p>")
     )
     return document(result["title"], sections)
 

@@ -41,8 +41,11 @@ WHY: Final[Mapping[str, str]] = {
     "did not converge": "met the epoch cap",
     "does not beat popularity": "not above popularity",
     "does not beat markov": "not above first-order Markov",
+    "does not beat ordered-neighbours": "not above ordered neighbours",
 }
 """A contrast's reasons as words of a sentence."""
+TUNED: Final[Mapping[str, str]] = {"does not beat markov": "not above Markov"}
+"""Those of results whose baselines are tuned."""
 PLURALS: Final = {"gain": "gains", "loss": "losses"}
 
 
@@ -169,9 +172,10 @@ def _ranks(result: Record) -> Answer | None:
 def _why_not(result: Record, records: Sequence[Record]) -> str:
     """Return, once, why some of the contrasts do not count."""
     arms: dict[str, dict[str, None]] = {}
+    words = {**WHY, **TUNED} if result.get("tuning_of_baselines") else WHY
     for record in records:
         for reason in record["reasons"]:
-            why = WHY.get(reason["why"], reason["why"])
+            why = words.get(reason["why"], reason["why"])
             why += "" if reason["why"] == "did not converge" else f" {AMONG[record['protocol']]}"
             arms.setdefault(why, {})[title_of(result, reason["arm"])] = None
     all_arms = {title_of(result, record[side]) for record in records for side in ("arm", "less")}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from segue.batches.split import Split, split_store
+from segue.batches.split import DataConfig, split_store
 from segue.config import nearest
 from segue.errors import InputError
 from segue.evaluation import (
@@ -23,6 +24,7 @@ from segue.evaluation import (
 )
 from segue.progress import Progress, silent
 from segue.ranking import Scorer, content_baselines, fit_baselines, head_scorers, model_scorers
+from segue.ranking.baselines import chosen_options
 from segue.runs import load_run
 from segue.runs.loaded_run import LoadedRun
 from segue.store import Store
@@ -82,7 +84,8 @@ class Evaluator:
         rows = scorer_rows(ground.table, models, "model", protocols, progress)
         rows += scorer_rows(ground.table, heads, "head", protocols, progress)
         rows += ground.baseline_rows(protocols, progress) if baselines else []
-        return assembled(ground.table, rows, head_predictions(ground.table.scene, models))
+        evaluation = assembled(ground.table, rows, head_predictions(ground.table.scene, models))
+        return replace(evaluation, tuning=ground.tuning if baselines else {})
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
         data, config, inputs = loaded.recipe.data, loaded.recipe.evaluation, loaded.recipe.inputs
@@ -90,25 +93,30 @@ class Evaluator:
         if key not in self._grounds:
             parts = split_store(self._store, data)
             scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(inputs)
-            self._grounds[key] = _Ground(self._store, parts, Table(scene), data.vocabulary == "features")
+            self._grounds[key] = _Ground(self._store, Table(scene), data)
         return self._grounds[key]
 
 
 class _Ground:
     """Data shared by runs of equal [data] and [evaluation]."""
 
-    def __init__(self, store: Store, split: Split, table: Table, content: bool) -> None:
-        """`content`: whether there are baselines on features of tracks."""
-        self._store, self.split, self.table, self._content = store, split, table, content
+    def __init__(self, store: Store, table: Table, data: DataConfig) -> None:
+        self._store, self.split, self.table, self._data = store, table.scene.split, table, data
         self._baselines: list[Scorer] = []
         self._rows: dict[Protocol, list[Row]] = {}
+
+    @property
+    def tuning(self) -> dict[str, Any]:
+        """How the options of the baselines were chosen, once they have been fitted."""
+        return chosen_options(self._baselines)
 
     def baseline_rows(self, protocols: Sequence[Protocol], progress: Progress) -> list[Row]:
         """Return the rows of every baseline under `protocols`, each computed once."""
         missing = [protocol for protocol in protocols if protocol not in self._rows]
         if missing and not self._baselines:
-            content = content_baselines(self._store, self.split) if self._content else []
-            self._baselines = [*fit_baselines(self._store, self.split), *content]
+            features = self._data.vocabulary == "features"  # then tracks that were never played are ranked, too
+            content = content_baselines(self._store, self.split) if features else []
+            self._baselines = [*fit_baselines(self._store, self.split, self._data.max_len), *content]
         rows = scorer_rows(self.table, self._baselines, "baseline", missing, progress)
         self._rows |= {protocol: [row for row in rows if row.protocol == protocol] for protocol in missing}
         return [row for protocol in protocols for row in self._rows[protocol]]

@@ -45,7 +45,8 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluation]:
     data = DataConfig(vocabulary="training")
     split = split_store(store, data)
     table = Table(make_scene(store, split, data, EvaluationConfig(candidates=20, resamples=30), "test", "cpu"))
-    baselines, found = fit_baselines(store, split)[1:3], []
+    baselines = [one for one in fit_baselines(store, split) if one.name in ("repeat-last", "markov")]
+    found = []
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)
         encoder = encoder_of(CausalConfig(width=16, heads=2), store.num_tracks, 20, generator)

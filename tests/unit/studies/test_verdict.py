@@ -143,6 +143,8 @@ def test_why_a_contrast_does_not_count_is_told_once_with_its_protocol() -> None:
     assert _answer(_result(*records), "Do skips")["why"].endswith(
         " Some contrasts do not count (not above first-order Markov among 1000 sampled tracks: PLUS)."
     )
+    tuned = {**_result(*records), "tuning_of_baselines": {"markov": {}}}
+    assert "not above Markov among" in _answer(tuned, "Do skips")["why"]
     both = [*below, {"arm": "minus", "why": "does not beat markov"}]
     why = _answer(_result(_record(counts=False, reasons=both)), "Do skips")["why"]
     assert "among 1000 sampled tracks: every arm)" in why

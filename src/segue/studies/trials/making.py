@@ -25,6 +25,7 @@ from segue.evaluation import (
 )
 from segue.progress import Progress
 from segue.ranking import Scorer, fit_baselines, head_scorers, model_scorers
+from segue.ranking.baselines import chosen_options
 from segue.recipes import Recipe, recipe_from_tables
 from segue.runs import RunFolder, load_run
 from segue.store import Store
@@ -71,7 +72,7 @@ class Maker:
         recipe = recipe_from_tables(trial.recipe, f"recipe of {trial.name}")
         if not trial.trains:
             table = self._targets(recipe)
-            baselines = fit_baselines(self._store, table.scene.split)
+            baselines = fit_baselines(self._store, table.scene.split, recipe.data.max_len)
             chosen = [scorer for scorer in baselines if not trial.baselines or scorer.name in trial.baselines]
             self._folder.finish(trial, Outcome(), _evaluated(table, {"baseline": chosen}, progress))
             return
@@ -110,7 +111,8 @@ def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress:
     rows = list[Row]()
     for kind, some in scorers.items():
         rows += scorer_rows(table, some, kind, progress=progress)
-    return assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
+    evaluation = assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
+    return replace(evaluation, tuning=chosen_options(scorers.get("baseline", ())))
 
 
 def _outcome(run: Path, result: FitResult | None, why: str | None = None) -> Outcome:

@@ -1,0 +1,68 @@
+"""Baselines of every table, fitted to training rows only; each backs off to popularity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from segue.batches.split import Split
+from segue.ranking.baselines.baseline import Baseline, flat_sessions, last_track
+from segue.ranking.baselines.item_neighbours import ItemNeighbours
+from segue.ranking.baselines.listen_rate import ListenRate
+from segue.ranking.baselines.markov import Markov
+from segue.ranking.baselines.ordered_neighbours import OrderedNeighbours
+from segue.ranking.baselines.own_plays import OwnPlays
+from segue.ranking.baselines.popularity import Popularity
+from segue.ranking.baselines.recent_popularity import RecentPopularity
+from segue.ranking.baselines.repeat_last import RepeatLast
+from segue.ranking.baselines.sequential_rules import SequentialRules
+from segue.ranking.baselines.training_rows import TrainingRows
+from segue.ranking.baselines.tuning import ValidationTargets, tuned
+from segue.ranking.baselines.tuning_record import Tuning
+from segue.ranking.baselines.v_sknn import Vsknn
+from segue.store import Store
+
+BASELINES: Final[tuple[type[Baseline], ...]] = (
+    Popularity,
+    RecentPopularity,
+    RepeatLast,
+    Markov,
+    SequentialRules,
+    ItemNeighbours,
+    Vsknn,
+    OrderedNeighbours,
+    OwnPlays,
+    ListenRate,
+)
+BASELINE_NAMES: Final = tuple(kind.name for kind in BASELINES)
+"""Names in tables."""
+
+__all__ = [
+    "BASELINES",
+    "BASELINE_NAMES",
+    "Baseline",
+    "Markov",
+    "Popularity",
+    "TrainingRows",
+    "Tuning",
+    "chosen_options",
+    "fit_baselines",
+    "flat_sessions",
+    "last_track",
+]
+
+
+def fit_baselines(store: Store, split: Split, max_len: int = 20) -> list[Baseline]:
+    """Return every baseline that the store has the data for, fitted to the training rows of `split`.
+
+    Options are chosen on validation targets; `Baseline.tuning` says how. `max_len`: most tracks of a context.
+    """
+    data = TrainingRows.of(store, split)
+    targets = ValidationTargets(store, split, max_len)
+    return [tuned(kind, data, targets) for kind in BASELINES if kind.fits(data)]
+
+
+def chosen_options(scorers: Iterable[object]) -> dict[str, Any]:
+    """Return how the options of each tuned baseline among `scorers` were chosen, by name."""
+    tuned_ones = (one for one in scorers if isinstance(one, Baseline))
+    return {one.name: one.tuning.to_json() for one in tuned_ones if one.tuning is not None}

@@ -1,0 +1,132 @@
+"""The rows that baselines are fitted to: those of training parts, and who listened when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from segue import columns, skips
+from segue.batches.split import Split, visible_strength
+from segue.model.inputs.earlier import ListenerRanges, listener_ranges
+from segue.ranking.session_index import SessionIndex
+from segue.ranking.sparse_scores import FlatSessions, starts
+from segue.store import Store
+
+SECONDS_OF_A_DAY: Final = 86_400
+TABLES: Final = 3
+"""Tables of rules kept while options are tuned; one takes up to half a gigabyte at a million tracks."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """The training rows of a split, flat."""
+
+    tracks: NDArray[np.int64]
+    session: NDArray[np.int64]
+    """Index of the training session of each row, ascending."""
+    strength: NDArray[np.uint8]
+    """Unknown if the split hides it."""
+    skip_at_least: int
+    counts: NDArray[np.int64]
+    """Training plays of each table row, [V + 3]."""
+    candidates: NDArray[np.int32]
+    began: NDArray[np.int64] | None = None
+    """When each training session began, seconds; None = the store has neither times nor dates."""
+    number: NDArray[np.int64] | None = None
+    """Session of the store of each training session, ascending; None = not known."""
+    earlier: ListenerRanges | None = None
+    """The training rows of the same listener before each session of the store; None = no listeners."""
+    earlier_tracks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Tracks of `earlier.rows`."""
+
+    @classmethod
+    def of(cls, store: Store, split: Split) -> TrainingRows:
+        """Return the training rows of `split`."""
+        rows = split.training_rows
+        session = np.repeat(np.arange(len(split.train_begin)), split.train_end - split.train_begin)
+        all_tracks = np.asarray(store.tracks)
+        strength = visible_strength(store, split)[rows]
+        number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
+        listeners = store.side_column(columns.USER) is not None
+        earlier = listener_ranges(store, split) if listeners else None
+        return cls(
+            tracks=all_tracks[rows].astype(np.int64),
+            session=session,
+            strength=strength,
+            skip_at_least=split.skip_at_least,
+            counts=split.training_counts,
+            candidates=split.candidates,
+            began=_began(store, split.train_begin, number),
+            number=number,
+            earlier=earlier,
+            earlier_tracks=np.zeros(0, np.int64) if earlier is None else all_tracks[earlier.rows].astype(np.int64),
+        )
+
+    @cached_property
+    def sessions(self) -> FlatSessions:
+        """The training sessions; each has its index as number."""
+        return FlatSessions(self.tracks, starts(np.bincount(self.session)))
+
+    @cached_property
+    def session_index(self) -> SessionIndex:
+        """The index of the training sessions by their tracks."""
+        return SessionIndex.of(self.sessions, len(self.counts), self.began)
+
+    def training_number(self, store_session: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of the training session of each session of the store; -1 without a training part."""
+        if self.number is None or len(self.number) == 0:
+            return np.full(len(store_session), -1)
+        index = np.minimum(np.searchsorted(self.number, store_session), len(self.number) - 1)
+        return np.where(self.number[index] == store_session, index, -1)
+
+    def table(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Return `make()`, or what it returned for the same `key` lately."""
+        if key not in self._tables:
+            while len(self._tables) >= TABLES:
+                self._tables.pop(next(iter(self._tables)))
+            self._tables[key] = make()
+        return self._tables[key]
+
+    def forget_tables(self) -> None:
+        """Drop the tables that are kept while options are tuned."""
+        self._tables.clear()
+
+    @cached_property
+    def _tables(self) -> dict[tuple[Any, ...], Any]:
+        return {}
+
+    def occurrences(self) -> Any:
+        """Return which tracks each training session has, 1 or absent, sparse CSR [sessions, R]."""
+        shape = (int(self.session[-1]) + 1, len(self.counts))
+        matrix = sparse.csr_matrix((np.ones(len(self.tracks)), (self.session, self.tracks)), shape=shape)
+        matrix.data[:] = 1.0
+        return matrix
+
+    def listens_and_plays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how often each track was listened to, and its plays of known feedback, [R] each."""
+        listened = skips.listened(self.strength, self.skip_at_least)
+        judged = listened | skips.skipped(self.strength, self.skip_at_least)
+        listens, plays = (np.bincount(self.tracks[part], minlength=len(self.counts)) for part in (listened, judged))
+        return listens, plays
+
+    def listen_rates(self) -> NDArray[np.float64]:
+        """Return the smoothed listen rate of each track, (listens + 2.5) / (plays + 5), [R]."""
+        listens, plays = self.listens_and_plays()
+        prior_listens, prior_plays = skips.RATE_PRIOR
+        rates: NDArray[np.float64] = (listens + prior_listens) / (plays + prior_plays)
+        return rates
+
+
+def _began(store: Store, first: NDArray[np.int64], session: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the time of rows `first`, or the date of their `session`, in seconds; None if the store has neither."""
+    if store.side_column(columns.AT) is not None:
+        return np.asarray(store.side(columns.AT))[first].astype(np.int64)
+    if store.side_column(columns.DATE) is not None:
+        return np.asarray(store.side(columns.DATE))[session].astype(np.int64) * SECONDS_OF_A_DAY
+    return None

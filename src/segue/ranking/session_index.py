@@ -1,0 +1,225 @@
+"""The training sessions that share tracks with a session, found by sorts of whole blocks; NumPy alone.
+
+For each track the index keeps the most recent training sessions that hold it, and where it stands in them: the index
+of VMIS-kNN (Kersbergen, Sprangers & Schelter 2022, "Serenade"), which bounds the work of a query. We differ: the limit
+holds for each track alone, and not once more for all tracks of the session.
+
+>>> training = FlatSessions(np.array([3, 4, 5, 4, 6]), np.array([0, 3, 5]))
+>>> index = SessionIndex.of(training, num_rows=7)
+>>> asked = FlatSessions(np.array([3, 4]), np.array([0, 2]))
+>>> near = index.nearest(asked, np.array([0.5, 1.0]), 10)
+>>> near.place.tolist(), near.similarity.tolist(), near.position.tolist()
+([0, 1], [1.5, 1.0], [1, 0])
+>>> index.nearest(asked, np.array([0.5, 1.0]), 10, leave_out=np.array([0])).place.tolist()
+[1]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.ranking.sparse_scores import QUANTUM, WORD, FlatSessions, bits, blocks, firsts, largest, mask, spread, starts
+
+RECENT: Final = 2000
+"""Most training sessions of a track that an index keeps, by default."""
+POSTINGS_AT_ONCE: Final = 2**17
+"""Postings sorted at a time: a megabyte of keys, which stays in the cache."""
+SESSIONS_AT_ONCE: Final = 512
+STEP_BITS: Final = 8
+"""Bits of a step from the end of a session."""
+LONGEST: Final = 100
+"""Most positions of a session that look for neighbours, the last ones."""
+NOBODY: Final = -1
+"""Leave no training session out."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Training sessions near B sessions: by session, then the most similar first, then the most recent first."""
+
+    session: NDArray[np.int64]
+    """Which of the B sessions, [n]."""
+    place: NDArray[np.int64]
+    """Place of the training session in the index, [n]."""
+    similarity: NDArray[np.float64]
+    """Sum of the weights of the common tracks, [n]."""
+    step: NDArray[np.int64]
+    """Step of the most recent common track from the end of the session, [n]; 1 = its last position."""
+    position: NDArray[np.int64]
+    """Last position of that track in the training session, counted from 0, [n]."""
+
+
+@dataclass(frozen=True)
+class SessionIndex:
+    """Training sessions in order of time, oldest first, and the postings of each track."""
+
+    tracks: NDArray[np.int32]
+    """Tracks of the sessions, one session after another."""
+    offsets: NDArray[np.int64]
+    """First index of each session, then the end of the last."""
+    distinct: NDArray[np.bool_]
+    """Whether a position is the last one of its track in the session."""
+    sizes: NDArray[np.int32]
+    """Distinct tracks of each session."""
+    postings: NDArray[np.int64]
+    """Of the sessions that hold a track, ascending, track after track: place, STEP_BITS zeros, and in `position_bits`
+    the last position of the track there."""
+    position_bits: int
+    posting_offsets: NDArray[np.int64]
+    """First posting of each table row, then the end of the last."""
+    place_of: NDArray[np.int64]
+    """Place of each training session, by its number as given to `of`."""
+
+    @classmethod
+    def of(
+        cls, sessions: FlatSessions, num_rows: int, began: NDArray[np.int64] | None = None, recent: int = RECENT
+    ) -> SessionIndex:
+        """Return the index of training sessions.
+
+        Args:
+            sessions: their tracks; session i has the number i.
+            num_rows: rows of the track table.
+            began: when each began; ties, or None: in the order of their numbers.
+            recent: most sessions kept for a track, the most recent ones.
+        """
+        number_at = np.arange(len(sessions)) if began is None else np.argsort(began, kind="stable")
+        lengths = sessions.lengths[number_at]
+        rows = spread(sessions.offsets[number_at], lengths)
+        ordered = FlatSessions(sessions.tracks[rows], starts(lengths))
+        place, track, step = ordered.last_occurrences()
+        at = ordered.offsets[place + 1] - step
+        distinct = np.zeros(len(rows), np.bool_)
+        distinct[at] = True
+        sizes = np.bincount(place, minlength=len(sessions))
+        by_track = np.argsort(track, kind="stable")  # places stay ascending
+        counts = np.bincount(track, minlength=num_rows)
+        rank = np.repeat(np.cumsum(counts), counts) - np.arange(len(track))  # 1 = the most recent
+        by_track = by_track[rank <= recent]
+        position = at - ordered.offsets[place]
+        position_bits = bits(int(position.max(initial=0)))
+        assert bits(len(sessions)) + STEP_BITS + position_bits <= WORD
+        place_of = np.empty(len(sessions), np.int64)
+        place_of[number_at] = np.arange(len(sessions))
+        return cls(
+            ordered.tracks.astype(np.int32),
+            ordered.offsets,
+            distinct,
+            sizes.astype(np.int32),
+            (place[by_track] << (STEP_BITS + position_bits)) | position[by_track],
+            position_bits,
+            starts(np.minimum(counts, recent)),
+            place_of,
+        )
+
+    @cached_property
+    def distinct_tracks(self) -> bool:
+        """Whether no session repeats a track."""
+        return bool(self.distinct.all())
+
+    def nearest(
+        self,
+        sessions: FlatSessions,
+        weights: NDArray[np.float64],
+        number: int,
+        leave_out: NDArray[np.int64] | None = None,
+        *,
+        recent: int | None = None,
+        by_size: bool = False,
+    ) -> Neighbours:
+        """Return the `number` training sessions most similar to each of B sessions.
+
+        Similarity = sum of the weights of the common tracks, each at its last occurrence in the session, in quanta;
+        with `by_size` divided by the square root of the distinct tracks of the training session (the cosine, but for a
+        factor that all neighbours of a session share). Ties: the more recent training session first.
+
+        Args:
+            sessions: any tracks; B sessions, of which the last LONGEST positions count.
+            weights: weight of each position of `sessions`, >= 0, [N].
+            number: most neighbours of a session.
+            leave_out: number of a training session that each session must not meet, NOBODY = none, [B].
+            recent: most training sessions of a track, the most recent ones of those kept; None = all kept.
+            by_size: see above.
+        """
+        quanta = np.rint(weights * QUANTUM).astype(np.int64)
+        session, track, step = sessions.last_occurrences()
+        known = (track < len(self.posting_offsets) - 1) & (step <= LONGEST)
+        known &= quanta[sessions.offsets[session + 1] - step] > 0
+        session, track, step = session[known], track[known], step[known]
+        end = self.posting_offsets[track + 1]
+        counts = end - self.posting_offsets[track]
+        if recent is not None:
+            counts = np.minimum(counts, recent)
+        of_session = np.bincount(session, weights=counts, minlength=len(sessions)).astype(np.int64)
+        entry = np.searchsorted(session, np.arange(len(sessions) + 1))
+        forbidden = None
+        if leave_out is not None and len(self.place_of) and (leave_out >= 0).any():
+            forbidden = np.where(leave_out >= 0, self.place_of[np.maximum(leave_out, 0)], NOBODY)
+        parts = list[Neighbours]()
+        for low, high in blocks(of_session, POSTINGS_AT_ONCE, SESSIONS_AT_ONCE):
+            some = slice(entry[low], entry[high])
+            keys = self._keys(session[some] - low, step[some], (end - counts)[some], counts[some])
+            if forbidden is not None:
+                keys = self._allowed(keys, forbidden[low:high])
+            ends = sessions.offsets[low + 1 : high + 1]
+            near = self._most_similar(keys, quanta, ends, number, by_size)
+            parts.append(replace(near, session=near.session + low))
+        return _joined(parts)
+
+    def _keys(
+        self, session: NDArray[np.int64], step: NDArray[np.int64], begin: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return a key [session | place | step | position] for each posting of the tracks of a block."""
+        assert bits(int(session.max(initial=0))) + self._place_bits + self._low_bits <= WORD
+        of_entry = (session << (self._place_bits + self._low_bits)) | (step << self.position_bits)
+        key = self.postings[spread(begin, counts)]
+        key |= np.repeat(of_entry, counts)
+        return key
+
+    @property
+    def _place_bits(self) -> int:
+        return bits(len(self.offsets))
+
+    @property
+    def _low_bits(self) -> int:
+        """Bits of step and position."""
+        return STEP_BITS + self.position_bits
+
+    def _allowed(self, key: NDArray[np.int64], forbidden: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the keys but for the forbidden place of each session."""
+        pair = key >> self._low_bits
+        return np.asarray(key[forbidden[pair >> self._place_bits] != (pair & mask(self._place_bits))])
+
+    def _most_similar(
+        self, key: NDArray[np.int64], quanta: NDArray[np.int64], ends: NDArray[np.int64], number: int, by_size: bool
+    ) -> Neighbours:
+        key.sort()
+        pair = key >> self._low_bits
+        first = np.flatnonzero(firsts(pair))
+        step = key >> self.position_bits
+        step &= mask(STEP_BITS)
+        weight = ends[pair >> self._place_bits]
+        weight -= step
+        total = np.add.reduceat(quanta[weight], first) if len(first) else np.zeros(0, np.int64)
+        session, place = pair[first] >> self._place_bits, pair[first] & mask(self._place_bits)
+        if by_size:
+            total = np.rint(total / np.sqrt(self.sizes[place])).astype(np.int64)
+        chosen = largest(session, total, len(ends), number)
+        at = first[chosen]
+        position = key[at] & mask(self.position_bits)
+        return Neighbours(session[chosen], place[chosen], total[chosen] / QUANTUM, step[at], position)
+
+
+def _joined(parts: list[Neighbours]) -> Neighbours:
+    nothing = np.zeros(0, np.int64)
+    return Neighbours(
+        np.concatenate([nothing, *(part.session for part in parts)]),
+        np.concatenate([nothing, *(part.place for part in parts)]),
+        np.concatenate([np.zeros(0), *(part.similarity for part in parts)]),
+        np.concatenate([nothing, *(part.step for part in parts)]),
+        np.concatenate([nothing, *(part.position for part in parts)]),
+    )
