@@ -145,7 +145,9 @@ def test_a_new_head_begins_with_what_counts_say_alone(name: str, counts: Trainin
         torch.testing.assert_close(each, expected)
     assert all(torch.isfinite(parameter).all() for parameter in head.parameters())
     for key, value in head.named_buffers():
-        assert torch.equal(value, getattr(counts, key)), key
+        part, _, order = key.partition("_")
+        of = counts.contexts[int(order) - 2] if order else counts
+        assert torch.equal(value, getattr(of, part)), key
     assert head.check_weights()
     trained = losses(head_of(name, counts), predicted, zeros)
     assert not torch.allclose(torch.stack(trained), torch.stack(expected)), "and parameters do something"

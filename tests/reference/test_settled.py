@@ -30,6 +30,7 @@ from segue.training import fit
 from segue.verbs.prepare import PrepareOptions, prepare
 from segue.verbs.recommender import load
 from support.dense_scores import all_scores
+from support.sequences import mass_after
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
 
@@ -117,8 +118,8 @@ def test_validation_rows_choose_gate_temperature_parts_of_p_listen_and_lambda(
     stores.append(retargeted(tmp_path / "encoder", store, run, "validation", hard=False, encoder_alone=True))
     easy, hard, of_encoder = (json.loads(settled(one)) for one in stores)
     assert of_encoder["transitions"]["temperature"] > hard["transitions"]["temperature"]
-    assert easy["transitions"]["offset"] > 0 > hard["transitions"]["offset"]
-    assert easy["transitions"]["slope"] > 0 > hard["transitions"]["slope"]
+    lift = [one["transitions"]["offset"] + one["transitions"]["slope"] * math.log(4) for one in (easy, hard)]
+    assert lift[0] > lift[1], "of transitions made three times"
     for part in ("rate", "along", "level", "bias"):
         assert easy["listen"][part] != pytest.approx(hard["listen"][part], abs=0.1), part
     assert easy["listen_weight"] == 0.0 < hard["listen_weight"]
@@ -178,20 +179,16 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
         loaded.encoder.next_state(batch).detach(),
         loaded.encoder.ranked_rows(),
     )
-    pairs = dict(zip(head.pairs.tolist(), head.times.tolist(), strict=True))
     mixed, copied = 0, copy_masses(loaded.encoder, batch, states, table)
     for session in range(16):
-        last = int(batch.tracks[batch.last[session]])
-        n = int(head.followed[last])
-        gate = float((head.gate(states[session])[0] + head.reliability * math.log1p(n)).detach())
+        begin, end = batch.offsets[session : session + 2].tolist()
+        added = mass_after(head, states[session], batch.tracks[begin:end].tolist(), weights)
+        mixed += len(added)
         for track in loaded.candidates.tolist():
             mass = math.exp(weights.temperature * float(states[session] @ table[track])) + copied[session].get(
                 track, 0.0
             )
-            times = pairs.get(last * len(table) + track, 0)
-            if times:
-                mass += math.exp(gate + weights.offset + weights.slope * math.log1p(n)) * times / n
-                mixed += 1
+            mass += added.get(track, 0.0)
             assert float(scores[session, track]) == pytest.approx(math.log(mass), abs=1e-4)
     assert mixed > 10
 

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segue import skips
 from segue.axes import Int
 from segue.batches.split import Split, visible_strength
 from segue.store import Store
+
+ORDERS: Final = 3
+"""Longest sequence of last tracks whose followers are counted."""
+MOST_CONTEXTS: Final = 2**21
+"""Most sequences of one length: those that were followed most often."""
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """What followed each sequence of k >= 2 tracks within a session."""
+
+    keys: Int[Tensor, " C"]
+    """number of the sequence without its first track * R + that first track, ascending, int64. The number of a sequence
+    is its index here, that of a single track its row."""
+    followed: Int[Tensor, " C"]
+    """How often it was followed by another track, int32."""
+    pairs: Int[Tensor, " N"]
+    """number of the sequence * R + row that followed, distinct, ascending, int64."""
+    times: Int[Tensor, " N"]
+    """How often each was seen, int32."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,8 @@ class TrainingCounts:
     """Distinct transitions, row * R + row that followed, ascending, int64."""
     times: Int[Tensor, " N"]
     """How often each was made, int32."""
+    contexts: tuple[Contexts, ...] = ()
+    """Of orders 2, 3, ..., ORDERS."""
 
     @classmethod
     def nothing(cls, num_rows: int) -> TrainingCounts:
@@ -53,4 +77,29 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
     pairs, times = np.unique(before * size + after, return_counts=True)
     by_row = (np.bincount(part, minlength=size) for part in (tracks[judged], tracks[listened], before))
     plays, listens, followed, made = (torch.from_numpy(part.astype(np.int32)) for part in (*by_row, times))
-    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made)
+    contexts = _contexts(tracks, length, size)
+    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made, contexts)
+
+
+def _contexts(tracks: NDArray[np.int64], length: NDArray[np.int64], size: int) -> tuple[Contexts, ...]:
+    """Return what followed sequences of 2, 3, ..., ORDERS tracks, of sessions of these lengths, one after another."""
+    past = np.arange(len(tracks)) - np.repeat(np.cumsum(length) - length, length)
+    number = np.where(
+        past < np.repeat(length, length) - 1, tracks, -1
+    )  # of the sequence that ends here and is followed
+    result = list[Contexts]()
+    for order in range(2, ORDERS + 1):
+        end = np.flatnonzero((number >= 0) & (past >= order - 1))
+        keys, found, followed = np.unique(
+            number[end] * size + tracks[end - order + 1], return_inverse=True, return_counts=True
+        )
+        kept = np.sort(np.argsort(-followed, kind="stable")[:MOST_CONTEXTS])
+        new = np.full(len(keys), -1)
+        new[kept] = np.arange(len(kept))
+        number = np.full(len(tracks), -1)
+        number[end] = new[found]
+        end = end[number[end] >= 0]
+        pairs, times = np.unique(number[end] * size + tracks[end + 1], return_counts=True)
+        parts = keys[kept], followed[kept].astype(np.int32), pairs, times.astype(np.int32)
+        result.append(Contexts(*map(torch.from_numpy, parts)))
+    return tuple(result)

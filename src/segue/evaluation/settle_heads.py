@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
@@ -39,11 +40,11 @@ class MixtureTerms:
     others: Tensor
     """log of the sum over the other candidates of exp(T score), for each of TEMPERATURES, [N, T]."""
     gate: Tensor
-    """h, [N]; at most -1e30 if the last track has no successors."""
+    """h by order, [N, O]; at most -1e30 if the last tracks were never followed."""
     log_share: Tensor
-    """log p(target | last), [N]; at most -1e30 if it never followed."""
+    """log p(target) by order, [N, O]; at most -1e30 if it never followed."""
     log_followed: Tensor
-    """log(1 + number of successors of the last track), [N]."""
+    """log(1 + times that the last tracks were followed), [N, O]."""
     target_mass: Tensor
     """log of the mass that other heads add to the target, [N]; -inf where they add none."""
     other_mass: Tensor
@@ -51,8 +52,9 @@ class MixtureTerms:
 
     def loss(self, number: int, offset: Tensor, slope: Tensor) -> Tensor:
         """Return the mean of -log of each target's share at temperature `TEMPERATURES[number]`, scalar."""
-        gate = self.gate + offset + slope * self.log_followed
-        mixture = Mixture(gate.clamp(min=_NOTHING), self.log_share)
+        gates = (self.gate + offset + slope * self.log_followed).clamp(min=_NOTHING)
+        orders = [Mixture(gate, share) for gate, share in zip(gates.unbind(1), self.log_share.unbind(1), strict=True)]
+        mixture = reduce(Mixture.beside, orders)
         target = torch.logaddexp(TEMPERATURES[number] * self.target_score, self.target_mass)
         return softmax_losses(target, torch.logaddexp(self.others[:, number], self.other_mass), mixture).mean()
 
@@ -72,20 +74,17 @@ def mixture_terms(scene: EvaluationScene, encoder: Encoder, most: int) -> Mixtur
     candidates = torch.as_tensor(scene.split.candidates.astype(np.int64), device=contexts.device)
     table = rows[candidates]
     nothing = torch.zeros(0, device=contexts.device)
-    parts: list[tuple[Tensor, ...]] = [(nothing, nothing.view(0, 1).expand(0, len(TEMPERATURES)), *[nothing] * 5)]
+    widths = len(TEMPERATURES), *[head.orders] * 3
+    wide = [nothing.view(0, 1).expand(0, width) for width in widths]
+    parts: list[tuple[Tensor, ...]] = [(nothing, *wide, nothing, nothing)]
     for index, batch in contexts.blocks(max(1, (FULL_BATCH if contexts.device.type == "cpu" else GPU_BATCH) // 4)):
         state, target = encoder.next_state(batch), torch.from_numpy(contexts.target[index]).to(contexts.device)
-        last = batch.tracks[batch.last]
         scores = state @ table.T
         target_score = (state * rows[target]).sum(1)
         scores.scatter_(1, torch.searchsorted(candidates, target)[:, None], float("-inf"))
         others = torch.stack([torch.logsumexp(scores * warm, 1) for warm in TEMPERATURES], 1)
-        followed = head.followed[last]
-        gate = torch.where(followed > 0, head.gate_logits(state, followed), _NOTHING)
-        share = head.share(last, target)
-        log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), _NOTHING)
         mass = _other_mass(encoder, batch, state, rows, target)
-        parts.append((target_score, others, gate, log_share, torch.log1p(followed.double()), *mass))
+        parts.append((target_score, others, *head.parts(state, batch, target), *mass))
     return MixtureTerms(*(torch.cat(column).double().cpu() for column in zip(*parts, strict=True)))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segue.errors import InputError
 from segue.export.graphs import export_encoder, export_listen
 from segue.export.table_forms import in_four_bits, make_cells, principal_map, scan_order
-from segue.exported.folder import ENCODER, LISTEN, all_facts
+from segue.exported.folder import ENCODER, LISTEN, all_facts, transition_file
 from segue.exported.manifest import MANIFEST, ExportManifest, ModelFacts
 from segue.files import replaced_folder, write_json
 from segue.model.heads import CopyHead, ListenHead, TransitionsHead
@@ -120,14 +120,19 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
     if not isinstance(transitions, TransitionsHead):
         return 1.0
     rows, weights = len(transitions.followed), transitions.ranking_weights
-    pairs = transitions.pairs.numpy()
     (folder / "transitions").mkdir()
-    _save(folder / "transitions" / "begin.npy", np.searchsorted(pairs, np.arange(rows + 1) * rows).astype(np.int64))
-    _save(folder / "transitions" / "tracks.npy", (pairs % rows).astype(np.int32))
-    _save(folder / "transitions" / "times.npy", transitions.times.numpy().astype(np.int32))
+    for order in range(1, transitions.orders + 1):
+        pairs, times, followed = (part.numpy() for part in transitions.counts(order))
+        ends = np.searchsorted(pairs, np.arange(len(followed) + 1) * rows).astype(np.int64)
+        arrays: dict[str, NDArray[np.generic]] = {"begin": ends, "tracks": (pairs % rows).astype(np.int32)}
+        arrays["times"] = times.astype(np.int32)
+        if order > 1:
+            arrays["keys"] = transitions.keys(order).numpy()
+        for name, array in arrays.items():
+            _save(folder / "transitions" / f"{transition_file(name, order)}.npy", array)
     trust = transitions.reliability.detach() + weights.slope
     bias = transitions.gate.bias.detach() + weights.offset
-    gate = torch.cat([transitions.gate.weight.detach()[0], trust[None], bias])
+    gate = torch.cat([transitions.gate.weight.detach(), trust[:, None], bias[:, None]], 1)
     _save(folder / "transitions" / "gate.npy", gate.numpy().astype(np.float32))
     return float(weights.temperature)
 

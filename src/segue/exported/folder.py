@@ -9,7 +9,8 @@ scan_step.npy            float32 [N, P], a value is about (4 bits - 8) * the ste
 scan_order.npy           int32 [N], table row of each, in whole blocks of BLOCK; 0 = padding
 listen_offset.npy        float32 [V + 3], the track's own term in the logit of P(listen)
 copy/                    ask float32 [D, D], age float32 [A], heard float32 [6]; only with the head that copies
-transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of each row), gate float32 [D + 2]
+transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of a row), gate float32 [O, D + 2]
+                         keys_k int64 [C], begin_k [C + 1], tracks_k, times_k (those of k = 2, 3, ..., O tracks)
 plays.npy                int64 [V + 3], plays of each row in training
 map.npy                  float32 [V, 2], the two principal axes of the track space
 index/                   centres float32 [L, D] of cells of the track space, cell int32 [V + 3] of each row, -1 = none
@@ -72,14 +73,33 @@ def _each_facts(folder: Path, names: Collection[str]) -> list[FileFacts]:
 
 
 @dataclass(frozen=True)
-class Transitions:
-    """The successors of each table row in training, and the gate, a function of the state."""
+class Successors:
+    """The successors in training of each sequence of k tracks."""
 
+    keys: NDArray[np.int64]
+    """number of the sequence without its first track * (V + 3) + that track, ascending. Empty for k = 1, where the
+    number of a sequence is its row."""
     begin: NDArray[np.int64]
     tracks: NDArray[np.int32]
     times: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """The successors of the last k = 1, 2, ..., O tracks in training, and the gates, functions of the state."""
+
+    orders: tuple[Successors, ...]
     gate: NDArray[np.float32]
-    """Weights of the state [D], of log(1 + times followed), and the bias."""
+    """By order: weights of the state [D], of log(1 + times followed), and the bias, [O, D + 2]."""
+
+
+def transition_file(name: str, order: int) -> str:
+    """Return the name of an array of transitions, without its suffix.
+
+    >>> transition_file("begin", 1), transition_file("begin", 2)
+    ('begin', 'begin_2')
+    """
+    return name if order == 1 else f"{name}_{order}"
 
 
 @dataclass(frozen=True)
@@ -257,18 +277,33 @@ class _Arrays:
         return Copying(ask, age, heard)
 
     def transitions(self, rows: int, width: int) -> Transitions:
-        begin = self.of("transitions/begin.npy", np.int64, (rows + 1,))
-        tracks = self.of("transitions/tracks.npy", np.int32, (None,))
-        times = self.of("transitions/times.npy", np.int32, (len(tracks),))
-        gate = self.of("transitions/gate.npy", np.float32, (width + 2,))
+        gate = self.of("transitions/gate.npy", np.float32, (None, width + 2))
+        orders, parents = list[Successors](), rows
+        for order in range(1, len(gate) + 1):
+            orders.append(self._successors(order, rows, parents))
+            parents = len(orders[-1].begin) - 1
+        if not orders:
+            raise FormatError(f"{self._folder}/transitions do not fit the training rows; export the run again")
+        return Transitions(tuple(orders), gate)
+
+    def _successors(self, order: int, rows: int, parents: int) -> Successors:
+        """Return the successors of sequences of `order` tracks; `parents`: number of those of one track less."""
+        names = (f"transitions/{transition_file(name, order)}.npy" for name in ("keys", "begin", "tracks", "times"))
+        of_keys, of_begin, of_tracks, of_times = names
+        keys = np.zeros(0, np.int64) if order == 1 else self.of(of_keys, np.int64, (None,))
+        begin = self.of(of_begin, np.int64, ((rows if order == 1 else len(keys)) + 1,))
+        tracks = self.of(of_tracks, np.int32, (None,))
+        times = self.of(of_times, np.int32, (len(tracks),))
         sound = begin[0] == 0 and begin[-1] == len(tracks) and not np.any(np.diff(begin) < 0)
         if len(tracks):
             sound = sound and tracks.min() >= 0 and tracks.max() < rows and times.min() > 0
+        if len(keys):
+            sound = sound and keys[0] >= 0 and keys[-1] < parents * rows and not np.any(np.diff(keys) <= 0)
         if not sound:
             raise FormatError(f"{self._folder}/transitions do not fit the training rows; export the run again")
-        let_go(tracks)  # the checks have read all pages
-        let_go(times)
-        return Transitions(begin, tracks, times, gate)
+        for array in (keys, tracks, times):
+            let_go(array)  # the checks have read all pages
+        return Successors(keys, begin, tracks, times)
 
 
 def let_go(array: NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The manifest of an export: `manifest.json`, export_version 2."""
+"""The manifest of an export: `manifest.json`, export_version 3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segue.config import build
 from segue.errors import FormatError, InputError
 from segue.files import plain_name, read_json_object
 
-EXPORT_VERSION: Final = 2
+EXPORT_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 KIND: Final = "segue-export"
 FOLDERS: Final = ("", "vocabulary", "title", "artist", "copy", "transitions", "index")

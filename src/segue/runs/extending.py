@@ -6,6 +6,7 @@ Table rows follow the byte order of the ids. So the rows behind a new track move
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from segue.store.vocabulary import TextColumn, read_array
 from segue.store.writer import TEXT_COLUMNS
 
 EXTENDED: Final = "extended"
-_PAIRS: Final = "heads.transitions.pairs"
+_KEYS: Final = re.compile(r"heads\.transitions\.(pairs|pairs_\d+|keys_\d+)")
+"""Buffers of keys number * rows + row. The number is a row in `pairs` and `keys_2`, else that of a sequence."""
 _BY_ROW: Final = (
     "table.weight",
     "inputs.features.values",
@@ -135,9 +137,10 @@ class _RowMoves:
 
     def moved(self, name: str, value: Tensor) -> Tensor:
         """Return the weights `name` of the extended run."""
-        if name == _PAIRS:
+        if _KEYS.fullmatch(name):
             rows, old = len(self.old), torch.from_numpy(self.old)
-            return old[value // rows] * self.num + old[value % rows]
+            number = value // rows
+            return (old[number] if name.endswith((".pairs", ".keys_2")) else number) * self.num + old[value % rows]
         return self.by_row(value) if name in _BY_ROW else value
 
     def by_row(self, value: Tensor) -> Tensor:

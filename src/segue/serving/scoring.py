@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.axes import Float, Int
-from segue.exported.folder import ExportFolder
+from segue.exported.folder import ExportFolder, Successors
 
 _CHUNK: Final = 1 << 14
 """Rows multiplied at a time."""
@@ -111,19 +111,38 @@ class Scoring:
         return Raised(distinct, np.zeros(len(distinct), np.int32), mass)
 
     def _followers(self, after: After) -> Raised:
-        transitions, last = self._export.transitions, after.rows[-1] if after.rows else 0
-        if transitions is None or last == 0:
+        transitions, raised, number = self._export.transitions, NONE, after.rows[-1] if after.rows else 0
+        if transitions is None or number == 0:
             return NONE
-        part = slice(int(transitions.begin[last]), int(transitions.begin[last + 1]))
-        rows, times = np.asarray(transitions.tracks[part]), np.asarray(transitions.times[part])
-        followed = int(times.sum())
-        if followed == 0:
-            return NONE
-        gate = transitions.gate.astype(np.float64)
-        opened = after.state.astype(np.float64) @ gate[:-2] + gate[-2] * np.log1p(followed) + gate[-1]
-        ranked = self.is_candidate[rows]
-        rows, times = rows[ranked], times[ranked]
-        return Raised(rows, times, opened + np.log(times / followed))
+        state = after.state.astype(np.float64)
+        for order, successors in enumerate(transitions.orders, 1):
+            if order > 1:
+                number = self._sequence(successors, number, after.rows, order)
+            if number < 0:
+                break
+            part = slice(int(successors.begin[number]), int(successors.begin[number + 1]))
+            rows, times = np.asarray(successors.tracks[part]), np.asarray(successors.times[part])
+            followed = int(times.sum())
+            if followed == 0:
+                continue
+            gate = transitions.gate[order - 1].astype(np.float64)
+            opened = state @ gate[:-2] + gate[-2] * np.log1p(followed) + gate[-1]
+            ranked = self.is_candidate[rows]
+            mass = opened + np.log(times[ranked] / followed)
+            counted = times[ranked] if order == 1 else np.zeros(len(mass), np.int32)
+            raised = raised.beside(Raised(rows[ranked], counted, mass))
+        return raised
+
+    def _sequence(self, successors: Successors, number: int, rows: Sequence[int], order: int) -> int:
+        """Return the number of the sequence of the last `order` tracks; -1 = it was not counted.
+
+        `number`: that of the sequence of one track less.
+        """
+        if len(rows) < order or len(successors.keys) == 0:
+            return -1
+        key = number * len(self._table) + rows[-order]
+        index = int(np.searchsorted(successors.keys, key))
+        return index if index < len(successors.keys) and successors.keys[index] == key else -1
 
     @cached_property
     def is_candidate(self) -> NDArray[np.bool_]:

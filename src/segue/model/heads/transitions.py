@@ -1,13 +1,14 @@
-"""What followed the last track in training, mixed into the next-track softmax in one model.
+"""What followed the last tracks in training, mixed into the next-track softmax in one model.
 
 An encoder forgets rare transitions; a table of counts remembers them and knows nothing else. Let s(t) be the
-encoder's score of track t, p(t | l) the share of the plays of the last track l that t followed, and h a gate that the
-state decides on. The model's score is
+encoder's score of track t, p_k(t) the share of what followed the last k tracks together that t is, and h_k a gate that
+the state decides on. The model's score is
 
-    m(t) = log( exp s(t) + exp(h) p(t | l) ),
+    m(t) = log( exp s(t) + sum over orders k of exp(h_k) p_k(t) ),  k = 1, 2, 3,
 
-so that softmax(m) is a mixture of both distributions. In training p is counted without the very transition that is to
-be predicted (leave-one-out): it would otherwise always be there.
+so that softmax(m) is a mixture of all distributions: sessions that follow a playlist or an album repeat long sequences.
+In training p_k is counted without the very transition that is to be predicted (leave-one-out): it would otherwise
+always be there.
 
 Mixtures of a neural distribution and one of counts are as old as cache models (Grave, Joulin & Usunier 2017); ours
 takes the log of an unnormalised gate instead of a share, so that ranking needs no sum over all tracks.
@@ -16,7 +17,8 @@ takes the log of an unnormalised gate instead of a share, so that ranking needs 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final, Literal
 
 import torch
@@ -31,11 +33,13 @@ from segue.objectives import Mixture
 
 NOTHING: Final = -1e30
 """Log of no mass: finite, so that its gradient is 0 and no NaN."""
+CONTEXT_PARTS: Final = ("keys", "followed", "pairs", "times")
+"""Buffers of an order above 1: see `batches.counts.Contexts`."""
 
 
 @dataclass(frozen=True)
 class TransitionsConfig(Config):
-    """A mixture with first-order transitions."""
+    """A mixture with what followed the last one, two and three tracks."""
 
     gradient: Literal["stop", "flow"] = "flow"
     """Whether the loss of the mixture moves the encoder ('flow') or the gate alone."""
@@ -52,7 +56,8 @@ class TransitionsConfig(Config):
 class MixtureWeights(Config):
     """Weights of both distributions in a ranking:
 
-    m(t) = log( exp(T s(t)) + exp(h + offset + slope log(1 + n)) p(t | l) ), n = times that the last track was followed.
+    m(t) = log( exp(T s(t)) + sum over k of exp(h_k + offset + slope log(1 + n_k)) p_k(t) ),
+    n_k = times that the last k tracks were followed.
 
     In training the encoder has seen the track that it predicts, and transitions have not (leave-one-out). So the gate
     trusts the encoder more than it should on later tracks, and validation targets choose these weights.
@@ -65,7 +70,7 @@ class MixtureWeights(Config):
 
 
 class TransitionsHead(Head):
-    """h = w . state + r log(1 + times that the last track was followed) + b."""
+    """h_k = w_k . state + r_k log(1 + times that the last k tracks were followed) + b_k, for orders k = 1, 2, ..."""
 
     config_type = TransitionsConfig
     weights_type = MixtureWeights
@@ -75,15 +80,25 @@ class TransitionsHead(Head):
 
     def __init__(self, config: TransitionsConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
-        self.gate = nn.Linear(width, 1)
-        self.reliability = nn.Parameter(torch.zeros(()))
-        self.register_buffer("pairs", counts.pairs)
-        self.register_buffer("times", counts.times)
-        self.register_buffer("followed", counts.followed)
+        self._make_gates(width, len(counts.contexts) + 1)
+        for name in ("pairs", "times", "followed"):
+            self.register_buffer(name, getattr(counts, name))
+        for order, contexts in enumerate(counts.contexts, 2):
+            for name in CONTEXT_PARTS:
+                self.register_buffer(f"{name}_{order}", getattr(contexts, name))
+
+    def _make_gates(self, width: int, orders: int) -> None:
+        self.gate = nn.Linear(width, orders)
+        self.reliability = nn.Parameter(torch.zeros(orders))
+
+    @property
+    def orders(self) -> int:
+        """The longest sequence of last tracks whose followers are counted."""
+        return len(self.reliability)
 
     @torch.no_grad()
     def initialise(self, num_tracks: int) -> None:
-        """Begin where both distributions weigh about the same: scores are near 0, so all tracks sum to their number."""
+        """Begin where all distributions weigh about the same: scores are near 0, so all tracks sum to their number."""
         self.gate.weight.zero_()
         self.gate.bias.fill_(math.log(max(num_tracks, 1)))
         self.reliability.zero_()
@@ -91,64 +106,154 @@ class TransitionsHead(Head):
     def check_weights(self) -> bool:
         """Return whether the counts can be those of training rows: a file may hold anything."""
         rows = len(self.followed)
-        if len(self.pairs) != len(self.times) or not bool((self.times > 0).all() & (self.pairs.diff() > 0).all()):
-            return False
-        if not bool(((self.pairs >= 0) & (self.pairs < rows * rows)).all()):
-            return False
-        totals = torch.zeros(rows, dtype=torch.int64).index_add_(0, self.pairs // rows, self.times.long())
-        return torch.equal(totals, self.followed.long())
+        parents = rows
+        for order in range(1, self.orders + 1):
+            pairs, times, followed = self.counts(order)
+            if order > 1:
+                keys = self.keys(order)
+                if len(keys) != len(followed) or not _ascending(keys, parents * rows):
+                    return False
+            if len(pairs) != len(times) or not bool((times > 0).all()) or not _ascending(pairs, len(followed) * rows):
+                return False
+            totals = torch.zeros(len(followed), dtype=torch.int64).index_add_(0, pairs // rows, times.long())
+            if not torch.equal(totals, followed.long()):
+                return False
+            parents = len(followed)
+        return True
 
-    def gate_logits(self, states: Float[Tensor, "N D"], followed: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """Return h of states whose last track was followed so often."""
-        logits: Tensor = self.gate(states)[:, 0] + self.reliability * torch.log1p(followed.float())
+    def gate_logits(self, states: Float[Tensor, "N D"], followed: Int[Tensor, "N O"]) -> Float[Tensor, "N O"]:
+        """Return h of each order, of states whose last tracks were followed so often."""
+        logits: Tensor = self.gate(states) + self.reliability * torch.log1p(followed.float())
         return logits
 
     def mixture(self, predicted: Predicted) -> Mixture:
-        """Return gate and log p(target | last) of training targets, each transition counted without itself."""
+        """Return gate and log share of training targets, each transition counted without itself."""
         flow = self.config.gradient == "flow"
         states = predicted.states if flow else predicted.states.detach()
-        last, target = predicted.last.long(), predicted.target
-        others = (self.followed[last] - 1).clamp(min=0)
-        same = (self._times(last, target) - 1).clamp(min=0)
-        gate, real = self.gate_logits(states, others), (target > 0) & (others > 0)
-        log_share = torch.where(real & (same > 0), torch.log(same.clamp(min=1) / others.clamp(min=1)), NOTHING)
-        return Mixture(torch.where(real, gate, NOTHING), log_share, flow, self.config.own_weight)
+        index = torch.arange(len(states), device=states.device)
+        begin = predicted.batch.offsets[predicted.batch.session.clamp(max=predicted.batch.num_sessions - 1)]
+        numbers = self._contexts(predicted.last, index, index - begin)
+        followed, same = self._found(numbers, predicted.target)
+        others, same = (followed - 1).clamp(min=0), (same - 1).clamp(min=0)
+        real = (predicted.target > 0)[:, None] & (others > 0)
+        gates = torch.where(real, self.gate_logits(states, others), NOTHING)
+        log_shares = torch.where(real & (same > 0), torch.log(same.clamp(min=1) / others.clamp(min=1)), NOTHING)
+        parts = [Mixture(gates[:, order], log_shares[:, order], flow) for order in range(self.orders)]
+        return replace(reduce(Mixture.beside, parts), own_weight=self.config.own_weight)
 
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added:
-        """Return h + log p(track | last) of every track that ever followed each session's last one."""
-        rows, last = len(self.followed), batch.tracks[batch.last]
-        first, end = (torch.searchsorted(self.pairs, (last.long() + more) * rows) for more in (0, 1))
-        count = end - first
-        session = torch.repeat_interleave(torch.arange(len(last), device=last.device), count)
-        nth = torch.arange(len(session), device=last.device) - (count.cumsum(0) - count)[session]
-        pair_index = first[session] + nth
-        followed = self.followed[last.long()]
-        log_share = torch.log(self.times[pair_index].double() / followed[session].double())
-        gate = self.ranking_gate(states, followed)
-        return Added(session, self.pairs[pair_index] % rows, gate[session] + log_share)
+        """Return h_k + log p_k of every track that ever followed each session's last k tracks, for every order k."""
+        rows, parts = len(self.followed), list[Added]()
+        numbers = self._contexts(batch.tracks, batch.last, batch.lengths - 1)
+        gates = self.ranking_gate(states, self._followed(numbers))
+        for order, number in enumerate(numbers.unbind(1), 1):
+            pairs, times, followed = self.counts(order)
+            known = torch.nonzero(number >= 0)[:, 0]
+            first, end = (torch.searchsorted(pairs, (number[known] + more) * rows) for more in (0, 1))
+            count = end - first
+            place = torch.repeat_interleave(torch.arange(len(known), device=known.device), count)
+            nth = torch.arange(len(place), device=known.device) - (count.cumsum(0) - count)[place]
+            pair_index, session = first[place] + nth, known[place]
+            log_share = torch.log(times[pair_index].double() / followed[number[session]].double())
+            parts.append(Added(session, pairs[pair_index] % rows, gates[session, order - 1] + log_share))
+        return Added(
+            *(torch.cat([getattr(part, name) for part in parts]) for name in ("session", "tracks", "log_mass"))
+        )
 
-    def ranking_gate(self, states: Float[Tensor, "N D"], followed: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """Return h with the weights of the ranking, float64."""
+    def ranking_gate(self, states: Float[Tensor, "N D"], followed: Int[Tensor, "N O"]) -> Float[Tensor, "N O"]:
+        """Return h of each order with the weights of the ranking, float64."""
         weights = self.ranking_weights
         moved: Tensor = weights.offset + weights.slope * torch.log1p(followed.double())
         return self.gate_logits(states.float(), followed).double() + moved
 
-    def share(self, last: Int[Tensor, " N"], target: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """Return p(target | last), float64; 0 where it never followed."""
-        return self._times(last, target).double() / self.followed[last.long()].clamp(min=1)
+    def parts(
+        self, states: Float[Tensor, "B D"], batch: Batch, target: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B O"], Float[Tensor, "B O"], Float[Tensor, "B O"]]:
+        """Return h, log share of the target, and log(1 + times followed) by order, as trained, float64."""
+        followed, same = self._found(self._contexts(batch.tracks, batch.last, batch.lengths - 1), target)
+        gate = torch.where(followed > 0, self.gate_logits(states, followed).double(), NOTHING)
+        share = same.double() / followed.clamp(min=1)
+        log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), NOTHING)
+        return gate, log_share, torch.log1p(followed.double())
 
-    def _times(self, last: Tensor, target: Tensor) -> Tensor:
-        if len(self.pairs) == 0:
-            return torch.zeros_like(target, dtype=torch.int32)
-        wanted = last.long() * len(self.followed) + target.long()
-        pair_index = torch.searchsorted(self.pairs, wanted).clamp(max=len(self.pairs) - 1)
-        return torch.where(self.pairs[pair_index] == wanted, self.times[pair_index], 0)
+    def counts(self, order: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pairs, times and followed of an order."""
+        end = "" if order == 1 else f"_{order}"
+        pairs, times, followed = (getattr(self, f"{name}{end}") for name in ("pairs", "times", "followed"))
+        return pairs, times, followed
+
+    def keys(self, order: int) -> Int[Tensor, " C"]:
+        """Return the keys of the sequences of an order above 1."""
+        keys: Tensor = getattr(self, f"keys_{order}")
+        return keys
+
+    def _contexts(self, tracks: Int[Tensor, " P"], index: Int[Tensor, " N"], past: Int[Tensor, " N"]) -> Tensor:
+        """Return the number of the context of each order that ends at `tracks[index]`, [N, O]; -1 = none was counted.
+
+        `past`: how many tracks of the session stand before each.
+        """
+        number = torch.where(past >= 0, tracks[index].long(), -1)
+        numbers = [number]
+        for order in range(2, self.orders + 1):
+            keys = self.keys(order)
+            key = number * len(self.followed) + tracks[(index - order + 1).clamp(min=0)].long()
+            may = (number >= 0) & (past >= order - 1)
+            number = _place(keys, key, may)
+            numbers.append(number)
+        return torch.stack(numbers, 1)
+
+    def _followed(self, numbers: Int[Tensor, "N O"]) -> Int[Tensor, "N O"]:
+        """Return how often each context was followed; 0 for -1."""
+        columns = [
+            torch.where(number >= 0, self.counts(order)[2][number.clamp(min=0)], 0)
+            if len(self.counts(order)[2])
+            else torch.zeros_like(number)
+            for order, number in enumerate(numbers.unbind(1), 1)
+        ]
+        return torch.stack([column.long() for column in columns], 1)
+
+    def _found(
+        self, numbers: Int[Tensor, "N O"], target: Int[Tensor, " N"]
+    ) -> tuple[Int[Tensor, "N O"], Int[Tensor, "N O"]]:
+        """Return how often each context was followed, and how often by the target."""
+        same = []
+        for order, number in enumerate(numbers.unbind(1), 1):
+            pairs, times, _ = self.counts(order)
+            place = _place(pairs, number * len(self.followed) + target.long(), number >= 0)
+            same.append(
+                torch.where(place >= 0, times[place.clamp(min=0)], 0) if len(times) else torch.zeros_like(place)
+            )
+        return self._followed(numbers), torch.stack([one.long() for one in same], 1)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
-        """Make room for as many transitions as the weights have."""
-        for name in ("pairs", "times"):
-            saved = state_dict.get(prefix + name)
-            if isinstance(saved, Tensor):
-                setattr(self, name, torch.zeros_like(saved, device=self.followed.device))
+        """Make room for as many transitions and orders as the weights have; earlier runs have one order."""
+        device = self.followed.device
+        weight, name = state_dict.get(f"{prefix}gate.weight"), f"{prefix}reliability"
+        if isinstance(weight, Tensor) and weight.dim() == 2:
+            if len(weight) != self.orders:
+                self._make_gates(weight.shape[1], len(weight))
+                self.to(device)
+            if isinstance(state_dict.get(name), Tensor):
+                state_dict[name] = state_dict[name].reshape(-1)
+            for order in range(2, len(weight) + 1):
+                for part in CONTEXT_PARTS:  # of the sizes that follow
+                    self.register_buffer(f"{part}_{order}", torch.zeros(0, dtype=torch.int64, device=device))
+        for key, saved in state_dict.items():
+            part = key.removeprefix(prefix)
+            if key.startswith(prefix) and part in self._buffers and isinstance(saved, Tensor):
+                setattr(self, part, torch.zeros_like(saved, device=device))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _place(keys: Int[Tensor, " C"], wanted: Int[Tensor, " N"], may: Tensor) -> Int[Tensor, " N"]:
+    """Return the place of each wanted key among `keys` (ascending); -1 where it is not, or may not be looked for."""
+    if len(keys) == 0:
+        return torch.full_like(wanted, -1)
+    index = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+    return torch.where(may & (keys[index] == wanted), index, -1)
+
+
+def _ascending(keys: Tensor, end: int) -> bool:
+    """Return whether keys ascend from 0 to below `end`."""
+    return bool((keys.diff() > 0).all() and (keys >= 0).all() and (keys < end).all())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import astuple
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from segue.batch import Batch
+from segue.batches import counts as counts_module
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.split import DataConfig, split_store
 from segue.errors import FormatError, InputError
@@ -28,6 +29,7 @@ from segue.training.trainer import Trainer
 from segue.verbs.evaluate import evaluate
 from segue.verbs.recommender import load
 from segue.verbs.train import TrainOptions, train
+from support.sequences import contexts_of
 from support.small_models import encoder_of
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
@@ -49,7 +51,14 @@ def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: i
             times[before * rows + after] = times.get(before * rows + after, 0) + 1
     pairs = sorted(times)
     made = torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
-    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made)
+    contexts = contexts_of([[row for row, _ in session] for session in sessions], rows)
+    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, contexts)
+
+
+def arrays_of(counts: TrainingCounts) -> list[torch.Tensor]:
+    """Return all counts, those of contexts after the others."""
+    *first, contexts = (getattr(counts, part.name) for part in fields(counts))
+    return [*first, *(getattr(each, part.name) for each in contexts for part in fields(each))]
 
 
 SESSIONS = [
@@ -70,8 +79,21 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -
         sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
     assert hidden
     counts, expected = training_counts(store, split), counted(sessions, store.num_tracks + 3, at_least)
-    for one, other in zip(astuple(counts), vars(expected).values(), strict=True):
-        assert np.array_equal(one, other.numpy())
+    for one, other in zip(arrays_of(counts), arrays_of(expected), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_of_too_many_sequences_those_followed_most_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tiny_store(tmp_path / "store")
+    split = split_store(store, DataConfig())
+    whole = training_counts(store, split).contexts
+    monkeypatch.setattr(counts_module, "MOST_CONTEXTS", 5)
+    second, third = training_counts(store, split).contexts
+    assert len(second.keys) == 5
+    assert sorted(second.followed.tolist()) == sorted(whole[0].followed.tolist())[-5:]
+    assert set(second.keys.tolist()) <= set(whole[0].keys.tolist())
+    assert 0 < len(third.keys) <= 5
+    assert (third.keys // (store.num_tracks + 3) < 5).all(), "a sequence is found through the shorter one"
 
 
 def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
@@ -88,12 +110,12 @@ def test_held_out_rows_are_in_no_count(tmp_path: Path) -> None:
             return changed
 
     after = training_counts(Changed(tmp_path / "store"), split)
-    for mine, other in zip(astuple(before), astuple(after), strict=True):
-        assert np.array_equal(mine, other)
+    for mine, other in zip(arrays_of(before), arrays_of(after), strict=True):
+        assert torch.equal(mine, other)
 
 
 def gate_of(head: TransitionsHead, state: torch.Tensor, followed: int) -> float:
-    return float((head.gate(state)[0] + head.reliability * math.log1p(followed)).detach())
+    return float((head.gate(state)[0] + head.reliability[0] * math.log1p(followed)).detach())
 
 
 def make(**heads: Any) -> Any:
