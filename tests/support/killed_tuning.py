@@ -23,7 +23,7 @@ GRIDS["small"] = lambda recipe, space: POINTS
 def search(store: Path, out: Path, kind: str, *, resume: bool = False, progress: Progress = silent) -> Any:
     """Return the result of a small search: the grid of POINTS, or one by Optuna."""
     if kind == "optuna":
-        given = {} if resume else {"overrides": CHANGES, "trials": TRIALS[kind]}
+        given = {} if resume else {"recipe": "paper-causal-s-plus-track", "overrides": CHANGES, "trials": TRIALS[kind]}
         return tune(store, out, TuneOptions(device="cpu", precision="fp32", resume=resume, **given), progress=progress)
     folder = TrialFolder.open(out, "tune") if resume else grid_folder(store, out)
     return run_search(folder, store, Devices(1, precision="fp32"), progress=progress)
