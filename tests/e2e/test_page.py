@@ -248,7 +248,8 @@ def test_three_models_stand_side_by_side(page: Any, phone: Any) -> None:
     for each in (page, phone):
         assert not each.evaluate(OVERLAPS)
         each.get_by_role("button", name="Side by side").click()
-        each.wait_for_selector(".ranked >> nth=2")
+        # what changed is counted from the lists before the action, so each must have come
+        each.wait_for_selector(".ranked:nth-child(3) .row >> nth=9", state="attached")
         each.get_by_role("button", name="Skip now").click()
         each.wait_for_selector(".ranked .meter >> nth=2")
         assert not each.evaluate(OVERLAPS)

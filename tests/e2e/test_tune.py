@@ -24,9 +24,10 @@ from segue.verbs.tune import TuneOptions, tune
 from support.small_recipes import SMALL
 from support.stores import tiny_store
 
+RECIPE = "paper-causal-s-plus-track"
 CHANGES = SMALL | {"training.epochs": 2, "training.batch_size": 32, "training.checkpoint_minutes": 5.0}
 SETS = [word for key, value in CHANGES.items() if key != "training.epochs" for word in ("--set", f"{key}={value}")]
-SETS += ["--device", "cpu", "--epochs", "2"]
+SETS += ["--recipe", RECIPE, "--device", "cpu", "--epochs", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def place(tmp_path_factory) -> Path:
         tune(
             folder / "store",
             folder / "cut",
-            TuneOptions(grid="paper", overrides=CHANGES, device="cpu"),
+            TuneOptions(RECIPE, grid="paper", overrides=CHANGES, device="cpu"),
             progress=interrupt,
         )
     return folder
@@ -144,7 +145,7 @@ def test_no_test_target_is_read(tmp_path, monkeypatch):
         folder.mkdir()
         monkeypatch.chdir(folder)  # so that the paths in the result are the same
         poisoned(Path("store"), tmp_path / "source", place)
-        given = {"overrides": CHANGES, "device": "cpu", "precision": "fp32", "keep_weights": True}
+        given = {"recipe": RECIPE, "overrides": CHANGES, "device": "cpu", "precision": "fp32", "keep_weights": True}
         result = tune("store", "out", TuneOptions(trials=2, **given))
         assert sorted(path.name for path in Path("out/runs").iterdir()) == ["00000", "00001"]
         kept = read_json(Path("out/result.json"))

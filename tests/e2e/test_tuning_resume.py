@@ -21,7 +21,7 @@ from segue.studies.trials.space import search_space
 from segue.studies.trials.trial import Outcome, Trial, Tried
 from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.trials.tuning import Tuning
-from support.killed_tuning import CHANGES, POINTS, TRIALS, grid_folder, search
+from support.killed_tuning import CHANGES, POINTS, RECIPE, TRIALS, grid_folder, search
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
@@ -51,10 +51,16 @@ def times(out: Path) -> dict[Path, int]:
 def test_sigkill_makes_no_trial_twice_and_changes_nothing(store, whole, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "segue", "tune", store, out, "--trials", str(TRIALS["optuna"]), "--device", "cpu"]
-    command += ["--precision", "fp32", *(word for k, v in CHANGES.items() for word in ("--set", f"{k}={v}"))]
+    command += [
+        "--precision",
+        "fp32",
+        "--recipe",
+        RECIPE,
+        *(word for k, v in CHANGES.items() for word in ("--set", f"{k}={v}")),
+    ]
     begun = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until = time.monotonic() + 90
-    while not (out / "trials" / "00001").is_dir() and time.monotonic() < until:
+    while not (out / "trials" / "00001").is_dir() and begun.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     begun.send_signal(signal.SIGKILL)
     begun.communicate()
@@ -80,7 +86,7 @@ def test_the_searches_hold_what_these_tests_need(whole):
     states = {trial["state"] for trial in whole["optuna"]}
     assert len(whole["optuna"]) == TRIALS["optuna"]
     assert states <= {"finished", "pruned"}
-    own = {d.name: d.default for d in search_space(load_recipe("paper-causal-s-plus-track"))}
+    own = {d.name: d.default for d in search_space(load_recipe(RECIPE))}
     assert whole["optuna"][0]["parameters"] == pytest.approx(own)
 
 
@@ -155,7 +161,7 @@ def test_a_damaged_trial_is_named(store, tmp_path):
 
 
 def journal(path: Path, seed: int = 0) -> OptunaSearch:
-    return OptunaSearch(path / "optuna.jsonl", search_space(load_recipe("paper-causal-s-plus-track")), seed)
+    return OptunaSearch(path / "optuna.jsonl", search_space(load_recipe(RECIPE)), seed)
 
 
 def ending(number: int, value: float, point: dict[str, float], state="finished") -> Tried:

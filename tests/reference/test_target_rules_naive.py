@@ -207,7 +207,7 @@ def test_what_cannot_go_together_is_refused():
         ({"next_track.skipped_weight": 0.0}, "above 0"),
         (
             {"next_track.kind": "mixed", "heads.transitions": True, "next_track.targets": "avoid_skipped"},
-            "what followed right after",
+            "targets must be 'next' or 'listened'",
         ),
     ):
         with pytest.raises(InputError, match=said):

@@ -11,7 +11,7 @@ from segue.reports.headline import CAPTION, TITLE
 from segue.reports.html import document, figure, section, simulated_mark, table
 from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
 from segue.studies import result_tables
-from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, OF_GROUPS, Record, label
+from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, OF_GROUPS, Record, label, validated_among
 
 _SKIP_AWARE: Final = ("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc")
 PUBLISHED: Final = "The published table"
@@ -159,7 +159,10 @@ def _figures(result: Record) -> list[str]:
     caption = f"HR@10 {AMONG['full']} by stratum, as above.{word}"
     figures += [figure(differences(records, title), caption) for title, records in by_pair.items()]
     curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
-    return [*figures, figure(training_curves(curves), f"Validation of each arm's first seed.{word}")]
+    return [
+        *figures,
+        figure(training_curves(curves, AMONG[validated_among(result)]), f"Validation of each arm's first seed.{word}"),
+    ]
 
 
 def _sizes(result: Record) -> str:

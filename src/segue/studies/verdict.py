@@ -18,6 +18,7 @@ from segue.studies.wording import (
     label,
     points,
     title_of,
+    validated_among,
 )
 
 STUCK: Final = 0.05
@@ -191,7 +192,7 @@ def tuned_by_chance(result: Record) -> Answer | None:
     It could not where the best validation HR@10 it saw is nearer to popularity's (on test targets) than to that of the
     study's best training.
     """
-    protocol = result["settings"].get("validated_among", "sampled")  # results before recipes ranked among all tracks
+    protocol = validated_among(result)
     popularity, levels = _popularity(result, protocol), _levels(result, protocol)
     best = max((level for arm in levels.values() for level in arm), default=-1.0)
     if popularity is None or best - popularity < STUCK:

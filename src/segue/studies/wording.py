@@ -23,6 +23,12 @@ MEASURES: Final = (("full", "hr@20"), ("sampled", "hr@1"), ("sampled", "hr@10"))
 """Protocols and metrics of questions without a family of their own."""
 
 
+def validated_among(result: Record) -> str:
+    """Return the protocol of a study's validation HR@10; older results, which lack its name, ranked sampled tracks."""
+    protocol: str = result["settings"].get("validated_among", "sampled")
+    return protocol
+
+
 def answered(question: str, answer: str, why: str, details: Sequence[str]) -> Answer:
     """Return one answer."""
     return {"question": question, "answer": answer, "why": why, "details": list(details)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -42,7 +43,7 @@ def evaluate(
 
     A target whose score is NaN ranks last, and `num_nan` counts it. The document is also written to
     RUN/evaluation/SPLIT.json (for 'popularity': SPLIT-popularity.json); for a model with a head for P(listen) its
-    calibration is drawn to RUN/evaluation/SPLIT-reliability.svg.
+    calibration is drawn to RUN/evaluation/SPLIT-reliability.svg, unless Matplotlib is missing.
 
     Args:
         run: a trained run.
@@ -60,7 +61,7 @@ def evaluate(
     folder = Path(run) / "evaluation"
     document = evaluation.to_json()
     write_json(folder / f"{name}.json", document)
-    if any(row["name"] == "model" for row in document["listening"]):
+    if any(row["name"] == "model" for row in document["listening"]) and find_spec("matplotlib"):
         title = f"P(listen), {options.split}" + (" (simulated)" if document["simulated"] else "")
         with replaced_file(folder / f"{name}-reliability.svg") as temporary:
             temporary.write_text(reliability(document["listening"], title) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from segue.verbs.train import TrainOptions, train
 from support.small_recipes import SMALL
 from support.stores import tiny_store
 
+SHORT = TrainOptions("paper-causal-s-plus-track", SMALL | {"training.epochs": 1}, device="cpu")
 PLAYS = {"session": ["a"] * 5, "track": list("vwxyz")}
 NESTED = [[1]] * 5
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store and a run of one epoch."""
     folder = tmp_path_factory.mktemp("made")
     tiny_store(folder / "store")
-    train(folder / "store", folder / "run", TrainOptions(overrides=SMALL | {"training.epochs": 1}, device="cpu"))
+    train(folder / "store", folder / "run", SHORT)
     return folder
 
 

@@ -88,14 +88,10 @@ def test_recipes_are_listed_and_shown_as_toml(capsys: pytest.CaptureFixture[str]
 
 
 def test_print_config_shows_what_set_and_seed_changed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(
-            ["train", "--print-config", "--set", "training.epochs=3", "--set", "next_track.kind=shared", "--seed", "7"]
-        )
-        == 0
-    )
-    text = capsys.readouterr().out
-    assert all(line in text.splitlines() for line in ("epochs = 3", 'kind = "shared"', "seed = 7"))
+    given = ["--set", "training.epochs=3", "--set", "next_track.kind=full", "--seed", "7"]
+    assert main(["train", "--print-config", *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line in lines for line in ('name = "segue"', "epochs = 3", 'kind = "full"', "seed = 7"))
 
 
 @pytest.mark.parametrize(

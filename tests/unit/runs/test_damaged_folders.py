@@ -17,6 +17,7 @@ from segue.verbs.train import TrainOptions, train
 from support.small_recipes import SMALL
 from support.stores import tiny_store
 
+SHORT = TrainOptions("paper-causal-s-plus-track", SMALL | {"training.epochs": 1}, device="cpu")
 Damage = Callable[[Path], object]
 RUN_FILES = (
     "run.json",
@@ -53,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store and a run of one epoch."""
     folder = tmp_path_factory.mktemp("damaged")
     tiny_store(folder / "store")
-    train(folder / "store", folder / "run", TrainOptions(overrides=SMALL | {"training.epochs": 1}, device="cpu"))
+    train(folder / "store", folder / "run", SHORT)
     return folder
 
 
@@ -103,7 +104,7 @@ def test_a_damaged_store_is_refused_in_plain_words(made: Path, tmp_path: Path, n
     shutil.copytree(made / "store", store)
     DAMAGES[damage](store / name)
     with pytest.raises(SegueError, match=str(store)):
-        train(store, tmp_path / "run", TrainOptions(overrides=SMALL | {"training.epochs": 1}, device="cpu"))
+        train(store, tmp_path / "run", SHORT)
     if not name.startswith("vocabulary"):  # what is counted needs no ids
         with pytest.raises(SegueError, match=str(store)):
             inspect(store)

@@ -208,7 +208,9 @@ def test_reports_are_written_anew_from_a_result(tmp_path: Path) -> None:
     assert (written / "result.json").read_bytes() == KEPT.read_bytes()
     assert read_result(written / "result.json") | {"report": str(written / "report.html")} == result
     assert (written / "report.md").read_bytes() == KEPT.with_name("report.md").read_bytes()
-    assert (written / "report.html").read_text().startswith("<!")
+    page = (written / "report.html").read_text()
+    assert page.startswith("<!")
+    assert "validation HR@10 among 1000 sampled tracks" in page, "this result is older than validation among all tracks"
     document = json.loads(KEPT.read_text())
     (tmp_path / "evil.json").write_text(json.dumps(document | {"title": "<script>alert(1)</script>"}))
     report(tmp_path / "evil.json", written)
