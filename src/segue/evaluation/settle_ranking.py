@@ -15,9 +15,10 @@ from segue.batches.split import split_store
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
-from segue.evaluation.settle_heads import listen_terms, mixture_terms, settle_listen, settle_transitions
+from segue.evaluation.settle_listen import listen_terms, settle_listen
+from segue.evaluation.settle_mixture import settle_transitions
 from segue.model import Encoder
-from segue.model.heads import Head
+from segue.model.heads import ListenHead, ListenWeights
 from segue.progress import Progress, Step, silent
 from segue.ranking import ModelScorer
 from segue.runs import RunFolder, load_run
@@ -48,27 +49,20 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}
     if transitions is not None and len(scene.contexts.cases):
-        progress(Step("weigh transitions", 0, 1, "passes"))
-        document["transitions"] = settle_transitions(mixture_terms(scene, encoder, most))
-        _set_weights(encoder, "transitions", document)
-        progress(Step("weigh transitions", 1, 1, "passes"))
+        document["transitions"] = settle_transitions(scene, encoder, most, progress)
     if listen is not None:
         document["listen"] = settle_listen(*listen_terms(scene, encoder))
-        _set_weights(encoder, "listen", document)
-    if listen is not None:
+        _set_listen_weights(encoder, document["listen"])
         tried = try_weights(scene, encoder, most, progress)
         document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}
     folder.save_ranking(document)
 
 
-def _set_weights(encoder: Encoder, name: str, document: Mapping[str, Any]) -> None:
-    """Give the head `name` of the encoder the weights that were chosen for it."""
-    head = encoder.heads[name]
-    assert isinstance(head, Head), "see build_model"
-    assert head.weights_type is not None, "something was chosen"
-    head.ranking_weights = head.weights_type(
-        **{part.name: document[name][part.name] for part in fields(head.weights_type)}
-    )
+def _set_listen_weights(encoder: Encoder, document: Mapping[str, Any]) -> None:
+    """Give the head for P(listen) the weights that were chosen for it."""
+    head = encoder.heads["listen"]
+    assert isinstance(head, ListenHead), "see build_model"
+    head.ranking_weights = ListenWeights(**{part.name: document[part.name] for part in fields(ListenWeights)})
 
 
 def try_weights(

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from segue.batches.split import Split, split_store
 from segue.errors import InputError
 from segue.evaluation import candidates as candidates_module
-from segue.evaluation import settle_heads
+from segue.evaluation import settle_listen as settle_module
 from segue.evaluation.candidates import Candidates, session_candidates
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene, sampled
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
-from segue.evaluation.settle_heads import listen_terms, mixture_terms
+from segue.evaluation.settle_listen import listen_terms
+from segue.evaluation.settle_mixture import settle_transitions
 from segue.evaluation.settle_ranking import try_weights
 from segue.evaluation.validation import Validation, validating
 from segue.model import Encoder
+from segue.model.heads import MixtureWeights
 from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
 from segue.runs import load_run
@@ -103,9 +105,9 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
         config = replace(recipe.evaluation, seed=seed)
         scene = make_scene(store, split, recipe.data, config, "validation", "cpu")
         chosen = sampled(keys[cases.session], most, seed)
-        place = (np.cumsum(ranked) - 1)[chosen[ranked[chosen]]]  # among targets that are candidates
-        some, every = (mixture_terms(scene, encoder, num).target_score for num in (most, 0))
-        torch.testing.assert_close(some, every[place])
+        settled = settle_transitions(scene, encoder, most)
+        assert settled["targets"] == ranked[chosen].sum()
+        encoder.heads["transitions"].ranking_weights = MixtureWeights()
         hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.contexts).ranks[:, 0], 10)
         rate = try_weights(scene, encoder, most)[0]["hr@10"]
         assert rate == pytest.approx(hits[chosen].mean())
@@ -113,7 +115,7 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
         usable = np.flatnonzero(ranked & (np.asarray(store.strength)[cases.target] < 4))
         (parts, heard), place = listen_terms(scene, encoder), sampled(keys[cases.session[usable]], most, seed)
         with monkeypatch.context() as few:
-            few.setattr(settle_heads, "MOST_PLAYS", most)
+            few.setattr(settle_module, "MOST_PLAYS", most)
             some_parts, some_heard = listen_terms(scene, encoder)
         torch.testing.assert_close(some_parts, parts[place])
         assert torch.equal(some_heard, heard[place])

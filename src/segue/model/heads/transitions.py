@@ -167,16 +167,6 @@ class TransitionsHead(Head):
         moved: Tensor = weights.offset + weights.slope * torch.log1p(followed.double())
         return self.gate_logits(states.float(), followed).double() + moved
 
-    def parts(
-        self, states: Float[Tensor, "B D"], batch: Batch, target: Int[Tensor, " B"]
-    ) -> tuple[Float[Tensor, "B O"], Float[Tensor, "B O"], Float[Tensor, "B O"]]:
-        """Return h, log share of the target, and log(1 + times followed) by order, as trained, float64."""
-        followed, same = self._found(self._contexts(batch.tracks, batch.last, batch.lengths - 1), target)
-        gate = torch.where(followed > 0, self.gate_logits(states, followed).double(), NOTHING)
-        share = same.double() / followed.clamp(min=1)
-        log_share = torch.where(share > 0, torch.log(share.clamp(min=1e-300)), NOTHING)
-        return gate, log_share, torch.log1p(followed.double())
-
     def counts(self, order: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return pairs, times and followed of an order."""
         end = "" if order == 1 else f"_{order}"
