@@ -14,7 +14,7 @@ import numpy as np
 
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import gain
-from segue.evaluation.ranking_pass import ranks_among_all
+from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
 from segue.model.heads import MixtureWeights, TransitionsHead
 from segue.progress import Progress, Step, silent
@@ -44,10 +44,11 @@ def settle_transitions(
     contexts, tried = scene.part(scene.contexts.cases, sample[ranked]), list[dict[str, float]]()
     head.ranking_weights = MixtureWeights()
     if ranked.sum() >= FEWEST:
+        settling = SettlingRanks(encoder, contexts)
         grid = [*product(TEMPERATURES, OFFSETS)]
         for number, (temperature, offset) in enumerate(grid, 1):
             head.ranking_weights = MixtureWeights(temperature, offset)
-            gains = gain(ranks_among_all(ModelScorer(encoder, scene.split.candidates), contexts), NDCG_AT)
+            gains = gain(settling.ranks(ModelScorer(encoder, scene.split.candidates)), NDCG_AT)
             tried.append({"temperature": temperature, "offset": offset, "ndcg@20": float(gains.mean())})
             progress(Step("weigh transitions", number, len(grid), "weights"))
         head.ranking_weights = best_mixture(tried)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from segue.batches.split import split_store
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.metrics import hit
-from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.settle_listen import listen_terms, settle_listen
 from segue.evaluation.settle_mixture import settle_transitions
+from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights
 from segue.progress import Progress, Step, silent
@@ -71,9 +71,9 @@ def try_weights(
     """Return HR@10 and HR@10 of listened targets in the full protocol for each of WEIGHTS, over `most` targets."""
     contexts = scene.part(scene.contexts.cases, scene.sample(most))
     listened = scene.listened(contexts.cases.target)
-    tried = []
+    tried, settling = [], SettlingRanks(encoder, contexts)
     for number, weight in enumerate(WEIGHTS):
-        hits = hit(full_ranks(ModelScorer(encoder, scene.split.candidates, weight), contexts).ranks[:, 0], 10)
+        hits = hit(settling.ranks(ModelScorer(encoder, scene.split.candidates, weight)), 10)
         tried.append({"listen_weight": weight, "hr@10": _mean(hits), "hr@10.listened": _mean(hits[listened])})
         progress(Step("weigh P(listen)", number + 1, len(WEIGHTS), "weights"))
     return tried

@@ -43,12 +43,17 @@ class ModelScorer:
     @torch.no_grad()
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session."""
-        return self._scores(batch).exact(candidates)
+        return self._scores_after(self.encoder.next_state(batch), batch).exact(candidates)
 
     @torch.no_grad()
     def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         """Return the standing of `tracks` among all candidates, and the `k` best."""
-        return stand(self._scores(batch), tracks, k)
+        return self.stand_after(self.encoder.next_state(batch), batch, tracks, k)
+
+    @torch.no_grad()
+    def stand_after(self, state: Float[Tensor, "B D"], batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+        """Return what `stand` returns, given the next state of each session."""
+        return stand(self._scores_after(state, batch), tracks, k)
 
     @torch.no_grad()
     def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
@@ -61,8 +66,7 @@ class ModelScorer:
         """Whether the model has a head for P(listen)."""
         return self._listen is not None
 
-    def _scores(self, batch: Batch) -> Scores:
-        state = self.encoder.next_state(batch)
+    def _scores_after(self, state: Float[Tensor, "B D"], batch: Batch) -> Scores:
         listen = self._listen_term(state, self._listen_weight) if self._listen_weight > 0.0 else None
         recent = batch.recent(self.encoder.max_len)
         added = [part for head in self._heads if (part := head.added(state, recent, self._weight)) is not None]
@@ -92,8 +96,7 @@ class ListenScorer(ModelScorer):
     def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
         super().__init__(encoder, candidates, name="model, P(listen) alone")
 
-    def _scores(self, batch: Batch) -> Scores:
-        state = self.encoder.next_state(batch)
+    def _scores_after(self, state: Float[Tensor, "B D"], batch: Batch) -> Scores:
         return Scores(self._table, torch.zeros_like(state), self._listen_term(state, 1.0))
 
 

@@ -1,0 +1,36 @@
+"""Ranks of validation targets for many weights of the same model: its states are computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.batch import Batch
+from segue.evaluation.metrics import rank_of
+from segue.evaluation.ranking_pass import FULL_BATCH, GPU_BATCH, Contexts
+from segue.model import Encoder
+from segue.ranking import ModelScorer
+
+
+class SettlingRanks:
+    """Ranks the targets of `contexts` after states of `encoder`, whose heads may change their weights."""
+
+    def __init__(self, encoder: Encoder, contexts: Contexts) -> None:
+        self.encoder, self._contexts = encoder.eval(), contexts
+        size = FULL_BATCH if contexts.device.type == "cpu" else GPU_BATCH
+        self._blocks: list[tuple[NDArray[np.int64], Batch, Tensor]] = []
+        with torch.no_grad():
+            for index, batch in contexts.blocks(size):
+                self._blocks.append((index, batch, encoder.next_state(batch)))
+
+    def ranks(self, scorer: ModelScorer) -> NDArray[np.float64]:
+        """Return the rank of each target among all candidates of `scorer`, a scorer of the encoder; infinity = none."""
+        target = self._contexts.target
+        ranks = np.full(len(target), np.inf)
+        for index, batch, state in self._blocks:
+            wanted = torch.from_numpy(target[index, None]).to(state.device)
+            standing = scorer.stand_after(state, batch, wanted, 0)
+            ranks[index] = rank_of(standing.above, standing.equal)[:, 0].cpu().numpy()
+        return np.where(np.isin(target, self._contexts.candidate_rows), ranks, np.inf)
