@@ -35,7 +35,7 @@ def test_every_arm_of_segue_is_a_recipe_and_differs_from_the_whole() -> None:
 
 def test_a_cut_keeps_what_is_compared_with_baselines() -> None:
     cut = DESIGNS["segue"].cut(["segue"], tuned=False)
-    assert [pair.less for pair in cut.compared] == ["popularity", "markov", "v-sknn"]
+    assert [pair.less for pair in cut.compared] == ["popularity", "markov", "v-sknn", "ordered-neighbours"]
 
 
 def test_an_arm_less_a_baseline_is_the_difference_of_their_levels(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_an_arm_less_a_baseline_is_the_difference_of_their_levels(tmp_path: Path
     )
     rows = {(row["name"], row["protocol"]): row for row in result["baselines"]}
     asked = [record for record in result["contrasts"] if record["metric"] == "hr@10"]
-    assert {record["less"] for record in asked} == {"popularity", "markov", "v-sknn"}
+    assert {record["less"] for record in asked} == {"popularity", "markov", "v-sknn", "ordered-neighbours"}
     for record in asked:
         level = rows[record["less"], record["protocol"]]["hr@10"][0]
         mine = result["arms"]["segue"]["per_seed"][record["protocol"]]["hr@10"]
