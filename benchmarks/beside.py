@@ -44,6 +44,7 @@ def step_ms(folder: str, recipe: str, threads: int, seconds: float) -> float:
     torch.set_num_threads(threads)
     store, resolved = Store(folder), load_recipe(recipe, RECIPES[recipe])
     split, device = split_store(store, resolved.data), torch.device("cpu")
+    resolved = resolved.resolved(len(split.negatives), device.type)
     trainer = Trainer(store, split, resolved, device, bf16=choose_precision("auto", device) == "bf16")
     size, num = resolved.training.batch_size, len(split.train_begin)
     steps, begun = 0, 0.0

@@ -84,22 +84,20 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
 def _contexts(tracks: NDArray[np.int64], length: NDArray[np.int64], size: int) -> tuple[Contexts, ...]:
     """Return what followed sequences of 2, 3, ..., ORDERS tracks, of sessions of these lengths, one after another."""
     past = np.arange(len(tracks)) - np.repeat(np.cumsum(length) - length, length)
-    number = np.where(
-        past < np.repeat(length, length) - 1, tracks, -1
-    )  # of the sequence that ends here and is followed
+    is_followed = past < np.repeat(length, length) - 1
+    number = np.where(is_followed, tracks, -1)  # of the sequence that ends at each row; -1 = it is not counted
     result = list[Contexts]()
     for order in range(2, ORDERS + 1):
         end = np.flatnonzero((number >= 0) & (past >= order - 1))
-        keys, found, followed = np.unique(
-            number[end] * size + tracks[end - order + 1], return_inverse=True, return_counts=True
-        )
-        kept = np.sort(np.argsort(-followed, kind="stable")[:MOST_CONTEXTS])
-        new = np.full(len(keys), -1)
-        new[kept] = np.arange(len(kept))
+        key = number[end] * size + tracks[end - order + 1]
+        keys, key_index, followed = np.unique(key, return_inverse=True, return_counts=True)
+        frequent = np.sort(np.argsort(-followed, kind="stable")[:MOST_CONTEXTS])
+        number_of_key = np.full(len(keys), -1)
+        number_of_key[frequent] = np.arange(len(frequent))
         number = np.full(len(tracks), -1)
-        number[end] = new[found]
+        number[end] = number_of_key[key_index]
         end = end[number[end] >= 0]
         pairs, times = np.unique(number[end] * size + tracks[end + 1], return_counts=True)
-        parts = keys[kept], followed[kept].astype(np.int32), pairs, times.astype(np.int32)
+        parts = keys[frequent], followed[frequent].astype(np.int32), pairs, times.astype(np.int32)
         result.append(Contexts(*map(torch.from_numpy, parts)))
     return tuple(result)

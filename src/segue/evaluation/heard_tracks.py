@@ -44,9 +44,9 @@ class HeardTracks:
         `scores`: of `scored`. `standing` has the k + L best candidates, of which at most L were heard. The numbers of a
         target that was heard itself have no meaning.
         """
-        heard, own = scores[:, None, :], standing.scores[:, :, None]
-        above = (~(heard <= own) & self.present[:, None]).sum(2)  # a NaN on either side counts above
-        equal = ((heard == own) & self.present[:, None]).sum(2)
+        heard, target_scores = scores[:, None, :], standing.scores[:, :, None]
+        above = (~(heard <= target_scores) & self.present[:, None]).sum(2)  # a NaN on either side counts above
+        equal = ((heard == target_scores) & self.present[:, None]).sum(2)
         best = self._without(standing.best, k)
         return Standing(standing.scores, standing.above - above, standing.equal - equal, best)
 

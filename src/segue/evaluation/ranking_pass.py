@@ -120,13 +120,13 @@ def sampled_ranks(
 
 def full_ranks(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | None = None) -> Ranked:
     """Return the rank of each target among all candidates, heard tracks included, and the best LIST of each context."""
-    kept = _FullForm(contexts, targets)
+    form = _FullForm(contexts, targets)
 
     def one(index: NDArray[np.int64], batch: Batch) -> None:
-        kept.note(index, scorer.stand(batch, kept.targets(index), LIST))
+        form.note(index, scorer.stand(batch, form.targets(index), LIST))
 
     _each_block(scorer, contexts, FULL_BATCH, one)
-    return kept.ranked()
+    return form.ranked()
 
 
 def both_forms(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | None = None) -> tuple[Ranked, Ranked]:
@@ -135,18 +135,18 @@ def both_forms(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | 
     In the second form the tracks of the context, as far as a model reads, are no candidates: they are no rivals and in
     no list, and a target among them is a miss.
     """
-    kept, left_out = _FullForm(contexts, targets), _FullForm(contexts, targets)
+    with_heard, without_heard = _FullForm(contexts, targets), _FullForm(contexts, targets)
     candidates = torch.from_numpy(contexts.candidate_rows.astype(np.int64)).to(contexts.device)
 
     def one(index: NDArray[np.int64], batch: Batch) -> None:
-        wanted, heard = kept.targets(index), HeardTracks.of(batch, candidates)
+        wanted, heard = with_heard.targets(index), HeardTracks.of(batch, candidates)
         standing = scorer.stand(batch, wanted, LIST + heard.tracks.shape[1])
-        kept.note(index, standing)
+        with_heard.note(index, standing)
         without = heard.left_out(standing, scorer.score(batch, heard.scored), LIST)
-        left_out.note(index, without, heard.holds(wanted))
+        without_heard.note(index, without, heard.holds(wanted))
 
     _each_block(scorer, contexts, FULL_BATCH, one)
-    return kept.ranked(), left_out.ranked()
+    return with_heard.ranked(), without_heard.ranked()
 
 
 class _FullForm:

@@ -65,11 +65,11 @@ def second_halves(
     rows = np.arange(lengths.sum()) + np.repeat(middle - first, lengths)
     owner = np.repeat(np.arange(len(session)), lengths)
     skipped = np.asarray(skips.skipped(strength[rows], skip_at_least))
-    known = skipped | np.asarray(skips.listened(strength[rows], skip_at_least))
-    counts = np.bincount(owner[known], minlength=len(session))
+    judged = skipped | np.asarray(skips.listened(strength[rows], skip_at_least))
+    counts = np.bincount(owner[judged], minlength=len(session))
     some = counts > 0
     bounds = np.concatenate(([0], np.cumsum(counts[some])))
-    return SecondHalves(session[some], middle[some], bounds, rows[known], skipped[known])
+    return SecondHalves(session[some], middle[some], bounds, rows[judged], skipped[judged])
 
 
 def average_accuracy(right: Flags, offsets: Indices) -> NDArray[np.float64]:
@@ -118,8 +118,8 @@ def last_action(
     [True, True]
     """
     skipped = np.asarray(skips.skipped(strength, skip_at_least))
-    known = skipped | np.asarray(skips.listened(strength, skip_at_least))
-    last = np.maximum.accumulate(np.where(known, np.arange(len(strength)), -1))[halves.middle - 1]
+    judged = skipped | np.asarray(skips.listened(strength, skip_at_least))
+    last = np.maximum.accumulate(np.where(judged, np.arange(len(strength)), -1))[halves.middle - 1]
     given = (halves.middle > offsets[halves.session]) & (last >= offsets[halves.session])
     return np.repeat(skipped[np.where(given, last, 0)] & given, halves.counts)
 

@@ -64,17 +64,17 @@ class ContextIndex:
         number = np.full(len(sessions), NO_CONTEXT)
         number[lengths > 0] = sessions.tracks[last[lengths > 0]]
         for back, keys in enumerate(self.keys, 1):
-            known = np.flatnonzero((number != NO_CONTEXT) & (lengths > back) & (len(keys) > 0))
-            key = (number[known] << self.rows) | sessions.tracks[last[known] - back]
+            extendable = np.flatnonzero((number != NO_CONTEXT) & (lengths > back) & (len(keys) > 0))
+            key = (number[extendable] << self.rows) | sessions.tracks[last[extendable] - back]
             index = np.minimum(np.searchsorted(keys, key), max(len(keys) - 1, 0))
             number = np.full(len(sessions), NO_CONTEXT)
-            number[known] = np.where(keys[index] == key, index, NO_CONTEXT) if len(known) else index
+            number[extendable] = np.where(keys[index] == key, index, NO_CONTEXT) if len(extendable) else index
         return number
 
     def plays(self, context: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how often something followed each context, [B]."""
-        known, plays = context != NO_CONTEXT, np.zeros(len(context), np.int64)
-        plays[known] = self.total[context[known]]
+        exists, plays = context != NO_CONTEXT, np.zeros(len(context), np.int64)
+        plays[exists] = self.total[context[exists]]
         return plays
 
     def following(self, context: NDArray[np.int64]) -> Following:

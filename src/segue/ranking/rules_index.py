@@ -117,9 +117,11 @@ class RulesIndex:
         """
         used = (weights > 0) & (sessions.tracks < len(self.offsets) - 1)
         session, track, weight = sessions.session[used], sessions.tracks[used], weights[used]
-        own = None if leave_out is None else self._own(session, track, leave_out)
+        own_pairs = None if leave_out is None else self._own(session, track, leave_out)
         if shares:
-            total = self.totals[track] - (0.0 if own is None else np.bincount(own.entry, own.weight, len(track)))
+            total = self.totals[track] - (
+                0.0 if own_pairs is None else np.bincount(own_pairs.entry, own_pairs.weight, len(track))
+            )
             weight = np.divide(weight, total, out=np.zeros(len(weight)), where=total > 0.5 / QUANTUM)
         begin, counts = self.offsets[track], np.diff(self.offsets)[track]
         entry = np.searchsorted(session, np.arange(len(sessions) + 1))
@@ -132,9 +134,10 @@ class RulesIndex:
             who = np.repeat(session[some] - low, counts[some])
             parts.append((low, summed(who, self.after[index], value)))
         scores = SparseScores.joined(parts)
-        if own is None or len(own.entry) == 0:
+        if own_pairs is None or len(own_pairs.entry) == 0:
             return scores
-        return scores.less(summed(session[own.entry], own.after, own.weight * weight[own.entry]))
+        lessened = summed(session[own_pairs.entry], own_pairs.after, own_pairs.weight * weight[own_pairs.entry])
+        return scores.less(lessened)
 
     def _own(self, session: NDArray[np.int64], track: NDArray[np.int64], leave_out: NDArray[np.int64]) -> _Own:
         """Return the pairs that the training session left out for each entry (session, track) contributes."""

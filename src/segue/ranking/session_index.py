@@ -8,9 +8,9 @@ holds for each track alone, and not once more for all tracks of the session.
 >>> index = SessionIndex.of(training, num_rows=7)
 >>> asked = FlatSessions(np.array([3, 4]), np.array([0, 2]))
 >>> near = index.nearest(asked, np.array([0.5, 1.0]), 10)
->>> near.place.tolist(), near.similarity.tolist(), near.position.tolist()
+>>> near.neighbour.tolist(), near.similarity.tolist(), near.position.tolist()
 ([0, 1], [1.5, 1.0], [1, 0])
->>> index.nearest(asked, np.array([0.5, 1.0]), 10, leave_out=np.array([0])).place.tolist()
+>>> index.nearest(asked, np.array([0.5, 1.0]), 10, leave_out=np.array([0])).neighbour.tolist()
 [1]
 """
 
@@ -44,8 +44,8 @@ class Neighbours:
 
     session: NDArray[np.int64]
     """Which of the B sessions, [n]."""
-    place: NDArray[np.int64]
-    """Place of the training session in the index, [n]."""
+    neighbour: NDArray[np.int64]
+    """Index of the training session, [n]."""
     similarity: NDArray[np.float64]
     """Sum of the weights of the common tracks, [n]."""
     step: NDArray[np.int64]
@@ -67,8 +67,8 @@ class SessionIndex:
     sizes: NDArray[np.int32]
     """Distinct tracks of each session."""
     postings: NDArray[np.int64]
-    """Of the sessions that hold a track, ascending, track after track: place, STEP_BITS zeros, and in `position_bits`
-    the last position of the track there."""
+    """The sessions that hold a track, ascending, track after track: each is its index, STEP_BITS zeros, and in
+    `position_bits` the last position of the track there."""
     position_bits: int
     posting_offsets: NDArray[np.int64]
     """First posting of each table row, then the end of the last."""
@@ -91,16 +91,16 @@ class SessionIndex:
         lengths = sessions.lengths[number_at]
         rows = spread(sessions.offsets[number_at], lengths)
         ordered = FlatSessions(sessions.tracks[rows], starts(lengths))
-        place, track, step = ordered.last_occurrences()
-        at = ordered.offsets[place + 1] - step
+        neighbour, track, step = ordered.last_occurrences()
+        at = ordered.offsets[neighbour + 1] - step
         distinct = np.zeros(len(rows), np.bool_)
         distinct[at] = True
-        sizes = np.bincount(place, minlength=len(sessions))
+        sizes = np.bincount(neighbour, minlength=len(sessions))
         by_track = np.argsort(track, kind="stable")  # places stay ascending
         counts = np.bincount(track, minlength=num_rows)
         rank = np.repeat(np.cumsum(counts), counts) - np.arange(len(track))  # 1 = the most recent
         by_track = by_track[rank <= recent]
-        position = at - ordered.offsets[place]
+        position = at - ordered.offsets[neighbour]
         position_bits = bits(int(position.max(initial=0)))
         assert bits(len(sessions)) + STEP_BITS + position_bits <= WORD
         place_of = np.empty(len(sessions), np.int64)
@@ -110,7 +110,7 @@ class SessionIndex:
             ordered.offsets,
             distinct,
             sizes.astype(np.int32),
-            (place[by_track] << (STEP_BITS + position_bits)) | position[by_track],
+            (neighbour[by_track] << (STEP_BITS + position_bits)) | position[by_track],
             position_bits,
             starts(np.minimum(counts, recent)),
             place_of,
@@ -147,9 +147,9 @@ class SessionIndex:
         """
         quanta = np.rint(weights * QUANTUM).astype(np.int64)
         session, track, step = sessions.last_occurrences()
-        known = (track < len(self.posting_offsets) - 1) & (step <= LONGEST)
-        known &= quanta[sessions.offsets[session + 1] - step] > 0
-        session, track, step = session[known], track[known], step[known]
+        usable = (track < len(self.posting_offsets) - 1) & (step <= LONGEST)
+        usable &= quanta[sessions.offsets[session + 1] - step] > 0
+        session, track, step = session[usable], track[usable], step[usable]
         end = self.posting_offsets[track + 1]
         counts = end - self.posting_offsets[track]
         if recent is not None:
@@ -173,15 +173,15 @@ class SessionIndex:
     def _keys(
         self, session: NDArray[np.int64], step: NDArray[np.int64], begin: NDArray[np.int64], counts: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return a key [session | place | step | position] for each posting of the tracks of a block."""
-        assert bits(int(session.max(initial=0))) + self._place_bits + self._low_bits <= WORD
-        of_entry = (session << (self._place_bits + self._low_bits)) | (step << self.position_bits)
+        """Return a key [session | neighbour | step | position] for each posting of the tracks of a block."""
+        assert bits(int(session.max(initial=0))) + self._neighbour_bits + self._low_bits <= WORD
+        of_entry = (session << (self._neighbour_bits + self._low_bits)) | (step << self.position_bits)
         key = self.postings[spread(begin, counts)]
         key |= np.repeat(of_entry, counts)
         return key
 
     @property
-    def _place_bits(self) -> int:
+    def _neighbour_bits(self) -> int:
         return bits(len(self.offsets))
 
     @property
@@ -190,9 +190,9 @@ class SessionIndex:
         return STEP_BITS + self.position_bits
 
     def _allowed(self, key: NDArray[np.int64], forbidden: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the keys but for the forbidden place of each session."""
+        """Return the keys but for the forbidden neighbour of each session."""
         pair = key >> self._low_bits
-        return np.asarray(key[forbidden[pair >> self._place_bits] != (pair & mask(self._place_bits))])
+        return np.asarray(key[forbidden[pair >> self._neighbour_bits] != (pair & mask(self._neighbour_bits))])
 
     def _most_similar(
         self, key: NDArray[np.int64], quanta: NDArray[np.int64], ends: NDArray[np.int64], number: int, by_size: bool
@@ -202,23 +202,23 @@ class SessionIndex:
         first = np.flatnonzero(firsts(pair))
         step = key >> self.position_bits
         step &= mask(STEP_BITS)
-        weight = ends[pair >> self._place_bits]
+        weight = ends[pair >> self._neighbour_bits]
         weight -= step
         total = np.add.reduceat(quanta[weight], first) if len(first) else np.zeros(0, np.int64)
-        session, place = pair[first] >> self._place_bits, pair[first] & mask(self._place_bits)
+        session, neighbour = pair[first] >> self._neighbour_bits, pair[first] & mask(self._neighbour_bits)
         if by_size:
-            total = np.rint(total / np.sqrt(self.sizes[place])).astype(np.int64)
+            total = np.rint(total / np.sqrt(self.sizes[neighbour])).astype(np.int64)
         chosen = largest(session, total, len(ends), number)
         at = first[chosen]
         position = key[at] & mask(self.position_bits)
-        return Neighbours(session[chosen], place[chosen], total[chosen] / QUANTUM, step[at], position)
+        return Neighbours(session[chosen], neighbour[chosen], total[chosen] / QUANTUM, step[at], position)
 
 
 def _joined(parts: list[Neighbours]) -> Neighbours:
     nothing = np.zeros(0, np.int64)
     return Neighbours(
         np.concatenate([nothing, *(part.session for part in parts)]),
-        np.concatenate([nothing, *(part.place for part in parts)]),
+        np.concatenate([nothing, *(part.neighbour for part in parts)]),
         np.concatenate([np.zeros(0), *(part.similarity for part in parts)]),
         np.concatenate([nothing, *(part.step for part in parts)]),
         np.concatenate([nothing, *(part.position for part in parts)]),

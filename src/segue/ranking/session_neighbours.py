@@ -62,7 +62,7 @@ def vsknn_scores(
     sessions = sessions.recent(LONGEST)
     weights = decayed(sessions, config.decay)
     near = index.nearest(sessions, weights, config.neighbours, leave_out, recent=config.recent)
-    begin, end = index.offsets[near.place], index.offsets[near.place + 1]
+    begin, end = index.offsets[near.neighbour], index.offsets[near.neighbour + 1]
     value = near.similarity / near.step
     scores = _spread(index, near.session, (begin, end), value, None)
     return scores if config.heard else scores.without(sessions)
@@ -84,7 +84,7 @@ def ordered_scores(
     sessions = sessions.recent(LONGEST)
     weights = np.exp(-(sessions.step - 1) / config.fade)
     near = index.nearest(sessions, weights, config.neighbours, leave_out, recent=config.recent, by_size=config.by_size)
-    begin, end = index.offsets[near.place] + near.position + 1, index.offsets[near.place + 1]
+    begin, end = index.offsets[near.neighbour] + near.position + 1, index.offsets[near.neighbour + 1]
     return _spread(index, near.session, (begin, end), near.similarity, config.reach)
 
 

@@ -51,8 +51,8 @@ class SharedOrder:
             some = slice(begin, end)
             part = None if added is None else added[some]
             who, columns, values = self._changes(part)
-            own = self._shared[tracks[some]]
-            scores[some] = own if part is None else values_at(part, tracks[some]) + own
+            target_scores = self._shared[tracks[some]]
+            scores[some] = target_scores if part is None else values_at(part, tracks[some]) + target_scores
             above[some], equal[some] = self._counts(scores[some], who, columns, values)
             bounds = np.searchsorted(who, np.arange(end - begin + 1))
             self._fill_best(bounds, columns, values, (best[some], best_scores[some]))
@@ -84,9 +84,9 @@ class SharedOrder:
         equal = right - np.searchsorted(self._ascending, scores, "left")
         before, num = self._shared[columns], len(scores)
         for column, score in enumerate(scores.T):
-            own = score[who]
-            above[:, column] += _count(who, values > own, num) - _count(who, before > own, num)
-            equal[:, column] += _count(who, values == own, num) - _count(who, before == own, num)
+            target_scores = score[who]
+            above[:, column] += _count(who, values > target_scores, num) - _count(who, before > target_scores, num)
+            equal[:, column] += _count(who, values == target_scores, num) - _count(who, before == target_scores, num)
         return above, equal
 
     def _fill_best(

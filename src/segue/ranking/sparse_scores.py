@@ -78,8 +78,8 @@ class SparseScores:
     def without(self, sessions: FlatSessions) -> SparseScores:
         """Return the scores without those of the tracks of `sessions`."""
         rows = bits(int(max(self.track.max(initial=0), sessions.tracks.max(initial=0))))
-        own = np.sort((sessions.session << rows) | sessions.tracks)
-        other = ~among((self.session << rows) | self.track, own)
+        heard_cells = np.sort((sessions.session << rows) | sessions.tracks)
+        other = ~among((self.session << rows) | self.track, heard_cells)
         return SparseScores(self.session[other], self.track[other], self.value[other])
 
     def less(self, other: SparseScores) -> SparseScores:

@@ -65,10 +65,10 @@ class Raised:
         """Return both together."""
         if len(self.rows) == 0 or len(other.rows) == 0:
             return self if len(self.rows) else other
-        rows, place = np.unique(np.concatenate([self.rows, other.rows]), return_inverse=True)
+        rows, row_index = np.unique(np.concatenate([self.rows, other.rows]), return_inverse=True)
         mass, times = np.full(len(rows), -np.inf), np.zeros(len(rows), np.int64)
-        np.logaddexp.at(mass, place, np.concatenate([self.mass, other.mass]))
-        np.add.at(times, place, np.concatenate([self.times, other.times]))
+        np.logaddexp.at(mass, row_index, np.concatenate([self.mass, other.mass]))
+        np.add.at(times, row_index, np.concatenate([self.times, other.times]))
         return Raised(rows, times, mass)
 
 
@@ -103,11 +103,11 @@ class Scoring:
             return NONE
         ask, by_age, by_feedback = self._copying
         age = np.arange(len(rows) - 1, -1, -1).clip(max=len(by_age) - 1)
-        asked = np.vecdot(ask, after.state.astype(np.float64))
-        score = np.vecdot(self._table[rows].astype(np.float64), asked) + by_age[age] + by_feedback[list(after.feedback)]
-        distinct, place = np.unique(rows[may], return_inverse=True)
+        query = np.vecdot(ask, after.state.astype(np.float64))
+        score = np.vecdot(self._table[rows].astype(np.float64), query) + by_age[age] + by_feedback[list(after.feedback)]
+        distinct, row_index = np.unique(rows[may], return_inverse=True)
         mass = np.full(len(distinct), -np.inf)
-        np.logaddexp.at(mass, place, score[may])
+        np.logaddexp.at(mass, row_index, score[may])
         return Raised(distinct, np.zeros(len(distinct), np.int32), mass)
 
     def _followers(self, after: After) -> Raised:

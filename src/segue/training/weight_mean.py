@@ -44,12 +44,12 @@ class WeightMean:
         weights = {name: value.detach() for name, value in self._encoder.named_parameters()}
         if self._epochs == epochs_before:
             self._count(weights)
-        own = {name: value.clone() for name, value in weights.items()}
+        last_weights = {name: value.clone() for name, value in weights.items()}
         _put(self._mean, weights)
         try:
             yield self._encoder
         finally:
-            _put(own, weights)
+            _put(last_weights, weights)
 
     def state(self) -> dict[str, Tensor]:
         """Return the mean, by the names of the parameters, and how many epochs it has."""

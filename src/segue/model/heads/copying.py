@@ -85,8 +85,8 @@ class CopyHead(Head):
         tracks = batch.padded.tracks
         column = torch.arange(tracks.shape[1], device=tracks.device)
         ages = (batch.lengths[:, None] - 1 - column).clamp(0, AGES - 1)
-        asked = states.double() @ self.ask.weight.double().T  # so precisely that a service computes the same
-        scores = (table[tracks].double() @ asked[:, :, None])[:, :, 0]
+        queries = states.double() @ self.ask.weight.double().T  # so precisely that a service computes the same
+        scores = (table[tracks].double() @ queries[:, :, None])[:, :, 0]
         scores += self.age.double()[ages] + self.heard.double()[batch.padded.feedback]
         copied = _copied(tracks, batch.cells[1])
         return Added(torch.nonzero(copied)[:, 0], tracks[copied], scores[copied])

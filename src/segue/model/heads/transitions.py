@@ -149,12 +149,12 @@ class TransitionsHead(Head):
         gates = self.ranking_gate(states, self._followed(numbers))
         for order, number in enumerate(numbers.unbind(1), 1):
             pairs, times, followed = self.counts(order)
-            known = torch.nonzero(number >= 0)[:, 0]
-            first, end = (torch.searchsorted(pairs, (number[known] + more) * rows) for more in (0, 1))
+            with_context = torch.nonzero(number >= 0)[:, 0]
+            first, end = (torch.searchsorted(pairs, (number[with_context] + more) * rows) for more in (0, 1))
             count = end - first
-            place = torch.repeat_interleave(torch.arange(len(known), device=known.device), count)
-            nth = torch.arange(len(place), device=known.device) - (count.cumsum(0) - count)[place]
-            pair_index, session = first[place] + nth, known[place]
+            owner = torch.repeat_interleave(torch.arange(len(with_context), device=with_context.device), count)
+            nth = torch.arange(len(owner), device=with_context.device) - (count.cumsum(0) - count)[owner]
+            pair_index, session = first[owner] + nth, with_context[owner]
             log_share = torch.log(times[pair_index].double() / followed[number[session]].double())
             parts.append(Added(session, pairs[pair_index] % rows, gates[session, order - 1] + log_share))
         return Added(
@@ -189,7 +189,7 @@ class TransitionsHead(Head):
             keys = self.keys(order)
             key = number * len(self.followed) + tracks[(index - order + 1).clamp(min=0)].long()
             may = (number >= 0) & (past >= order - 1)
-            number = _place(keys, key, may)
+            number = _index_of(keys, key, may)
             numbers.append(number)
         return torch.stack(numbers, 1)
 
@@ -210,9 +210,11 @@ class TransitionsHead(Head):
         same = []
         for order, number in enumerate(numbers.unbind(1), 1):
             pairs, times, _ = self.counts(order)
-            place = _place(pairs, number * len(self.followed) + target.long(), number >= 0)
+            pair_index = _index_of(pairs, number * len(self.followed) + target.long(), number >= 0)
             same.append(
-                torch.where(place >= 0, times[place.clamp(min=0)], 0) if len(times) else torch.zeros_like(place)
+                torch.where(pair_index >= 0, times[pair_index.clamp(min=0)], 0)
+                if len(times)
+                else torch.zeros_like(pair_index)
             )
         return self._followed(numbers), torch.stack([one.long() for one in same], 1)
 
@@ -236,8 +238,8 @@ class TransitionsHead(Head):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
-def _place(keys: Int[Tensor, " C"], wanted: Int[Tensor, " N"], may: Tensor) -> Int[Tensor, " N"]:
-    """Return the place of each wanted key among `keys` (ascending); -1 where it is not, or may not be looked for."""
+def _index_of(keys: Int[Tensor, " C"], wanted: Int[Tensor, " N"], may: Tensor) -> Int[Tensor, " N"]:
+    """Return the index of each wanted key among `keys` (ascending); -1 where it is not, or may not be looked for."""
     if len(keys) == 0:
         return torch.full_like(wanted, -1)
     index = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)

@@ -58,15 +58,15 @@ class Markov(Baseline):
 
     def _session_scores(self, batch: Batch) -> Any:
         sessions = flat_sessions(batch)
-        rest, parts = np.ones(len(sessions)), []
+        remaining, parts = np.ones(len(sessions)), []
         for index in reversed(self._higher):
             context = index.contexts(sessions)
             plays = index.plays(context)
             share = plays / (plays + self.config.prior)
             session, track, value = index.following(context)
-            parts.append((session, track, value * (rest * share)[session]))
-            rest = rest * (1 - share)
-        last = np.where(sessions.step == 1, rest[sessions.session], 0.0)
+            parts.append((session, track, value * (remaining * share)[session]))
+            remaining = remaining * (1 - share)
+        last = np.where(sessions.step == 1, remaining[sessions.session], 0.0)
         first = self._first.scores(sessions, last, shares=True)
         parts.append((first.session, first.track, first.value))
         return self._matrix(summed(*(np.concatenate(some) for some in zip(*parts, strict=True))), len(sessions))

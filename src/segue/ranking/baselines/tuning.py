@@ -43,21 +43,21 @@ class ValidationTargets:
         index = np.sort(np.argsort(keys, kind="stable")[:TARGETS])
         data = SessionData.load(store, split, "cpu", {SESSION_NUMBER: SessionNumbers()})
         target = np.asarray(store.tracks)[cases.target[index]].astype(np.int64)
-        known = np.isin(target, split.candidates)
+        is_candidate = np.isin(target, split.candidates)
         self.num = len(index)
         parts = [index[begin : begin + BATCH] for begin in range(0, len(index), BATCH)]
         self._batches: list[tuple[Batch, NDArray[np.int64], NDArray[np.bool_]]] = [
-            (data.context_batch(cases, part, max_len), target[i * BATCH :][:BATCH], known[i * BATCH :][:BATCH])
+            (data.context_batch(cases, part, max_len), target[i * BATCH :][:BATCH], is_candidate[i * BATCH :][:BATCH])
             for i, part in enumerate(parts)
         ]
 
     def criterion(self, baseline: Baseline) -> float:
         """Return NDCG@20 of the targets among all tracks; a target that is no candidate is a miss."""
 
-        def gains(batch: Batch, target: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
+        def gains(batch: Batch, target: NDArray[np.int64], is_candidate: NDArray[np.bool_]) -> float:
             standing = baseline.stand(batch, torch.from_numpy(target)[:, None], 0)
             rank = 1 + standing.above.numpy()[:, 0] + standing.equal.numpy()[:, 0] / 2
-            return float((1 / np.log2(1 + rank[known & (rank <= CUT)])).sum())
+            return float((1 / np.log2(1 + rank[is_candidate & (rank <= CUT)])).sum())
 
         with ThreadPoolExecutor(max(torch.get_num_threads(), 1)) as pool:
             futures = [pool.submit(gains, *one) for one in self._batches]
