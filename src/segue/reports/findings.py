@@ -54,7 +54,8 @@ def bar_sentence(rows: Sequence[Record], metric: str) -> str:
     above = [b["name"] for b in bar if any(b[metric][0] >= model[metric][0] for model in models)]
     if not above:
         return ""
-    return f" This does not count as evidence about skips: not every model beats {' and '.join(above)}."
+    names = " and ".join(filter(None, (", ".join(above[:-1]), above[-1])))
+    return f" This does not count as evidence about skips: not every model beats {names}."
 
 
 def baseline_sentence(rows: Sequence[Record], protocol: str, metric: str = "hr@10") -> str:
