@@ -36,6 +36,7 @@ CONFIGS: Mapping[str, Any] = {
 }
 """Each head, with a gradient in states and rows."""
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
+    "copy": {"offset": 0.7},
     "transitions": {"temperature": 0.7, "offset": -0.4, "slope": 0.3},
     "listen": {"rate": 1.5, "along": 0.5, "level": -1.0, "bias": 0.3},
 }

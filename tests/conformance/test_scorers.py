@@ -15,7 +15,7 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.batches.track_features import track_features
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import ListenConfig, TransitionsConfig
+from segue.model.heads import CopyConfig, ListenConfig, TransitionsConfig
 from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import BASELINE_NAMES, ModelScorer, Scorer, content_baselines, fit_baselines, top_k
@@ -24,7 +24,7 @@ from support.dense_scores import all_scores, dense_standing
 from support.small_models import encoder_of, padded_batch
 from support.stores import tiny_store
 
-MODELS = ("model", "transitions", "listen", "both", "features")
+MODELS = ("model", "transitions", "copy", "listen", "both", "all three", "features")
 CONTENT = ("nearest-audio", "feature-mean")
 NAMES = (*MODELS, *CONTENT, *BASELINE_NAMES)
 
@@ -33,6 +33,8 @@ HEADS: dict[str, dict[str, Any]] = {
     "transitions": {"transitions": TRANSITIONS},
     "listen": {"listen": LISTEN},
     "both": {"listen": LISTEN, "transitions": TRANSITIONS},
+    "copy": {"copy": CopyConfig()},
+    "all three": {"copy": CopyConfig(), "transitions": TRANSITIONS, "listen": LISTEN},
 }
 
 

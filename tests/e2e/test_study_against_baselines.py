@@ -110,7 +110,9 @@ def counted(
     schedule = StudySchedule(folder, DESIGNS["table1"].cut(ARMS, tuned=False), StudyOptions(seeds=2))
     for arm, seeds in arms.items():
         for seed, each in enumerate(seeds):
-            outcome = Outcome(converged=(arm, seed) != capped, validation={"hr@10": 0.5}, epochs=3, best_epoch=2)
+            outcome = Outcome(
+                converged=(arm, seed) != capped, validation={"hr@10": 0.5, "ndcg@20": 0.4}, epochs=3, best_epoch=2
+            )
             folder.finish(Trial(f"{arm}--seed-{seed}", {}, tested=True), outcome, evaluation({"model": each}))
     result = analysed(schedule, store)
     found = {(one["protocol"], one["metric"]): one for one in result["contrasts"]}

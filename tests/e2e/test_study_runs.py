@@ -157,8 +157,8 @@ def test_an_arm_takes_the_settings_that_validation_chose(tmp_path: Path) -> None
     assert {outcome.epochs for _, outcome in tried} == {1}
     assert arm["settings"] in [trial.settings for trial, _ in tried]
     assert arm["seeds"][0]["epochs"] == 2  # what is reported has the recipe's cap
-    best = max(one["validation_hr@10"] for one in arm["tuning"])
-    first = next(one for one in arm["tuning"] if one["validation_hr@10"] == best)
+    best = max(one["validation_ndcg@20"] for one in arm["tuning"])
+    first = next(one for one in arm["tuning"] if one["validation_ndcg@20"] == best)
     assert arm["settings"]["training.learning_rate"] == first["training.learning_rate"]
 
 
@@ -170,7 +170,7 @@ def test_optuna_may_choose_each_arms_settings(tmp_path: Path) -> None:
         record = result["arms"][arm]
         assert len(record["tuning"]) == 2
         assert len(record["settings"]) == 2 + keys  # rate and dropout; S+ has weight and temperature of its term
-        assert record["settings"].items() <= max(record["tuning"], key=lambda one: one["validation_hr@10"]).items()
+        assert record["settings"].items() <= max(record["tuning"], key=lambda one: one["validation_ndcg@20"]).items()
     assert _study(tmp_path, seeds=1, **tuned) == result
     with pytest.raises(InputError, match="where nothing is tuned"):
         _study(tmp_path, "other", tuning_trials=2)

@@ -165,7 +165,7 @@ def journal(path: Path, seed: int = 0) -> OptunaSearch:
 
 
 def ending(number: int, value: float, point: dict[str, float], state="finished") -> Tried:
-    return Tried(number, point, Outcome(state, {"hr@10": value}, 5, 5, True, 1.0))
+    return Tried(number, point, Outcome(state, {"ndcg@20": value}, 5, 5, True, 1.0))
 
 
 def test_a_journal_opened_again_proposes_what_it_would_have(tmp_path):

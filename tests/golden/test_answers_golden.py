@@ -99,6 +99,7 @@ HAND = {
     "log-rank.skipped": (log(8) + log(4) + log(2) + log(1)) / 4,
     # known last: targets 0, 1, 2, 3, 6; hits 1 1 0 1 1, flipped 0 1 1 1 0
     "feedback-utility": (1 + 0 - 1 + 0 + 1) / 5,
+    "skipped@1": 1.0,
     "responsiveness": (0.5 - 0.25 + 0.15) / 5,
     "log-popularity@20": 6 / 16,
     "repeats@20": 3 / 16,

@@ -75,7 +75,12 @@ EVENT_SIDE = (
     SideColumn(columns.ORACLE_P_LISTEN_COMMON, "float32"),
 )
 """Event columns of every kind that the sources and the simulator write, beside `inferred`."""
-ARMS = [("leave-last-two-out", "training"), ("leave-last-two-out", "transductive"), ("temporal", "training")]
+ARMS = [
+    ("leave-last-two-out", "training"),
+    ("leave-last-two-out", "transductive"),
+    ("temporal", "training"),
+    ("sessions", "training"),
+]
 
 
 def drawn(column: SideColumn, size: int, generator: np.random.Generator) -> NDArray[np.generic]:

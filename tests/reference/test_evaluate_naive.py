@@ -86,6 +86,8 @@ def naive_values(scene, scorer):
         rank = rank_of(scorer, context(scene, session, last), int(tracks[last]))
         note("hr@1", rank <= 1)
         note("mrr", 1 / rank)
+        if rank <= 1 and strength[last] < 4:
+            note("skipped@1", strength[last] >= 2)
         if strength[last] < 2:
             note("hr@10.listened", rank <= 10)
         if strength[last - 1] < 4:

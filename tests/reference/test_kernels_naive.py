@@ -254,7 +254,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         "mixed",
         SEGUE | {"inputs__context": {"columns": ["hour", "shuffle"]}, "encoder__unknown_share": 0.1},
     ),
-    ("paper-causal-s-minus", "mixed", SEGUE | {"heads__transitions": {"gradient": "stop", "own_weight": 1.0}}),
+    ("paper-causal-s-minus", "mixed", SEGUE | {"heads__transitions": {"own_weight": 1.0}}),
     ("paper-causal-s-minus", "full", SEGUE | {"encoder__block_type": "gated"}),
     ("paper-causal-s-plus-track", "mixed", SEGUE | {"inputs__features": True, "heads__listen": {"gradient": "flow"}}),
     ("paper-causal-s-plus-track", "shared", {}),

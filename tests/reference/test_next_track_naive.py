@@ -5,12 +5,15 @@ In float64 it is the plain function, in float32 the blocked one, whose blocks ar
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from segue.objectives import Mixture, Negatives, blocked, full_softmax_loss, sampled_softmax_loss
+from segue.objectives import LeftOut, Mixture, Negatives, blocked, full_softmax_loss, sampled_softmax_loss
 from segue.objectives.log_sum import log_sum_of_others, scores_against_all
+from segue.objectives.softmax import LEAST_LEFT, softmax_losses
 
 WIDTH = 16
 
@@ -42,8 +45,6 @@ def naive(
         if mixture is None:
             losses.append(alone)
             continue
-        if not mixture.flow:
-            share, whole = share.detach(), whole.detach()
         share = share + (mixture.gate[n] + mixture.log_share[n]).exp()
         losses.append(-(share / (whole + mixture.gate[n].exp())).log() + mixture.own_weight * alone)
     return torch.stack(losses).mean() if losses else (states * 0).sum()
@@ -61,15 +62,15 @@ def correction_of(dtype: torch.dtype) -> Tensor:
     return torch.linspace(-2, 2, 50, dtype=dtype)
 
 
-MIXTURES = [None, (True, 0.0), (False, 1.0), (True, 0.5)]
+MIXTURES = [None, 0.0, 0.5]
 
 
-def mixture_of(gate: Tensor, settings: tuple[bool, float] | None) -> Mixture | None:
+def mixture_of(gate: Tensor, own_weight: float | None) -> Mixture | None:
     """Some positions have no p, and some targets have no share of it."""
-    if settings is None:
+    if own_weight is None:
         return None
     share = torch.rand(len(gate), generator=torch.Generator().manual_seed(8)).to(gate.dtype)
-    return Mixture(torch.where(share > 0.2, gate, -1e30), torch.where(share > 0.4, share.log(), -1e30), *settings)
+    return Mixture(torch.where(share > 0.2, gate, -1e30), torch.where(share > 0.4, share.log(), -1e30), own_weight)
 
 
 @pytest.mark.parametrize("settings", MIXTURES)
@@ -168,3 +169,34 @@ def test_without_targets_or_rivals_the_loss_is_zero_and_gradients_are_finite(dty
     assert loss.item() == 0.0
     assert not leaves[0].grad.any()
     assert not leaves[2].grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_is_left_out_has_no_score_in_the_mixture_and_the_usual_one_beside_it(dtype):
+    """Rivals left out are as if they were not there; of a target, the mixture's mass alone is left."""
+    scores = torch.randn(6, 9, generator=torch.Generator().manual_seed(2), dtype=dtype).requires_grad_()
+    out = torch.rand(6, 9, generator=torch.Generator().manual_seed(3)) < 0.4
+    gate = torch.linspace(-1, 1, 6, dtype=dtype).requires_grad_()
+    mixture = Mixture(gate, torch.linspace(-3, -1, 6, dtype=dtype), own_weight=0.5, in_place=True)
+    rivals = scores[:, 1:].masked_fill(~out[:, 1:], -1e30).logsumexp(1)
+    left_out = LeftOut(torch.where(out[:, 1:].any(1), rivals, -1e30), out[:, 0])
+    fast = softmax_losses(scores[:, 0], scores[:, 1:].logsumexp(1), mixture, left_out)
+    mass = scores.masked_fill(out, -torch.inf).exp()
+    share = (mass[:, 0] + (gate + mixture.log_share).exp()) / (mass.sum(1) + gate.exp())
+    slow = -share.log() - 0.5 * scores.log_softmax(1)[:, 0]
+    torch.testing.assert_close(fast, slow)
+    for one, other in zip(*(torch.autograd.grad(each.sum(), (scores, gate)) for each in (fast, slow)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert (out[:, 1:].any(1) & ~out[:, 1:].all(1)).sum() >= 4
+
+
+def test_rivals_are_never_left_out_altogether():
+    """Rounded sums may say that what is left out is more than there is."""
+    others, gate = torch.tensor([3.0, 3.0]), torch.zeros(2)
+    left_out = LeftOut(torch.tensor([3.1, 3.0]).requires_grad_(), torch.tensor([False, True]))
+    losses = softmax_losses(torch.ones(2), others, Mixture(gate, gate - 1.0, in_place=True), left_out)
+    left = LEAST_LEFT * math.exp(3.0)
+    expected = [(math.e + left + 1.0) / (math.e + math.exp(-1.0)), (left + 1.0) / math.exp(-1.0)]
+    assert losses.tolist() == pytest.approx([math.log(one) for one in expected], rel=1e-4)
+    losses.sum().backward()
+    assert torch.isfinite(left_out.log_sum.grad).all()

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from segue.batch import Batch
+from segue.batches.split import split_store
 from segue.evaluation.bootstrap import Bootstrap
+from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.skip_prediction import (
     PUBLISHED,
     average_accuracy,
     first_right,
     last_action,
+    predicted_skips,
     second_halves,
     skip_prediction_row,
+    skip_prediction_rows,
 )
+from segue.ranking import ModelScorer
+from segue.recipes import Recipe
+from segue.runs import load_run
+from segue.runs.loaded_run import LoadedRun
+from segue.store import Store
+from segue.training import fit
+from support.small_recipes import small_recipe
+from support.stores import rewritten, tiny_store, values_of
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +132,53 @@ def test_no_sessions_have_no_accuracy() -> None:
 
 def test_the_published_numbers_stand_in_the_order_of_the_metrics() -> None:
     assert PUBLISHED == {"winners": (0.651, 0.812), "last action": (0.537, 0.742)}
+
+
+def trained(path: Path, **changes: Any) -> tuple[Store, LoadedRun, EvaluationScene]:
+    store = tiny_store(path / "store", sessions=300, tracks=20)
+    recipe = small_recipe("segue", data__split="sessions", training__epochs=1, heads__listen=True, **changes)
+    fit(store, path / "run", recipe)
+    return store, load_run(path / "run"), scene_of(store, recipe)
+
+
+def scene_of(store: Store, recipe: Recipe) -> EvaluationScene:
+    split = split_store(store, recipe.data)
+    return make_scene(store, split, recipe.data, recipe.evaluation, "test", torch.device("cpu")).reading(recipe.inputs)
+
+
+def test_the_model_predicts_from_the_feedback_of_the_first_half_alone(tmp_path: Path) -> None:
+    """One track at a time, session by session; whatever the feedback of second halves, predictions stay."""
+    store, run, scene = trained(tmp_path, inputs__feedback={"hidden_share": 0.5})
+    scorer, strength = ModelScorer(run.encoder, run.candidates), np.array(store.strength)
+    halves = second_halves(store.offsets, strength, np.unique(scene.contexts.cases.session))
+    expected = []
+    for session, middle, (first, end) in zip(
+        halves.session, halves.middle, itertools.pairwise(halves.offsets), strict=True
+    ):
+        begin = int(store.offsets[session])
+        for row in halves.rows[first:end]:
+            tracks = torch.from_numpy(scene.split.input_row[store.tracks[begin:row]].astype(np.int64))
+            feedback = torch.tensor([min(int(strength[i]), 4) if i < middle else 5 for i in range(begin, row)])
+            batch = Batch(tracks, feedback, torch.arange(len(tracks)), torch.tensor([0, len(tracks)]), len(tracks))
+            target = torch.tensor([[int(scene.split.input_row[store.tracks[row]])]])
+            expected.append(float(scorer.listen_logits(batch, target)) < 0)
+    found = predicted_skips(scene, halves, scorer)
+    assert found.tolist() == expected
+    assert len(set(expected)) == 2
+    values = values_of(store)
+    values["strength"][halves.rows] = 3 - values["strength"][halves.rows]
+    other = scene_of(rewritten(tmp_path / "other", store, values), run.recipe)
+    assert np.array_equal(predicted_skips(other, halves, scorer), found)
+
+
+def test_it_is_asked_where_whole_sessions_are_held_out(tmp_path: Path) -> None:
+    store, run, scene = trained(tmp_path)
+    scorers = [ModelScorer(run.encoder, run.candidates)]
+    rows = skip_prediction_rows(scene, scorers)
+    assert [row["name"] for row in rows] == ["model", "last action", *(f"WSDM Cup 2019, {name}" for name in PUBLISHED)]
+    assert rows[0]["sessions"] == len(scene.contexts.cases) > 10
+    assert [row["mean-average-accuracy"] for row in rows[2:]] == [[0.651, None, None], [0.537, None, None]]
+    assert skip_prediction_rows(scene, []) == []
+    assert skip_prediction_rows(scene_of(store, small_recipe("segue")), scorers) == [], (
+        "their second halves were trained on"
+    )

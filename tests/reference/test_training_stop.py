@@ -16,13 +16,6 @@ from support.plain_step import taken_plainly
 from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
-KINDS: dict[str, dict[str, Any]] = {
-    "full": {"next_track__kind": "full"},
-    "shared": {"next_track__kind": "shared", "next_track__log_q": True},
-    "mixed": {"next_track__kind": "mixed"},
-    "skipped left out": {"next_track__kind": "mixed", "next_track__targets": "listened"},
-}
-STOP, FLOW = ({"heads__transitions": {"gradient": gradient, "own_weight": 1.0}} for gradient in ("stop", "flow"))
 STEPS = [pytest.param(True, id="plain"), pytest.param(False, id="fast")]
 
 
@@ -49,40 +42,10 @@ def trained(path: Path, changes: dict[str, Any], *, plain: bool, steps: int = 3)
     return trainer
 
 
-def of_encoder(trainer: Trainer) -> dict[str, Tensor]:
-    """Return the weights of all but the heads."""
-    return {name: value for name, value in trainer.weights().items() if not name.startswith("heads.")}
-
-
 def gradients(trainer: Trainer, *, heads: bool) -> dict[str, Tensor]:
     """Return what the last step left as gradients, of the heads or of all else; the full softmax has the table's."""
     named = trainer.encoder.named_parameters()
     return {name: p.grad for name, p in named if p.grad is not None and name.startswith("heads.") == heads}
-
-
-@pytest.mark.parametrize("plain", STEPS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_mixture_leaves_the_encoder_to_its_own_softmax(tmp_path: Path, kind: str, *, plain: bool) -> None:
-    """Neither through the gate nor through the scores that it mixes: not a byte differs from no transitions at all."""
-    alone, stopped, flowing = (
-        of_encoder(trained(tmp_path / str(turn), KINDS[kind] | head, plain=plain))
-        for turn, head in enumerate(({}, STOP, FLOW))
-    )
-    assert all(torch.equal(stopped[name], value) for name, value in alone.items())
-    moved = {name for name, value in alone.items() if not torch.equal(flowing[name], value)}
-    assert {"table.weight", "positions.weight"} <= moved
-
-
-@pytest.mark.parametrize("plain", STEPS)
-def test_the_gate_learns_alike_whether_the_mixture_is_stopped_or_flows(tmp_path: Path, *, plain: bool) -> None:
-    stopped, flowing = (
-        gradients(trained(tmp_path / str(turn), KINDS["mixed"] | head, plain=plain, steps=1), heads=True)
-        for turn, head in enumerate((STOP, FLOW))
-    )
-    assert set(stopped) == {f"heads.transitions.{name}" for name in ("gate.weight", "gate.bias", "reliability")}
-    for name, value in stopped.items():
-        assert value.any(), name
-        torch.testing.assert_close(value, flowing[name])
 
 
 @pytest.mark.parametrize("plain", STEPS)
@@ -91,7 +54,7 @@ def test_a_stopped_p_listen_only_weighs_beside_the_encoders_loss(tmp_path: Path,
     """The loss is a mean weighed by the parts: so scaled back, the gradients are those of the encoder without it."""
     head = {"heads__listen": {"gradient": gradient, "weight": 0.5}, "next_track__weight": 1.0}
     alone, beside = (
-        trained(tmp_path / str(turn), KINDS["full"] | changes, plain=plain, steps=1)
+        trained(tmp_path / str(turn), {"next_track__kind": "full"} | changes, plain=plain, steps=1)
         for turn, changes in enumerate(({}, head))
     )
     wanted, found = (gradients(trainer, heads=False) for trainer in (alone, beside))

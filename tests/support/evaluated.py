@@ -18,4 +18,4 @@ def evaluate_scorers(
         *scorer_rows(table, scorers[:1], "model", protocols),
         *scorer_rows(table, scorers[1:], "baseline", protocols),
     ]
-    return assembled(table, rows, {})
+    return assembled(table, rows)

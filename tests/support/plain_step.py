@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import torch
@@ -20,6 +21,7 @@ from segue.model.encoders.transformer import TransformerEncoder
 from segue.model.heads import Predicted
 from segue.objectives import Mixture
 from segue.objectives.roles import Heard
+from segue.objectives.softmax import LEAST_LEFT
 from segue.objectives.variants import VARIANTS, VariantDraws, varied_skip_loss
 from segue.training import step as step_module
 from segue.training.step import BatchDraws, TrainingStep, part_weights
@@ -101,7 +103,7 @@ class PlainStep(TrainingStep):
             if target == 0:
                 continue
             score = states[n] @ self.row(drawn, torch.tensor([target]))[0]
-            scores = self.rival_scores(drawn, states, n)
+            tracks, scores = self.rival_scores(drawn, states, n)
             was_skipped = bool(skips.skipped(example.target_feedback[n], self.training.recipe.data.skip_at_least))
             if isinstance(config, Gbce):
                 alpha = min(config.negatives / (self.encoder.num_tracks - 1), 1.0)
@@ -112,14 +114,21 @@ class PlainStep(TrainingStep):
                 share = torch.softmax(torch.stack([score, *scores]), 0)[0]
                 losses.append(-torch.log1p(-share))
             else:
-                losses.append(softmax_loss(score, scores, mixture, n))
+                heard = self.heard_before(drawn, n) if mixture is not None and mixture.in_place else set()
+                losses.append(softmax_loss(score, scores, mixture, n, [t in heard for t in [target, *tracks]]))
             weights.append(config.skipped_weight if was_skipped else 1.0)
         if not losses:
             return states.sum() * 0.0
         return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
 
-    def rival_scores(self, drawn: BatchDraws, states: Tensor, n: int) -> list[Tensor]:
-        """The score of everything that the target of position n is compared with."""
+    def heard_before(self, drawn: BatchDraws, n: int) -> set[int]:
+        """The tracks of the session up to position n, as the encoder reads them."""
+        offsets = drawn.example.batch.offsets
+        begin = int(offsets[int((offsets <= n).sum()) - 1])
+        return {track for track in drawn.example.batch.tracks[begin : n + 1].tolist() if track >= 3}
+
+    def rival_scores(self, drawn: BatchDraws, states: Tensor, n: int) -> tuple[list[int], list[Tensor]]:
+        """The tracks that the target of position n is compared with, and their scores."""
         config, example, log_q = self.training.recipe.next_track, drawn.example, self.training.log_q
         target = int(example.target[n])
         session = int((example.batch.offsets <= n).sum()) - 1
@@ -140,7 +149,8 @@ class PlainStep(TrainingStep):
             also_listened = {t for t, code in pairs if t and code < at_least}
             skipped = [t for t, code in pairs if t and at_least <= code <= 3 and t not in also_listened and t != target]
             scores += [states[n] @ self.row(drawn, torch.tensor([t]))[0] for t in skipped]
-        return scores
+            tracks = tracks + skipped
+        return tracks, scores
 
     def term(self, drawn: BatchDraws, states: Tensor, i: int) -> Tensor:
         term, draws = self.training.recipe.terms[i], drawn.terms[i]
@@ -163,16 +173,22 @@ class PlainStep(TrainingStep):
         return torch.stack(result)
 
 
-def softmax_loss(score: Tensor, scores: list[Tensor], mixture: Mixture | None, n: int) -> Tensor:
-    """-log of the target's share; with a mixture, of the share that both distributions give it."""
+def softmax_loss(score: Tensor, scores: list[Tensor], mixture: Mixture | None, n: int, left_out: list[bool]) -> Tensor:
+    """-log of the target's share; with a mixture, of the share that both distributions give it.
+
+    `left_out`: which of target and rivals have the mixture's mass alone. At least LEAST_LEFT of the rivals counts.
+    """
     alone = torch.logsumexp(torch.stack([score, *scores]), 0) - score
     if mixture is None:
         return alone
-    known = score if mixture.flow else score.detach()
-    others = [each if mixture.flow else each.detach() for each in scores]
     gate, log_share = mixture.gate[n], mixture.log_share[n]
-    whole = torch.logsumexp(torch.stack([known, *others, gate]), 0)
-    mixed = whole - torch.logsumexp(torch.stack([known, gate + log_share]), 0)
+    rivals = torch.logsumexp(torch.stack(scores), 0)
+    counted = [each for each, out in zip(scores, left_out[1:], strict=True) if not out]
+    least = rivals + math.log(LEAST_LEFT)
+    rivals = torch.maximum(torch.logsumexp(torch.stack(counted), 0), least) if counted else least
+    target = [] if left_out[0] else [score]
+    whole = torch.logsumexp(torch.stack([*target, rivals, gate]), 0)
+    mixed = whole - torch.logsumexp(torch.stack([*target, gate + log_share]), 0)
     return mixed + mixture.own_weight * alone
 
 

@@ -13,6 +13,7 @@ from segue import columns, skips
 from segue.batches.track_features import has_features
 from segue.config import Config, CountOrNone, Limit, Seed, Share
 from segue.errors import InputError
+from segue.hashing import splitmix64
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
 
 SplitName = Literal["validation", "test"]
@@ -24,8 +25,9 @@ FEWEST_TRAINING: Final = 2
 class DataConfig(Config):
     """What of a store is used, and how it is split (method, section 2)."""
 
-    split: Literal["leave-last-two-out", "temporal"] = "leave-last-two-out"
-    """Last track tests and last but one validates, or whole sessions by date."""
+    split: Literal["leave-last-two-out", "temporal", "sessions"] = "leave-last-two-out"
+    """Last track tests and last but one validates; or whole sessions are held out, the last ones by date, or random
+    ones."""
     vocabulary: Literal["training", "transductive", "features"] = "training"
     """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper), or those with a
     training row or a feature in the track table."""
@@ -95,8 +97,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
     sessions = _sampled(store, config)
     offsets = np.asarray(store.offsets)
     bounds = offsets[sessions], offsets[sessions + 1]
-    by_date = config.split == "temporal"
-    (begin, end), cases, num_short = (_temporal if by_date else _leave_last_two_out)(store, sessions, bounds)
+    (begin, end), cases, num_short = _SPLITS[config.split](store, sessions, bounds)
     counts = np.bincount(store.tracks[ranges(begin, end)], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
     present = counts > 0
     if config.vocabulary == "transductive":
@@ -166,8 +167,10 @@ def _sampled(store: Store, config: DataConfig) -> NDArray[np.int64]:
 _Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
 """First row of each session, and one past its last."""
 _SECONDS_OF_A_DAY: Final = 86_400
-TEMPORAL_SHARES: Final = (0.8, 0.1, 0.1)
-"""Shares of the days (rounded to whole days) that train, validate and test in the temporal split."""
+SHARES: Final = (0.8, 0.1, 0.1)
+"""Shares of the sessions that train, validate and test where whole sessions are held out (by date: rounded to whole
+days)."""
+_HASH_SEED: Final = 0x5E5510
 
 
 def _leave_last_two_out(
@@ -189,12 +192,26 @@ def _temporal(
     """Whole sessions by date: the last tenth of sessions (cut at whole days) tests, the tenth before validates."""
     date = _days(store)[sessions]
     ordered = np.sort(date)
-    first_validation = ordered[int(len(ordered) * TEMPORAL_SHARES[0])]
-    first_test = ordered[int(len(ordered) * (TEMPORAL_SHARES[0] + TEMPORAL_SHARES[1]))]
+    first_validation = ordered[int(len(ordered) * SHARES[0])]
+    first_test = ordered[int(len(ordered) * (SHARES[0] + SHARES[1]))]
     if not ordered[0] < first_validation < first_test:
         raise InputError(f"{store.path} spans too few days for a temporal split; use leave-last-two-out")
+    return _whole_sessions(sessions, bounds, date < first_validation, date >= first_test)
+
+
+def _by_hash(store: Store, sessions: NDArray[np.int64], bounds: _Bounds) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+    """Whole sessions by a hash of their keys: which part a session is in does not depend on the other sessions."""
+    keys = np.asarray(store.session_key)[sessions].astype(np.uint64)
+    share = splitmix64(keys ^ np.uint64(_HASH_SEED)) / 2.0**64
+    return _whole_sessions(sessions, bounds, share < SHARES[0], share >= SHARES[0] + SHARES[1])
+
+
+def _whole_sessions(
+    sessions: NDArray[np.int64], bounds: _Bounds, train: NDArray[np.bool_], test: NDArray[np.bool_]
+) -> tuple[_Bounds, dict[SplitName, Cases], int]:
+    """Return the parts of which the sessions `train` train, `test` test, and the others validate."""
     begin, end = bounds
-    train, test, long_enough = date < first_validation, date >= first_test, end - begin >= 2
+    long_enough = end - begin >= 2
     held_out: dict[SplitName, Cases] = {
         "validation": _cases(sessions, begin, end - 1, long_enough & ~train & ~test),
         "test": _cases(sessions, begin, end - 1, long_enough & test),
@@ -215,3 +232,6 @@ def _cases(
     sessions: NDArray[np.int64], begin: NDArray[np.int64], target: NDArray[np.int64], chosen: NDArray[np.bool_]
 ) -> Cases:
     return Cases(sessions[chosen], begin[chosen], target[chosen])
+
+
+_SPLITS: Final = {"leave-last-two-out": _leave_last_two_out, "temporal": _temporal, "sessions": _by_hash}

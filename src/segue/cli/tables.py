@@ -27,6 +27,7 @@ FURTHER: Final = {
     "pair-auc": "pair AUC",
     "log-rank.listened": "ln rank listened",
     "log-rank.skipped": "ln rank skipped",
+    "skipped@1": "skipped of right firsts",
     "feedback-utility": "utility",
     "responsiveness": "responsiveness",
     "coverage@20": "coverage@20",
@@ -35,6 +36,9 @@ FURTHER: Final = {
 }
 """Further metrics and their heads in the second table."""
 LISTENING: Final = {"log-loss": "log-loss", "brier": "Brier", "ece": "ECE", "auc": "AUC"}
+PUBLISHED_NOTE: Final = (
+    "WSDM Cup 2019: the published accuracies of that challenge, on all of its data. That is another sample than ours."
+)
 SHOWN_TRACKS: Final = 10
 """Recommended tracks of each list that the demo prints."""
 
@@ -125,7 +129,18 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     listening = [[row["name"], *(row[key][0] for key in LISTENING)] for row in document.get("listening", [])]
     if listening:
         parts.append(f"P(listen)\n{table_text(['', *LISTENING.values()], listening, right=range(1, 5))}")
+    if predicted := document.get("skip_prediction", []):
+        parts.append(_skip_prediction(predicted))
     return "\n\n".join(parts)
+
+
+def _skip_prediction(predicted: Sequence[Mapping[str, Any]]) -> str:
+    """Return the accuracies of "will they skip?" beside the published ones."""
+    rows = [[row["name"], row["mean-average-accuracy"][0], row["first-prediction-accuracy"][0]] for row in predicted]
+    table = table_text(["", "mean average accuracy", "first prediction"], rows, right=range(1, 3))
+    sessions, targets = predicted[0]["sessions"], predicted[0]["targets"]
+    title = f"Will they skip? Second halves of {sessions:,} held-out sessions, {targets:,} tracks"
+    return f"{title}\n{table}\n{fill(PUBLISHED_NOTE, WIDTH)}"
 
 
 def _among(protocol: str) -> str:

@@ -93,7 +93,13 @@ def _log_rank(of_listened: bool, targets: Targets, answers: Answers) -> Ratio:
     return _over_all(targets, np.log(np.where(np.isfinite(ranks), ranks, answers.behind_all)), pairs.differs)
 
 
-EVERYWHERE: Final[Mapping[str, Rule]] = {"feedback-utility": _utility}
+def _skipped_first(targets: Targets, answers: Answers) -> Ratio:
+    skipped = targets.member("skipped")
+    first = (skipped | targets.member("listened")) & (answers.ranks <= 1.0)
+    return (skipped & first).astype(np.float64), first
+
+
+EVERYWHERE: Final[Mapping[str, Rule]] = {"feedback-utility": _utility, "skipped@1": _skipped_first}
 OF_PAIRS: Final[Mapping[str, Rule]] = {
     "listened-first": partial(_ordered, 0),
     "skipped-first": partial(_ordered, 1),
@@ -129,6 +135,8 @@ def metric_ratio(targets: Targets, answers: Answers, name: str, stratum: str = "
     - 'log-rank.listened', 'log-rank.skipped': for the same sessions, in either order, the natural log of the rank of
       p_m (the next listened track) and of the skipped one, from the context before both; a track that is not a
       candidate ranks one behind all candidates.
+    - 'skipped@1': over the targets of known feedback with rank 1, whether they were skipped: the share of right first
+      suggestions that the listener skips.
     - 'feedback-utility', 'responsiveness', 'log-popularity@20', 'repeats@20': see `Answers`.
 
     `stratum` (a group or stratum) restricts the metric to its members.

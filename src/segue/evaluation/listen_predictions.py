@@ -51,6 +51,8 @@ def reliability(p: Array, listened: Array) -> list[list[float | int]]:
 
     >>> reliability(np.array([0.9, 0.91, 0.1]), np.array([1.0, 0.0, 0.0]))
     [[0.1, 0.0, 1], [0.905, 0.5, 2]]
+    >>> reliability(np.zeros(0), np.zeros(0))
+    []
     """
     count, sum_p, sum_listened = (_binned(p, values) for values in (np.ones(len(p)), p, listened))
     return [
@@ -62,7 +64,7 @@ def reliability(p: Array, listened: Array) -> list[list[float | int]]:
 def _binned(p: Array, values: Array) -> Array:
     """Return the sums of `values` in BINS equal bins of p."""
     bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    return np.asarray(np.bincount(bins, weights=values, minlength=BINS))
+    return np.bincount(bins, weights=values, minlength=BINS).astype(np.float64)  # without any, bincount counts in ints
 
 
 def area(p: Array, listened: Array) -> float:

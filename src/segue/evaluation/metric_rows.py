@@ -14,12 +14,13 @@ from segue.evaluation.answers import COMBINED, Answers, combined_names, metric_n
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.candidates import Candidates, session_candidates
 from segue.evaluation.evaluation_scene import EvaluationScene
-from segue.evaluation.listen_predictions import Array, baseline_predictions, listening_rows
+from segue.evaluation.listen_predictions import Array, baseline_predictions, head_predictions, listening_rows
 from segue.evaluation.lists import NearTracks, coverage, find_near, list_answers, nearer
 from segue.evaluation.pairs import Pairs, find_pairs, pair_answers, pair_truth
 from segue.evaluation.pools import PopularPool
 from segue.evaluation.ranking_pass import Contexts, Ranked, both_forms, full_ranks, sampled_ranks
 from segue.evaluation.records import FORMS, PROTOCOLS, Evaluation, Kind, Protocol, Row
+from segue.evaluation.skip_prediction import skip_prediction_rows
 from segue.evaluation.strata import known_last, strata, target_groups, units
 from segue.evaluation.targets import Targets
 from segue.progress import Progress, Step, silent
@@ -129,7 +130,7 @@ def scorer_rows(
 
     HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, repeated, discovered, seen-in-training
     and untied ones (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped;
-    `pair-auc`; `feedback-utility`; among all tracks `responsiveness` and statistics of the lists; HR@10 by stratum.
+    `pair-auc`; `feedback-utility`; `skipped@1`; among all tracks `responsiveness` and statistics of the lists; HR@10 by stratum.
     """
     rows: dict[Protocol, list[Row]] = {protocol: [] for protocol in protocols}
     for together in _passes(protocols):
@@ -153,8 +154,8 @@ def _passes(protocols: Sequence[Protocol]) -> list[tuple[Protocol, ...]]:
     return [*([forms] if forms else []), *((protocol,) for protocol in protocols if protocol not in FORMS)]
 
 
-def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array]) -> Evaluation:
-    """Return the evaluation of `rows`, with the quality of `predictions` [N] of P(listen) by name."""
+def assembled(table: Table, rows: Sequence[Row], models: Sequence[Scorer] = ()) -> Evaluation:
+    """Return the evaluation of `rows`, with the quality of what `models` say of listening and skipping."""
     scene, protocols = table.scene, [row.protocol for row in rows]
     return Evaluation(
         scene.which,
@@ -163,7 +164,8 @@ def assembled(table: Table, rows: Sequence[Row], predictions: Mapping[str, Array
         table.counts(protocols),
         scene.store.manifest.source.simulated,
         scene.config,
-        table.listening(predictions),
+        table.listening(head_predictions(scene, models)),
+        skip_prediction=skip_prediction_rows(scene, models),
     )
 
 

@@ -71,6 +71,8 @@ class Evaluation:
     config: EvaluationConfig
     listening: Sequence[Mapping[str, Any]] = field(default=())
     """Quality of predictions of P(listen) for held-out tracks: name, log-loss, brier, ece, auc."""
+    skip_prediction: Sequence[Mapping[str, Any]] = field(default=())
+    """"Will they skip?" in the second halves of held-out sessions: name, mean average and first-prediction accuracy."""
     tuning: Mapping[str, Any] = field(default_factory=dict)
     """How the options of each baseline were chosen, by name: grid, choice, criterion."""
 
@@ -118,6 +120,7 @@ class Evaluation:
             "counts": dict(self.counts),
             "rows": [self._row_json(row) for row in self.rows],
             "listening": [dict(row) for row in self.listening],
+            "skip_prediction": [dict(row) for row in self.skip_prediction],
             "tuning": dict(self.tuning),
         }
 

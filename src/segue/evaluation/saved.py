@@ -77,6 +77,7 @@ def save_evaluation(path: str | Path, evaluation: Evaluation, *, overwrite: bool
         "simulated": dict(evaluation.simulated),
         "counts": dict(evaluation.counts),
         "listening": [dict(row) for row in evaluation.listening],
+        "skip_prediction": [dict(row) for row in evaluation.skip_prediction],
         "tuning": dict(evaluation.tuning),
         "targets": {
             "num": len(targets),
@@ -115,7 +116,8 @@ def load_evaluation(path: str | Path) -> Evaluation:
         raise error if isinstance(error, FormatError) else FormatError(f"{folder} is damaged ({error})") from error
     split = _one_of(SplitName, document["split"], folder)
     counts, simulated, listening = document["counts"], document["simulated"], document["listening"]
-    return Evaluation(split, rows, targets, counts, simulated, config, listening, document.get("tuning", {}))
+    predicted, tuning = document.get("skip_prediction", []), document.get("tuning", {})
+    return Evaluation(split, rows, targets, counts, simulated, config, listening, predicted, tuning)
 
 
 def _row_head(row: Row) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from segue.batches.split import split_store
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.metrics import hit
 from segue.evaluation.settle_listen import listen_terms, settle_listen
-from segue.evaluation.settle_mixture import settle_transitions
+from segue.evaluation.settle_mixture import settle_mixture
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights
@@ -35,22 +35,21 @@ MOST_TARGETS: Final = 5_000
 def settle_ranking(store: Store, run: str | Path, device: torch.device, progress: Progress = silent) -> None:
     """Choose on validation the weights of a finished run's heads in its ranking, and write them into the run.
 
-    First the weight of transitions against the encoder, then lambda. A run without heads, or with chosen weights, does
-    not change.
+    First those of transitions and copying against the encoder, then lambda. A run without heads does not change, and
+    neither does one whose weights were chosen.
     """
     folder = RunFolder.open(run)
     recipe = folder.recipe()
-    transitions, listen = recipe.heads.get("transitions"), recipe.heads.get("listen")
-    if (transitions is None and listen is None) or folder.ranking() is not None:
+    if not recipe.heads or folder.ranking() is not None:
         return
     split = split_store(store, recipe.data)
     scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device).reading(recipe.inputs)
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}
-    if transitions is not None and len(scene.contexts.cases):
-        document["transitions"] = settle_transitions(scene, encoder, most, progress)
-    if listen is not None:
+    if len(scene.contexts.cases):
+        document |= settle_mixture(scene, encoder, most, progress)
+    if "listen" in recipe.heads:
         document["listen"] = settle_listen(*listen_terms(scene, encoder))
         _set_listen_weights(encoder, document["listen"])
         tried = try_weights(scene, encoder, most, progress)

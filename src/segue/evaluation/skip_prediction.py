@@ -9,19 +9,24 @@ challenge counts such a track as not skipped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segue import skips
+from segue.batches.split import Cases, ranges, visible_strength
 from segue.evaluation.bootstrap import Bootstrap, Estimate
+from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.listen_predictions import HEAD_BATCH
+from segue.ranking import ModelScorer, Scorer
 
 PUBLISHED: Final[Mapping[str, tuple[float, float]]] = {"winners": (0.651, 0.812), "last action": (0.537, 0.742)}
 """Mean average accuracy and first-prediction accuracy of the challenge, on all of its data: not the sample of a run."""
-PUBLISHED_NOTE: Final = "published, on the whole data of the challenge: another sample than ours"
+METRICS: Final = ("mean-average-accuracy", "first-prediction-accuracy")
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
@@ -124,14 +129,60 @@ def last_action(
     return np.repeat(skipped[np.where(given, last, 0)] & given, halves.counts)
 
 
+def skip_prediction_rows(scene: EvaluationScene, models: Sequence[Scorer]) -> list[dict[str, Any]]:
+    """Return records of the first model with P(listen), of `last_action` and PUBLISHED; [] where nothing can be asked.
+
+    Of the sessions of the scene's targets: whole sessions must be held out, else their second halves were trained on.
+    Each record: name, 'mean-average-accuracy' and 'first-prediction-accuracy' as [value, low, high], number of sessions
+    and of targets.
+    """
+    store, at_least = scene.store, scene.split.skip_at_least
+    offsets, strength = np.asarray(store.offsets), visible_strength(store, scene.split)
+    sessions = np.unique(scene.contexts.cases.session)
+    heads = [one for one in models if isinstance(one, ModelScorer) and one.predicts_listening]
+    if not heads or np.isin(offsets[sessions], scene.split.train_begin).any():
+        return []
+    halves = second_halves(offsets, strength, sessions, at_least)
+    if not len(halves.rows):
+        return []
+    predicted = {
+        "model": predicted_skips(scene, halves, heads[0]),
+        "last action": last_action(halves, offsets, strength, at_least),
+    }
+    bootstrap = Bootstrap(np.arange(len(halves.session)), scene.config.resamples, scene.config.seed)
+    sizes = {"sessions": len(halves.session), "targets": len(halves.rows)}
+    rows = {name: skip_prediction_row(halves, flags, bootstrap) for name, flags in predicted.items()}
+    records = [{"name": name, **{key: e.to_json() for key, e in row.items()}, **sizes} for name, row in rows.items()]
+    for name, both in PUBLISHED.items():
+        values = {metric: [value, None, None] for metric, value in zip(METRICS, both, strict=True)}
+        records.append({"name": f"WSDM Cup 2019, {name}", **values})
+    return records
+
+
+def predicted_skips(scene: EvaluationScene, halves: SecondHalves, scorer: ModelScorer) -> Flags:
+    """Return which targets P(listen) < 1/2 says are skipped, [n].
+
+    The model reads the tracks before each target, and the feedback of the first half alone.
+    """
+    contexts, offsets = scene.contexts, np.asarray(scene.store.offsets)
+    owner = np.repeat(np.arange(len(halves.session)), halves.counts)
+    hidden = torch.from_numpy(ranges(halves.middle, offsets[halves.session + 1])).to(contexts.device)
+    feedback = contexts.data.feedback.index_fill(0, hidden, skips.FEEDBACK_HIDDEN)
+    cases = Cases(halves.session[owner], offsets[halves.session][owner], halves.rows)
+    asked = replace(contexts, data=replace(contexts.data, feedback=feedback), cases=cases)
+    tracks = scene.split.input_row[asked.target].astype(np.int64)
+    result = np.zeros(len(cases), np.bool_)
+    for index, batch in asked.blocks(HEAD_BATCH):
+        target = torch.from_numpy(tracks[index])[:, None].to(contexts.device)
+        result[index] = (scorer.listen_logits(batch, target)[:, 0] < 0).cpu().numpy()
+    return result
+
+
 def skip_prediction_row(halves: SecondHalves, predicted: Flags, bootstrap: Bootstrap) -> dict[str, Estimate]:
     """Return 'mean-average-accuracy' and 'first-prediction-accuracy' of `predicted` [n], means over sessions.
 
     `bootstrap`: over the S sessions of `halves`.
     """
     right, everyone = predicted == halves.skipped, np.ones(len(halves.session), np.bool_)
-    accuracies = {
-        "mean-average-accuracy": average_accuracy(right, halves.offsets),
-        "first-prediction-accuracy": first_right(right, halves.offsets),
-    }
+    accuracies = dict(zip(METRICS, (f(right, halves.offsets) for f in (average_accuracy, first_right)), strict=True))
     return bootstrap.estimate({name: (values, everyone) for name, values in accuracies.items()}, {})

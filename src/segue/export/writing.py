@@ -115,7 +115,8 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
     copying = heads.get("copy")
     if isinstance(copying, CopyHead):
         (folder / "copy").mkdir()
-        for name, value in (("ask", copying.ask.weight), ("age", copying.age), ("heard", copying.heard)):
+        age = copying.age + copying.ranking_weights.offset
+        for name, value in (("ask", copying.ask.weight), ("age", age), ("heard", copying.heard)):
             _save(folder / "copy" / f"{name}.npy", value.detach().numpy())
     if not isinstance(transitions, TransitionsHead):
         return 1.0

@@ -38,7 +38,9 @@ class LossInputs:
     window_rows: Float[Tensor, "B W D"] | None
     """Table rows of the training windows where a loss reads them, else None."""
     mixture: Mixture | None
-    """What a head mixes into the softmax."""
+    """What heads mix into the softmax."""
+    position_rows: Float[Tensor, "N D"]
+    """Table row of the track that the encoder reads at each position."""
     skip_at_least: int
     """Smallest strength that counts as a skip."""
     num_tracks: int

@@ -13,6 +13,7 @@ from torch import Tensor
 from segue.axes import Float
 from segue.batches.example import TargetRule
 from segue.config import Config, Count, NotNegative, Positive
+from segue.losses.left_out import left_out
 from segue.losses.loss_inputs import LossInputs, SessionNegatives
 from segue.objectives import Negatives, full_softmax_loss, sampled_softmax_loss
 from segue.objectives.log_sum import NOTHING, log_sum_of_others, scores_against_all
@@ -106,7 +107,7 @@ class _Softmax(NextTrackConfig):
         target_scores, others = self.scores(inputs)
         if self.own_skips:
             others = torch.logaddexp(others, _log_sum_of_skips(inputs))
-        losses = softmax_losses(target_scores, others, inputs.mixture)
+        losses = softmax_losses(target_scores, others, inputs.mixture, left_out(inputs))
         if self.targets == "avoid_skipped":
             losses = torch.where(inputs.target_skipped, avoided_losses(target_scores, others), losses)
         return self.mean_over_targets(losses, inputs)
@@ -152,7 +153,8 @@ class _SharedNegatives(_Softmax):
         """Return the mean loss over the targets of a batch, scalar; 0 without any."""
         assert isinstance(inputs.negatives, Negatives), "the batch shares them"
         target = inputs.example.target
-        return sampled_softmax_loss(inputs.states, target, inputs.target_rows, inputs.negatives, inputs.mixture)
+        given = (inputs.states, target, inputs.target_rows, inputs.negatives)
+        return sampled_softmax_loss(*given, inputs.mixture, left_out(inputs))
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,8 @@ class Full(_Softmax):
     def plain_loss(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the mean loss over the targets of a batch, scalar; 0 without any."""
         assert inputs.table_rows is not None, "the step gives the whole table"
-        return full_softmax_loss(inputs.states, inputs.example.target, inputs.table_rows, inputs.mixture, NUM_SPECIALS)
+        given = (inputs.states, inputs.example.target, inputs.table_rows)
+        return full_softmax_loss(*given, inputs.mixture, NUM_SPECIALS, left_out(inputs))
 
 
 @dataclass(frozen=True)

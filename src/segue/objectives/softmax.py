@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segue.objectives.log_sum import kernel_scores, log_sum_of_others, scores_against_all
+from segue.objectives.log_sum import NOTHING, kernel_scores, log_sum_of_others, scores_against_all
 from segue.objectives.shapes import Bool, Float, Int
+
+LEAST_LEFT: Final = 0.02
+"""Smallest share of the rivals that `LeftOut` leaves: a difference of close sums of rounded scores has no digits."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,10 @@ class Mixture:
     """Log of the mass of p; at most -1e30 where there is no p."""
     log_share: Float[Tensor, " N"]
     """log p(target); at most -1e30 where p(target) is 0."""
-    flow: bool = True
-    """Whether the loss with p has a gradient in the scores; otherwise only in the gate."""
     own_weight: float = 0.0
     """Weight of the loss without p, which is added to the loss with p."""
+    in_place: bool = False
+    """Whether p stands in place of exp(score) for the tracks of the session: the loss with p needs a `LeftOut`."""
 
     def beside(self, other: Mixture) -> Mixture:
         """Return both together: the mass of each track is the sum of its masses.
@@ -47,7 +52,18 @@ class Mixture:
         """
         gate = torch.logaddexp(self.gate, other.gate)
         share = torch.logaddexp(self.gate + self.log_share, other.gate + other.log_share) - gate
-        return Mixture(gate, share, self.flow and other.flow, self.own_weight + other.own_weight)
+        own_weight, in_place = self.own_weight + other.own_weight, self.in_place or other.in_place
+        return Mixture(gate, share, own_weight, in_place)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Tracks without exp(score) in a mixed softmax, because they have the mass of the mixture in place of it."""
+
+    log_sum: Float[Tensor, " N"]
+    """Log of the sum of exp(score) of those that the target is compared with; at most -1e30 where there is none."""
+    target: Bool[Tensor, " N"]
+    """Whether the target is one."""
 
 
 def sampled_softmax_loss(
@@ -56,6 +72,7 @@ def sampled_softmax_loss(
     target_rows: Float[Tensor, "N D"],
     negatives: Negatives,
     mixture: Mixture | None = None,
+    left_out: LeftOut | None = None,
 ) -> Float[Tensor, ""]:
     """Return the mean over the targets of -log(share of the target in the softmax of target and negatives), scalar.
 
@@ -65,6 +82,7 @@ def sampled_softmax_loss(
         target_rows: table row of each target.
         negatives: tracks that all targets are compared with. They may repeat; copies of a target are left out.
         mixture: a distribution mixed into the softmax.
+        left_out: tracks that only have the mass of the mixture.
 
     Denominator: the number of targets. Without targets the loss is exactly 0, with zero gradients. Sums are float32
     at least; under autocast, products are rounded to its type.
@@ -80,7 +98,7 @@ def sampled_softmax_loss(
     compared = (negatives.rows, target, negatives.tracks, negatives.correction)
     both = kernel_scores(states, target_rows, *compared)
     target_scores, others = both or (dot(states, target_rows), log_sum_of_others(states, *compared))
-    return mean_over(softmax_losses(target_scores, others, mixture), target > 0)
+    return mean_over(softmax_losses(target_scores, others, mixture, left_out), target > 0)
 
 
 def full_softmax_loss(
@@ -89,13 +107,14 @@ def full_softmax_loss(
     table_rows: Float[Tensor, "R D"],
     mixture: Mixture | None = None,
     specials: int = 3,
+    left_out: LeftOut | None = None,
 ) -> Float[Tensor, ""]:
     """Return the mean over the targets of -log(share of the target in the softmax of all tracks), scalar.
 
     The first `specials` rows of the table are not tracks and are left out. All else is as in `sampled_softmax_loss`.
     """
     target_scores, others = scores_against_all(states, table_rows, target, specials)
-    return mean_over(softmax_losses(target_scores, others, mixture), target > 0)
+    return mean_over(softmax_losses(target_scores, others, mixture, left_out), target > 0)
 
 
 def dot(states: Float[Tensor, "N D"], rows: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
@@ -104,20 +123,26 @@ def dot(states: Float[Tensor, "N D"], rows: Float[Tensor, "N D"]) -> Float[Tenso
     return (wide * rows).sum(dim=1)
 
 
-def softmax_losses(target_scores: Tensor, others: Tensor, mixture: Mixture | None = None) -> Tensor:
+def softmax_losses(
+    target_scores: Tensor, others: Tensor, mixture: Mixture | None = None, left_out: LeftOut | None = None
+) -> Tensor:
     """Return -log(share of the target), elementwise.
 
     `others` is the log of the sum of exp(score) over the tracks that the target is compared with. The share is
     exp(target) / (exp(target) + exp(others)); with a mixture it is
 
-        (exp(target) + exp(gate) p(target)) / (exp(target) + exp(others) + exp(gate)).
+        (exp(target) + exp(gate) p(target)) / (exp(target) + exp(others) + exp(gate)),
+
+    where `left_out` takes exp(score) of its tracks away, above and below.
     """
     alone = functional.softplus(others - target_scores)  # log(exp(target) + exp(others)) - target
     if mixture is None:
         return alone
     scores, rivals = target_scores, others
-    if not mixture.flow:
-        scores, rivals = scores.detach(), rivals.detach()
+    if left_out is not None:
+        share = (left_out.log_sum - rivals).clamp(max=math.log(1.0 - LEAST_LEFT)).exp()
+        rivals = rivals + torch.log1p(-share)
+        scores = scores.masked_fill(left_out.target, NOTHING)
     with_all = torch.logaddexp(scores, mixture.gate)
     with_share = torch.logaddexp(scores, mixture.gate + mixture.log_share)
     mixed = functional.softplus(rivals - with_all) + (with_all - with_share)

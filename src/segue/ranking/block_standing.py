@@ -8,8 +8,8 @@ hundred of a million) by its exact score. So ranks and lists are exact, ties inc
 Counting takes few passes over a block: comparisons write 0.0 or 1.0, sums run over chunks of CHUNK columns, and only
 chunks with an undecided track, or with a candidate for the best, are examined by cell.
 
-Heads only raise the scores of a few tracks (successors of the last one, tracks of the session). So their mass is left
-out of the blocks and added at the end.
+Heads change the scores of a few tracks (successors of the last ones, tracks of the session). So their mass is left out
+of the blocks and given at the end.
 
 A bfloat16 product was measured instead (EPYC with AVX512-BF16, 2 threads, a million tracks): its slack is a thousand
 times as wide. For targets at rank 100 or 1,350 it ranked 1,090 or 880 sessions/s against 490, but 290 against 460 at
@@ -28,7 +28,7 @@ from torch import Tensor
 from segue.axes import Bool, Float, Int
 from segue.ranking.candidate_table import CHUNK, ROUNDING
 from segue.ranking.dots import kernels
-from segue.ranking.scores import Scores
+from segue.ranking.scores import Mass, Scores
 from segue.ranking.standing import NOTHING, Ranking, Standing, member, ranked
 
 CELLS: Final = 2**16
@@ -43,7 +43,9 @@ PENDING: Final = 2**16
 def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
     """Return the standing of `tracks` after the sessions of `scores`, and the `k` best candidates."""
     table, target_scores = scores.table, scores.exact(tracks)
-    close, best = _Close(scores, tracks, target_scores), _Best(scores, k)
+    mass = scores.mass
+    lowered = 0 if mass is None else mass.most_alone
+    close, best = _Close(scores, tracks, target_scores), _Best(scores, k + lowered if k else 0)
     faster = kernels(scores.device)
     shape = scores.num, table.block_width(scores.num) // CHUNK, CHUNK
     counted = partial(plain_count, flags=torch.empty(shape, device=scores.device)) if faster is None else faster.count
@@ -51,6 +53,8 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
     num_pending, due = 0, 1
     for number, (begin, chunks) in enumerate(scores.blocks(), 1):
         undecided, most = counted(chunks, close.low, close.high, close.above)
+        if lowered:
+            close.leave_out_targets(begin, chunks)
         session, chunk = torch.nonzero(best.promising(chunks, most) | undecided, as_tuple=True)
         pending.append((session, begin + chunk * CHUNK, chunks[session, chunk]))
         num_pending += len(session)
@@ -63,7 +67,7 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
     is_nan = target_scores.isnan()  # ranks after every rival
     above = torch.where(is_nan, len(table.candidates) - itself.long(), close.above)
     standing = Standing(target_scores, above, torch.where(is_nan, 0, close.equal), best.ranking())
-    return _with_mass(scores, standing, tracks)
+    return standing if mass is None else _with_mass(scores, mass, standing, tracks, k)
 
 
 def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor]]) -> None:
@@ -107,6 +111,14 @@ class _Close:
         around = scores.slack() + 4 * ROUNDING * target_scores.abs()
         self.low, self.high = target_scores - around, target_scores + around
         self.above, self.equal = torch.zeros_like(tracks), torch.zeros_like(tracks)
+
+    def leave_out_targets(self, begin: int, chunks: Float[Tensor, "B C W"]) -> None:
+        """Take targets off the counts that are above themselves: their mass is less than their score in the block."""
+        candidates, cells = self.scores.table.candidates, chunks.flatten(1)
+        column = torch.searchsorted(candidates, self.tracks) - begin
+        inside = (column >= 0) & (column < min(cells.shape[1], len(candidates) - begin))
+        cell = cells.gather(1, column.clamp(0, cells.shape[1] - 1))
+        self.above -= (inside & member(candidates, self.tracks) & ~(cell <= self.high)).long()
 
     def count(self, session: Int[Tensor, " n"], first: Int[Tensor, " n"], cells: Float[Tensor, "n W"]) -> None:
         """Count the undecided rivals of chunks by their exact scores."""
@@ -179,17 +191,15 @@ def _exact(
         yield some, row, scores.at(some, row)
 
 
-def _with_mass(scores: Scores, standing: Standing, tracks: Int[Tensor, "B T"]) -> Standing:
-    """Return `standing` with the mass of heads added to the rivals; the scores of `tracks` have it already.
+def _with_mass(scores: Scores, added: Mass, standing: Standing, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    """Return `standing` with the mass of heads given to the rivals; the scores of `tracks` have it already.
 
-    Mass only raises scores, so a track without any is among the best only if it was among the best before.
+    Mass lowers the scores of at most `most_alone` tracks of a session, so a track without any is among the k best only
+    if it was among the k + `most_alone` best before.
     """
-    if scores.mass is None:
-        return standing
-    who, rows, mass = scores.mass.who, scores.mass.rows, scores.mass.mass
-    is_candidate = member(scores.table.candidates, rows)
-    who, rows, mass = who[is_candidate], rows[is_candidate], mass[is_candidate]
-    before, after = scores.at(who, rows, torch.stack([torch.full_like(mass, NOTHING), mass]))
+    is_candidate = member(scores.table.candidates, added.rows)
+    who, rows, mass, alone = (part[is_candidate] for part in (added.who, added.rows, added.mass, added.alone))
+    before, after = scores.at(who, rows), scores.at(who, rows, mass, alone)
     above, equal = standing.above.clone(), standing.equal.clone()
     readable = ~standing.scores.isnan()
     for column in range(tracks.shape[1]):
@@ -199,15 +209,15 @@ def _with_mass(scores: Scores, standing: Standing, tracks: Int[Tensor, "B T"]) -
         meets = (after == target_score).long() - (before == target_score).long()
         above[:, column].index_add_(0, who, rises * rival)
         equal[:, column].index_add_(0, who, meets * rival)
-    return Standing(standing.scores, above, equal, _with_raised(standing.best, who, rows, after))
+    return Standing(standing.scores, above, equal, _with_changed(standing.best, who, rows, after, k))
 
 
-def _with_raised(best: Ranking, who: Tensor, rows: Tensor, scores: Tensor) -> Ranking:
-    """Return the best of a ranking and of tracks `rows` with raised scores, which replace their entries there."""
-    num, k = best.tracks.shape
-    if k == 0:
+def _with_changed(best: Ranking, who: Tensor, rows: Tensor, scores: Tensor, k: int) -> Ranking:
+    """Return the `k` best of a ranking and of tracks `rows` with other scores, which replace their entries there."""
+    num, depth = best.tracks.shape
+    if depth == 0:
         return best
-    session = torch.arange(num, device=who.device)[:, None].expand(num, k)
+    session = torch.arange(num, device=who.device)[:, None].expand(num, depth)
     unchanged = ~torch.isneginf(best.scores)
     if len(who):
         size = int(max(best.tracks.max(), rows.max())) + 1

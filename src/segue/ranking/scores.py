@@ -32,6 +32,10 @@ class Mass:
     rows: Int[Tensor, " n"]
     mass: Float[Tensor, " n"]
     """Its log, float64."""
+    alone: Bool[Tensor, " n"]
+    """Whether it stands in place of exp(score)."""
+    most_alone: int
+    """At most so many tracks of one session have it in place of exp(score)."""
 
     @classmethod
     def of(cls, parts: Sequence[Added], num_rows: int) -> Mass:
@@ -42,16 +46,21 @@ class Mass:
         most = mass.new_full(key.shape, NOTHING).scatter_reduce_(0, group, mass, "amax")
         finite = most.clamp(min=torch.finfo(most.dtype).min)
         total = mass.new_zeros(key.shape).index_add_(0, group, (mass - finite[group]).exp())
-        return cls(key // num_rows, key % num_rows, finite + total.log())
+        in_place = torch.cat([mass.new_full(part.tracks.shape, bool(part.in_place)) for part in parts])
+        alone = mass.new_zeros(key.shape).scatter_reduce_(0, group, in_place, "amax") > 0
+        most_alone = sum(part.in_place for part in parts)
+        return cls(key // num_rows, key % num_rows, finite + total.log(), alone, most_alone)
 
-    def mass_of(self, tracks: Int[Tensor, "B K"], num_rows: int) -> Float[Tensor, "B K"]:
-        """Return the mass of each of `tracks` (below `num_rows`) after its session, -inf if it has none."""
+    def mass_of(self, tracks: Int[Tensor, "B K"], num_rows: int) -> tuple[Float[Tensor, "B K"], Bool[Tensor, "B K"]]:
+        """Return the mass of each of `tracks` (below `num_rows`) after its session, -inf for none, and `alone`."""
         if len(self.who) == 0:
-            return torch.full(tracks.shape, NOTHING, dtype=torch.float64, device=tracks.device)
+            none = torch.full(tracks.shape, NOTHING, dtype=torch.float64, device=tracks.device)
+            return none, torch.zeros_like(none, dtype=torch.bool)
         key = self.who * num_rows + self.rows
         wanted = torch.arange(len(tracks), device=tracks.device)[:, None] * num_rows + tracks
         index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-        return self.mass[index].masked_fill(key[index] != wanted, NOTHING)
+        found = key[index] == wanted
+        return self.mass[index].masked_fill(~found, NOTHING), self.alone[index] & found
 
 
 @dataclass(frozen=True)
@@ -90,26 +99,32 @@ class Scores:
         if self._listen is not None:
             query = self._listen.query
             logits = dots(weight, query.direction, tracks) + (query.level[:, None] + self._listen.offset[tracks])
-        mass = None if self.mass is None else self.mass.mass_of(tracks, len(weight))
-        return self._joined(dots(weight, self._state, tracks), logits, mass)
+        mass, alone = (None, None) if self.mass is None else self.mass.mass_of(tracks, len(weight))
+        return self._joined(dots(weight, self._state, tracks), logits, mass, alone)
 
     def at(
-        self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"], mass: Float[Tensor, "*each n"] | None = None
-    ) -> Float[Tensor, "*each n"]:
+        self,
+        who: Int[Tensor, " n"],
+        rows: Int[Tensor, " n"],
+        mass: Float[Tensor, " n"] | None = None,
+        alone: Bool[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, " n"]:
         """Return the exact scores of cells (session, row), float32.
 
-        `mass`: of each cell, as in `Mass`; None = none.
+        `mass`, `alone`: of each cell, as in `Mass`; None = no mass.
         """
         weight, logits = self.table.weight, None
         if self._listen is not None:
             query = self._listen.query
             logits = cell_dots(weight, query.direction, who, rows) + (query.level[who] + self._listen.offset[rows])
-        return self._joined(cell_dots(weight, self._state, who, rows), logits, mass)
+        return self._joined(cell_dots(weight, self._state, who, rows), logits, mass, alone)
 
-    def _joined(self, scores: Tensor, logits: Tensor | None, mass: Tensor | None) -> Tensor:
+    def _joined(self, scores: Tensor, logits: Tensor | None, mass: Tensor | None, alone: Tensor | None) -> Tensor:
         if logits is None and mass is None:
             return scores
-        wide = scores.double() if mass is None else torch.logaddexp(scores.double(), mass)
+        wide = scores.double()
+        if mass is not None and alone is not None:
+            wide = torch.logaddexp(wide.masked_fill(alone, NOTHING), mass)
         if self._listen is not None and logits is not None:
             wide = wide + self._listen.weight * logsigmoid(logits.double())
         return wide.float()

@@ -28,6 +28,7 @@ REMOVED: Final[Mapping[str, tuple[str, Any]]] = {
     "heads.listen.hidden": (_V2, 128),
     "heads.listen.settle": (_V2, True),
     "heads.transitions.settle": (_V3, True),
+    "heads.transitions.gradient": (_V3, "flow"),
 }
 """Removed key -> the last commit that trains with it, and the value that stands for what every recipe does now."""
 INPUTS_OF_VERSION_1: Final[Mapping[str, str]] = {

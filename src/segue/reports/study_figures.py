@@ -61,11 +61,11 @@ def differences(records: Sequence[Record], title: str) -> str:
     return svg_text(figure, f"differences-{title}")
 
 
-def training_curves(curves: Mapping[str, Sequence[Record]], among: str) -> str:
-    """Return the SVG of validation HR@10 `among` its candidates by epoch, one line an arm (its first seed)."""
-    figure, (axes,) = titled_panels(9.0, 3.2, [f"validation HR@10 {among}"])
+def training_curves(curves: Mapping[str, Sequence[Record]], metric: str, among: str) -> str:
+    """Return the SVG of a validation metric `among` its candidates by epoch, one line an arm (its first seed)."""
+    figure, (axes,) = titled_panels(9.0, 3.2, [f"validation {metric.upper()} {among}"])
     for number, (title, points) in enumerate(curves.items()):
-        axes.plot(*epochs_and_values(points, "hr@10"), **_line(number), label=title)
+        axes.plot(*epochs_and_values(points, metric), **_line(number), label=title)
     axes.set_xlabel("epoch")
     axes.legend(**BESIDE)
     return svg_text(figure, "training-curves")

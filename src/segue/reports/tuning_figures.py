@@ -1,4 +1,4 @@
-"""Figures of a search: validation HR@10 by trial, and the importance of parameters."""
+"""Figures of a search: validation NDCG@20 by trial, and the importance of parameters."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def write_figures(result: Record, folder: Path) -> list[Path]:
     paths, height = [], 0.9 + 0.55 * max(len(result["importance"]["values"]), 4)
     data = f"{result['recipe']}, simulated data" if result["simulated"] else result["recipe"]
     drawings = (
-        ("history", "validation HR@10", draw_history),
-        ("importance", "importance for validation HR@10", draw_importance),
+        ("history", "validation NDCG@20", draw_history),
+        ("importance", "importance for validation NDCG@20", draw_importance),
     )
     for name, title, draw in drawings:
         figure = Figure(figsize=(7.0, height), layout="constrained")
@@ -48,7 +48,7 @@ def write_figures(result: Record, folder: Path) -> list[Path]:
 
 
 def draw_history(axes: Axes, result: Record) -> None:
-    """Draw validation HR@10 of each trial by its number, and the best so far."""
+    """Draw validation NDCG@20 of each trial by its number, and the best so far."""
     none = float("-inf")
     values = [trial["value"] if trial["state"] == "finished" else none for trial in result["trials"]]
     best = [(trial["number"], value) for trial, value in zip(result["trials"], accumulate(values, max), strict=True)]

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from segue.axes import Int
 from segue.exported.folder import ExportFolder
-from segue.serving.scoring import After, Raised, Scored, Scoring
+from segue.serving.scoring import After, Scored, Scoring, WithMass
 from segue.serving.session_encoder import Session, SessionEncoder
 from segue.serving.track_search import CellScan, Scan, Scanned
 from segue.store.vocabulary import UNKNOWN
 
 DEPTH: Final = 192
-"""Best tracks of the scan that get exact scores, beside those whose scores heads raise."""
+"""Best tracks of the scan that get exact scores, beside those that heads give mass."""
 _DEEPER: Final = 4096
 """Added to the depth for a second scan, where log P(listen) may lift a track that the first one missed."""
 _MORE: Final = 1024
@@ -156,39 +156,39 @@ class LiveModel:
             self._may_be[blocked] = self.is_candidate[blocked]
 
     def _best_allowed(self, one: Asked, after: After, scanned: Scanned) -> Answer:
-        raised, candidates = self._scoring.raised(after), self.export.manifest.facts.num_candidates
+        with_mass, candidates = self._scoring.with_mass(after), self.export.manifest.facts.num_candidates
         if one.filters.allowed is not None:
             self._may_take(len(one.filters.allowed))
-            scored, order = self._ranked(one, after, raised, one.filters.allowed)
+            scored, order = self._ranked(one, after, with_mass, one.filters.allowed)
         else:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
-            scored, order = self._ranked(one, after, raised, np.concatenate([scanned.rows, raised.rows]))
+            scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, with_mass.rows]))
             if self._may_miss(one, scanned, scored, order):
                 (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
-                scored, order = self._ranked(one, after, raised, np.concatenate([scanned.rows, raised.rows]))
+                scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, with_mass.rows]))
             if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
                 self._may_take(candidates)
                 every = np.flatnonzero(self.is_candidate).astype(np.int32)
-                scored, order = self._ranked(one, after, raised, every)
+                scored, order = self._ranked(one, after, with_mass, every)
         rows, scores = scored.rows[order].tolist(), scored.score[order].tolist()
         if not one.explain:
             return Answer(tuple(map(Suggestion, rows, scores)), len(scored.rows))
         log_next = (scored.log_next[order] - np.logaddexp.reduce(scored.log_next)).tolist()
         listen = [None] * len(order) if scored.log_listen is None else scored.log_listen[order].tolist()
-        times = dict(zip(raised.rows.tolist(), raised.times.tolist(), strict=True))
+        times = dict(zip(with_mass.rows.tolist(), with_mass.times.tolist(), strict=True))
         followed, unranked = [times.get(row, 0) for row in rows], [None] * len(rows)
         near = [self._near(one.session, row) for row in rows]
         suggestions = map(Suggestion, rows, scores, log_next, listen, unranked, followed, near)
         return Answer(tuple(suggestions), len(scored.rows))
 
     def _ranked(
-        self, one: Asked, after: After, raised: Raised, rows: Int[np.ndarray, " n"]
+        self, one: Asked, after: After, with_mass: WithMass, rows: Int[np.ndarray, " n"]
     ) -> tuple[Scored, list[int]]:
         """Return the scores of those of `rows` that may be suggested, ascending, and the indices of the best k."""
         may, codes = self._may_be[rows], self.export.artist_code
         if one.filters.artists is not None and codes is not None:
             may = may & ~np.isin(codes[rows], one.filters.artists)
-        scored = self._scoring.of(after, np.unique(rows[may]), raised)
+        scored = self._scoring.of(after, np.unique(rows[may]), with_mass)
         return scored, self._ordered(one, scored)
 
     def _may_miss(self, one: Asked, scanned: Scanned, scored: Scored, order: Sequence[int]) -> bool:
@@ -240,10 +240,10 @@ class LiveModel:
 
 
 def _depth(one: Asked) -> int:
-    """Return the depth of the scan, so that filters leave at least DEPTH and 2 k tracks."""
+    """Return the depth of the scan, so that filters leave at least DEPTH and 2 k tracks, and k that were not heard."""
     filters = one.filters
     refused = 0 if filters.blocked is None else len(filters.blocked)
-    return max(DEPTH, 2 * one.k) + refused + (0 if filters.artists is None else _MORE)
+    return max(DEPTH, 2 * one.k, one.k + len(one.session.rows)) + refused + (0 if filters.artists is None else _MORE)
 
 
 def _largest(values: NDArray[np.floating], k: int) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.axes import Float, Int
+from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Successors
 
 _CHUNK: Final = 1 << 14
@@ -51,28 +51,31 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Raised:
-    """Candidates whose scores heads raise: those that followed the last track in training, and those of the session."""
+class WithMass:
+    """Candidates that heads give mass: those that followed the last tracks in training, and those of the session."""
 
     rows: Int[np.ndarray, " n"]
     """Ascending."""
     times: Int[np.ndarray, " n"]
     """How often each followed the last track."""
     mass: Float[np.ndarray, " n"]
-    """Log of the mass that is added to exp(score), float64."""
+    """Log of the mass that they get, float64."""
+    alone: Bool[np.ndarray, " n"]
+    """Whether it stands in place of exp(score), not beside it."""
 
-    def beside(self, other: Raised) -> Raised:
+    def beside(self, other: WithMass) -> WithMass:
         """Return both together."""
         if len(self.rows) == 0 or len(other.rows) == 0:
             return self if len(self.rows) else other
         rows, row_index = np.unique(np.concatenate([self.rows, other.rows]), return_inverse=True)
-        mass, times = np.full(len(rows), -np.inf), np.zeros(len(rows), np.int64)
+        mass, times, alone = np.full(len(rows), -np.inf), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
         np.logaddexp.at(mass, row_index, np.concatenate([self.mass, other.mass]))
         np.add.at(times, row_index, np.concatenate([self.times, other.times]))
-        return Raised(rows, times, mass)
+        np.logical_or.at(alone, row_index, np.concatenate([self.alone, other.alone]))
+        return WithMass(rows, times, mass, alone)
 
 
-NONE = Raised(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float64))
+NONE = WithMass(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.bool_))
 
 
 class Scoring:
@@ -92,11 +95,11 @@ class Scoring:
         sharp: NDArray[np.float32] = states * self._temperature
         return sharp
 
-    def raised(self, after: After) -> Raised:
-        """Return the candidates whose scores heads raise."""
+    def with_mass(self, after: After) -> WithMass:
+        """Return the candidates that heads give mass."""
         return self._followers(after).beside(self._session_tracks(after))
 
-    def _session_tracks(self, after: After) -> Raised:
+    def _session_tracks(self, after: After) -> WithMass:
         rows = np.array(after.rows, np.int32)
         may = self.is_candidate[rows]
         if not self._copying or not may.any():
@@ -108,10 +111,10 @@ class Scoring:
         distinct, row_index = np.unique(rows[may], return_inverse=True)
         mass = np.full(len(distinct), -np.inf)
         np.logaddexp.at(mass, row_index, score[may])
-        return Raised(distinct, np.zeros(len(distinct), np.int32), mass)
+        return WithMass(distinct, np.zeros(len(distinct), np.int32), mass, np.ones(len(distinct), np.bool_))
 
-    def _followers(self, after: After) -> Raised:
-        transitions, raised, number = self._export.transitions, NONE, after.rows[-1] if after.rows else 0
+    def _followers(self, after: After) -> WithMass:
+        transitions, with_mass, number = self._export.transitions, NONE, after.rows[-1] if after.rows else 0
         if transitions is None or number == 0:
             return NONE
         state = after.state.astype(np.float64)
@@ -130,8 +133,8 @@ class Scoring:
             ranked = self.is_candidate[rows]
             mass = opened + np.log(times[ranked] / followed)
             counted = times[ranked] if order == 1 else np.zeros(len(mass), np.int32)
-            raised = raised.beside(Raised(rows[ranked], counted, mass))
-        return raised
+            with_mass = with_mass.beside(WithMass(rows[ranked], counted, mass, np.zeros(len(mass), np.bool_)))
+        return with_mass
 
     def _sequence(self, successors: Successors, number: int, rows: Sequence[int], order: int) -> int:
         """Return the number of the sequence of the last `order` tracks; -1 = it was not counted.
@@ -152,14 +155,15 @@ class Scoring:
         is_candidate[0] = False
         return is_candidate
 
-    def of(self, after: After, rows: Int[np.ndarray, " n"], raised: Raised) -> Scored:
+    def of(self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass) -> Scored:
         """Return the scores of `rows`."""
         encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
         log_next = encoder.astype(np.float64)
-        if len(raised.rows):
-            index = np.searchsorted(raised.rows, rows).clip(max=len(raised.rows) - 1)
-            mass = np.where(raised.rows[index] == rows, raised.mass[index], -np.inf)
-            log_next = np.logaddexp(log_next, mass)
+        if len(with_mass.rows):
+            index = np.searchsorted(with_mass.rows, rows).clip(max=len(with_mass.rows) - 1)
+            has_mass = with_mass.rows[index] == rows
+            mass = np.where(has_mass, with_mass.mass[index], -np.inf)
+            log_next = np.logaddexp(np.where(has_mass & with_mass.alone[index], -np.inf, log_next), mass)
         if not listen:
             return Scored(rows, log_next.astype(np.float32), log_next, None)
         offset = self._export.listen_offset

@@ -18,16 +18,16 @@ from segue.studies.design import Arm, Compared, Design
 from segue.studies.result_file import rounded
 from segue.studies.result_tables import LEVELS, LISTENING
 from segue.studies.study_schedule import BASELINES, StudySchedule
-from segue.studies.trials.trial import Outcome
+from segue.studies.trials.trial import WATCHED, Outcome
 from segue.studies.verdict import verdicts
 from segue.studies.wording import HIT_RATES, OF_GROUPS
 
 WRITTEN: Final = (
     *LEVELS, *(name for name in METRICS if name not in LEVELS), "hr@10.seen", "hr@10.untied", "feedback-utility",
-    "responsiveness",
+    "responsiveness", "skipped@1",
 )  # fmt: skip
 """Metrics of arms and baselines in a result: those that reports print, and HR@10 of the method's groups of targets."""
-BESIDE: Final = ("hr@10", "hr@10.listened", "pair-auc")
+BESIDE: Final = ("hr@1", "hr@10", "hr@10.listened", "pair-auc", "skipped@1")
 """Metrics, among all tracks, of a head's own row."""
 CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
     "full": (
@@ -90,6 +90,7 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
                 "tuned": {key: list(values) for key, values in design.tuned.items()},
                 "tuning_epochs": options.tuning_epochs,
                 "validated_among": "full",
+                "chosen_by": WATCHED,
                 "tuning_trials": options.tuning_trials,
             },
             "environment": first.environment,
@@ -104,7 +105,7 @@ def analysed(schedule: StudySchedule, store: Store) -> dict[str, Any]:
             "contrasts": [record for record in records if not record["stratum"]],
             "strata": [{key: record[key] for key in STRATUM} for record in records if record["stratum"]],
             "curves": {
-                name: [{"epoch": epoch, "hr@10": value} for epoch, value in enumerate(arm.outcomes[0].curve, 1)]
+                name: [{"epoch": epoch, WATCHED: value} for epoch, value in enumerate(arm.outcomes[0].curve, 1)]
                 for name, arm in results.items()
             },
         }

@@ -11,7 +11,7 @@ from segue.reports.headline import CAPTION, TITLE
 from segue.reports.html import document, figure, section, simulated_mark, table
 from segue.reports.study_figures import differences, hit_rates_by_k, training_curves
 from segue.studies import result_tables
-from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, OF_GROUPS, Record, label, validated_among
+from segue.studies.wording import AMONG, CUTOFFS, HIT_RATES, OF_GROUPS, Record, chosen_by, label, validated_among
 
 _SKIP_AWARE: Final = ("hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc")
 PUBLISHED: Final = "The published table"
@@ -161,7 +161,10 @@ def _figures(result: Record) -> list[str]:
     curves = {result["arms"][name]["title"]: curve for name, curve in result["curves"].items()}
     return [
         *figures,
-        figure(training_curves(curves, AMONG[validated_among(result)]), f"Validation of each arm's first seed.{word}"),
+        figure(
+            training_curves(curves, chosen_by(result), AMONG[validated_among(result)]),
+            f"Validation of each arm's first seed.{word}",
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from segue.reports.headline import by_protocol, headline
-from segue.studies.wording import AMONG, CUTOFFS, Record, label, verdict_of
+from segue.studies.wording import AMONG, CUTOFFS, VALIDATED, Record, chosen_by, label, verdict_of
 
 Cells = tuple[list[str], list[list[str]]]
 """Head and rows of a table."""
@@ -148,10 +148,12 @@ def strata(result: Record) -> Cells:
 
 def runs(result: Record) -> Cells:
     """Return how each arm was tuned and how its trainings ended."""
-    head = ["", "settings", "validation HR@10 of what was tried", "epochs by seed", "converged", "seconds by seed"]
+    metric = chosen_by(result)
+    validation = f"validation {metric.upper()} of what was tried"
+    head = ["", "settings", validation, "epochs by seed", "converged", "seconds by seed"]
     rows = []
     for arm in result["arms"].values():
-        tried = ", ".join(f"{_settings(one)}: {_number([one['validation_hr@10']])}" for one in arm["tuning"])
+        tried = ", ".join(f"{_settings(one)}: {_number([one[VALIDATED + metric]])}" for one in arm["tuning"])
         epochs, seconds = (", ".join(str(seed[name]) for seed in arm["seeds"]) for name in ("epochs", "seconds"))
         num = sum(seed["converged"] for seed in arm["seeds"])
         converged = "all" if arm["converged"] else f"{num} of {len(arm['seeds'])}"
@@ -176,7 +178,8 @@ def _difference(record: Record) -> list[str]:
 
 
 def _settings(values: Record) -> str:
-    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items() if key != "validation_hr@10")
+    settings = {key: value for key, value in values.items() if not key.startswith(VALIDATED)}
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in settings.items())
 
 
 def _starred(arm: Record) -> str:

@@ -12,9 +12,10 @@ from segue.studies.trials.optuna_search import OptunaSearch
 from segue.studies.trials.pool import Schedule
 from segue.studies.trials.search import GridSearch, Search
 from segue.studies.trials.space import search_space
-from segue.studies.trials.trial import Trial
+from segue.studies.trials.trial import WATCHED, Trial
 from segue.studies.trials.trial_folder import TrialFolder
 from segue.studies.trials.tuning import Tuning
+from segue.studies.wording import VALIDATED
 
 BASELINES: Final = "baselines"
 """Name of the trial that measures them."""
@@ -101,16 +102,20 @@ class StudySchedule(Schedule):
         return f"{arm.name}--seed-{seed}"
 
     def tuning(self, arm: Arm) -> list[dict[str, Any]]:
-        """Return the settings tried for an arm as dotted keys, each with its validation HR@10."""
+        """Return the settings tried for an arm as dotted keys, each with its validation NDCG@20 and HR@10."""
         tuning = self._tunings[arm.tuned_as or arm.name]
         return [
-            {**tuning.changes(tried.parameters), "validation_hr@10": tried.value} for tried in tuning.tried.values()
+            {
+                **tuning.changes(tried.parameters),
+                **{f"{VALIDATED}{metric}": tried.outcome.validation.get(metric) for metric in (WATCHED, "hr@10")},
+            }
+            for tried in tuning.tried.values()
         ]
 
     def settings(self, arm: Arm) -> dict[str, Any] | None:
         """Return an arm's chosen settings as dotted keys; None during its search, empty where it is not tuned.
 
-        The settings with the best validation HR@10, the first where no trial finished. An arm that takes the settings
+        The settings with the best validation NDCG@20, the first where no trial finished. An arm that takes the settings
         of another keeps what it changes itself.
         """
         tuning = self._tunings[arm.tuned_as or arm.name]

@@ -135,7 +135,7 @@ def _written(folder: TrialFolder, tuning: Tuning, recipe: Recipe) -> dict[str, A
         result["notes"] = _notes(tuning.search.space, best)
         data = "simulated data" if result["simulated"] else "the data it was tuned on"
         head = (
-            f"# {recipe.name} after {tuning.count} trials of segue tune: trial {best.number}, validation HR@10 "
+            f"# {recipe.name} after {tuning.count} trials of segue tune: trial {best.number}, validation NDCG@20 "
             f"{best.value:.4f} on {data}.\n"
         )
         with replaced_file(folder.path / BEST) as temporary:

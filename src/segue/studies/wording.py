@@ -23,8 +23,18 @@ MEASURES: Final = (("full", "hr@20"), ("sampled", "hr@1"), ("sampled", "hr@10"))
 """Protocols and metrics of questions without a family of their own."""
 
 
+VALIDATED: Final = "validation_"
+"""Before the name of a metric: its value on validation targets for settings that were tried."""
+
+
+def chosen_by(result: Record) -> str:
+    """Return the validation metric that chose settings and epochs; in results without its name HR@10."""
+    metric: str = result["settings"].get("chosen_by", "hr@10")
+    return metric
+
+
 def validated_among(result: Record) -> str:
-    """Return the protocol of a study's validation HR@10; older results, which lack its name, ranked sampled tracks."""
+    """Return the protocol of a study's validation; older results, which lack its name, ranked sampled tracks."""
     protocol: str = result["settings"].get("validated_among", "sampled")
     return protocol
 

@@ -116,6 +116,7 @@ class TrainingStep:
             width=min(longest, max_len + (not masked)),
             replaced_share=recipe.encoder.replaced_share,
             shifted=recipe.encoder.position != "literal",
+            hidden_share=recipe.inputs["feedback"].hidden_share if "feedback" in recipe.inputs else 0.0,
         )
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
@@ -263,7 +264,7 @@ class TrainingStep:
             table_rows = self.encoder.track_rows(weight, every_row, batch_draws.key)
         return LossInputs(
             example, states, rows.targets, self._negatives(batch_draws, rows.negatives), table_rows, rows.windows,
-            mixture, self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
+            mixture, rows.encoder[: len(states)], self.training.recipe.data.skip_at_least, self.encoder.num_tracks,
         )  # fmt: skip
 
     def _negatives(self, batch_draws: BatchDraws, rows: Float[Tensor, "n D"]) -> Negatives | SessionNegatives | None:

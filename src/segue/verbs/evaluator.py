@@ -18,7 +18,6 @@ from segue.evaluation import (
     Row,
     Table,
     assembled,
-    head_predictions,
     make_scene,
     scorer_rows,
 )
@@ -84,7 +83,7 @@ class Evaluator:
         rows = scorer_rows(ground.table, models, "model", protocols, progress)
         rows += scorer_rows(ground.table, heads, "head", protocols, progress)
         rows += ground.baseline_rows(protocols, progress) if baselines else []
-        evaluation = assembled(ground.table, rows, head_predictions(ground.table.scene, models))
+        evaluation = assembled(ground.table, rows, models)
         return replace(evaluation, tuning=ground.tuning if baselines else {})
 
     def _ground(self, loaded: LoadedRun) -> _Ground:

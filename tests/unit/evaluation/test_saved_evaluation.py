@@ -58,7 +58,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluation]:
         scorer.reads_feedback = seed % 2 == 0  # so that ranks under a flip are kept of some
         rows += scorer_rows(table, [scorer], "model", PROTOCOLS)
         rows += scorer_rows(table, baselines, "baseline", PROTOCOLS)
-        found.append(assembled(table, rows, {}))
+        found.append(assembled(table, rows))
     return found
 
 
@@ -137,7 +137,7 @@ def test_a_temporal_split_has_no_pairs_and_is_kept_all_the_same(tmp_path: Path) 
     store, data = tiny_store(tmp_path / "store", sessions=60), DataConfig(split="temporal")
     split = split_store(store, data)
     table = Table(make_scene(store, split, data, EvaluationConfig(candidates=9, resamples=5), "test", "cpu"))
-    evaluation = assembled(table, scorer_rows(table, fit_baselines(store, split)[:1], "model", ["full"]), {})
+    evaluation = assembled(table, scorer_rows(table, fit_baselines(store, split)[:1], "model", ["full"]))
     assert evaluation.targets.pairs is None
     save_evaluation(tmp_path / "cell", evaluation)
     assert load_evaluation(tmp_path / "cell").to_json() == evaluation.to_json()

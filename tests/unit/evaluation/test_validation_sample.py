@@ -19,11 +19,10 @@ from segue.evaluation.evaluation_scene import EvaluationScene, make_scene, sampl
 from segue.evaluation.metrics import hit
 from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.settle_listen import listen_terms
-from segue.evaluation.settle_mixture import settle_transitions
+from segue.evaluation.settle_mixture import settle_mixture
 from segue.evaluation.settle_ranking import try_weights
 from segue.evaluation.validation import Validation, validating
 from segue.model import Encoder
-from segue.model.heads import MixtureWeights
 from segue.ranking import ModelScorer
 from segue.recipes import load_recipe
 from segue.runs import load_run
@@ -105,9 +104,10 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
         config = replace(recipe.evaluation, seed=seed)
         scene = make_scene(store, split, recipe.data, config, "validation", "cpu")
         chosen = sampled(keys[cases.session], most, seed)
-        settled = settle_transitions(scene, encoder, most)
-        assert settled["targets"] == ranked[chosen].sum()
-        encoder.heads["transitions"].ranking_weights = MixtureWeights()
+        settled = settle_mixture(scene, encoder, most)
+        assert {one["targets"] for one in settled.values()} == {ranked[chosen].sum()}
+        for name in ("transitions", "copy"):
+            encoder.heads[name].ranking_weights = encoder.heads[name].weights_type()
         hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.contexts).ranks[:, 0], 10)
         rate = try_weights(scene, encoder, most)[0]["hr@10"]
         assert rate == pytest.approx(hits[chosen].mean())

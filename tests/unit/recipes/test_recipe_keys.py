@@ -60,11 +60,11 @@ CHANGED = {
     "terms.context": "session",
     "terms.temperature": 0.5,
     "terms.variant": "inverted",
+    "inputs.feedback.hidden_share": 0.25,
     "inputs.context.columns": ("hour",),
     "inputs.earlier.tracks": 5,
     "inputs.features.drop": 0.5,
     "inputs.features.optional": True,
-    "heads.transitions.gradient": "stop",
     "heads.transitions.own_weight": 2.0,
     "heads.listen.weight": 0.75,
     "heads.listen.gradient": "flow",
@@ -75,7 +75,6 @@ NEEDED = {
     "next_track.log_q": {"next_track.kind": "shared"},
     "next_track.uniform": {"next_track.kind": "mixed"},
     "next_track.batch": {"next_track.kind": "mixed"},
-    "heads.transitions.gradient": {"next_track.kind": "mixed", "heads.transitions.own_weight": 1.0},
     "heads.transitions.own_weight": {"next_track.kind": "mixed"},
 }
 """What a key goes with."""

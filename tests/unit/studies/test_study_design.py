@@ -36,7 +36,7 @@ def trials_of(design: Design, path: Path, seeds: int = 2, **more: Any) -> list[T
     folder = TrialFolder.create(path / "study", {}, "study", overwrite=False)
     schedule, trials = StudySchedule(folder, design, StudyOptions(seeds=seeds, **more)), list[Trial]()
     while (trial := schedule.next_trial(())) is not None:
-        folder.finish(trial, Outcome(validation={"hr@10": 0.5}))
+        folder.finish(trial, Outcome(validation={"ndcg@20": 0.5}))
         schedule.end(trial.name)
         trials.append(trial)
     assert schedule.counts == (len(trials), len(trials))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from segue.model.heads.copying import CopyConfig, CopyHead
+from segue.model.heads.copying import CopyConfig, CopyHead, CopyWeights
 from segue.model.heads.head import Added, Head, Predicted
 from segue.model.heads.listen import ListenConfig, ListenHead, ListenQuery, ListenWeights
 from segue.model.heads.transitions import MixtureWeights, TransitionsConfig, TransitionsHead
@@ -18,6 +18,7 @@ __all__ = [
     "Added",
     "CopyConfig",
     "CopyHead",
+    "CopyWeights",
     "Head",
     "ListenConfig",
     "ListenHead",

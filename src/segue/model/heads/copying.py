@@ -5,12 +5,14 @@ and how it was heard:
 
     c_j = (A y) . row of j + b[tracks since j] + f[feedback of j].
 
-The model's score of a track t is log( exp s(t) + sum of exp(c_j) over the plays j of t ): a softmax over all tracks and
-all plays of the session together. So copying needs no gate, and ranking no sum over all tracks.
+The model's score is log of the sum of exp(c_j) over the plays j of a track for the tracks of the session, and s(t) for
+all others: one softmax over the tracks that were not heard and the plays of those that were. Plays stand *in place* of
+s(t), so that the encoder never has to learn what is already in the session, and copying needs no gate. (What
+transitions add to a track comes on top.)
 
-Source: pointer networks mixed with a softmax (Gu et al. 2016; See, Liu & Manning 2017). They take a gate and two
-distributions; here one distribution has both. They read the states of the plays; here rows are enough, so that a
-service keeps no states.
+Source: pointer networks mixed with a softmax (Gu et al. 2016; See, Liu & Manning 2017), and the two modes of RepeatNet,
+of which one repeats and one explores (Ren et al. 2019). They take a gate and two distributions; here one distribution
+has both. They read the states of the plays; here rows are enough, so that a service keeps no states.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from segue import skips
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
-from segue.config import Config
+from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
 from segue.objectives import Mixture
 from segue.store import NUM_SPECIALS
@@ -44,10 +46,23 @@ class CopyConfig(Config):
     """A head that copies from the session's own tracks."""
 
 
+@dataclass(frozen=True)
+class CopyWeights(Config):
+    """The weight of copying in a ranking, which validation targets choose.
+
+    New listeners repeat themselves as others do, but the encoder has seen none of their tracks together: it is surer
+    of what comes next in training than later.
+    """
+
+    offset: Finite = 0.0
+    """Added to every copy score."""
+
+
 class CopyHead(Head):
     """c_j = (A y) . row of j + b[age of j] + f[feedback of j]."""
 
     config_type = CopyConfig
+    weights_type = CopyWeights
 
     def __init__(self, config: CopyConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
@@ -77,7 +92,7 @@ class CopyHead(Head):
         gate, mass = (_log_sum(scores, counted).flatten()[batch.slot] for counted in (before, same))
         real = (predicted.target > 0) & (gate > NOTHING)
         log_share = torch.where(real & (mass > NOTHING), mass - gate, NOTHING)
-        return Mixture(torch.where(real, gate, NOTHING), log_share)
+        return Mixture(torch.where(real, gate, NOTHING), log_share, in_place=True)
 
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added:
@@ -87,9 +102,9 @@ class CopyHead(Head):
         ages = (batch.lengths[:, None] - 1 - column).clamp(0, AGES - 1)
         queries = states.double() @ self.ask.weight.double().T  # so precisely that a service computes the same
         scores = (table[tracks].double() @ queries[:, :, None])[:, :, 0]
-        scores += self.age.double()[ages] + self.heard.double()[batch.padded.feedback]
+        scores += self.ranking_weights.offset + self.age.double()[ages] + self.heard.double()[batch.padded.feedback]
         copied = _copied(tracks, batch.cells[1])
-        return Added(torch.nonzero(copied)[:, 0], tracks[copied], scores[copied])
+        return Added(torch.nonzero(copied)[:, 0], tracks[copied], scores[copied], in_place=tracks.shape[1])
 
 
 def _copied(tracks: Int[Tensor, "B L"], inside: Bool[Tensor, "B L"]) -> Bool[Tensor, "B L"]:

@@ -43,6 +43,8 @@ class Added:
     """Table rows."""
     log_mass: Float[Tensor, " n"]
     """float64."""
+    in_place: int = 0
+    """0: beside exp(score). Above: in place of it, for at most so many tracks of one session."""
 
 
 class Head(nn.Module, ABC):

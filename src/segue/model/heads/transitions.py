@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -41,15 +41,8 @@ CONTEXT_PARTS: Final = ("keys", "followed", "pairs", "times")
 class TransitionsConfig(Config):
     """A mixture with what followed the last one, two and three tracks."""
 
-    gradient: Literal["stop", "flow"] = "flow"
-    """Whether the loss of the mixture moves the encoder ('flow') or the gate alone."""
     own_weight: NotNegative = 0.0
     """Weight of the softmax of the encoder's scores alone, which is added to the loss of the mixture."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.gradient == "stop" and self.own_weight == 0.0:
-            raise ValueError("gradient = 'stop' leaves the encoder without a loss: own_weight must be above 0")
 
 
 @dataclass(frozen=True)
@@ -128,8 +121,7 @@ class TransitionsHead(Head):
 
     def mixture(self, predicted: Predicted) -> Mixture:
         """Return gate and log share of training targets, each transition counted without itself."""
-        flow = self.config.gradient == "flow"
-        states = predicted.states if flow else predicted.states.detach()
+        states = predicted.states
         index = torch.arange(len(states), device=states.device)
         begin = predicted.batch.offsets[predicted.batch.session.clamp(max=predicted.batch.num_sessions - 1)]
         numbers = self._contexts(predicted.last, index, index - begin)
@@ -138,7 +130,7 @@ class TransitionsHead(Head):
         real = (predicted.target > 0)[:, None] & (others > 0)
         gates = torch.where(real, self.gate_logits(states, others), NOTHING)
         log_shares = torch.where(real & (same > 0), torch.log(same.clamp(min=1) / others.clamp(min=1)), NOTHING)
-        parts = [Mixture(gates[:, order], log_shares[:, order], flow) for order in range(self.orders)]
+        parts = [Mixture(gates[:, order], log_shares[:, order]) for order in range(self.orders)]
         return replace(reduce(Mixture.beside, parts), own_weight=self.config.own_weight)
 
     @torch.no_grad()
@@ -157,9 +149,9 @@ class TransitionsHead(Head):
             pair_index, session = first[owner] + nth, with_context[owner]
             log_share = torch.log(times[pair_index].double() / followed[number[session]].double())
             parts.append(Added(session, pairs[pair_index] % rows, gates[session, order - 1] + log_share))
-        return Added(
-            *(torch.cat([getattr(part, name) for part in parts]) for name in ("session", "tracks", "log_mass"))
-        )
+        names = ("session", "tracks", "log_mass")
+        session, tracks, log_mass = (torch.cat([getattr(part, name) for part in parts]) for name in names)
+        return Added(session, tracks, log_mass)
 
     def ranking_gate(self, states: Float[Tensor, "N D"], followed: Int[Tensor, "N O"]) -> Float[Tensor, "N O"]:
         """Return h of each order with the weights of the ranking, float64."""

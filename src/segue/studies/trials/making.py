@@ -17,7 +17,6 @@ from segue.evaluation import (
     Row,
     Table,
     assembled,
-    head_predictions,
     make_scene,
     scorer_rows,
     settle_ranking,
@@ -111,7 +110,7 @@ def _evaluated(table: Table, scorers: Mapping[Kind, Sequence[Scorer]], progress:
     rows = list[Row]()
     for kind, some in scorers.items():
         rows += scorer_rows(table, some, kind, progress=progress)
-    evaluation = assembled(table, rows, head_predictions(table.scene, scorers.get("model", ())))
+    evaluation = assembled(table, rows, scorers.get("model", ()))
     return replace(evaluation, tuning=chosen_options(scorers.get("baseline", ())))
 
 

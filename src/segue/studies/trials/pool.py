@@ -39,7 +39,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def report(self, name: str, epoch: int, value: float) -> bool:
-        """Take the validation HR@10 of a trial's epoch (from 1); return whether the trial should end there."""
+        """Take the validation NDCG@20 of a trial's epoch (from 1); return whether the trial should end there."""
 
     @abstractmethod
     def end(self, name: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-WATCHED: Final = "hr@10"
-"""The validation metric that a search maximises: HR@10 among all tracks."""
+WATCHED: Final = "ndcg@20"
+"""The validation metric that a search maximises, as early stopping does: NDCG@20 among all tracks."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Outcome:
     seconds: float = 0.0
     """Wall time of training and validation."""
     curve: tuple[float | None, ...] = ()
-    """Validation HR@10 epoch after epoch."""
+    """Validation NDCG@20 epoch after epoch."""
     environment: dict[str, Any] = field(default_factory=dict)
     """Versions and machine of the run."""
     why: str | None = None
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def value(self) -> float | None:
-        """Validation HR@10 of the best epoch."""
+        """Validation NDCG@20 of the best epoch."""
         value: float | None = self.validation.get(WATCHED)
         return value
 
@@ -69,7 +69,7 @@ class Tried:
 
     @property
     def value(self) -> float | None:
-        """Validation HR@10 of the best epoch."""
+        """Validation NDCG@20 of the best epoch."""
         return self.outcome.value
 
     def to_json(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Tuning(Schedule):
 
     @property
     def best(self) -> Tried | None:
-        """The finished trial of the highest validation HR@10."""
+        """The finished trial of the highest validation NDCG@20."""
         return best_of(self.tried.values())
 
     def _take(self, number: int) -> None:

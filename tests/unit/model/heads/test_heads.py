@@ -169,17 +169,7 @@ def test_a_transition_is_counted_without_itself() -> None:
     assert mixture.gate[2].item() == pytest.approx(gate_of(head, states[2], 3), rel=1e-5)
     assert (mixture.log_share[3:] == -1e30).all()  # 7 was followed by nobody else; no target
     assert (mixture.gate[3:] == -1e30).all()
-    assert (mixture.flow, mixture.own_weight) == (True, 0.0)
-
-
-def test_the_gradient_of_a_mixture_goes_where_it_may() -> None:
-    states = torch.randn(2, 6).requires_grad_()
-    for config in (TransitionsConfig(), TransitionsConfig(gradient="stop", own_weight=0.5)):
-        mixture = make(transitions=config).mixture(predicting(states, torch.tensor([4, 5]), torch.tensor([3, 4])))
-        states.grad = None
-        mixture.gate.sum().backward()
-        assert (states.grad is not None) == mixture.flow == (config.gradient == "flow")
-        assert mixture.own_weight == config.own_weight
+    assert mixture.own_weight == 0.0
 
 
 def test_what_followed_is_listed_with_its_share() -> None:

@@ -92,7 +92,7 @@ def test_a_point_becomes_the_recipe_of_its_values_and_of_nothing_else(name, beta
 
 def trial(number: int, value: float | None, state="finished", **parameters: float) -> Tried:
     """Return a trial that ended with `value`."""
-    return Tried(number, parameters, Outcome(state, {"hr@10": value}, 3, 2, True, 1.0))
+    return Tried(number, parameters, Outcome(state, {"ndcg@20": value}, 3, 2, True, 1.0))
 
 
 def test_the_best_is_the_highest_finished_one_and_the_first_of_equals():
