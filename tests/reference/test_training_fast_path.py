@@ -124,7 +124,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "feedback+gates": {
         "next_track__kind": "mixed",
-        "inputs__feedback": {"hidden_share": 0.4},
+        "inputs__feedback": True,
         "encoder__unknown_share": 0.3,
     },
 }

@@ -36,8 +36,6 @@ class ExampleConfig:
     shifted: bool
     """Whether positions are shifted by a uniform offset in 0..max_len - number of positions. Without it the last rows
     of the learned positions are used at inference but never trained (method, section 3)."""
-    hidden_share: float = 0.0
-    """Share of sessions whose feedback the encoder does not read from a random position on."""
 
     @property
     def longest(self) -> int:
@@ -56,7 +54,6 @@ class ExampleDraws:
 
     offset: Float[Tensor, " B"] | None
     replaced: Float[Tensor, " N"] | None
-    hidden: Float[Tensor, " B"] | None = None
     side: Mapping[str, Tensor] = field(default_factory=dict)
     """[B, K] for each input that hides some of its values."""
 
@@ -105,13 +102,12 @@ def draw_example(
     offset = torch.rand(sessions, generator=generator, device=device) if config.shifted else None
     share = config.masked or config.replaced_share > 0.0
     replaced = torch.rand(positions, generator=generator, device=device) if share else None
-    hidden = torch.rand(sessions, generator=generator, device=device) if config.hidden_share > 0.0 else None
     side = {
         name: torch.rand((sessions, values.num_draws), generator=generator, device=device)
         for name, values in data.side.items()
         if values.num_draws
     }
-    return ExampleDraws(offset, replaced, hidden, side)
+    return ExampleDraws(offset, replaced, side)
 
 
 def window_lengths(data: SessionData, index: Int[Tensor, "*shape"], width: int) -> Int[Tensor, "*shape"]:
@@ -152,10 +148,6 @@ def make_example(
         target = data.tracks[following] * inside
         target_place = torch.where(is_last, num_positions + session, id_index + 1) * inside
         target_feedback = data.feedback[following].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
-    if draws.hidden is not None:  # below the share the number is uniform, too: it says from where on
-        cut = (draws.hidden / config.hidden_share * inputs).long()
-        cut = torch.where(draws.hidden < config.hidden_share, cut, config.max_len)
-        feedback = feedback.masked_fill(column >= cut[session], skips.FEEDBACK_HIDDEN)
     batch = Batch(
         tracks if replaced is None else tracks.masked_fill(replaced, config.special_row),
         feedback,

@@ -130,7 +130,8 @@ def scorer_rows(
 
     HR@1/5/10/20, NDCG@10 and MRR over all targets and over listened, skipped, repeated, discovered, seen-in-training
     and untied ones (`hr@10.listened`), and of the next listened track (`pairs`); `delta` = HR@10 listened - skipped;
-    `pair-auc`; `feedback-utility`; `skipped@1`; among all tracks `responsiveness` and statistics of the lists; HR@10 by stratum.
+    `pair-auc`; `feedback-utility`; `skipped@1`; among all tracks `responsiveness` and statistics of the lists; HR@10 by
+    stratum.
     """
     rows: dict[Protocol, list[Row]] = {protocol: [] for protocol in protocols}
     for together in _passes(protocols):

@@ -116,7 +116,6 @@ class TrainingStep:
             width=min(longest, max_len + (not masked)),
             replaced_share=recipe.encoder.replaced_share,
             shifted=recipe.encoder.position != "literal",
-            hidden_share=recipe.inputs["feedback"].hidden_share if "feedback" in recipe.inputs else 0.0,
         )
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips

@@ -60,7 +60,6 @@ CHANGED = {
     "terms.context": "session",
     "terms.temperature": 0.5,
     "terms.variant": "inverted",
-    "inputs.feedback.hidden_share": 0.25,
     "inputs.context.columns": ("hour",),
     "inputs.earlier.tracks": 5,
     "inputs.features.drop": 0.5,

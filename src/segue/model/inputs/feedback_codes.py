@@ -9,21 +9,16 @@ from torch import Tensor, nn
 
 from segue import skips
 from segue.batch import Batch
-from segue.config import Config, Share
 from segue.model.inputs.input import Input
 from segue.model.small_table import small_table_rows
 
 
 @dataclass(frozen=True)
-class FeedbackConfig(Config):
+class FeedbackConfig:
     """Read the feedback of each track: six codes (strength 0..3, unknown, hidden).
 
     The feedback of a track that is to be predicted is never read: it comes later (causal), or is hidden (cloze).
     """
-
-    hidden_share: Share = 0.0
-    """Share of training sessions whose feedback is hidden from a random track on: for a model that is to predict the
-    skips of many tracks ahead."""
 
 
 class FeedbackInput(Input):
