@@ -11,6 +11,7 @@ import torch
 
 from segue.batch import Batch
 from segue.batches.split import split_store
+from segue.evaluation import skip_prediction
 from segue.evaluation.bootstrap import Bootstrap
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.skip_prediction import (
@@ -172,7 +173,7 @@ def test_the_model_predicts_from_the_feedback_of_the_first_half_alone(tmp_path: 
     assert np.array_equal(predicted_skips(other, halves, scorer), found)
 
 
-def test_it_is_asked_where_whole_sessions_are_held_out(tmp_path: Path) -> None:
+def test_it_is_asked_where_whole_sessions_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, run, scene = trained(tmp_path)
     scorers = [ModelScorer(run.encoder, run.candidates)]
     rows = skip_prediction_rows(scene, scorers)
@@ -180,6 +181,8 @@ def test_it_is_asked_where_whole_sessions_are_held_out(tmp_path: Path) -> None:
     assert rows[0]["sessions"] == len(scene.contexts.cases) > 10
     assert [row["mean-average-accuracy"] for row in rows[2:]] == [[0.651, None, None], [0.537, None, None]]
     assert skip_prediction_rows(scene, []) == []
+    monkeypatch.setattr(skip_prediction, "MOST_SESSIONS", 7)
+    assert skip_prediction_rows(scene, scorers)[0]["sessions"] == 7
     assert skip_prediction_rows(scene_of(store, small_recipe("segue")), scorers) == [], (
         "their second halves were trained on"
     )

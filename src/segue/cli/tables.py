@@ -27,7 +27,7 @@ FURTHER: Final = {
     "pair-auc": "pair AUC",
     "log-rank.listened": "ln rank listened",
     "log-rank.skipped": "ln rank skipped",
-    "skipped@1": "skipped of right firsts",
+    "skipped@1": "skipped at rank 1",
     "feedback-utility": "utility",
     "responsiveness": "responsiveness",
     "coverage@20": "coverage@20",

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from segue import skips
 from segue.batches.split import Cases, ranges, visible_strength
 from segue.evaluation.bootstrap import Bootstrap, Estimate
-from segue.evaluation.evaluation_scene import EvaluationScene
+from segue.evaluation.evaluation_scene import EvaluationScene, sampled
 from segue.evaluation.listen_predictions import HEAD_BATCH
 from segue.ranking import ModelScorer, Scorer
 
 PUBLISHED: Final[Mapping[str, tuple[float, float]]] = {"winners": (0.651, 0.812), "last action": (0.537, 0.742)}
 """Mean average accuracy and first-prediction accuracy of the challenge, on all of its data: not the sample of a run."""
+MOST_SESSIONS: Final = 5_000
+"""Most sessions that are asked about, a random sample: the encoder reads one context for each of their tracks."""
 METRICS: Final = ("mean-average-accuracy", "first-prediction-accuracy")
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -132,16 +134,17 @@ def last_action(
 def skip_prediction_rows(scene: EvaluationScene, models: Sequence[Scorer]) -> list[dict[str, Any]]:
     """Return records of the first model with P(listen), of `last_action` and PUBLISHED; [] where nothing can be asked.
 
-    Of the sessions of the scene's targets: whole sessions must be held out, else their second halves were trained on.
-    Each record: name, 'mean-average-accuracy' and 'first-prediction-accuracy' as [value, low, high], number of sessions
-    and of targets.
+    Of at most MOST_SESSIONS sessions of the scene's targets. Whole sessions must be held out, else their second halves
+    were trained on. Each record: name; 'mean-average-accuracy' and 'first-prediction-accuracy' as [value, low, high];
+    number of sessions and of targets.
     """
     store, at_least = scene.store, scene.split.skip_at_least
-    offsets, strength = np.asarray(store.offsets), visible_strength(store, scene.split)
-    sessions = np.unique(scene.contexts.cases.session)
     heads = [one for one in models if isinstance(one, ModelScorer) and one.predicts_listening]
+    offsets, sessions = np.asarray(store.offsets), np.unique(scene.contexts.cases.session)
     if not heads or np.isin(offsets[sessions], scene.split.train_begin).any():
         return []
+    sessions = sessions[sampled(np.asarray(store.session_key[sessions]), MOST_SESSIONS, scene.config.seed)]
+    strength = visible_strength(store, scene.split)
     halves = second_halves(offsets, strength, sessions, at_least)
     if not len(halves.rows):
         return []
@@ -171,10 +174,10 @@ def predicted_skips(scene: EvaluationScene, halves: SecondHalves, scorer: ModelS
     hidden = torch.from_numpy(ranges(halves.middle, offsets[halves.session + 1])).to(contexts.device)
     feedback = contexts.data.feedback.index_fill(0, hidden, skips.FEEDBACK_HIDDEN)
     cases = Cases(halves.session[owner], offsets[halves.session][owner], halves.rows)
-    asked = replace(contexts, data=replace(contexts.data, feedback=feedback), cases=cases)
-    tracks = scene.split.input_row[asked.target].astype(np.int64)
+    before_targets = replace(contexts, data=replace(contexts.data, feedback=feedback), cases=cases)
+    tracks = scene.split.input_row[before_targets.target].astype(np.int64)
     log_odds = np.zeros(len(cases))
-    for index, batch in asked.blocks(HEAD_BATCH):
+    for index, batch in before_targets.blocks(HEAD_BATCH):
         target = torch.from_numpy(tracks[index])[:, None].to(contexts.device)
         log_odds[index] = scorer.listen_logits(batch, target)[:, 0].double().cpu().numpy()
     return log_odds + np.repeat(log_odds[halves.offsets[:-1]], halves.counts) < 0.0

@@ -59,8 +59,8 @@ class Mass:
         key = self.who * num_rows + self.rows
         wanted = torch.arange(len(tracks), device=tracks.device)[:, None] * num_rows + tracks
         index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-        found = key[index] == wanted
-        return self.mass[index].masked_fill(~found, NOTHING), self.alone[index] & found
+        has_mass = key[index] == wanted
+        return self.mass[index].masked_fill(~has_mass, NOTHING), self.alone[index] & has_mass
 
 
 @dataclass(frozen=True)
