@@ -10,6 +10,7 @@ from gains_by_skips import chosen_at_the_edge
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
 from stated import HOME, Study, arm_on_ratings, difference, points, share
 from stated_docs import DOCS
+from stated_real import stopping, study_page
 
 SEGUE = "segue"
 
@@ -160,6 +161,7 @@ PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME / "dose-simulated" / "README.md": dose,
     HOME / "departures-simulated" / "README.md": departures,
     HOME / "table1-simulated" / "README.md": table1,
-    HOME / "checks" / "README.md": neighbours,
+    HOME / "checks" / "README.md": lambda: [*neighbours(), *stopping()],
+    HOME / "segue-mssd" / "README.md": study_page,
 }
 """Page to what it must say. These pages state more: only what stands here is checked."""

@@ -16,6 +16,7 @@ from gains_by_skips import STUDIES, chosen_at_the_edge, repeated, skip_differenc
 from skips_figures import CONTRASTS, METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK, WORLDS, draw
 from stated import HOME, Study, arm_on_ratings, difference, lacking, points, share, unstated
 from stated_elsewhere import PAGES
+from stated_real import music
 
 from segue.studies.result_tables import TABLE_1
 
@@ -25,6 +26,10 @@ RATINGS_ARMS = tuple(
     f"{encoder} {term}" for encoder in ("causal", "cloze") for term in ("S-", "S+ session", "S+ track")
 )
 NO_RESULTS = (
+    "7,000 streaming sessions",
+    "15 to 20 plays",
+    "100 tracks hold 61 %",
+    "differ from 0",
     "200,000 tracks",
     "100,000 sessions",
     "450,000 sessions x 1,000,000 tracks",
@@ -303,7 +308,7 @@ def limits() -> list[str]:
 @cache
 def statements() -> list[str]:
     """Return every statement of the page."""
-    parts = (paper, real, table1, gains, per_session, ablations, scarce, dose, architectures, setup, limits)
+    parts = (paper, music, real, table1, gains, per_session, ablations, scarce, dose, architectures, setup, limits)
     return [statement for part in parts for statement in part()]
 
 

@@ -37,8 +37,10 @@ CONTRASTED: Final[Mapping[Protocol, tuple[str, ...]]] = {
     "unheard": ("hr@1", "hr@10", "hr@20", "hr@1.next-listened", "hr@10.next-listened"),
     "sampled": (*HIT_RATES, "hr@10.listened", "hr@10.skipped", "log-rank.listened", "log-rank.skipped", "pair-auc"),
 }
-STRATIFIED: Final[tuple[Protocol, ...]] = ("full", "sampled")
-"""Protocols of the contrasts by stratum."""
+STRATIFIED: Final[tuple[tuple[Protocol, str], ...]] = (
+    ("full", "hr@10"), ("full", "hr@10.next-listened"), ("sampled", "hr@10"),
+)  # fmt: skip
+"""Protocols and metrics of the contrasts by stratum."""
 PRIMARY: Final = (("full", "hr@20"), ("sampled", "hr@1"), ("sampled", "hr@10"))
 """Metrics of the family that is corrected for number, of the contrasts that the design calls primary."""
 STRATUM: Final = (
@@ -205,13 +207,14 @@ def _contrast_records(
 
 
 def _questions(pair: Compared, measured: Evaluation) -> Iterator[Question]:
-    """Yield the questions about a pair: each metric, and HR@10 by stratum of the targets if the pair is about skips."""
+    """Yield the questions about a pair: each metric, and those by stratum of the targets if the pair is about skips."""
     for protocol, metrics in CONTRASTED.items():
         row = measured.row("model", protocol)
         # a split by time has no pairs, and so no metrics of pairs
         yield from (Question(protocol, metric) for metric in metrics if metric in row.metrics)
     if pair.about == "skips":  # exploratory
-        yield from (Question(protocol, "hr@10", name) for protocol in STRATIFIED for name in measured.strata)
+        asked = [cell for cell in STRATIFIED if cell[1] in measured.row("model", cell[0]).metrics]
+        yield from (Question(*cell, name) for cell in asked for name in measured.strata)
 
 
 def _reasons(

@@ -154,7 +154,7 @@ def _figures(result: Record) -> list[str]:
             figures.append(figure(differences(records, f"differences {among}"), caption))
     by_pair: dict[str, list[Record]] = {}
     for record in result["strata"]:
-        if record["protocol"] == "full" and record["difference"] is not None:
+        if (record["protocol"], record["metric"]) == ("full", "hr@10") and record["difference"] is not None:
             by_pair.setdefault(label(result, record), []).append({**record, "label": record["stratum"]})
     caption = f"HR@10 {AMONG['full']} by stratum, as above.{word}"
     figures += [figure(differences(records, title), caption) for title, records in by_pair.items()]

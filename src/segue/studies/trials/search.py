@@ -51,7 +51,7 @@ class GridSearch(Search):
         return dict(self.points[number])
 
     def importance(self, tried: Collection[Tried]) -> dict[str, Any]:
-        """Return the share of the variance of HR@10 over the grid that each parameter's main effect explains."""
+        """Return the share of the variance of NDCG@20 over the grid that each parameter's main effect explains."""
         values = main_effects([one for one in tried if one.value is not None])
         return {"method": "share of variance explained by the main effect", "values": values}
 
