@@ -1,6 +1,7 @@
 """Training throughput of Segue beside RePlay, RecTools, RecBole and plain PyTorch on one CPU, turn and turn about.
 
     python benchmarks/against_peers.py [--tracks 50000 1000000] [--peers replay torch] [--rounds 3] > peers.json
+    python benchmarks/against_peers.py --reference segue-recipe --tracks 4653 --peers replay
     python benchmarks/against_peers.py --quick
 
 Run it with the project's own Python (3.11 or 3.12). Each peer gets an environment of its own under .peers/, built from
@@ -10,9 +11,10 @@ Every system then trains on it in a process of its own, A B C A B C ..., as many
 
 All have width 128, 2 blocks, 8 heads, 20 tracks at most, dropout 0.2, batches of 256 sessions; what else each computes
 differs, and `computes` in the result says how. Rates are of steady steps: imports, building and warm-up do not count.
-Ratios are Segue's rate over a peer's in the same round. On a shared machine `--lock FILE` holds a lock around each
-process, and a run during which others used a tenth of the CPU (`others_cpu`) is repeated. Prints one JSON document; a
-table goes to stderr. figure_peers.py draws the document.
+Ratios are Segue's rate over a peer's in the same round. `segue` trains the paper's recipe with shared negatives, which
+is nearest to what the peers compute; `--reference segue-recipe` puts the default recipe in its place. On a shared
+machine `--lock FILE` holds a lock around each process, and a run during which others used a tenth of the CPU
+(`others_cpu`) is repeated. Prints one JSON document; a table goes to stderr. figure_peers.py draws the document.
 """
 
 from __future__ import annotations
@@ -154,9 +156,10 @@ def print_table(results: list[dict[str, Any]]) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    peers = [name for name in SYSTEMS if name != "segue"]
-    usual = [name for name in peers if SYSTEMS[name].usual]
+    peers = list(SYSTEMS)
+    usual = [name for name in peers if SYSTEMS[name].usual and name != "segue"]
     parser.add_argument("--peers", nargs="+", choices=peers, default=usual, metavar="NAME", help=", ".join(peers))
+    parser.add_argument("--reference", choices=("segue", "segue-recipe"), default="segue", help="Segue's recipe")
     parser.add_argument("--tracks", nargs="+", type=int, default=[50_000], help="vocabulary sizes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions of the simulated log")
@@ -180,7 +183,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     given = parse()
-    names = ["segue", *given.peers]
+    names = [given.reference, *given.peers]
     for name in names:
         python_of(None if given.here else SYSTEMS[name].environment)
     setting = ("rounds", "sessions", "steps", "seconds", "warmup", "batch", "threads", "memory_gb", "device", "here")
@@ -199,7 +202,7 @@ def main() -> None:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 log = pool.apply(write_log, (path, tracks, given.sessions))
             runs = measured(path, tracks, names, given)
-        systems = {name: summary(runs[name], runs["segue"]) for name in names}
+        systems = {name: summary(runs[name], runs[given.reference]) for name in names}
         document["results"].append({"tracks": tracks, "log": log, "systems": systems})
     document["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     print_table(document["results"])

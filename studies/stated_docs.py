@@ -57,6 +57,9 @@ def speed() -> list[str]:
         "RePlay 0.22.0, as it comes / at its best": ("replay", "replay-tuned"),
         "plain PyTorch, dense Adam / SparseAdam": ("torch", "torch-sparse"),
     }
+    recipe = note("2026-11-30-peers-recipe")["results"][0]["systems"]
+    ours, theirs = (recipe[name]["sessions_per_s"]["median"] for name in ("segue-recipe", "replay"))
+    faster = recipe["replay"]["segue_is_faster"]
     peak = max(note(f"2026-11-29-prepare-50m-{name}")["peak_gb"] for name in ("table", "one-file"))
     return [
         *(
@@ -65,6 +68,8 @@ def speed() -> list[str]:
         ),
         f"after 12 epochs is {-lazy:.1f} points lower",
         f"50 million plays take {peak:.1f} GB",
+        f"it trains {ours:.0f} sessions a second, RePlay with its sampled loss {theirs:.0f}",
+        f"{faster['median']:.2f} times as many ({faster['min']:.2f} to {faster['max']:.2f})",
     ]
 
 

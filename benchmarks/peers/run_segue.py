@@ -6,6 +6,7 @@ from measured import NEGATIVES, Log, Stamps, begin, report, runner_parser
 
 PARSER = runner_parser(__doc__ or "")
 PARSER.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+PARSER.add_argument("--recipe", default="paper-causal-s-plus-track", help="the default recipe is `segue`")
 GIVEN = PARSER.parse_args()
 begin(GIVEN)
 
@@ -26,7 +27,16 @@ from segue.store.writer import SessionColumns  # noqa: E402
 from segue.training.device import choose_precision  # noqa: E402
 from segue.training.trainer import Trainer  # noqa: E402
 
-RECIPE = "paper-causal-s-plus-track"
+COMPUTES = {
+    "paper-causal-s-plus-track": (
+        "causal encoder of the paper: softmax of every next track against 1000 uniform negatives shared by the batch, "
+        "and the skip-contrastive term"
+    ),
+    "segue": (
+        "recipe segue: softmax of every next track against all tracks (mixed negatives beyond 50,000), feedback as an "
+        "input, copying, transitions of three orders, P(listen)"
+    ),
+}
 DIGITS = 8
 
 
@@ -43,13 +53,11 @@ def store_of(log: Log, path: Path) -> Store:
 
 
 def trainer_of(store: Store, bf16: bool) -> Trainer:
-    """Return the trainer of the recipe with shared negatives, drawn from all V tracks."""
-    changes = {
-        "next_track.kind": "shared",
-        "next_track.negatives": NEGATIVES,
-        "training.batch_size": GIVEN.batch,
-    }
-    recipe = load_recipe(RECIPE, changes)
+    """Return the trainer of the recipe; a recipe of the paper draws shared negatives from all V tracks."""
+    changes = {"training.batch_size": GIVEN.batch}
+    if GIVEN.recipe != "segue":
+        changes |= {"next_track.kind": "shared", "next_track.negatives": NEGATIVES}
+    recipe = load_recipe(GIVEN.recipe, changes).resolved(GIVEN.tracks, GIVEN.device)
     every = np.arange(store.num_tracks + NUM_SPECIALS, dtype=np.int32)
     split = dataclasses.replace(split_store(store, recipe.data), candidates=every[NUM_SPECIALS:], input_row=every)
     return Trainer(store, split, recipe, torch.device(GIVEN.device), bf16)
@@ -80,8 +88,7 @@ def main() -> None:
     if wait is not None:
         padding = "no padding, sessions on the device, the whole step one CUDA graph"
     computes = (
-        f"causal encoder of {RECIPE}: softmax of every next track against 1000 uniform negatives shared by the batch, "
-        "and the skip-contrastive term; exact Adam with decaying moments for every row, rows brought up to date when "
+        f"{COMPUTES[GIVEN.recipe]}; exact Adam with decaying moments for every row, rows brought up to date when "
         f"met (and all once an epoch: bring_up_s, not in the rate); {precision} where it multiplies, float32 table; "
         f"{padding}"
     )

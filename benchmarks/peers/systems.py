@@ -22,6 +22,7 @@ class System:
 
 SYSTEMS: Final[Mapping[str, System]] = {
     "segue": System("run_segue.py", usual=True),
+    "segue-recipe": System("run_segue.py", arguments=("--recipe", "segue")),
     "segue-fp32": System("run_segue.py", arguments=("--precision", "fp32")),
     "replay": System("run_replay.py", "replay", usual=True),
     "replay-tuned": System("run_replay.py", "replay", ("--precision", "bf16-mixed", "--trim"), usual=True),
