@@ -183,7 +183,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     given = parse()
-    names = [given.reference, *given.peers]
+    names = list(dict.fromkeys([given.reference, *given.peers]))
     for name in names:
         python_of(None if given.here else SYSTEMS[name].environment)
     setting = ("rounds", "sessions", "steps", "seconds", "warmup", "batch", "threads", "memory_gb", "device", "here")

@@ -77,6 +77,9 @@ def page_table() -> list[str]:
     study = Study(MUSIC)
     least = [nearest_rival(study, *goal) for goal in GOALS]
     first = nearest_rival(study, "full", "hr@1")
+    variants = (("segue", "no-feedback"), ("segue", "no-listen"), ("s-plus-track", "segue"))
+    for arm, less in variants:  # "by more than half a point"
+        assert all(abs(study.contrast(arm, less, metric, protocol)["difference"]) < 0.005 for protocol, metric in GOALS)
     assert first["less"] == "markov"
     return [
         *(row(study, name) for name in (*SHOWN, *BESTS)),
@@ -145,6 +148,8 @@ def music() -> list[str]:
         study.contrast("s-plus-track", SEGUE, m, p) for p, m in (("full", NEXT_LISTENED), ("sampled", "hr@10"))
     )
     fed = [study.contrast(SEGUE, "no-feedback", metric, "full") for metric in ("hr@20", NEXT_LISTENED)]
+    types = [one for one in study.result["strata"] if one["less"] == "no-feedback" and "session_type" in one["stratum"]]
+    assert {one["verdict"] for one in types if one["metric"] == NEXT_LISTENED} == {"none shown"}
     only = [study.contrast("listened", SEGUE, metric, "full") for metric in (NEXT_LISTENED, "hr@10")]
     arm, without = study.result["arms"][SEGUE], study.result["arms"]["no-feedback"]["listening"]
     plain = arm["beside"]["model, lambda 0"]["full"]

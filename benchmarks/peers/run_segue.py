@@ -6,7 +6,8 @@ from measured import NEGATIVES, Log, Stamps, begin, report, runner_parser
 
 PARSER = runner_parser(__doc__ or "")
 PARSER.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-PARSER.add_argument("--recipe", default="paper-causal-s-plus-track", help="the default recipe is `segue`")
+RECIPES = ("paper-causal-s-plus-track", "segue")
+PARSER.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
 GIVEN = PARSER.parse_args()
 begin(GIVEN)
 

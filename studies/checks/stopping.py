@@ -84,10 +84,14 @@ def main() -> int:
             name = f"{block or 'own'}-{seed}"
             trials[name] = Trial(name, load_recipe(given.recipe, changes).to_tables())
     store, devices = Store(Path(given.store)), Devices.choose("auto", "auto", given.jobs, each=2)
+    settings = {"study": "stopping", "store": store.manifest.fingerprint, "recipe": given.recipe, "set": base}
+    settings |= {"longer": given.longer}
     if (Path(given.out) / marker_of("study")).is_file():
         folder = TrialFolder.open(given.out, "study")
+        if folder.document != settings:
+            parser.error(f"{given.out} holds {folder.document}, not {settings}; name another folder")
     else:
-        folder = TrialFolder.create(given.out, {"study": "stopping"}, "study", overwrite=False)
+        folder = TrialFolder.create(given.out, settings, "study", overwrite=False)
     with folder.locked() as lock, Pool(devices, folder.path, store.path, lock) as pool:
         pool.make(Trainings(folder, list(trials.values())), said)
     rows: dict[str, list[dict[str, Any]]] = {}

@@ -213,8 +213,8 @@ def _questions(pair: Compared, measured: Evaluation) -> Iterator[Question]:
         # a split by time has no pairs, and so no metrics of pairs
         yield from (Question(protocol, metric) for metric in metrics if metric in row.metrics)
     if pair.about == "skips":  # exploratory
-        asked = [cell for cell in STRATIFIED if cell[1] in measured.row("model", cell[0]).metrics]
-        yield from (Question(*cell, name) for cell in asked for name in measured.strata)
+        known = [(where, metric) for where, metric in STRATIFIED if metric in measured.row("model", where).metrics]
+        yield from (Question(where, metric, name) for where, metric in known for name in measured.strata)
 
 
 def _reasons(

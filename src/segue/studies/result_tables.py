@@ -137,18 +137,18 @@ def contrasts(result: Record, protocol: str, metrics: tuple[str, ...]) -> Cells:
 def strata(result: Record) -> Cells:
     """Return the gain of each pair in each stratum by protocol and metric, in parentheses if it does not count."""
     by_pair: dict[tuple[str, str], dict[tuple[str, str], list[str]]] = {}
-    cells_of = {(record["protocol"], record["metric"]) for record in result["strata"]}
-    asked = sorted(cells_of, key=lambda cell: ([*AMONG].index(cell[0]), cell[1]))
+    measures = {(record["protocol"], record["metric"]) for record in result["strata"]}
+    columns = sorted(measures, key=lambda measure: ([*AMONG].index(measure[0]), measure[1]))
     for record in result["strata"]:
         difference, *intervals = _difference(record)
         cells = [difference if record["counts"] else f"({difference})", *intervals]
         pair = by_pair.setdefault((label(result, record), record["stratum"]), {})
         pair[record["protocol"], record["metric"]] = cells
-    titles = [f"{metric.upper()} {protocol}" for protocol, metric in asked]
+    titles = [f"{metric.upper()} {protocol}" for protocol, metric in columns]
     head = ["", "stratum", *(cell for title in titles for cell in (title, "over seeds (t)", "over sessions"))]
     lacking = ["-"] * 3
     return head, [
-        [*pair, *(cell for one in asked for cell in cells.get(one, lacking))] for pair, cells in by_pair.items()
+        [*pair, *(cell for column in columns for cell in cells.get(column, lacking))] for pair, cells in by_pair.items()
     ]
 
 
