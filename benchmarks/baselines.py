@@ -28,7 +28,7 @@ from segue.batch import Batch
 from segue.batches.session_numbers import SESSION_NUMBER
 from segue.model.inputs.earlier import ListenerRanges
 from segue.ranking.baselines import BASELINES, Baseline, TrainingRows
-from segue.ranking.sparse_scores import starts
+from segue.neighbours.sparse_scores import starts
 from segue.store import NUM_SPECIALS
 
 DEAREST = {

@@ -18,7 +18,7 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import HEADS, CopyConfig, Head, ListenConfig, Predicted, TransitionsConfig
+from segue.model.heads import HEADS, CopyConfig, Head, ListenConfig, NeighboursConfig, Predicted, TransitionsConfig
 from segue.objectives import full_softmax_loss
 from segue.runs import RunFolder, load_run
 from segue.store import NUM_SPECIALS, Store
@@ -32,12 +32,16 @@ POSITIONS = SESSIONS * LENGTH
 CONFIGS: Mapping[str, Any] = {
     "copy": CopyConfig(),
     "transitions": TransitionsConfig(own_weight=0.5),
+    "neighbours": NeighboursConfig(),
     "listen": ListenConfig(gradient="flow"),
 }
 """Each head, with a gradient in states and rows."""
+TRAINED = [name for name in CONFIGS if name != "neighbours"]
+"""Heads that training knows; the others weigh in rankings alone."""
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "copy": {"offset": 0.7},
     "transitions": {"temperature": 0.7, "offset": -0.4, "slope": 0.3},
+    "neighbours": {"mass": 40.0},
     "listen": {"rate": 1.5, "along": 0.5, "level": -1.0, "bias": 0.3},
 }
 """Weights of a ranking that validation might choose."""
@@ -59,7 +63,7 @@ def counts(store: Store) -> TrainingCounts:
     return training_counts(store, split)
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=TRAINED)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

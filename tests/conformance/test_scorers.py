@@ -15,7 +15,7 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.batches.track_features import track_features
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import CopyConfig, ListenConfig, TransitionsConfig
+from segue.model.heads import CopyConfig, ListenConfig, NeighboursConfig, NeighboursWeights, TransitionsConfig
 from segue.model.inputs import TrackValues
 from segue.model.inputs.features import FeaturesConfig
 from segue.ranking import BASELINE_NAMES, ModelScorer, Scorer, content_baselines, fit_baselines, top_k
@@ -24,7 +24,7 @@ from support.dense_scores import all_scores, dense_standing
 from support.small_models import encoder_of, padded_batch
 from support.stores import tiny_store
 
-MODELS = ("model", "transitions", "copy", "listen", "both", "all three", "features")
+MODELS = ("model", "transitions", "copy", "neighbours", "listen", "both", "all four", "features")
 CONTENT = ("nearest-audio", "feature-mean")
 NAMES = (*MODELS, *CONTENT, *BASELINE_NAMES)
 
@@ -34,7 +34,13 @@ HEADS: dict[str, dict[str, Any]] = {
     "listen": {"listen": LISTEN},
     "both": {"listen": LISTEN, "transitions": TRANSITIONS},
     "copy": {"copy": CopyConfig()},
-    "all three": {"copy": CopyConfig(), "transitions": TRANSITIONS, "listen": LISTEN},
+    "neighbours": {"neighbours": NeighboursConfig()},
+    "all four": {
+        "copy": CopyConfig(),
+        "transitions": TRANSITIONS,
+        "neighbours": NeighboursConfig(),
+        "listen": LISTEN,
+    },
 }
 
 
@@ -54,6 +60,8 @@ def with_heads(store: Store, split: Split, heads: dict[str, Any], *, features: b
         for parameter in encoder.parameters():
             parameter.copy_((parameter + 0.3 * torch.randn(parameter.shape, generator=generator)).round(decimals=1))
         encoder.table.weight[7:11] = encoder.table.weight[6]
+    if "neighbours" in heads:
+        encoder.heads["neighbours"].ranking_weights = NeighboursWeights(mass=20.0)  # type: ignore[assignment]
     return ModelScorer(encoder, split.candidates, 1.5 if "listen" in heads else 0.0)
 
 

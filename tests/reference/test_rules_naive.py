@@ -22,7 +22,7 @@ from segue.ranking.baselines.own_plays import OwnPlays, OwnPlaysConfig
 from segue.ranking.baselines.recent_popularity import RecentPopularity, RecentPopularityConfig
 from segue.ranking.baselines.sequential_rules import RulesConfig, SequentialRules
 from segue.ranking.rules_index import RulesIndex
-from segue.ranking.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
+from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
 from support.stores import tiny_store
 
 NUM_ROWS = 30

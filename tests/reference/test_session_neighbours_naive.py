@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segue.ranking import session_index, session_neighbours
-from segue.ranking.session_index import NOBODY, SessionIndex
-from segue.ranking.session_neighbours import OrderedConfig, VsknnConfig, ordered_scores, vsknn_scores
-from segue.ranking.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
+from segue.neighbours import session_index, session_neighbours
+from segue.neighbours.session_index import NOBODY, SessionIndex
+from segue.neighbours.session_neighbours import OrderedConfig, VsknnConfig, ordered_scores, vsknn_scores
+from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
 
 NUM_ROWS = 40
 Lists = list[list[int]]
@@ -184,7 +184,7 @@ def test_an_index_without_sessions_knows_nothing() -> None:
 
 def test_the_indexes_need_neither_torch_nor_scipy() -> None:
     code = (
-        "import sys, segue.ranking.session_neighbours, segue.ranking.rules_index, segue.ranking.context_index\n"
+        "import sys, segue.neighbours.session_neighbours, segue.ranking.rules_index, segue.ranking.context_index\n"
         "sys.exit(bool({'torch', 'scipy', 'polars'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

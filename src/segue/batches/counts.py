@@ -1,4 +1,4 @@
-"""Counts over the training rows of a split: plays, listens, transitions."""
+"""What heads know of the training rows of a split: plays, listens, transitions, and the sessions themselves."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segue import skips
+from segue import columns, skips
 from segue.axes import Int
-from segue.batches.split import Split, visible_strength
+from segue.batches.split import Split, ranges, visible_strength
 from segue.store import Store
 
 ORDERS: Final = 3
 """Longest sequence of last tracks whose followers are counted."""
+SECONDS_OF_A_DAY: Final = 86_400
 MOST_CONTEXTS: Final = 2**21
 """Most sequences of one length: those that were followed most often."""
 
@@ -38,7 +39,7 @@ class Contexts:
 
 @dataclass(frozen=True)
 class TrainingCounts:
-    """Counts over the training parts of R = V + 3 table rows."""
+    """Counts over the training parts of R = V + 3 table rows, and the parts."""
 
     plays: Int[Tensor, " R"]
     """Plays of known feedback, int32."""
@@ -50,14 +51,19 @@ class TrainingCounts:
     """Distinct transitions, row * R + row that followed, ascending, int64."""
     times: Int[Tensor, " N"]
     """How often each was made, int32."""
+    tracks: Int[Tensor, " P"]
+    """Tracks of the training sessions, one session after another, the oldest session first, int32."""
+    offsets: Int[Tensor, " S"]
+    """First index of each training session in `tracks`, then the end of the last, int64."""
     contexts: tuple[Contexts, ...] = ()
     """Of orders 2, 3, ..., ORDERS."""
 
     @classmethod
     def nothing(cls, num_rows: int) -> TrainingCounts:
         """Return the counts of no training rows."""
-        zeros = torch.zeros(num_rows, dtype=torch.int32)
-        return cls(zeros, zeros.clone(), zeros.clone(), torch.zeros(0, dtype=torch.int64), zeros[:0].clone())
+        zeros, none = torch.zeros(num_rows, dtype=torch.int32), torch.zeros(0, dtype=torch.int64)
+        counts = zeros, zeros.clone(), zeros.clone(), none, zeros[:0].clone()
+        return cls(*counts, zeros[:0].clone(), torch.zeros(1, dtype=torch.int64))
 
 
 def training_counts(store: Store, split: Split) -> TrainingCounts:
@@ -77,8 +83,30 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
     pairs, times = np.unique(before * size + after, return_counts=True)
     by_row = (np.bincount(part, minlength=size) for part in (tracks[judged], tracks[listened], before))
     plays, listens, followed, made = (torch.from_numpy(part.astype(np.int32)) for part in (*by_row, times))
+    sessions = _oldest_first(tracks, length, session_times(store, split))
     contexts = _contexts(tracks, length, size)
-    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made, contexts)
+    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made, *sessions, contexts)
+
+
+def session_times(store: Store, split: Split) -> NDArray[np.int64] | None:
+    """Return when each training session began, in seconds, from times or else dates; None if the store has neither."""
+    if store.side_column(columns.AT) is not None:
+        return np.asarray(store.side(columns.AT))[split.train_begin].astype(np.int64)
+    if store.side_column(columns.DATE) is not None:
+        number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
+        return np.asarray(store.side(columns.DATE))[number].astype(np.int64) * SECONDS_OF_A_DAY
+    return None
+
+
+def _oldest_first(
+    tracks: NDArray[np.int64], length: NDArray[np.int64], began: NDArray[np.int64] | None
+) -> tuple[Tensor, Tensor]:
+    """Return tracks and offsets of the sessions in order of time; ties, or without times: as they come."""
+    order = np.arange(len(length)) if began is None else np.argsort(began, kind="stable")
+    first = (np.cumsum(length) - length)[order]
+    rows = ranges(first, first + length[order])
+    offsets = np.concatenate(([0], np.cumsum(length[order]))).astype(np.int64)
+    return torch.from_numpy(tracks[rows].astype(np.int32)), torch.from_numpy(offsets)
 
 
 def _contexts(tracks: NDArray[np.int64], length: NDArray[np.int64], size: int) -> tuple[Contexts, ...]:

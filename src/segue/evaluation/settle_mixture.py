@@ -1,13 +1,14 @@
-"""How much encoder, transitions and copying weigh in a ranking, chosen on validation targets after training.
+"""How much encoder and heads weigh in a ranking, chosen on validation targets after training.
 
 A fit by likelihood was measured instead: it raises HR@1 and lowers HR@20 (records/LOG.md, 2026-11-30).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from itertools import product
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,15 +17,22 @@ from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import gain
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
-from segue.model.heads import CopyWeights, Head, MixtureWeights
+from segue.model.heads import NeighboursHead
 from segue.progress import Progress, Step, silent
 from segue.ranking import ModelScorer
 
-GRIDS: Final[Mapping[str, Sequence[Any]]] = {
-    "transitions": [MixtureWeights(*both) for both in product((1.0, 0.9, 0.8), (0.0, 0.5, 1.0, -0.5, -1.0))],
-    "copy": [CopyWeights(offset) for offset in (0.0, 0.5, 1.0, 1.5, -0.5)],
+Part = tuple[str, str]
+"""A head and the name of one of its weights."""
+GRID: Final[Mapping[Part, Sequence[float]]] = {
+    ("transitions", "temperature"): (1.0, 0.9, 0.8, 0.7),
+    ("transitions", "offset"): (0.0, 0.5, 1.0, -0.5, -1.0, -2.0),
+    ("neighbours", "mass"): (0.0, 0.02, 0.05, 0.15, 0.4, 1.0),
+    ("copy", "offset"): (0.0, 0.5, 1.0, 1.5, -0.5, -1.0),
 }
-"""Weights to choose from by head, in the order in which heads are weighed; the first are those of training."""
+"""Weights to choose from, in the order in which they are chosen; the first are those of training. The mass of
+neighbours is in units of that of the encoder: the mean over sessions, by its log, of the sum of exp(score)."""
+ROUNDS: Final = 2
+"""Times that each weight is chosen in turn."""
 FEWEST: Final = 30
 """Fewest validation targets on which weights are chosen."""
 NDCG_AT: Final = 20
@@ -33,27 +41,82 @@ NDCG_AT: Final = 20
 def settle_mixture(
     scene: EvaluationScene, encoder: Encoder, most: int, progress: Progress = silent
 ) -> dict[str, dict[str, Any]]:
-    """Give each head the weights of its grid with the highest NDCG@20 among all tracks, of ties the first.
+    """Give the heads of `encoder` the weights with the highest NDCG@20 among all tracks that a search by parts finds.
 
-    Returns, by head, the weights with what was tried. Over a sample of `most` validation targets that are candidates;
-    with fewer than FEWEST the weights stay as trained.
+    Each part of GRID in turn takes its best value while the others stay, of equal ones the first; ROUNDS times, or
+    until nothing changes. Over a sample of `most` validation targets that are candidates; with fewer than FEWEST the
+    weights stay as trained.
+
+    Returns, by head, the weights; and in `mixture` what was tried.
     """
     sample = scene.sample(most)
     ranked = np.isin(scene.contexts.target[sample], scene.split.candidates)
     settling = SettlingRanks(encoder, scene.part(scene.contexts.cases, sample[ranked]))
-    documents = {}
-    for name, grid in GRIDS.items():
-        if name not in encoder.heads:
-            continue
-        head, tried = encoder.heads[name], list[dict[str, float]]()
-        assert isinstance(head, Head), "see build_model"
-        if ranked.sum() >= FEWEST:
-            for number, weights in enumerate(grid, 1):
-                head.ranking_weights = weights
-                gains = gain(settling.ranks(ModelScorer(encoder, scene.split.candidates)), NDCG_AT)
-                tried.append({**asdict(weights), f"ndcg@{NDCG_AT}": float(gains.mean())})
-                progress(Step(f"weigh {name}", number, len(grid), "weights"))
-        levels = [one[f"ndcg@{NDCG_AT}"] for one in tried] or [0.0]
-        head.ranking_weights = grid[levels.index(max(levels))]
-        documents[name] = {**asdict(head.ranking_weights), "targets": int(ranked.sum()), "tried": tried}
-    return documents
+    grid = {part: values for part, values in GRID.items() if part[0] in encoder.heads}
+    if not grid:
+        return {}
+    search = _Search(scene, encoder, settling, grid, progress)
+    if ranked.sum() >= FEWEST:
+        search.run()
+    names = dict.fromkeys(name for name, _ in grid)
+    documents = {name: asdict(encoder.heads[name].ranking_weights) for name in names}  # type: ignore[call-overload]
+    return {**documents, "mixture": {"targets": int(ranked.sum()), "tried": search.tried()}}
+
+
+class _Search:
+    """A search by parts for the weights of the heads of an encoder."""
+
+    def __init__(
+        self,
+        scene: EvaluationScene,
+        encoder: Encoder,
+        settling: SettlingRanks,
+        grid: Mapping[Part, Sequence[float]],
+        progress: Progress,
+    ) -> None:
+        self._heads, self._settling, self._progress = encoder.heads, settling, progress
+        self._encoder, self._candidates = encoder, scene.split.candidates
+        self._grid = {part: list(values) for part, values in grid.items()}
+        self._level: dict[tuple[float, ...], float] = {}
+        self._num = sum(len(values) for values in grid.values())
+
+    def run(self) -> None:
+        """Choose the weights."""
+        neighbours = [head for head in self._heads.values() if isinstance(head, NeighboursHead)]
+        with ExitStack() as kept:
+            for head in neighbours:
+                kept.enter_context(head.keeping())
+                unit = math.exp(self._settling.mean_log_mass(ModelScorer(self._encoder, self._candidates)))
+                self._grid["neighbours", "mass"] = [value * unit for value in self._grid["neighbours", "mass"]]
+            best = {part: values[0] for part, values in self._grid.items()}
+            for number in range(ROUNDS):
+                before = dict(best)
+                for part, values in self._grid.items():
+                    levels = [self._value({**best, part: value}) for value in values]
+                    best[part] = values[levels.index(max(levels))]
+                if number and best == before:
+                    break
+            self._set(best)
+
+    def tried(self) -> list[dict[str, float]]:
+        """Return the weights that were tried, and the NDCG@20 of each."""
+        names = [".".join(part) for part in self._grid]
+        return [
+            {**dict(zip(names, weights, strict=True)), f"ndcg@{NDCG_AT}": level}
+            for weights, level in self._level.items()
+        ]
+
+    def _value(self, weights: Mapping[Part, float]) -> float:
+        key = tuple(weights.values())
+        if key not in self._level:
+            self._set(weights)
+            self._level[key] = float(
+                gain(self._settling.ranks(ModelScorer(self._encoder, self._candidates)), NDCG_AT).mean()
+            )
+            self._progress(Step("weigh heads", len(self._level), max(self._num, len(self._level)), "weights"))
+        return self._level[key]
+
+    def _set(self, weights: Mapping[Part, float]) -> None:
+        for (name, part), value in weights.items():
+            head: Any = self._heads[name]
+            head.ranking_weights = replace(head.ranking_weights, **{part: value})

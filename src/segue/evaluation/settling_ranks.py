@@ -25,6 +25,10 @@ class SettlingRanks:
             for index, batch in contexts.blocks(size):
                 self._blocks.append((index, batch, encoder.next_state(batch)))
 
+    def mean_log_mass(self, scorer: ModelScorer) -> float:
+        """Return the mean over the contexts of log of the sum of exp(score of the encoder alone)."""
+        return float(torch.cat([scorer.log_mass(state) for _, _, state in self._blocks]).mean())
+
     def ranks(self, scorer: ModelScorer) -> NDArray[np.float64]:
         """Return the rank of each target among all candidates of `scorer`, a scorer of the encoder; infinity = none."""
         target = self._contexts.target

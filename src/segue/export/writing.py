@@ -17,7 +17,7 @@ from segue.export.table_forms import in_four_bits, make_cells, principal_map, sc
 from segue.exported.folder import ENCODER, LISTEN, all_facts, transition_file
 from segue.exported.manifest import MANIFEST, ExportManifest, ModelFacts
 from segue.files import replaced_folder, write_json
-from segue.model.heads import CopyHead, ListenHead, TransitionsHead
+from segue.model.heads import CopyHead, ListenHead, NeighboursHead, TransitionsHead
 from segue.progress import Progress, Step, silent
 from segue.runs import LoadedRun
 from segue.runs.environment import installed
@@ -89,6 +89,8 @@ def plain(name: str) -> str:
 
 
 def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
+    neighbours = dict(run.encoder.heads.items()).get("neighbours")
+    mass = float(neighbours.ranking_weights.mass) if isinstance(neighbours, NeighboursHead) else 0.0
     return ModelFacts(
         recipe=run.recipe.name,
         num_tracks=run.vocabulary.num_tracks,
@@ -98,6 +100,7 @@ def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
         reads_feedback=run.encoder.reads_feedback,
         temperature=temperature,
         listen_weight=run.listen_weight,
+        neighbour_mass=mass,
         best=dict(run.best),
         data=asdict(run.recipe.data),
         simulated=dict(run.environment.get("simulated") or {}),
@@ -118,6 +121,11 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
         age = copying.age + copying.ranking_weights.offset
         for name, value in (("ask", copying.ask.weight), ("age", age), ("heard", copying.heard)):
             _save(folder / "copy" / f"{name}.npy", value.detach().numpy())
+    neighbours = heads.get("neighbours")
+    if isinstance(neighbours, NeighboursHead) and neighbours.ranking_weights.mass > 0:
+        (folder / "neighbours").mkdir()
+        for name, array in neighbours.index.arrays().items():
+            _save(folder / "neighbours" / f"{name}.npy", array)
     if not isinstance(transitions, TransitionsHead):
         return 1.0
     rows, weights = len(transitions.followed), transitions.ranking_weights

@@ -11,6 +11,8 @@ listen_offset.npy        float32 [V + 3], the track's own term in the logit of P
 copy/                    ask float32 [D, D], age float32 [A], heard float32 [6]; only with the head that copies
 transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of a row), gate float32 [O, D + 2]
                          keys_k int64 [C], begin_k [C + 1], tracks_k, times_k (those of k = 2, 3, ..., O tracks)
+neighbours/              the index of training sessions: tracks int32 [N], offsets int64 [S + 1], distinct bool [N],
+                         postings int64, posting_offsets int64 [V + 4]; only where validation chose neighbours
 plays.npy                int64 [V + 3], plays of each row in training
 map.npy                  float32 [V, 2], the two principal axes of the track space
 index/                   centres float32 [L, D] of cells of the track space, cell int32 [V + 3] of each row, -1 = none
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 
 from segue.errors import FormatError
 from segue.exported.manifest import FOLDERS, MANIFEST, ExportManifest, FileFacts, read_export_manifest
+from segue.neighbours.session_index import STORED, SessionIndex
 from segue.skips import NUM_FEEDBACK
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn, Vocabulary, read_array
 
@@ -143,6 +146,8 @@ class ExportFolder:
     """None without a head for P(listen)."""
     transitions: Transitions | None
     copying: Copying | None = None
+    neighbours: SessionIndex | None = None
+    """None where neighbours get no mass."""
     cells: Cells | None = None
     """None without an index."""
 
@@ -188,6 +193,7 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         listen_offset=arrays.of("listen_offset.npy", np.float32, (rows,)) if listens else None,
         transitions=arrays.transitions(rows, width) if arrays.has("transitions/gate.npy") else None,
         copying=arrays.copying(width) if arrays.has("copy/ask.npy") else None,
+        neighbours=arrays.neighbours(rows) if facts.neighbour_mass > 0 else None,
         cells=arrays.cells(order, rows, width) if arrays.has("index/centres.npy") else None,
     )
 
@@ -275,6 +281,16 @@ class _Arrays:
         if len(age) == 0:
             raise FormatError(f"{self._folder}/copy/age.npy is empty; export the run again")
         return Copying(ask, age, heard)
+
+    def neighbours(self, rows: int) -> SessionIndex:
+        kinds = {"tracks": np.int32, "distinct": np.bool_}
+        read = {name: self.of(f"neighbours/{name}.npy", kinds.get(name, np.int64), (None,)) for name in STORED}
+        index = SessionIndex.of_arrays(read)
+        if not index.is_sound(NUM_SPECIALS, rows):
+            raise FormatError(f"{self._folder}/neighbours do not fit the training rows; export the run again")
+        for array in read.values():
+            let_go(array)  # the checks have read all pages
+        return index
 
     def transitions(self, rows: int, width: int) -> Transitions:
         gate = self.of("transitions/gate.npy", np.float32, (None, width + 2))

@@ -1,4 +1,4 @@
-"""The manifest of an export: `manifest.json`, export_version 3."""
+"""The manifest of an export: `manifest.json`, export_version 4."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from segue.config import build
 from segue.errors import FormatError, InputError
 from segue.files import plain_name, read_json_object
 
-EXPORT_VERSION: Final = 3
+EXPORT_VERSION: Final = 4
 MANIFEST: Final = "manifest.json"
 KIND: Final = "segue-export"
-FOLDERS: Final = ("", "vocabulary", "title", "artist", "copy", "transitions", "index")
+FOLDERS: Final = ("", "vocabulary", "title", "artist", "copy", "transitions", "neighbours", "index")
 """Folders of an export's files; "" = the export's folder."""
 
 
@@ -38,6 +38,8 @@ class ModelFacts:
     """T, the factor of the encoder's score before transitions are mixed in."""
     listen_weight: float = 0.0
     """lambda, the weight of log P(listen) in the ranking."""
+    neighbour_mass: float = 0.0
+    """m, the mass of the tracks of the nearest training sessions together; 0 = none are looked for."""
     best: dict[str, Any] = field(default_factory=dict)
     """Epoch and validation metrics of the weights."""
     data: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +54,8 @@ class ModelFacts:
             raise ValueError("temperature must be above 0")
         if not (math.isfinite(self.listen_weight) and self.listen_weight >= 0):
             raise ValueError("listen_weight must be at least 0")
+        if not (math.isfinite(self.neighbour_mass) and self.neighbour_mass >= 0):
+            raise ValueError("neighbour_mass must be at least 0")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.ranking.sparse_scores import FlatSessions, bits, firsts, mask, spread, starts
+from segue.neighbours.sparse_scores import FlatSessions, bits, firsts, mask, spread, starts
 
 NO_CONTEXT = -1
 """Number of a context that training sessions do not have."""

@@ -56,6 +56,14 @@ class ModelScorer:
         return stand(self._scores_after(state, batch), tracks, k)
 
     @torch.no_grad()
+    def log_mass(self, state: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
+        """Return log of the sum of exp(score) over the candidates, of the encoder's scores alone."""
+        total = state.new_full((len(state),), -torch.inf)
+        for _, rows in self._table.blocks(self._table.block_width(len(state))):
+            total = torch.logaddexp(total, (state * self._temperature @ rows.T).logsumexp(1))
+        return total
+
+    @torch.no_grad()
     def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the logit of P(listen) of each of `tracks` after its session; the model needs that head."""
         logits: Tensor = self._head.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.ranking.sparse_scores import (
+from segue.neighbours.sparse_scores import (
     QUANTUM,
     FlatSessions,
     SparseScores,

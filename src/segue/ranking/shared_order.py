@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.ranking.sparse_scores import blocks
+from segue.neighbours.sparse_scores import blocks
 from segue.ranking.standing import NOTHING, Ranking, Standing
 
 DENSE: Final = 16

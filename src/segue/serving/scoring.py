@@ -7,6 +7,7 @@ Dot products are summed in float64 and rounded to float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Successors
+from segue.neighbours.session_neighbours import neighbour_shares
+from segue.neighbours.sparse_scores import FlatSessions
 
 _CHUNK: Final = 1 << 14
 """Rows multiplied at a time."""
@@ -52,7 +55,8 @@ class Scored:
 
 @dataclass(frozen=True)
 class WithMass:
-    """Candidates that heads give mass: those that followed the last tracks in training, and those of the session."""
+    """Candidates that heads give mass: what followed the last tracks in training, what the nearest training sessions
+    hold, and the tracks of the session."""
 
     rows: Int[np.ndarray, " n"]
     """Ascending."""
@@ -97,7 +101,19 @@ class Scoring:
 
     def with_mass(self, after: After) -> WithMass:
         """Return the candidates that heads give mass."""
-        return self._followers(after).beside(self._session_tracks(after))
+        return self._followers(after).beside(self._session_tracks(after)).beside(self._of_neighbours(after))
+
+    def _of_neighbours(self, after: After) -> WithMass:
+        index, mass = self._export.neighbours, self._export.manifest.facts.neighbour_mass
+        if index is None or not after.rows:
+            return NONE
+        rows = np.array(after.rows, np.int64)
+        shares = neighbour_shares(index, FlatSessions(rows, np.array([0, len(rows)])))
+        may = self.is_candidate[shares.track]
+        order = np.argsort(shares.track[may])
+        log_mass = (shares.log_share + math.log(mass))[may][order]
+        tracks = shares.track[may][order].astype(np.int32)
+        return WithMass(tracks, np.zeros(len(tracks), np.int32), log_mass, np.zeros(len(tracks), np.bool_))
 
     def _session_tracks(self, after: After) -> WithMass:
         rows = np.array(after.rows, np.int32)

@@ -8,9 +8,15 @@ from typing import Final
 from segue.model.heads.copying import CopyConfig, CopyHead, CopyWeights
 from segue.model.heads.head import Added, Head, Predicted
 from segue.model.heads.listen import ListenConfig, ListenHead, ListenQuery, ListenWeights
+from segue.model.heads.neighbours import NeighboursConfig, NeighboursHead, NeighboursWeights
 from segue.model.heads.transitions import MixtureWeights, TransitionsConfig, TransitionsHead
 
-HEADS: Final[Mapping[str, type[Head]]] = {"copy": CopyHead, "transitions": TransitionsHead, "listen": ListenHead}
+HEADS: Final[Mapping[str, type[Head]]] = {
+    "copy": CopyHead,
+    "transitions": TransitionsHead,
+    "neighbours": NeighboursHead,
+    "listen": ListenHead,
+}
 """Heads by the name of their section `[heads.NAME]`, in the order in which they are built."""
 
 __all__ = [
@@ -25,6 +31,9 @@ __all__ = [
     "ListenQuery",
     "ListenWeights",
     "MixtureWeights",
+    "NeighboursConfig",
+    "NeighboursHead",
+    "NeighboursWeights",
     "Predicted",
     "TransitionsConfig",
     "TransitionsHead",

@@ -21,10 +21,10 @@ from segue.axes import Float, Int
 from segue.batch import Batch
 from segue.batches.session_numbers import SESSION_NUMBER
 from segue.config import Config
+from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores
 from segue.ranking.baselines.training_rows import TrainingRows
 from segue.ranking.baselines.tuning_record import Tuning
 from segue.ranking.shared_order import SharedOrder, values_at
-from segue.ranking.sparse_scores import QUANTUM, FlatSessions, SparseScores
 from segue.ranking.standing import Standing
 
 Grid = Mapping[str, tuple[Any, ...]]

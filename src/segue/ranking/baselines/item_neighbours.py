@@ -9,10 +9,10 @@ import numpy as np
 
 from segue.batch import Batch
 from segue.config import Config, Count, NotNegative, Positive
+from segue.neighbours.sparse_scores import FlatSessions, starts
 from segue.ranking.baselines.baseline import Baseline, Grid, flat_sessions
 from segue.ranking.baselines.training_rows import TrainingRows
 from segue.ranking.rules_index import RulesIndex
-from segue.ranking.sparse_scores import FlatSessions, starts
 
 SIMILAR: Final = 100
 """Most similar tracks of a track; the published default."""

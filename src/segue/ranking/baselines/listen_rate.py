@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from segue.neighbours.sparse_scores import QUANTUM
 from segue.ranking.baselines.baseline import Baseline
 from segue.ranking.baselines.training_rows import TrainingRows
-from segue.ranking.sparse_scores import QUANTUM
 
 
 class ListenRate(Baseline):

@@ -9,11 +9,11 @@ import numpy as np
 
 from segue.batch import Batch
 from segue.config import Config, Limit, Positive
+from segue.neighbours.sparse_scores import summed
 from segue.ranking.baselines.baseline import Baseline, Grid, flat_sessions
 from segue.ranking.baselines.training_rows import TrainingRows
 from segue.ranking.context_index import ContextIndex
 from segue.ranking.rules_index import RulesIndex
-from segue.ranking.sparse_scores import summed
 
 MOST_TRANSITIONS: Final = 1000
 """Most tracks that may follow a track."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from segue.batch import Batch
+from segue.neighbours.session_neighbours import OrderedConfig, ordered_scores
 from segue.ranking.baselines.baseline import Baseline, Grid, flat_sessions
-from segue.ranking.session_neighbours import OrderedConfig, ordered_scores
 
 
 class OrderedNeighbours(Baseline):

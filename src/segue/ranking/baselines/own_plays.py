@@ -10,9 +10,9 @@ import numpy as np
 from segue.batch import Batch
 from segue.batches.session_numbers import SESSION_NUMBER
 from segue.config import Config, Count, NotNegative
+from segue.neighbours.sparse_scores import SparseScores, blocks, spread, summed
 from segue.ranking.baselines.baseline import Baseline, Grid
 from segue.ranking.baselines.training_rows import TrainingRows
-from segue.ranking.sparse_scores import SparseScores, blocks, spread, summed
 
 PLAYS_AT_ONCE: Final = 2**16
 SESSIONS_AT_ONCE: Final = 256

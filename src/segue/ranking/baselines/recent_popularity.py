@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from segue.batches.counts import SECONDS_OF_A_DAY
 from segue.config import Config, Count
 from segue.ranking.baselines.baseline import Baseline, Grid
-from segue.ranking.baselines.training_rows import SECONDS_OF_A_DAY, TrainingRows
+from segue.ranking.baselines.training_rows import TrainingRows
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from segue import columns, skips
+from segue.batches.counts import session_times
 from segue.batches.split import Split, visible_strength
 from segue.model.inputs.earlier import ListenerRanges, listener_ranges
-from segue.ranking.session_index import SessionIndex
-from segue.ranking.sparse_scores import FlatSessions, starts
+from segue.neighbours.session_index import SessionIndex
+from segue.neighbours.sparse_scores import FlatSessions, starts
 from segue.store import Store
 
-SECONDS_OF_A_DAY: Final = 86_400
 TABLES: Final = 3
 """Tables of rules kept while options are tuned; one takes up to half a gigabyte at a million tracks."""
 
@@ -62,7 +62,7 @@ class TrainingRows:
             skip_at_least=split.skip_at_least,
             counts=split.training_counts,
             candidates=split.candidates,
-            began=_began(store, split.train_begin, number),
+            began=session_times(store, split),
             number=number,
             earlier=earlier,
             earlier_tracks=np.zeros(0, np.int64) if earlier is None else all_tracks[earlier.rows].astype(np.int64),
@@ -121,12 +121,3 @@ class TrainingRows:
         prior_listens, prior_plays = skips.RATE_PRIOR
         rates: NDArray[np.float64] = (listens + prior_listens) / (plays + prior_plays)
         return rates
-
-
-def _began(store: Store, first: NDArray[np.int64], session: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the time of rows `first`, or the date of their `session`, in seconds; None if the store has neither."""
-    if store.side_column(columns.AT) is not None:
-        return np.asarray(store.side(columns.AT))[first].astype(np.int64)
-    if store.side_column(columns.DATE) is not None:
-        return np.asarray(store.side(columns.DATE))[session].astype(np.int64) * SECONDS_OF_A_DAY
-    return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from segue.batch import Batch
+from segue.neighbours.session_neighbours import VsknnConfig, vsknn_scores
 from segue.ranking.baselines.baseline import Baseline, Grid, flat_sessions
-from segue.ranking.session_neighbours import VsknnConfig, vsknn_scores
 
 
 class Vsknn(Baseline):

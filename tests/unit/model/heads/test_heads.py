@@ -52,7 +52,9 @@ def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: i
     pairs = sorted(times)
     made = torch.tensor([times[pair] for pair in pairs], dtype=torch.int32)
     contexts = contexts_of([[row for row, _ in session] for session in sessions], rows)
-    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, contexts)
+    tracks = torch.tensor([row for session in sessions for row, _ in session], dtype=torch.int32)
+    offsets = torch.tensor([0, *itertools.accumulate(len(session) for session in sessions)])
+    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, tracks, offsets, contexts)
 
 
 def arrays_of(counts: TrainingCounts) -> list[torch.Tensor]:
@@ -313,6 +315,18 @@ def test_damaged_transitions_are_refused(tmp_path: Path, name: str, value: int) 
     run = RunFolder.open(tmp_path / "run")
     weights, document = run.weights("best")
     weights[f"heads.transitions.{name}"][-1 if name != "followed" else slice(None)] = value
+    run.save_weights("best", weights, document)
+    with pytest.raises(FormatError, match="train again"):
+        load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("name", "value"), [("tracks", 2), ("tracks", 10**6), ("offsets", -1), ("offsets", 10**6)])
+def test_damaged_sessions_of_neighbours_are_refused(tmp_path: Path, name: str, value: int) -> None:
+    store = tiny_store(tmp_path / "store")
+    train(store, tmp_path / "run", TrainOptions(recipe=small_recipe("paper-causal-s-minus", heads__neighbours=True)))
+    run = RunFolder.open(tmp_path / "run")
+    weights, document = run.weights("best")
+    weights[f"heads.neighbours.{name}"][1] = value
     run.save_weights("best", weights, document)
     with pytest.raises(FormatError, match="train again"):
         load_run(tmp_path / "run")

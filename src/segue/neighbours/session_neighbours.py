@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.config import Config, Count, Positive
-from segue.ranking.session_index import LONGEST, SessionIndex
-from segue.ranking.sparse_scores import FlatSessions, SparseScores, blocks, spread, starts, summed
+from segue.neighbours.session_index import LONGEST, SessionIndex
+from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores, blocks, largest, spread, starts, summed
 
 Decay = Literal["linear", "harmonic", "quadratic", "log", "same"]
 ROWS_AT_ONCE: Final = 2**16
 """Neighbours whose tracks are summed at a time."""
 SESSIONS_AT_ONCE: Final = 256
+MOST: Final = 100
+"""Most tracks of a session that get a share."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class OrderedConfig(Config):
     """Whether the similarity is divided by the square root of the number of the neighbour's tracks."""
 
 
+MIXED: Final = VsknnConfig(heard=False)
+"""The V-SKNN that a model mixes in."""
+
+
 def vsknn_scores(
     index: SessionIndex, sessions: FlatSessions, config: VsknnConfig, leave_out: NDArray[np.int64] | None = None
 ) -> SparseScores:
@@ -66,6 +72,28 @@ def vsknn_scores(
     value = near.similarity / near.step
     scores = _spread(index, near.session, (begin, end), value, None)
     return scores if config.heard else scores.without(sessions)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the next track among few tracks after B sessions, by session and then the largest first."""
+
+    session: NDArray[np.int64]
+    """[n]"""
+    track: NDArray[np.int64]
+    """[n]"""
+    log_share: NDArray[np.float64]
+    """Log of the track's part of all scores of its session, [n]."""
+
+
+def neighbour_shares(index: SessionIndex, sessions: FlatSessions) -> Shares:
+    """Return the scores of V-SKNN (MIXED) divided by their sum over each session, of the MOST best tracks of each."""
+    scores = vsknn_scores(index, sessions, MIXED)
+    quanta = np.rint(scores.value * QUANTUM).astype(np.int64)
+    total = np.bincount(scores.session, weights=quanta, minlength=len(sessions))  # exact: whole numbers
+    best = largest(scores.session, quanta, len(sessions), MOST)
+    session = scores.session[best]
+    return Shares(session, scores.track[best], np.log(quanta[best] / total[session]))
 
 
 def ordered_scores(

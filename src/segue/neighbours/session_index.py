@@ -16,14 +16,26 @@ holds for each track alone, and not once more for all tracks of the session.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.ranking.sparse_scores import QUANTUM, WORD, FlatSessions, bits, blocks, firsts, largest, mask, spread, starts
+from segue.neighbours.sparse_scores import (
+    QUANTUM,
+    WORD,
+    FlatSessions,
+    bits,
+    blocks,
+    firsts,
+    largest,
+    mask,
+    spread,
+    starts,
+)
 
 RECENT: Final = 2000
 """Most training sessions of a track that an index keeps, by default."""
@@ -36,6 +48,10 @@ LONGEST: Final = 100
 """Most positions of a session that look for neighbours, the last ones."""
 NOBODY: Final = -1
 """Leave no training session out."""
+
+
+STORED: Final = ("tracks", "offsets", "distinct", "postings", "posting_offsets")
+"""The arrays that a stored index has."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +117,7 @@ class SessionIndex:
         rank = np.repeat(np.cumsum(counts), counts) - np.arange(len(track))  # 1 = the most recent
         by_track = by_track[rank <= recent]
         position = at - ordered.offsets[neighbour]
-        position_bits = bits(int(position.max(initial=0)))
+        position_bits = _position_bits(ordered.offsets)
         assert bits(len(sessions)) + STEP_BITS + position_bits <= WORD
         place_of = np.empty(len(sessions), np.int64)
         place_of[number_at] = np.arange(len(sessions))
@@ -115,6 +131,37 @@ class SessionIndex:
             starts(np.minimum(counts, recent)),
             place_of,
         )
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SessionIndex:
+        """Return the index of arrays as in `arrays`; without `leave_out` and `by_size`, which they do not hold."""
+        return cls(
+            sizes=np.zeros(0, np.int32), place_of=np.zeros(0, np.int64),
+            position_bits=_position_bits(arrays["offsets"]), **arrays,
+        )  # fmt: skip
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the index by name, to be stored."""
+        return {name: getattr(self, name) for name in STORED}
+
+    def is_sound(self, first_row: int, num_rows: int) -> bool:
+        """Return whether stored arrays can be those of an index of tracks first_row..num_rows-1."""
+        ends, lengths = self.posting_offsets, np.diff(self.offsets)
+        if not (_bounds(self.offsets, len(self.tracks)) and _bounds(ends, len(self.postings))):
+            return False
+        if len(self.distinct) != len(self.tracks) or len(ends) != num_rows + 1:
+            return False
+        if len(self.tracks) and not first_row <= self.tracks.min() <= self.tracks.max() < num_rows:
+            return False
+        position, session = self.postings & mask(self.position_bits), self.postings >> self._low_bits
+        steps = (self.postings >> self.position_bits) & mask(STEP_BITS)
+        if len(session) and not 0 <= session.min() <= session.max() < len(lengths):
+            return False
+        same_track = np.ones(max(len(session) - 1, 0), np.bool_)
+        inner = ends[(ends > 0) & (ends < len(session))]
+        same_track[inner - 1] = False
+        ascending = (np.diff(session) > 0) | ~same_track
+        return bool((steps == 0).all() and (position < lengths[session]).all() and ascending.all())
 
     @cached_property
     def distinct_tracks(self) -> bool:
@@ -223,3 +270,13 @@ def _joined(parts: list[Neighbours]) -> Neighbours:
         np.concatenate([nothing, *(part.step for part in parts)]),
         np.concatenate([nothing, *(part.position for part in parts)]),
     )
+
+
+def _position_bits(offsets: NDArray[np.int64]) -> int:
+    """Return the bits of a position in the longest session."""
+    return bits(max(int(np.diff(offsets).max(initial=1)) - 1, 0))
+
+
+def _bounds(offsets: NDArray[np.int64], end: int) -> bool:
+    """Return whether offsets rise from 0 to `end`."""
+    return bool(len(offsets) and offsets[0] == 0 and offsets[-1] == end and (np.diff(offsets) >= 0).all())
