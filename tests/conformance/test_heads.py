@@ -18,7 +18,16 @@ from segue.batches.data import SessionData
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
-from segue.model.heads import HEADS, CopyConfig, Head, ListenConfig, NeighboursConfig, Predicted, TransitionsConfig
+from segue.model.heads import (
+    HEADS,
+    CopyConfig,
+    Head,
+    ListenConfig,
+    NeighboursConfig,
+    NeighboursHead,
+    Predicted,
+    TransitionsConfig,
+)
 from segue.objectives import full_softmax_loss
 from segue.runs import RunFolder, load_run
 from segue.store import NUM_SPECIALS, Store
@@ -249,3 +258,42 @@ def predictions_of(store: Store, split: Split, encoder: Encoder) -> tuple[Predic
     """Return positions to predict, and the rows of the encoder's tracks."""
     counts = training_counts(store, split)
     return predictions(counts)[0], encoder.ranked_rows()
+
+
+def test_neighbours_give_their_mass_only_where_it_was_chosen(store: Store, counts: TrainingCounts) -> None:
+    head = head_of("neighbours", counts)
+    split = split_store(store, DataConfig(max_len=MAX_LEN))
+    batch = SessionData.load(store, split, "cpu").context_batch(split.cases["test"], np.arange(20), MAX_LEN)
+    states, table = torch.randn(20, WIDTH), torch.randn(len(counts.plays), WIDTH)
+    assert head.mixture(predictions(counts)[0]) is None
+    assert not [*head.parameters()]
+    assert head.added(states, batch, table) is None, "as trained"
+    head.ranking_weights = head.weights_type(**WEIGHTS["neighbours"])  # type: ignore[misc]
+    added = head.added(states, batch, table)
+    assert added is not None
+    assert not added.in_place
+    total = torch.zeros(20, dtype=torch.float64).index_add_(0, added.session, added.log_mass.exp())
+    assert total.tolist() == pytest.approx([40.0] * 20)
+    with head.keeping():  # type: ignore[operator]
+        first, second = head.added(states, batch, table), head.added(states, batch, table)
+        other = head.added(
+            states,
+            SessionData.load(store, split, "cpu").context_batch(split.cases["validation"], np.arange(20), MAX_LEN),
+            table,
+        )
+    for each in (first, second):
+        assert all(torch.equal(getattr(each, name), getattr(added, name)) for name in ("session", "tracks", "log_mass"))
+    assert other is not None
+    assert not torch.equal(other.tracks, added.tracks)
+
+
+def test_saved_and_loaded_neighbours_are_the_same(tmp_path: Path, store: Store, counts: TrainingCounts) -> None:
+    recipe = small_recipe("paper-cloze-s-minus", training__epochs=1, heads__neighbours=True)
+    fit(store, tmp_path / "run", recipe)
+    RunFolder.open(tmp_path / "run").save_ranking({"listen_weight": 0.0, "neighbours": {"mass": 40.0}})
+    head = load_run(tmp_path / "run").encoder.heads["neighbours"]
+    expected = training_counts(store, split_store(store, recipe.data))
+    assert isinstance(head, NeighboursHead)
+    assert torch.equal(head.tracks, expected.tracks)
+    assert torch.equal(head.offsets, expected.offsets)
+    assert head.ranking_weights.mass == 40.0

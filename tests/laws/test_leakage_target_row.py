@@ -25,6 +25,7 @@ from segue.evaluation import head_predictions, make_scene
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.listen_predictions import baseline_predictions
 from segue.model import Encoder, build_model
+from segue.model.heads import NeighboursWeights
 from segue.model.inputs import load_side
 from segue.model.inputs.context import NAME as CONTEXT_NAME
 from segue.model.inputs.context import SIZES, ContextConfig, ContextData
@@ -46,7 +47,7 @@ FEEDBACK, CONTEXT = {"inputs__feedback": True}, {"inputs__context": {"columns": 
 EVERY_INPUT = {CONTEXT_NAME: ContextConfig(EVERY)}
 """What contexts hold beside tracks and feedback; models that do not read it leave it alone."""
 LISTEN = {"next_track__kind": "mixed", "heads__listen": True}
-HEADS = LISTEN | {"heads__transitions": True}
+HEADS = LISTEN | {"heads__transitions": True, "heads__neighbours": True}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "causal": ("causal", {}),
     "cloze": ("cloze", {}),
@@ -155,6 +156,8 @@ def model(name: str, store: Store, split: Split) -> Encoder:
                 parameter.mul_(50)
             elif part.startswith("heads."):
                 parameter.normal_(0.0, 0.5, generator=generator)
+    if "neighbours" in encoder.heads:
+        encoder.heads["neighbours"].ranking_weights = NeighboursWeights(mass=30.0)  # type: ignore[assignment]
     return encoder
 
 

@@ -14,6 +14,7 @@ from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import DataConfig, split_store
+from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
 from segue.ranking import rules_index
 from segue.ranking.baselines import TrainingRows
 from segue.ranking.baselines.item_neighbours import ItemNeighbours, ItemNeighboursConfig
@@ -22,7 +23,6 @@ from segue.ranking.baselines.own_plays import OwnPlays, OwnPlaysConfig
 from segue.ranking.baselines.recent_popularity import RecentPopularity, RecentPopularityConfig
 from segue.ranking.baselines.sequential_rules import RulesConfig, SequentialRules
 from segue.ranking.rules_index import RulesIndex
-from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
 from support.stores import tiny_store
 
 NUM_ROWS = 30

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,14 @@ import pytest
 
 from segue.neighbours import session_index, session_neighbours
 from segue.neighbours.session_index import NOBODY, SessionIndex
-from segue.neighbours.session_neighbours import OrderedConfig, VsknnConfig, ordered_scores, vsknn_scores
+from segue.neighbours.session_neighbours import (
+    MIXED,
+    OrderedConfig,
+    VsknnConfig,
+    neighbour_shares,
+    ordered_scores,
+    vsknn_scores,
+)  # fmt: skip
 from segue.neighbours.sparse_scores import QUANTUM, FlatSessions, SparseScores, starts
 
 NUM_ROWS = 40
@@ -174,6 +182,64 @@ def test_its_own_training_part_adds_only_heard_tracks_to_v_sknn() -> None:
     assert by_session(everything, len(own)) == by_session(others, len(own))
     kept = vsknn_scores(index, flat(contexts), replace(config, heard=True))
     assert len(kept.track) > len(others.track)
+
+
+def test_shares_are_parts_of_all_scores_of_the_best_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_neighbours, "MOST", 6)
+    index, cut = SessionIndex.of(flat(TRAINING), NUM_ROWS, BEGAN), 0
+    every = by_session(vsknn_scores(index, flat(ASKED), MIXED), len(ASKED))
+    shares = neighbour_shares(index, flat(ASKED))
+    assert (np.diff(shares.session) >= 0).all()
+    for session, (scores, asked) in enumerate(zip(every, ASKED, strict=True)):
+        mine = shares.session == session
+        found = dict(zip(shares.track[mine].tolist(), np.exp(shares.log_share[mine]).tolist(), strict=True))
+        total = sum(scores.values())
+        assert len(found) == min(6, len(scores))
+        assert not set(found) & set(asked)
+        assert found == pytest.approx({track: scores[track] / total for track in found})
+        left = [value for track, value in scores.items() if track not in found]
+        assert min([scores[track] for track in found], default=0.0) >= max(left, default=0.0)
+        cut += len(left) > 0
+    assert cut > 20
+
+
+def test_a_stored_index_is_the_same_index() -> None:
+    index = SessionIndex.of(flat(TRAINING), NUM_ROWS, BEGAN, recent=7)
+    again = SessionIndex.of_arrays({name: array.copy() for name, array in index.arrays().items()})
+    assert again.is_sound(3, NUM_ROWS)
+    one, other = neighbour_shares(index, flat(ASKED)), neighbour_shares(again, flat(ASKED))
+    for name in ("session", "track", "log_share"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    nothing = SessionIndex.of(FlatSessions(np.zeros(0, np.int64), np.zeros(1, np.int64)), NUM_ROWS)
+    again = SessionIndex.of_arrays(nothing.arrays())
+    assert again.is_sound(3, NUM_ROWS)
+    assert len(neighbour_shares(again, flat(ASKED)).track) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("tracks", lambda tracks: tracks - 1),
+        ("tracks", lambda tracks: tracks + NUM_ROWS),
+        ("tracks", lambda tracks: tracks[1:]),
+        ("offsets", lambda offsets: offsets[::-1]),
+        ("offsets", lambda offsets: offsets[:0]),
+        ("offsets", lambda offsets: offsets + 1),
+        ("distinct", lambda distinct: distinct[1:]),
+        ("postings", lambda postings: postings[::-1]),
+        ("postings", lambda postings: np.repeat(postings[:1], len(postings))),
+        ("postings", lambda postings: postings | (1 << 40)),
+        ("postings", lambda postings: -postings),
+        ("postings", lambda postings: postings | 15),
+        ("postings", lambda postings: postings | (1 << 6)),
+        ("posting_offsets", lambda offsets: offsets[1:]),
+        ("posting_offsets", lambda offsets: np.concatenate([offsets, offsets[-1:]])),
+        ("posting_offsets", lambda offsets: offsets * 0),
+    ],
+)
+def test_a_stored_index_that_cannot_be_one_is_not_sound(name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    arrays = SessionIndex.of(flat(TRAINING), NUM_ROWS, BEGAN).arrays()
+    assert not SessionIndex.of_arrays(arrays | {name: change(arrays[name])}).is_sound(3, NUM_ROWS)
 
 
 def test_an_index_without_sessions_knows_nothing() -> None:

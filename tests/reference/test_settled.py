@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,10 @@ from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.settle_listen import listen_terms, settle_listen
-from segue.evaluation.settle_mixture import GRIDS, settle_mixture
+from segue.evaluation.settle_mixture import GRID, settle_mixture
 from segue.evaluation.settle_ranking import best_weight
 from segue.model import Encoder
-from segue.model.heads import CopyWeights, ListenHead, ListenWeights, MixtureWeights, TransitionsHead
+from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, NeighboursWeights, TransitionsHead
 from segue.ranking import ModelScorer
 from segue.runs import RunFolder, load_run
 from segue.store import Store
@@ -119,7 +119,7 @@ def test_validation_rows_choose_gate_temperature_parts_of_p_listen_and_lambda(
     stores.append(retargeted(tmp_path / "encoder", store, run, "validation", hard=False, encoder_alone=True))
     easy, hard, of_encoder = (json.loads(settled(one)) for one in stores)
     assert easy["transitions"]["offset"] > of_encoder["transitions"]["offset"]
-    assert hard["transitions"]["tried"] != easy["transitions"]["tried"]
+    assert hard["mixture"]["tried"] != easy["mixture"]["tried"]
     for part in ("rate", "along", "level", "bias"):
         assert easy["listen"][part] != pytest.approx(hard["listen"][part], abs=0.02), part
     assert easy["listen_weight"] == 0.0 < hard["listen_weight"]
@@ -129,7 +129,7 @@ def test_each_choice_is_made_of_all_validation_targets_alone(store: Store, run: 
     document = json.loads(settled(store))
     rows = store.offsets[1:] - 2  # the last but one of each session
     strength, ranked = np.asarray(store.strength)[rows], np.isin(store.tracks[rows], load_run(run).candidates)
-    assert document["transitions"]["targets"] == ranked.sum()
+    assert document["mixture"]["targets"] == ranked.sum()
     assert 30 < document["listen"]["targets"] == (ranked & (strength < 4)).sum() < ranked.sum()
     after = load_run(run.parent / "settled")
     scene, target = scene_of(store, run, "validation"), torch.from_numpy(np.array(store.tracks[rows])).long()
@@ -171,6 +171,7 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
     head = loaded.encoder.heads["transitions"]
     assert isinstance(head, TransitionsHead)
     weights = head.ranking_weights = MixtureWeights(0.7, -0.4, 0.3)
+    loaded.encoder.heads["neighbours"].ranking_weights = NeighboursWeights(30.0)  # type: ignore[assignment]
     scene = scene_of(store, run, "test")
     scorer = ModelScorer(loaded.encoder, loaded.candidates)
     _, batch = next(scene.contexts.blocks(16))
@@ -179,21 +180,26 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
         loaded.encoder.next_state(batch).detach(),
         loaded.encoder.ranked_rows(),
     )
-    mixed, copied = 0, copy_masses(loaded.encoder, batch, states, table)
+    mixed = near = 0
+    copied, of_neighbours = (masses(loaded.encoder, name, batch, states, table) for name in ("copy", "neighbours"))
     for session in range(16):
         begin, end = batch.offsets[session : session + 2].tolist()
         added = mass_after(head, states[session], batch.tracks[begin:end].tolist(), weights)
-        mixed += len(added)
+        mixed, near = mixed + len(added), near + len(of_neighbours[session])
+        assert sum(of_neighbours[session].values()) == pytest.approx(30.0 if of_neighbours[session] else 0.0)
+        assert not of_neighbours[session].keys() & copied[session].keys(), "heard tracks get nothing"
         for track in loaded.candidates.tolist():
             own = math.exp(weights.temperature * float(states[session] @ table[track]))
-            mass = copied[session].get(track, own) + added.get(track, 0.0)
+            mass = copied[session].get(track, own) + added.get(track, 0.0) + of_neighbours[session].get(track, 0.0)
             assert float(scores[session, track]) == pytest.approx(math.log(mass), abs=1e-4)
-    assert mixed > 10
+    assert min(mixed, near) > 10
 
 
-def copy_masses(encoder: Encoder, batch: Batch, states: torch.Tensor, table: torch.Tensor) -> list[dict[int, float]]:
-    """Return the mass that copying gives each track of a session in place of its score, session by session."""
-    added = encoder.heads["copy"].added(states, batch, table)
+def masses(
+    encoder: Encoder, head: str, batch: Batch, states: torch.Tensor, table: torch.Tensor
+) -> list[dict[int, float]]:
+    """Return the mass that a head gives each track of a session, session by session."""
+    added = encoder.heads[head].added(states, batch, table)
     masses: list[dict[int, float]] = [{} for _ in range(batch.num_sessions)]
     for session, track, mass in zip(
         added.session.tolist(), added.tracks.tolist(), added.log_mass.tolist(), strict=True
@@ -205,11 +211,12 @@ def copy_masses(encoder: Encoder, batch: Batch, states: torch.Tensor, table: tor
 def test_what_is_chosen_has_the_highest_ndcg_over_all_tracks(store: Store, run: Path) -> None:
     loaded = load_run(run)
     scene, heads = scene_of(store, run, "validation"), loaded.encoder.heads
+    parts = [f"{head}.{part}" for head, part in GRID]
 
-    def ndcg(**weights: MixtureWeights | CopyWeights) -> float:
+    def ndcg(weights: dict[str, float]) -> float:
         """Return NDCG@20 of the targets that are candidates, from the scorer's own scores."""
-        for name, one in weights.items():
-            heads[name].ranking_weights = one
+        for (name, part), value in zip(GRID, (weights[part] for part in parts), strict=True):
+            heads[name].ranking_weights = replace(heads[name].ranking_weights, **{part: value})
         scorer, total = ModelScorer(loaded.encoder, loaded.candidates), []
         for index, batch in scene.contexts.blocks(64):
             scores = all_scores(scorer, batch, loaded.candidates, store.num_tracks + 3)
@@ -221,18 +228,19 @@ def test_what_is_chosen_has_the_highest_ndcg_over_all_tracks(store: Store, run: 
         return float(np.mean(total))
 
     found = settle_mixture(scene, loaded.encoder, 0)
-    chosen = {name: heads[name].ranking_weights for name in found}
-    copy = CopyWeights()  # transitions are weighed first
-    for name, kind in (("transitions", MixtureWeights), ("copy", CopyWeights)):
-        if name == "copy":
-            ndcg(transitions=chosen["transitions"])
-        grid, tried = GRIDS[name], found[name].pop("tried")
-        levels = [ndcg(**{"copy": copy, name: weights}) for weights in grid]
-        assert [one["ndcg@20"] for one in tried] == pytest.approx(levels)
-        assert [{part: one[part] for part in vars(kind())} for one in tried] == [vars(weights) for weights in grid]
-        assert chosen[name] == grid[int(np.argmax(levels))]
-        assert found[name] == {**vars(chosen[name]), "targets": 60}
-        assert grid[0] == kind(), "of ties, as trained"
+    chosen = {f"{name}.{part}": getattr(heads[name].ranking_weights, part) for name, part in GRID}
+    mixture = found.pop("mixture")
+    assert mixture["targets"] == 60
+    assert found == {name: vars(heads[name].ranking_weights) for name in dict.fromkeys(name for name, _ in GRID)}
+    tried, levels = mixture["tried"], [one["ndcg@20"] for one in mixture["tried"]]
+    assert levels == pytest.approx([ndcg(one) for one in tried])
+    as_trained = {f"{name}.{part}": getattr(heads[name].weights_type(), part) for name, part in GRID}  # type: ignore[misc,operator]
+    assert {part: tried[0][part] for part in parts} == as_trained
+    assert [*as_trained.values()] == [values[0] for values in GRID.values()]
+    of_chosen = [one["ndcg@20"] for one in tried if {part: one[part] for part in parts} == chosen]
+    assert of_chosen == [max(levels)]
+    for (name, part), values in GRID.items():  # each was tried beside the others' first, or best, weights
+        assert len({one[f"{name}.{part}"] for one in tried}) == len(values)
 
 
 def test_planted_weights_of_p_listen_are_found() -> None:
@@ -285,6 +293,7 @@ def test_a_run_keeps_what_was_chosen_and_refuses_what_could_not_be(store: Store,
         ("transitions", {"offset": "high"}),
         ("transitions", {"slope": None}),
         ("copy", {"offset": float("nan")}),
+        ("neighbours", {"mass": -1.0}),
         ("listen", {"along": float("inf")}),
         ("listen", 5),
     ):

@@ -30,6 +30,8 @@ from segue.store.writer import TEXT_COLUMNS
 EXTENDED: Final = "extended"
 _KEYS: Final = re.compile(r"heads\.transitions\.(pairs|pairs_\d+|keys_\d+)")
 """Buffers of keys number * rows + row. The number is a row in `pairs` and `keys_2`, else that of a sequence."""
+_OF_ROWS: Final = "heads.neighbours.tracks"
+"""Weights whose values are table rows."""
 _BY_ROW: Final = (
     "table.weight",
     "inputs.features.values",
@@ -141,6 +143,8 @@ class _RowMoves:
             rows, old = len(self.old), torch.from_numpy(self.old)
             number = value // rows
             return (old[number] if name.endswith((".pairs", ".keys_2")) else number) * self.num + old[value % rows]
+        if name == _OF_ROWS:
+            return torch.from_numpy(self.old)[value.long()].to(value.dtype)
         return self.by_row(value) if name in _BY_ROW else value
 
     def by_row(self, value: Tensor) -> Tensor:

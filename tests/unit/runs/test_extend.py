@@ -12,7 +12,7 @@ from segue.errors import FormatError, InputError
 from segue.model.encoders.encoder import unit
 from segue.model.heads import TransitionsHead
 from segue.model.inputs.features import FeaturesInput
-from segue.runs import LoadedRun, load_run
+from segue.runs import LoadedRun, RunFolder, load_run
 from segue.runs.extending import serving
 from segue.store import Store, Vocabulary
 from segue.training import fit
@@ -40,6 +40,7 @@ def run(tmp_path: Path, store: Store) -> Path:
         next_track__batch=16,
     )
     fit(store, tmp_path / "run", recipe)
+    RunFolder.open(tmp_path / "run").save_ranking({"listen_weight": 0.0, "neighbours": {"mass": 30.0}})
     return tmp_path / "run"
 
 

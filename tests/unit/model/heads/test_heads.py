@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from segue import columns
 from segue.batch import Batch
 from segue.batches import counts as counts_module
 from segue.batches.counts import TrainingCounts, training_counts
@@ -25,6 +26,7 @@ from segue.objectives.softmax import softmax_losses
 from segue.recipes import load_recipe
 from segue.runs import RunFolder, load_run
 from segue.store import Store
+from segue.store.manifest import SideColumn
 from segue.training.trainer import Trainer
 from segue.verbs.evaluate import evaluate
 from segue.verbs.recommender import load
@@ -32,7 +34,7 @@ from segue.verbs.train import TrainOptions, train
 from support.sequences import contexts_of
 from support.small_models import encoder_of
 from support.small_recipes import small_recipe
-from support.stores import tiny_store
+from support.stores import rewritten, tiny_store, values_of
 
 TRACKS = 9
 ROWS = TRACKS + 3
@@ -83,6 +85,26 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -
     counts, expected = training_counts(store, split), counted(sessions, store.num_tracks + 3, at_least)
     for one, other in zip(arrays_of(counts), arrays_of(expected), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("column", [columns.DATE, columns.AT, ""])
+def test_sessions_are_those_of_the_training_parts_the_oldest_first(tmp_path: Path, column: str) -> None:
+    tiny = tiny_store(tmp_path / "tiny")
+    values, generator = values_of(tiny), np.random.default_rng(1)
+    session = np.repeat(np.arange(tiny.num_sessions), np.diff(tiny.offsets))
+    values[columns.DATE] = generator.integers(0, 5, tiny.num_sessions).astype(np.int32)
+    values[columns.AT] = generator.integers(0, 9, tiny.num_sessions)[session].astype(np.int64)
+    side = (SideColumn(columns.DATE, "int32", "session"), SideColumn(columns.AT, "int64"))
+    given = side if column == columns.AT else tuple(one for one in side if one.name == column)
+    store = rewritten(tmp_path / "store", tiny, values, given)
+    split = split_store(store, DataConfig())
+    age = {columns.DATE: values[columns.DATE], columns.AT: values[columns.AT][store.offsets[:-1]], "": session * 0}
+    order = sorted(range(len(split.train_begin)), key=lambda number: age[column][session[split.train_begin[number]]])
+    assert (order == sorted(order)) == (column == "")
+    counts = training_counts(store, split)
+    expected = [store.tracks[split.train_begin[one] : split.train_end[one]].tolist() for one in order]
+    bounds = counts.offsets.tolist()
+    assert [counts.tracks[low:high].tolist() for low, high in itertools.pairwise(bounds)] == expected
 
 
 def test_of_too_many_sequences_those_followed_most_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
