@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import gain
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
-from segue.model.heads import NeighboursHead
 from segue.progress import Progress, Step, silent
 from segue.ranking import ModelScorer
 
@@ -82,21 +80,19 @@ class _Search:
 
     def run(self) -> None:
         """Choose the weights."""
-        neighbours = [head for head in self._heads.values() if isinstance(head, NeighboursHead)]
-        with ExitStack() as kept:
-            for head in neighbours:
-                kept.enter_context(head.keeping())
-                unit = math.exp(self._settling.mean_log_mass(ModelScorer(self._encoder, self._candidates)))
-                self._grid["neighbours", "mass"] = [value * unit for value in self._grid["neighbours", "mass"]]
-            best = {part: values[0] for part, values in self._grid.items()}
-            for number in range(ROUNDS):
-                before = dict(best)
-                for part, values in self._grid.items():
-                    levels = [self._value({**best, part: value}) for value in values]
-                    best[part] = values[levels.index(max(levels))]
-                if number and best == before:
-                    break
-            self._set(best)
+        mass = "neighbours", "mass"
+        if mass in self._grid:
+            unit = math.exp(self._settling.mean_log_mass(ModelScorer(self._encoder, self._candidates)))
+            self._grid[mass] = [value * unit for value in self._grid[mass]]
+        best = {part: values[0] for part, values in self._grid.items()}
+        for _ in range(ROUNDS):
+            before = dict(best)
+            for part, values in self._grid.items():
+                levels = [self._value({**best, part: value}) for value in values]
+                best[part] = values[levels.index(max(levels))]
+            if best == before:
+                break
+        self._set(best)
 
     def tried(self) -> list[dict[str, float]]:
         """Return the weights that were tried, and the NDCG@20 of each."""

@@ -16,7 +16,7 @@ from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.metrics import hit
 from segue.evaluation.settle_listen import listen_terms, settle_listen
 from segue.evaluation.settle_mixture import settle_mixture
-from segue.evaluation.settling_ranks import SettlingRanks
+from segue.evaluation.settling_ranks import SettlingRanks, keeping_neighbours
 from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights
 from segue.progress import Progress, Step, silent
@@ -47,13 +47,14 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}
-    if len(scene.contexts.cases):
-        document |= settle_mixture(scene, encoder, most, progress)
-    if "listen" in recipe.heads:
-        document["listen"] = settle_listen(*listen_terms(scene, encoder))
-        _set_listen_weights(encoder, document["listen"])
-        tried = try_weights(scene, encoder, most, progress)
-        document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}
+    with keeping_neighbours(encoder):
+        if len(scene.contexts.cases):
+            document |= settle_mixture(scene, encoder, most, progress)
+        if "listen" in recipe.heads:
+            document["listen"] = settle_listen(*listen_terms(scene, encoder))
+            _set_listen_weights(encoder, document["listen"])
+            tried = try_weights(scene, encoder, most, progress)
+            document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}
     folder.save_ranking(document)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +14,18 @@ from segue.batch import Batch
 from segue.evaluation.metrics import rank_of
 from segue.evaluation.ranking_pass import FULL_BATCH, GPU_BATCH, Contexts
 from segue.model import Encoder
+from segue.model.heads import NeighboursHead
 from segue.ranking import ModelScorer
+
+
+@contextmanager
+def keeping_neighbours(encoder: Encoder) -> Iterator[None]:
+    """Inside, what session neighbours say of a batch is computed once."""
+    with ExitStack() as kept:
+        for head in encoder.heads.values():
+            if isinstance(head, NeighboursHead):
+                kept.enter_context(head.keeping())
+        yield
 
 
 class SettlingRanks:
