@@ -27,8 +27,8 @@ import torch
 from segue.batch import Batch
 from segue.batches.session_numbers import SESSION_NUMBER
 from segue.model.inputs.earlier import ListenerRanges
-from segue.ranking.baselines import BASELINES, Baseline, TrainingRows
 from segue.neighbours.sparse_scores import starts
+from segue.ranking.baselines import BASELINES, Baseline, TrainingRows
 from segue.store import NUM_SPECIALS
 
 DEAREST = {

@@ -18,6 +18,8 @@ from segue.export.table_forms import in_four_bits, make_cells, scan_order
 from segue.exported.folder import ENCODER, LISTEN, all_facts, open_export
 from segue.exported.manifest import MANIFEST, ExportManifest
 from segue.files import replaced_folder, write_json
+from segue.neighbours.session_index import SessionIndex
+from segue.neighbours.sparse_scores import FlatSessions
 from segue.store.vocabulary import NUM_SPECIALS, TextColumn
 
 
@@ -60,6 +62,20 @@ def inflate(source: Path, out: Path, tracks: int, *, index: bool = False, seed: 
             arrays["transitions/tracks"] = np.sort(followers, axis=1).astype(np.int32).ravel()
             arrays["transitions/times"] = np.ones(len(table) * each, np.int32)
             arrays["transitions/gate"] = np.asarray(export.transitions.gate)
+            for order in range(2, len(export.transitions.orders) + 1):  # longer sequences: none of made-up sessions
+                for part, kind in (("keys", np.int64), ("begin", np.int64), ("tracks", np.int32), ("times", np.int32)):
+                    arrays[f"transitions/{part}_{order}"] = np.zeros(1 if part == "begin" else 0, kind)
+        if export.copying is not None:
+            (folder / "copy").mkdir()
+            arrays |= {f"copy/{name}": np.asarray(part) for name, part in vars(export.copying).items()}
+        if export.neighbours is not None:
+            (folder / "neighbours").mkdir()
+            each, long = 10, 20  # plays of a track in training, tracks of a session
+            played = generator.permutation(np.repeat(candidates.astype(np.int64), each))
+            sessions = FlatSessions(played, np.append(np.arange(0, len(played), long), len(played)))
+            arrays |= {
+                f"neighbours/{name}": part for name, part in SessionIndex.of(sessions, len(table)).arrays().items()
+            }
         arrays["artist_code"] = np.concatenate([[-1] * NUM_SPECIALS, np.arange(tracks) // 20]).astype(np.int32)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)

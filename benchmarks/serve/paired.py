@@ -1,13 +1,14 @@
-"""Load on several versions of the service by turns, so that noise of the machine meets all of them.
+"""Load on several versions of the service, or several exports, by turns, so that noise of the machine meets all.
 
     git worktree add OLD COMMIT
     python benchmarks/serve/paired.py EXPORT --sources old=OLD/src new=src --connections 32 --rounds 16 --seconds 3
     python benchmarks/serve/paired.py EXPORT --sources old=OLD/src new=src --rate 300 --rounds 16 --seconds 3
+    python benchmarks/serve/paired.py EXPORT --exports plain=EXPORT other=OTHER --rate 300
 
-All versions run during the whole measurement, each with its own `src` folder on PYTHONPATH; their packages must be
-installed. Prints one JSON document: for each version the median and the quartiles over rounds of answers a second,
-latencies and CPU milliseconds of the service for each answer, and the median of their ratios to the first version in
-the same round.
+Requests are of tracks of EXPORT; other exports know the same tracks. All versions run during the whole measurement,
+each with its own `src` folder on PYTHONPATH; their packages must be installed. Prints one JSON document: for each
+version the median and the quartiles over rounds of answers a second, latencies and CPU milliseconds of the service for
+each answer, its resident memory in MB, and the median of their ratios to the first version in the same round.
 """
 
 from __future__ import annotations
@@ -61,12 +62,17 @@ class Version:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_S
 
+    def resident_mb(self) -> float:
+        """Return the resident memory of the process."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+
 
 @contextlib.contextmanager
-def running(sources: dict[str, Path], export: Path) -> Iterator[dict[str, Version]]:
-    """Yield all versions, ready; they end with the block."""
+def running(wanted: dict[str, tuple[Path, Path]]) -> Iterator[dict[str, Version]]:
+    """Yield all versions, each of a source folder and an export, ready; they end with the block."""
     with tempfile.TemporaryDirectory() as folder:
-        versions = {name: Version(source, export, Path(folder)) for name, source in sources.items()}
+        versions = {name: Version(source, export, Path(folder)) for name, (source, export) in wanted.items()}
         try:
             for version in versions.values():
                 version.wait()
@@ -91,7 +97,8 @@ def measured(version: Version, requests: list[bytes], given: argparse.Namespace,
         raise SystemExit(f"{connections.failed} requests failed")
     p50, p90, p99 = (1e3 * float(value) for value in np.quantile(connections.taken, (0.5, 0.9, 0.99)))
     num = len(connections.taken)
-    return {"per_second": num / wall_s, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "cpu_ms": 1e3 * cpu_s / num}
+    return {"per_second": num / wall_s, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "cpu_ms": 1e3 * cpu_s / num,
+            "resident_mb": version.resident_mb()}  # fmt: skip
 
 
 def summary(turns: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, list[float]]]:
@@ -111,17 +118,26 @@ def main() -> None:
     """Print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("export", type=Path)
-    parser.add_argument("--sources", nargs="+", required=True, metavar="NAME=FOLDER")
+    parser.add_argument("--sources", nargs="+", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--exports", nargs="+", default=[], metavar="NAME=EXPORT")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0)
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    sources = {name: Path(folder).resolve() for name, _, folder in (each.partition("=") for each in given.sources)}
+    here = Path(__file__).resolve().parents[2] / "src"
+    named = {
+        option: {name: Path(folder).resolve() for name, _, folder in (each.partition("=") for each in values)}
+        for option, values in (("sources", given.sources), ("exports", given.exports))
+    }
+    wanted = {name: (source, given.export.resolve()) for name, source in named["sources"].items()}
+    wanted |= {name: (here, export) for name, export in named["exports"].items()}
+    if not wanted:
+        parser.error("name --sources or --exports")
     requests, generator = bodies(given.export, 2000, 10), random.Random(0)
-    turns: dict[str, list[dict[str, float]]] = {name: [] for name in sources}
-    with running(sources, given.export.resolve()) as versions:
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
+    with running(wanted) as versions:
         for version in versions.values():
             measured(version, requests, given, 2.0)  # warm
         for _ in range(given.rounds):

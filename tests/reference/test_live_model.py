@@ -35,7 +35,7 @@ def close(tmp_path_factory: pytest.TempPathFactory) -> ExportFolder:
 def _everything(model: LiveModel, session: Session) -> list[tuple[int, float]]:
     """Return all candidates with their scores, best first, one by one."""
     (after,) = model._encoding.after([session])
-    with_mass = model._scoring.with_mass(after)
+    (with_mass,) = model._scoring.with_mass([after])
     rows = [int(row) for row in np.flatnonzero(model.is_candidate)]
     scores = [float(model._scoring.of(after, np.array([row], np.int32), with_mass).score[0]) for row in rows]
     return sorted(zip(rows, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))

@@ -24,7 +24,7 @@ Part = tuple[str, str]
 GRID: Final[Mapping[Part, Sequence[float]]] = {
     ("transitions", "temperature"): (1.0, 0.9, 0.8, 0.7),
     ("transitions", "offset"): (0.0, 0.5, 1.0, -0.5, -1.0, -2.0),
-    ("neighbours", "mass"): (0.0, 0.02, 0.05, 0.15, 0.4, 1.0),
+    ("neighbours", "mass"): (0.0, 0.02, 0.05, 0.15, 0.4, 1.0, 2.5),
     ("copy", "offset"): (0.0, 0.5, 1.0, 1.5, -0.5, -1.0),
 }
 """Weights to choose from, in the order in which they are chosen; the first are those of training. The mass of

@@ -113,7 +113,7 @@ class LiveModel:
         afters = self._encoding.after([*(one.session for one in requests), *before])
         states = self._scoring.sharpened(np.stack([after.state for after in afters]))
         scanned = self._scan.around(states, max((_depth(one) for one in requests), default=DEPTH))
-        outputs = zip(afters, scanned, strict=True)
+        outputs = zip(afters, self._scoring.with_mass(afters), scanned, strict=True)
         answers = [self._best(one, *next(outputs)) for one in requests]
         for one, answer in zip(requests, answers, strict=True):
             if one.explain and one.session.rows:
@@ -145,18 +145,18 @@ class LiveModel:
         best = _largest(scores, min(k, int((scores > -np.inf).sum())))
         return [Suggestion(one, float(scores[one])) for one in best]
 
-    def _best(self, one: Asked, after: After, scanned: Scanned) -> Answer:
+    def _best(self, one: Asked, after: After, with_mass: WithMass, scanned: Scanned) -> Answer:
         blocked = one.filters.blocked
         if blocked is None:
-            return self._best_allowed(one, after, scanned)
+            return self._best_allowed(one, after, with_mass, scanned)
         self._may_be[blocked] = False  # all requests share one array; a copy of the catalogue's size costs more
         try:
-            return self._best_allowed(one, after, scanned)
+            return self._best_allowed(one, after, with_mass, scanned)
         finally:
             self._may_be[blocked] = self.is_candidate[blocked]
 
-    def _best_allowed(self, one: Asked, after: After, scanned: Scanned) -> Answer:
-        with_mass, candidates = self._scoring.with_mass(after), self.export.manifest.facts.num_candidates
+    def _best_allowed(self, one: Asked, after: After, with_mass: WithMass, scanned: Scanned) -> Answer:
+        candidates = self.export.manifest.facts.num_candidates
         if one.filters.allowed is not None:
             self._may_take(len(one.filters.allowed))
             scored, order = self._ranked(one, after, with_mass, one.filters.allowed)

@@ -7,8 +7,9 @@ Dot products are summed in float64 and rounded to float32.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Successors
 from segue.neighbours.session_neighbours import neighbour_shares
-from segue.neighbours.sparse_scores import FlatSessions
+from segue.neighbours.sparse_scores import FlatSessions, starts
 
 _CHUNK: Final = 1 << 14
 """Rows multiplied at a time."""
@@ -67,16 +68,22 @@ class WithMass:
     alone: Bool[np.ndarray, " n"]
     """Whether it stands in place of exp(score), not beside it."""
 
-    def beside(self, other: WithMass) -> WithMass:
-        """Return both together."""
-        if len(self.rows) == 0 or len(other.rows) == 0:
-            return self if len(self.rows) else other
-        rows, row_index = np.unique(np.concatenate([self.rows, other.rows]), return_inverse=True)
+    @classmethod
+    def joined(cls, parts: Sequence[WithMass]) -> WithMass:
+        """Return all parts together."""
+        parts = [part for part in parts if len(part.rows)]
+        if len(parts) < 2:
+            return parts[0] if parts else NONE
+        rows, row_index = np.unique(np.concatenate([part.rows for part in parts]), return_inverse=True)
         mass, times, alone = np.full(len(rows), -np.inf), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
-        np.logaddexp.at(mass, row_index, np.concatenate([self.mass, other.mass]))
-        np.add.at(times, row_index, np.concatenate([self.times, other.times]))
-        np.logical_or.at(alone, row_index, np.concatenate([self.alone, other.alone]))
-        return WithMass(rows, times, mass, alone)
+        begin = 0
+        for part in parts:  # the rows of one part are distinct
+            index = row_index[begin : begin + len(part.rows)]
+            mass[index] = np.logaddexp(mass[index], part.mass)
+            times[index] += part.times
+            alone[index] |= part.alone
+            begin += len(part.rows)
+        return cls(rows, times, mass, alone)
 
 
 NONE = WithMass(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.bool_))
@@ -99,21 +106,30 @@ class Scoring:
         sharp: NDArray[np.float32] = states * self._temperature
         return sharp
 
-    def with_mass(self, after: After) -> WithMass:
-        """Return the candidates that heads give mass."""
-        return self._followers(after).beside(self._session_tracks(after)).beside(self._of_neighbours(after))
+    def with_mass(self, afters: Sequence[After]) -> list[WithMass]:
+        """Return the candidates that heads give mass after each session."""
+        return [
+            WithMass.joined([*self._followers(after), self._session_tracks(after), near])
+            for after, near in zip(afters, self._of_neighbours(afters), strict=True)
+        ]
 
-    def _of_neighbours(self, after: After) -> WithMass:
+    def _of_neighbours(self, afters: Sequence[After]) -> list[WithMass]:
+        """Return the tracks of the neighbours of each session; those of all sessions are looked for together."""
         index, mass = self._export.neighbours, self._export.manifest.facts.neighbour_mass
-        if index is None or not after.rows:
-            return NONE
-        rows = np.array(after.rows, np.int64)
-        shares = neighbour_shares(index, FlatSessions(rows, np.array([0, len(rows)])))
+        if index is None or not afters:
+            return [NONE] * len(afters)
+        tracks = np.array([row for after in afters for row in after.rows], np.int64)
+        shares = neighbour_shares(index, FlatSessions(tracks, starts(np.array([len(after.rows) for after in afters]))))
         may = self.is_candidate[shares.track]
-        order = np.argsort(shares.track[may])
-        log_mass = (shares.log_share + math.log(mass))[may][order]
-        tracks = shares.track[may][order].astype(np.int32)
-        return WithMass(tracks, np.zeros(len(tracks), np.int32), log_mass, np.zeros(len(tracks), np.bool_))
+        session, track, log_share = shares.session[may], shares.track[may], shares.log_share[may]
+        order = np.lexsort((track, session))
+        rows, log_mass = track[order].astype(np.int32), log_share[order] + math.log(mass)
+        bounds = np.searchsorted(session, np.arange(len(afters) + 1)).tolist()
+        zeros = np.zeros(len(rows), np.int32)
+        return [
+            WithMass(rows[low:high], zeros[low:high], log_mass[low:high], zeros[low:high] > 0)
+            for low, high in itertools.pairwise(bounds)
+        ]
 
     def _session_tracks(self, after: After) -> WithMass:
         rows = np.array(after.rows, np.int32)
@@ -129,10 +145,11 @@ class Scoring:
         np.logaddexp.at(mass, row_index, score[may])
         return WithMass(distinct, np.zeros(len(distinct), np.int32), mass, np.ones(len(distinct), np.bool_))
 
-    def _followers(self, after: After) -> WithMass:
-        transitions, with_mass, number = self._export.transitions, NONE, after.rows[-1] if after.rows else 0
+    def _followers(self, after: After) -> Iterator[WithMass]:
+        """Yield what followed the last one, two and three tracks."""
+        transitions, number = self._export.transitions, after.rows[-1] if after.rows else 0
         if transitions is None or number == 0:
-            return NONE
+            return
         state = after.state.astype(np.float64)
         for order, successors in enumerate(transitions.orders, 1):
             if order > 1:
@@ -149,8 +166,7 @@ class Scoring:
             ranked = self.is_candidate[rows]
             mass = opened + np.log(times[ranked] / followed)
             counted = times[ranked] if order == 1 else np.zeros(len(mass), np.int32)
-            with_mass = with_mass.beside(WithMass(rows[ranked], counted, mass, np.zeros(len(mass), np.bool_)))
-        return with_mass
+            yield WithMass(rows[ranked], counted, mass, np.zeros(len(mass), np.bool_))
 
     def _sequence(self, successors: Successors, number: int, rows: Sequence[int], order: int) -> int:
         """Return the number of the sequence of the last `order` tracks; -1 = it was not counted.
