@@ -3,7 +3,7 @@
     git worktree add OLD COMMIT
     python benchmarks/serve/paired.py EXPORT --sources old=OLD/src new=src --connections 32 --rounds 16 --seconds 3
     python benchmarks/serve/paired.py EXPORT --sources old=OLD/src new=src --rate 300 --rounds 16 --seconds 3
-    python benchmarks/serve/paired.py EXPORT --exports plain=EXPORT other=OTHER --rate 300
+    python benchmarks/serve/paired.py EXPORT --exports old=THEIRS:OLD/src new=EXPORT --rate 300
 
 Requests are of tracks of EXPORT; other exports know the same tracks. All versions run during the whole measurement,
 each with its own `src` folder on PYTHONPATH; their packages must be installed. Prints one JSON document: for each
@@ -119,20 +119,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("export", type=Path)
     parser.add_argument("--sources", nargs="+", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--exports", nargs="+", default=[], metavar="NAME=EXPORT")
+    parser.add_argument("--exports", nargs="+", default=[], metavar="NAME=EXPORT[:FOLDER]")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0)
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    here = Path(__file__).resolve().parents[2] / "src"
-    named = {
-        option: {name: Path(folder).resolve() for name, _, folder in (each.partition("=") for each in values)}
-        for option, values in (("sources", given.sources), ("exports", given.exports))
-    }
-    wanted = {name: (source, given.export.resolve()) for name, source in named["sources"].items()}
-    wanted |= {name: (here, export) for name, export in named["exports"].items()}
+    here, wanted = Path(__file__).resolve().parents[2] / "src", dict[str, tuple[Path, Path]]()
+    for name, _, folder in (each.partition("=") for each in given.sources):
+        wanted[name] = Path(folder).resolve(), given.export.resolve()
+    for name, _, folder in (each.partition("=") for each in given.exports):
+        export, _, source = folder.partition(":")
+        wanted[name] = Path(source or here).resolve(), Path(export).resolve()
     if not wanted:
         parser.error("name --sources or --exports")
     requests, generator = bodies(given.export, 2000, 10), random.Random(0)
