@@ -92,6 +92,23 @@ def serving() -> list[str]:
             for name in names
         ),
         "8 probes find .962, 16 .991 and 32 .998",
+        *_costs_of_heads(),
+    ]
+
+
+def _costs_of_heads() -> list[str]:
+    """Return what copying, longer transitions and neighbours cost, by the CPU time of an answer."""
+    loads = json.loads((NOTES / "2026-11-30-serve-neighbours.json").read_text(encoding="utf-8"))["loads"]
+
+    def ratios(name: str) -> str:
+        small, small_most, large, large_most = (f"{load['versions'][name]['cpu_ms'][3]:.2f}" for load in loads)
+        return f"| {small} / {small_most} | {large} / {large_most} |"
+
+    memory = [round(load["versions"]["with"]["resident_mb"][1]) for load in loads[:3:2]]
+    return [
+        f"| without neighbours {ratios('without')}",
+        f"| with neighbours {ratios('with')}",
+        f"{memory[0]} and {memory[1]} MB with neighbours",
     ]
 
 
