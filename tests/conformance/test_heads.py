@@ -15,7 +15,6 @@ from torch import Tensor
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
-from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
@@ -29,9 +28,6 @@ from segue.model.heads import (
     Predicted,
     TransitionsConfig,
 )
-from segue.neighbours.session_index import NOBODY
-from segue.neighbours.session_neighbours import neighbour_shares
-from segue.neighbours.sparse_scores import FlatSessions
 from segue.objectives import full_softmax_loss
 from segue.runs import RunFolder, load_run
 from segue.store import NUM_SPECIALS, Store
@@ -300,33 +296,4 @@ def test_saved_and_loaded_neighbours_are_the_same(tmp_path: Path, store: Store, 
     assert isinstance(head, NeighboursHead)
     assert torch.equal(head.tracks, expected.tracks)
     assert torch.equal(head.offsets, expected.offsets)
-    assert torch.equal(head.numbers, expected.numbers)
     assert head.ranking_weights.mass == 40.0
-
-
-def test_a_sessions_own_training_part_is_no_neighbour(store: Store, counts: TrainingCounts) -> None:
-    """Where the session's number is known; whatever the order of the training sessions."""
-    split = split_store(store, DataConfig(max_len=MAX_LEN))
-    lengths, turned = counts.offsets.diff(), torch.arange(len(counts.numbers)).flip(0)
-    parts = [counts.tracks[counts.offsets[one] : counts.offsets[one + 1]] for one in turned.tolist()]
-    offsets = torch.cat([counts.offsets[:1], lengths[turned].cumsum(0)])
-    turned_counts = replace(counts, tracks=torch.cat(parts), offsets=offsets, numbers=counts.numbers[turned])
-    cases, states, table = split.cases["test"], torch.zeros(20, WIDTH), torch.zeros(len(counts.plays), WIDTH)
-    known = SessionData.load(store, split, "cpu", {SESSION_NUMBER: SessionNumbers()})
-    for each in (counts, turned_counts):
-        head = head_of("neighbours", each)
-        assert isinstance(head, NeighboursHead)
-        head.ranking_weights = head.weights_type(mass=1.0)  # type: ignore[misc]
-        batch = known.context_batch(cases, np.arange(20), MAX_LEN)
-        place_of = {number: place for place, number in enumerate(each.numbers.tolist())}
-        places = np.array([place_of.get(number, NOBODY) for number in cases.session[:20].tolist()])
-        assert 0 < (places == NOBODY).sum() < 20
-        sessions = FlatSessions(batch.tracks.numpy().astype(np.int64), batch.offsets.numpy().astype(np.int64))
-        without_own, with_own = (neighbour_shares(head.index, sessions, out) for out in (places, None))
-        unknown = SessionData.load(store, split, "cpu").context_batch(cases, np.arange(20), MAX_LEN)
-        for asked, expected in ((batch, without_own), (unknown, with_own)):
-            added = head.added(states, asked, table)
-            assert added is not None
-            assert added.tracks.tolist() == expected.track.tolist()
-            assert added.log_mass.tolist() == expected.log_share.tolist()
-        assert without_own.log_share.tolist() != with_own.log_share.tolist()

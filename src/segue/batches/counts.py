@@ -55,8 +55,6 @@ class TrainingCounts:
     """Tracks of the training sessions, one session after another, the oldest session first, int32."""
     offsets: Int[Tensor, " S"]
     """First index of each training session in `tracks`, then the end of the last, int64."""
-    numbers: Int[Tensor, " T"]
-    """Number in the store of each training session, int64."""
     contexts: tuple[Contexts, ...] = ()
     """Of orders 2, 3, ..., ORDERS."""
 
@@ -65,7 +63,7 @@ class TrainingCounts:
         """Return the counts of no training rows."""
         zeros, none = torch.zeros(num_rows, dtype=torch.int32), torch.zeros(0, dtype=torch.int64)
         counts = zeros, zeros.clone(), zeros.clone(), none, zeros[:0].clone()
-        return cls(*counts, zeros[:0].clone(), torch.zeros(1, dtype=torch.int64), none.clone())
+        return cls(*counts, zeros[:0].clone(), torch.zeros(1, dtype=torch.int64))
 
 
 def training_counts(store: Store, split: Split) -> TrainingCounts:
@@ -85,14 +83,9 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
     pairs, times = np.unique(before * size + after, return_counts=True)
     by_row = (np.bincount(part, minlength=size) for part in (tracks[judged], tracks[listened], before))
     plays, listens, followed, made = (torch.from_numpy(part.astype(np.int32)) for part in (*by_row, times))
-    sessions = _oldest_first(tracks, length, session_numbers(store, split), session_times(store, split))
+    sessions = _oldest_first(tracks, length, session_times(store, split))
     contexts = _contexts(tracks, length, size)
     return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made, *sessions, contexts)
-
-
-def session_numbers(store: Store, split: Split) -> NDArray[np.int64]:
-    """Return the number in the store of each training session, ascending."""
-    return np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
 
 
 def session_times(store: Store, split: Split) -> NDArray[np.int64] | None:
@@ -100,21 +93,20 @@ def session_times(store: Store, split: Split) -> NDArray[np.int64] | None:
     if store.side_column(columns.AT) is not None:
         return np.asarray(store.side(columns.AT))[split.train_begin].astype(np.int64)
     if store.side_column(columns.DATE) is not None:
-        return np.asarray(store.side(columns.DATE))[session_numbers(store, split)].astype(np.int64) * SECONDS_OF_A_DAY
+        number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
+        return np.asarray(store.side(columns.DATE))[number].astype(np.int64) * SECONDS_OF_A_DAY
     return None
 
 
 def _oldest_first(
-    tracks: NDArray[np.int64], length: NDArray[np.int64], numbers: NDArray[np.int64], began: NDArray[np.int64] | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return tracks, offsets and numbers of the sessions in order of time; ties, or without times: as they come."""
+    tracks: NDArray[np.int64], length: NDArray[np.int64], began: NDArray[np.int64] | None
+) -> tuple[Tensor, Tensor]:
+    """Return tracks and offsets of the sessions in order of time; ties, or without times: as they come."""
     order = np.arange(len(length)) if began is None else np.argsort(began, kind="stable")
     first = (np.cumsum(length) - length)[order]
     rows = ranges(first, first + length[order])
     offsets = np.concatenate(([0], np.cumsum(length[order]))).astype(np.int64)
-    parts = tracks[rows].astype(np.int32), offsets, numbers[order]
-    first_tracks, first_offsets, first_numbers = map(torch.from_numpy, parts)
-    return first_tracks, first_offsets, first_numbers
+    return torch.from_numpy(tracks[rows].astype(np.int32)), torch.from_numpy(offsets)
 
 
 def _contexts(tracks: NDArray[np.int64], length: NDArray[np.int64], size: int) -> tuple[Contexts, ...]:

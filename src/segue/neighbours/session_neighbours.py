@@ -86,12 +86,9 @@ class Shares:
     """Log of the track's part of all scores of its session, [n]."""
 
 
-def neighbour_shares(index: SessionIndex, sessions: FlatSessions, leave_out: NDArray[np.int64] | None = None) -> Shares:
-    """Return the scores of V-SKNN (MIXED) divided by their sum over each session, of the MOST best tracks of each.
-
-    `leave_out`: see `SessionIndex.nearest`.
-    """
-    scores = vsknn_scores(index, sessions, MIXED, leave_out)
+def neighbour_shares(index: SessionIndex, sessions: FlatSessions) -> Shares:
+    """Return the scores of V-SKNN (MIXED) divided by their sum over each session, of the MOST best tracks of each."""
+    scores = vsknn_scores(index, sessions, MIXED)
     quanta = np.rint(scores.value * QUANTUM).astype(np.int64)
     total = np.bincount(scores.session, weights=quanta, minlength=len(sessions))  # exact: whole numbers
     best = largest(scores.session, quanta, len(sessions), MOST)

@@ -6,8 +6,11 @@ know. The model's score becomes
     log( mass of the encoder and of other heads + m p(t) ),
 
 p(t) = share of t among the scores of V-SKNN (`vsknn_scores`) over tracks that the session has not heard, of which the
-MOST best count. A session's own training part is no neighbour. The mass m is the same for all sessions. Training
-ignores this head; m is chosen on validation targets, and 0 if neighbours bring nothing there.
+MOST best count. The mass m is the same for all sessions. Training ignores this head; m is chosen on validation targets,
+and 0 if neighbours bring nothing there.
+
+A session's own training part may be a neighbour, so that an evaluation ranks as a service does that replays the
+session. As far as the encoder reads, that part holds heard tracks alone.
 
 Source: Jannach & Ludewig 2017 mix neighbours with a recurrent network by a constant weight, too.
 """
@@ -19,26 +22,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.axes import Float
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
-from segue.batches.session_numbers import SESSION_NUMBER
 from segue.config import Config, NotNegative
 from segue.model.heads.head import Added, Head
-from segue.neighbours.session_index import NOBODY, SessionIndex
+from segue.neighbours.session_index import SessionIndex
 from segue.neighbours.session_neighbours import MIXED, Shares, neighbour_shares
 from segue.neighbours.sparse_scores import FlatSessions
 from segue.store import NUM_SPECIALS
-
-_SESSIONS: Final = ("tracks", "offsets", "numbers")
-"""Buffers: what `TrainingCounts` holds of the training sessions."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,21 @@ class NeighboursHead(Head):
     weights_type = NeighboursWeights
     tracks: Tensor
     offsets: Tensor
-    numbers: Tensor
 
     def __init__(self, config: NeighboursConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
         self._num_rows = len(counts.plays)
         self._kept: dict[int, tuple[Batch, Shares]] | None = None
-        for name in _SESSIONS:
+        for name in ("tracks", "offsets"):
             self.register_buffer(name, getattr(counts, name))
 
     def check_weights(self) -> bool:
         """Return whether the sessions can be those of training rows: a file may hold anything."""
         tracks, offsets = self.tracks, self.offsets
         known = bool(((tracks >= NUM_SPECIALS) & (tracks < self._num_rows)).all())
-        bounds = len(offsets) == len(self.numbers) + 1 and offsets[0] == 0 and offsets[-1] == len(tracks)
-        return known and bool(bounds) and bool((offsets.diff() >= 0).all())
+        return known and bool(
+            len(offsets) and offsets[0] == 0 and offsets[-1] == len(tracks) and (offsets.diff() >= 0).all()
+        )
 
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added | None:
@@ -107,25 +105,15 @@ class NeighboursHead(Head):
             return self._kept[id(batch)][1]
         offsets = batch.offsets.cpu().numpy().astype(np.int64)
         sessions = FlatSessions(batch.tracks.cpu().numpy()[: offsets[-1]].astype(np.int64), offsets)
-        shares = neighbour_shares(self.index, sessions, self._own(batch))
+        shares = neighbour_shares(self.index, sessions)
         if self._kept is not None:
             self._kept[id(batch)] = batch, shares  # the batch too, so that no other gets its id
         return shares
 
-    def _own(self, batch: Batch) -> NDArray[np.int64] | None:
-        """Return the place of each session's own training part, -1 without one, [B]; None = not known."""
-        number = batch.session_side.get(SESSION_NUMBER)
-        if number is None or len(self.numbers) == 0:
-            return None
-        order = self.numbers.argsort()
-        index = torch.searchsorted(self.numbers[order], number.to(order.device)).clamp(max=len(order) - 1)
-        place = torch.where(self.numbers[order[index]] == number, order[index], NOBODY)
-        return np.asarray(place.cpu().numpy())
-
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
         """Make room for as many sessions as the weights have."""
         self.__dict__.pop("index", None)
-        for name in _SESSIONS:
+        for name in ("tracks", "offsets"):
             saved = state_dict.get(f"{prefix}{name}")
             if isinstance(saved, Tensor) and saved.dim() == 1:
                 setattr(self, name, torch.zeros_like(saved, device=self.tracks.device))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from segue import columns, skips
-from segue.batches.counts import session_numbers, session_times
+from segue.batches.counts import session_times
 from segue.batches.split import Split, visible_strength
 from segue.model.inputs.earlier import ListenerRanges, listener_ranges
 from segue.neighbours.session_index import SessionIndex
@@ -52,6 +52,7 @@ class TrainingRows:
         session = np.repeat(np.arange(len(split.train_begin)), split.train_end - split.train_begin)
         all_tracks = np.asarray(store.tracks)
         strength = visible_strength(store, split)[rows]
+        number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
         listeners = store.side_column(columns.USER) is not None
         earlier = listener_ranges(store, split) if listeners else None
         return cls(
@@ -62,7 +63,7 @@ class TrainingRows:
             counts=split.training_counts,
             candidates=split.candidates,
             began=session_times(store, split),
-            number=session_numbers(store, split),
+            number=number,
             earlier=earlier,
             earlier_tracks=np.zeros(0, np.int64) if earlier is None else all_tracks[earlier.rows].astype(np.int64),
         )

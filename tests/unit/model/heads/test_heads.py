@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,7 @@ def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: i
     contexts = contexts_of([[row for row, _ in session] for session in sessions], rows)
     tracks = torch.tensor([row for session in sessions for row, _ in session], dtype=torch.int32)
     offsets = torch.tensor([0, *itertools.accumulate(len(session) for session in sessions)])
-    numbers = torch.arange(len(sessions))
-    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, tracks, offsets, numbers, contexts)
+    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, tracks, offsets, contexts)
 
 
 def arrays_of(counts: TrainingCounts) -> list[torch.Tensor]:
@@ -84,9 +83,6 @@ def test_counts_are_those_of_the_training_parts(tmp_path: Path, at_least: int) -
         sessions.append([(int(store.tracks[r]), 255 if r in hidden else int(store.strength[r])) for r in rows])
     assert hidden
     counts, expected = training_counts(store, split), counted(sessions, store.num_tracks + 3, at_least)
-    begins = store.offsets[counts.numbers.numpy()]
-    assert begins.tolist() == split.train_begin.tolist()
-    expected = replace(expected, numbers=counts.numbers)
     for one, other in zip(arrays_of(counts), arrays_of(expected), strict=True):
         assert torch.equal(one, other)
 
@@ -109,7 +105,6 @@ def test_sessions_are_those_of_the_training_parts_the_oldest_first(tmp_path: Pat
     expected = [store.tracks[split.train_begin[one] : split.train_end[one]].tolist() for one in order]
     bounds = counts.offsets.tolist()
     assert [counts.tracks[low:high].tolist() for low, high in itertools.pairwise(bounds)] == expected
-    assert counts.numbers.tolist() == [session[split.train_begin[one]] for one in order]
 
 
 def test_of_too_many_sequences_those_followed_most_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
