@@ -199,7 +199,7 @@ def _with_mass(scores: Scores, added: Mass, standing: Standing, tracks: Int[Tens
     """
     is_candidate = member(scores.table.candidates, added.rows)
     who, rows, mass, alone = (part[is_candidate] for part in (added.who, added.rows, added.mass, added.alone))
-    before, after = scores.at(who, rows), scores.at(who, rows, mass, alone)
+    before, after = scores.at_mass(who, rows, mass, alone)
     above, equal = standing.above.clone(), standing.equal.clone()
     readable = ~standing.scores.isnan()
     for column in range(tracks.shape[1]):

@@ -102,22 +102,31 @@ class Scores:
         mass, alone = (None, None) if self.mass is None else self.mass.mass_of(tracks, len(weight))
         return self._joined(dots(weight, self._state, tracks), logits, mass, alone)
 
-    def at(
+    def at(self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Return the exact scores of cells (session, row) without mass, float32."""
+        return self._joined(*self._products(who, rows), None, None)
+
+    def at_mass(
         self,
         who: Int[Tensor, " n"],
         rows: Int[Tensor, " n"],
-        mass: Float[Tensor, " n"] | None = None,
-        alone: Bool[Tensor, " n"] | None = None,
-    ) -> Float[Tensor, " n"]:
-        """Return the exact scores of cells (session, row), float32.
+        mass: Float[Tensor, " n"],
+        alone: Bool[Tensor, " n"],
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Return the exact scores of cells (session, row) without and with mass, float32.
 
-        `mass`, `alone`: of each cell, as in `Mass`; None = no mass.
+        `mass`, `alone`: of each cell, as in `Mass`.
         """
+        products = self._products(who, rows)
+        return self._joined(*products, None, None), self._joined(*products, mass, alone)
+
+    def _products(self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor | None]:
+        """Return the encoder's score of cells (session, row), and their logit of P(listen)."""
         weight, logits = self.table.weight, None
         if self._listen is not None:
             query = self._listen.query
             logits = cell_dots(weight, query.direction, who, rows) + (query.level[who] + self._listen.offset[rows])
-        return self._joined(cell_dots(weight, self._state, who, rows), logits, mass, alone)
+        return cell_dots(weight, self._state, who, rows), logits
 
     def _joined(self, scores: Tensor, logits: Tensor | None, mass: Tensor | None, alone: Tensor | None) -> Tensor:
         if logits is None and mass is None:
