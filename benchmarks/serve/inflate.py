@@ -11,11 +11,13 @@ import argparse
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue.export.table_forms import in_four_bits, make_cells, scan_order
-from segue.exported.folder import ENCODER, LISTEN, all_facts, open_export
+from segue.exported.folder import ENCODER, LISTEN, ExportFolder, all_facts, open_export
 from segue.exported.manifest import MANIFEST, ExportManifest
 from segue.files import replaced_folder, write_json
 from segue.neighbours.session_index import SessionIndex
@@ -54,28 +56,9 @@ def inflate(source: Path, out: Path, tracks: int, *, index: bool = False, seed: 
             arrays["listen_offset"] = np.concatenate(
                 [np.zeros(NUM_SPECIALS, np.float32), np.asarray(export.listen_offset)[drawn]]
             )
-        if export.transitions is not None:
-            (folder / "transitions").mkdir()
-            each = 30  # followers of a track, as of a popular one
-            arrays["transitions/begin"] = np.arange(len(table) + 1, dtype=np.int64) * each
-            followers = generator.integers(NUM_SPECIALS, len(table), (len(table), each))
-            arrays["transitions/tracks"] = np.sort(followers, axis=1).astype(np.int32).ravel()
-            arrays["transitions/times"] = np.ones(len(table) * each, np.int32)
-            arrays["transitions/gate"] = np.asarray(export.transitions.gate)
-            for order in range(2, len(export.transitions.orders) + 1):  # longer sequences: none of made-up sessions
-                for part, kind in (("keys", np.int64), ("begin", np.int64), ("tracks", np.int32), ("times", np.int32)):
-                    arrays[f"transitions/{part}_{order}"] = np.zeros(1 if part == "begin" else 0, kind)
-        if export.copying is not None:
-            (folder / "copy").mkdir()
-            arrays |= {f"copy/{name}": np.asarray(part) for name, part in vars(export.copying).items()}
-        if export.neighbours is not None:
-            (folder / "neighbours").mkdir()
-            each, long = 10, 20  # plays of a track in training, tracks of a session
-            played = generator.permutation(np.repeat(candidates.astype(np.int64), each))
-            sessions = FlatSessions(played, np.append(np.arange(0, len(played), long), len(played)))
-            arrays |= {
-                f"neighbours/{name}": part for name, part in SessionIndex.of(sessions, len(table)).arrays().items()
-            }
+        for name, array in _of_heads(export, candidates, generator).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            arrays[name] = array
         arrays["artist_code"] = np.concatenate([[-1] * NUM_SPECIALS, np.arange(tracks) // 20]).astype(np.int32)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -86,6 +69,32 @@ def inflate(source: Path, out: Path, tracks: int, *, index: bool = False, seed: 
         facts = replace(export.manifest.facts, num_tracks=tracks, num_candidates=tracks)
         manifest = ExportManifest(f"inflated-{tracks}", facts, all_facts(folder), "benchmarks/serve/inflate.py")
         write_json(folder / MANIFEST, manifest.to_json())
+
+
+def _of_heads(
+    export: ExportFolder, candidates: NDArray[np.int32], generator: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of transitions, copying and neighbours, those of them that `export` has, made up."""
+    arrays, rows = dict[str, NDArray[Any]](), len(candidates) + NUM_SPECIALS
+    if export.transitions is not None:
+        each = 30  # followers of a track, as of a popular one
+        arrays["transitions/begin"] = np.arange(rows + 1, dtype=np.int64) * each
+        followers = generator.integers(NUM_SPECIALS, rows, (rows, each))
+        arrays["transitions/tracks"] = np.sort(followers, axis=1).astype(np.int32).ravel()
+        arrays["transitions/times"] = np.ones(rows * each, np.int32)
+        arrays["transitions/gate"] = np.asarray(export.transitions.gate)
+        for order in range(2, len(export.transitions.orders) + 1):  # longer sequences: none of made-up sessions
+            for part, kind in (("keys", np.int64), ("begin", np.int64), ("tracks", np.int32), ("times", np.int32)):
+                arrays[f"transitions/{part}_{order}"] = np.zeros(1 if part == "begin" else 0, kind)
+    if export.copying is not None:
+        arrays |= {f"copy/{name}": np.asarray(part) for name, part in vars(export.copying).items()}
+    if export.neighbours is not None:
+        each, long = 10, 20  # plays of a track in training, tracks of a session
+        played = generator.permutation(np.repeat(candidates.astype(np.int64), each))
+        sessions = FlatSessions(played, np.append(np.arange(0, len(played), long), len(played)))
+        index_of = SessionIndex.of(sessions, rows)
+        arrays |= {f"neighbours/{name}": part for name, part in index_of.arrays().items()}
+    return arrays
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.settle_listen import listen_terms, settle_listen
 from segue.evaluation.settle_mixture import GRID, settle_mixture
 from segue.evaluation.settle_ranking import best_weight
+from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights, MixtureWeights, NeighboursWeights, TransitionsHead
 from segue.ranking import ModelScorer
@@ -241,6 +242,18 @@ def test_what_is_chosen_has_the_highest_ndcg_over_all_tracks(store: Store, run: 
     assert of_chosen == [max(levels)]
     for (name, part), values in GRID.items():  # each was tried beside the others' first, or best, weights
         assert len({one[f"{name}.{part}"] for one in tried}) == len(values)
+
+
+def test_scores_too_large_to_exponentiate_settle_all_the_same(store: Store, run: Path) -> None:
+    loaded = load_run(run)
+    head = loaded.encoder.heads["transitions"]
+    head.ranking_weights = MixtureWeights(temperature=1e4)  # type: ignore[assignment]
+    scene = scene_of(store, run, "validation")
+    assert SettlingRanks(loaded.encoder, scene.contexts).mean_log_mass(
+        ModelScorer(loaded.encoder, loaded.candidates)
+    ) > 710  # fmt: skip
+    found = settle_mixture(scene, loaded.encoder, 0)
+    assert math.isfinite(found["neighbours"]["mass"])
 
 
 def test_planted_weights_of_p_listen_are_found() -> None:

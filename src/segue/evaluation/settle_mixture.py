@@ -34,6 +34,8 @@ ROUNDS: Final = 2
 FEWEST: Final = 30
 """Fewest validation targets on which weights are chosen."""
 NDCG_AT: Final = 20
+LARGEST_LOG: Final = 700.0
+"""Log of the largest unit of mass: dot products may be of any size, and exp(710) is no float."""
 
 
 def settle_mixture(
@@ -47,12 +49,12 @@ def settle_mixture(
 
     Returns, by head, the weights; and in `mixture` what was tried.
     """
-    sample = scene.sample(most)
-    ranked = np.isin(scene.contexts.target[sample], scene.split.candidates)
-    settling = SettlingRanks(encoder, scene.part(scene.contexts.cases, sample[ranked]))
     grid = {part: values for part, values in GRID.items() if part[0] in encoder.heads}
     if not grid:
         return {}
+    sample = scene.sample(most)
+    ranked = np.isin(scene.contexts.target[sample], scene.split.candidates)
+    settling = SettlingRanks(encoder, scene.part(scene.contexts.cases, sample[ranked]))
     search = _Search(scene, encoder, settling, grid, progress)
     if ranked.sum() >= FEWEST:
         search.run()
@@ -82,7 +84,8 @@ class _Search:
         """Choose the weights."""
         mass = "neighbours", "mass"
         if mass in self._grid:
-            unit = math.exp(self._settling.mean_log_mass(ModelScorer(self._encoder, self._candidates)))
+            log_unit = self._settling.mean_log_mass(ModelScorer(self._encoder, self._candidates))
+            unit = math.exp(min(log_unit, LARGEST_LOG))
             self._grid[mass] = [value * unit for value in self._grid[mass]]
         best = {part: values[0] for part, values in self._grid.items()}
         for _ in range(ROUNDS):

@@ -21,10 +21,10 @@ from segue.ranking import ModelScorer
 @contextmanager
 def keeping_neighbours(encoder: Encoder) -> Iterator[None]:
     """Inside, what session neighbours say of a batch is computed once."""
-    with ExitStack() as kept:
+    with ExitStack() as stack:
         for head in encoder.heads.values():
             if isinstance(head, NeighboursHead):
-                kept.enter_context(head.keeping())
+                stack.enter_context(head.keeping())
         yield
 
 

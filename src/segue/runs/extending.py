@@ -144,6 +144,8 @@ class _RowMoves:
             number = value // rows
             return (old[number] if name.endswith((".pairs", ".keys_2")) else number) * self.num + old[value % rows]
         if name == _OF_ROWS:
+            if len(value) and not 0 <= int(value.min()) <= int(value.max()) < len(self.old):
+                raise FormatError("the run's weights do not fit its vocabulary; train it again")
             return torch.from_numpy(self.old)[value.long()].to(value.dtype)
         return self.by_row(value) if name in _BY_ROW else value
 

@@ -213,8 +213,9 @@ def _questions(pair: Compared, measured: Evaluation) -> Iterator[Question]:
         # a split by time has no pairs, and so no metrics of pairs
         yield from (Question(protocol, metric) for metric in metrics if metric in row.metrics)
     if pair.about == "skips":  # exploratory
-        known = [(where, metric) for where, metric in STRATIFIED if metric in measured.row("model", where).metrics]
-        yield from (Question(where, metric, name) for where, metric in known for name in measured.strata)
+        for protocol, metric in STRATIFIED:
+            if metric in measured.row("model", protocol).metrics:
+                yield from (Question(protocol, metric, name) for name in measured.strata)
 
 
 def _reasons(

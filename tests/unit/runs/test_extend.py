@@ -127,6 +127,15 @@ def test_transitions_go_with_their_tracks(tmp_path: Path, store: Store, run: Pat
     assert named(after, after.vocabulary) == named(before, before.vocabulary)
 
 
+def test_sessions_of_tracks_that_the_vocabulary_lacks_are_refused(tmp_path: Path, store: Store, run: Path) -> None:
+    folder = RunFolder.open(run)
+    weights, document = folder.weights("best")
+    weights["heads.neighbours.tracks"][0] = 10**6
+    folder.save_weights("best", weights, document)
+    with pytest.raises(FormatError, match="do not fit its vocabulary"):
+        extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1], ["new"])))
+
+
 def test_what_cannot_be_extended_is_told(tmp_path: Path, store: Store, run: Path) -> None:
     plain = tmp_path / "plain"
     fit(tiny_store(tmp_path / "bare", tracks=60), plain, small_recipe("segue", training__epochs=1))

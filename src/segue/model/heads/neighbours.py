@@ -70,10 +70,9 @@ class NeighboursHead(Head):
     def check_weights(self) -> bool:
         """Return whether the sessions can be those of training rows: a file may hold anything."""
         tracks, offsets = self.tracks, self.offsets
-        known = bool(((tracks >= NUM_SPECIALS) & (tracks < self._num_rows)).all())
-        return known and bool(
-            len(offsets) and offsets[0] == 0 and offsets[-1] == len(tracks) and (offsets.diff() >= 0).all()
-        )
+        if len(offsets) == 0 or not bool(((tracks >= NUM_SPECIALS) & (tracks < self._num_rows)).all()):
+            return False
+        return bool(offsets[0] == 0 and offsets[-1] == len(tracks) and (offsets.diff() >= 0).all())
 
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added | None:
