@@ -21,7 +21,6 @@ CONTRASTS = {
     "cross-session": "another session's skips",
     "random-negatives": "random negatives",
 }
-EXTRA = ("causal-s-plus-track", "cross-session", "random-negatives", "inverted", "all-anchors", "mixed-logq-s-minus")
 MINUS, SESSION, TRACK = "causal-s-minus", "causal-s-plus-session", "causal-s-plus-track"
 PER_SESSION, PER_SESSION_MINUS = "negatives-each-step", "negatives-each-step-s-minus"
 PAIRS = (
@@ -71,16 +70,14 @@ def write(name: str, title: str, records: list[dict[str, Any]]) -> None:
 
 def draw() -> None:
     """Draw all figures."""
+    records = [
+        record | {"label": f"{record['label']}, {drawn}"}
+        for name, drawn in (("table1-mssd", "each session"), ("table1-mssd/shared", "the batch"))
+        for record in at_ten(shown(Study(name).result, about="skips"))
+    ]
+    write("skips-table1-mssd", "S+ less S-, 7,000 streaming sessions; negatives for each session or the batch", records)
     study = Study("table1-ml-100k").result
     write("skips-table1-real", "S+ less S-, MovieLens 100K (real ratings)", shown(study, about="skips"))
-    records = shown(Study("table1-simulated").result, arms=(SESSION, TRACK), less=MINUS)
-    write(
-        "skips-table1-simulated",
-        "S+ less S-, causal, 450,000 sessions x 1,000,000 tracks (simulated, world full)",
-        records,
-    )
-    records = shown(Study("ablations-simulated/full").result, arms=EXTRA, less=MINUS)
-    write("skips-ablations-full", "Less causal S-, 100,000 x 200,000 (simulated, world full)", records)
     records = [
         record | {"label": f"world {world}: {CONTRASTS[record['arm']]}"}
         for arm in CONTRASTS
@@ -88,23 +85,3 @@ def draw() -> None:
         for record in at_ten(shown(Study(f"ablations-simulated/{world}").result, arms=(arm,), less=MINUS))
     ]
     write("skips-ablations-worlds", "HR@10, sampled, less causal S-, 100,000 x 200,000 (simulated)", records)
-    for name, title in (("dose", "How much skip"), ("cloze-setup", "Share of masked tracks")):
-        records = at_ten(shown(Study(f"{name}-simulated").result, about="skips"))
-        write(f"skips-{name}", f"{title}: S+ less S-, 100,000 x 200,000 (simulated, world full)", records)
-    records = at_ten(shown(Study("departures-simulated").result, about="departure"))
-    write("skips-departures", "The paper's letter less our reading, 100,000 x 200,000 (simulated, world full)", records)
-    study = Study("architectures-simulated").result
-    records = at_ten(shown(study, about="skips") + shown(study, about="ablation"))
-    records.sort(key=lambda r: list(study["arms"]).index(r["arm"]))
-    write("skips-architectures", "Encoders: less S-, 100,000 x 200,000 (simulated, world full)", records)
-    records = at_ten(shown(study, about="term"))
-    write("skips-architectures-random", "S+ track less random negatives, 100,000 x 200,000 (simulated)", records)
-    records = at_ten(shown(Study("scarce-simulated").result, less=MINUS))
-    write("skips-scarce", "Less causal S-, 10,000 sessions (simulated, world full)", records)
-    study = Study("shared-negatives/100k").result
-    records = [
-        record | {"label": record["label"].replace(study["arms"][arm]["title"], title)}
-        for title, arm, less in PAIRS
-        for record in shown(study, arms=(arm,), less=less)
-    ]
-    write("skips-per-session", "Negatives per session or shared, 100,000 x 200,000 (simulated)", records)

@@ -8,37 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from skips_figures import MINUS, PER_SESSION_MINUS
-from stated import HOME, Study, points
-from stated_real import page_table, readme
+from stated import HOME, Study
+from stated_real import readme, recipes
 
-SEGUE = "segue"
 NOTES = HOME.parent / "benchmarks" / "notes"
-
-
-def recipes() -> list[str]:
-    """Return what the page of recipes says of `segue` and of its parts."""
-    parts, null = Study("segue-simulated/parts"), Study("segue-simulated/null")
-    skips = [Study(f"segue-simulated/{name}").contrast("s-plus-track", SEGUE, "hr@10") for name in ("options", "null")]
-    rows = []
-    for title, key, arm in (
-        ("features of tracks", "inputs.features=false", "no-features"),
-        ("transitions", "heads.transitions=false", "no-transitions"),
-        ("feedback as an input", "inputs.feedback=false", "no-feedback"),
-        ("P(listen)", "heads.listen=false", "no-listen"),
-    ):
-        asked = [(parts, "hr@10", "sampled"), (parts, "hr@20", "full"), (null, "hr@10", "sampled")]
-        known = [each for each in asked if arm in each[0].result["arms"]]
-        records = [study.contrast(SEGUE, arm, metric, protocol) for study, metric, protocol in known]
-        cells = [
-            points(r["difference"]) if r["verdict"] == "none shown" else f"**{points(r['difference'])}**"
-            for r in records
-        ]
-        rows.append(f"| {title} | `{key}` | {' | '.join(cells + ['not asked'] * (3 - len(cells)))} |")
-    return [
-        *page_table(),
-        *rows,
-        f"costs {points(skips[0]['difference'])} points of sampled HR@10, and {points(skips[1]['difference'])} in",
-    ]
 
 
 def speed() -> list[str]:

@@ -1,4 +1,4 @@
-"""What the pages state of real music: `segue-mssd`, and when trainings stop."""
+"""What the pages state of the recipe `segue` on real data (three studies of one design), and when trainings stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from stated import HOME, Study, difference, points, share, span
 
 SEGUE: Final = "segue"
-MUSIC: Final = "segue-mssd"
+MUSIC, RATINGS, HISTORIES = "segue-mssd", "segue-ml-100k", "segue-histories"
 TITLES: Final = {
     "segue": "`segue`",
     "markov": "Markov with back-off",
@@ -17,6 +17,9 @@ TITLES: Final = {
     "v-sknn": "V-SKNN",
     "item-knn": "item k-NN",
     "popularity": "popularity",
+    "recent-popularity": "recent popularity",
+    "repeat-last": "the last track again",
+    "own-plays": "the listener's own plays",
     "causal-shared-s-minus": "causal S-, shared negatives",
     "causal-shared-s-plus-session": "causal S+ session, shared negatives",
     "causal-shared-s-plus-track": "causal S+ track, shared negatives",
@@ -34,14 +37,6 @@ TITLES: Final = {
 SHOWN: Final = ("segue", "markov", "sequential-rules", "ordered-neighbours", "v-sknn", "item-knn", "popularity")
 BESTS: Final = ("causal-shared-s-minus", "causal-s-minus")
 """The arms of the paper that are best in HR@1 and in HR@20."""
-TERMS: Final = {
-    "causal": "each session",
-    "causal-shared": "the batch",
-    "cloze": "each session",
-    "cloze-shared": "the batch",
-}
-"""Arms to what their negatives are drawn for."""
-NEXT_LISTENED: Final = "hr@10.next-listened"
 GOALS: Final = (
     *((protocol, f"hr@{k}") for protocol in ("full", "unheard") for k in (1, 10, 20)),
     ("sampled", "hr@10"),
@@ -52,6 +47,17 @@ COLUMNS: Final = (
     "HR@10, sampled",
 )
 """Their titles."""
+PARTS: Final = {
+    "no-copy": ("copying", "heads.copy=false"),
+    "no-transitions": ("transitions", "heads.transitions=false"),
+    "no-neighbours": ("neighbours", "heads.neighbours=false"),
+    "dot-products": ("cosine", "next_track.temperature=0"),
+    "mixed": ("exact softmax, not mixed negatives", "'next_track.kind=\"mixed\"'"),
+    "no-average": ("mean over epochs", "training.average=0"),
+    "no-feedback": ("feedback as an input", "inputs.feedback=false"),
+    "no-listen": ("P(listen)", "heads.listen=false"),
+}
+"""Arms without a part of `segue` to the part and what switches it off."""
 
 
 def row(study: Study, name: str, title: str = "") -> str:
@@ -60,126 +66,183 @@ def row(study: Study, name: str, title: str = "") -> str:
     return f"| {title or TITLES[name]} | {' | '.join(forms)} | {study.mean(name, 'hr@10')} |"
 
 
-def nearest_rival(study: Study, protocol: str, metric: str) -> Any:
-    """Return the contrast of `segue` with the arm or baseline next to it; it leads all of them."""
+def rows(study: Study) -> list[str]:
+    """Return a row of each arm of the paper and each baseline that the study has, `segue` first."""
+    known = {*study.result["arms"], *(one["name"] for one in study.result["baselines"])}
+    return [row(study, name) for name in TITLES if name in known]
+
+
+def rivals(study: Study, protocol: str, metric: str) -> list[Any]:
+    """Return the contrasts of `segue` with every arm of the paper and every baseline, the nearest first."""
     asked = [
         one
         for one in study.result["contrasts"]
         if (one["arm"], one["protocol"], one["metric"]) == (SEGUE, protocol, metric)
         and one["about"] in ("recipe", "baseline")
     ]
-    assert {one["verdict"] for one in asked} == {"gain"}, (protocol, metric)
-    return min(asked, key=lambda one: one["difference"])
+    return sorted(asked, key=lambda one: float(one["difference"]))
 
 
-def page_table() -> list[str]:
-    """Return the table of the README and of the page of recipes, and the least leads of `segue`."""
-    study = Study(MUSIC)
-    least = [nearest_rival(study, *goal) for goal in GOALS]
-    first = nearest_rival(study, "full", "hr@1")
-    variants = (("segue", "no-feedback"), ("segue", "no-listen"), ("s-plus-track", "segue"))
-    for arm, less in variants:  # "by more than half a point"
-        assert all(abs(study.contrast(arm, less, metric, protocol)["difference"]) < 0.005 for protocol, metric in GOALS)
-    assert first["less"] == "markov"
+def leads(study: Study) -> list[str]:
+    """Return a row for each goal: the nearest rival, and what `segue` is ahead by both intervals."""
+    nearest = [rivals(study, *goal)[0] for goal in GOALS]
     return [
-        *(row(study, name) for name in (*SHOWN, *BESTS)),
+        f"| {title} | {TITLES[one['less']]} | {difference(one)} | {span(one['bootstrap_interval'])} |"
+        for title, one in zip(COLUMNS, nearest, strict=True)
+    ]
+
+
+def level_with(study: Study) -> dict[str, list[str]]:
+    """Return goal to the rivals that `segue` is not shown to be better than, for goals that have any."""
+    found = {
+        title: [one["less"] for one in rivals(study, *goal) if one["verdict"] != "gain"]
+        for title, goal in zip(COLUMNS, GOALS, strict=True)
+    }
+    return {title: names for title, names in found.items() if names}
+
+
+def parts_table() -> list[str]:
+    """Return what each part of `segue` brings on each data set; both intervals exclude 0 where a number is bold."""
+    table = []
+    for arm, (title, off) in PARTS.items():
+        cells = []
+        for name, metrics in ((MUSIC, ("hr@1", "hr@20")), (RATINGS, ("hr@20",)), (HISTORIES, ("hr@20",))):
+            study = Study(name)
+            for metric in metrics:
+                if arm not in study.result["arms"]:
+                    cells.append("not asked")
+                    continue
+                one = study.contrast(SEGUE, arm, metric, "full")
+                text = points(one["difference"])
+                cells.append(text if one["verdict"] == "none shown" else f"**{text}**")
+        table.append(f"| {title} | `{off}` | {' | '.join(cells)} |")
+    return table
+
+
+def recipes() -> list[str]:
+    """Return what the page of recipes says of real data."""
+    music, ratings, histories = map(Study, (MUSIC, RATINGS, HISTORIES))
+    assert not level_with(music)
+    least = min(rivals(music, *goal)[0]["difference"] for goal in GOALS)
+    first = rivals(music, "full", "hr@1")[0]
+    assert first["less"] == "markov"
+    assert set(level_with(ratings)) == {"HR@1, all tracks", "HR@1, heard tracks left out"}
+    features = Study("segue-simulated/parts").contrast(SEGUE, "no-features", "hr@10")
+    ahead = [histories.contrast(SEGUE, "v-sknn", metric, "full") for metric in ("hr@10", "hr@20")]
+    assert all(one["verdict"] == "gain" for one in ahead)
+    return [
+        *(row(music, name) for name in (*SHOWN, *BESTS)),
+        *(row(ratings, name) for name in (SEGUE, "v-sknn", "item-knn", "causal-s-minus")),
+        *(row(histories, name) for name in (SEGUE, "v-sknn", "repeat-last", "ordered-neighbours")),
         f"{points(first['difference'])} points of HR@1 over Markov ({span(first['t_interval'])}",
-        f"The least lead in any of these columns is {points(min(one['difference'] for one in least))} points",
+        f"The least lead in any of these columns is {points(least)} points",
+        f"ahead of V-SKNN in HR@10 and HR@20 ({points(ahead[0]['difference'])} and {points(ahead[1]['difference'])})",
+        *parts_table(),
+        f"they bring {points(features['difference'])} points of sampled HR@10",
     ]
 
 
 def readme() -> list[str]:
     """Return what the README says of real music."""
     study = Study(MUSIC)
-    for goal in GOALS:
-        nearest_rival(study, *goal)
-    lost = study.contrast("causal-shared-s-plus-track", "causal-shared-s-minus", "hr@10")
-    assert lost["verdict"] == "none shown"
+    assert not level_with(study)
+    shared = study.contrast("causal-shared-s-plus-track", "causal-shared-s-minus", "hr@10")
+    assert shared["verdict"] == "none shown"
     quality = [study.result["arms"][arm]["listening"]["auc"][0] for arm in (SEGUE, "no-feedback")]
-    names = ("segue", "markov", "ordered-neighbours", "v-sknn", "popularity")
     return [
-        *(row(study, name) for name in names),
+        *(row(study, name) for name in ("segue", "markov", "ordered-neighbours", "v-sknn", "popularity")),
         row(study, "causal-shared-s-minus", "the paper's encoder without skips"),
         row(study, "causal-shared-s-plus-track", "the paper's encoder with its skip term"),
-        f"{points(lost['difference'])} points ({span(lost['t_interval'])})",
+        f"{points(shared['difference'])} points ({span(shared['t_interval'])})",
         f"AUC {share(quality[0])} with it, {share(quality[1])} without",
     ]
 
 
-def study_page() -> list[str]:
-    """Return what the page of the study says."""
-    study = Study(MUSIC)
-    arms, quality = study.result["arms"], study.result["arms"][SEGUE]["listening"]
-    without = arms["no-feedback"]["listening"]
-    family = [one for one in study.result["contrasts"] if one["primary"]]
-    assert all(one["verdict"] == "gain" and one["holm"] < 0.05 for one in family)
-    leads = [nearest_rival(study, *goal) for goal in GOALS]
-    rows = [
-        f"| {title} | {TITLES[one['less']]} | {difference(one)} | {span(one['bootstrap_interval'])} |"
-        for title, one in zip(COLUMNS, leads, strict=True)
-    ]
-    return [
-        *(row(study, name) for name in TITLES),
-        *rows,
-        f"All {len(family)} contrasts fixed beforehand are gains; the largest p after Holm's correction is "
-        f"{share(max(one['holm'] for one in family), 4)}",
-        f"AUC {share(quality['auc'][0])} (without feedback {share(without['auc'][0])}), Brier "
-        f"{share(quality['brier'][0])} ({share(without['brier'][0])}), ECE {share(quality['ece'][0])}",
-        f"{min(s['epochs'] for s in arms[SEGUE]['seeds'])} to {max(s['epochs'] for s in arms[SEGUE]['seeds'])} epochs",
-    ]
+def family(study: Study) -> tuple[int, int, float]:
+    """Return how many contrasts were fixed beforehand, how many are gains, and the largest corrected p."""
+    fixed = [one for one in study.result["contrasts"] if one["primary"]]
+    assert not any(one["verdict"] == "loss" for one in fixed)
+    gains = sum(one["verdict"] == "gain" for one in fixed)
+    return len(fixed), gains, max(one["holm"] for one in fixed)
 
 
-def music() -> list[str]:
-    """Return what docs/what-skips-bring.md says of real music."""
-    study = Study(MUSIC)
-    cells = (("full", "hr@20"), ("sampled", "hr@10"), ("full", NEXT_LISTENED))
-    rows, verdicts = [], list[tuple[str, str, bool]]()
-    for encoder, drawn in TERMS.items():
-        for context in ("session", "track"):
-            found = [study.contrast(f"{encoder}-s-plus-{context}", f"{encoder}-s-minus", m, p) for p, m in cells]
-            verdicts += [(one["metric"], one["verdict"], one["counts"]) for one in found]
-            texts = [f"{difference(one)}{mark(one)}" for one in found]
-            rows.append(f"| {encoder.removesuffix('-shared')} S+ {context} | {drawn} | {' | '.join(texts)} |")
-    counted = [(metric, verdict) for metric, verdict, counts in verdicts if counts and verdict != "none shown"]
-    losses, gains = ([metric for metric, one in counted if one == which] for which in ("loss", "gain"))
-    assert set(gains) == {NEXT_LISTENED}
-    assert NEXT_LISTENED not in losses
-    more, less = (
-        study.contrast("s-plus-track", SEGUE, m, p) for p, m in (("full", NEXT_LISTENED), ("sampled", "hr@10"))
+def listening(study: Study) -> str:
+    """Return what P(listen) reaches, with feedback and without."""
+    ours, without = (study.result["arms"][arm]["listening"] for arm in (SEGUE, "no-feedback"))
+    return (
+        f"AUC {share(ours['auc'][0])} (without feedback {share(without['auc'][0])}), Brier "
+        f"{share(ours['brier'][0])} ({share(without['brier'][0])}), ECE {share(ours['ece'][0])}"
     )
-    fed = [study.contrast(SEGUE, "no-feedback", metric, "full") for metric in ("hr@20", NEXT_LISTENED)]
-    types = [one for one in study.result["strata"] if one["less"] == "no-feedback" and "session_type" in one["stratum"]]
-    assert {one["verdict"] for one in types if one["metric"] == NEXT_LISTENED} == {"none shown"}
-    only = [study.contrast("listened", SEGUE, metric, "full") for metric in (NEXT_LISTENED, "hr@10")]
-    arm, without = study.result["arms"][SEGUE], study.result["arms"]["no-feedback"]["listening"]
-    plain = arm["beside"]["model, lambda 0"]["full"]
+
+
+def epochs(study: Study) -> str:
+    """Return how many epochs `segue` took."""
+    taken = [seed["epochs"] for seed in study.result["arms"][SEGUE]["seeds"]]
+    return f"took {min(taken)} to {max(taken)} epochs"
+
+
+def music_page() -> list[str]:
+    """Return what the page of the study of real music says."""
+    study = Study(MUSIC)
+    fixed, gains, worst = family(study)
+    assert fixed == gains
+    assert not level_with(study)
     return [
-        *rows,
-        f"{len(losses)} losses and {len(gains)} gains count. Every gain is in the next *listened* track",
-        f"In the recipe `segue` the term brings {difference(more)} points of it, and costs "
-        f"{points(-less['difference'])[1:]} of sampled HR@10",
-        f"HR@20 {difference(fed[0])} and HR@10 of the next listened track {difference(fed[1])}",
-        f"AUC {share(arm['listening']['auc'][0])} with it, {share(without['auc'][0])} without; Brier "
-        f"{share(arm['listening']['brier'][0])} and {share(without['brier'][0])}",
-        f"{points(only[0]['difference'])} points of HR@10 of the next listened track, and "
-        f"{points(only[1]['difference'])} of HR@10",
-        f"{share(plain['skipped@1'][0])} of the right first suggestions are skipped, with it "
-        f"{share(arm['full']['skipped@1'][0])}; HR@1 is {share(plain['hr@1'][0])} and {share(arm['full']['hr@1'][0])}",
+        *rows(study),
+        *leads(study),
+        f"All {fixed} contrasts fixed beforehand are gains; the largest p after Holm's correction is {share(worst, 4)}",
+        listening(study),
+        epochs(study),
     ]
 
 
-def mark(record: Any) -> str:
-    """Return how a difference is marked: a gain or loss that counts by name."""
-    return f", {record['verdict']}" if record["counts"] and record["verdict"] != "none shown" else ""
+def ratings_page() -> list[str]:
+    """Return what the page of the study of ratings says."""
+    study = Study(RATINGS)
+    fixed, gains, _ = family(study)
+    assert level_with(study) == {
+        "HR@1, all tracks": ["v-sknn"],
+        "HR@1, heard tracks left out": ["item-knn", "ordered-neighbours", "v-sknn"],
+    }
+    lost = study.contrast(SEGUE, "no-transitions", "hr@20", "full")
+    assert lost["verdict"] == "loss"
+    return [
+        *rows(study),
+        *leads(study),
+        f"{gains} of the {fixed} contrasts fixed beforehand are gains",
+        f"transitions cost {points(-lost['difference'])[1:]} points of HR@20",
+        listening(study),
+        epochs(study),
+    ]
+
+
+def histories_page() -> list[str]:
+    """Return what the page of the study of histories says."""
+    study = Study(HISTORIES)
+    fixed, gains, _ = family(study)
+    assert fixed == gains
+    pairs = [study.contrast(SEGUE, name, f"hr@{k}", "full") for name in ("v-sknn",) for k in (1, 10, 20)]
+    assert [one["verdict"] for one in pairs] == ["none shown", "gain", "gain"]
+    counts = study.result["data"]["counts"]
+    return [
+        *rows(study),
+        *leads(study),
+        f"All {fixed} contrasts fixed beforehand are gains",
+        f"HR@1 {difference(pairs[0])}, HR@10 {difference(pairs[1])}, HR@20 {difference(pairs[2])}",
+        f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets",
+        f"{counts['repeat']} are repeats",
+        listening(study),
+        epochs(study),
+    ]
 
 
 def stopping() -> list[str]:
     """Return what the page of checks says of early stopping and of blocks."""
-    rows = []
+    lines = []
     for name in ("mssd-7k", "ml-100k"):
         document = json.loads((HOME / "checks" / f"stopping-{name}.json").read_text(encoding="utf-8"))
         for arm, found in document["arms"].items():
             assert len(found["trainings"]) == 10
             cells = (share(found["summary"][key], 4) for key in ("mean", "sd", "min", "mean_lost", "most_lost"))
-            rows.append(f"| {name} | `{arm}` | {' | '.join(cells)} |")
-    return rows
+            lines.append(f"| {name} | `{arm}` | {' | '.join(cells)} |")
+    return lines

@@ -236,7 +236,7 @@ STORED = sorted(path.parent for path in KEPT.parents[1].rglob("report.md"))
 
 @pytest.mark.parametrize("folder", STORED, ids=lambda folder: str(folder.relative_to(KEPT.parents[1])))
 def test_a_stored_result_is_small_and_prints_its_report(folder: Path) -> None:
-    assert (folder / "result.json").stat().st_size < 320_000  # the largest has 17 arms and 31 pairs
+    assert (folder / "result.json").stat().st_size < 400_000  # the largest has 23 arms and 37 pairs
     assert report_markdown(read_result(folder / "result.json")) == (folder / "report.md").read_text()
 
 
