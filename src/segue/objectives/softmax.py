@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import torch
@@ -41,6 +42,8 @@ class Mixture:
     """Weight of the loss without p, which is added to the loss with p."""
     in_place: bool = False
     """Whether p stands in place of exp(score) for the tracks of the session: the loss with p needs a `LeftOut`."""
+    without: Mixture | None = None
+    """What the loss without p is mixed with: of several distributions, those without an `own_weight`."""
 
     def beside(self, other: Mixture) -> Mixture:
         """Return both together: the mass of each track is the sum of its masses.
@@ -53,7 +56,14 @@ class Mixture:
         gate = torch.logaddexp(self.gate, other.gate)
         share = torch.logaddexp(self.gate + self.log_share, other.gate + other.log_share) - gate
         own_weight, in_place = self.own_weight + other.own_weight, self.in_place or other.in_place
-        return Mixture(gate, share, own_weight, in_place)
+        if own_weight == 0.0:
+            return Mixture(gate, share, own_weight, in_place)
+        kept = [one for one in (self._without_own(), other._without_own()) if one is not None]
+        without = reduce(Mixture.beside, kept) if kept else None
+        return Mixture(gate, share, own_weight, in_place, without)
+
+    def _without_own(self) -> Mixture | None:
+        return self.without if self.own_weight else self
 
 
 @dataclass(frozen=True)
@@ -135,9 +145,8 @@ def softmax_losses(
 
     where `left_out` takes exp(score) of its tracks away, above and below.
     """
-    alone = functional.softplus(others - target_scores)  # log(exp(target) + exp(others)) - target
     if mixture is None:
-        return alone
+        return functional.softplus(others - target_scores)  # log(exp(target) + exp(others)) - target
     scores, rivals = target_scores, others
     if left_out is not None:
         share = (left_out.log_sum - rivals).clamp(max=math.log(1.0 - LEAST_LEFT)).exp()
@@ -146,7 +155,11 @@ def softmax_losses(
     with_all = torch.logaddexp(scores, mixture.gate)
     with_share = torch.logaddexp(scores, mixture.gate + mixture.log_share)
     mixed = functional.softplus(rivals - with_all) + (with_all - with_share)
-    return mixed if mixture.own_weight == 0.0 else mixed + mixture.own_weight * alone
+    if mixture.own_weight == 0.0:
+        return mixed
+    without = mixture.without
+    own = softmax_losses(target_scores, others, without, left_out if without and without.in_place else None)
+    return mixed + mixture.own_weight * own
 
 
 def avoided_losses(target_scores: Tensor, others: Tensor) -> Tensor:
