@@ -172,8 +172,8 @@ def test_without_targets_or_rivals_the_loss_is_zero_and_gradients_are_finite(dty
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_what_is_left_out_has_no_score_in_the_mixture_and_the_usual_one_beside_it(dtype):
-    """Rivals left out are as if they were not there; of a target, the mixture's mass alone is left."""
+def test_rivals_left_out_are_not_there_and_a_target_has_its_score_in_the_own_loss_alone(dtype):
+    """In the mixture a target that is left out has the mixture's mass alone."""
     scores = torch.randn(6, 9, generator=torch.Generator().manual_seed(2), dtype=dtype).requires_grad_()
     out = torch.rand(6, 9, generator=torch.Generator().manual_seed(3)) < 0.4
     gate = torch.linspace(-1, 1, 6, dtype=dtype).requires_grad_()
@@ -183,7 +183,8 @@ def test_what_is_left_out_has_no_score_in_the_mixture_and_the_usual_one_beside_i
     fast = softmax_losses(scores[:, 0], scores[:, 1:].logsumexp(1), mixture, left_out)
     mass = scores.masked_fill(out, -torch.inf).exp()
     share = (mass[:, 0] + (gate + mixture.log_share).exp()) / (mass.sum(1) + gate.exp())
-    slow = -share.log() - 0.5 * scores.log_softmax(1)[:, 0]
+    own = scores[:, 0].exp() / (scores[:, 0].exp() + mass[:, 1:].sum(1))
+    slow = -share.log() - 0.5 * own.log()
     torch.testing.assert_close(fast, slow)
     for one, other in zip(*(torch.autograd.grad(each.sum(), (scores, gate)) for each in (fast, slow)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

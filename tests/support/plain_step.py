@@ -176,11 +176,11 @@ class PlainStep(TrainingStep):
 def softmax_loss(score: Tensor, scores: list[Tensor], mixture: Mixture | None, n: int, left_out: list[bool]) -> Tensor:
     """-log of the target's share; with a mixture, of the share that both distributions give it.
 
-    `left_out`: which of target and rivals have the mixture's mass alone. At least LEAST_LEFT of the rivals counts.
+    `left_out`: which of target and rivals have the mixture's mass alone. At least LEAST_LEFT of the rivals counts. The
+    encoder's own loss leaves such rivals out as well, but no target.
     """
-    alone = torch.logsumexp(torch.stack([score, *scores]), 0) - score
     if mixture is None:
-        return alone
+        return torch.logsumexp(torch.stack([score, *scores]), 0) - score
     gate, log_share = mixture.gate[n], mixture.log_share[n]
     rivals = torch.logsumexp(torch.stack(scores), 0)
     counted = [each for each, out in zip(scores, left_out[1:], strict=True) if not out]
@@ -189,7 +189,7 @@ def softmax_loss(score: Tensor, scores: list[Tensor], mixture: Mixture | None, n
     target = [] if left_out[0] else [score]
     whole = torch.logsumexp(torch.stack([*target, rivals, gate]), 0)
     mixed = whole - torch.logsumexp(torch.stack([*target, gate + log_share]), 0)
-    return mixed + mixture.own_weight * alone
+    return mixed + mixture.own_weight * (torch.logaddexp(score, rivals) - score)
 
 
 def assert_same_training(fast: Trainer, plain: Trainer) -> None:

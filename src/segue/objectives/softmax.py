@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import reduce
 from typing import Final
 
 import torch
@@ -39,11 +38,9 @@ class Mixture:
     log_share: Float[Tensor, " N"]
     """log p(target); at most -1e30 where p(target) is 0."""
     own_weight: float = 0.0
-    """Weight of the loss without p, which is added to the loss with p."""
+    """Weight of the loss without p, which is added to the loss with p. What is left out is no rival there either."""
     in_place: bool = False
     """Whether p stands in place of exp(score) for the tracks of the session: the loss with p needs a `LeftOut`."""
-    without: Mixture | None = None
-    """What the loss without p is mixed with: of several distributions, those without an `own_weight`."""
 
     def beside(self, other: Mixture) -> Mixture:
         """Return both together: the mass of each track is the sum of its masses.
@@ -56,14 +53,7 @@ class Mixture:
         gate = torch.logaddexp(self.gate, other.gate)
         share = torch.logaddexp(self.gate + self.log_share, other.gate + other.log_share) - gate
         own_weight, in_place = self.own_weight + other.own_weight, self.in_place or other.in_place
-        if own_weight == 0.0:
-            return Mixture(gate, share, own_weight, in_place)
-        kept = [one for one in (self._without_own(), other._without_own()) if one is not None]
-        without = reduce(Mixture.beside, kept) if kept else None
-        return Mixture(gate, share, own_weight, in_place, without)
-
-    def _without_own(self) -> Mixture | None:
-        return self.without if self.own_weight else self
+        return Mixture(gate, share, own_weight, in_place)
 
 
 @dataclass(frozen=True)
@@ -143,11 +133,12 @@ def softmax_losses(
 
         (exp(target) + exp(gate) p(target)) / (exp(target) + exp(others) + exp(gate)),
 
-    where `left_out` takes exp(score) of its tracks away, above and below.
+    where `left_out` takes exp(score) of its tracks away, above and below. The loss without p, of a mixture with an
+    `own_weight`, keeps exp(target).
     """
-    if mixture is None:
-        return functional.softplus(others - target_scores)  # log(exp(target) + exp(others)) - target
     scores, rivals = target_scores, others
+    if mixture is None:
+        return functional.softplus(rivals - scores)  # log(exp(target) + exp(others)) - target
     if left_out is not None:
         share = (left_out.log_sum - rivals).clamp(max=math.log(1.0 - LEAST_LEFT)).exp()
         rivals = rivals + torch.log1p(-share)
@@ -157,9 +148,7 @@ def softmax_losses(
     mixed = functional.softplus(rivals - with_all) + (with_all - with_share)
     if mixture.own_weight == 0.0:
         return mixed
-    without = mixture.without
-    own = softmax_losses(target_scores, others, without, left_out if without and without.in_place else None)
-    return mixed + mixture.own_weight * own
+    return mixed + mixture.own_weight * functional.softplus(rivals - target_scores)
 
 
 def avoided_losses(target_scores: Tensor, others: Tensor) -> Tensor:
