@@ -59,11 +59,14 @@ def report_markdown(result: Record) -> str:
         _plain(result["question"]),
         "## The answer",
     ]
-    for verdict in result["verdict"]:
-        details = "".join(f"\n  - {_plain(detail)}" for detail in verdict["details"])
-        parts.append(f"- **{verdict['question']}** {_sentence(verdict['answer'])} {_plain(verdict['why'])}{details}")
+    parts += [
+        f"- **{each['question']}** {_sentence(each['answer'])} {_plain(each['why'])}" for each in result["verdict"]
+    ]
     for title, caption, rows in _tables(result):
         parts += [f"## {title}", caption, _markdown_table(*rows)]
+    parts.append("## The answers in numbers")
+    for verdict in filter(lambda each: each["details"], result["verdict"]):
+        parts.append("".join([f"**{verdict['question']}**\n", *(f"\n- {_plain(each)}" for each in verdict["details"])]))
     parts += ["## How this was made", _reading(result), _made(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
