@@ -30,7 +30,13 @@ NO_FIGURES = {
         recipes,
         (
             *("7,000 streaming sessions", "Histories of 50 listeners", "exclude 0", "-log(1 - p)", "1000 sampled"),
-            *("50,000 tracks on a CPU and 500,000 on a GPU", "0 = dot products", "HR@1 / 10 / 20", "earlier.tracks=20"),
+            *(
+                "50,000 tracks on a CPU and 500,000 on a GPU",
+                "0 = dot products",
+                "commit e01da07",
+                "HR@1 / 10 / 20",
+                "earlier.tracks=20",
+            ),
         ),
     ),
 }
