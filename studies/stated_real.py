@@ -103,20 +103,20 @@ def level_with(study: Study) -> dict[str, list[str]]:
 
 def parts_table() -> list[str]:
     """Return what each part of `segue` brings on each data set; both intervals exclude 0 where a number is bold."""
-    table = []
-    for arm, (title, off) in PARTS.items():
-        cells = []
-        for name, metrics in ((MUSIC, ("hr@1", "hr@20")), (RATINGS, ("hr@20",)), (HISTORIES, ("hr@20",))):
-            study = Study(name)
-            for metric in metrics:
-                if arm not in study.result["arms"]:
-                    cells.append("not asked")
-                    continue
-                one = study.contrast(SEGUE, arm, metric, "full")
-                text = points(one["difference"])
-                cells.append(text if one["verdict"] == "none shown" else f"**{text}**")
-        table.append(f"| {title} | `{off}` | {' | '.join(cells)} |")
-    return table
+    music, ratings, histories = map(Study, (MUSIC, RATINGS, HISTORIES))
+    columns = ((music, "hr@1"), (music, "hr@20"), (ratings, "hr@20"), (histories, "hr@20"))
+
+    def cell(study: Study, arm: str, metric: str) -> str:
+        if arm not in study.result["arms"]:
+            return "not asked"
+        one = study.contrast(SEGUE, arm, metric, "full")
+        text = points(one["difference"])
+        return text if one["verdict"] == "none shown" else f"**{text}**"
+
+    return [
+        f"| {title} | `{off}` | {' | '.join(cell(study, arm, metric) for study, metric in columns)} |"
+        for arm, (title, off) in PARTS.items()
+    ]
 
 
 def recipes() -> list[str]:
@@ -181,6 +181,11 @@ def epochs(study: Study) -> str:
     return f"took {min(taken)} to {max(taken)} epochs"
 
 
+def common(study: Study) -> list[str]:
+    """Return what the page of each of the three studies says."""
+    return [*rows(study), *leads(study), listening(study), epochs(study)]
+
+
 def music_page() -> list[str]:
     """Return what the page of the study of real music says."""
     study = Study(MUSIC)
@@ -188,11 +193,8 @@ def music_page() -> list[str]:
     assert fixed == gains
     assert not level_with(study)
     return [
-        *rows(study),
-        *leads(study),
+        *common(study),
         f"All {fixed} contrasts fixed beforehand are gains; the largest p after Holm's correction is {share(worst, 4)}",
-        listening(study),
-        epochs(study),
     ]
 
 
@@ -207,12 +209,9 @@ def ratings_page() -> list[str]:
     lost = study.contrast(SEGUE, "no-transitions", "hr@20", "full")
     assert lost["verdict"] == "loss"
     return [
-        *rows(study),
-        *leads(study),
+        *common(study),
         f"{gains} of the {fixed} contrasts fixed beforehand are gains",
         f"transitions cost {points(-lost['difference'])[1:]} points of HR@20",
-        listening(study),
-        epochs(study),
     ]
 
 
@@ -221,18 +220,15 @@ def histories_page() -> list[str]:
     study = Study(HISTORIES)
     fixed, gains, _ = family(study)
     assert fixed == gains
-    pairs = [study.contrast(SEGUE, name, f"hr@{k}", "full") for name in ("v-sknn",) for k in (1, 10, 20)]
+    pairs = [study.contrast(SEGUE, "v-sknn", f"hr@{k}", "full") for k in (1, 10, 20)]
     assert [one["verdict"] for one in pairs] == ["none shown", "gain", "gain"]
     counts = study.result["data"]["counts"]
     return [
-        *rows(study),
-        *leads(study),
+        *common(study),
         f"All {fixed} contrasts fixed beforehand are gains",
         f"HR@1 {difference(pairs[0])}, HR@10 {difference(pairs[1])}, HR@20 {difference(pairs[2])}",
         f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets",
         f"{counts['repeat']} are repeats",
-        listening(study),
-        epochs(study),
     ]
 
 

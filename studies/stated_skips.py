@@ -126,7 +126,10 @@ def besides() -> list[str]:
     for study in studies:
         types = [one for one in study.result["strata"] if one["less"] == "no-feedback"]
         assert {one["verdict"] for one in types if "session_type" in one["stratum"]} == {"none shown"}
+    repeats = studies[-1].contrast(SEGUE, "no-feedback", "hr@10.repeat", "full")
+    assert repeats["verdict"] == "loss"
     return [
+        f"it costs {difference(repeats)} points of HR@10 of repeats",
         f"| feedback as an input: HR@20 | {cells(SEGUE, 'no-feedback', 'hr@20')} |",
         f"| feedback as an input: HR@1, next listened | {cells(SEGUE, 'no-feedback', 'hr@1.next-listened')} |",
         f"| feedback as an input: HR@10, next listened | {cells(SEGUE, 'no-feedback', NEXT_LISTENED)} |",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 import pytest
 
@@ -13,10 +12,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True)
 def _baselines_keep_their_defaults(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An evaluation of a tiny store spends most of its time on the options of ten baselines.
+    """An evaluation of a tiny store spends most of its time on the options of ten baselines."""
+    from segue.ranking.baselines import tuning  # here: types are checked in what is imported once pytest has begun
 
-    Nothing is imported here: types are checked in what is imported after pytest has begun.
-    """
-    tuning = sys.modules.get("segue.ranking.baselines.tuning")
-    if tuning is not None and request.node.get_closest_marker("full_tuning") is None:
+    if request.node.get_closest_marker("full_tuning") is None:
         monkeypatch.setattr(tuning, "ROUNDS", 0)

@@ -65,8 +65,10 @@ def report_markdown(result: Record) -> str:
     for title, caption, rows in _tables(result):
         parts += [f"## {title}", caption, _markdown_table(*rows)]
     parts.append("## The answers in numbers")
-    for verdict in filter(lambda each: each["details"], result["verdict"]):
-        parts.append("".join([f"**{verdict['question']}**\n", *(f"\n- {_plain(each)}" for each in verdict["details"])]))
+    for verdict in result["verdict"]:
+        if verdict["details"]:
+            details = (f"\n- {_plain(detail)}" for detail in verdict["details"])
+            parts.append(f"**{verdict['question']}**\n{''.join(details)}")
     parts += ["## How this was made", _reading(result), _made(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
