@@ -20,6 +20,7 @@ from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
 from segue.model.heads import (
     HEADS,
+    Added,
     CopyConfig,
     Head,
     ListenConfig,
@@ -27,7 +28,10 @@ from segue.model.heads import (
     NeighboursHead,
     Predicted,
     TransitionsConfig,
+    neighbours,
 )
+from segue.neighbours.session_neighbours import Shares, neighbour_shares
+from segue.neighbours.sparse_scores import FlatSessions
 from segue.objectives import full_softmax_loss
 from segue.runs import RunFolder, load_run
 from segue.store import NUM_SPECIALS, Store
@@ -285,6 +289,39 @@ def test_neighbours_give_their_mass_only_where_it_was_chosen(store: Store, count
         assert all(torch.equal(getattr(each, name), getattr(added, name)) for name in ("session", "tracks", "log_mass"))
     assert other is not None
     assert not torch.equal(other.tracks, added.tracks)
+
+
+def test_neighbours_are_looked_for_once_while_they_are_kept(
+    monkeypatch: pytest.MonkeyPatch, store: Store, counts: TrainingCounts
+) -> None:
+    head = head_of("neighbours", counts)
+    assert isinstance(head, NeighboursHead)
+    head.ranking_weights = head.weights_type(mass=40.0)
+    cases = split_store(store, DataConfig(max_len=MAX_LEN)).cases["test"]
+    data = SessionData.load(store, split_store(store, DataConfig(max_len=MAX_LEN)), "cpu")
+    states, table, asked = torch.randn(20, WIDTH), torch.randn(len(counts.plays), WIDTH), list[int]()
+
+    def count(index: Any, sessions: FlatSessions) -> Shares:
+        asked.append(len(sessions))
+        return neighbour_shares(index, sessions)
+
+    def look(first: int, num: int = 20) -> Added | None:
+        batch = data.context_batch(cases, np.arange(first, first + num), MAX_LEN)
+        return head.added(states, batch.recent(3), table)
+
+    monkeypatch.setattr(neighbours, "neighbour_shares", count)
+    with head.keeping():
+        one, same, other, fewer = look(0), look(0), look(5), look(0, 19)
+        assert asked == [20, 20, 19], "another batch of the same tracks is the same; fewer of its sessions are not"
+        assert one is not None and same is not None and other is not None and fewer is not None  # noqa: PT018
+        assert torch.equal(one.log_mass, same.log_mass)
+        monkeypatch.setattr(neighbours, "MOST_KEPT", 0)
+    asked.clear()
+    look(0)
+    with head.keeping():
+        look(0)
+        look(0)
+    assert asked == [20, 20, 20], "nothing is kept after its end, nor without room"
 
 
 def test_saved_and_loaded_neighbours_are_the_same(tmp_path: Path, store: Store, counts: TrainingCounts) -> None:

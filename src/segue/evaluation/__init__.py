@@ -8,6 +8,7 @@ from segue.evaluation.paired_contrast import Contrast, Question, contrast, contr
 from segue.evaluation.records import FORMS, PROTOCOLS, Evaluation, Kind, Protocol, Row
 from segue.evaluation.saved import load_evaluation, save_evaluation
 from segue.evaluation.settle_ranking import settle_ranking
+from segue.evaluation.settling_ranks import keeping_neighbours
 from segue.evaluation.targets import Targets
 from segue.evaluation.validation import validating
 
@@ -29,6 +30,7 @@ __all__ = [
     "contrasts",
     "head_predictions",
     "holm",
+    "keeping_neighbours",
     "load_evaluation",
     "make_scene",
     "save_evaluation",

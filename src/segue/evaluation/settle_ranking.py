@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from segue.batches.split import split_store
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
-from segue.evaluation.metrics import hit
+from segue.evaluation.metrics import gain
 from segue.evaluation.settle_listen import listen_terms, settle_listen
-from segue.evaluation.settle_mixture import settle_mixture
+from segue.evaluation.settle_mixture import NDCG_AT, settle_mixture
 from segue.evaluation.settling_ranks import SettlingRanks, keeping_neighbours
 from segue.model import Encoder
 from segue.model.heads import ListenHead, ListenWeights
@@ -26,8 +26,8 @@ from segue.store import Store
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Values of lambda to choose from."""
-MARGIN: Final = 0.002
-"""Largest loss of HR@10 by lambda."""
+LEVEL: Final = f"ndcg@{NDCG_AT}"
+LISTENED: Final = f"{LEVEL}.listened"
 MOST_TARGETS: Final = 5_000
 """Most validation targets; each lambda is a pass over all tracks."""
 
@@ -54,7 +54,7 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
             document["listen"] = settle_listen(*listen_terms(scene, encoder))
             _set_listen_weights(encoder, document["listen"])
             tried = try_weights(scene, encoder, most, progress)
-            document |= {"listen_weight": best_weight(tried), "margin": MARGIN, "tried": tried}
+            document |= {"listen_weight": best_weight(tried), "tried": tried}
     folder.save_ranking(document)
 
 
@@ -68,32 +68,31 @@ def _set_listen_weights(encoder: Encoder, document: Mapping[str, Any]) -> None:
 def try_weights(
     scene: EvaluationScene, encoder: Encoder, most: int, progress: Progress = silent
 ) -> list[dict[str, Any]]:
-    """Return HR@10 and HR@10 of listened targets in the full protocol for each of WEIGHTS, over `most` targets."""
+    """Return NDCG@20 among all tracks, and that of listened targets, for each of WEIGHTS, over `most` targets."""
     contexts = scene.part(scene.contexts.cases, scene.sample(most))
     listened = scene.listened(contexts.cases.target)
     tried, settling = [], SettlingRanks(encoder, contexts)
     for number, weight in enumerate(WEIGHTS):
-        hits = hit(settling.ranks(ModelScorer(encoder, scene.split.candidates, weight)), 10)
-        tried.append({"listen_weight": weight, "hr@10": _mean(hits), "hr@10.listened": _mean(hits[listened])})
+        gains = gain(settling.ranks(ModelScorer(encoder, scene.split.candidates, weight)), NDCG_AT)
+        tried.append({"listen_weight": weight, LEVEL: _mean(gains), LISTENED: _mean(gains[listened])})
         progress(Step("weigh P(listen)", number + 1, len(WEIGHTS), "weights"))
     return tried
 
 
 def best_weight(tried: Sequence[dict[str, Any]]) -> float:
-    """Return the weight with the highest HR@10 of listened targets among those whose HR@10 is within MARGIN of 0's.
+    """Return the weight with the highest NDCG@20 of listened targets among those whose NDCG@20 is not below that of 0.
 
     Of ties the smallest weight.
 
     >>> best_weight([
-    ...     {"listen_weight": 0.0, "hr@10": 0.5, "hr@10.listened": 0.5},
-    ...     {"listen_weight": 1.0, "hr@10": 0.499, "hr@10.listened": 0.52},
-    ...     {"listen_weight": 2.0, "hr@10": 0.49, "hr@10.listened": 0.53},
+    ...     {"listen_weight": 0.0, "ndcg@20": 0.5, "ndcg@20.listened": 0.5},
+    ...     {"listen_weight": 1.0, "ndcg@20": 0.5, "ndcg@20.listened": 0.52},
+    ...     {"listen_weight": 2.0, "ndcg@20": 0.49, "ndcg@20.listened": 0.53},
     ... ])
     1.0
     """
-    floor = tried[0]["hr@10"] - MARGIN
-    allowed = [one for one in tried if one["hr@10"] >= floor]
-    best = max(allowed, key=lambda one: one["hr@10.listened"], default=tried[0])
+    allowed = [one for one in tried if one[LEVEL] >= tried[0][LEVEL]]
+    best = max(allowed, key=lambda one: one[LISTENED], default=tried[0])
     return float(best["listen_weight"])
 
 

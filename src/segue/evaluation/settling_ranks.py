@@ -20,7 +20,7 @@ from segue.ranking import ModelScorer
 
 @contextmanager
 def keeping_neighbours(encoder: Encoder) -> Iterator[None]:
-    """Inside, what session neighbours say of a batch is computed once."""
+    """Inside, what session neighbours say after the same sessions is computed once."""
     with ExitStack() as stack:
         for head in encoder.heads.values():
             if isinstance(head, NeighboursHead):

@@ -18,6 +18,7 @@ from segue.evaluation import (
     Row,
     Table,
     assembled,
+    keeping_neighbours,
     make_scene,
     scorer_rows,
 )
@@ -80,7 +81,8 @@ class Evaluator:
         models = model_scorers(encoder, candidates, loaded.listen_weight)
         heads = head_scorers(encoder, candidates)
         protocols = PROTOCOLS_OF[protocol]
-        rows = scorer_rows(ground.table, models, "model", protocols, progress)
+        with keeping_neighbours(encoder):
+            rows = scorer_rows(ground.table, models, "model", protocols, progress)
         rows += scorer_rows(ground.table, heads, "head", protocols, progress)
         rows += ground.baseline_rows(protocols, progress) if baselines else []
         evaluation = assembled(ground.table, rows, models)

@@ -16,7 +16,7 @@ from segue.evaluation import candidates as candidates_module
 from segue.evaluation import settle_listen as settle_module
 from segue.evaluation.candidates import Candidates, session_candidates
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene, sampled
-from segue.evaluation.metrics import hit
+from segue.evaluation.metrics import gain, hit
 from segue.evaluation.ranking_pass import full_ranks
 from segue.evaluation.settle_listen import listen_terms
 from segue.evaluation.settle_mixture import settle_mixture
@@ -94,7 +94,7 @@ def _loss(
 
 def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gate and temperature, P(listen) and lambda alike, of at most so many targets as each may look at."""
-    store, most, rates = tiny_store(tmp_path / "store", sessions=40), 9, set[float]()
+    store, most, levels = tiny_store(tmp_path / "store", sessions=40), 9, set[float]()
     recipe = small_recipe("segue", training__epochs=1, heads__listen=True)
     fit(store, tmp_path / "run", recipe)
     encoder, split = load_run(tmp_path / "run").encoder, split_store(store, recipe.data)
@@ -108,10 +108,10 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
         assert settled["mixture"]["targets"] == ranked[chosen].sum()
         for name in ("transitions", "copy"):
             encoder.heads[name].ranking_weights = encoder.heads[name].weights_type()
-        hits = hit(full_ranks(ModelScorer(encoder, split.candidates), scene.contexts).ranks[:, 0], 10)
-        rate = try_weights(scene, encoder, most)[0]["hr@10"]
-        assert rate == pytest.approx(hits[chosen].mean())
-        rates.add(rate)
+        gains = gain(full_ranks(ModelScorer(encoder, split.candidates), scene.contexts).ranks[:, 0], 20)
+        level = try_weights(scene, encoder, most)[0]["ndcg@20"]
+        assert level == pytest.approx(gains[chosen].mean())
+        levels.add(level)
         usable = np.flatnonzero(ranked & (np.asarray(store.strength)[cases.target] < 4))
         (parts, heard), place = listen_terms(scene, encoder), sampled(keys[cases.session[usable]], most, seed)
         with monkeypatch.context() as few:
@@ -119,7 +119,7 @@ def test_settling_looks_at_the_sample_that_the_seed_draws(tmp_path: Path, monkey
             some_parts, some_heard = listen_terms(scene, encoder)
         torch.testing.assert_close(some_parts, parts[place])
         assert torch.equal(some_heard, heard[place])
-    assert len(rates) > 1
+    assert len(levels) > 1
 
 
 def test_candidates_that_are_kept_are_those_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from segue.evaluation import (
     Row,
     Table,
     assembled,
+    keeping_neighbours,
     make_scene,
     scorer_rows,
     settle_ranking,
@@ -94,7 +95,8 @@ class Maker:
         table = self._targets(replace(recipe, evaluation=replace(recipe.evaluation, resamples=0)))
         encoder, candidates = loaded.encoder.to(self._device), table.scene.split.candidates
         scorers = model_scorers(encoder, candidates, loaded.listen_weight)
-        return _evaluated(table, {"model": scorers, "head": head_scorers(encoder, candidates)}, progress)
+        with keeping_neighbours(encoder):
+            return _evaluated(table, {"model": scorers, "head": head_scorers(encoder, candidates)}, progress)
 
     def _targets(self, recipe: Recipe) -> Table:
         """Return the test targets of a recipe, those of the previous trial where both have the same."""
