@@ -9,7 +9,7 @@ from pathlib import Path
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
 from stated import HOME, Study, difference, points, share
 from stated_docs import DOCS
-from stated_real import histories_page, music_page, ratings_page, stopping
+from stated_real import histories_page, music_page, ratings_page, simulated_page, stopping
 from stated_skips import ablations_page, table1_page
 
 SEGUE = "segue"
@@ -147,6 +147,7 @@ PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME / "table1-simulated" / "README.md": table1,
     HOME / "checks" / "README.md": lambda: [*neighbours(), *stopping()],
     HOME / "segue-mssd" / "README.md": music_page,
+    HOME / "segue-simulated" / "README.md": simulated_page,
     HOME / "segue-ml-100k" / "README.md": ratings_page,
     HOME / "segue-histories" / "README.md": histories_page,
     HOME / "table1-mssd" / "README.md": table1_page,

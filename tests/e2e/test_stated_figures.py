@@ -33,7 +33,6 @@ NO_FIGURES = {
             *(
                 "50,000 tracks on a CPU and 500,000 on a GPU",
                 "0 = dot products",
-                "commit e01da07",
                 "HR@1 / 10 / 20",
                 "earlier.tracks=20",
             ),
