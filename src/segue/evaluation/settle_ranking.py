@@ -28,6 +28,7 @@ WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Values of lambda to choose from."""
 LEVEL: Final = f"ndcg@{NDCG_AT}"
 LISTENED: Final = f"{LEVEL}.listened"
+"""The names of what lambda must not lower, and of what it is to raise."""
 MOST_TARGETS: Final = 5_000
 """Most validation targets; each lambda is a pass over all tracks."""
 

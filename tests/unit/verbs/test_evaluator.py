@@ -13,6 +13,10 @@ from segue.columns import ORACLE_P_LISTEN, ORACLE_P_LISTEN_COMMON
 from segue.errors import InputError
 from segue.evaluation import FORMS, Question, contrasts, metric_rows
 from segue.evaluation.bootstrap import Bootstrap
+from segue.model.heads import neighbours
+from segue.neighbours.session_index import SessionIndex
+from segue.neighbours.session_neighbours import Shares
+from segue.neighbours.sparse_scores import FlatSessions
 from segue.ranking import BASELINE_NAMES
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -89,6 +93,26 @@ def test_what_hangs_on_no_model_is_made_once(trained: tuple[Path, list[Path]], m
     assert one.targets is two.targets
     assert [row for row in one.rows if row.kind == "baseline"] == [row for row in two.rows if row.kind == "baseline"]
     assert again.to_json() == one.to_json()
+
+
+def test_an_evaluation_looks_for_the_neighbours_of_a_session_once(
+    trained: tuple[Path, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Model and lambda 0, full and sampled, feedback flipped or not: always the same sessions, or some of them."""
+    recipe = small_recipe(training__epochs=1, heads__neighbours=True, heads__listen=True)
+    train(trained[0], tmp_path / "run", TrainOptions(recipe=recipe, device="cpu"))
+    weights = {"listen_weight": 1.0, "neighbours": {"mass": 40.0}}
+    (tmp_path / "run" / "ranking.json").write_text(json.dumps(weights), encoding="utf-8")
+    real, asked = neighbours.neighbour_shares, list[bytes]()
+
+    def count(index: SessionIndex, sessions: FlatSessions) -> Shares:
+        asked.append(sessions.tracks.tobytes() + sessions.offsets.tobytes())
+        return real(index, sessions)
+
+    monkeypatch.setattr(neighbours, "neighbour_shares", count)
+    found = Evaluator(trained[0], device="cpu").evaluate(tmp_path / "run", baselines=False)
+    assert 0 < len(asked) == len(set(asked)) <= 2, "all sessions, and those of the pairs"
+    assert {row.name for row in found.rows if row.kind == "model"} == {"model", "model, lambda 0"}
 
 
 def test_models_of_one_evaluator_can_be_contrasted(trained: tuple[Path, list[Path]]) -> None:
