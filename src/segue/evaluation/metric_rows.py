@@ -24,7 +24,7 @@ from segue.evaluation.skip_prediction import skip_prediction_rows
 from segue.evaluation.strata import known_last, strata, target_groups, units
 from segue.evaluation.targets import Targets
 from segue.progress import Progress, Step, silent
-from segue.ranking import Scorer
+from segue.ranking import ModelScorer, Scorer
 
 STRATA_METRIC: Final = "hr@10"
 
@@ -135,11 +135,14 @@ def scorer_rows(
     """
     rows: dict[Protocol, list[Row]] = {protocol: [] for protocol in protocols}
     for together in _passes(protocols):
-        about = f"rank {together[0]}"
+        about, found = f"rank {together[0]}", dict[object, dict[Protocol, Row]]()
         for number, scorer in enumerate(scorers):
             progress(Step(f"{about} {scorer.name}", number, len(scorers), "scorers"))
-            for protocol, row in _rows(table, scorer, kind, together).items():
-                rows[protocol].append(row)
+            key = scorer.ranks_by if isinstance(scorer, ModelScorer) else number
+            if key not in found:
+                found[key] = _rows(table, scorer, kind, together)
+            for protocol, row in found[key].items():
+                rows[protocol].append(replace(row, name=scorer.name))
         if scorers:
             progress(Step(about, len(scorers), len(scorers), "scorers"))
     return [row for some in rows.values() for row in some]

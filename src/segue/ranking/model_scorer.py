@@ -70,6 +70,11 @@ class ModelScorer:
         return logits
 
     @property
+    def ranks_by(self) -> tuple[object, ...]:
+        """What the scores depend on: scorers of the same candidates that share it rank alike, whatever their names."""
+        return type(self), self.encoder, self._listen_weight
+
+    @property
     def predicts_listening(self) -> bool:
         """Whether the model has a head for P(listen)."""
         return self._listen is not None

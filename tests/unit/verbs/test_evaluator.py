@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from segue.model.heads import neighbours
 from segue.neighbours.session_index import SessionIndex
 from segue.neighbours.session_neighbours import Shares
 from segue.neighbours.sparse_scores import FlatSessions
-from segue.ranking import BASELINE_NAMES
+from segue.ranking import BASELINE_NAMES, Scorer
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.evaluator import Evaluator
@@ -101,8 +103,7 @@ def test_an_evaluation_looks_for_the_neighbours_of_a_session_once(
     """Model and lambda 0, full and sampled, feedback flipped or not: always the same sessions, or some of them."""
     recipe = small_recipe(training__epochs=1, heads__neighbours=True, heads__listen=True)
     train(trained[0], tmp_path / "run", TrainOptions(recipe=recipe, device="cpu"))
-    weights = {"listen_weight": 1.0, "neighbours": {"mass": 40.0}}
-    (tmp_path / "run" / "ranking.json").write_text(json.dumps(weights), encoding="utf-8")
+    chosen(tmp_path / "run", 1.0)
     real, asked = neighbours.neighbour_shares, list[bytes]()
 
     def count(index: SessionIndex, sessions: FlatSessions) -> Shares:
@@ -113,6 +114,33 @@ def test_an_evaluation_looks_for_the_neighbours_of_a_session_once(
     found = Evaluator(trained[0], device="cpu").evaluate(tmp_path / "run", baselines=False)
     assert 0 < len(asked) == len(set(asked)) <= 2, "all sessions, and those of the pairs"
     assert {row.name for row in found.rows if row.kind == "model"} == {"model", "model, lambda 0"}
+
+
+def test_a_model_whose_lambda_is_zero_is_ranked_once(
+    trained: tuple[Path, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small_recipe(training__epochs=1, heads__neighbours=True, heads__listen=True)
+    train(trained[0], tmp_path / "run", TrainOptions(recipe=recipe, device="cpu"))
+    real, ranked = metric_rows._rows, list[str]()
+
+    def count(table: metric_rows.Table, scorer: Scorer, *given: Any) -> Any:
+        ranked.append(scorer.name)
+        return real(table, scorer, *given)
+
+    monkeypatch.setattr(metric_rows, "_rows", count)
+    for weight, passes in ((0.0, ["model"]), (1.0, ["model", "model, lambda 0"])):
+        ranked.clear()
+        chosen(tmp_path / "run", weight)
+        found = Evaluator(trained[0], device="cpu").evaluate(tmp_path / "run", "full", baselines=False)
+        assert [name for name in ranked if "alone" not in name] == passes
+        model, none = (found.row(name, "full") for name in ("model", "model, lambda 0"))
+        assert (replace(none, name="model") == model) == (weight == 0.0)
+
+
+def chosen(run: Path, listen_weight: float) -> None:
+    """Write weights into a run as if validation had chosen them."""
+    weights = {"listen_weight": listen_weight, "neighbours": {"mass": 40.0}}
+    (run / "ranking.json").write_text(json.dumps(weights), encoding="utf-8")
 
 
 def test_models_of_one_evaluator_can_be_contrasted(trained: tuple[Path, list[Path]]) -> None:
