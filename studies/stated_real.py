@@ -243,11 +243,26 @@ def histories_page() -> list[str]:
     counts = study.result["data"]["counts"]
     return [
         *common(study),
+        *_last_of_each_session(),
         f"All {fixed} contrasts fixed beforehand are gains",
         f"HR@1 {difference(pairs[0])}, HR@10 {difference(pairs[1])}, HR@20 {difference(pairs[2])}",
         f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets",
         f"{counts['repeat']} are repeats",
     ]
+
+
+def _last_of_each_session() -> list[str]:
+    """Return the table of histories by the other split, of one run with the recipe's own settings."""
+    document = json.loads((HOME / HISTORIES / "leave-last-two-out.json").read_text(encoding="utf-8"))
+    found = {(one["name"], one["protocol"]): one for one in document["rows"]}
+    rows = []
+    for name in ("model", "markov", "sequential-rules", "ordered-neighbours", "v-sknn", "item-knn", "own-plays"):
+        forms = (
+            " / ".join(share(found[name, form][f"hr@{k}"][0]) for k in (1, 10, 20)) for form in ("full", "unheard")
+        )
+        title = TITLES["segue" if name == "model" else name]
+        rows.append(f"| {title} | {' | '.join(forms)} | {share(found[name, 'sampled']['hr@10'][0])} |")
+    return [*rows, f"{document['counts']['targets']:,} targets"]
 
 
 def simulated_page() -> list[str]:
