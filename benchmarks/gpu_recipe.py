@@ -23,7 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-BATCH = ("training.batch_size=1024", "training.validation_targets=50000")
+SETTINGS = ("training.batch_size=1024", "training.validation_targets=50000")
+"""What all variants change, as the studies of this size do."""
 
 
 def command(source: Path, *words: str) -> float:
@@ -45,7 +46,7 @@ def lines(run: Path, name: str) -> list[dict[str, Any]]:
 
 def training(source: Path, store: Path, run: Path, recipe: str, changes: list[str]) -> dict[str, Any]:
     """Train, and return what it took."""
-    settings = [word for change in (*BATCH, *changes) for word in ("--set", change)]
+    settings = [word for change in (*SETTINGS, *changes) for word in ("--set", change)]
     whole = command(source, "train", str(store), str(run), "--recipe", recipe, *settings)
     timings, metrics = lines(run, "timings"), lines(run, "metrics")
     best = max(metrics, key=lambda line: float(line.get("validation.ndcg@20", line["validation.hr@10"])))

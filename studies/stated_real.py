@@ -178,8 +178,8 @@ def family(study: Study) -> tuple[int, int, float]:
     return len(fixed), gains, max(one["holm"] for one in fixed)
 
 
-def quality(study: Study) -> str:
-    """Return what P(listen) reaches."""
+def listening_alone(study: Study) -> str:
+    """Return what P(listen) reaches with feedback."""
     ours = study.result["arms"][SEGUE]["listening"]
     return ", ".join(
         f"{title} {share(ours[key][0])}" for title, key in (("AUC", "auc"), ("Brier", "brier"), ("ECE", "ece"))
@@ -284,7 +284,7 @@ def simulated_page() -> list[str]:
         f"All {fixed} contrasts fixed beforehand are gains",
         f"{sum(one['counts'] for one in pairs)} of the {len(pairs)} with the paper's recipes count",
         f"HR@1 among all tracks: {difference(first)} less Markov",
-        quality(study),
+        listening_alone(study),
     ]
 
 

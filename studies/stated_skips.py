@@ -128,9 +128,12 @@ def besides() -> list[str]:
     shown = [one for one in ranks if one["verdict"] != "none shown"]
     strata = [one for s in studies for one in s.result["strata"] if one["less"] == "no-feedback"]
     by_verdict = {verdict: sum(one["verdict"] == verdict for one in strata) for verdict in ("gain", "loss")}
+    in_histories = [one for one in studies[-1].result["strata"] if one["less"] == "no-feedback"]
+    lost_there = sum(one["verdict"] == "loss" for one in in_histories)
     return [
         f"{len(shown)} of the {len(ranks)} hit rates",
-        f"Of {len(strata)} groups of targets {by_verdict['gain']} show a gain and {by_verdict['loss']} a loss",
+        f"Of {len(strata)} hit rates of groups of targets {by_verdict['gain']} show a gain and "
+        f"{by_verdict['loss']} a loss, {lost_there} of these on histories",
         f"| feedback as an input: HR@20 | {cells(SEGUE, 'no-feedback', 'hr@20')} |",
         f"| feedback as an input: HR@1, next listened | {cells(SEGUE, 'no-feedback', 'hr@1.next-listened')} |",
         f"| feedback as an input: HR@10, next listened | {cells(SEGUE, 'no-feedback', NEXT_LISTENED)} |",

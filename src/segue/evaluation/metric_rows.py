@@ -135,13 +135,14 @@ def scorer_rows(
     """
     rows: dict[Protocol, list[Row]] = {protocol: [] for protocol in protocols}
     for together in _passes(protocols):
-        about, found = f"rank {together[0]}", dict[object, dict[Protocol, Row]]()
+        about = f"rank {together[0]}"
+        rows_by_ranking = dict[object, dict[Protocol, Row]]()
         for number, scorer in enumerate(scorers):
             progress(Step(f"{about} {scorer.name}", number, len(scorers), "scorers"))
-            key = scorer.ranks_by if isinstance(scorer, ModelScorer) else number
-            if key not in found:
-                found[key] = _rows(table, scorer, kind, together)
-            for protocol, row in found[key].items():
+            ranking = scorer.ranks_by if isinstance(scorer, ModelScorer) else number
+            if ranking not in rows_by_ranking:
+                rows_by_ranking[ranking] = _rows(table, scorer, kind, together)
+            for protocol, row in rows_by_ranking[ranking].items():
                 rows[protocol].append(replace(row, name=scorer.name))
         if scorers:
             progress(Step(about, len(scorers), len(scorers), "scorers"))
