@@ -21,7 +21,7 @@ from segue.objectives.roles import negatives_of
 from segue.objectives.softmax import avoided_losses, dot, gbce_beta, gbce_losses, mean_over, softmax_losses
 from segue.store import NUM_SPECIALS
 
-EXACT_UP_TO: Final[Mapping[str, int]] = {"cpu": 50_000, "cuda": 500_000}
+EXACT_UP_TO: Final[Mapping[str, int]] = {"cpu": 50_000, "cuda": 250_000}
 """Largest catalogue that `Auto` gives the exact softmax, by type of device: chosen by the cost of a step."""
 GBCE_T: Final = 0.75
 """t of gBCE (the gSASRec of Petrov & Macdonald 2023): 1 undoes the sampling wholly, 0 not at all."""
