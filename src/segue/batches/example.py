@@ -212,7 +212,8 @@ def _side(
     data: SessionData, index: Tensor, row: Tensor, session: Tensor, draws: ExampleDraws
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the values of inputs by position and by session, some of them hidden."""
-    positions, sessions = dict[str, Tensor](), dict[str, Tensor]()
+    positions: dict[str, Tensor] = {}  # not dict[str, Tensor](): torch.compile stops there
+    sessions: dict[str, Tensor] = {}
     for name, side in data.side.items():
         uniform = draws.side.get(name)
         values = side.gather(data.train_session[index.clamp(min=0)] if side.per_session else row)

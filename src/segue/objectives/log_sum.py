@@ -6,7 +6,8 @@ Three implementations give the same result: blocks of scores (`blocked`, float32
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.util import find_spec
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ NOTHING = -1e30
 """Stands for log 0: finite, so that gradients are finite."""
 WIDEST_KERNEL = 256
 """Largest D of the GPU kernels."""
+HAS_TRITON: Final = find_spec("triton") is not None
+"""Whether GPU kernels can be imported. Asked once: a compiled function cannot ask."""
 
 
 def log_sum_of_others(
@@ -119,4 +122,4 @@ def kernels_fit(states: Tensor) -> bool:
     """Return whether GPU kernels can read the states: float32 on CUDA, D a power of two from 16 to 256."""
     width = states.shape[-1]
     fits = width & (width - 1) == 0 and 16 <= width <= WIDEST_KERNEL and states.dtype == torch.float32
-    return fits and states.device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    return HAS_TRITON and fits and states.device.type == "cuda"

@@ -7,7 +7,6 @@ scores. A faster product (float32) may exclude tracks, but does not decide betwe
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from types import ModuleType
 from typing import Final
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from segue.axes import Float, Int
+from segue.objectives.log_sum import HAS_TRITON
 
 CPU_ROWS: Final = 2**13
 """Table rows gathered at a time on a CPU: 4 MB of 128 floats, which fit in the cache."""
@@ -37,7 +37,7 @@ def kernels(device: torch.device) -> ModuleType | None:
 
 @cache
 def _triton() -> ModuleType | None:
-    if importlib.util.find_spec("triton") is None:
+    if not HAS_TRITON:
         return None
     from segue.kernels import ranking
 

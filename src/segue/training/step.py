@@ -237,7 +237,8 @@ class TrainingStep:
             rows.encoder[: len(states)],
         )
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
-        mixtures = [mixture for head in heads if (mixture := head.mixture(predicted)) is not None]
+        of_heads = [head.mixture(predicted) for head in heads]
+        mixtures = [mixture for mixture in of_heads if mixture is not None]
         mixture = reduce(Mixture.beside, mixtures) if mixtures else None
         inputs = self.loss_inputs(batch_draws, states, rows, mixture)
         with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=self.training.bf16):

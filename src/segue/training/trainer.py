@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
 from segue.model.inputs import TrackValues, check_inputs, load_side
-from segue.objectives.log_sum import WIDEST_KERNEL
+from segue.objectives.log_sum import HAS_TRITON, WIDEST_KERNEL
 from segue.recipes import Recipe
 from segue.store import NUM_SPECIALS, Store
 from segue.training.optimisers import Optimisers
@@ -160,7 +159,7 @@ def _step_of(training: Training) -> TrainingStep:
     """Return the step of the device: `GraphStep` on CUDA with bf16, if the kernels take rows of this width."""
     device, width = training.candidates.device, training.encoder.width
     width_fits = width & (width - 1) == 0 and width <= WIDEST_KERNEL
-    if not (device.type == "cuda" and training.bf16 and width_fits and find_spec("triton") is not None):
+    if not (device.type == "cuda" and training.bf16 and width_fits and HAS_TRITON):
         return TrainingStep(training)
     from segue.training.graph_step import GraphStep
 

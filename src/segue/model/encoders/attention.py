@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any, Final
 
 import torch
@@ -15,6 +14,7 @@ from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.model.encoders.blocks import Attend
 from segue.model.encoders.dropout import dropout, keep_bits
+from segue.objectives.log_sum import HAS_TRITON
 
 LONGEST_KERNEL: Final = 128
 """Most positions of a session that the GPU kernel holds."""
@@ -42,7 +42,7 @@ def attention_of(batch: Batch, config: AttentionConfig, width: int, blocks: int)
     if batch.tracks.device.type == "cuda":
         head = width // config.heads
         fits = batch.longest <= LONGEST_KERNEL and head >= NARROWEST_HEAD and head & (head - 1) == 0
-        if fits and torch.is_autocast_enabled("cuda") and find_spec("triton") is not None:
+        if fits and torch.is_autocast_enabled("cuda") and HAS_TRITON:
             seeds = torch.randint(2**31, (blocks,), device=batch.tracks.device)
             return KernelAttention(batch.offsets.int(), seeds, batch.longest, config)
         return PackedAttention(batch, config)

@@ -30,6 +30,7 @@ from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
 from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
+from segue.model.small_table import small_table_rows
 from segue.objectives import Mixture
 from segue.store import NUM_SPECIALS
 
@@ -86,7 +87,9 @@ class CopyHead(Head):
         ages = column[:, None] - column
         with torch.autocast(tracks.device.type, enabled=False):
             scores = self.ask(predicted.states)[source] @ predicted.rows[source].transpose(1, 2)
-        scores = scores + self.age[ages.clamp(0, AGES - 1)] + self.heard[batch.padded.feedback][:, None, :]
+        age = small_table_rows(self.age[:, None], ages.clamp(0, AGES - 1))[..., 0]
+        heard = small_table_rows(self.heard[:, None], batch.padded.feedback)[..., 0]
+        scores = scores + age + heard[:, None, :]
         before = (ages >= 0) & _copied(tracks, inside)[:, None, :]
         same = before & (tracks[:, None, :] == predicted.target[source][:, :, None])
         gate, mass = (_log_sum(scores, counted).flatten()[batch.slot] for counted in (before, same))
