@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skips_figures import MINUS, PER_SESSION_MINUS
-from stated import HOME, Study
+from stated import HOME, Study, share
 from stated_real import readme, recipes
 
 NOTES = HOME.parent / "benchmarks" / "notes"
@@ -43,6 +43,34 @@ def speed() -> list[str]:
         f"50 million plays take {peak:.1f} GB",
         f"it trains {ours:.0f} sessions a second, RePlay with its sampled loss {theirs:.0f}",
         f"{faster['median']:.2f} times as many ({faster['min']:.2f} to {faster['max']:.2f})",
+        *_whole_trainings(note("2026-11-30-gpu-recipe"), note("2026-11-30-gpu-recipe-exact")),
+    ]
+
+
+def _whole_trainings(fresh: Any, kept: Any) -> list[str]:
+    """Return what the page of speed says of trainings of `segue` on a GPU.
+
+    `fresh`: each training compiled for itself; `kept`: with the exact softmax, compiled once for all.
+    """
+    before, now = (fresh["trainings"][name][0] for name in ("before", "now"))
+    exact, mixed = (kept["trainings"][name][0] for name in ("now", "mixed"))
+    epoch, command = (now[key] / before[key] for key in ("epoch_s", "whole_command_s"))
+    both, both_before, both_exact = (one["epoch_s"] + one["validation_s"] for one in (now, before, exact))
+    ndcg = [share(one["best"]["validation.ndcg@20"], 4) for one in (exact, mixed)]
+    return [
+        *(
+            f"| {title} | {one['epoch_s']:.2f} s | {with_validation:.2f} s | "
+            f"{one['whole_command_s']:.0f} s, {one['epochs']} epochs |"
+            for title, one, with_validation in (
+                ("at 6efd546, mixed negatives", before, both_before),
+                ("mixed negatives", now, both),
+            )
+        ),
+        f"| exact softmax | {exact['epoch_s']:.2f} s | {both_exact:.2f} s |",
+        f"an epoch takes {epoch:.2f} times as long",
+        f"with its validation {both / both_before:.2f} times, the whole command {command:.2f} times",
+        f"({now['first_epoch_s']:.0f} s in the first epoch, {before['first_epoch_s']:.0f} s before)",
+        f"validation NDCG@20 {ndcg[0]} and {ndcg[1]}",
     ]
 
 

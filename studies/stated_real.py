@@ -291,10 +291,11 @@ def simulated_page() -> list[str]:
 def stopping() -> list[str]:
     """Return what the page of checks says of early stopping and of blocks."""
     lines = []
-    for name in ("mssd-7k", "ml-100k"):
+    for name in ("mssd-7k", "ml-100k", "histories"):
         document = json.loads((HOME / "checks" / f"stopping-{name}.json").read_text(encoding="utf-8"))
         for arm, found in document["arms"].items():
             assert len(found["trainings"]) == 10
             cells = (share(found["summary"][key], 4) for key in ("mean", "sd", "min", "mean_lost", "most_lost"))
-            lines.append(f"| {name} | `{arm}` | {' | '.join(cells)} |")
+            block = "pre_norm" if arm == "own" else arm
+            lines.append(f"| {name} | `{block}` | {' | '.join(cells)} |")
     return lines

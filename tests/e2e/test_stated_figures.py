@@ -31,7 +31,7 @@ NO_FIGURES = {
         (
             *("7,000 streaming sessions", "Histories of 50 listeners", "exclude 0", "-log(1 - p)", "1000 sampled"),
             *(
-                "50,000 tracks on a CPU and 500,000 on a GPU",
+                "50,000 tracks on a CPU and 250,000 on a GPU",
                 "0 = dot products",
                 "HR@1 / 10 / 20",
                 "earlier.tracks=20",

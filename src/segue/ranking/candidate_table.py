@@ -32,6 +32,7 @@ class CandidateTable:
 
     def __init__(self, weight: Float[Tensor, "R D"], candidates: Int[Tensor, " C"]) -> None:
         self.weight, self.candidates = weight, candidates.contiguous()
+        self._on_host = candidates.cpu()  # a block that asked the device for its ends would wait for it
         norms = torch.cat([_norms(rows) for _, rows in self.blocks(NORMED)] or [weight.new_zeros(0)])
         real = norms[torch.isfinite(norms)]
         self.finite = len(real) == len(norms)
@@ -44,7 +45,7 @@ class CandidateTable:
         gathered = self.weight.new_empty(0)
         for begin in range(0, len(self.candidates), width):
             rows = self.candidates[begin : begin + width]
-            first, last = int(rows[0]), int(rows[-1])
+            first, last = int(self._on_host[begin]), int(self._on_host[begin + len(rows) - 1])
             if last - first == len(rows) - 1:
                 yield begin, self.weight[first : last + 1]
                 continue
