@@ -20,7 +20,9 @@ from segue import columns
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.example import Example
-from segue.batches.split import Cases, DataConfig, Split, SplitName, split_store
+from segue.batches.held_out import Cases, SplitName
+from segue.batches.listening_order import listening_order, session_begins
+from segue.batches.split import DataConfig, Split, split_store
 from segue.evaluation import head_predictions, make_scene
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.listen_predictions import baseline_predictions
@@ -79,6 +81,7 @@ EVENT_SIDE = (
 ARMS = [
     ("leave-last-two-out", "training"),
     ("leave-last-two-out", "transductive"),
+    ("chronological", "training"),
     ("temporal", "training"),
     ("sessions", "training"),
 ]
@@ -94,11 +97,12 @@ def drawn(column: SideColumn, size: int, generator: np.random.Generator) -> NDAr
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A tiny store with event columns of every kind."""
+    """A tiny store with event columns of every kind, and six listeners of ten sessions."""
     folder = tmp_path_factory.mktemp("leakage")
     tiny = tiny_store(folder / "tiny", sessions=60)
     generator = np.random.default_rng(1)
     values = values_of(tiny) | {column.name: drawn(column, tiny.num_rows, generator) for column in EVENT_SIDE}
+    values[columns.USER] = (np.arange(60) % 6).astype(np.int32)
     return rewritten(folder / "store", tiny, values, SIDE + EVENT_SIDE)
 
 
@@ -182,11 +186,23 @@ def scene_of(store: Store, split: Split, data: DataConfig, which: SplitName) -> 
     return make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu").reading(EVERY_INPUT)
 
 
+def cases_of(store: Store, split: Split, which: SplitName) -> Cases:
+    """Return the held-out targets; where later ones of the listener may read a session, the last of each listener."""
+    cases = split.cases[which]
+    if split.kind not in ("chronological", "temporal"):
+        return cases
+    user, begins = np.asarray(store.side(columns.USER))[cases.session], session_begins(store)
+    assert begins is not None
+    order = listening_order(user, begins[cases.session])
+    last = np.sort(order[np.append(user[order][1:] != user[order][:-1], True)])
+    return Cases(cases.session[last], cases.begin[last], cases.target[last])
+
+
 def contexts_of(store: Store, data: DataConfig, which: SplitName, later: int = 0) -> tuple[Split, Batch]:
     """Return the split and the contexts of its targets; `later` > 0 lets a context see so many rows too many."""
     split = split_store(store, data)
     scene = scene_of(store, split, data, which)
-    cases = scene.contexts.cases
+    cases = cases_of(store, split, which)
     moved = Cases(cases.session, cases.begin, cases.target + later)
     return split, scene.contexts.data.context_batch(moved, np.arange(len(cases)), data.max_len)
 
@@ -199,7 +215,8 @@ def test_scores_keep_their_bytes_when_the_target_row_is_randomised(
     """Hour and premium of that row included, but where a model reads context: there they are known beforehand."""
     data = DataConfig(split=kind, vocabulary=vocabulary, max_len=8)  # type: ignore[arg-type]
     before, contexts = contexts_of(store, data, which)
-    cases = before.cases[which]
+    cases = cases_of(store, before, which)
+    assert len(cases) > 3
     changed = randomised(store, tmp_path / "changed", cases, before)
     with_known = randomised(store, tmp_path / "with-known", cases, before, known=OF_TARGET_ROW)
     after, changed_contexts = contexts_of(changed, data, which)
@@ -223,7 +240,7 @@ def test_scores_keep_their_bytes_when_the_target_row_is_randomised(
 def test_hour_and_premium_of_the_target_row_count_for_readers_of_context_alone(
     store: Store, tmp_path: Path, which: SplitName
 ) -> None:
-    data = DataConfig(max_len=8)
+    data = DataConfig(split="leave-last-two-out", max_len=8)
     split, contexts = contexts_of(store, data, which)
     for column in OF_TARGET_ROW:
         changed = randomised(store, tmp_path / column, split.cases[which], split, only=(column,))
@@ -249,7 +266,7 @@ def test_p_listen_of_a_target_is_foretold_from_its_track_and_nothing_else_of_its
     store: Store, tmp_path: Path, which: SplitName
 ) -> None:
     """Not from how it was heard: no rate counts the play that is foretold."""
-    data = DataConfig(max_len=8)
+    data = DataConfig(split="leave-last-two-out", max_len=8)
     split = split_store(store, data)
     heard = {column.name for column in store.manifest.side} | {"strength"}
     changed = randomised(store, tmp_path / "changed", split.cases[which], split, only=heard, known=OF_TARGET_ROW)
@@ -274,7 +291,7 @@ def test_a_context_that_holds_its_target_would_be_noticed(
     store: Store, tmp_path: Path, name: str, only: tuple[str] | None
 ) -> None:
     """Each column of it by itself, by each that reads such a column."""
-    data = DataConfig(max_len=8)
+    data = DataConfig(split="leave-last-two-out", max_len=8)
     split, contexts = contexts_of(store, data, "test", later=1)
     changed = randomised(store, tmp_path / "changed", split.cases["test"], split, only=only)
     scorer = dict(scorers(store, split))[name]
@@ -286,7 +303,7 @@ def test_a_context_that_holds_its_target_would_be_noticed(
     ("causal, heads", "tracks")
 ])  # fmt: skip
 def test_a_head_that_counts_its_target_would_be_noticed(store: Store, tmp_path: Path, name: str, column: str) -> None:
-    data = DataConfig(max_len=8)
+    data = DataConfig(split="leave-last-two-out", max_len=8)
     split, contexts = contexts_of(store, data, "validation")
     changed = randomised(store, tmp_path / "changed", split.cases["validation"], split, only=(column,))
     longer = replace(split, train_end=split.train_end + 1)

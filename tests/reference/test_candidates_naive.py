@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from segue.batches.split import DataConfig, SplitName, split_store
+from segue.batches.held_out import SplitName
+from segue.batches.split import DataConfig, split_store
 from segue.evaluation import Table, make_scene
 from segue.evaluation.candidates import (
     num_eligible,

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.batches.split import DataConfig, Split, SplitName, split_store
+from segue.batches.held_out import SplitName
+from segue.batches.split import DataConfig, Split, split_store
 from segue.evaluation import Table, make_scene
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.listen_predictions import baseline_predictions

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from segue.batch import Batch
-from segue.batches.split import SplitName, split_store
+from segue.batches.held_out import SplitName
+from segue.batches.split import split_store
 from segue.errors import FormatError
 from segue.evaluation import settle_ranking, validating
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segue import columns, skips
+from segue import skips
 from segue.axes import Int
+from segue.batches.listening_order import session_begins
 from segue.batches.split import Split, ranges, visible_strength
 from segue.store import Store
 
 ORDERS: Final = 3
 """Longest sequence of last tracks whose followers are counted."""
-SECONDS_OF_A_DAY: Final = 86_400
 MOST_CONTEXTS: Final = 2**21
 """Most sequences of one length: those that were followed most often."""
 
@@ -90,12 +90,9 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
 
 def session_times(store: Store, split: Split) -> NDArray[np.int64] | None:
     """Return when each training session began, in seconds, from times or else dates; None if the store has neither."""
-    if store.side_column(columns.AT) is not None:
-        return np.asarray(store.side(columns.AT))[split.train_begin].astype(np.int64)
-    if store.side_column(columns.DATE) is not None:
-        number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
-        return np.asarray(store.side(columns.DATE))[number].astype(np.int64) * SECONDS_OF_A_DAY
-    return None
+    begins = session_begins(store)
+    number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
+    return None if begins is None else begins[number]
 
 
 def _oldest_first(

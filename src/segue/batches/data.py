@@ -14,8 +14,9 @@ from torch import Tensor
 from segue import skips
 from segue.axes import Int, UInt8
 from segue.batch import Batch
+from segue.batches.held_out import Cases
 from segue.batches.side_data import SideData
-from segue.batches.split import Cases, Split, visible_strength
+from segue.batches.split import Split, visible_strength
 from segue.store import Store
 
 

@@ -9,14 +9,13 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segue import columns, skips
+from segue import skips
+from segue.batches.held_out import SPLITS, Cases, SplitKind, SplitName, kind_for
 from segue.batches.track_features import has_features
 from segue.config import Config, CountOrNone, Limit, Seed, Share
 from segue.errors import InputError
-from segue.hashing import splitmix64
 from segue.store import NUM_SPECIALS, UNKNOWN, Store
 
-SplitName = Literal["validation", "test"]
 FEWEST_TRAINING: Final = 2
 """Training tracks below which a session has no training loss."""
 
@@ -25,9 +24,10 @@ FEWEST_TRAINING: Final = 2
 class DataConfig(Config):
     """What of a store is used, and how it is split (method, section 2)."""
 
-    split: Literal["leave-last-two-out", "temporal", "sessions"] = "leave-last-two-out"
-    """Last track tests and last but one validates; or whole sessions are held out, the last ones by date, or random
-    ones."""
+    split: Literal["auto", SplitKind] = "auto"
+    """What is held out. leave-last-two-out: the last two tracks of each session. chronological: the last sessions of
+    each listener. temporal: the last sessions by date. sessions: random sessions. auto: chronological where listeners
+    come back, else leave-last-two-out."""
     vocabulary: Literal["training", "transductive", "features"] = "training"
     """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper), or those with a
     training row or a feature in the track table."""
@@ -44,22 +44,11 @@ class DataConfig(Config):
 
 
 @dataclass(frozen=True)
-class Cases:
-    """Held-out targets: the input of case i is rows `begin[i]:target[i]`, its target row `target[i]`."""
-
-    session: NDArray[np.int64]
-    """Index of the session in the store."""
-    begin: NDArray[np.int64]
-    target: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-
-@dataclass(frozen=True)
 class Split:
     """One split of one store."""
 
+    kind: SplitKind
+    """How it was made; never auto."""
     sessions: NDArray[np.int64]
     """Sessions used, as indices of the store, ascending."""
     train_begin: NDArray[np.int64]
@@ -82,6 +71,17 @@ class Split:
     skip_at_least: int = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
 
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64]] = field(default_factory=lambda: (np.zeros(0, np.int64),) * 2)
+    """First row of each of `sessions`, and one past its last."""
+
+    @property
+    def readable(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bounds of what may be read as the past of a listener's later session, ascending.
+
+        Whole sessions where later ones are held out: the listener has heard them by then. Else training parts alone.
+        """
+        return self.bounds if self.kind in ("chronological", "temporal") else (self.train_begin, self.train_end)
+
     @property
     def training_rows(self) -> NDArray[np.int64]:
         """Global rows of the training parts, session after session."""
@@ -92,12 +92,13 @@ def split_store(store: Store, config: DataConfig) -> Split:
     """Return the split of `store` that `config` asks for; a pure function of both.
 
     Raises:
-        InputError: nothing is left to train on, or a temporal split of a store without dates.
+        InputError: nothing is left to train on, or the store lacks the dates or listeners to split by.
     """
     sessions = _sampled(store, config)
     offsets = np.asarray(store.offsets)
     bounds = offsets[sessions], offsets[sessions + 1]
-    (begin, end), cases, num_short = _SPLITS[config.split](store, sessions, bounds)
+    kind = kind_for(store) if config.split == "auto" else config.split
+    (begin, end), cases, num_short = SPLITS[kind](store, sessions, bounds)
     counts = np.bincount(store.tracks[ranges(begin, end)], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
     present = counts > 0
     if config.vocabulary == "transductive":
@@ -113,6 +114,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
     input_row = np.where(present, np.arange(len(counts)), UNKNOWN).astype(np.int32)
     input_row[:NUM_SPECIALS] = np.arange(NUM_SPECIALS)
     return Split(
+        kind=kind,
         sessions=sessions,
         train_begin=begin,
         train_end=end,
@@ -124,6 +126,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
         input_row=input_row,
         hidden=_hidden(store, ranges(begin, end), config),
         skip_at_least=config.skip_at_least,
+        bounds=bounds,
     )
 
 
@@ -162,76 +165,3 @@ def _sampled(store: Store, config: DataConfig) -> NDArray[np.int64]:
     if len(sessions) == 0:
         raise InputError(f"{store.path}: the store holds no session; prepare a longer log")
     return sessions
-
-
-_Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""First row of each session, and one past its last."""
-_SECONDS_OF_A_DAY: Final = 86_400
-SHARES: Final = (0.8, 0.1, 0.1)
-"""Shares of the sessions that train, validate and test where whole sessions are held out (by date: rounded to whole
-days)."""
-_HASH_SEED: Final = 0x5E5510
-
-
-def _leave_last_two_out(
-    store: Store, sessions: NDArray[np.int64], bounds: _Bounds
-) -> tuple[_Bounds, dict[SplitName, Cases], int]:
-    """Return the bounds of training parts, the held-out targets, and how many sessions are too short for any."""
-    begin, end = bounds
-    long_enough = end - begin >= 3  # one track of input, two held out
-    held_out: dict[SplitName, Cases] = {
-        "validation": _cases(sessions, begin, end - 2, long_enough),
-        "test": _cases(sessions, begin, end - 1, long_enough),
-    }
-    return (begin, np.maximum(end - 2, begin)), held_out, int((~long_enough).sum())
-
-
-def _temporal(
-    store: Store, sessions: NDArray[np.int64], bounds: _Bounds
-) -> tuple[_Bounds, dict[SplitName, Cases], int]:
-    """Whole sessions by date: the last tenth of sessions (cut at whole days) tests, the tenth before validates."""
-    date = _days(store)[sessions]
-    ordered = np.sort(date)
-    first_validation = ordered[int(len(ordered) * SHARES[0])]
-    first_test = ordered[int(len(ordered) * (SHARES[0] + SHARES[1]))]
-    if not ordered[0] < first_validation < first_test:
-        raise InputError(f"{store.path} spans too few days for a temporal split; use leave-last-two-out")
-    return _whole_sessions(sessions, bounds, date < first_validation, date >= first_test)
-
-
-def _by_hash(store: Store, sessions: NDArray[np.int64], bounds: _Bounds) -> tuple[_Bounds, dict[SplitName, Cases], int]:
-    """Whole sessions by a hash of their keys: which part a session is in does not depend on the other sessions."""
-    keys = np.asarray(store.session_key)[sessions].astype(np.uint64)
-    share = splitmix64(keys ^ np.uint64(_HASH_SEED)) / 2.0**64
-    return _whole_sessions(sessions, bounds, share < SHARES[0], share >= SHARES[0] + SHARES[1])
-
-
-def _whole_sessions(
-    sessions: NDArray[np.int64], bounds: _Bounds, train: NDArray[np.bool_], test: NDArray[np.bool_]
-) -> tuple[_Bounds, dict[SplitName, Cases], int]:
-    """Return the parts of which the sessions `train` train, `test` test, and the others validate."""
-    begin, end = bounds
-    long_enough = end - begin >= 2
-    held_out: dict[SplitName, Cases] = {
-        "validation": _cases(sessions, begin, end - 1, long_enough & ~train & ~test),
-        "test": _cases(sessions, begin, end - 1, long_enough & test),
-    }
-    return (begin[train], end[train]), held_out, int((~train & ~long_enough).sum())
-
-
-def _days(store: Store) -> NDArray[np.int64]:
-    """Return the day of each session, days since 1970-01-01: its date, or that of its first event's time."""
-    if store.side_column(columns.DATE) is not None:
-        return np.asarray(store.side(columns.DATE)).astype(np.int64)
-    if store.side_column(columns.AT) is None:
-        raise InputError(f"{store.path} has no dates or times to split by; use leave-last-two-out")
-    return np.asarray(store.side(columns.AT))[store.offsets[:-1]] // _SECONDS_OF_A_DAY
-
-
-def _cases(
-    sessions: NDArray[np.int64], begin: NDArray[np.int64], target: NDArray[np.int64], chosen: NDArray[np.bool_]
-) -> Cases:
-    return Cases(sessions[chosen], begin[chosen], target[chosen])
-
-
-_SPLITS: Final = {"leave-last-two-out": _leave_last_two_out, "temporal": _temporal, "sessions": _by_hash}

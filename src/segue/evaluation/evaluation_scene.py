@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from segue import skips
 from segue.batches.data import SessionData
+from segue.batches.held_out import Cases, SplitName
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
-from segue.batches.split import Cases, DataConfig, Split, SplitName
+from segue.batches.split import DataConfig, Split
 from segue.evaluation.ranking_pass import Contexts
 from segue.hashing import splitmix64
 from segue.model.inputs import load_side

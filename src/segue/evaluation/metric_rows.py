@@ -103,9 +103,10 @@ class Table:
         return [row | {"pair-auc": estimate.to_json()} if row["name"] == "oracle" else row for row in rows]
 
     def counts(self, protocols: Sequence[Protocol]) -> dict[str, Any]:
-        """Return the numbers of targets by kind, and of sessions with fewer candidates."""
+        """Return the kind of the split, the numbers of targets by group, and of sessions with fewer candidates."""
         scene, targets = self.scene, self.targets
-        counts = {
+        counts: dict[str, Any] = {
+            "split_kind": scene.split.kind,
             "targets": len(targets),
             **{group: int(member.sum()) for group, member in targets.groups.items()},
             "unseen_share": float(1 - targets.groups["seen"].mean()) if len(targets) else 0.0,

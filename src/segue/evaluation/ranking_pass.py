@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 from segue import skips
 from segue.batch import Batch
 from segue.batches.data import SessionData
-from segue.batches.split import Cases
+from segue.batches.held_out import Cases
 from segue.evaluation.candidates import NONE, Candidates
 from segue.evaluation.heard_tracks import HeardTracks
 from segue.evaluation.metrics import rank_of, target_rank

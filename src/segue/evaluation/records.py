@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.batches.split import SplitName
+from segue.batches.held_out import SplitName
 from segue.config import nearest
 from segue.errors import InputError
 from segue.evaluation.answers import Answers, metric_ratio

@@ -16,7 +16,7 @@ from typing import Any, Final, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.batches.split import SplitName
+from segue.batches.held_out import SplitName
 from segue.config import build
 from segue.errors import FormatError, InputError
 from segue.evaluation.answers import Answers, ListAnswers, PairAnswers

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from segue import skips
-from segue.batches.split import Cases, ranges, visible_strength
+from segue.batches.held_out import Cases
+from segue.batches.split import ranges, visible_strength
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.evaluation_scene import EvaluationScene, sampled
 from segue.evaluation.listen_predictions import HEAD_BATCH

@@ -176,7 +176,9 @@ def _figures(result: Record) -> list[str]:
 def _sizes(result: Record) -> str:
     data = result["data"]
     seeds = result["settings"]["seeds"]
-    return f"{data['sessions']:,} sessions, {data['tracks']:,} tracks, {data['rows']:,} plays; seeds: {seeds}."
+    kind = data["counts"].get("split_kind")
+    split = f"; split: {kind}" if kind else ""
+    return f"{data['sessions']:,} sessions, {data['tracks']:,} tracks, {data['rows']:,} plays; seeds: {seeds}{split}."
 
 
 def _made(result: Record) -> str:

@@ -42,7 +42,7 @@ def test_a_shipped_recipe_survives_its_own_toml(name):
 @pytest.mark.parametrize("name", PAPER)
 def test_a_shipped_recipe_is_the_papers(name):
     recipe = load_recipe(name)
-    assert (recipe.data.split, recipe.data.vocabulary) == ("leave-last-two-out", "transductive")
+    assert (recipe.data.split, recipe.data.vocabulary) == ("auto", "transductive")
     assert recipe.to_tables()["next_track"] == {
         "kind": "per_session",
         "negatives": 1000,
@@ -73,13 +73,14 @@ def test_another_encoder_differs_from_the_papers_causal_one_in_the_encoder_alone
 ])  # fmt: skip
 def test_the_exact_softmax_is_taken_where_the_catalogue_allows(num_tracks, device, kind):
     recipe = load_recipe("segue", {"next_track.uniform": 7, "next_track.weight": 0.3})
-    chosen = recipe.resolved(num_tracks, device)
+    chosen = recipe.resolved("temporal", num_tracks, device)
+    assert chosen.data.split == "temporal"
     assert type(chosen.next_track) is kind
     assert (chosen.next_track.weight, chosen.next_track.temperature) == (0.3, recipe.next_track.temperature)
     if kind is Mixed:
         assert (chosen.next_track.uniform, chosen.next_track.log_q) == (7, True)
-    assert chosen.resolved(1, device) == chosen, "a chosen kind stays"
-    assert replace(chosen, next_track=recipe.next_track) == recipe, "nothing else changes"
+    assert chosen.resolved("temporal", 1, device) == chosen, "a chosen kind stays"
+    assert replace(chosen, next_track=recipe.next_track, data=recipe.data) == recipe, "nothing else changes"
 
 
 def test_arms_differ_in_their_terms_alone():

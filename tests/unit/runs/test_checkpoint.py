@@ -84,7 +84,7 @@ def test_a_run_recommends_without_its_store(trained):
     loaded = load_run(trained)
     store = tiny_store(trained.parent / "same")
     split = split_store(store, loaded.recipe.data)
-    assert loaded.recipe == small_recipe()
+    assert loaded.recipe == small_recipe(data__split=split.kind)
     assert loaded.vocabulary.texts(range(3)) == store.vocabulary.texts(range(3))
     assert loaded.titles is not None
     assert loaded.artists is not None

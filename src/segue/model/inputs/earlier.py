@@ -14,6 +14,7 @@ from segue import columns, skips
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.data import SessionData
+from segue.batches.listening_order import listening_order, session_begins
 from segue.batches.side_data import SideData
 from segue.batches.split import Split, ranges
 from segue.config import Config, Count
@@ -125,10 +126,10 @@ class EarlierInput(Input):
 
 @dataclass(frozen=True)
 class ListenerRanges:
-    """Training rows listener after listener, each in the order of listening, and the range before each session."""
+    """Rows that may be read, listener after listener in the order of listening, and the range before each session."""
 
     rows: NDArray[np.int64]
-    """Global training rows."""
+    """Global rows."""
     begin: NDArray[np.int64]
     """Index in `rows` of the listener's first row, of each session of the store."""
     end: NDArray[np.int64]
@@ -136,20 +137,13 @@ class ListenerRanges:
 
 
 def listener_ranges(store: Store, split: Split) -> ListenerRanges:
-    """Return the training rows before each session of `store`, of the same listener.
-
-    Sessions of a listener are in the order in which they began, then in that of the store.
-    """
+    """Return the rows before each session of `store`, of the same listener: see `Split.readable`."""
     offsets, user = np.asarray(store.offsets), np.asarray(store.side(columns.USER)).astype(np.int64)
     first_row, length = np.zeros(store.num_sessions, np.int64), np.zeros(store.num_sessions, np.int64)
-    train_session = np.searchsorted(offsets, split.train_begin, side="right") - 1
-    first_row[train_session], length[train_session] = split.train_begin, split.train_end - split.train_begin
-    began = np.zeros(store.num_sessions, np.int64)
-    if store.side_column(columns.AT) is not None:
-        began = np.asarray(store.side(columns.AT)).astype(np.int64)[offsets[:-1]]
-    elif store.side_column(columns.DATE) is not None:
-        began = np.asarray(store.side(columns.DATE)).astype(np.int64)
-    order = np.lexsort((began, user))
+    begin, end = split.readable
+    session = np.searchsorted(offsets, begin, side="right") - 1
+    first_row[session], length[session] = begin, end - begin
+    order = listening_order(user, session_begins(store))
     ends = np.cumsum(length[order])
     starts = ends - length[order]
     begin, end = np.empty_like(length), np.empty_like(length)

@@ -29,7 +29,7 @@ class OwnPlaysConfig(Config):
 
 
 class OwnPlays(Baseline):
-    """Frequency and recency of the listener's plays in training sessions that began before, then popularity.
+    """Frequency and recency of the listener's plays in sessions that began before (`Split.readable`), then popularity.
 
     score(t) = sum over those plays of t of n^-decay. For stores with listeners; of a batch that does not say which
     sessions it holds, nothing is known.

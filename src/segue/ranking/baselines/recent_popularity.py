@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from segue.batches.counts import SECONDS_OF_A_DAY
+from segue.batches.listening_order import SECONDS_OF_A_DAY
 from segue.config import Config, Count
 from segue.ranking.baselines.baseline import Baseline, Grid
 from segue.ranking.baselines.training_rows import TrainingRows
