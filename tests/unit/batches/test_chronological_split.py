@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_each_listener_is_cut_by_time_of_its_own(tmp_path: Path) -> None:
     for listener in range(3):
         ends = [day_of[part[user_of[part] == listener]] for part in parts.values()]
         ends = [part for part in ends if len(part)]
-        assert all(early.max() < late.min() for early, late in zip(ends, ends[1:], strict=False))
+        assert all(early.max() < late.min() for early, late in itertools.pairwise(ends))
     for cases in split.cases.values():
         np.testing.assert_array_equal(cases.target, offsets[cases.session + 1] - 1)
     np.testing.assert_array_equal(split.train_end, offsets[training + 1])

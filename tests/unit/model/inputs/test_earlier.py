@@ -26,7 +26,6 @@ from support.small_models import encoder_of, padded_batch
 from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
 
-
 WITHIN = "leave-last-two-out"
 
 
