@@ -15,6 +15,7 @@ from torch import Tensor
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
+from segue.batches.listener_past import ORDERS
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
@@ -27,6 +28,7 @@ from segue.model.heads import (
     NeighboursConfig,
     NeighboursHead,
     Predicted,
+    RepeatsConfig,
     TransitionsConfig,
     neighbours,
 )
@@ -47,6 +49,7 @@ CONFIGS: Mapping[str, Any] = {
     "transitions": TransitionsConfig(own_weight=0.5),
     "neighbours": NeighboursConfig(),
     "listen": ListenConfig(gradient="flow"),
+    "repeats": RepeatsConfig(),
 }
 """Each head, with a gradient in states and rows."""
 TRAINED = [name for name in CONFIGS if name != "neighbours"]
@@ -56,6 +59,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "transitions": {"temperature": 0.7, "offset": -0.4, "slope": 0.3},
     "neighbours": {"mass": 40.0},
     "listen": {"rate": 1.5, "along": 0.5, "level": -1.0, "bias": 0.3},
+    "repeats": {"offset": 0.6},
 }
 """Weights of a ranking that validation might choose."""
 
@@ -114,9 +118,18 @@ def predictions(counts: TrainingCounts, seed: int = 2) -> tuple[Predicted, Tenso
     target[4::LENGTH] = pair[0::LENGTH] // rows
     states, table = (torch.randn(size, WIDTH, generator=generator) for size in (POSITIONS, rows))
     last, real = pair // rows, target > 0
-    return Predicted(
-        states, last, target, real & (heard == 0), real & (heard == 1), batch_of(last, heard), table[last]
-    ), table
+    flags = real & (heard == 0), real & (heard == 1)
+    past = {"repeats": past_of(torch.Generator().manual_seed(seed))}
+    return Predicted(states, last, target, *flags, batch_of(last, heard), table[last], past), table
+
+
+def past_of(generator: torch.Generator) -> Tensor:
+    """Return what earlier plays say of targets: some were played before, some followed, some listeners are new."""
+    followed = torch.randint(0, 4, (POSITIONS, ORDERS), generator=generator).float()
+    same = (followed * torch.rand(followed.shape, generator=generator)).round()
+    share = torch.rand((POSITIONS, 1), generator=generator) * torch.randint(0, 2, (POSITIONS, 1), generator=generator)
+    facts = torch.cat([followed, same, torch.full_like(share, 20.0), 0.1 * share], 1)
+    return facts * (torch.rand((POSITIONS, 1), generator=generator) < 0.8)
 
 
 def batch_of(tracks: Tensor, feedback: Tensor) -> Batch:
@@ -195,8 +208,10 @@ def test_the_order_of_sessions_changes_no_loss_and_no_gradient(name: str, counts
     predicted, table = predictions(counts)
     sessions = torch.randperm(SESSIONS, generator=torch.Generator().manual_seed(4))
     order = (sessions[:, None] * LENGTH + torch.arange(LENGTH)).flatten()
-    values = {one.name: getattr(predicted, one.name)[order] for one in fields(Predicted) if one.name != "batch"}
-    turned = Predicted(**values, batch=batch_of(values["last"], predicted.batch.feedback[order]))
+    flat = [one.name for one in fields(Predicted) if one.name not in ("batch", "target_side")]
+    values = {name: getattr(predicted, name)[order] for name in flat}
+    past = {name: value[order] for name, value in predicted.target_side.items()}
+    turned = Predicted(**values, batch=batch_of(values["last"], predicted.batch.feedback[order]), target_side=past)
     (values, grads), (turned_values, turned_grads) = (with_gradients(head, each, table) for each in (predicted, turned))
     torch.testing.assert_close(turned_values, values)
     turned_grads["states"] = turned_grads["states"][order.argsort()]
@@ -224,7 +239,7 @@ def test_rankings_read_what_validation_chose_and_training_does_not(name: str, co
 
 def test_a_saved_and_loaded_head_is_the_same(tmp_path: Path, store: Store, name: str) -> None:
     """Its parameters, its counts, its losses, and the weights that validation chose."""
-    config = {"copy": {}, "transitions": {"own_weight": 0.5}, "listen": {"gradient": "flow"}}[name]
+    config = {"copy": {}, "transitions": {"own_weight": 0.5}, "listen": {"gradient": "flow"}, "repeats": {}}[name]
     recipe = small_recipe(
         "paper-causal-s-minus", next_track__kind="mixed", training__epochs=1, **{f"heads__{name}": config}
     )

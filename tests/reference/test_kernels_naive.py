@@ -277,6 +277,7 @@ CASES += [
     ("nextitnet-s-plus-track", "shared", {}),
     ("caser-s-minus", "mixed", {"next_track__targets": "next_listened"}),
     ("gru4rec-s-minus", "full", {}),
+    ("paper-causal-s-minus", "mixed", COPIES | {"heads__repeats": True}),
 ]
 
 
@@ -338,7 +339,7 @@ def _trained(
     return trainer
 
 
-@pytest.mark.parametrize("case", [CASES[i] for i in (1, 2, 3, 5, 7, 12, 17, 19)], ids=str)
+@pytest.mark.parametrize("case", [CASES[i] for i in (1, 2, 3, 5, 7, 12, 17, 19, 22)], ids=str)
 def test_a_step_of_the_kernels_trains_as_the_naive_one(
     tmp_path: Path, case: tuple[str, str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,7 +383,7 @@ def test_the_graph_step_trains_as_the_naive_one(tmp_path: Path, case: tuple[str,
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a CUDA device")
-@pytest.mark.parametrize("case", [CASES[1], *CASES[2:5], *CASES[9:11], CASES[17]], ids=str)
+@pytest.mark.parametrize("case", [CASES[1], *CASES[2:5], *CASES[9:11], CASES[17], CASES[22]], ids=str)
 def test_the_graph_step_gives_the_same_bytes_twice(tmp_path: Path, case: tuple[str, str, dict[str, Any]]) -> None:
     one, other = (_trained(tmp_path / str(turn), case, "graph").weights() for turn in range(2))
     for key, value in one.items():

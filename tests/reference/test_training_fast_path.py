@@ -52,6 +52,7 @@ CASES += [
     ("paper-causal-s-plus-track", "copy-shared", "shifted", "post_norm"),
     ("paper-causal-s-minus", "copy-transitions", "shifted", "gated"),
     ("paper-causal-s-minus", "copy-mixed-transitions", "shifted", "pre_norm"),
+    ("paper-causal-s-minus", "copy-repeats", "shifted", "pre_norm"),
     ("paper-causal-s-plus-track", "listen-flow", "shifted", "pre_norm"),
     ("paper-cloze-s-plus-track", "listen-flow", "shifted", "post_norm"),
     ("paper-causal-s-plus-track", "features", "shifted", "pre_norm"),
@@ -87,6 +88,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "transitions-both": {"next_track__kind": "mixed", "heads__transitions": {"own_weight": 0.5}},
     "copy": {"next_track__kind": "full", "heads__copy": True},
     "copy-mixed": {"next_track__kind": "mixed", "heads__copy": True},
+    "copy-repeats": {"next_track__kind": "mixed", "heads__copy": True, "heads__repeats": True},
     "copy-shared": {"next_track__kind": "shared", "next_track__log_q": True, "heads__copy": True},
     "copy-transitions": {
         "next_track__kind": "full",

@@ -91,6 +91,8 @@ class Example:
     target_feedback: Int[Tensor, " N"]
     """Feedback code of the target; hidden where there is none. The encoder does not read it."""
     window: Window
+    target_side: Mapping[str, Tensor] = field(default_factory=dict)
+    """What heads read of the target in training, by head, [N, ...]; of any row where there is none. Causal alone."""
 
 
 def draw_example(
@@ -139,6 +141,7 @@ def make_example(
         assert replaced is not None, "cloze draws"
         replaced = replaced | is_last
         ids, target, target_place = tracks, tracks * replaced, id_index * replaced
+        following = row
         target_feedback = feedback.masked_fill(~replaced, skips.FEEDBACK_HIDDEN)
         feedback = feedback.masked_fill(replaced, skips.FEEDBACK_HIDDEN)
     else:
@@ -157,7 +160,8 @@ def make_example(
         *_side(data, index, row, session, draws),
     )
     window = _window(config, data, first, length, offsets, num_positions)
-    return Example(batch, ids, replaced, target, target_place, target_feedback, window)
+    target_side = {name: side.gather(following) for name, side in data.target_side.items()}
+    return Example(batch, ids, replaced, target, target_place, target_feedback, window, target_side)
 
 
 def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example:

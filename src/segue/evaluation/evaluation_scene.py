@@ -16,6 +16,7 @@ from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import DataConfig, Split
 from segue.evaluation.ranking_pass import Contexts
 from segue.hashing import splitmix64
+from segue.model.heads import load_heads
 from segue.model.inputs import load_side
 from segue.recipes import EvaluationConfig
 from segue.store import Store
@@ -43,13 +44,14 @@ class EvaluationScene:
         """Return side column `name` of events or sessions `rows`; None if the store lacks it."""
         return None if self.store.side_column(name) is None else np.asarray(self.store.side(name))[rows]
 
-    def reading(self, inputs: Mapping[str, Any]) -> EvaluationScene:
-        """Return the scene with what the inputs `inputs` (configs by name) read of the store.
+    def reading(self, inputs: Mapping[str, Any], heads: Mapping[str, Any] | None = None) -> EvaluationScene:
+        """Return the scene with what `inputs` and `heads` (configs by name) read of the store.
 
         Raises:
             InputError: the store lacks it.
         """
-        side = dict(self.contexts.data.side) | load_side(inputs, self.store, self.split, self.contexts.device)
+        given = self.store, self.split, self.contexts.device
+        side = dict(self.contexts.data.side) | load_side(inputs, *given) | load_heads(heads or {}, *given)
         return replace(self, contexts=replace(self.contexts, data=replace(self.contexts.data, side=side)))
 
     def sample(self, most: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:

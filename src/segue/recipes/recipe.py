@@ -23,6 +23,7 @@ RECIPE_VERSION: Final = 3
 MIXED_HEADS: Final[Mapping[str, str]] = {
     "copy": "predicts each track from the tracks before it",
     "transitions": "predicts each track from the one before it",
+    "repeats": "predicts each track from those that the listener played before",
 }
 """Heads that mix into the softmax, and what they need of an encoder and its targets."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
+from segue.model.heads import load_targets
 from segue.model.inputs import TrackValues, check_inputs, load_side
 from segue.objectives.log_sum import HAS_TRITON, WIDEST_KERNEL
 from segue.recipes import Recipe
@@ -51,7 +53,8 @@ class Trainer:
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators; `fit` restores them
-        self.data = SessionData.load(store, split, device, load_side(recipe.inputs, store, split, device))
+        data = SessionData.load(store, split, device, load_side(recipe.inputs, store, split, device))
+        self.data = replace(data, target_side=load_targets(recipe.heads, store, split, device))
         self.mean = WeightMean(self.encoder, recipe.training.average)
         self.names = ["loss", *part_weights(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)

@@ -90,10 +90,11 @@ class Evaluator:
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
         data, config, inputs = loaded.recipe.data, loaded.recipe.evaluation, loaded.recipe.inputs
-        key = data, config, tuple(inputs.items())
+        heads = loaded.recipe.heads
+        key = data, config, tuple(inputs.items()), tuple(heads.items())
         if key not in self._grounds:
             parts = split_store(self._store, data)
-            scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(inputs)
+            scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(inputs, heads)
             self._grounds[key] = _Ground(self._store, Table(scene), data)
         return self._grounds[key]
 

@@ -10,9 +10,9 @@ import pytest
 
 from segue import columns
 from segue.batches.held_out import RETURNING, kind_for
+from segue.batches.listener_past import listener_ranges
 from segue.batches.split import DataConfig, split_store
 from segue.errors import InputError
-from segue.model.inputs.earlier import listener_ranges
 from segue.store import Store
 from segue.store.manifest import SideColumn
 from support.stores import SIDE, rewritten, tiny_store, values_of

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import torch
+
+from segue.batches.side_data import SideData
+from segue.batches.split import Split
 from segue.model.heads.copying import CopyConfig, CopyHead, CopyWeights
 from segue.model.heads.head import Added, Head, Predicted
 from segue.model.heads.listen import ListenConfig, ListenHead, ListenQuery, ListenWeights
 from segue.model.heads.neighbours import NeighboursConfig, NeighboursHead, NeighboursWeights
+from segue.model.heads.repeats import RepeatsConfig, RepeatsHead, RepeatsWeights
 from segue.model.heads.transitions import MixtureWeights, TransitionsConfig, TransitionsHead
+from segue.store import Store
+
+Side = dict[str, SideData]
 
 HEADS: Final[Mapping[str, type[Head]]] = {
     "copy": CopyHead,
     "transitions": TransitionsHead,
     "neighbours": NeighboursHead,
     "listen": ListenHead,
+    "repeats": RepeatsHead,
 }
 """Heads by the name of their section `[heads.NAME]`, in the order in which they are built."""
+
+
+def load_heads(configs: Mapping[str, Any], store: Store, split: Split, device: torch.device | str) -> Side:
+    """Return what the heads `configs` read of the sessions of `store` in rankings, by name."""
+    sides = {name: HEADS[name].load(config, store, split, device) for name, config in configs.items()}
+    return {name: side for name, side in sides.items() if side is not None}
+
+
+def load_targets(configs: Mapping[str, Any], store: Store, split: Split, device: torch.device | str) -> Side:
+    """Return what the heads `configs` read of the rows of `store` as targets in training, by name."""
+    sides = {name: HEADS[name].load_targets(config, store, split, device) for name, config in configs.items()}
+    return {name: side for name, side in sides.items() if side is not None}
+
 
 __all__ = [
     "HEADS",
@@ -35,6 +57,11 @@ __all__ = [
     "NeighboursHead",
     "NeighboursWeights",
     "Predicted",
+    "RepeatsConfig",
+    "RepeatsHead",
+    "RepeatsWeights",
     "TransitionsConfig",
     "TransitionsHead",
+    "load_heads",
+    "load_targets",
 ]

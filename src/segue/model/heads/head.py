@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
+from segue.batches.side_data import SideData
+from segue.batches.split import Split
 from segue.objectives import Mixture
+from segue.store import Store
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Predicted:
     """The sessions of the positions, as the encoder reads them."""
     rows: Float[Tensor, "N D"]
     """Table row of the track that the encoder reads at each position."""
+    target_side: Mapping[str, Tensor] = field(default_factory=dict)
+    """What heads read of the target beside its row, by head, [N, ...]."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,16 @@ class Head(nn.Module, ABC):
         self.config = config
         self.ranking_weights: Any = None if self.weights_type is None else self.weights_type()
         """What validation chose. Rankings read it; training does not."""
+
+    @classmethod
+    def load(cls, config: Any, store: Store, split: Split, device: torch.device | str) -> SideData | None:
+        """Return what `added` reads of each session of `store` (`Batch.session_side`); None = nothing."""
+        return None
+
+    @classmethod
+    def load_targets(cls, config: Any, store: Store, split: Split, device: torch.device | str) -> SideData | None:
+        """Return what `mixture` reads of each row of `store` as a target (`Predicted.target_side`); None = nothing."""
+        return None
 
     def initialise(self, num_tracks: int) -> None:
         """Set the parameters that do not begin as random numbers, after all were drawn."""

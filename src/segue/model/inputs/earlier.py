@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segue import columns, skips
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.data import SessionData
-from segue.batches.listening_order import listening_order, session_begins
+from segue.batches.listener_past import ListenerRanges, listener_ranges
 from segue.batches.side_data import SideData
-from segue.batches.split import Split, ranges
+from segue.batches.split import Split
 from segue.config import Config, Count
 from segue.errors import InputError
 from segue.model.inputs.input import Input
@@ -122,30 +120,3 @@ class EarlierInput(Input):
         mean = (share[:, :, None] * (rows + small_table_rows(self.heard, feedback))).sum(1)
         projected: Tensor = self.project(mean)
         return projected
-
-
-@dataclass(frozen=True)
-class ListenerRanges:
-    """Rows that may be read, listener after listener in the order of listening, and the range before each session."""
-
-    rows: NDArray[np.int64]
-    """Global rows."""
-    begin: NDArray[np.int64]
-    """Index in `rows` of the listener's first row, of each session of the store."""
-    end: NDArray[np.int64]
-    """One past the last row that was heard before the session."""
-
-
-def listener_ranges(store: Store, split: Split) -> ListenerRanges:
-    """Return the rows before each session of `store`, of the same listener: see `Split.readable`."""
-    offsets, user = np.asarray(store.offsets), np.asarray(store.side(columns.USER)).astype(np.int64)
-    first_row, length = np.zeros(store.num_sessions, np.int64), np.zeros(store.num_sessions, np.int64)
-    begin, end = split.readable
-    session = np.searchsorted(offsets, begin, side="right") - 1
-    first_row[session], length[session] = begin, end - begin
-    order = listening_order(user, session_begins(store))
-    ends = np.cumsum(length[order])
-    starts = ends - length[order]
-    begin, end = np.empty_like(length), np.empty_like(length)
-    begin[order], end[order] = starts[np.searchsorted(user[order], user[order])], starts
-    return ListenerRanges(ranges(first_row[order], (first_row + length)[order]), begin, end)

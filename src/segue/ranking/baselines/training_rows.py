@@ -13,8 +13,8 @@ from scipy import sparse
 
 from segue import columns, skips
 from segue.batches.counts import session_times
+from segue.batches.listener_past import ListenerRanges, listener_ranges
 from segue.batches.split import Split, visible_strength
-from segue.model.inputs.earlier import ListenerRanges, listener_ranges
 from segue.neighbours.session_index import SessionIndex
 from segue.neighbours.sparse_scores import FlatSessions, starts
 from segue.store import Store

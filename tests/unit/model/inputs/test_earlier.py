@@ -11,11 +11,12 @@ import torch
 
 from segue import columns, skips
 from segue.batch import Batch
+from segue.batches.listener_past import listener_ranges
 from segue.batches.split import DataConfig, Split, split_store
 from segue.errors import InputError
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
-from segue.model.inputs.earlier import EarlierConfig, EarlierData, EarlierInput, listener_ranges
+from segue.model.inputs.earlier import EarlierConfig, EarlierData, EarlierInput
 from segue.recipes import load_recipe
 from segue.store import Store
 from segue.training import fit
