@@ -65,7 +65,7 @@ def shares(past: list[tuple[int, int]], lasts: list[int]) -> list[tuple[int, dic
 
 def head_of(store: Store) -> RepeatsHead:
     torch.manual_seed(0)
-    head = RepeatsHead(RepeatsConfig(plays=30), WIDTH, TrainingCounts.nothing(store.num_tracks + 3))
+    head = RepeatsHead(RepeatsConfig(), WIDTH, TrainingCounts.nothing(store.num_tracks + 3))
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
     return head
@@ -104,11 +104,11 @@ def test_the_mass_in_a_ranking_is_that_of_a_loop(store: Store, kind: str) -> Non
     data = SessionData.load(store, split, "cpu", {NAME: PastPlays(store, split, 30, "cpu")})
     batch = data.context_batch(cases, np.arange(len(cases)), 20)
     states = torch.randn(len(cases), WIDTH)
-    mass = mass_of(head.added(states, batch, torch.zeros(0)))
+    mass = mass_of(head.added(states, batch, torch.zeros(0, WIDTH)))
     for index, session in enumerate(cases.session):
         lasts = store.tracks[cases.begin[index] : cases.target[index]].tolist()
         parts = shares(past_of(store, split, int(session), 30), lasts)
-        times = torch.tensor([[num for num, _ in parts]])
+        times = torch.tensor([[float(num) for num, _ in parts]])
         gates = head.gate_logits(states[index, None], times)[0].tolist()
         wanted: dict[int, float] = defaultdict(float)
         for gate, (_, share) in zip(gates, parts, strict=True):
@@ -141,7 +141,7 @@ def test_training_and_ranking_give_a_target_the_same_mass(store: Store) -> None:
     predicted = Predicted(states, target, target, unused, unused, batch, states, {NAME: facts})
     mixture = head.mixture(predicted)
     assert mixture is not None
-    mass = mass_of(head.added(states, batch, torch.zeros(0)))
+    mass = mass_of(head.added(states, batch, torch.zeros(0, WIDTH)))
     log_mass = (mixture.gate + mixture.log_share).tolist()
     some = 0
     for index, track in enumerate(target.tolist()):

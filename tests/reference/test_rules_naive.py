@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from segue.ranking.baselines.own_plays import OwnPlays, OwnPlaysConfig
 from segue.ranking.baselines.recent_popularity import RecentPopularity, RecentPopularityConfig
 from segue.ranking.baselines.sequential_rules import RulesConfig, SequentialRules
 from segue.ranking.rules_index import RulesIndex
-from support.stores import tiny_store
+from support.stores import rewritten, tiny_store, values_of
 
 NUM_ROWS = 30
 Lists = list[list[int]]
@@ -180,9 +181,11 @@ def test_similar_tracks() -> None:
     equal(of_matrix(ItemNeighbours(DATA, config)._session_scores(batch_of(ASKED)), len(ASKED)), wanted)
 
 
+@pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("split_name", ["leave-last-two-out", "temporal", "chronological"])
-def test_own_plays(tmp_path: Path, split_name: str) -> None:
-    store = tiny_store(tmp_path / "store", sessions=60, rich=True)
+def test_own_plays(tmp_path: Path, split_name: str, order: int) -> None:
+    tiny = tiny_store(tmp_path / "tiny", sessions=60, tracks=15)
+    store = rewritten(tmp_path / "store", tiny, values_of(tiny) | {"user": (np.arange(60) % 6).astype(np.int32)})
     split = split_store(store, DataConfig(split=split_name))  # type: ignore[arg-type]
     cases = split.cases["test"]
     data = SessionData.load(store, split, "cpu", {SESSION_NUMBER: SessionNumbers()})
@@ -190,20 +193,35 @@ def test_own_plays(tmp_path: Path, split_name: str) -> None:
     user, tracks = np.asarray(store.side("user")), np.asarray(store.tracks)
     part = {
         int(np.searchsorted(store.offsets, begin, "right")) - 1: tracks[begin:end].tolist()
-        for begin, end in zip(split.train_begin, split.train_end, strict=True)
+        for begin, end in zip(*split.readable, strict=True)
     }
-    if split_name != "leave-last-two-out":  # held-out sessions were heard by then, too
-        part = {s: tracks[store.offsets[s] : store.offsets[s + 1]].tolist() for s in range(store.num_sessions)}
     wanted: Scores = []
-    for session in cases.session:  # the store's sessions are in the order of time
-        before = [t for s in range(session) if user[s] == user[session] for t in part.get(s, [])]
-        scores: dict[int, float] = defaultdict(float)
-        for ago, track in enumerate(reversed(before[-9:]), 1):
-            scores[track] += ago**-0.5
-        wanted.append(scores)
-    found = OwnPlays(TrainingRows.of(store, split), OwnPlaysConfig(plays=9, decay=0.5))._session_scores(batch)
+    for session, context in zip(cases.session, sessions_of(batch), strict=True):
+        before = [(s, t) for s in range(session) if user[s] == user[session] for t in part.get(s, [])]
+        plays = [*before[-9:], *((session, t) for t in context)]  # the store's sessions are in the order of time
+        total, shares = sum(ago**-0.5 for ago in range(1, len(plays) + 1)), defaultdict[int, float](float)
+        for ago, (_, track) in enumerate(reversed(plays), 1):
+            shares[track] += ago**-0.5 / total
+        for length in range(1, order + 1):
+            windows = [plays[place - length : place + 1] for place in range(length, len(plays))]
+            same = [w for w in windows if len({s for s, _ in w}) == 1 and [t for _, t in w[:-1]] == context[-length:]]
+            counts = Counter(w[-1][1] for w in same)
+            if counts:
+                shares = defaultdict(
+                    float,
+                    {t: (counts[t] + 2 * shares[t]) / (counts.total() + 2) for t in {*counts, *shares}},
+                )
+        wanted.append({track: value for track, value in shares.items() if track >= 3})
+    config = OwnPlaysConfig(plays=9, decay=0.5, order=order, prior=2.0)
+    found = OwnPlays(TrainingRows.of(store, split), config)._session_scores(batch)
     equal(of_matrix(found, len(cases)), wanted)
-    assert sum(map(len, wanted)) > 100 or split_name == "temporal"  # hardly a listener has sessions in both parts
+    assert sum(map(len, wanted)) > 30
+
+
+def sessions_of(batch: Batch) -> list[list[int]]:
+    """Return the tracks of each session of a batch."""
+    offsets = batch.offsets.tolist()
+    return [batch.tracks[begin:end].tolist() for begin, end in itertools.pairwise(offsets)]
 
 
 def test_recent_popularity(tmp_path: Path) -> None:

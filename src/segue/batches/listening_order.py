@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def session_days(store: Store) -> NDArray[np.int64] | None:
     return None if begins is None else begins // SECONDS_OF_A_DAY
 
 
-def listening_order(user: NDArray[np.int64], begins: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def listening_order(user: NDArray[np.integer[Any]], begins: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Return the sessions listener after listener, each in the order in which they began, then in that of the store.
 
     Args:

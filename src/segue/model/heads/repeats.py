@@ -31,7 +31,7 @@ from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
 from segue.batches.listener_past import DECAY, ORDERS, PastOfTargets, PastPlays
 from segue.batches.split import Split
-from segue.config import Config, Count, Finite
+from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
 from segue.objectives import Mixture
 from segue.store import PAD, Store
@@ -39,14 +39,13 @@ from segue.store import PAD, Store
 NAME: Final = "repeats"
 NOTHING: Final = -1e30
 """Log of no mass: finite, so that its gradient is 0 and no NaN."""
+MOST_PLAYS: Final = 4_000
+"""Most plays before a session that are read, the last ones."""
 
 
 @dataclass(frozen=True)
 class RepeatsConfig(Config):
     """A mixture with what the listener played before the session."""
-
-    plays: Count = 4000
-    """Most plays before the session that are read, the last ones."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,14 @@ class RepeatsHead(Head):
     @classmethod
     def load(cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str) -> PastPlays | None:
         """Return the plays before each session; None for a store without listeners."""
-        return PastPlays(store, split, config.plays, device) if _has_listeners(store) else None
+        return PastPlays(store, split, MOST_PLAYS, device) if _has_listeners(store) else None
 
     @classmethod
     def load_targets(
         cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str
     ) -> PastOfTargets | None:
         """Return what they say of each target; None for a store without listeners."""
-        return PastOfTargets(store, split, config.plays, device) if _has_listeners(store) else None
+        return PastOfTargets(store, split, MOST_PLAYS, device) if _has_listeners(store) else None
 
     @torch.no_grad()
     def initialise(self, num_tracks: int) -> None:
@@ -87,9 +86,9 @@ class RepeatsHead(Head):
         self.gate.bias.fill_(math.log(max(num_tracks, 1)))
         self.reliability.zero_()
 
-    def gate_logits(self, states: Float[Tensor, "N D"], times: Int[Tensor, "N O"]) -> Float[Tensor, "N O"]:
+    def gate_logits(self, states: Float[Tensor, "N D"], times: Float[Tensor, "N O"]) -> Float[Tensor, "N O"]:
         """Return g of each order, then of all plays. `times`: how often it was followed; number of plays."""
-        logits: Tensor = self.gate(states) + self.reliability * torch.log1p(times.float())
+        logits: Tensor = self.gate(states) + self.reliability * torch.log1p(times)
         return logits
 
     def mixture(self, predicted: Predicted) -> Mixture | None:
@@ -113,7 +112,7 @@ class RepeatsHead(Head):
         plays, goes_on = past[:, :, 0].long(), past[:, :, 1] > 0
         found = self._followed(batch, plays, goes_on)
         num = (plays != PAD).sum(1)
-        times = torch.stack([*(match.sum(1) for match in found), num], 1)
+        times = torch.stack([*(match.sum(1) for match in found), num], 1).float()
         gates = self.gate_logits(states.float(), times).double() + self.ranking_weights.offset
         parts = []
         for order, match in enumerate(found):

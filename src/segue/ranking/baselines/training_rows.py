@@ -44,6 +44,8 @@ class TrainingRows:
     """The training rows of the same listener before each session of the store; None = no listeners."""
     earlier_tracks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Tracks of `earlier.rows`."""
+    earlier_goes_on: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Whether the next of `earlier.rows` is of the same session."""
 
     @classmethod
     def of(cls, store: Store, split: Split) -> TrainingRows:
@@ -55,6 +57,8 @@ class TrainingRows:
         number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
         listeners = store.side_column(columns.USER) is not None
         earlier = listener_ranges(store, split) if listeners else None
+        earlier_rows = np.zeros(0, np.int64) if earlier is None else earlier.rows
+        of_session = np.searchsorted(np.asarray(store.offsets), earlier_rows, side="right")
         return cls(
             tracks=all_tracks[rows].astype(np.int64),
             session=session,
@@ -65,7 +69,8 @@ class TrainingRows:
             began=session_times(store, split),
             number=number,
             earlier=earlier,
-            earlier_tracks=np.zeros(0, np.int64) if earlier is None else all_tracks[earlier.rows].astype(np.int64),
+            earlier_tracks=all_tracks[earlier_rows].astype(np.int64),
+            earlier_goes_on=np.append(of_session[1:] == of_session[:-1], False),
         )
 
     @cached_property
