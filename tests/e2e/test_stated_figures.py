@@ -34,7 +34,6 @@ NO_FIGURES = {
                 "50,000 tracks on a CPU and 250,000 on a GPU",
                 "0 = dot products",
                 "HR@1 / 10 / 20",
-                "earlier.tracks=20",
             ),
         ),
     ),

@@ -47,7 +47,8 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def run(tmp_path: Path, store: Store) -> Path:
-    recipe = small_recipe("segue", training__epochs=3, training__learning_rate=0.02, heads__listen=True)
+    heads = {"heads__listen": True, "heads__repeats": True}
+    recipe = small_recipe("segue", training__epochs=3, training__learning_rate=0.02, **heads)
     fit(store, tmp_path / "run", recipe, validate=validating(store, recipe))
     return tmp_path / "run"
 
@@ -70,7 +71,8 @@ def settled(tmp_path: Path, run: Path) -> Settle:
 
 def scene_of(store: Store, run: Path, which: SplitName) -> EvaluationScene:
     recipe = load_run(run).recipe
-    return make_scene(store, split_store(store, recipe.data), recipe.data, recipe.evaluation, which, CPU)
+    scene = make_scene(store, split_store(store, recipe.data), recipe.data, recipe.evaluation, which, CPU)
+    return scene.reading(recipe.inputs, recipe.heads)
 
 
 def retargeted(
@@ -181,19 +183,22 @@ def test_settled_scores_are_the_mixture_of_both_distributions(store: Store, run:
         loaded.encoder.next_state(batch).detach(),
         loaded.encoder.ranked_rows(),
     )
-    mixed = near = 0
-    copied, of_neighbours = (masses(loaded.encoder, name, batch, states, table) for name in ("copy", "neighbours"))
+    mixed = near = repeated = 0
+    names = "copy", "neighbours", "repeats"
+    copied, of_neighbours, repeats = (masses(loaded.encoder, name, batch, states, table) for name in names)
     for session in range(16):
         begin, end = batch.offsets[session : session + 2].tolist()
         added = mass_after(head, states[session], batch.tracks[begin:end].tolist(), weights)
         mixed, near = mixed + len(added), near + len(of_neighbours[session])
+        repeated += len(repeats[session])
         assert sum(of_neighbours[session].values()) == pytest.approx(30.0 if of_neighbours[session] else 0.0)
         assert not of_neighbours[session].keys() & copied[session].keys(), "heard tracks get nothing"
         for track in loaded.candidates.tolist():
             own = math.exp(weights.temperature * float(states[session] @ table[track]))
             mass = copied[session].get(track, own) + added.get(track, 0.0) + of_neighbours[session].get(track, 0.0)
+            mass += repeats[session].get(track, 0.0)
             assert float(scores[session, track]) == pytest.approx(math.log(mass), abs=1e-4)
-    assert min(mixed, near) > 10
+    assert min(mixed, near, repeated) > 10
 
 
 def masses(

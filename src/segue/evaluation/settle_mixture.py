@@ -26,7 +26,7 @@ GRID: Final[Mapping[Part, Sequence[float]]] = {
     ("transitions", "offset"): (0.0, 0.5, 1.0, -0.5, -1.0, -2.0),
     ("neighbours", "mass"): (0.0, 0.02, 0.05, 0.15, 0.4, 1.0, 2.5),
     ("copy", "offset"): (0.0, 0.5, 1.0, 1.5, -0.5, -1.0),
-    ("repeats", "offset"): (0.0, 0.5, 1.0, -0.5, -1.0),
+    ("repeats", "offset"): (0.0, 0.5, 1.0, 2.0, -0.5, -1.0),
 }
 """Weights to choose from, in the order in which they are chosen; the first are those of training. The mass of
 neighbours is in units of that of the encoder: the mean over sessions, by its log, of the sum of exp(score)."""
