@@ -49,9 +49,9 @@ class OwnPlays(Baseline):
     config_type = OwnPlaysConfig
     grid: ClassVar[Grid] = {
         "order": ORDERS,
-        "decay": (0.0, 0.25, 0.5, 0.75, 1.0),
+        "decay": (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
         "prior": (0.1, 0.3, 1.0, 3.0),
-        "plays": (100, 300, 1000, 3000, 10_000),
+        "plays": (100, 300, 1000, 3000, 10_000, 30_000),
     }
 
     @classmethod
