@@ -39,7 +39,7 @@ from segue.store import PAD, Store
 NAME: Final = "repeats"
 NOTHING: Final = -1e30
 """Log of no mass: finite, so that its gradient is 0 and no NaN."""
-MOST_PLAYS: Final = 4_000
+MOST_PLAYS: Final = 1_000
 """Most plays before a session that are read, the last ones."""
 
 
