@@ -110,34 +110,34 @@ class RepeatsHead(Head):
         if past is None or past.shape[1] == 0:
             return None
         plays, goes_on = past[:, :, 0].long(), past[:, :, 1] > 0
-        found = self._followed(batch, plays, goes_on)
+        matches = self._followed(batch, plays, goes_on)
         num = (plays != PAD).sum(1)
-        times = torch.stack([*(match.sum(1) for match in found), num], 1).float()
+        times = torch.stack([*(match.sum(1) for match in matches), num], 1).float()
         gates = self.gate_logits(states.float(), times).double() + self.ranking_weights.offset
         parts = []
-        for order, match in enumerate(found):
-            session, place = torch.nonzero(match, as_tuple=True)
+        for order, match in enumerate(matches):
+            session, play_index = torch.nonzero(match, as_tuple=True)
             log_share = -torch.log(times[session, order].double())
-            parts.append((session, plays[session, place + 1], gates[session, order] + log_share))
-        session, place = torch.nonzero(plays != PAD, as_tuple=True)
-        age = (plays.shape[1] - place).double()
+            parts.append((session, plays[session, play_index + 1], gates[session, order] + log_share))
+        session, play_index = torch.nonzero(plays != PAD, as_tuple=True)
+        age = (plays.shape[1] - play_index).double()
         whole = torch.arange(1, plays.shape[1] + 1, device=plays.device).double().pow(-DECAY).cumsum(0)
         log_share = -DECAY * torch.log(age) - torch.log(whole[num[session] - 1])
-        parts.append((session, plays[session, place], gates[session, ORDERS] + log_share))
+        parts.append((session, plays[session, play_index], gates[session, ORDERS] + log_share))
         session, tracks, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
         return Added(session, tracks, log_mass)
 
     def _followed(self, batch: Batch, plays: Int[Tensor, "B H"], goes_on: Tensor) -> list[Tensor]:
         """Return at which plays the last 1, 2, ... tracks of each session end and are followed, bool [B, H] each."""
-        match, found = goes_on, list[Tensor]()
+        match, matches = goes_on, list[Tensor]()
         for order in range(1, ORDERS + 1):
             index = batch.last - order + 1
             track = torch.where(batch.lengths >= order, batch.tracks[index.clamp(min=0)], -1)
             match = match & _moved(plays == track[:, None], order - 1)
             if order > 1:
                 match = match & _moved(goes_on, order - 1)
-            found.append(match)
-        return found
+            matches.append(match)
+        return matches
 
 
 def _moved(values: Tensor, places: int) -> Tensor:

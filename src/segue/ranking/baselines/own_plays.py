@@ -81,15 +81,15 @@ class OwnPlays(Baseline):
         before, now = spread(offsets[:-1], counts), spread(offsets[:-1] + counts, lengths)
         tracks[before], goes_on[before] = self._data.earlier_tracks[past], self._data.earlier_goes_on[past]
         tracks[now], goes_on[now] = sessions.tracks, sessions.step > 1
-        who, place = np.repeat(np.arange(len(counts)), counts + lengths), np.arange(offsets[-1])
-        known, remaining, parts = tracks >= NUM_SPECIALS, np.ones(len(counts)), []
-        for match in reversed(self._followed(tracks, goes_on & known, offsets, lengths)):
-            ends = place[match]
+        who, play_index = np.repeat(np.arange(len(counts)), counts + lengths), np.arange(offsets[-1])
+        is_track, remaining, parts = tracks >= NUM_SPECIALS, np.ones(len(counts)), []
+        for match in reversed(self._followed(tracks, goes_on & is_track, offsets, lengths)):
+            ends = play_index[match]
             times = np.bincount(who[ends], minlength=len(counts))
             share = times / (times + self.config.prior)
             parts.append((who[ends], tracks[ends + 1], (remaining * share / np.maximum(times, 1))[who[ends]]))
             remaining = remaining * (1 - share)
-        weight = (offsets[1:][who] - place) ** -float(self.config.decay)
+        weight = (offsets[1:][who] - play_index) ** -float(self.config.decay)
         total = np.bincount(who, weight, minlength=len(counts))
         parts.append((who, tracks, (remaining / np.maximum(total, 1e-300))[who] * weight))
         session, track, value = (np.concatenate(some) for some in zip(*parts, strict=True))
@@ -104,7 +104,7 @@ class OwnPlays(Baseline):
         lengths: NDArray[np.int64],
     ) -> list[NDArray[np.bool_]]:
         """Return at which plays the last 1, 2, ... tracks of each session end and are followed."""
-        sizes, match, found = np.diff(offsets), goes_on, list[NDArray[np.bool_]]()
+        sizes, match, matches = np.diff(offsets), goes_on, list[NDArray[np.bool_]]()
         for order in range(1, self.config.order + 1):
             last = np.where(lengths >= order, tracks[np.maximum(offsets[1:] - order, 0)], -1)
             same = tracks == np.repeat(last, sizes)
@@ -112,5 +112,5 @@ class OwnPlays(Baseline):
                 same &= goes_on
             # goes_on is false at the end of each session: no match reaches into the plays of another listener
             match = match & np.concatenate((np.zeros(order - 1, np.bool_), same[: len(same) - order + 1]))
-            found.append(match)
-        return found
+            matches.append(match)
+        return matches
