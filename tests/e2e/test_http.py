@@ -8,6 +8,7 @@ import socket
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -82,6 +83,56 @@ def test_nobody_reads_the_session_of_another(call: Call, tracks: list[str]) -> N
     assert call("DELETE", f"/v1/sessions/{mine}").status_code == 204
     is_problem(call("GET", f"/v1/sessions/{mine}"), 404)
     is_problem(call("GET", "/v1/sessions"), 405)
+
+
+HOSTILE_LISTENERS = [
+    MARKUP,
+    "a/b",
+    "/",
+    "//",
+    "a%2Fb",
+    "..a",
+    "...",
+    " ",
+    "?x=1",
+    "#",
+    "%",
+    "\ufffd",
+    "ü\u202e",
+    "x" * 256,
+]
+
+
+def test_a_listener_of_any_name_is_kept_and_deleted(call: Call, service: Service, tracks: list[str]) -> None:
+    sessions = [begin(call, [{"track": tracks[1]}], listener=name) for name in HOSTILE_LISTENERS]
+    anybody = begin(call, [{"track": tracks[1]}])
+    for session, name in zip(sessions, HOSTILE_LISTENERS, strict=True):
+        assert call("GET", f"/v1/sessions/{session}").json()["listener"] == name
+    assert call("GET", f"/v1/sessions/{anybody}").json()["listener"] is None
+    for done, name in enumerate(HOSTILE_LISTENERS, 1):
+        path = "/v1/listeners/" + quote(name, safe="")
+        is_problem(call("GET", path), 405)
+        assert call("DELETE", path).status_code == 204
+        assert "nothing to delete" in is_problem(call("DELETE", path), 404)
+        alive = [call("GET", f"/v1/sessions/{session}").status_code == 200 for session in sessions]
+        assert alive == [False] * done + [True] * (len(sessions) - done), "of this listener alone"
+    assert call("GET", f"/v1/sessions/{anybody}").status_code == 200
+    is_problem(call("POST", f"/v1/sessions/{sessions[0]}/events", json={"events": [{"track": tracks[1]}]}), 404)
+    is_problem(call("POST", f"/v1/sessions/{sessions[0]}/next", json={}), 404)
+
+
+@pytest.mark.parametrize("listener", ["", ".", "..", "a\nb", "a\x00", "\x85", "x" * 257, 7, True, [], {}])
+def test_a_listener_that_cannot_be_named_later_is_refused(call: Call, listener: Any) -> None:
+    assert "listener" in is_problem(call("POST", "/v1/sessions", json={"listener": listener}), 400)
+
+
+@pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "%00", "a%0ab", "%2e", "%2E%2e", "x" * 257, "%f0%9f"])
+def test_an_id_that_no_listener_has_deletes_nobody(call: Call, tracks: list[str], name: str) -> None:
+    session = begin(call, [{"track": tracks[1]}], listener="\ufffd")
+    assert len(is_problem(call("DELETE", f"/v1/listeners/{name}"), 404)) > 30
+    for path in ("/v1/listeners", "/v1/listeners/", "/v1/listeners//", "/v1/listeners/a/b"):
+        is_problem(call("DELETE", path), 404)
+    assert call("GET", f"/v1/sessions/{session}").status_code == 200
 
 
 def test_an_event_told_twice_counts_once(call: Call, tracks: list[str]) -> None:
@@ -203,7 +254,7 @@ def test_each_route_is_an_operation_of_its_own_name(call: Call) -> None:
         operation = operations[route.method.lower(), route.path]
         assert operation["summary"].endswith(".")
         assert ("requestBody" in operation) == (route.method == "POST")
-        assert [each["in"] for each in operation["parameters"]].count("path") == ("{session}" in route.path)
+        assert [each["in"] for each in operation["parameters"]].count("path") == ("{" in route.path)
 
 
 def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:

@@ -27,6 +27,15 @@ TrackId = Annotated[
     str,
     Meta(min_length=1, max_length=1024, pattern=NO_CONTROLS, description="A track's id, as it stood in the log."),
 ]
+ListenerId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        pattern=rf"^(?!\.{{1,2}}$){NO_CONTROLS[1:]}",
+        description="A listener's id, any text of yours but . and .., which no URL can end in.",
+    ),
+]
 Strength = Annotated[
     int,
     Meta(ge=0, le=VERY_BRIEFLY, description="0 = heard to its end, 1 = mostly, 2 = skipped, 3 = skipped at once."),
@@ -109,6 +118,8 @@ class NewSession(Struct, forbid_unknown_fields=True, frozen=True):
 
     model: str | None = None
     events: Annotated[list[Event], Meta(max_length=MOST_EVENTS)] = []
+    listener: ListenerId | None = None
+    """Whose session it is: its plays are kept beyond the session, and the listener's later sessions read them."""
 
 
 class NewEvents(Struct, forbid_unknown_fields=True, frozen=True):
@@ -153,6 +164,8 @@ class SessionDetails(Struct):
     model: str
     created_at: float
     events: list[Event]
+    listener: str | None = None
+    """Whose session it is."""
 
 
 class NearTrack(Struct):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from segue.errors import SegueError
@@ -19,6 +20,7 @@ from segue.serving.live_model import Asked, Suggestion
 from segue.serving.messages import (
     Event,
     EventCounts,
+    ListenerId,
     ModelList,
     ModelQuery,
     NewEvents,
@@ -39,6 +41,7 @@ from segue.serving.models import BusyError, Models, ServedModel
 from segue.serving.sessions.store import (
     FullStoreError,
     Logged,
+    NoListenerError,
     NoSessionError,
     ReadOnlyStoreError,
     SessionFullError,
@@ -52,7 +55,13 @@ SESSION_ID: Final = "[0-9a-f]{32}"
 """Pattern of a session's id."""
 _MANY: Final = 200
 """Names of filters that are looked up on the event loop; one takes some 5 microseconds, more go to a thread."""
-_STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
+_STATUS: Final = {
+    NoSessionError: 404,
+    NoListenerError: 404,
+    SessionFullError: 409,
+    FullStoreError: 507,
+    ReadOnlyStoreError: 503,
+}
 
 
 class Service:
@@ -72,7 +81,7 @@ class Service:
             self._model(model)
         events = logged(sent.events)
         session_id = new_session_id()
-        await _stored(self.sessions.create(session_id, model or "", events))
+        await _stored(self.sessions.create(session_id, model or "", events, sent.listener))
         return SessionSummary(session_id, len(events))
 
     async def add_events(self, session: str, sent: NewEvents) -> EventCounts:
@@ -84,11 +93,15 @@ class Service:
         """Return the events of a session in the order of listening."""
         stored = await _stored(self.sessions.read(_checked(session)))
         events = [Event(event.track, heard=word_of(event.strength)) for event in stored.events]
-        return SessionDetails(stored.session_id, stored.model, stored.created_at, events)
+        return SessionDetails(stored.session_id, stored.model, stored.created_at, events, stored.listener)
 
     async def forget_session(self, session: str, _: None) -> None:
         """Delete a session and its events."""
         await _stored(self.sessions.remove(_checked(session)))
+
+    async def forget_listener(self, listener: str, _: None) -> None:
+        """Delete all sessions of a listener with their events, also those that have expired."""
+        await _stored(self.sessions.forget(_checked_listener(listener)))
 
     async def next_in_session(self, session: str, sent: NextInSession) -> Suggestions:
         """Rank the next tracks of a session, by its own model or another."""
@@ -185,6 +198,19 @@ def _checked(session_id: str) -> str:
     if re.fullmatch(SESSION_ID, session_id) is None:
         raise ProblemError(404, "there is no such session: the id is not one of a session; begin a new one")
     return session_id
+
+
+def _checked_listener(listener: str) -> str:
+    """Return the id.
+
+    Raises:
+        ProblemError: no listener can have it; the store is not queried.
+    """
+    try:
+        return msgspec.convert(listener.encode().decode(), ListenerId)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        detail = "there is no such listener: the id is empty, too long, no UTF-8, or has a control character"
+        raise ProblemError(404, detail) from error
 
 
 async def _stored(future: Future[T]) -> T:
