@@ -17,6 +17,8 @@ from segue.store import Store
 
 SplitName = Literal["validation", "test"]
 SplitKind = Literal["leave-last-two-out", "chronological", "temporal", "sessions"]
+BY_TIME: Final = ("chronological", "temporal")
+"""Kinds whose held-out sessions are later than all that a model may read of their listeners."""
 RETURNING: Final = 10
 """Mean number of days on which a listener has a session, from which `kind_for` says that listeners come back."""
 

@@ -47,6 +47,7 @@ class Validation:
         scorer = ModelScorer(encoder, self._rows)
         sampled = sampled_ranks(scorer, self._of_loss, self._candidates)
         losses = sampled.losses[np.isfinite(sampled.ranks[:, 0]), 0]
+        losses = losses[~np.isposinf(losses)]  # of tracks without a training row that nothing gives mass
         ranks = ranks_among_all(scorer, self._contexts)
         hits = {f"hr@{cutoff}": _mean(hit(ranks, cutoff)) for cutoff in (1, 10)}
         return hits | {f"ndcg@{NDCG_AT}": _mean(gain(ranks, NDCG_AT)), "loss": _mean(losses)}
