@@ -8,9 +8,14 @@ scan_int4.npy            uint8 [N, P, W / 2], the candidates' rows in 4 bits, P 
 scan_step.npy            float32 [N, P], a value is about (4 bits - 8) * the step of its part
 scan_order.npy           int32 [N], table row of each, in whole blocks of BLOCK; 0 = padding
 listen_offset.npy        float32 [V + 3], the track's own term in the logit of P(listen)
+untrained.npy            int32 [U], rows that are ranked only where heads give them mass, ascending; their rows of the
+                         table are that of UNKNOWN. Only where every track of the store may be ranked
 copy/                    ask float32 [D, D], age float32 [A], heard float32 [6]; only with the head that copies
 transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of a row), gate float32 [O, D + 2]
                          keys_k int64 [C], begin_k [C + 1], tracks_k, times_k (those of k = 2, 3, ..., O tracks)
+repeats/                 gate float32 [O + 1, D + 2], age float32 [A, 2], time float32 [T, 2], heard float32 [6, 2],
+                         now float32 [1], ages int64 [A - 1], minutes int64 [T - 1] (lower bounds of the codes of age
+                         and time); only with the head that reads earlier plays
 neighbours/              the index of training sessions: tracks int32 [N], offsets int64 [S + 1], distinct bool [N],
                          postings int64, posting_offsets int64 [V + 4]; only where validation chose neighbours
 plays.npy                int64 [V + 3], plays of each row in training
@@ -28,6 +33,7 @@ import mmap
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,6 +121,23 @@ class Copying:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """The head that reads earlier plays of a listener: see `segue.model.heads.repeats`."""
+
+    gate: NDArray[np.float32]
+    """Of all plays, then by order: weights of the state [D], of log(1 + number), and the bias, [O + 1, D + 2]."""
+    age: NDArray[np.float32]
+    time: NDArray[np.float32]
+    heard: NDArray[np.float32]
+    """u and v of each code."""
+    now: float
+    """v of the plays of the session itself, without how they were heard."""
+    ages: NDArray[np.int64]
+    minutes: NDArray[np.int64]
+    """The code of a number is how many of these it reaches."""
+
+
+@dataclass(frozen=True)
 class Cells:
     """Cells of the track space, for an index."""
 
@@ -146,12 +169,15 @@ class ExportFolder:
     """None without a head for P(listen)."""
     transitions: Transitions | None
     copying: Copying | None = None
+    repeats: Repeats | None = None
+    untrained: NDArray[np.int32] | None = None
+    """Table rows that are ranked only where heads give them mass; None = there are none."""
     neighbours: SessionIndex | None = None
     """None where neighbours get no mass."""
     cells: Cells | None = None
     """None without an index."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return the identity of this export: a hash over the names and hashes of its files."""
         hashes = "".join(f"{name}:{facts.sha256};" for name, facts in sorted(self.manifest.files.items()))
@@ -193,6 +219,8 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         listen_offset=arrays.of("listen_offset.npy", np.float32, (rows,)) if listens else None,
         transitions=arrays.transitions(rows, width) if arrays.has("transitions/gate.npy") else None,
         copying=arrays.copying(width) if arrays.has("copy/ask.npy") else None,
+        repeats=arrays.repeats(width) if arrays.has("repeats/gate.npy") else None,
+        untrained=arrays.untrained(order, rows) if arrays.has("untrained.npy") else None,
         neighbours=arrays.neighbours(rows) if facts.neighbour_mass > 0 else None,
         cells=arrays.cells(order, rows, width) if arrays.has("index/centres.npy") else None,
     )
@@ -281,6 +309,26 @@ class _Arrays:
         if len(age) == 0:
             raise FormatError(f"{self._folder}/copy/age.npy is empty; export the run again")
         return Copying(ask, age, heard)
+
+    def repeats(self, width: int) -> Repeats:
+        gate = self.of("repeats/gate.npy", np.float32, (None, width + 2))
+        age, time = (self.of(f"repeats/{name}.npy", np.float32, (None, 2)) for name in ("age", "time"))
+        heard, now = (
+            self.of("repeats/heard.npy", np.float32, (NUM_FEEDBACK, 2)),
+            self.of("repeats/now.npy", np.float32, (1,)),
+        )
+        bounds = [self.of(f"repeats/{name}.npy", np.int64, (None,)) for name in ("ages", "minutes")]
+        sound = len(gate) > 0 and len(age) == len(bounds[0]) + 1 and len(time) == len(bounds[1]) + 1
+        if not sound or any(np.any(np.diff(each) < 0) for each in bounds):
+            raise FormatError(f"{self._folder}/repeats do not fit one another; export the run again")
+        return Repeats(gate, age, time, heard, float(now[0]), *bounds)
+
+    def untrained(self, order: NDArray[np.int32], rows: int) -> NDArray[np.int32]:
+        untrained: NDArray[np.int32] = self.of("untrained.npy", np.int32, (None,))
+        sound = not np.any(np.diff(untrained) <= 0) and not np.any(np.isin(untrained, order))
+        if not sound or (len(untrained) and not NUM_SPECIALS <= untrained[0] <= untrained[-1] < rows):
+            raise FormatError(f"{self._folder}/untrained.npy does not fit the candidates; export the run again")
+        return untrained
 
     def neighbours(self, rows: int) -> SessionIndex:
         kinds = {"tracks": np.int32, "distinct": np.bool_}

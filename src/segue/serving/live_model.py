@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segue.axes import Int
 from segue.exported.folder import ExportFolder
+from segue.serving.earlier_plays import EarlierPlays
 from segue.serving.scoring import After, Scored, Scoring, WithMass
 from segue.serving.session_encoder import Session, SessionEncoder
 from segue.serving.track_search import CellScan, Scan, Scanned
@@ -51,6 +52,8 @@ class Asked:
     k: int
     filters: Filters = field(default_factory=Filters)
     explain: bool = False
+    plays: EarlierPlays | None = None
+    """What its listener played before; None = nothing is known."""
 
 
 @dataclass(slots=True)
@@ -109,11 +112,13 @@ class LiveModel:
 
     def next_tracks(self, requests: Sequence[Asked]) -> list[Answer]:
         """Return the best next tracks of each request, best first; equal scores by lower row."""
-        before = [one.session.without_last() for one in requests if one.explain and one.session.rows]
+        explained = [one for one in requests if one.explain and one.session.rows]
+        before = [one.session.without_last() for one in explained]
         afters = self._encoding.after([*(one.session for one in requests), *before])
         states = self._scoring.sharpened(np.stack([after.state for after in afters]))
         scanned = self._scan.around(states, max((_depth(one) for one in requests), default=DEPTH))
-        outputs = zip(afters, self._scoring.with_mass(afters), scanned, strict=True)
+        with_mass = self._scoring.with_mass(afters, [one.plays for one in (*requests, *explained)])
+        outputs = zip(afters, with_mass, scanned, strict=True)
         answers = [self._best(one, *next(outputs)) for one in requests]
         for one, answer in zip(requests, answers, strict=True):
             if one.explain and one.session.rows:
@@ -140,7 +145,7 @@ class LiveModel:
         """Return the `k` candidates whose rows have the largest cosine with that of `row`, itself left out."""
         table, wanted = self.export.table, self.export.table[row]
         scores = table @ wanted / np.maximum(self._lengths * self._lengths[row], np.float32(1e-20))
-        scores[~self.is_candidate] = -np.inf
+        scores[~self._scoring.is_trained] = -np.inf
         scores[row] = -np.inf
         best = _largest(scores, min(k, int((scores > -np.inf).sum())))
         return [Suggestion(one, float(scores[one])) for one in best]
@@ -207,9 +212,10 @@ class LiveModel:
             raise LongError
 
     def _ordered(self, one: Asked, scored: Scored) -> list[int]:
-        """Return the indices of the best k in `scored`, whose rows ascend."""
+        """Return the indices of the best k in `scored`, whose rows ascend; what has no score is left out."""
         score = np.where(np.isnan(scored.score), -np.inf, scored.score)
         order = np.argsort(-score, kind="stable")
+        order = order[score[order] > -np.inf]
         cap, codes = one.filters.per_artist, self.export.artist_code
         if cap is None or codes is None:
             best: list[int] = order[: one.k].tolist()

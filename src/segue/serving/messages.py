@@ -42,6 +42,10 @@ Strength = Annotated[
 ]
 Heard = Literal["listened", "mostly", "brief", "skip", "unknown"]
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
+At = Annotated[
+    float,
+    Meta(ge=0, le=1e11, description="When it began to be played, UTC seconds; default: now. Never later than now."),
+]
 Count = Annotated[int, Meta(ge=1, le=MOST_K, description=f"Number of tracks, at most {MOST_K}.")]
 STRENGTHS: Final[dict[Heard, int]] = {"listened": 0, "mostly": 1, "brief": 2, "skip": 3, "unknown": UNKNOWN_STRENGTH}
 _WORDS: Final = {strength: word for word, strength in STRENGTHS.items()}
@@ -57,6 +61,7 @@ class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True)
     duration_s: Seconds | UnsetType = UNSET
     event_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROLS)] | UnsetType = UNSET
     """The client's own id: an event that is sent again with it counts once."""
+    at: At | UnsetType = UNSET
 
     def strength_code(self) -> int:
         """Return the strength, 0..3 or 255 = unknown.

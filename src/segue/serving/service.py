@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from segue.errors import SegueError
 from segue.exported.folder import ExportFolder
 from segue.serving.asgi import ProblemError
+from segue.serving.earlier_plays import EarlierPlays, earlier_plays
 from segue.serving.gate import RequestCounts
 from segue.serving.live_model import Asked, Suggestion
 from segue.serving.messages import (
@@ -38,8 +39,10 @@ from segue.serving.messages import (
 )
 from segue.serving.model_records import as_read, look_of, model_summary, row_filters, sampled_map, suggested_tracks
 from segue.serving.models import BusyError, Models, ServedModel
+from segue.serving.plays_cache import PlaysCache, began_at
 from segue.serving.sessions.store import (
     FullStoreError,
+    LiveSession,
     Logged,
     NoListenerError,
     NoSessionError,
@@ -73,6 +76,7 @@ class Service:
 
     def __init__(self, models: Models, sessions: Sessions) -> None:
         self.models, self.sessions, self.counts = models, sessions, RequestCounts()
+        self._plays_cache = PlaysCache()
 
     async def begin_session(self, _: str, sent: NewSession) -> SessionSummary:
         """Begin a session, with the events that it has already, and return its id."""
@@ -101,16 +105,19 @@ class Service:
 
     async def forget_listener(self, listener: str, _: None) -> None:
         """Delete all sessions of a listener with their events, also those that have expired."""
-        await _stored(self.sessions.forget(_checked_listener(listener)))
+        checked = _checked_listener(listener)
+        await _stored(self.sessions.forget(checked))
+        self._plays_cache.forget(checked)
 
     async def next_in_session(self, session: str, sent: NextInSession) -> Suggestions:
         """Rank the next tracks of a session, by its own model or another."""
         stored = await _stored(self.sessions.read(_checked(session)))
-        return await self._next(sent, sent.model or stored.model or None, stored.events)
+        model = self._model(sent.model or stored.model or None)
+        return await self._next(sent, model, stored.events, await self._plays(stored, model.live.export))
 
     async def next_after_events(self, _: str, sent: NextAfterEvents) -> Suggestions:
         """Rank the next tracks after the events of the request, which are not stored."""
-        return await self._next(sent, sent.model, logged(sent.events))
+        return await self._next(sent, self._model(sent.model), logged(sent.events), None)
 
     async def similar_tracks(self, _: str, sent: SimilarQuery) -> SimilarTracks:
         """Rank tracks by the cosine of their rows with the row of one track."""
@@ -133,10 +140,26 @@ class Service:
         exports = [model.live.export for model in self.models.every]
         return ModelList([model_summary(export, default=export is exports[0]) for export in exports])
 
+    async def _plays(self, session: LiveSession, export: ExportFolder) -> EarlierPlays | None:
+        """Return what the listener of a session played before it, read at its first request."""
+        if session.listener is None:
+            return None
+        plays = self._plays_cache.get(session, export)
+        if plays is None:
+            past = await _stored(self.sessions.past(session.listener, session.began))
+            num = sum(map(len, past))
+            read = export, past, began_at(session)
+            plays = earlier_plays(*read) if num <= _MANY else await asyncio.to_thread(earlier_plays, *read)
+            self._plays_cache.put(session, export, plays)
+        return plays
+
     async def _next(
-        self, wanted: NextInSession | NextAfterEvents, name: str | None, events: Sequence[Logged]
+        self,
+        wanted: NextInSession | NextAfterEvents,
+        model: ServedModel,
+        events: Sequence[Logged],
+        plays: EarlierPlays | None,
     ) -> Suggestions:
-        model = self._model(name)
         export = model.live.export
         read = as_read(model.live, events)
         named = wanted.filters
@@ -146,7 +169,7 @@ class Service:
         else:
             filters = row_filters(export, named, read.rows)
         try:
-            answer = await model.next_tracks(Asked(read.session, wanted.k, filters, wanted.explain))
+            answer = await model.next_tracks(Asked(read.session, wanted.k, filters, wanted.explain, plays))
         except BusyError as error:
             raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
@@ -173,7 +196,7 @@ class Service:
 
 
 def logged(events: Iterable[Event]) -> list[Logged]:
-    """Return events as they are stored, with the time of now.
+    """Return events as they are stored, with the time of now where they have none.
 
     Raises:
         ProblemError: an event states its strength twice or in part.
@@ -185,7 +208,8 @@ def logged(events: Iterable[Event]) -> list[Logged]:
             strength = event.strength_code()
         except ValueError as error:
             raise ProblemError(400, f"events[{i}]: {error}") from error
-        rows.append(Logged(event.track, strength, now, event.event_id or None))
+        at = now if event.at is UNSET else min(event.at, now)
+        rows.append(Logged(event.track, strength, at, event.event_id or None))
     return rows
 
 

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segue import columns, skips
@@ -146,12 +148,20 @@ class RepeatsHead(Head):
         session, rows, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
         return Added(session, rows.long(), log_mass)
 
+    @torch.no_grad()
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what a service computes `added` from, by the names of an export: see `segue.exported.folder`."""
+        level = SPEED * self.level + self.ranking_weights.offset
+        gate = torch.cat([self.gate.weight, self.reliability[:, None], level[:, None]], 1)
+        learnt = {name: SPEED * getattr(self, name) for name in ("age", "time", "heard", "now")}
+        bounds = {"ages": age_bounds().long(), "minutes": minute_bounds().long()}
+        return {name: value.detach().numpy() for name, value in ({"gate": gate} | learnt | bounds).items()}
+
     def _weights(self, past: Past) -> Float[Tensor, "B H two"]:
         """Return u and v of each play."""
         device, num = past.tracks.device, past.tracks.shape[1]
-        ages = torch.tensor([math.ceil(2 ** (code / 2)) for code in range(1, AGES)], device=device)
+        ages, bounds = age_bounds().to(device), minute_bounds().to(device)
         age = torch.bucketize(torch.arange(num, 0, -1, device=device), ages, right=True)
-        bounds = 2 ** torch.arange(TIMES - 1, device=device, dtype=torch.int32)
         minutes = torch.bucketize(past.minutes.contiguous(), bounds, right=True)
         learnt = small_table_rows(self.age, age) + small_table_rows(self.time, minutes)
         return SPEED * (learnt + small_table_rows(self.heard, past.feedback))
@@ -159,6 +169,16 @@ class RepeatsHead(Head):
     def _session_weights(self, batch: Batch) -> Float[Tensor, "B L"]:
         """Return v of the plays of the session."""
         return SPEED * (self.now + small_table_rows(self.heard[:, 1:], batch.padded.feedback)[..., 0])
+
+
+def age_bounds() -> Int[Tensor, " A"]:
+    """Return the least number of plays of each code of age but the first."""
+    return torch.tensor([math.ceil(2 ** (code / 2)) for code in range(1, AGES)])
+
+
+def minute_bounds() -> Int[Tensor, " T"]:
+    """Return the least number of minutes of each code of time but the first, int32."""
+    return 2 ** torch.arange(TIMES - 1, dtype=torch.int32)
 
 
 def _sums(chosen: Bool[Tensor, "B Q H"], weights: Float[Tensor, "B H"]) -> Float[Tensor, "B Q"]:

@@ -50,7 +50,7 @@ class Logged:
     strength: int
     """0..3, 255 = unknown."""
     at: float
-    """When the service got it, in UTC seconds."""
+    """When it was played, or else when the service got it, in UTC seconds."""
     event_id: str | None = None
     """The client's own id: an event that is sent again with it counts once."""
 
