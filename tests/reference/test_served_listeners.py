@@ -86,7 +86,7 @@ def test_a_batch_mixes_listeners_and_explained_requests(folder: Path) -> None:
     export, store = open_export(folder / "export"), Store(folder / "store")
     split, live = split_store(store, load_run(folder / "run").recipe.data), LiveModel(export, threads=1)
     heard = known_session([5, 9, 4], [0, 3, 4], live.is_candidate)
-    pasts: list[PastSessions] = [past_sessions(store, split, session) for session in (89, 88, 87, 45)]
+    pasts: list[PastSessions] = [past_sessions(store, split, session) for session in (239, 238, 237, 45)]
     plays = [None, *(earlier_plays(export, past, 1.6e9) for past in pasts)]
     asked = [Asked(heard, 20, explain=number % 2 == 0, plays=each) for number, each in enumerate(plays)]
     together = live.next_tracks(asked)

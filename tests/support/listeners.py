@@ -18,7 +18,7 @@ from support.small_recipes import small_recipe
 from support.stores import rewritten, tiny_store, values_of
 
 
-def listeners_store(path: Path, sessions: int = 90, tracks: int = 60) -> Store:
+def listeners_store(path: Path, sessions: int = 240, tracks: int = 60) -> Store:
     """Return a store of four listeners, whose last sessions hold tracks that nobody played before (simulated).
 
     Sessions begin hours apart, some of them in the same minute; one in five tracks is one of eight favourites.
