@@ -64,7 +64,9 @@ def test_it_ranks_for_a_listener_as_the_evaluation_does(tmp_path: Path) -> None:
             listed = found.ranks <= 70
             assert listed.sum() > 15
             assert np.array_equal(wanted[listed], found.ranks[listed])
-            assert ((wanted[~listed] > 45) & (wanted[~listed] <= 60)).all(), "what nobody played in training, nor this listener before"
+            assert ((wanted[~listed] > 45) & (wanted[~listed] <= 60)).all(), (
+                "what nobody played in training, nor this listener before"
+            )
         few = replay(tmp_path / "export", tmp_path / "store", ReplayOptions(url=asked.url, sample=3, k=70))
         assert np.array_equal(few.ranks, found.ranks[np.linspace(0, len(found.ranks) - 1, 3).astype(int)])
     assert [*stored_sessions(tmp_path / "s.sqlite")] == [], "what was sent is deleted again"

@@ -13,11 +13,11 @@ from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.split import split_store
 from segue.export import write_export
-from segue.exported import open_export
+from segue.exported import ExportFolder, open_export
 from segue.model.heads import RepeatsHead, RepeatsWeights, load_heads
 from segue.ranking import ModelScorer, top_k
 from segue.runs import LoadedRun, load_run
-from segue.serving.earlier_plays import earlier_plays
+from segue.serving.earlier_plays import EarlierPlays, earlier_plays, read_plays
 from segue.serving.live_model import Asked, LiveModel
 from segue.serving.session_encoder import known_session
 from segue.serving.sessions.store import Logged, PastSessions
@@ -45,6 +45,11 @@ def loud(run: LoadedRun) -> LoadedRun:
     return run
 
 
+def plays_of(export: ExportFolder, past: PastSessions, began_at: int) -> EarlierPlays:
+    """Return the plays before a session that began at a time, UTC seconds."""
+    return earlier_plays(export, read_plays(export, past), began_at // 60)
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 5, 8])
 def test_each_listener_gets_the_tracks_and_scores_of_the_run(folder: Path, length: int) -> None:
     run, export, store = loud(load_run(folder / "run")), open_export(folder / "export"), Store(folder / "store")
@@ -66,7 +71,7 @@ def test_each_listener_gets_the_tracks_and_scores_of_the_run(folder: Path, lengt
     at, ranked_alone, differs = np.asarray(store.side(columns.AT)), 0, 0
     for index, session in enumerate(cases.session.tolist()):
         rows = range(int(cases.begin[index]), int(end[index]))
-        plays = earlier_plays(export, past_sessions(store, split, session), float(at[cases.begin[index]]))
+        plays = plays_of(export, past_sessions(store, split, session), int(at[cases.begin[index]]))
         codes = [min(int(store.strength[row]), 4) for row in rows]
         heard = known_session([int(store.tracks[row]) for row in rows], codes, live.is_candidate)
         (answer,) = live.next_tracks([Asked(heard, len(run.candidates), plays=plays)])
@@ -87,7 +92,7 @@ def test_a_batch_mixes_listeners_and_explained_requests(folder: Path) -> None:
     split, live = split_store(store, load_run(folder / "run").recipe.data), LiveModel(export, threads=1)
     heard = known_session([5, 9, 4], [0, 3, 4], live.is_candidate)
     pasts: list[PastSessions] = [past_sessions(store, split, session) for session in (239, 238, 237, 45)]
-    plays = [None, *(earlier_plays(export, past, 1.6e9) for past in pasts)]
+    plays = [None, *(plays_of(export, past, 1_600_000_000) for past in pasts)]
     asked = [Asked(heard, 20, explain=number % 2 == 0, plays=each) for number, each in enumerate(plays)]
     together = live.next_tracks(asked)
     assert together == [live.next_tracks([one])[0] for one in asked]
@@ -99,7 +104,7 @@ def test_plays_of_tracks_that_the_model_lacks_keep_their_places(folder: Path) ->
     export = open_export(folder / "export")
     ids = export.vocabulary.texts(range(4))
     past = (tuple(Logged(track, 0, 1e9) for track in (ids[0], "nobody", ids[1], ids[2])),)
-    plays = earlier_plays(export, past, 1e9 + 60.0)
+    plays = plays_of(export, past, 1_000_000_060)
     assert plays.rows.tolist() == [3, 1, 4, 5]
     assert plays.before[0].tolist() == [-1, 3, 1, 4]
     assert plays.played.rows.tolist() == [3, 4, 5]
@@ -113,8 +118,8 @@ def test_more_plays_than_the_model_reads_are_cut(folder: Path) -> None:
     export = open_export(folder / "export")
     ids = export.vocabulary.texts(range(30))
     events = tuple(Logged(ids[i % 30], i % 5, 1e9 + 60.0 * i) for i in range(1207))
-    long = earlier_plays(export, (events[:500], events[500:]), 1.1e9)
-    short = earlier_plays(export, (events[207:500], events[500:]), 1.1e9)
+    long = plays_of(export, (events[:500], events[500:]), 1_100_000_000)
+    short = plays_of(export, (events[207:500], events[500:]), 1_100_000_000)
     assert len(long.rows) == 1000 == export.manifest.facts.earlier_plays
     assert long.played.log_mass == pytest.approx(short.played.log_mass)
     assert long.rows.tolist() == short.rows.tolist()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Repeats
-from segue.serving.sessions.store import Logged, PastSessions
+from segue.serving.sessions.store import PastSessions
 from segue.skips import FEEDBACK_UNKNOWN
 from segue.store.vocabulary import NUM_SPECIALS
 
@@ -35,11 +35,23 @@ NO_MASS = PlayedMass(np.zeros(0, np.int32), np.zeros(0, np.float64))
 
 
 @dataclass(frozen=True)
-class EarlierPlays:
-    """The last plays of a listener before a session, H of them, the oldest first."""
+class PlaysRead:
+    """The last plays of a listener before a session, H of them, the oldest first, as a model reads them."""
 
     rows: Int[np.ndarray, " H"]
     """Table rows, UNKNOWN for tracks that the model does not have."""
+    feedback: Int[np.ndarray, " H"]
+    nth: Int[np.ndarray, " H"]
+    """The how manieth of its session each is, from 0."""
+    minute: Int[np.ndarray, " H"]
+    """When each was played, minutes since 1970."""
+
+
+@dataclass(frozen=True)
+class EarlierPlays:
+    """What these plays add to a ranking, as far as it is the same for the whole session."""
+
+    rows: Int[np.ndarray, " H"]
     before: tuple[Int[np.ndarray, " H"], ...]
     """Row of the track 1, 2, ... plays before each in its own session, _NOBODY where there was none."""
     following: Float[np.ndarray, " H"]
@@ -48,31 +60,33 @@ class EarlierPlays:
     """The log of the sum of exp(u) over the plays of each track, without the gate."""
 
 
-def earlier_plays(export: ExportFolder, past: PastSessions, began_at: float) -> EarlierPlays:
-    """Return the plays of `past` as the model of an export reads them in a session that began at `began_at`."""
-    events = [event for events in past for event in events]
-    rows = np.array(export.vocabulary.rows(event.track for event in events), np.int32)
-    repeats = export.repeats
-    if repeats is None or not events:
-        none = np.zeros(len(rows))
-        return EarlierPlays(rows, (), none, NO_MASS)
+def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
+    """Return the plays of `past` as the model of an export reads them."""
     most = export.manifest.facts.earlier_plays
-    nth = np.concatenate([np.arange(len(events)) for events in past])[-most:]
-    events, rows = events[-most:], rows[-most:]
-    before = tuple(_moved(rows, order, nth) for order in range(1, len(repeats.gate)))
-    weights = _weights(repeats, events, began_at)
+    nth = np.concatenate([np.arange(len(events)) for events in past]) if past else np.zeros(0, np.int64)
+    events = [event for events in past for event in events][-most:]
+    rows = np.array(export.vocabulary.rows(event.track for event in events), np.int32)
+    feedback = np.minimum(np.array([event.strength for event in events], np.int64), FEEDBACK_UNKNOWN)
+    return PlaysRead(rows, feedback, nth[-most:], np.array([event.at // 60 for event in events], np.int64))
+
+
+def earlier_plays(export: ExportFolder, read: PlaysRead, minute: int) -> EarlierPlays:
+    """Return what plays add in a session that began in a minute since 1970."""
+    repeats, rows = export.repeats, read.rows
+    if repeats is None or not len(rows):
+        return EarlierPlays(rows, (), np.zeros(len(rows)), NO_MASS)
+    before = tuple(_moved(rows, order, read.nth) for order in range(1, len(repeats.gate)))
+    weights = _weights(repeats, read, minute)
     order = np.argsort(rows, kind="stable")
     known = order[rows[order] >= NUM_SPECIALS]
     return EarlierPlays(rows, before, weights[:, 1], _summed(rows[known], weights[known, 0]))
 
 
-def _weights(repeats: Repeats, events: Sequence[Logged], began_at: float) -> Float[np.ndarray, "H two"]:
+def _weights(repeats: Repeats, read: PlaysRead, minute: int) -> Float[np.ndarray, "H two"]:
     """Return u and v of each play."""
-    age = np.searchsorted(repeats.ages, np.arange(len(events), 0, -1), side="right")
-    minutes = int(began_at) // 60 - np.array([event.at for event in events]).astype(np.int64) // 60
-    time = np.searchsorted(repeats.minutes, np.maximum(minutes, 0), side="right")
-    heard = np.minimum([event.strength for event in events], FEEDBACK_UNKNOWN)
-    total: NDArray[np.float32] = repeats.age[age] + repeats.time[time] + repeats.heard[heard]
+    age = np.searchsorted(repeats.ages, np.arange(len(read.rows), 0, -1), side="right")
+    time = np.searchsorted(repeats.minutes, np.maximum(minute - read.minute, 0), side="right")
+    total: NDArray[np.float32] = repeats.age[age] + repeats.time[time] + repeats.heard[read.feedback]
     return total.astype(np.float64)
 
 

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from segue.errors import SegueError
 from segue.exported.folder import ExportFolder
 from segue.serving.asgi import ProblemError
-from segue.serving.earlier_plays import EarlierPlays, earlier_plays
+from segue.serving.earlier_plays import EarlierPlays, read_plays
 from segue.serving.gate import RequestCounts
 from segue.serving.live_model import Asked, Suggestion
 from segue.serving.messages import (
@@ -39,7 +40,7 @@ from segue.serving.messages import (
 )
 from segue.serving.model_records import as_read, look_of, model_summary, row_filters, sampled_map, suggested_tracks
 from segue.serving.models import BusyError, Models, ServedModel
-from segue.serving.plays_cache import PlaysCache, began_at
+from segue.serving.plays_cache import PlaysCache
 from segue.serving.sessions.store import (
     FullStoreError,
     LiveSession,
@@ -80,12 +81,11 @@ class Service:
 
     async def begin_session(self, _: str, sent: NewSession) -> SessionSummary:
         """Begin a session, with the events that it has already, and return its id."""
-        model = sent.model
-        if model is not None:
-            self._model(model)
-        events = logged(sent.events)
-        session_id = new_session_id()
-        await _stored(self.sessions.create(session_id, model or "", events, sent.listener))
+        model, events, session_id = self._model(sent.model), logged(sent.events), new_session_id()
+        await _stored(self.sessions.create(session_id, sent.model or "", events, sent.listener))
+        if sent.listener is not None:
+            with suppress(ProblemError):  # the first ranking tries again, and says what is wrong
+                await self._plays(await _stored(self.sessions.read(session_id)), model.live.export)
         return SessionSummary(session_id, len(events))
 
     async def add_events(self, session: str, sent: NewEvents) -> EventCounts:
@@ -141,16 +141,15 @@ class Service:
         return ModelList([model_summary(export, default=export is exports[0]) for export in exports])
 
     async def _plays(self, session: LiveSession, export: ExportFolder) -> EarlierPlays | None:
-        """Return what the listener of a session played before it, read at its first request."""
+        """Return what the listener of a session played before it; the first request of a session reads it."""
         if session.listener is None:
             return None
         plays = self._plays_cache.get(session, export)
         if plays is None:
             past = await _stored(self.sessions.past(session.listener, session.began))
-            num = sum(map(len, past))
-            read = export, past, began_at(session)
-            plays = earlier_plays(*read) if num <= _MANY else await asyncio.to_thread(earlier_plays, *read)
-            self._plays_cache.put(session, export, plays)
+            few = sum(map(len, past)) <= _MANY
+            read = read_plays(export, past) if few else await asyncio.to_thread(read_plays, export, past)
+            plays = self._plays_cache.put(session, export, read)
         return plays
 
     async def _next(
