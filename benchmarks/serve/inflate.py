@@ -89,8 +89,7 @@ def _of_heads(
     if export.copying is not None:
         arrays |= {f"copy/{name}": np.asarray(part) for name, part in vars(export.copying).items()}
     if export.repeats is not None:
-        parts = vars(export.repeats) | {"now": np.array([export.repeats.now], np.float32)}
-        arrays |= {f"repeats/{name}": np.asarray(part) for name, part in parts.items()}
+        arrays |= {f"repeats/{name}": np.asarray(part) for name, part in vars(export.repeats).items()}
     if export.neighbours is not None:
         each, long = 10, 20  # plays of a track in training, tracks of a session
         played = generator.permutation(np.repeat(candidates.astype(np.int64), each))

@@ -15,7 +15,6 @@ from torch import Tensor
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
-from segue.batches.listener_past import ORDERS
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
@@ -128,8 +127,7 @@ def past_of(last: Tensor, generator: torch.Generator) -> Tensor:
     sessions = last.view(SESSIONS, LENGTH)
     tracks = torch.cat([sessions, sessions.roll(1, 0)], 1)
     heard, minutes = torch.randint(0, 5, tracks.shape, generator=generator), torch.arange(2 * LENGTH, 0, -1) ** 6
-    nth = (torch.arange(2 * LENGTH) % LENGTH).clamp(max=ORDERS)
-    past = torch.stack([tracks, heard, nth.expand_as(tracks), minutes.expand_as(tracks)], 2)
+    past = torch.stack([tracks, heard, minutes.expand_as(tracks)], 2)
     return (past * (torch.arange(SESSIONS) % 4 > 0)[:, None, None]).int()
 
 

@@ -15,15 +15,15 @@ from segue import columns, skips
 from segue.batches.counts import TrainingCounts
 from segue.batches.data import SessionData
 from segue.batches.example import ExampleConfig, draw_example, make_example
-from segue.batches.listener_past import ORDERS, PastPlays
+from segue.batches.listener_past import PastPlays
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model.heads import Predicted, RepeatsConfig, RepeatsHead, RepeatsWeights
-from segue.model.heads.repeats import AGES, NAME, SPEED, TIMES
+from segue.model.heads.repeats import AGE_BOUNDS, AROUND, DISTANCES, KINDS, NAME, SPEED, TIME_BOUNDS
 from segue.store import UNKNOWN, Store
 from support.stores import rewritten, tiny_store, values_of
 
 WIDTH, MAX_LEN = 8, 20
-KINDS = ["leave-last-two-out", "chronological", "temporal"]
+SPLITS = ["leave-last-two-out", "chronological", "temporal"]
 
 
 @pytest.fixture(params=["times", "dates"])
@@ -63,45 +63,57 @@ def rows_before(store: Store, split: Split, session: int, plays: int) -> list[tu
     return [(s, row) for s in before for row in range(*readable[s])][-plays:]
 
 
-def code(value: int, bounds: list[int]) -> int:
+def code(value: int, bounds: tuple[int, ...]) -> int:
     return sum(value >= bound for bound in bounds)
+
+
+def log_weights(
+    head: RepeatsHead, store: Store, before: list[tuple[int, int]], now: list[int]
+) -> list[tuple[int, list[float]]]:
+    """Return track and w of the plays before the session (`before`: session and row), then of its rows `now`."""
+    strength = np.asarray(store.strength).tolist()
+    heard = [min(one, skips.FEEDBACK_UNKNOWN) for one in strength]
+    has_times, start_of = store.side_column(columns.AT) is not None, begins(store)
+    begin, found = start_of[int(np.searchsorted(store.offsets, now[0], "right")) - 1] // 60, []
+    for index, (s, row) in enumerate(before):
+        at = int(store.side(columns.AT)[row]) if has_times else start_of[s]
+        age, time = code(len(before) - index, AGE_BOUNDS), code(max(begin - at // 60, 0), TIME_BOUNDS)
+        found.append((row, head.age[age] + head.time[time] + head.heard[heard[row]]))
+    found += [(row, head.now + head.heard[heard[row]]) for row in now]
+    return [(int(store.tracks[row]), (SPEED * learnt).tolist()) for row, learnt in found]
 
 
 def masses(
     head: RepeatsHead, store: Store, before: list[tuple[int, int]], now: list[int], state: Tensor
 ) -> dict[int, float]:
     """Return the mass of each track after the rows `now` of one session and the plays before it."""
-    tracks, strength = np.asarray(store.tracks).tolist(), np.asarray(store.strength).tolist()
-    heard = [min(one, skips.FEEDBACK_UNKNOWN) for one in strength]
-    has_times = store.side_column(columns.AT) is not None
-    session = int(np.searchsorted(store.offsets, now[0], "right")) - 1
-    begin, start_of = begins(store)[session] // 60, begins(store)
-    lasts = [tracks[row] for row in now]
-    weights: list[tuple[int, list[float], int]] = []  # track, u and v, longest match
-    for index, (s, row) in enumerate(before):
-        at = int(store.side(columns.AT)[row]) if has_times else start_of[s]
-        age = code(len(before) - index, [math.ceil(2 ** (k / 2)) for k in range(1, AGES)])
-        time = code(max(begin - at // 60, 0), [2**k for k in range(TIMES - 1)])
-        learnt = SPEED * (head.age[age] + head.time[time] + head.heard[heard[row]])
-        match = 0
-        for order in range(1, ORDERS + 1):
-            span = before[index - order : index] if index >= order else []
-            if len(span) == order and {one for one, _ in span} == {s} and len(lasts) >= order:
-                match = max(match, order * ([tracks[r] for _, r in span] == lasts[-order:]))
-        weights.append((tracks[row], learnt.tolist(), match))
-    for index, row in enumerate(now):
-        v = SPEED * (head.now[0] + head.heard[heard[row], 1]).item()
-        match = 0
-        for order in range(1, min(index, len(lasts)) + 1):
-            if order <= ORDERS and lasts[index - order : index] == lasts[-order:]:
-                match = order
-        weights.append((tracks[row], [-math.inf, v], match))
-    times = [len(before), *(sum(match >= order for _, _, match in weights) for order in range(1, ORDERS + 1))]
+    plays = log_weights(head, store, before, now)
+    tracks, num = [track for track, _ in plays], len(before)
+    lasts, length = tracks[num:], len(tracks)
+    near = dict(zip(DISTANCES, (SPEED * head.near).exp().tolist(), strict=True))
+    power = SPEED * head.power.item()
+    counts = [[0.0] * length for _ in range(KINDS)]
+    for j in range(length):
+        if j < num:
+            counts[0][j] = 1.0
+            window = tracks[max(j - AROUND, 0) : min(j + AROUND + 1, num)]
+            number = sum(track in lasts for track in window)
+            counts[4][j] = number**power if number else 0.0
+        for distance, weight in near.items():
+            after = j - distance  # a play of the last track, before now
+            if 0 <= after < length - 1 and tracks[after] == lasts[-1] and (j < num or distance <= 1):
+                counts[1][j] += weight
+        for order in (2, 3):
+            if j >= order and len(lasts) >= order and tracks[j - order : j] == lasts[-order:]:
+                counts[order][j] = 1.0
+    times = [num, tracks[:-1].count(lasts[-1]), *(sum(map(bool, counts[kind])) for kind in (2, 3, 4))]
     gates = head.gate_logits(state, torch.tensor(times).float()).tolist()
     mass: dict[int, float] = defaultdict(float)
-    for track, (u, v), match in weights:
-        mass[track] += math.exp(gates[0] + u) + sum(math.exp(gates[order] + v) for order in range(1, match + 1))
-    return {track: value for track, value in mass.items() if value > 0}
+    for kind in range(KINDS):
+        for j, (track, weights) in enumerate(plays):
+            if counts[kind][j] > 0:
+                mass[track] += counts[kind][j] * math.exp(gates[kind] + weights[min(kind, 1)])
+    return mass
 
 
 def head_of(store: Store) -> RepeatsHead:
@@ -113,7 +125,7 @@ def head_of(store: Store) -> RepeatsHead:
 
 
 @pytest.mark.parametrize("plays", [7, 1000])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SPLITS)
 def test_the_mass_in_a_ranking_is_that_of_a_loop(store: Store, kind: str, plays: int) -> None:
     split = split_of(store, kind)
     cases, head = split.cases["test"], head_of(store)
@@ -139,7 +151,7 @@ def test_the_mass_in_a_ranking_is_that_of_a_loop(store: Store, kind: str, plays:
 
 
 @pytest.mark.parametrize("plays", [7, 1000])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SPLITS)
 def test_the_mass_in_training_is_that_of_a_loop(store: Store, kind: str, plays: int) -> None:
     """At every position of several sessions of different lengths, with a session of none among them."""
     split, head = split_of(store, kind), head_of(store)

@@ -106,12 +106,11 @@ def test_plays_of_tracks_that_the_model_lacks_keep_their_places(folder: Path) ->
     past = (tuple(Logged(track, 0, 1e9) for track in (ids[0], "nobody", ids[1], ids[2])),)
     plays = plays_of(export, past, 1_000_000_060)
     assert plays.rows.tolist() == [3, 1, 4, 5]
-    assert plays.before[0].tolist() == [-1, 3, 1, 4]
-    assert plays.played.rows.tolist() == [3, 4, 5]
+    assert plays.own.rows.tolist() == [3, 4, 5]
     assert export.repeats is not None
-    u = export.repeats.age[:, 0] + export.repeats.time[1, 0] + export.repeats.heard[0, 0]
+    w = export.repeats.age[:, 0] + export.repeats.time[1, 0] + export.repeats.heard[0, 0]
     ages = np.searchsorted(export.repeats.ages, [4, 2, 1], "right")
-    assert plays.played.log_mass == pytest.approx(u[ages], rel=1e-6)
+    assert plays.own.log_mass == pytest.approx(w[ages], rel=1e-6)
 
 
 def test_more_plays_than_the_model_reads_are_cut(folder: Path) -> None:
@@ -121,5 +120,5 @@ def test_more_plays_than_the_model_reads_are_cut(folder: Path) -> None:
     long = plays_of(export, (events[:500], events[500:]), 1_100_000_000)
     short = plays_of(export, (events[207:500], events[500:]), 1_100_000_000)
     assert len(long.rows) == 1000 == export.manifest.facts.earlier_plays
-    assert long.played.log_mass == pytest.approx(short.played.log_mass)
+    assert long.own.log_mass == pytest.approx(short.own.log_mass)
     assert long.rows.tolist() == short.rows.tolist()

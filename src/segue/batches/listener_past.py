@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -16,9 +15,6 @@ from segue.batches.listening_order import listening_order, session_begins
 from segue.batches.side_data import SideData
 from segue.batches.split import Split, ranges, visible_strength
 from segue.store import Store
-
-ORDERS: Final = 3
-"""Longest sequence of last tracks whose followers are looked up."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +44,11 @@ def listener_ranges(store: Store, split: Split) -> ListenerRanges:
     return ListenerRanges(ranges(first_row[order], (first_row + length)[order]), begin, end)
 
 
-@dataclass(frozen=True)
-class Past:
-    """The last plays before B sessions, right-aligned, H of each."""
-
-    tracks: Int[Tensor, "B H"]
-    """Table rows, also of tracks that no model knows; PAD before the first play."""
-    feedback: Int[Tensor, "B H"]
-    """Feedback codes; of any value before the first play."""
-    nth: Int[Tensor, "B H"]
-    """The how manieth of its session each play is, from 0, at most ORDERS."""
-    minutes: Int[Tensor, "B H"]
-    """Minutes from each play to the beginning of the session; 0 where the log has no times."""
-
-
 class PastPlays(SideData):
-    """The last plays before each session of a store, [sessions, H, 4]: the fields of `Past`."""
+    """The last plays before each session of a store, [sessions, H, 3], right-aligned; 0 before the first play.
+
+    Table row, also of tracks that no model knows; feedback code; minutes until the session began (0 without times).
+    """
 
     per_session = True
     num_draws = 0
@@ -72,36 +57,29 @@ class PastPlays(SideData):
         past = listener_ranges(store, split)
         self._begin, self._end = (torch.from_numpy(part).to(device) for part in (past.begin, past.end))
         self._plays = min(int((past.end - past.begin).max(initial=0)), plays)
-        session = np.searchsorted(np.asarray(store.offsets), past.rows, side="right") - 1
-        nth = np.arange(len(session)) - np.searchsorted(session_numbers(session), session_numbers(session))
         feedback = np.minimum(visible_strength(store, split)[past.rows], skips.FEEDBACK_UNKNOWN)
-        at, self._session_at = _minutes(store)
-        values = [np.asarray(store.tracks)[past.rows], feedback, np.minimum(nth, ORDERS), at[past.rows]]
-        self._values = torch.from_numpy(np.stack([part.astype(np.int32) for part in values], 1)).to(device)
-        self._session_at = self._session_at.to(device)
+        at, session_at = _minutes(store)
+        values = [part.astype(np.int32) for part in (np.asarray(store.tracks)[past.rows], feedback, at[past.rows])]
+        self._values = torch.from_numpy(np.stack(values, 1)).to(device)
+        self._session_at = torch.from_numpy(session_at).to(device)
 
-    def gather(self, index: Int[Tensor, " B"]) -> Int[Tensor, "B H four"]:
+    def gather(self, index: Int[Tensor, " B"]) -> Int[Tensor, "B H three"]:
         """Return the last plays before sessions `index`; H = the most that any session has, at most `plays`."""
         begin, end = self._begin[index], self._end[index]
         row = end[:, None] - self._plays + torch.arange(self._plays, device=index.device)
         real = row >= begin[:, None]
         if not len(self._values):
-            return self._values.new_zeros(len(index), 0, 4)
-        values = self._values[row.clamp(min=0)] * real[:, :, None]
-        minutes = (self._session_at[index][:, None] - values[:, :, 3]).clamp(min=0)
-        return torch.cat([values[:, :, :3], minutes[:, :, None] * real[:, :, None]], 2)
+            return self._values.new_zeros(len(index), 0, 3)
+        values = self._values[row.clamp(min=0)]
+        minutes = (self._session_at[index][:, None] - values[:, :, 2]).clamp(min=0)
+        return torch.cat([values[:, :, :2], minutes[:, :, None]], 2) * real[:, :, None]
 
     def hidden(self, values: Tensor, uniform: Float[Tensor, "n K"]) -> Tensor:
         """Return `values`: nothing is hidden."""
         return values
 
 
-def session_numbers(session: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return 0, 1, ... for runs of equal values."""
-    return np.cumsum(np.append(True, session[1:] != session[:-1])[: len(session)]) - 1
-
-
-def _minutes(store: Store) -> tuple[NDArray[np.int32], Tensor]:
+def _minutes(store: Store) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return when each row and each session began, in minutes; 0 where the store has neither times nor dates."""
     begins = session_begins(store)
     if begins is None:
@@ -110,4 +88,4 @@ def _minutes(store: Store) -> tuple[NDArray[np.int32], Tensor]:
         at = np.asarray(store.side(columns.AT)).astype(np.int64)
     else:
         at = np.repeat(begins, np.diff(np.asarray(store.offsets)).astype(np.int64))
-    return (at // 60).astype(np.int32), torch.from_numpy((begins // 60).astype(np.int32))
+    return (at // 60).astype(np.int32), (begins // 60).astype(np.int32)

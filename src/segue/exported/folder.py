@@ -13,9 +13,9 @@ untrained.npy            int32 [U], rows that are ranked only where heads give t
 copy/                    ask float32 [D, D], age float32 [A], heard float32 [6]; only with the head that copies
 transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of a row), gate float32 [O, D + 2]
                          keys_k int64 [C], begin_k [C + 1], tracks_k, times_k (those of k = 2, 3, ..., O tracks)
-repeats/                 gate float32 [O + 1, D + 2], age float32 [A, 2], time float32 [T, 2], heard float32 [6, 2],
-                         now float32 [1], ages int64 [A - 1], minutes int64 [T - 1] (lower bounds of the codes of age
-                         and time); only with the head that reads earlier plays
+repeats/                 gate float32 [5, D + 2], age float32 [A, 2], time float32 [T, 2], heard float32 [6, 2],
+                         now float32 [1], near float32 [N], power float32 [1]; int64: ages [A - 1], minutes [T - 1]
+                         (lower bounds of codes), distances [N], around [1]; only with the head of earlier plays
 neighbours/              the index of training sessions: tracks int32 [N], offsets int64 [S + 1], distinct bool [N],
                          postings int64, posting_offsets int64 [V + 4]; only where validation chose neighbours
 plays.npy                int64 [V + 3], plays of each row in training
@@ -50,6 +50,10 @@ BLOCK: Final = 64
 """Rows of a block of the scan; a first pass keeps the best of each block."""
 ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
+REPEAT_KINDS: Final = 5
+"""Kinds of earlier plays: own, near, order 2, order 3, around."""
+_FARTHEST: Final = 1000
+"""Most plays between two that count for one another."""
 _PART: Final = 1 << 14
 """Rows checked at a time."""
 
@@ -125,16 +129,23 @@ class Repeats:
     """The head that reads earlier plays of a listener: see `segue.model.heads.repeats`."""
 
     gate: NDArray[np.float32]
-    """Of all plays, then by order: weights of the state [D], of log(1 + number), and the bias, [O + 1, D + 2]."""
+    """By kind: weights of the state [D], of log(1 + number), and the bias, [K, D + 2]."""
     age: NDArray[np.float32]
     time: NDArray[np.float32]
     heard: NDArray[np.float32]
-    """u and v of each code."""
-    now: float
-    """v of the plays of the session itself, without how they were heard."""
+    """The terms of w by code, of own plays and of all other kinds."""
+    now: NDArray[np.float32]
+    """The term of w of plays of the session, in place of age and time, [1]."""
+    near: NDArray[np.float32]
+    """log m of each of `distances`."""
+    power: NDArray[np.float32]
+    """p, [1]."""
     ages: NDArray[np.int64]
     minutes: NDArray[np.int64]
     """The code of a number is how many of these it reaches."""
+    distances: NDArray[np.int64]
+    around: NDArray[np.int64]
+    """How many plays before and after one count as around it, [1]."""
 
 
 @dataclass(frozen=True)
@@ -311,17 +322,16 @@ class _Arrays:
         return Copying(ask, age, heard)
 
     def repeats(self, width: int) -> Repeats:
-        gate = self.of("repeats/gate.npy", np.float32, (None, width + 2))
-        age, time = (self.of(f"repeats/{name}.npy", np.float32, (None, 2)) for name in ("age", "time"))
-        heard, now = (
-            self.of("repeats/heard.npy", np.float32, (NUM_FEEDBACK, 2)),
-            self.of("repeats/now.npy", np.float32, (1,)),
-        )
-        bounds = [self.of(f"repeats/{name}.npy", np.int64, (None,)) for name in ("ages", "minutes")]
-        sound = len(gate) > 0 and len(age) == len(bounds[0]) + 1 and len(time) == len(bounds[1]) + 1
-        if not sound or any(np.any(np.diff(each) < 0) for each in bounds):
+        shapes: dict[str, tuple[int | None, ...]] = {"gate": (REPEAT_KINDS, width + 2), "heard": (NUM_FEEDBACK, 2)}
+        shapes |= {"age": (None, 2), "time": (None, 2), "now": (1,), "near": (None,), "power": (1,)}
+        read = {name: self.of(f"repeats/{name}.npy", np.float32, shape) for name, shape in shapes.items()}
+        numbers = {"ages": None, "minutes": None, "distances": len(read["near"]), "around": 1}
+        read |= {name: self.of(f"repeats/{name}.npy", np.int64, (num,)) for name, num in numbers.items()}
+        sound = len(read["age"]) == len(read["ages"]) + 1 and len(read["time"]) == len(read["minutes"]) + 1
+        sound = sound and not any(np.any(np.diff(read[name]) < 0) for name in ("ages", "minutes"))
+        if not sound or not 0 <= read["around"][0] <= _FARTHEST or np.abs(read["distances"]).max(initial=0) > _FARTHEST:
             raise FormatError(f"{self._folder}/repeats do not fit one another; export the run again")
-        return Repeats(gate, age, time, heard, float(now[0]), *bounds)
+        return Repeats(**read)
 
     def untrained(self, order: NDArray[np.int32], rows: int) -> NDArray[np.int32]:
         untrained: NDArray[np.int32] = self.of("untrained.npy", np.int32, (None,))

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Repeats
-from segue.serving.sessions.store import PastSessions
+from segue.serving.sessions.store import MOST_PLAYS, PastSessions
 from segue.skips import FEEDBACK_UNKNOWN
 from segue.store.vocabulary import NUM_SPECIALS
 
-_NOBODY = -1
-"""Stands for the track before the first one of a session; no track equals it."""
+_ORDERS: Final = 3
+"""Most last tracks that are looked up as a sequence."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,6 @@ class PlaysRead:
     rows: Int[np.ndarray, " H"]
     """Table rows, UNKNOWN for tracks that the model does not have."""
     feedback: Int[np.ndarray, " H"]
-    nth: Int[np.ndarray, " H"]
-    """The how manieth of its session each is, from 0."""
     minute: Int[np.ndarray, " H"]
     """When each was played, minutes since 1970."""
 
@@ -52,93 +50,106 @@ class EarlierPlays:
     """What these plays add to a ranking, as far as it is the same for the whole session."""
 
     rows: Int[np.ndarray, " H"]
-    before: tuple[Int[np.ndarray, " H"], ...]
-    """Row of the track 1, 2, ... plays before each in its own session, _NOBODY where there was none."""
-    following: Float[np.ndarray, " H"]
-    """v of each, its weight where it follows the last tracks."""
-    played: PlayedMass
-    """The log of the sum of exp(u) over the plays of each track, without the gate."""
+    log_weight: Float[np.ndarray, " H"]
+    """w of each play for all kinds but the first."""
+    own: PlayedMass
+    """The mass of the first kind, own plays, without the gate."""
+
+
+NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0), NO_MASS)
 
 
 def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
     """Return the plays of `past` as the model of an export reads them."""
-    most = export.manifest.facts.earlier_plays
-    nth = np.concatenate([np.arange(len(events)) for events in past]) if past else np.zeros(0, np.int64)
-    events = [event for events in past for event in events][-most:]
+    events = [event for events in past for event in events][-(export.manifest.facts.earlier_plays or MOST_PLAYS) :]
     rows = np.array(export.vocabulary.rows(event.track for event in events), np.int32)
     feedback = np.minimum(np.array([event.strength for event in events], np.int64), FEEDBACK_UNKNOWN)
-    return PlaysRead(rows, feedback, nth[-most:], np.array([event.at // 60 for event in events], np.int64))
+    return PlaysRead(rows, feedback, np.array([event.at // 60 for event in events], np.int64))
 
 
 def earlier_plays(export: ExportFolder, read: PlaysRead, minute: int) -> EarlierPlays:
     """Return what plays add in a session that began in a minute since 1970."""
     repeats, rows = export.repeats, read.rows
     if repeats is None or not len(rows):
-        return EarlierPlays(rows, (), np.zeros(len(rows)), NO_MASS)
-    before = tuple(_moved(rows, order, read.nth) for order in range(1, len(repeats.gate)))
-    weights = _weights(repeats, read, minute)
-    order = np.argsort(rows, kind="stable")
-    known = order[rows[order] >= NUM_SPECIALS]
-    return EarlierPlays(rows, before, weights[:, 1], _summed(rows[known], weights[known, 0]))
-
-
-def _weights(repeats: Repeats, read: PlaysRead, minute: int) -> Float[np.ndarray, "H two"]:
-    """Return u and v of each play."""
-    age = np.searchsorted(repeats.ages, np.arange(len(read.rows), 0, -1), side="right")
+        return EarlierPlays(rows, np.zeros(len(rows)), NO_MASS)
+    age = np.searchsorted(repeats.ages, np.arange(len(rows), 0, -1), side="right")
     time = np.searchsorted(repeats.minutes, np.maximum(minute - read.minute, 0), side="right")
-    total: NDArray[np.float32] = repeats.age[age] + repeats.time[time] + repeats.heard[read.feedback]
-    return total.astype(np.float64)
+    weights = (repeats.age[age] + repeats.time[time] + repeats.heard[read.feedback]).astype(np.float64)
+    return EarlierPlays(rows, weights[:, 1], _summed(rows, weights[:, 0]))
 
 
 def repeated(
-    repeats: Repeats,
-    state: Float[np.ndarray, " D"],
-    session: tuple[Sequence[int], Sequence[int]],
-    plays: EarlierPlays | None,
+    repeats: Repeats, state: Float[np.ndarray, " D"], session: tuple[Sequence[int], Sequence[int]], plays: EarlierPlays
 ) -> tuple[PlayedMass, PlayedMass]:
-    """Return the mass of all earlier plays, and of those that follow what the last tracks are, after one session.
+    """Return the mass of own plays, and that of the other kinds, after one session.
 
-    `session`: table rows and feedback codes of its tracks; `plays`: None where no listener is known.
+    `session`: table rows and feedback codes of its tracks.
     """
-    rows, feedback = np.array(session[0], np.int32), np.array(session[1], np.int64)
+    now = np.array(session[0], np.int32)
+    rows, num = np.concatenate([plays.rows, now]), len(plays.rows)
     gate = repeats.gate.astype(np.float64)
-    opened = gate[:, :-2] @ state.astype(np.float64) + gate[:, -1]
-    played, num = NO_MASS, 0 if plays is None else len(plays.rows)
-    if plays is not None and num:
-        played = PlayedMass(plays.played.rows, plays.played.log_mass + (opened[0] + gate[0, -2] * np.log1p(num)))
-    in_session = (np.float32(repeats.now) + repeats.heard[feedback, 1]).astype(np.float64)
-    places, parts = np.arange(len(rows)), list[tuple[NDArray[np.int32], NDArray[np.float64]]]()
-    match_now: Bool[np.ndarray, " L"] = np.ones(len(rows), np.bool_)
-    match: Bool[np.ndarray, " H"] = np.ones(num, np.bool_)
-    for order in range(1, len(gate)):
-        last = int(rows[-order]) if order <= len(rows) else 0
-        if last < NUM_SPECIALS:
-            break
-        match_now = match_now & (_moved(rows, order, places) == last)
-        match = match & (plays.before[order - 1] == last) if plays is not None and num else match
-        number = int(match_now.sum()) + int(match.sum())
-        if number == 0:
-            break
-        level = opened[order] + gate[order, -2] * np.log1p(number)
-        parts.append((rows[match_now], level + in_session[match_now]))
-        if plays is not None:
-            parts.append((plays.rows[match], level + plays.following[match]))
-    if not parts:
-        return played, NO_MASS
-    followers, mass = (np.concatenate(part) for part in zip(*parts, strict=True))
-    sorting = np.argsort(followers, kind="stable")
-    sorting = sorting[followers[sorting] >= NUM_SPECIALS]
-    return played, _summed(followers[sorting], mass[sorting])
+    level = gate[:, :-2] @ state.astype(np.float64) + gate[:, -1]
+    own = PlayedMass(plays.own.rows, plays.own.log_mass + (level[0] + gate[0, -2] * np.log1p(num)))
+    if len(now) == 0:
+        return own, NO_MASS
+    in_session = (repeats.now + repeats.heard[list(session[1]), 1]).astype(np.float64)
+    weights, total = np.concatenate([plays.log_weight, in_session]), np.full(len(rows), -np.inf)
+    for kind, (number, counts) in enumerate(_kinds(repeats, rows, num), 1):
+        index = np.flatnonzero(counts)
+        log_mass = np.log(counts[index]) + weights[index] + (level[kind] + gate[kind, -2] * np.log1p(number))
+        total[index] = np.logaddexp(total[index], log_mass)
+    index = np.flatnonzero(total > -np.inf)
+    return own, _summed(rows[index], total[index])
+
+
+def _kinds(repeats: Repeats, rows: Int[np.ndarray, " C"], num: int) -> list[tuple[int, Float[np.ndarray, " C"]]]:
+    """Return how many plays count for each kind but the first, and m of each of `rows`.
+
+    The first `num` are plays before the session; the others, at least one, are those of the session.
+    """
+    lasts = [_earlier_of(rows, len(rows) - back, num) for back in range(1, _ORDERS + 1)]
+    near, before = np.zeros(len(rows)), np.arange(len(rows)) < num
+    scale = np.exp(repeats.near.astype(np.float64))
+    for each, distance in zip(scale, repeats.distances.tolist(), strict=True):
+        part = each * _later(lasts[0], distance)
+        near += part * before if distance > 1 else part
+    pairs = _later(lasts[0], 1) & _later(lasts[1], 2)
+    triples = pairs & _later(lasts[2], 3)
+    tracks, reach = rows[num:], int(repeats.around[0])
+    met = np.isin(rows[:num], tracks[tracks >= NUM_SPECIALS])
+    sums, index = np.concatenate([[0], np.cumsum(met)]), np.arange(num)
+    number = sums[np.minimum(index + reach + 1, num)] - sums[np.maximum(index - reach, 0)]
+    around = np.zeros(len(rows))
+    around[:num] = np.where(number > 0, np.maximum(number, 1.0) ** float(repeats.power[0]), 0.0)
+    return [
+        (int(lasts[0].sum()), near),
+        (int(pairs.sum()), pairs.astype(np.float64)),
+        (int(triples.sum()), triples.astype(np.float64)),
+        (int((number > 0).sum()), around),
+    ]
+
+
+def _earlier_of(rows: Int[np.ndarray, " C"], at: int, num: int) -> Bool[np.ndarray, " C"]:
+    """Return which plays before the one at index `at` are of its track; none where that is before the session."""
+    same = np.zeros(len(rows), np.bool_)
+    if at >= num and rows[at] >= NUM_SPECIALS:
+        same[:at] = rows[:at] == rows[at]
+    return same
 
 
 def _summed(rows: Int[np.ndarray, " n"], log_mass: Float[np.ndarray, " n"]) -> PlayedMass:
-    """Return the log of the summed mass of each of `rows`, which ascend."""
-    distinct, first = np.unique(rows, return_index=True)
-    return PlayedMass(distinct, np.logaddexp.reduceat(log_mass, first) if len(first) else log_mass)
+    """Return the log of the summed mass of each track, without UNKNOWN."""
+    order = np.argsort(rows, kind="stable")
+    order = order[rows[order] >= NUM_SPECIALS]
+    distinct, first = np.unique(rows[order], return_index=True)
+    return PlayedMass(distinct, np.logaddexp.reduceat(log_mass[order], first) if len(first) else np.zeros(0))
 
 
-def _moved(rows: Int[np.ndarray, " n"], places: int, nth: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Return the row `places` before each in its session, where `nth` says the how manieth it is there, from 0."""
-    moved = np.full_like(rows, _NOBODY)
-    moved[places:] = rows[: max(len(rows) - places, 0)]
-    return np.where(nth >= places, moved, _NOBODY)
+def _later(values: Bool[np.ndarray, " C"], places: int) -> Bool[np.ndarray, " C"]:
+    """Return what stands `places` before each (behind it, if negative), False where nothing does."""
+    moved, size = np.zeros_like(values), max(len(values) - abs(places), 0)
+    if places >= 0:
+        moved[len(values) - size :] = values[:size]
+    else:
+        moved[:size] = values[len(values) - size :]
+    return moved

@@ -21,7 +21,7 @@ from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Successors
 from segue.neighbours.session_neighbours import neighbour_shares
 from segue.neighbours.sparse_scores import FlatSessions, starts
-from segue.serving.earlier_plays import EarlierPlays, PlayedMass, repeated
+from segue.serving.earlier_plays import NO_PLAYS, EarlierPlays, PlayedMass, repeated
 
 _CHUNK: Final = 1 << 14
 """Rows multiplied at a time."""
@@ -121,7 +121,9 @@ class Scoring:
         repeats = self._export.repeats
         if repeats is None:
             return []
-        return [self._of(part) for part in repeated(repeats, after.state, (after.rows, after.feedback), plays)]
+        return [
+            self._of(part) for part in repeated(repeats, after.state, (after.rows, after.feedback), plays or NO_PLAYS)
+        ]
 
     def _of(self, played: PlayedMass) -> WithMass:
         """Return the part of the mass that candidates get."""

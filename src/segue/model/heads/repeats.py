@@ -1,16 +1,21 @@
 """What the listener played before, mixed into the next-track softmax: music is repeated over days and years.
 
-Each of the last plays j before the session adds to the mass of its track. How much says a learnt weight of how many
-plays and how long ago it was and how it was heard, and more where the tracks before it were the last ones now:
+The last plays of the listener and then those of the session are one sequence. Each play j of it adds mass to its track:
 
-    mass of t = sum over plays j of t of  exp(g_0 + u_j) + sum over k = 1..3 with a match of exp(g_k + v_j),
-    u_j, v_j = age[plays since j] + time[minutes since j] + heard[feedback of j],  two of each,
-    g_k = w_k . state + a_k log(1 + number of matches) + b_k.
+    mass of t = sum over kinds k and plays j of t of  m_k(j) exp(g_k + w_k(j)),
+    w_k(j) = age[plays since j] + time[minutes since j] + heard[feedback of j],
+    g_k = a_k . state + b_k log(1 + number of plays that count for k) + c_k.
 
-Play j matches for k if the k plays before it, in its own session, are the last k tracks of the session to be ranked.
-Plays of that session match, too (with v = now + heard), but have no u: see `copying`.
-Nothing has to be left out in training, since only earlier plays count. Where no listener is known, what remains are the
-matches of the session.
+m_k(j) says whether, or how much, play j counts:
+
+- own: 1 for each play before the session (those of the session are copied: see `copying`);
+- near: near[d] for each play of the last track that is d plays before j (after it, if d < 0);
+- order 2, order 3: 1 if the 2 (or 3) plays before j are the last tracks of the session;
+- around: n^p, n = how many of the AROUND plays before and after j are of tracks of the session.
+
+Everything but the counts is learnt. Plays of the session have one w of their own in place of age and time, and count as
+near for d <= 1 alone, since later ones are still to come. Nothing has to be left out in training, because only earlier
+plays count. Without a listener, the plays of the session remain.
 
 Sources: base-level activation (Anderson & Schooler 1991) as PISA uses it for tracks (Tran et al. 2024), and the repeat
 mode of RepeatNet (Ren et al. 2019). There one gate divides a probability; here masses are unnormalised, as in
@@ -28,12 +33,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from segue import columns, skips
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
-from segue.batches.listener_past import ORDERS, Past, PastPlays
+from segue.batches.listener_past import PastPlays
 from segue.batches.split import Split
 from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
@@ -44,14 +50,22 @@ from segue.store import NUM_SPECIALS, PAD, Store
 NAME: Final = "repeats"
 NOTHING: Final = -1e30
 """Log of no mass: finite, so that its gradient is 0 and no NaN."""
+TINY: Final = 1e-30
 MOST_PLAYS: Final = 1_000
 """Most plays before a session that are read, the last ones."""
-AGES: Final = 20
-"""Codes of how many plays ago: bounds are powers of the root of 2."""
-TIMES: Final = 24
-"""Codes of how many minutes ago: bounds are powers of 2."""
+KINDS: Final = 5
+"""Own, near, order 2, order 3, around."""
+ORDERS: Final = 3
+"""Most last tracks that are looked up as a sequence."""
+DISTANCES: Final = (-2, -1, 1, 2, 3, 4, 5)
+"""How many plays after a play of the last track a play may be to count as near."""
+AROUND: Final = 10
+AGE_BOUNDS: Final = tuple(math.ceil(2 ** (code / 2)) for code in range(1, 20))
+"""Bounds of the codes of plays since."""
+TIME_BOUNDS: Final = tuple(2**code for code in range(23))
+"""Bounds of the codes of minutes since."""
 SPEED: Final = 10.0
-"""Parameters are stored divided by this: they move by a rate a step, and some have far to go."""
+"""Parameters are stored divided by this: a step moves them by at most the learning rate, and some have far to go."""
 DECAY: Final = 0.5
 """At the beginning, a play n plays ago weighs n^-DECAY (Anderson & Schooler 1991)."""
 
@@ -69,21 +83,66 @@ class RepeatsWeights(Config):
     """Added to every gate."""
 
 
+@dataclass(frozen=True)
+class Heard:
+    """The plays before B sessions and those of the sessions, H + L = C of each."""
+
+    tracks: Int[Tensor, "B C"]
+    """Table rows; PAD or UNKNOWN where no track is known."""
+    feedback: Int[Tensor, "B C"]
+    minutes: Int[Tensor, "B H"]
+    """From each play before the session to its beginning."""
+    session: Int[Tensor, "B L"]
+    """The last L columns of `tracks`."""
+
+    @classmethod
+    def of(cls, batch: Batch) -> Heard:
+        """Return what a batch says; without `PastPlays` H is 0."""
+        past = batch.session_side.get(NAME)
+        if past is None:
+            past = batch.offsets.new_zeros(batch.num_sessions, 0, 3)
+        tracks = torch.cat([past[:, :, 0], batch.padded.tracks.to(past.dtype)], 1)
+        feedback = torch.cat([past[:, :, 1], batch.padded.feedback.to(past.dtype)], 1)
+        return cls(tracks, feedback, past[:, :, 2], tracks[:, past.shape[1] :])
+
+    @property
+    def before(self) -> Bool[Tensor, " C"]:
+        """Which columns are plays before the session."""
+        return torch.arange(self.tracks.shape[1], device=self.tracks.device) < self.minutes.shape[1]
+
+    def until(self, step: int) -> Bool[Tensor, "L C"]:
+        """Return which columns come before position l + `step` of the session, for each l."""
+        length, num = self.session.shape[1], self.tracks.shape[1]
+        row = torch.arange(num - length, num, device=self.tracks.device) + step
+        return torch.arange(num, device=self.tracks.device) < row[:, None]
+
+    def same(self) -> Bool[Tensor, "B L C"]:
+        """Return which earlier plays are of the track at each position of the session."""
+        known = torch.where(self.session >= NUM_SPECIALS, self.session, -1)
+        return (self.tracks[:, None] == known[:, :, None]) & self.until(0)
+
+
+Kind = tuple[Tensor, Tensor]
+"""How many plays count, integers [B, Q or 1], and m of each play, [B, Q or 1, C]."""
+
+
 class RepeatsHead(Head):
-    """Weights of earlier plays, and gates of their matches; see the module."""
+    """Weights of earlier plays, and gates of their kinds; see the module."""
 
     config_type = RepeatsConfig
     weights_type = RepeatsWeights
 
     def __init__(self, config: RepeatsConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
-        self.gate = nn.Linear(width, ORDERS + 1, bias=False)
-        self.level = nn.Parameter(torch.zeros(ORDERS + 1))
-        self.reliability = nn.Parameter(torch.zeros(ORDERS + 1))
-        self.age = nn.Parameter(torch.zeros(AGES, 2))
-        self.time = nn.Parameter(torch.zeros(TIMES, 2))
+        self.gate = nn.Linear(width, KINDS, bias=False)
+        self.level = nn.Parameter(torch.zeros(KINDS))
+        self.reliability = nn.Parameter(torch.zeros(KINDS))
+        self.age = nn.Parameter(torch.zeros(len(AGE_BOUNDS) + 1, 2))
+        self.time = nn.Parameter(torch.zeros(len(TIME_BOUNDS) + 1, 2))
         self.heard = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, 2))
         self.now = nn.Parameter(torch.zeros(1))
+        self.near = nn.Parameter(torch.zeros(len(DISTANCES)))
+        self.power = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def load(cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str) -> PastPlays | None:
@@ -92,147 +151,121 @@ class RepeatsHead(Head):
 
     @torch.no_grad()
     def initialise(self, num_tracks: int) -> None:
-        """Begin where each kind weighs about as much as all tracks, whose scores are near 0."""
-        self.gate.weight.zero_()
-        self.level.fill_(math.log(max(num_tracks, 1)) / SPEED)
-        self.level[0] -= math.log(2 * math.sqrt(MOST_PLAYS)) / SPEED
-        self.age.copy_(-DECAY * math.log(2) / 2 / SPEED * torch.arange(AGES)[:, None].expand(-1, 2))
-        for parameter in (self.reliability, self.time, self.heard, self.now):
+        """Begin where own and near plays weigh about as much as all tracks, whose scores are near 0."""
+        for parameter in self.parameters():
             parameter.zero_()
+        level = math.log(max(num_tracks, 1))
+        self.level.fill_(level / SPEED)
+        self.level[0] = (level - math.log(2 * math.sqrt(MOST_PLAYS))) / SPEED
+        self.level[-1] = (level - math.log(MOST_PLAYS)) / SPEED
+        self.age.copy_(-DECAY * math.log(2) / 2 / SPEED * torch.arange(len(self.age))[:, None].expand(-1, 2))
+        self.near.copy_(torch.tensor([0.0 if distance == 1 else -3.0 for distance in DISTANCES]) / SPEED)
+        self.power.fill_(1 / SPEED)
 
-    def gate_logits(self, states: Float[Tensor, "*B D"], times: Float[Tensor, "*B O"]) -> Float[Tensor, "*B O"]:
-        """Return g of all plays, then of each order. `times`: number of plays; of matches."""
+    def gate_logits(self, states: Float[Tensor, "*B D"], times: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+        """Return g of each kind. `times`: how many plays count for it."""
         logits: Tensor = self.gate(states) + self.reliability * torch.log1p(times) + SPEED * self.level
         return logits
 
     def mixture(self, predicted: Predicted) -> Mixture | None:
         """Return gate and log share of training targets."""
-        batch = predicted.batch
-        past, source = past_of(batch), batch.cells[0]
-        target, tracks = predicted.target[source], batch.padded.tracks
-        with torch.autocast(tracks.device.type, enabled=False):
-            weights = self._weights(past).exp() * (past.tracks != PAD)[:, :, None]
-            in_session = self._session_weights(batch).exp()
-            same, same_now = past.tracks[:, None, :] == target[:, :, None], tracks[:, None, :] == target[:, :, None]
-            nothing = torch.zeros_like(target, dtype=torch.float32)
-            parts = [(nothing + weights[:, None, :, 0].sum(2), _sums(same, weights[:, :, 0]), nothing + _number(past))]
-            for match, match_now in zip(past_matches(past, tracks), session_matches(tracks), strict=True):
-                whole = _sums(match, weights[:, :, 1]) + _sums(match_now, in_session)
-                of_it = _sums(match & same, weights[:, :, 1]) + _sums(match_now & same_now, in_session)
-                parts.append((whole, of_it, (match.sum(2) + match_now.sum(2)).float()))
-            by_position = [torch.stack(part, 2).flatten(0, 1)[batch.slot] for part in zip(*parts, strict=True)]
-            total, of_target, number = by_position
-            gates = self.gate_logits(predicted.states, number)
-        real = (predicted.target > 0)[:, None] & (number > 0)
-        log_total = torch.log(total.clamp(min=1e-30))
-        gates = torch.where(real, gates + log_total, NOTHING)
-        log_shares = torch.where(real & (of_target > 0), torch.log(of_target.clamp(min=1e-30)) - log_total, NOTHING)
-        return reduce(Mixture.beside, (Mixture(gates[:, part], log_shares[:, part]) for part in range(ORDERS + 1)))
+        batch, heard = predicted.batch, Heard.of(predicted.batch)
+        target = predicted.target[batch.cells[0]]
+        with torch.autocast(target.device.type, enabled=False):
+            same = heard.same()
+            met = (same.cumsum(1) > 0) & heard.before
+            kinds = self.kinds(heard, [_later(same, rows, 1) for rows in range(ORDERS)], met)
+            of_target = (heard.tracks[:, None] == target[:, :, None]) & heard.until(1)
+            weights = self.log_weights(heard).exp() * (heard.tracks >= NUM_SPECIALS)[:, :, None]
+            parts = []
+            for kind, (times, counts) in enumerate(kinds):
+                weight = weights[:, :, min(kind, 1), None]
+                sums = (times[:, :, None].float(), counts @ weight, (counts * of_target) @ weight)
+                parts.append(torch.cat([part.expand(*target.shape, 1) for part in sums], 2))
+            times, whole, of_it = torch.stack(parts, 3).flatten(0, 1)[batch.slot].unbind(1)
+            gates = self.gate_logits(predicted.states, times)
+        real = (predicted.target > 0)[:, None] & (whole > 0)
+        log_whole = torch.log(whole.clamp(min=TINY))
+        gates = torch.where(real, gates + log_whole, NOTHING)
+        log_shares = torch.where(real & (of_it > 0), torch.log(of_it.clamp(min=TINY)) - log_whole, NOTHING)
+        return reduce(Mixture.beside, (Mixture(gates[:, kind], log_shares[:, kind]) for kind in range(KINDS)))
 
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added | None:
-        """Return the mass of every play, and of what followed the last tracks; a track may occur many times."""
-        past, tracks = past_of(batch), batch.padded.tracks
-        last = (batch.lengths - 1).clamp(min=0).long()
-        matches = list(zip(past_matches(past, tracks, last), session_matches(tracks, last), strict=True))
-        times = torch.cat([_number(past), *(one.sum(2) + now.sum(2) for one, now in matches)], 1).float()
-        gates = self.gate_logits(states.float(), times).double() + self.ranking_weights.offset
-        weights, in_session = self._weights(past).double(), self._session_weights(batch).double()
-        session, play = torch.nonzero(past.tracks != PAD, as_tuple=True)
-        parts = [(session, past.tracks[session, play], gates[session, 0] + weights[session, play, 0])]
-        for order, (match, match_now) in enumerate(matches, 1):
-            session, play = torch.nonzero(match[:, 0], as_tuple=True)
-            parts.append((session, past.tracks[session, play], gates[session, order] + weights[session, play, 1]))
-            session, play = torch.nonzero(match_now[:, 0], as_tuple=True)
-            parts.append((session, tracks[session, play], gates[session, order] + in_session[session, play]))
+        """Return the mass of every play of each kind; a track may occur many times."""
+        heard, last = Heard.of(batch), (batch.lengths - 1).clamp(min=0).long()
+        same = heard.same()
+        column = torch.arange(same.shape[1], device=same.device)
+        met = (same & (column <= last[:, None])[:, :, None]).any(1, keepdim=True) & heard.before
+        kinds = self.kinds(heard, [_row(same, last - rows) for rows in range(ORDERS)], met)
+        gates = self.gate_logits(states.float(), torch.cat([times for times, _ in kinds], 1).float()).double()
+        log_weights, parts = self.log_weights(heard).double(), []
+        for kind, (_, counts) in enumerate(kinds):
+            counted = counts[:, 0] * (heard.tracks >= NUM_SPECIALS)
+            session, play = torch.nonzero(counted, as_tuple=True)
+            log_mass = torch.log(counted[session, play].double()) + log_weights[session, play, min(kind, 1)]
+            log_mass += gates[session, kind] + self.ranking_weights.offset
+            parts.append((session, heard.tracks[session, play].long(), log_mass))
         session, rows, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Added(session, rows.long(), log_mass)
+        return Added(session, rows, log_mass)
 
     @torch.no_grad()
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return what a service computes `added` from, by the names of an export: see `segue.exported.folder`."""
         level = SPEED * self.level + self.ranking_weights.offset
-        gate = torch.cat([self.gate.weight, self.reliability[:, None], level[:, None]], 1)
-        learnt = {name: SPEED * getattr(self, name) for name in ("age", "time", "heard", "now")}
-        bounds = {"ages": age_bounds().long(), "minutes": minute_bounds().long()}
-        return {name: value.detach().numpy() for name, value in ({"gate": gate} | learnt | bounds).items()}
+        values = {name: SPEED * getattr(self, name) for name in ("age", "time", "heard", "now", "near", "power")}
+        values["gate"] = torch.cat([self.gate.weight, self.reliability[:, None], level[:, None]], 1)
+        numbers = {"ages": AGE_BOUNDS, "minutes": TIME_BOUNDS, "distances": DISTANCES, "around": (AROUND,)}
+        arrays: dict[str, NDArray[np.generic]] = {name: value.numpy() for name, value in values.items()}
+        return arrays | {name: np.array(value, np.int64) for name, value in numbers.items()}
 
-    def _weights(self, past: Past) -> Float[Tensor, "B H two"]:
-        """Return u and v of each play."""
-        device, num = past.tracks.device, past.tracks.shape[1]
-        ages, bounds = age_bounds().to(device), minute_bounds().to(device)
-        age = torch.bucketize(torch.arange(num, 0, -1, device=device), ages, right=True)
-        minutes = torch.bucketize(past.minutes.contiguous(), bounds, right=True)
-        learnt = small_table_rows(self.age, age) + small_table_rows(self.time, minutes)
-        return SPEED * (learnt + small_table_rows(self.heard, past.feedback))
+    def kinds(self, heard: Heard, lasts: list[Bool[Tensor, "B Q C"]], met: Bool[Tensor, "B Q C"]) -> list[Kind]:
+        """Return how many plays count for each kind after Q positions of each session, and m of each.
 
-    def _session_weights(self, batch: Batch) -> Float[Tensor, "B L"]:
-        """Return v of the plays of the session."""
-        return SPEED * (self.now + small_table_rows(self.heard[:, 1:], batch.padded.feedback)[..., 0])
+        `lasts`: which plays are of the last track, of the one before it, ...; `met`: which plays before the session are
+        of any of its tracks so far.
+        """
+        own = heard.before & (heard.tracks != PAD)
+        matches = [one.float() for one in lasts]
+        near, scale = torch.zeros_like(matches[0]), (SPEED * self.near).exp()
+        for index, distance in enumerate(DISTANCES):
+            part = scale[index] * _later(matches[0], distance, 2)
+            near = near + (part * heard.before if distance > 1 else part)
+        pairs = _later(matches[0], 1, 2) * _later(matches[1], 2, 2)
+        triples = pairs * _later(matches[2], 3, 2)
+        sums = pad(met.float().cumsum(2), (AROUND + 1, AROUND), mode="replicate")
+        sums[:, :, : AROUND + 1] = 0.0
+        number = (sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]) * own[:, None]
+        around = torch.exp(SPEED * self.power * torch.log(number.clamp(min=1.0))) * (number > 0)
+        orders = [(match.sum(2), match) for match in (pairs, triples)]
+        first = own.sum(1, keepdim=True), own[:, None].float()
+        return [first, (lasts[0].sum(2), near), *orders, ((number > 0).sum(2), around)]
 
-
-def age_bounds() -> Int[Tensor, " A"]:
-    """Return the least number of plays of each code of age but the first."""
-    return torch.tensor([math.ceil(2 ** (code / 2)) for code in range(1, AGES)])
-
-
-def minute_bounds() -> Int[Tensor, " T"]:
-    """Return the least number of minutes of each code of time but the first, int32."""
-    return 2 ** torch.arange(TIMES - 1, dtype=torch.int32)
-
-
-def _sums(chosen: Bool[Tensor, "B Q H"], weights: Float[Tensor, "B H"]) -> Float[Tensor, "B Q"]:
-    """Return the sum of the chosen weights."""
-    return (chosen.float() @ weights[:, :, None])[:, :, 0]
-
-
-def _number(past: Past) -> Int[Tensor, "B one"]:
-    """Return the number of plays."""
-    return (past.tracks != PAD).sum(1, keepdim=True)
-
-
-def past_of(batch: Batch) -> Past:
-    """Return the plays before the sessions of `batch`, none where it does not say."""
-    values = batch.session_side.get(NAME)
-    if values is None:
-        values = batch.offsets.new_zeros(batch.num_sessions, 0, 4)
-    return Past(values[:, :, 0], values[:, :, 1], values[:, :, 2], values[:, :, 3])
+    def log_weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
+        """Return w of each play: of own plays, and of all other kinds."""
+        num, device = heard.minutes.shape[1], heard.minutes.device
+        ago = torch.arange(num, 0, -1, device=device)
+        age, time = (
+            torch.bucketize(value, torch.tensor(bounds, device=device), right=True)
+            for value, bounds in ((ago, AGE_BOUNDS), (heard.minutes.contiguous(), TIME_BOUNDS))
+        )
+        since = small_table_rows(self.age, age) + small_table_rows(self.time, time)
+        now = self.now.expand(*heard.session.shape, 2)
+        return SPEED * (torch.cat([since, now], 1) + small_table_rows(self.heard, heard.feedback))
 
 
-def past_matches(
-    past: Past, tracks: Int[Tensor, "B L"], at: Int[Tensor, " B"] | None = None
-) -> list[Bool[Tensor, "B Q H"]]:
-    """Return which plays follow the last 1, 2, ... tracks up to each position, or (Q = 1) up to position `at`."""
-    match, matches = torch.ones((), dtype=torch.bool, device=tracks.device), []
-    for order in range(1, ORDERS + 1):
-        before = torch.where(past.nth >= order, _moved(past.tracks, order), -1)
-        match = match & (before[:, None, :] == _up_to(tracks, order, at)[:, :, None])
-        matches.append(match)
-    return matches
-
-
-def session_matches(tracks: Int[Tensor, "B L"], at: Int[Tensor, " B"] | None = None) -> list[Bool[Tensor, "B Q L"]]:
-    """Return the same of the plays of the session up to each position, or (Q = 1) up to position `at`."""
-    column = torch.arange(tracks.shape[1], device=tracks.device)
-    now = column[:, None] if at is None else at[:, None, None]
-    match, matches = (column <= now), []
-    for order in range(1, ORDERS + 1):
-        before = torch.where(column >= order, _moved(tracks, order), -1)
-        match = match & (before[:, None, :] == _up_to(tracks, order, at)[:, :, None])
-        matches.append(match)
-    return matches
-
-
-def _up_to(tracks: Int[Tensor, "B L"], order: int, at: Int[Tensor, " B"] | None) -> Int[Tensor, "B Q"]:
-    """Return the track `order` - 1 before each position (or position `at`), -2 where that is none."""
-    moved = _moved(tracks, order - 1)
-    moved = torch.where(moved >= NUM_SPECIALS, moved, -2)
-    return moved if at is None else moved.gather(1, at[:, None])
-
-
-def _moved(values: Tensor, places: int) -> Tensor:
-    """Return what stands `places` before each cell, 0 before the first."""
+def _later(values: Tensor, places: int, dim: int) -> Tensor:
+    """Return `values` moved `places` along dimension `dim` (before it, if negative), 0 at what is new."""
     if places == 0:
         return values
-    kept = values[:, : max(values.shape[1] - places, 0)]
-    return torch.nn.functional.pad(kept, (min(places, values.shape[1]), 0))
+    size = values.shape[dim]
+    moved = min(abs(places), size)
+    kept = values.narrow(dim, 0 if places > 0 else moved, size - moved)
+    sides = (moved, 0) if places > 0 else (0, moved)
+    return pad(kept, (0, 0) * (values.dim() - 1 - dim) + sides)
+
+
+def _row(values: Bool[Tensor, "B L C"], at: Int[Tensor, " B"]) -> Bool[Tensor, "B one C"]:
+    """Return row `at` of each session, False where it is negative."""
+    index = at.clamp(min=0)[:, None, None].expand(-1, 1, values.shape[2])
+    return values.gather(1, index) & (at >= 0)[:, None, None]
