@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -83,6 +84,43 @@ def test_nobody_reads_the_session_of_another(call: Call, tracks: list[str]) -> N
     assert call("DELETE", f"/v1/sessions/{mine}").status_code == 204
     is_problem(call("GET", f"/v1/sessions/{mine}"), 404)
     is_problem(call("GET", "/v1/sessions"), 405)
+
+
+def test_what_a_listener_played_changes_what_is_next(call: Call, tracks: list[str]) -> None:
+    """In the listener's own sessions alone, and as far as `discovery` wants."""
+    for _ in range(3):
+        begin(call, [{"track": track, "heard": "listened", "at": 1.5e9} for track in tracks[20:40]], listener="ann")
+    asked = {"k": 10, "filters": {"heard": True}}
+    lists = {}
+    for name in ("bob", None, "ann"):
+        session = begin(call, [{"track": tracks[3]}], **({} if name is None else {"listener": name}))
+        path = f"/v1/sessions/{session}/next"
+        lists[name] = call("POST", path, json=asked).json()["tracks"]
+    assert lists["bob"] == lists[None]
+    assert lists["ann"] != lists[None]
+    played = {*tracks[20:40], tracks[3]}
+    for discovery, expected in ((0, {True}), (1, {False})):
+        shown = call("POST", path, json={**asked, "discovery": discovery}).json()["tracks"]
+        assert {each.get("played", False) for each in shown} == expected
+        assert {each["track"] in played for each in shown} == expected
+    assert call("POST", path, json={**asked, "discovery": 0.5}).json()["tracks"] == lists["ann"]
+    assert call("POST", path, json={**asked, "model": "plain", "discovery": 0}).json()["tracks"][0]["played"]
+    assert call("DELETE", "/v1/listeners/ann").status_code == 204
+    session = begin(call, [{"track": tracks[3]}], listener="ann")
+    assert call("POST", f"/v1/sessions/{session}/next", json=asked).json()["tracks"] == lists[None]
+    for wrong in (-0.1, 1.1, "0.5", True, [], float("nan")):
+        text = json.dumps({"discovery": wrong})
+        answer = call("POST", "/v1/next", content=text, headers={"content-type": "application/json"})
+        assert len(is_problem(answer, 400)) > 30
+
+
+def test_an_event_says_when_it_was_played_but_not_later_than_now(call: Call, service: Service) -> None:
+    begin(call, [{"track": "a", "at": 5.5}, {"track": "b", "at": 1e11}, {"track": "c"}], listener="ann")
+    (events,) = service.sessions.past("ann").result()
+    assert events[0].at == 5.5
+    assert events[2].at == pytest.approx(events[1].at)
+    assert abs(events[1].at - time.time()) < 60.0
+    is_problem(call("POST", "/v1/sessions", json={"events": [{"track": "a", "at": -1}]}), 400)
 
 
 HOSTILE_LISTENERS = [

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.axes import Int
+from segue.discovery import repeat_shift
 from segue.exported.folder import ExportFolder
 from segue.serving.earlier_plays import EarlierPlays
 from segue.serving.scoring import After, Scored, Scoring, WithMass
 from segue.serving.session_encoder import Session, SessionEncoder
 from segue.serving.track_search import CellScan, Scan, Scanned
-from segue.store.vocabulary import UNKNOWN
+from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
 DEPTH: Final = 192
 """Best tracks of the scan that get exact scores, beside those that heads give mass."""
@@ -54,6 +55,15 @@ class Asked:
     explain: bool = False
     plays: EarlierPlays | None = None
     """What its listener played before; None = nothing is known."""
+    discovery: float | None = None
+    """How adventurous the list is: see `repeat_shift`."""
+
+    @cached_property
+    def played(self) -> Int[np.ndarray, " p"]:
+        """Return the table rows of tracks that were played before, in the session or earlier, ascending."""
+        session = np.array(self.session.rows, np.int32)
+        rows = np.unique(session if self.plays is None else np.concatenate([session, self.plays.rows]))
+        return rows[rows >= NUM_SPECIALS]
 
 
 @dataclass(slots=True)
@@ -167,10 +177,11 @@ class LiveModel:
             scored, order = self._ranked(one, after, with_mass, one.filters.allowed)
         else:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
-            scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, with_mass.rows]))
+            beside = with_mass.rows if one.discovery is None else np.concatenate([with_mass.rows, one.played])
+            scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
             if self._may_miss(one, scanned, scored, order):
                 (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
-                scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, with_mass.rows]))
+                scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
             if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
                 self._may_take(candidates)
                 every = np.flatnonzero(self.is_candidate).astype(np.int32)
@@ -200,11 +211,12 @@ class LiveModel:
         """Return whether a track that was not scanned may belong to the best k because it is listened to.
 
         log P(listen) <= 0, so the score of such a track is at most its dot product, and that is at most the least one
-        of those that were scanned. Long lists, of DEPTH tracks or more, are not checked.
+        of those that were scanned. Long lists, of DEPTH tracks or more, are not checked. With `discovery` such a track
+        is new, so that its score is not moved.
         """
         if self._scoring.listen_weight == 0.0 or not one.k <= len(order) < DEPTH or len(scanned.scores) == 0:
             return False
-        return bool(scored.score[order[-1]] < scanned.scores.min())
+        return bool(_moved(one, scored)[order[-1]] < scanned.scores.min())
 
     def _may_take(self, tracks: int) -> None:
         """Raise LongError if so many tracks would be scored on the event loop."""
@@ -213,7 +225,7 @@ class LiveModel:
 
     def _ordered(self, one: Asked, scored: Scored) -> list[int]:
         """Return the indices of the best k in `scored`, whose rows ascend; what has no score is left out."""
-        score = np.where(np.isnan(scored.score), -np.inf, scored.score)
+        score = np.where(np.isnan(scored.score), -np.inf, _moved(one, scored))
         order = np.argsort(-score, kind="stable")
         order = order[score[order] > -np.inf]
         cap, codes = one.filters.per_artist, self.export.artist_code
@@ -245,10 +257,18 @@ class LiveModel:
         return lengths
 
 
+def _moved(one: Asked, scored: Scored) -> NDArray[np.floating]:
+    """Return the scores with those of tracks that were played before moved as `discovery` says."""
+    shift = repeat_shift(one.discovery)
+    return scored.score.astype(np.float64) + shift * np.isin(scored.rows, one.played) if shift else scored.score
+
+
 def _depth(one: Asked) -> int:
     """Return the depth of the scan, so that filters leave at least DEPTH and 2 k tracks, and k that were not heard."""
     filters = one.filters
     refused = 0 if filters.blocked is None else len(filters.blocked)
+    if one.discovery is not None and one.discovery > 0.5:  # new tracks come before these
+        refused += len(one.played)
     return max(DEPTH, 2 * one.k, one.k + len(one.session.rows)) + refused + (0 if filters.artists is None else _MORE)
 
 

@@ -95,6 +95,17 @@ class TrackFilters(Struct, forbid_unknown_fields=True, frozen=True):
     """Most tracks of one artist."""
 
 
+Discovery = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=1,
+        description="How adventurous the list is: 0 = tracks that were played before come first, 1 = all others do, "
+        "0.5 or null = as the model ranks.",
+    ),
+]
+
+
 class NextInSession(Struct, forbid_unknown_fields=True, frozen=True):
     """A request for the next tracks of a stored session."""
 
@@ -105,6 +116,7 @@ class NextInSession(Struct, forbid_unknown_fields=True, frozen=True):
     looks: bool = False
     """Whether each track comes with its point on the map and the numbers of its sleeve."""
     filters: TrackFilters = field(default_factory=TrackFilters)
+    discovery: Discovery | None = None
 
 
 class NextAfterEvents(Struct, forbid_unknown_fields=True, frozen=True):
@@ -116,6 +128,7 @@ class NextAfterEvents(Struct, forbid_unknown_fields=True, frozen=True):
     explain: bool = False
     looks: bool = False
     filters: TrackFilters = field(default_factory=TrackFilters)
+    discovery: Discovery | None = None
 
 
 class NewSession(Struct, forbid_unknown_fields=True, frozen=True):
@@ -213,6 +226,8 @@ class SuggestedTrack(Struct, omit_defaults=True):
     score: float
     title: str | None = None
     artist: str | None = None
+    played: bool = False
+    """Whether it was played before: in this session, or by its listener as far as the model reads."""
     why: Explanation | None = None
     look: TrackLook | None = None
 

@@ -168,10 +168,14 @@ class Service:
         else:
             filters = row_filters(export, named, read.rows)
         try:
-            answer = await model.next_tracks(Asked(read.session, wanted.k, filters, wanted.explain, plays))
+            asked = Asked(read.session, wanted.k, filters, wanted.explain, plays, wanted.discovery)
+            answer = await model.next_tracks(asked)
         except BusyError as error:
             raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
+        played = {*asked.played.tolist(), *read.rows}
+        for track, suggestion in zip(tracks, answer.suggestions, strict=True):
+            track.played = suggestion.row in played
         if wanted.looks:
             self._add_looks(export, tracks, answer.suggestions)
         simulated = bool(export.manifest.facts.simulated)
