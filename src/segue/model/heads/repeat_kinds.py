@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -132,8 +133,9 @@ def sums_of_matches(
         masses = other.index_select(0, cell)
         return summed(slot, masses), summed(slot, masses * (tracks[cell] == wanted[slot]))
 
-    session, position, column = torch.nonzero(same, as_tuple=True)
-    cell, slot = session * columns + column, session * target.shape[1] + position
+    slot, column = _places(same)
+    position = slot % target.shape[1]
+    cell = slot // target.shape[1] * columns + column
     times, masses = [torch.bincount(slot, minlength=size)], []
     parts = []
     for distance in DISTANCES:
@@ -152,16 +154,17 @@ def sums_of_matches(
     for row in range(1, met.shape[1]):
         met[:, row] |= met[:, row - 1]
     met = met.flatten(0, 1)
-    session, position, column = torch.nonzero(heard.tracks[:, None, :before] == target[:, :, None], as_tuple=True)
-    cell, slot = session * columns + column, session * target.shape[1] + position
+    slot, column = _places(heard.tracks[:, None, :before] == target.to(tracks.dtype)[:, :, None])
+    cell = slot // target.shape[1] * columns + column
     window = column[:, None] + torch.arange(-AROUND, AROUND + 1)
     inside = (window >= 0) & (window < before)
     number = (met[slot[:, None], window.clamp(0, max(before - 1, 0))] & inside).sum(1)
     others = weights[:, :before, 1]
     around = sum((later(others, places, 1) for places in range(-AROUND, AROUND + 1)), torch.zeros_like(others))
-    whole = (met.view(*target.shape, before).float() @ around[:, :, None]).flatten()
+    both = torch.stack([around, torch.ones_like(around)], 2)
+    whole, num_met = (met.view(*target.shape, before).float() @ both).flatten(0, 1).unbind(1)
     masses.append((whole, summed(slot, other.index_select(0, cell) * number)))
-    times.append(met.sum(1))
+    times.append(num_met.long())
     num_own = (heard.tracks[:, :before] != PAD).sum(1)
     owns = weights[:, :before, 0].sum(1)
     spread = [part.repeat_interleave(target.shape[1]) for part in (num_own, owns)]
@@ -169,6 +172,13 @@ def sums_of_matches(
     masses.insert(0, (spread[1], summed(slot, own.index_select(0, cell))))
     whole, of_it = (torch.stack(part, 1).view(*target.shape, KINDS) for part in zip(*masses, strict=True))
     return torch.stack(times, 1).view(*target.shape, KINDS).float(), whole, of_it
+
+
+def _places(chosen: Bool[Tensor, "B L C"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Return where a tensor on the CPU is true: row b * L + l, and column. By NumPy, ten times faster than torch."""
+    place = torch.from_numpy(np.flatnonzero(chosen.numpy()))
+    columns = max(chosen.shape[2], 1)
+    return place // columns, place % columns
 
 
 def later(values: Tensor, places: int, dim: int) -> Tensor:
