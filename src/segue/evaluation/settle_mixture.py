@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 
 from segue.evaluation.evaluation_scene import EvaluationScene
-from segue.evaluation.metrics import gain
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
 from segue.progress import Progress, Step, silent
@@ -110,9 +109,8 @@ class _Search:
         key = tuple(weights.values())
         if key not in self._level:
             self._set(weights)
-            self._level[key] = float(
-                gain(self._settling.ranks(ModelScorer(self._encoder, self._candidates)), NDCG_AT).mean()
-            )
+            scorer = ModelScorer(self._encoder, self._candidates)
+            self._level[key] = float(self._settling.gains(scorer, NDCG_AT).mean())
             self._progress(Step("weigh heads", len(self._level), max(self._num, len(self._level)), "weights"))
         return self._level[key]
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from segue.batches.split import Split
 from segue.ranking.baselines.baseline import Baseline, flat_sessions, last_track
+from segue.ranking.baselines.decayed_popularity import DecayedPopularity
 from segue.ranking.baselines.item_neighbours import ItemNeighbours
 from segue.ranking.baselines.listen_rate import ListenRate
 from segue.ranking.baselines.markov import Markov
@@ -25,6 +26,7 @@ from segue.store import Store
 BASELINES: Final[tuple[type[Baseline], ...]] = (
     Popularity,
     RecentPopularity,
+    DecayedPopularity,
     RepeatLast,
     Markov,
     SequentialRules,
