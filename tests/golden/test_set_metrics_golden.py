@@ -13,18 +13,19 @@ from segue.ranking.set_metrics import dcg, hit_rate, ideal_dcg, ndcg, recall
 
 TARGETS = [[3, 7], [4, 5, 6, 8], [9], []]
 LISTS = np.array([[7, 5, 3, 4], [1, 4, 2, 8], [8, 7, 6, 5], [3, 4, 5, 6]], np.int32)
-"""Case 0 is hit at ranks 1 and 3, case 1 at 2 and 4, case 2 not at all, case 3 has no target."""
+"""Case 0 is hit at ranks 1 and 3 (track 3 was played three times), case 1 at 2 and 4, case 2 not at all, case 3 has no
+target."""
 
 
 def positives() -> Positives:
     offsets = np.cumsum([0, *map(len, TARGETS)])
     tracks = np.concatenate([np.array(part, np.int64) for part in TARGETS])
-    return Positives(offsets, tracks, tracks % 2 == 0)
+    return Positives(offsets, tracks, tracks % 2 == 0, np.array([3, 1, 1, 1, 1, 1, 1]))
 
 
 def value(name: str, cutoff: int) -> float:
     targets = positives()
-    over, under = METRICS[name](targets.hits(LISTS), targets.counts, cutoff)
+    over, under = METRICS[name](targets.hits(LISTS), targets, cutoff)
     return float(over.sum() / under.sum())
 
 
@@ -40,6 +41,8 @@ def test_the_worked_example() -> None:
     assert value("recall", 2) == pytest.approx((1 / 2 + 1 / 4 + 0) / 3)
     assert value("recall-capped", 2) == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
     assert value("hit-rate", 2) == pytest.approx(2 / 3)
+    assert value("yambda-recall", 4) == pytest.approx((2 / 4 + 2 / 4 + 0) / 3)
+    assert value("yambda-ndcg", 4) == pytest.approx(sum(dcgs) / (2 * (1 + third + 0.5 + fifth) + 1))
 
 
 def test_ndcg_is_no_hit_rate() -> None:

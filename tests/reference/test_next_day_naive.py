@@ -103,6 +103,16 @@ def naive(store: Store, settings: NextDay) -> Naive:
     return Naive(sorted(train), cases, cold, borders)
 
 
+def day_plays(store: Store, settings: NextDay, which: SplitName, day: int, who: int) -> int:
+    """Return how many plays a listener listened to on a day."""
+    start = naive(store, settings).borders[who] + settings.gap_minutes * 60 + day * SECONDS_OF_A_DAY
+    start += (settings.gap_minutes * 60 + settings.days * SECONDS_OF_A_DAY) * (which == "test")
+    user = np.repeat(store.side(columns.USER), np.diff(store.offsets))
+    age = np.asarray(store.side(columns.AT)) - start
+    listened = (user == who) & (age >= 0) & (age < SECONDS_OF_A_DAY) & (np.asarray(store.strength) < 2)
+    return int(listened.sum())
+
+
 def part(rows: list[int], at: np.ndarray, oldest: int, border: int) -> list[int]:
     """Return the rows up to the first that is not before the border, from the one after the last that is too old."""
     found: list[int] = []
@@ -141,6 +151,11 @@ def test_parts_and_targets_are_those_of_loops(store: Store, settings: NextDay) -
         assert len(wanted) >= 3
         assert listed(store, cases, settings.days) == wanted
         assert cases.num_cold == expected.cold[which]
+        assert cases.positives is not None
+        assert (cases.positives.plays >= 1).all()
+        assert cases.positives.play_counts.tolist() == [
+            day_plays(store, settings, which, *key) for key in sorted(expected.cases[which])
+        ]
     counts = np.bincount(store.tracks[expected.train], minlength=len(split.training_counts))
     np.testing.assert_array_equal(split.training_counts, counts)
 

@@ -127,13 +127,7 @@ class _Log:
     def cases(self, begin: _Rows, first_day: _Rows, config: NextDay) -> Cases:
         """Return the cases of the days from `first_day` on; `begin`: the first row of each session that is read."""
         parts = list(self._days(begin, first_day, config))
-        positives = [one.positives for one in parts if one.positives is not None]
-        offsets = np.concatenate(([0], np.cumsum(np.concatenate([one.counts for one in positives]))))
-        joined = Positives(
-            offsets.astype(np.int64),
-            np.concatenate([one.tracks for one in positives]),
-            np.concatenate([one.repeated for one in positives]),
-        )
+        joined = Positives.joined([one.positives for one in parts if one.positives is not None])
         session, begin, target = (
             np.concatenate([getattr(one, name) for one in parts]) for name in ("session", "begin", "target")
         )
@@ -148,13 +142,14 @@ class _Log:
             listeners = np.unique(self._user[readable])
             last = readable[np.searchsorted(self._user[readable], listeners, side="right") - 1]
             age = self._at - start[self.session]
-            target = np.unique(self._key[self._listened & (age >= 0) & (age < SECONDS_OF_A_DAY)])
+            on_day = self._listened & (age >= 0) & (age < SECONDS_OF_A_DAY)
+            target, plays = np.unique(self._key[on_day], return_counts=True)
             warm = np.isin(target // self._size, listeners)
             who, counts = np.unique(target[warm] // self._size, return_counts=True)
             before = (self._row >= begin[self.session]) & (self._row < end[self.session])
             repeated = np.isin(target[warm], self._key[before & np.isin(self._user, who)[self.session]])
             case = last[np.searchsorted(listeners, who)]
             offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-            positives = Positives(offsets, target[warm] % self._size, repeated)
+            positives = Positives(offsets, target[warm] % self._size, repeated, plays[warm])
             num_cold = len(np.unique(target[~warm] // self._size))
             yield Cases(self._sessions[case], begin[case], end[case], positives=positives, num_cold=num_cold)

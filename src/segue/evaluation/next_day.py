@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.batches.next_day import NextDay
+from segue.batches.positives import Positives
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import Ratio
@@ -28,21 +30,31 @@ Hits = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 Lists = list[tuple[str, NDArray[np.int32]]]
 """Name of each scorer, and its best tracks after each case, [N, LIST]."""
+Metric = Callable[[Hits, Positives, int], Ratio]
+"""Numerator and denominator of each case, of hits [N, LIST], its targets and a cutoff."""
 
 
-def _one(num: Counts) -> Hits:
-    return num > 0
+def _form(metric: Callable[[Hits, Counts, int], NDArray[np.float64]], *, plays: bool = False) -> Metric:
+    """Return the metric that is the mean over cases with a target; `plays`: each play of the day is a target."""
+
+    def ratio(hits: Hits, targets: Positives, cutoff: int) -> Ratio:
+        return metric(hits, targets.play_counts if plays else targets.counts, cutoff), targets.counts > 0
+
+    return ratio
 
 
-METRICS: Final[Mapping[str, Callable[[Hits, Counts, int], Ratio]]] = {
-    "ndcg": lambda hits, num, cutoff: (ndcg(hits, num, cutoff), _one(num)),
-    "ndcg-of-sums": lambda hits, num, cutoff: (dcg(hits, cutoff), ideal_dcg(num, cutoff)),
-    "recall": lambda hits, num, cutoff: (recall(hits, num, cutoff), _one(num)),
-    "recall-capped": lambda hits, num, cutoff: (recall(hits, num, cutoff, capped=True), _one(num)),
-    "hit-rate": lambda hits, num, cutoff: (hit_rate(hits, cutoff), _one(num)),
+METRICS: Final[Mapping[str, Metric]] = {
+    "ndcg": _form(ndcg),
+    "ndcg-of-sums": lambda hits, targets, cutoff: (dcg(hits, cutoff), ideal_dcg(targets.counts, cutoff)),
+    "recall": _form(recall),
+    "recall-capped": _form(partial(recall, capped=True)),
+    "hit-rate": _form(lambda hits, num, cutoff: hit_rate(hits, cutoff)),
+    "yambda-ndcg": lambda hits, targets, cutoff: (dcg(hits, cutoff), ideal_dcg(targets.play_counts, cutoff)),
+    "yambda-recall": _form(recall, plays=True),
 }
 """Metrics of a day, at each of CUTOFFS, over the cases with a target: both published forms of NDCG (mean of ratios,
-ratio of sums) and of recall (over all targets, over those that have room), and whether anything was hit."""
+ratio of sums) and of recall (over all targets, over those that have room), whether anything was hit; and what the
+paper's tables have: the ratio of sums and the recall over all, of plays in place of tracks."""
 COMPARED: Final = tuple(f"{name}@{cutoff}" for name in ("ndcg", "recall") for cutoff in CUTOFFS)
 """Metrics in which the model is compared with each other row."""
 GROUPS: Final = ("repeat", "discovery", "seen")
@@ -132,6 +144,7 @@ class DayTable:
             "listeners": len(np.unique(self._listener)),
             "cold_listeners": cases.num_cold,
             "targets": len(positives.tracks),
+            "plays": int(positives.plays.sum()),
             "repeat": int(positives.repeated.sum()),
             "discovery": int((~positives.repeated).sum()),
             "seen": int(self._seen.sum()),
@@ -143,9 +156,9 @@ class DayTable:
         """Return numerator and denominator of each metric by case, of lists [N, LIST]."""
         result = dict[str, Ratio]()
         for group, targets in self._targets.items():
-            hits, num = targets.hits(best), targets.counts
+            hits = targets.hits(best)
             for name, metric in METRICS.items():
-                result |= {f"{name}@{cutoff}{group}": metric(hits, num, cutoff) for cutoff in CUTOFFS}
+                result |= {f"{name}@{cutoff}{group}": metric(hits, targets, cutoff) for cutoff in CUTOFFS}
         return result
 
     def coverage(self, best: NDArray[np.int32]) -> dict[str, Estimate]:

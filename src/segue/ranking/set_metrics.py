@@ -1,10 +1,12 @@
 """Metrics of a ranking against a set of targets: one value for each case, from which of its K tracks are hits.
 
-Yambda's benchmark was published with two forms of each metric, which differ where a case has other than one target
+Yambda's benchmark was published with two forms of each metric, which differ where a case has more than one target
 (Ploshkin et al. 2025; the second is that of its code since):
 
 - recall: hits / n, or hits / min(n, K), n = targets of the case;
 - NDCG over cases: sum of DCG / sum of ideal DCG, or the mean of DCG / ideal DCG.
+
+Its n counts plays: a track that is played twice on the day counts twice there, and can be hit once.
 
 The hits of a case without targets are none; such a case is not counted (0 / 0 here is 0).
 """
