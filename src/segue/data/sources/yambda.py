@@ -11,8 +11,6 @@ from segue.data.mapping import Amount, Column, Mapping, Time
 from segue.data.sources.fields import by_column_names, flag
 from segue.data.sources.source import OpinionFiles, Sample, Source
 
-_STEP_S: Final = 5.0
-"""Seconds per unit of a timestamp."""
 _LISTENS: Final = ("uid", "timestamp", "item_id", "is_organic", "played_ratio_pct", "track_length_seconds")
 _REQUIRED: Final = {"uid", "timestamp", "item_id", "played_ratio_pct"}
 _EVENT: Final = "event_type"
@@ -46,13 +44,13 @@ def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
         pl.col("uid").cast(pl.String).alias(opinions.LISTENER),
         pl.col("item_id").cast(pl.String).alias(identities.TRACK),
         event.replace_strict(_SCORES, default=None, return_dtype=pl.Int8).alias(opinions.SCORE),
-        (pl.col("timestamp").cast(pl.Float64) * _STEP_S).alias(opinions.AT),
+        pl.col("timestamp").cast(pl.Float64).alias(opinions.AT),
     ).drop_nulls(opinions.SCORE)
 
 
 _KIND: Final = pl.col(_EVENT).cast(pl.String)
 _ROLES: Final = Mapping(
-    time=Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S),
+    time=Time(pl.col("timestamp"), "timestamp", unit="s"),
     track=Column.of("item_id"),
     listener=Column.of("uid"),
     share=Amount(pl.col("played_ratio_pct"), "played_ratio_pct", "percent"),
@@ -66,7 +64,7 @@ SOURCE: Final = Source(
     "likes.parquet and dislikes.parquet beside it, or multi_event.parquet.",
     licence="Apache-2.0.",
     notes=(
-        "Times count 5 s from an unknown start, so the dates are not real and plays within 5 s are tied.",
+        "Times are seconds from an unknown start, to 5 s: the dates are not real, and plays within 5 s are tied.",
         "The share of a track that was played may exceed 100 %.",
         "The sequential layout holds one row a listener with lists; both layouts give the same events.",
         "is_organic (the listener's own choice, not the service's) is kept beside the plays.",
