@@ -31,6 +31,7 @@ GRID: Final[Mapping[Part, Sequence[float]]] = {
 neighbours is in units of that of the encoder: the mean over sessions, by its log, of the sum of exp(score)."""
 DAY_GRID: Final[Mapping[Part, Sequence[float]]] = {
     **GRID,
+    ("transitions", "temperature"): (1.0, 0.85, 0.7, 0.5),
     ("transitions", "offset"): (0.0, -1.0, -2.0, -4.0, -8.0),
     ("copy", "offset"): (0.0, -1.0, -2.0, -4.0, -8.0),
     ("repeats", "offset"): (0.0, 0.5, 1.0, 2.0, 4.0),
