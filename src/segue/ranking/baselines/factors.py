@@ -90,7 +90,7 @@ class Als(FactorModel):
     name = "ials"
     config_type = AlsConfig
     grid: ClassVar[Grid] = {
-        "alpha": (0.1, 1.0, 10.0, 40.0),
+        "alpha": (0.03, 0.1, 1.0, 10.0),
         "regularization": (0.001, 0.01, 0.1, 1.0, 10.0),
         "factors": (64, 128),
         "iterations": (15, 50),
