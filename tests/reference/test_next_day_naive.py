@@ -30,7 +30,8 @@ SETTINGS = (
     NextDay(train_days=3, gap_minutes=90),
     NextDay(train_days=4, days=2, clock="listener"),
     NextDay(train_days=0, days=3, gap_minutes=600),
-    NextDay(train_days=5, until=1_500_000_000 + 150 * HOUR),
+    NextDay(train_days=5, gap_minutes=40, until=1_500_000_000 + 190 * HOUR),
+    NextDay(train_days=4, gap_minutes=80, days=2, until=1_500_000_000 + 200 * HOUR),
 )
 
 
@@ -40,15 +41,15 @@ def config(settings: NextDay) -> DataConfig:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Ninety sessions of five listeners within nine days; many cross midnight, and some times run backwards."""
+    """Ninety sessions of ten listeners within nine days; many cross a border, overlap, or run backwards."""
     folder = tmp_path_factory.mktemp("days")
     tiny = tiny_store(folder / "tiny", sessions=90, tracks=30)
     generator = np.random.default_rng(3)
     begins = 1_500_000_000 + np.sort(generator.integers(0, 200, 90)) * HOUR
     length = np.diff(tiny.offsets)
     within = np.arange(tiny.num_rows) - np.repeat(tiny.offsets[:-1], length)
-    at = np.repeat(begins, length) + within * 20 * 60 - generator.choice([0, 1500], tiny.num_rows, p=[0.9, 0.1])
-    user = generator.permutation(np.append(np.arange(88) % 4, [4, 4]))  # the last listener has two sessions
+    at = np.repeat(begins, length) + within * 40 * 60 - generator.choice([0, 1500], tiny.num_rows, p=[0.9, 0.1])
+    user = generator.permutation(np.append(np.arange(88) % 9, [9, 9]))  # the last listener has two sessions
     values = values_of(tiny) | {columns.USER: user.astype(np.int32), columns.AT: at.astype(np.int64)}
     return rewritten(folder / "store", tiny, values, (*SIDE, AT))
 

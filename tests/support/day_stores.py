@@ -15,9 +15,9 @@ HOURS = 14
 """Between two sessions of a listener."""
 
 
-def day_store(folder: Path, sessions: int = 80, listeners: int = 8) -> Store:
+def day_store(folder: Path, sessions: int = 80, listeners: int = 8, tracks: int = 40) -> Store:
     """Return a store in `folder` whose listeners have a session every 14 hours, a track every ten minutes."""
-    tiny = tiny_store(folder / "tiny", sessions=sessions, tracks=40)
+    tiny = tiny_store(folder / "tiny", sessions=sessions, tracks=tracks)
     length, number = np.diff(tiny.offsets), np.arange(sessions)
     within = np.arange(tiny.num_rows) - np.repeat(tiny.offsets[:-1], length)
     at = 1_500_000_000 + np.repeat(number // listeners * HOURS * 3600, length) + within * 600

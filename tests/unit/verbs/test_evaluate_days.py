@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -15,9 +16,13 @@ from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import split_store
 from segue.cli.main import main
 from segue.errors import InputError
+from segue.evaluation import make_scene
 from segue.evaluation.next_day import LIST, DayEvaluation
+from segue.evaluation.ranking_pass import best_lists
+from segue.evaluation.settling_ranks import SettlingRanks
+from segue.evaluation.validation import Validation
 from segue.model.heads import load_heads
-from segue.ranking import model_scorers
+from segue.ranking import ModelScorer, model_scorers
 from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -27,6 +32,7 @@ from support.small_recipes import small_recipe
 
 CHANGES = {
     "data__split": "next-day",
+    "data__vocabulary": "training",
     "data__next_day": {"train_days": 0},
     "next_track__kind": "mixed",
     "heads__listen": True,
@@ -40,7 +46,7 @@ Trained = tuple[Store, Path, DayEvaluation]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("measured")
-    store, run = day_store(folder, sessions=400, listeners=40), folder / "run"
+    store, run = day_store(folder, sessions=400, listeners=40, tracks=900), folder / "run"
     train(store, run, TrainOptions(recipe=small_recipe(**CHANGES), device="cpu"))
     found = evaluate(run, store, EvaluateOptions(device="cpu"))
     assert isinstance(found, DayEvaluation)
@@ -101,13 +107,35 @@ def test_each_row_has_intervals_and_the_lead_of_the_model(trained: Trained) -> N
     assert set(found.tuning) >= {"own-plays", "item-knn-listeners"}
 
 
-def test_weights_are_settled_on_the_sets_of_validation(trained: Trained) -> None:
-    _, run, _ = trained
+def test_validation_and_settled_weights_count_whole_sets(trained: Trained) -> None:
+    """A case whose first target cannot be ranked counts as every other one does."""
+    store, run, found = trained
+    loaded = load_run(run)
+    split = split_store(store, loaded.recipe.data)
+    cases = split.cases["validation"]
+    assert cases.positives is not None
+    first = cases.positives.tracks[cases.positives.offsets[:-1]]
+    assert 0 < np.isin(first, split.candidates).sum() < len(cases)
+    scene = make_scene(store, split, loaded.recipe.data, loaded.recipe.evaluation, "validation", "cpu")
+    contexts = scene.reading(loaded.recipe.inputs, loaded.recipe.heads).contexts
+    scorer = ModelScorer(loaded.encoder, split.candidates)
+    best = best_lists(scorer, contexts, 20)
+    expected, hits = [], []
+    for (low, high), tracks in zip(itertools.pairwise(cases.positives.offsets), best.tolist(), strict=True):
+        ranks = [rank for rank, track in enumerate(tracks, 1) if track in cases.positives.tracks[low:high]]
+        ideal = sum(1 / math.log2(1 + rank) for rank in range(1, min(high - low, 20) + 1))
+        expected.append(sum(1 / math.log2(1 + rank) for rank in ranks) / ideal)
+        hits.append(bool(ranks) and ranks[0] <= 10)
+    measured = Validation(store, split, loaded.recipe, "cpu").measure(loaded.encoder)
+    assert measured["ndcg@20"] == pytest.approx(np.mean(expected))
+    assert measured["hr@10"] == pytest.approx(np.mean(hits))
+    assert np.isfinite(measured["loss"])
+    np.testing.assert_allclose(SettlingRanks(loaded.encoder, contexts).gains(scorer, 20), expected)
     document = RunFolder.open(run).ranking()
     assert document is not None
-    assert document["mixture"]["targets"] >= 30
-    assert len(document["mixture"]["tried"]) > 1
-    assert document["tried"][0]["ndcg@20"] == document["tried"][0]["ndcg@20.listened"]
+    assert document["mixture"]["targets"] == len(cases)
+    assert max(one["ndcg@20"] for one in document["mixture"]["tried"]) == pytest.approx(np.mean(expected))
+    assert found.counts["unseen_share"] > 0
 
 
 def test_the_command_prints_and_stores_it(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
