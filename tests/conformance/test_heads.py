@@ -15,7 +15,6 @@ from torch import Tensor
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
-from segue.batches.listener_past import ORDERS
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
@@ -119,17 +118,17 @@ def predictions(counts: TrainingCounts, seed: int = 2) -> tuple[Predicted, Tenso
     states, table = (torch.randn(size, WIDTH, generator=generator) for size in (POSITIONS, rows))
     last, real = pair // rows, target > 0
     flags = real & (heard == 0), real & (heard == 1)
-    past = {"repeats": past_of(torch.Generator().manual_seed(seed))}
-    return Predicted(states, last, target, *flags, batch_of(last, heard), table[last], past), table
+    batch = replace(batch_of(last, heard), session_side={"repeats": past_of(last, generator)})
+    return Predicted(states, last, target, *flags, batch, table[last]), table
 
 
-def past_of(generator: torch.Generator) -> Tensor:
-    """Return what earlier plays say of targets: some were played before, some followed, some listeners are new."""
-    followed = torch.randint(0, 4, (POSITIONS, ORDERS), generator=generator).float()
-    same = (followed * torch.rand(followed.shape, generator=generator)).round()
-    share = torch.rand((POSITIONS, 1), generator=generator) * torch.randint(0, 2, (POSITIONS, 1), generator=generator)
-    facts = torch.cat([followed, same, torch.full_like(share, 20.0), 0.1 * share], 1)
-    return facts * (torch.rand((POSITIONS, 1), generator=generator) < 0.8)
+def past_of(last: Tensor, generator: torch.Generator) -> Tensor:
+    """Return plays before each session: its own tracks in order, others, and of some listeners none."""
+    sessions = last.view(SESSIONS, LENGTH)
+    tracks = torch.cat([sessions, sessions.roll(1, 0)], 1)
+    heard, minutes = torch.randint(0, 5, tracks.shape, generator=generator), torch.arange(2 * LENGTH, 0, -1) ** 6
+    past = torch.stack([tracks, heard, minutes.expand_as(tracks)], 2)
+    return (past * (torch.arange(SESSIONS) % 4 > 0)[:, None, None]).int()
 
 
 def batch_of(tracks: Tensor, feedback: Tensor) -> Batch:
@@ -208,10 +207,10 @@ def test_the_order_of_sessions_changes_no_loss_and_no_gradient(name: str, counts
     predicted, table = predictions(counts)
     sessions = torch.randperm(SESSIONS, generator=torch.Generator().manual_seed(4))
     order = (sessions[:, None] * LENGTH + torch.arange(LENGTH)).flatten()
-    flat = [one.name for one in fields(Predicted) if one.name not in ("batch", "target_side")]
-    values = {name: getattr(predicted, name)[order] for name in flat}
-    past = {name: value[order] for name, value in predicted.target_side.items()}
-    turned = Predicted(**values, batch=batch_of(values["last"], predicted.batch.feedback[order]), target_side=past)
+    values = {one.name: getattr(predicted, one.name)[order] for one in fields(Predicted) if one.name != "batch"}
+    side = {name: value[sessions] for name, value in predicted.batch.session_side.items()}
+    batch = replace(batch_of(values["last"], predicted.batch.feedback[order]), session_side=side)
+    turned = Predicted(**values, batch=batch)
     (values, grads), (turned_values, turned_grads) = (with_gradients(head, each, table) for each in (predicted, turned))
     torch.testing.assert_close(turned_values, values)
     turned_grads["states"] = turned_grads["states"][order.argsort()]

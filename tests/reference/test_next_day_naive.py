@@ -13,7 +13,7 @@ import torch
 from segue import columns
 from segue.batches.data import SessionData
 from segue.batches.held_out import Cases, SplitName
-from segue.batches.listener_past import listener_ranges, past_of_targets
+from segue.batches.listener_past import PastPlays, listener_ranges
 from segue.batches.listening_order import SECONDS_OF_A_DAY
 from segue.batches.next_day import NextDay
 from segue.batches.split import DataConfig, Split, split_store
@@ -184,8 +184,8 @@ def training_bytes(store: Store, split: Split) -> list[bytes]:
     data = SessionData.load(store, split, "cpu")
     rows = torch.from_numpy(split.training_rows)
     baselines = TrainingRows.of(store, split)
-    facts = past_of_targets(store, split, 1000)[split.training_rows]
-    arrays = [split.train_begin, split.train_end, split.training_counts, split.candidates, split.input_row, facts]
+    earlier = PastPlays(store, split, 1000, "cpu").gather(data.train_session).numpy()
+    arrays = [split.train_begin, split.train_end, split.training_counts, split.candidates, split.input_row, earlier]
     arrays += [data.tracks[rows].numpy(), data.feedback[rows].numpy(), baselines.tracks, baselines.strength]
     return [array.tobytes() for array in arrays]
 

@@ -62,8 +62,7 @@ class PlainStep(TrainingStep):
         listened, skipped = (f(example.target_feedback, at_least) for f in (skips.listened, skips.skipped))
         last = example.ids[: len(states)]
         rows = self.row(drawn, example.batch.tracks)
-        past = example.target_side
-        predicted = Predicted(states, last, example.target, listened, skipped, example.batch, rows, past)
+        predicted = Predicted(states, last, example.target, listened, skipped, example.batch, rows)
         heads = [self.encoder.heads[name] for name in recipe.heads]
         mixtures = [one for head in heads if (one := head.mixture(predicted)) is not None]
         mixture = reduce(Mixture.beside, mixtures) if mixtures else None

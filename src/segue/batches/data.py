@@ -36,8 +36,6 @@ class SessionData:
     """Session of each training part, as an index of the store."""
     side: Mapping[str, SideData] = field(default_factory=dict)
     """Values of the inputs and heads that read more than tracks and feedback, by name."""
-    target_side: Mapping[str, SideData] = field(default_factory=dict)
-    """Values of rows as targets, which heads read in training, by head."""
 
     @classmethod
     def load(

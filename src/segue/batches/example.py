@@ -91,8 +91,6 @@ class Example:
     target_feedback: Int[Tensor, " N"]
     """Feedback code of the target; hidden where there is none. The encoder does not read it."""
     window: Window
-    target_side: Mapping[str, Tensor] = field(default_factory=dict)
-    """What heads read of the target in training, by head, [N, ...]; of any row where there is none. Causal alone."""
 
 
 def draw_example(
@@ -160,8 +158,7 @@ def make_example(
         *_side(data, index, row, session, draws),
     )
     window = _window(config, data, first, length, offsets, num_positions)
-    target_side = {name: side.gather(following) for name, side in data.target_side.items()}
-    return Example(batch, ids, replaced, target, target_place, target_feedback, window, target_side)
+    return Example(batch, ids, replaced, target, target_place, target_feedback, window)
 
 
 def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example:

@@ -18,6 +18,8 @@ from segue.store import Store
 
 SplitName = Literal["validation", "test"]
 SplitKind = Literal["leave-last-two-out", "chronological", "temporal", "sessions", "next-day"]
+BY_TIME: Final = ("chronological", "temporal", "next-day")
+"""Kinds whose held-out sessions are later than all that a model may read of their listeners."""
 RETURNING: Final = 10
 """Mean number of days on which a listener has a session, from which `kind_for` says that listeners come back."""
 

@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segue import skips
-from segue.batches.held_out import SPLITS, Cases, SplitKind, SplitName, kind_for
+from segue import columns, skips
+from segue.batches.held_out import BY_TIME, SPLITS, Cases, SplitKind, SplitName, kind_for
 from segue.batches.next_day import NextDay, next_day
 from segue.batches.track_features import has_features
 from segue.config import Config, CountOrNone, Limit, Seed, Share
@@ -21,6 +21,9 @@ FEWEST_TRAINING: Final = 2
 """Training tracks below which a session has no training loss."""
 
 
+Vocabulary = Literal["training", "catalogue", "transductive", "features"]
+
+
 @dataclass(frozen=True)
 class DataConfig(Config):
     """What of a store is used, and how it is split (method, section 2)."""
@@ -29,9 +32,11 @@ class DataConfig(Config):
     """What is held out. leave-last-two-out: the last two tracks of each session. chronological: the last sessions of
     each listener. temporal: the last sessions by date. sessions: random sessions. next-day: the plays of the last day.
     auto: chronological where listeners come back, else leave-last-two-out."""
-    vocabulary: Literal["training", "transductive", "features"] = "training"
-    """Tracks that may be ranked: those with a training row, or all of the sessions used (the paper), or those with a
-    training row or a feature in the track table."""
+    vocabulary: Literal["auto", Vocabulary] = "training"
+    """Tracks that may be ranked. training: those with a training row. catalogue: all of the sessions used; without a
+    training row a track has no score of the encoder, only what heads add because this listener played it before.
+    transductive: all of the sessions used, with untrained rows (the paper). features: those with a training row or a
+    feature in the track table. auto: catalogue where earlier sessions of listeners are read, else training."""
     max_len: Annotated[int, Limit("at least 2", lambda number: number >= 2)] = 20
     """Most tracks an encoder reads."""
     sample_sessions: CountOrNone = 0
@@ -68,12 +73,13 @@ class Split:
     """Those of them that may be drawn as negatives. Tracks that only have features are left out: they are never a
     target, so that they would only learn to be far from every state."""
     input_row: NDArray[np.int32]
-    """Row that a model reads for each table row: itself, or UNKNOWN, [V + 3]."""
+    """Row that stands in a batch for each table row: itself, or UNKNOWN, [V + 3]."""
     hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Global rows of training parts whose feedback models read as unknown, ascending."""
     skip_at_least: int = skips.SKIP_AT_LEAST
     """Smallest strength that counts as a skip."""
-
+    vocabulary: Vocabulary = "training"
+    """Which tracks may be ranked; never auto."""
     bounds: tuple[NDArray[np.int64], NDArray[np.int64]] = field(default_factory=lambda: (np.zeros(0, np.int64),) * 2)
     """First row of each of `sessions`, and one past its last."""
     past: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
@@ -87,7 +93,7 @@ class Split:
         """
         if self.past is not None:
             return self.past
-        return self.bounds if self.kind in ("chronological", "temporal") else (self.train_begin, self.train_end)
+        return self.bounds if self.kind in BY_TIME else (self.train_begin, self.train_end)
 
     @property
     def training_rows(self) -> NDArray[np.int64]:
@@ -110,12 +116,17 @@ def split_store(store: Store, config: DataConfig) -> Split:
         SPLITS[kind](store, sessions, bounds) if by_day is None else (by_day.train, by_day.cases, 0)
     )
     counts = np.bincount(store.tracks[ranges(begin, end)], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
+    vocabulary = config.vocabulary
+    if vocabulary == "auto":
+        vocabulary = "catalogue" if kind in BY_TIME and store.side_column(columns.USER) is not None else "training"
     present = counts > 0
-    if config.vocabulary == "transductive":
-        present = np.zeros(len(counts), np.bool_)
-        present[store.tracks[ranges(*bounds)]] = True
     may_be_negative = present
-    if config.vocabulary == "features":
+    if vocabulary in ("catalogue", "transductive"):
+        present = np.zeros(len(counts), np.bool_)
+        present[store.tracks[ranges(*(bounds if by_day is None else by_day.past))]] = True
+    if vocabulary == "transductive":
+        may_be_negative = present
+    if vocabulary == "features":
         present = present | has_features(store)
     enough = end - begin >= FEWEST_TRAINING
     if not enough.any():
@@ -136,6 +147,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
         input_row=input_row,
         hidden=_hidden(store, ranges(begin, end), config),
         skip_at_least=config.skip_at_least,
+        vocabulary=vocabulary,
         bounds=bounds,
         past=None if by_day is None else by_day.past,
     )

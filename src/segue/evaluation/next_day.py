@@ -169,7 +169,8 @@ class DayTable:
 
     def num_short(self, best: NDArray[np.int32]) -> int:
         """Return the number of lists with fewer tracks than there are."""
-        return int((best[:, : min(LIST, len(self.scene.split.candidates))] == 0).any(axis=1).sum())
+        trained = int((self.scene.split.training_counts[self.scene.split.candidates] > 0).sum())
+        return int((best[:, : min(LIST, trained)] == 0).any(axis=1).sum())
 
 
 def day_lists(contexts: Contexts, scorers: Sequence[Scorer], progress: Progress = silent) -> Lists:

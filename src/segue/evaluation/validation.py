@@ -50,6 +50,7 @@ class Validation:
         scorer = ModelScorer(encoder, self._rows)
         sampled = sampled_ranks(scorer, self._of_loss, self._candidates)
         losses = sampled.losses[np.isfinite(sampled.ranks[:, 0]), 0]
+        losses = losses[~np.isposinf(losses)]  # of tracks without a training row that nothing gives mass
         return self._ranked(scorer) | {"loss": _mean(losses)}
 
     def _ranked(self, scorer: ModelScorer) -> dict[str, float]:

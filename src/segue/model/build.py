@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue.axes import Bool
 from segue.batches.counts import TrainingCounts
 from segue.model.encoders.encoder import Encoder, Parts
 from segue.model.encoders.registry import ENCODERS
@@ -45,6 +46,8 @@ class Facts:
     """Counts over the training rows, for heads."""
     track_values: TrackValues | None = None
     """Features of tracks; None where there are none."""
+    untrained: Bool[Tensor, " R"] | None = None
+    """See `Parts.untrained`."""
 
     @classmethod
     def of_weights(cls, num_tracks: int, weights: Mapping[str, Tensor]) -> Facts:
@@ -55,7 +58,8 @@ class Facts:
         if saved is not None:
             width = saved.shape[1] if saved.dim() == 2 else 0
             track_values = TrackValues(torch.zeros(num_rows, width), torch.zeros(num_rows, dtype=torch.bool))
-        return cls(num_tracks, TrainingCounts.nothing(num_rows), track_values)
+        untrained = torch.zeros(num_rows, dtype=torch.bool) if "untrained" in weights else None
+        return cls(num_tracks, TrainingCounts.nothing(num_rows), track_values, untrained)
 
 
 def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -> Encoder:
@@ -65,7 +69,7 @@ def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -
     built = {name: kind.build(config.inputs[name], width, facts.track_values) for name, kind in wanted.items()}
     inputs = {name: part for name, part in built.items() if part is not None}
     heads = {name: HEADS[name](config.heads[name], width, facts.counts) for name in HEADS if name in config.heads}
-    parts = Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse, config.temperature)
+    parts = Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse, config.temperature, facts.untrained)
     encoder = encoder_type(config.encoder, parts)
     encoder.initialise(generator)
     return encoder

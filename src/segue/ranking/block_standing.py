@@ -63,10 +63,13 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
             # at these intervals the floor rises before twice as many tracks are compared with it
             num_pending, due = 0, max(due, 2 * number)
     _look(close, best, pending)
-    itself = member(table.candidates, tracks)
+    itself = scores.is_candidate(tracks)
     is_nan = target_scores.isnan()  # ranks after every rival
-    above = torch.where(is_nan, len(table.candidates) - itself.long(), close.above)
-    standing = Standing(target_scores, above, torch.where(is_nan, 0, close.equal), best.ranking())
+    above = torch.where(is_nan, len(table.candidates) + scores.num_only_mass - itself.long(), close.above)
+    equal = torch.where(is_nan, 0, close.equal)
+    if scores.only_mass is not None:  # without mass all of them are equal
+        equal += torch.isneginf(target_scores) * (scores.num_only_mass - scores.only_mass[tracks].long())
+    standing = Standing(target_scores, above, equal, best.ranking())
     return standing if mass is None else _with_mass(scores, mass, standing, tracks, k)
 
 
@@ -197,7 +200,7 @@ def _with_mass(scores: Scores, added: Mass, standing: Standing, tracks: Int[Tens
     Mass lowers the scores of at most `most_alone` tracks of a session, so a track without any is among the k best only
     if it was among the k + `most_alone` best before.
     """
-    is_candidate = member(scores.table.candidates, added.rows)
+    is_candidate = scores.is_candidate(added.rows)
     who, rows, mass, alone = (part[is_candidate] for part in (added.who, added.rows, added.mass, added.alone))
     before, after = scores.at_mass(who, rows, mass, alone)
     above, equal = standing.above.clone(), standing.equal.clone()

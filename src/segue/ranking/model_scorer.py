@@ -33,7 +33,12 @@ class ModelScorer:
         self.encoder = encoder.eval()
         self.reads_feedback = encoder.reads_feedback
         self._weight = encoder.ranked_rows()
-        self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
+        rows = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
+        self._candidates, self._only_mass = rows, None
+        if encoder.untrained is not None:
+            untrained = encoder.untrained[rows]
+            self._candidates, self._only_mass = rows[~untrained], torch.zeros_like(encoder.untrained)
+            self._only_mass[rows[untrained]] = True
         self._listen_weight = listen_weight
         heads = dict(encoder.heads.items())
         self._listen = heads.get("listen")
@@ -84,7 +89,7 @@ class ModelScorer:
         recent = batch.recent(self.encoder.max_len)
         added = [part for head in self._heads if (part := head.added(state, recent, self._weight)) is not None]
         mass = Mass.of(added, len(self._weight)) if added else None
-        return Scores(self._table, state * self._temperature, listen, mass)
+        return Scores(self._table, state * self._temperature, listen, mass, self._only_mass)
 
     def _listen_term(self, state: Float[Tensor, "B D"], weight: float) -> ListenTerm:
         return ListenTerm(self._head.query(state), self._offset, weight)

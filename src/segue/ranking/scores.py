@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from segue.axes import Bool, Float, Int
 from segue.model.heads import Added, ListenQuery
 from segue.ranking.candidate_table import CHUNK, ROUNDING, CandidateTable
 from segue.ranking.dots import cell_dots, dots
-from segue.ranking.standing import NOTHING
+from segue.ranking.standing import NOTHING, member
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Scores:
         state: y of each session.
         listen: the term of P(listen).
         mass: what heads add. Fast scores and `at` leave this out.
+        only_mass: rows of candidates that are not in `table`, because they have no exp(y . E[t]), bool.
     """
 
     def __init__(
@@ -89,9 +91,21 @@ class Scores:
         state: Float[Tensor, "B D"],
         listen: ListenTerm | None = None,
         mass: Mass | None = None,
+        only_mass: Bool[Tensor, " R"] | None = None,
     ) -> None:
         self.table, self.mass, self.num, self.device = table, mass, len(state), state.device
+        self.only_mass = only_mass
         self._state, self._listen = state, listen
+
+    def is_candidate(self, tracks: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+        """Return which tracks may be ranked."""
+        scanned = member(self.table.candidates, tracks)
+        return scanned if self.only_mass is None else scanned | self.only_mass[tracks]
+
+    @cached_property
+    def num_only_mass(self) -> int:
+        """Number of candidates without exp(y . E[t])."""
+        return 0 if self.only_mass is None else int(self.only_mass.sum())
 
     def exact(self, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the scores of `tracks`, float32, mass included."""
@@ -100,7 +114,8 @@ class Scores:
             query = self._listen.query
             logits = dots(weight, query.direction, tracks) + (query.level[:, None] + self._listen.offset[tracks])
         mass, alone = (None, None) if self.mass is None else self.mass.mass_of(tracks, len(weight))
-        return self._joined(dots(weight, self._state, tracks), logits, mass, alone)
+        scores = self._with_only_mass(dots(weight, self._state, tracks), tracks)
+        return self._joined(scores, logits, mass, alone)
 
     def at(self, who: Int[Tensor, " n"], rows: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Return the exact scores of cells (session, row) without mass, float32."""
@@ -126,7 +141,11 @@ class Scores:
         if self._listen is not None:
             query = self._listen.query
             logits = cell_dots(weight, query.direction, who, rows) + (query.level[who] + self._listen.offset[rows])
-        return cell_dots(weight, self._state, who, rows), logits
+        return self._with_only_mass(cell_dots(weight, self._state, who, rows), rows), logits
+
+    def _with_only_mass(self, scores: Float[Tensor, "*shape"], rows: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return the encoder's scores, -inf of candidates that have none."""
+        return scores if self.only_mass is None else scores.masked_fill(self.only_mass[rows], NOTHING)
 
     def _joined(self, scores: Tensor, logits: Tensor | None, mass: Tensor | None, alone: Tensor | None) -> Tensor:
         if logits is None and mass is None:

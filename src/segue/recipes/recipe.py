@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
-from segue.batches.held_out import SplitKind
-from segue.batches.split import DataConfig
+from segue.batches.split import DataConfig, Split
 from segue.config import Config, Count, CountOrNone, NotNegative, Positive, Seed, Share, build, build_kind, nearest
 from segue.errors import InputError
 from segue.losses import NEXT_TRACK, TERMS, Auto, Gbce, SkipContrastive
@@ -93,12 +92,13 @@ class Recipe:
             self.encoder, self.data.max_len, self.inputs, self.heads, not loss.reads_table, loss.temperature
         )
 
-    def resolved(self, split: SplitKind, num_tracks: int, device: str) -> Recipe:
-        """Return the recipe with every "auto" replaced: the split, and the loss for this catalogue and device."""
+    def resolved(self, split: Split, device: str) -> Recipe:
+        """Return the recipe with every "auto" replaced: what `split` has, and the loss for its tracks and `device`."""
         loss = self.next_track
         if isinstance(loss, Auto):
-            loss = loss.chosen(num_tracks, device)
-        return replace(self, data=replace(self.data, split=split), next_track=loss)
+            loss = loss.chosen(len(split.negatives), device)
+        data = replace(self.data, split=split.kind, vocabulary=split.vocabulary)
+        return replace(self, data=data, next_track=loss)
 
     def to_tables(self) -> dict[str, Any]:
         """Return the recipe as TOML tables; `recipe_from_tables` gives an equal recipe back."""

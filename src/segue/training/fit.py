@@ -98,7 +98,7 @@ def fit(
     if not options.resume:
         RunFolder.check_free(path, overwrite=options.overwrite)
     split = split_store(store, recipe.data)
-    recipe = recipe.resolved(split.kind, len(split.negatives), device.type)
+    recipe = recipe.resolved(split, device.type)
     if options.resume:
         run = _reopen(path, recipe, environment)
         if run.state()["status"] == "finished":

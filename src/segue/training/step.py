@@ -235,7 +235,6 @@ class TrainingStep:
             skips.skipped(example.target_feedback, recipe.data.skip_at_least),
             example.batch,
             rows.encoder[: len(states)],
-            example.target_side,
         )
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
         of_heads = [head.mixture(predicted) for head in heads]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +17,7 @@ from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
-from segue.model.heads import load_targets
+from segue.model.heads import load_heads
 from segue.model.inputs import TrackValues, check_inputs, load_side
 from segue.objectives.log_sum import HAS_TRITON, WIDEST_KERNEL
 from segue.recipes import Recipe
@@ -53,8 +52,8 @@ class Trainer:
         self.optimisers = Optimisers(self.encoder, recipe.training.learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed + STREAM)
         torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators; `fit` restores them
-        data = SessionData.load(store, split, device, load_side(recipe.inputs, store, split, device))
-        self.data = replace(data, target_side=load_targets(recipe.heads, store, split, device))
+        side = load_side(recipe.inputs, store, split, device) | load_heads(recipe.heads, store, split, device)
+        self.data = SessionData.load(store, split, device, side)
         self.mean = WeightMean(self.encoder, recipe.training.average)
         self.names = ["loss", *part_weights(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)
@@ -134,11 +133,10 @@ def store_facts(store: Store, split: Split, recipe: Recipe) -> Facts:
     num_rows = store.num_tracks + NUM_SPECIALS
     counts = training_counts(store, split) if recipe.heads else TrainingCounts.nothing(num_rows)
     features = track_features(store)
-    if features is None:
-        return Facts(store.num_tracks, counts)
     trained = torch.from_numpy(split.training_counts > 0)
     trained[:NUM_SPECIALS] = True
-    return Facts(store.num_tracks, counts, TrackValues(torch.from_numpy(features), trained))
+    values = None if features is None else TrackValues(torch.from_numpy(features), trained)
+    return Facts(store.num_tracks, counts, values, ~trained if split.vocabulary == "catalogue" else None)
 
 
 def _corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) -> Float[Tensor, " R"] | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from segue.batches.split import Split
 from segue.config import dump_toml, parse_toml
 from segue.errors import InputError
 from segue.losses import Full, Mixed
@@ -73,13 +75,15 @@ def test_another_encoder_differs_from_the_papers_causal_one_in_the_encoder_alone
 ])  # fmt: skip
 def test_the_exact_softmax_is_taken_where_the_catalogue_allows(num_tracks, device, kind):
     recipe = load_recipe("segue", {"next_track.uniform": 7, "next_track.weight": 0.3})
-    chosen = recipe.resolved("temporal", num_tracks, device)
-    assert chosen.data.split == "temporal"
+    none, tracks = np.zeros(0, np.int64), np.arange(num_tracks, dtype=np.int32)
+    split = Split("temporal", none, none, none, {}, 0, none, tracks, tracks, tracks, vocabulary="catalogue")
+    chosen = recipe.resolved(split, device)
+    assert (chosen.data.split, chosen.data.vocabulary) == ("temporal", "catalogue")
     assert type(chosen.next_track) is kind
     assert (chosen.next_track.weight, chosen.next_track.temperature) == (0.3, recipe.next_track.temperature)
     if kind is Mixed:
         assert (chosen.next_track.uniform, chosen.next_track.log_q) == (7, True)
-    assert chosen.resolved("temporal", 1, device) == chosen, "a chosen kind stays"
+    assert chosen.resolved(split, "cpu") == chosen, "a chosen kind stays"
     assert replace(chosen, next_track=recipe.next_track, data=recipe.data) == recipe, "nothing else changes"
 
 

@@ -15,7 +15,7 @@ from segue.batch import Batch
 from segue.model.encoders.blocks import Attend
 from segue.model.heads.head import Head
 from segue.model.inputs.input import Input
-from segue.store import NUM_SPECIALS
+from segue.store import NUM_SPECIALS, UNKNOWN
 
 INIT_BOUND: Final = 0.02
 """Bound of the truncated normal (mean 0, sigma 1) that every parameter starts from (the paper)."""
@@ -39,6 +39,8 @@ class Parts:
     """Whether gradients of the track table touch only the rows used (never with the full softmax)."""
     temperature: float = 0.0
     """tau of a cosine; 0 = plain dot products: see `Encoder`."""
+    untrained: Bool[Tensor, " R"] | None = None
+    """Tracks that may be ranked without a training row: they are read as UNKNOWN, and only heads give them mass."""
 
 
 class Encoder(nn.Module, ABC):
@@ -60,6 +62,8 @@ class Encoder(nn.Module, ABC):
         self.sparse, self.temperature = parts.sparse, parts.temperature
         self.inputs = nn.ModuleDict(parts.inputs)
         self.heads = nn.ModuleDict(parts.heads)
+        self.untrained: Tensor | None
+        self.register_buffer("untrained", parts.untrained)
 
     @abstractmethod
     def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
@@ -113,7 +117,8 @@ class Encoder(nn.Module, ABC):
 
     def looked_up(self, batch: Batch) -> Int[Tensor, " P"]:
         """Return the tracks whose table rows the encoder reads: those of the positions, then those of its inputs."""
-        return torch.cat([batch.tracks, *self.input_tracks(batch)]) if self.inputs else batch.tracks
+        tracks = torch.cat([batch.tracks, *self.input_tracks(batch)]) if self.inputs else batch.tracks
+        return tracks if self.untrained is None else tracks.masked_fill(self.untrained[tracks.long()], UNKNOWN)
 
     def input_tracks(self, batch: Batch) -> list[Int[Tensor, " n"]]:
         """Return the tracks that each input looks up, of those that look up some."""
@@ -159,6 +164,8 @@ class Encoder(nn.Module, ABC):
         weight = self.table.weight.detach()
         for part in self.each_input:
             weight = part.all_rows(weight)
+        if self.untrained is not None:
+            weight = torch.where(self.untrained[:, None], weight[UNKNOWN], weight)
         return unit(weight) if self.temperature > 0.0 else weight
 
     def initialise(self, generator: torch.Generator) -> None:

@@ -30,14 +30,8 @@ HEADS: Final[Mapping[str, type[Head]]] = {
 
 
 def load_heads(configs: Mapping[str, Any], store: Store, split: Split, device: torch.device | str) -> Side:
-    """Return what the heads `configs` read of the sessions of `store` in rankings, by name."""
+    """Return what the heads `configs` read of the sessions of `store`, by name."""
     sides = {name: HEADS[name].load(config, store, split, device) for name, config in configs.items()}
-    return {name: side for name, side in sides.items() if side is not None}
-
-
-def load_targets(configs: Mapping[str, Any], store: Store, split: Split, device: torch.device | str) -> Side:
-    """Return what the heads `configs` read of the rows of `store` as targets in training, by name."""
-    sides = {name: HEADS[name].load_targets(config, store, split, device) for name, config in configs.items()}
     return {name: side for name, side in sides.items() if side is not None}
 
 
@@ -63,5 +57,4 @@ __all__ = [
     "TransitionsConfig",
     "TransitionsHead",
     "load_heads",
-    "load_targets",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -37,8 +36,6 @@ class Predicted:
     """The sessions of the positions, as the encoder reads them."""
     rows: Float[Tensor, "N D"]
     """Table row of the track that the encoder reads at each position."""
-    target_side: Mapping[str, Tensor] = field(default_factory=dict)
-    """What heads read of the target beside its row, by head, [N, ...]."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,7 @@ class Head(nn.Module, ABC):
 
     @classmethod
     def load(cls, config: Any, store: Store, split: Split, device: torch.device | str) -> SideData | None:
-        """Return what `added` reads of each session of `store` (`Batch.session_side`); None = nothing."""
-        return None
-
-    @classmethod
-    def load_targets(cls, config: Any, store: Store, split: Split, device: torch.device | str) -> SideData | None:
-        """Return what `mixture` reads of each row of `store` as a target (`Predicted.target_side`); None = nothing."""
+        """Return what the head reads of each session of `store` (`Batch.session_side`); None = nothing."""
         return None
 
     def initialise(self, num_tracks: int) -> None:

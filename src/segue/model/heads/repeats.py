@@ -1,18 +1,25 @@
 """What the listener played before, mixed into the next-track softmax: music is repeated over days and years.
 
-Two kinds of mass come from the plays before the session: tracks that followed the last one, two and three tracks
-there, and all tracks by how often and how lately they were played. With o_k(t) the share of what followed the last k
-tracks that t is, and r(t) the share of t among all plays, each weighted by n^-0.5 if it was n plays ago,
+The last plays of the listener and then those of the session are one sequence. Each play j of it adds mass to its track:
 
-    mass of t = sum over k of exp(g_k) o_k(t) + exp(g_0) r(t),
-    g_k = w_k . state + a_k log(1 + times that the last k tracks were followed) + b_k,
-    g_0 = w_0 . state + a_0 log(1 + number of plays) + b_0.
+    mass of t = sum over kinds k and plays j of t of  m_k(j) exp(g_k + w_k(j)),
+    w_k(j) = age[plays since j] + time[minutes since j] + heard[feedback of j],
+    g_k = a_k . state + b_k log(1 + number of plays that count for k) + c_k.
 
-Nothing has to be left out in training, since only earlier plays count. Where no listener is known, it adds nothing.
+m_k(j) says whether, or how much, play j counts:
+
+- own: 1 for each play before the session (those of the session are copied: see `copying`);
+- near: near[d] for each play of the last track that is d plays before j (after it, if d < 0);
+- order 2, order 3: 1 if the 2 (or 3) plays before j are the last tracks of the session;
+- around: n^p, n = how many of the AROUND plays before and after j are of tracks of the session.
+
+Everything but the counts is learnt. Plays of the session have one w of their own in place of age and time, and count as
+near for d <= 1 alone, since later ones are still to come. Nothing has to be left out in training, because only earlier
+plays count. Without a listener, the plays of the session remain.
 
 Sources: base-level activation (Anderson & Schooler 1991) as PISA uses it for tracks (Tran et al. 2024), and the repeat
 mode of RepeatNet (Ren et al. 2019). There one gate divides a probability; here masses are unnormalised, as in
-`transitions`, and what followed is looked up as well.
+`transitions`, ages are learnt, and what followed is looked up as well.
 """
 
 from __future__ import annotations
@@ -24,23 +31,41 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from segue import columns
-from segue.axes import Float, Int
+from segue import columns, skips
+from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
-from segue.batches.listener_past import DECAY, ORDERS, PastOfTargets, PastPlays
+from segue.batches.listener_past import PastPlays
 from segue.batches.split import Split
 from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
+from segue.model.small_table import small_table_rows
 from segue.objectives import Mixture
-from segue.store import PAD, Store
+from segue.store import NUM_SPECIALS, PAD, Store
 
 NAME: Final = "repeats"
 NOTHING: Final = -1e30
 """Log of no mass: finite, so that its gradient is 0 and no NaN."""
+TINY: Final = 1e-30
 MOST_PLAYS: Final = 1_000
 """Most plays before a session that are read, the last ones."""
+KINDS: Final = 5
+"""Own, near, order 2, order 3, around."""
+ORDERS: Final = 3
+"""Most last tracks that are looked up as a sequence."""
+DISTANCES: Final = (-2, -1, 1, 2, 3, 4, 5)
+"""How many plays after a play of the last track a play may be to count as near."""
+AROUND: Final = 10
+AGE_BOUNDS: Final = tuple(math.ceil(2 ** (code / 2)) for code in range(1, 20))
+"""Bounds of the codes of plays since."""
+TIME_BOUNDS: Final = tuple(2**code for code in range(23))
+"""Bounds of the codes of minutes since."""
+SPEED: Final = 10.0
+"""Parameters are stored divided by this: a step moves them by at most the learning rate, and some have far to go."""
+DECAY: Final = 0.5
+"""At the beginning, a play n plays ago weighs n^-DECAY (Anderson & Schooler 1991)."""
 
 
 @dataclass(frozen=True)
@@ -56,94 +81,179 @@ class RepeatsWeights(Config):
     """Added to every gate."""
 
 
+@dataclass(frozen=True)
+class Heard:
+    """The plays before B sessions and those of the sessions, H + L = C of each."""
+
+    tracks: Int[Tensor, "B C"]
+    """Table rows; PAD or UNKNOWN where no track is known."""
+    feedback: Int[Tensor, "B C"]
+    minutes: Int[Tensor, "B H"]
+    """From each play before the session to its beginning."""
+    session: Int[Tensor, "B L"]
+    """The last L columns of `tracks`."""
+
+    @classmethod
+    def of(cls, batch: Batch) -> Heard:
+        """Return what a batch says; without `PastPlays` H is 0."""
+        past = batch.session_side.get(NAME)
+        if past is None:
+            past = batch.offsets.new_zeros(batch.num_sessions, 0, 3)
+        tracks = torch.cat([past[:, :, 0], batch.padded.tracks.to(past.dtype)], 1)
+        feedback = torch.cat([past[:, :, 1], batch.padded.feedback.to(past.dtype)], 1)
+        return cls(tracks, feedback, past[:, :, 2], tracks[:, past.shape[1] :])
+
+    @property
+    def before(self) -> Bool[Tensor, " C"]:
+        """Which columns are plays before the session."""
+        return torch.arange(self.tracks.shape[1], device=self.tracks.device) < self.minutes.shape[1]
+
+    def until(self, step: int) -> Bool[Tensor, "L C"]:
+        """Return which columns come before position l + `step` of the session, for each l."""
+        length, num = self.session.shape[1], self.tracks.shape[1]
+        row = torch.arange(num - length, num, device=self.tracks.device) + step
+        return torch.arange(num, device=self.tracks.device) < row[:, None]
+
+    def same(self) -> Bool[Tensor, "B L C"]:
+        """Return which earlier plays are of the track at each position of the session."""
+        known = torch.where(self.session >= NUM_SPECIALS, self.session, -1)
+        return (self.tracks[:, None] == known[:, :, None]) & self.until(0)
+
+
+Kind = tuple[Tensor, Tensor]
+"""How many plays count, integers [B, Q or 1], and m of each play, [B, Q or 1, C]."""
+
+
 class RepeatsHead(Head):
-    """Gates of what followed the last 1, 2, ... tracks, and of all plays; see the module."""
+    """Weights of earlier plays, and gates of their kinds; see the module."""
 
     config_type = RepeatsConfig
     weights_type = RepeatsWeights
 
     def __init__(self, config: RepeatsConfig, width: int, counts: TrainingCounts) -> None:
         super().__init__(config, width, counts)
-        self.gate = nn.Linear(width, ORDERS + 1)
-        self.reliability = nn.Parameter(torch.zeros(ORDERS + 1))
+        self.gate = nn.Linear(width, KINDS, bias=False)
+        self.level = nn.Parameter(torch.zeros(KINDS))
+        self.reliability = nn.Parameter(torch.zeros(KINDS))
+        self.age = nn.Parameter(torch.zeros(len(AGE_BOUNDS) + 1, 2))
+        self.time = nn.Parameter(torch.zeros(len(TIME_BOUNDS) + 1, 2))
+        self.heard = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, 2))
+        self.now = nn.Parameter(torch.zeros(1))
+        self.near = nn.Parameter(torch.zeros(len(DISTANCES)))
+        self.power = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def load(cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str) -> PastPlays | None:
         """Return the plays before each session; None for a store without listeners."""
-        return PastPlays(store, split, MOST_PLAYS, device) if _has_listeners(store) else None
-
-    @classmethod
-    def load_targets(
-        cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str
-    ) -> PastOfTargets | None:
-        """Return what they say of each target; None for a store without listeners."""
-        return PastOfTargets(store, split, MOST_PLAYS, device) if _has_listeners(store) else None
+        return PastPlays(store, split, MOST_PLAYS, device) if store.side_column(columns.USER) is not None else None
 
     @torch.no_grad()
     def initialise(self, num_tracks: int) -> None:
-        """Begin where all distributions weigh about the same: scores are near 0, so all tracks sum to their number."""
-        self.gate.weight.zero_()
-        self.gate.bias.fill_(math.log(max(num_tracks, 1)))
-        self.reliability.zero_()
+        """Begin where own and near plays weigh about as much as all tracks, whose scores are near 0."""
+        for parameter in self.parameters():
+            parameter.zero_()
+        level = math.log(max(num_tracks, 1))
+        self.level.fill_(level / SPEED)
+        self.level[0] = (level - math.log(2 * math.sqrt(MOST_PLAYS))) / SPEED
+        self.level[-1] = (level - math.log(MOST_PLAYS)) / SPEED
+        self.age.copy_(-DECAY * math.log(2) / 2 / SPEED * torch.arange(len(self.age))[:, None].expand(-1, 2))
+        self.near.copy_(torch.tensor([0.0 if distance == 1 else -3.0 for distance in DISTANCES]) / SPEED)
+        self.power.fill_(1 / SPEED)
 
-    def gate_logits(self, states: Float[Tensor, "N D"], times: Float[Tensor, "N O"]) -> Float[Tensor, "N O"]:
-        """Return g of each order, then of all plays. `times`: how often it was followed; number of plays."""
-        logits: Tensor = self.gate(states) + self.reliability * torch.log1p(times)
+    def gate_logits(self, states: Float[Tensor, "*B D"], times: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+        """Return g of each kind. `times`: how many plays count for it."""
+        logits: Tensor = self.gate(states) + self.reliability * torch.log1p(times) + SPEED * self.level
         return logits
 
     def mixture(self, predicted: Predicted) -> Mixture | None:
         """Return gate and log share of training targets."""
-        facts = predicted.target_side.get(NAME)
-        if facts is None:
-            return None
-        times = torch.cat([facts[:, :ORDERS], facts[:, -2:-1]], 1)
-        shares = torch.cat([facts[:, ORDERS : 2 * ORDERS] / facts[:, :ORDERS].clamp(min=1), facts[:, -1:]], 1)
-        real = (predicted.target > 0)[:, None] & (times > 0)
-        gates = torch.where(real, self.gate_logits(predicted.states, times), NOTHING)
-        log_shares = torch.where(real & (shares > 0), torch.log(shares.clamp(min=1e-30)), NOTHING)
-        return reduce(Mixture.beside, (Mixture(gates[:, part], log_shares[:, part]) for part in range(ORDERS + 1)))
+        batch, heard = predicted.batch, Heard.of(predicted.batch)
+        target = predicted.target[batch.cells[0]]
+        with torch.autocast(target.device.type, enabled=False):
+            same = heard.same()
+            met = (same.cumsum(1) > 0) & heard.before
+            kinds = self.kinds(heard, [_later(same, rows, 1) for rows in range(ORDERS)], met)
+            of_target = (heard.tracks[:, None] == target[:, :, None]) & heard.until(1)
+            weights = self.log_weights(heard).exp() * (heard.tracks >= NUM_SPECIALS)[:, :, None]
+            parts = []
+            for kind, (times, counts) in enumerate(kinds):
+                weight = weights[:, :, min(kind, 1), None]
+                sums = (times[:, :, None].float(), counts @ weight, (counts * of_target) @ weight)
+                parts.append(torch.cat([part.expand(*target.shape, 1) for part in sums], 2))
+            times, whole, of_it = torch.stack(parts, 3).flatten(0, 1)[batch.slot].unbind(1)
+            gates = self.gate_logits(predicted.states, times)
+        real = (predicted.target > 0)[:, None] & (whole > 0)
+        log_whole = torch.log(whole.clamp(min=TINY))
+        gates = torch.where(real, gates + log_whole, NOTHING)
+        log_shares = torch.where(real & (of_it > 0), torch.log(of_it.clamp(min=TINY)) - log_whole, NOTHING)
+        return reduce(Mixture.beside, (Mixture(gates[:, kind], log_shares[:, kind]) for kind in range(KINDS)))
 
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added | None:
-        """Return the mass of what followed the last tracks, and of every play; a track may occur many times."""
-        past = batch.session_side.get(NAME)
-        if past is None or past.shape[1] == 0:
-            return None
-        plays, goes_on = past[:, :, 0].long(), past[:, :, 1] > 0
-        matches = self._followed(batch, plays, goes_on)
-        num = (plays != PAD).sum(1)
-        times = torch.stack([*(match.sum(1) for match in matches), num], 1).float()
-        gates = self.gate_logits(states.float(), times).double() + self.ranking_weights.offset
-        parts = []
-        for order, match in enumerate(matches):
-            session, play_index = torch.nonzero(match, as_tuple=True)
-            log_share = -torch.log(times[session, order].double())
-            parts.append((session, plays[session, play_index + 1], gates[session, order] + log_share))
-        session, play_index = torch.nonzero(plays != PAD, as_tuple=True)
-        age = (plays.shape[1] - play_index).double()
-        whole = torch.arange(1, plays.shape[1] + 1, device=plays.device).double().pow(-DECAY).cumsum(0)
-        log_share = -DECAY * torch.log(age) - torch.log(whole[num[session] - 1])
-        parts.append((session, plays[session, play_index], gates[session, ORDERS] + log_share))
-        session, tracks, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Added(session, tracks, log_mass)
+        """Return the mass of every play of each kind; a track may occur many times."""
+        heard, last = Heard.of(batch), (batch.lengths - 1).clamp(min=0).long()
+        same = heard.same()
+        column = torch.arange(same.shape[1], device=same.device)
+        met = (same & (column <= last[:, None])[:, :, None]).any(1, keepdim=True) & heard.before
+        kinds = self.kinds(heard, [_row(same, last - rows) for rows in range(ORDERS)], met)
+        gates = self.gate_logits(states.float(), torch.cat([times for times, _ in kinds], 1).float()).double()
+        log_weights, parts = self.log_weights(heard).double(), []
+        for kind, (_, counts) in enumerate(kinds):
+            counted = counts[:, 0] * (heard.tracks >= NUM_SPECIALS)
+            session, play = torch.nonzero(counted, as_tuple=True)
+            log_mass = torch.log(counted[session, play].double()) + log_weights[session, play, min(kind, 1)]
+            log_mass += gates[session, kind] + self.ranking_weights.offset
+            parts.append((session, heard.tracks[session, play].long(), log_mass))
+        session, rows, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Added(session, rows, log_mass)
 
-    def _followed(self, batch: Batch, plays: Int[Tensor, "B H"], goes_on: Tensor) -> list[Tensor]:
-        """Return at which plays the last 1, 2, ... tracks of each session end and are followed, bool [B, H] each."""
-        match, matches = goes_on, list[Tensor]()
-        for order in range(1, ORDERS + 1):
-            index = batch.last - order + 1
-            track = torch.where(batch.lengths >= order, batch.tracks[index.clamp(min=0)], -1)
-            match = match & _moved(plays == track[:, None], order - 1)
-            if order > 1:
-                match = match & _moved(goes_on, order - 1)
-            matches.append(match)
-        return matches
+    def kinds(self, heard: Heard, lasts: list[Bool[Tensor, "B Q C"]], met: Bool[Tensor, "B Q C"]) -> list[Kind]:
+        """Return how many plays count for each kind after Q positions of each session, and m of each.
+
+        `lasts`: which plays are of the last track, of the one before it, ...; `met`: which plays before the session are
+        of any of its tracks so far.
+        """
+        own = heard.before & (heard.tracks != PAD)
+        matches = [one.float() for one in lasts]
+        near, scale = torch.zeros_like(matches[0]), (SPEED * self.near).exp()
+        for index, distance in enumerate(DISTANCES):
+            part = scale[index] * _later(matches[0], distance, 2)
+            near = near + (part * heard.before if distance > 1 else part)
+        pairs = _later(matches[0], 1, 2) * _later(matches[1], 2, 2)
+        triples = pairs * _later(matches[2], 3, 2)
+        sums = pad(met.float().cumsum(2), (AROUND + 1, AROUND), mode="replicate")
+        sums[:, :, : AROUND + 1] = 0.0
+        number = (sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]) * own[:, None]
+        around = torch.exp(SPEED * self.power * torch.log(number.clamp(min=1.0))) * (number > 0)
+        orders = [(match.sum(2), match) for match in (pairs, triples)]
+        first = own.sum(1, keepdim=True), own[:, None].float()
+        return [first, (lasts[0].sum(2), near), *orders, ((number > 0).sum(2), around)]
+
+    def log_weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
+        """Return w of each play: of own plays, and of all other kinds."""
+        num, device = heard.minutes.shape[1], heard.minutes.device
+        ago = torch.arange(num, 0, -1, device=device)
+        age, time = (
+            torch.bucketize(value, torch.tensor(bounds, device=device), right=True)
+            for value, bounds in ((ago, AGE_BOUNDS), (heard.minutes.contiguous(), TIME_BOUNDS))
+        )
+        since = small_table_rows(self.age, age) + small_table_rows(self.time, time)
+        now = self.now.expand(*heard.session.shape, 2)
+        return SPEED * (torch.cat([since, now], 1) + small_table_rows(self.heard, heard.feedback))
 
 
-def _moved(values: Tensor, places: int) -> Tensor:
-    """Return what stands `places` before each cell, False before the first."""
-    return values if places == 0 else torch.nn.functional.pad(values[:, :-places], (places, 0))
+def _later(values: Tensor, places: int, dim: int) -> Tensor:
+    """Return `values` moved `places` along dimension `dim` (before it, if negative), 0 at what is new."""
+    if places == 0:
+        return values
+    size = values.shape[dim]
+    moved = min(abs(places), size)
+    kept = values.narrow(dim, 0 if places > 0 else moved, size - moved)
+    sides = (moved, 0) if places > 0 else (0, moved)
+    return pad(kept, (0, 0) * (values.dim() - 1 - dim) + sides)
 
 
-def _has_listeners(store: Store) -> bool:
-    return store.side_column(columns.USER) is not None
+def _row(values: Bool[Tensor, "B L C"], at: Int[Tensor, " B"]) -> Bool[Tensor, "B one C"]:
+    """Return row `at` of each session, False where it is negative."""
+    index = at.clamp(min=0)[:, None, None].expand(-1, 1, values.shape[2])
+    return values.gather(1, index) & (at >= 0)[:, None, None]
