@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from segue.data import identities, opinions
 from segue.data.mapping import Amount, Column, Mapping, Time
 from segue.data.sources.fields import by_column_names, flag
-from segue.data.sources.source import OpinionFiles, Sample, Source
+from segue.data.sources.source import Beside, OpinionFiles, Sample, Source
 
 _LISTENS: Final = ("uid", "timestamp", "item_id", "is_organic", "played_ratio_pct", "track_length_seconds")
 _REQUIRED: Final = {"uid", "timestamp", "item_id", "played_ratio_pct"}
@@ -48,6 +49,12 @@ def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     ).drop_nulls(opinions.SCORE)
 
 
+def beside(path: Path) -> Beside:
+    """Return the mark of a simulated log beside its files."""
+    mark = (path if path.is_dir() else path.parent) / "simulation.json"
+    return Beside(simulation=mark if mark.is_file() else None)
+
+
 _KIND: Final = pl.col(_EVENT).cast(pl.String)
 _ROLES: Final = Mapping(
     time=Time(pl.col("timestamp"), "timestamp", unit="s"),
@@ -77,6 +84,7 @@ SOURCE: Final = Source(
     recognise=recognise,
     mapping=by_column_names(_ROLES),
     repeats=True,
+    beside=beside,
     feedback="Likes and dislikes during a play are stated; else the share of the track that was played counts.",
     prepare=prepare,
     opinions=OpinionFiles(files=_OPINIONS, columns=("uid", "timestamp", "item_id"), read=scores, among_plays=_EVENT),
