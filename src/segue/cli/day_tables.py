@@ -36,6 +36,11 @@ def day_parts(document: Mapping[str, Any]) -> list[str]:
     for group, title in GROUPS.items():
         names = [f"{name}.{group}" for name in MAIN]
         parts.append(f"targets {title}\n" + _table(["", *(name.upper() for name in MAIN)], _values(rows, names)))
+    published = document.get("published", {})
+    if published:
+        names = list(dict.fromkeys(name for values in published.values() for name in values))
+        cells = [[title, *(_number(values.get(name)) for name in names)] for title, values in published.items()]
+        parts.append("published, on the whole of Yambda-50M\n" + _table(["", *names], cells))
     compared = [row for row in rows if "model_minus" in row]
     if compared:
         cells = [

@@ -57,6 +57,13 @@ ratio of sums) and of recall (over all targets, over those that have room), whet
 paper's tables have: the ratio of sums and the recall over all, of plays in place of tracks."""
 COMPARED: Final = tuple(f"{name}@{cutoff}" for name in ("ndcg", "recall") for cutoff in CUTOFFS)
 """Metrics in which the model is compared with each other row."""
+PUBLISHED: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
+    "yambda": {
+        "item k-NN": {"yambda-ndcg@10": 0.0781, "yambda-ndcg@100": 0.0934, "yambda-recall@100": 0.1297},
+        "SASRec": {"yambda-ndcg@10": 0.0748, "yambda-ndcg@100": 0.0764, "yambda-recall@100": 0.1026},
+    }
+}
+"""Published numbers by source: of Yambda-50M, targets heard to at least half (Ploshkin et al. 2025)."""
 GROUPS: Final = ("repeat", "discovery", "seen")
 """Targets that the listener played before, that are new to them, and those with a training row."""
 
@@ -94,6 +101,8 @@ class DayEvaluation:
     simulated: Mapping[str, Any]
     tuning: Mapping[str, Any] = field(default_factory=dict)
     """How the options of each baseline were chosen, by name."""
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Published numbers on the data set that the store is of, by model."""
 
     @property
     def num_nan(self) -> int:
@@ -110,6 +119,7 @@ class DayEvaluation:
             "counts": dict(self.counts),
             "rows": [row.to_json() for row in self.rows],
             "tuning": dict(self.tuning),
+            "published": {name: dict(values) for name, values in self.published.items()},
         }
 
     def __str__(self) -> str:
@@ -209,5 +219,6 @@ def day_evaluation(
     table: DayTable, rows: Sequence[DayRow], next_day: NextDay, tuning: Mapping[str, Any]
 ) -> DayEvaluation:
     """Return the evaluation of `rows`."""
-    simulated = table.scene.store.manifest.source.simulated
-    return DayEvaluation(table.scene.which, next_day, rows, table.counts(), simulated, tuning)
+    source = table.scene.store.manifest.source
+    published = {} if source.simulated else PUBLISHED.get(source.kind, {})
+    return DayEvaluation(table.scene.which, next_day, rows, table.counts(), source.simulated, tuning, published)
