@@ -93,7 +93,10 @@ def replay(
     config = build(DataConfig, manifest.facts.data, f"{export}: data")
     if not 1 <= k <= MOST_K:
         raise InputError(f"k is {k}; name 1 to {MOST_K}")
-    cases = split_store(opened, config).cases[options.split]
+    split = split_store(opened, config)
+    if split.kind == "next-day":
+        raise InputError(f"{export} is of a run that is measured by days: a replay ranks the next track of a session")
+    cases = split.cases[options.split]
     chosen = np.arange(len(cases))
     if 0 < options.sample < len(chosen):
         chosen = np.linspace(0, len(chosen) - 1, options.sample).astype(np.int64)
