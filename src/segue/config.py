@@ -122,6 +122,8 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         return tuple(_checked(part, typing.get_args(kind)[0], f"{where}[{i}]") for i, part in enumerate(value))
     if typing.get_origin(kind) is dict:
         kind = dict
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        return build(kind, value, where)  # type: ignore[arg-type]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

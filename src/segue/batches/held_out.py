@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from segue import columns
 from segue.batches.listening_order import listening_order, session_begins, session_days
+from segue.batches.positives import Positives
 from segue.errors import InputError
 from segue.hashing import splitmix64
 from segue.store import Store
 
 SplitName = Literal["validation", "test"]
-SplitKind = Literal["leave-last-two-out", "chronological", "temporal", "sessions"]
-BY_TIME: Final = ("chronological", "temporal")
+SplitKind = Literal["leave-last-two-out", "chronological", "temporal", "sessions", "next-day"]
+BY_TIME: Final = ("chronological", "temporal", "next-day")
 """Kinds whose held-out sessions are later than all that a model may read of their listeners."""
 RETURNING: Final = 10
 """Mean number of days on which a listener has a session, from which `kind_for` says that listeners come back."""
@@ -25,15 +26,26 @@ RETURNING: Final = 10
 
 @dataclass(frozen=True)
 class Cases:
-    """Held-out targets: the input of case i is rows `begin[i]:target[i]`, its target row `target[i]`."""
+    """Held-out targets: the input of case i is rows `begin[i]:target[i]`, its target row `target[i]`.
+
+    With `positives` the targets of case i are a set of tracks in place of that row.
+    """
 
     session: NDArray[np.int64]
     """Index of the session in the store."""
     begin: NDArray[np.int64]
     target: NDArray[np.int64]
+    positives: Positives | None = None
+    num_cold: int = 0
+    """Listeners (and days) with targets, but without any play before them: there is nothing to rank after."""
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def of(self, index: NDArray[np.int64]) -> Cases:
+        """Return the cases `index`."""
+        positives = None if self.positives is None else self.positives.of(index)
+        return Cases(self.session[index], self.begin[index], self.target[index], positives, self.num_cold)
 
 
 def kind_for(store: Store) -> SplitKind:
@@ -144,4 +156,5 @@ SPLITS: Final[Mapping[SplitKind, _Kind]] = {
     "temporal": _temporal,
     "sessions": _by_hash,
 }
-"""Kind to the function that returns bounds of training parts, held-out targets, and how many sessions are too short."""
+"""Kind to the function that returns bounds of training parts, held-out targets, and how many sessions are too short.
+`next-day`, whose lengths are options, is made by `segue.batches.next_day`."""

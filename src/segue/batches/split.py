@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segue import columns, skips
 from segue.batches.held_out import BY_TIME, SPLITS, Cases, SplitKind, SplitName, kind_for
+from segue.batches.next_day import NextDay, next_day
 from segue.batches.track_features import has_features
 from segue.config import Config, CountOrNone, Limit, Seed, Share
 from segue.errors import InputError
@@ -29,8 +30,8 @@ class DataConfig(Config):
 
     split: Literal["auto", SplitKind] = "auto"
     """What is held out. leave-last-two-out: the last two tracks of each session. chronological: the last sessions of
-    each listener. temporal: the last sessions by date. sessions: random sessions. auto: chronological where listeners
-    come back, else leave-last-two-out."""
+    each listener. temporal: the last sessions by date. sessions: random sessions. next-day: the plays of the last day.
+    auto: chronological where listeners come back, else leave-last-two-out."""
     vocabulary: Literal["auto", Vocabulary] = "training"
     """Tracks that may be ranked. training: those with a training row. catalogue: all of the sessions used; without a
     training row a track has no score of the encoder, only what heads add because this listener played it before.
@@ -46,6 +47,8 @@ class DataConfig(Config):
     """Smallest strength that counts as a skip."""
     skip_share: Share = 0.0
     """Most skips among training rows of known feedback: a random part of more is read as unknown; 0 = all skips."""
+    next_day: NextDay = field(default_factory=NextDay)
+    """Lengths of split = "next-day"."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Split:
     """Which tracks may be ranked; never auto."""
     bounds: tuple[NDArray[np.int64], NDArray[np.int64]] = field(default_factory=lambda: (np.zeros(0, np.int64),) * 2)
     """First row of each of `sessions`, and one past its last."""
+    past: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    """What may be read of each of them later, where that is not the whole session."""
 
     @property
     def readable(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -86,6 +91,8 @@ class Split:
 
         Whole sessions where later ones are held out: the listener has heard them by then. Else training parts alone.
         """
+        if self.past is not None:
+            return self.past
         return self.bounds if self.kind in BY_TIME else (self.train_begin, self.train_end)
 
     @property
@@ -104,7 +111,10 @@ def split_store(store: Store, config: DataConfig) -> Split:
     offsets = np.asarray(store.offsets)
     bounds = offsets[sessions], offsets[sessions + 1]
     kind = kind_for(store) if config.split == "auto" else config.split
-    (begin, end), cases, num_short = SPLITS[kind](store, sessions, bounds)
+    by_day = next_day(store, sessions, bounds, config.next_day) if kind == "next-day" else None
+    (begin, end), cases, num_short = (
+        SPLITS[kind](store, sessions, bounds) if by_day is None else (by_day.train, by_day.cases, 0)
+    )
     counts = np.bincount(store.tracks[ranges(begin, end)], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
     vocabulary = config.vocabulary
     if vocabulary == "auto":
@@ -113,7 +123,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
     may_be_negative = present
     if vocabulary in ("catalogue", "transductive"):
         present = np.zeros(len(counts), np.bool_)
-        present[store.tracks[ranges(*bounds)]] = True
+        present[store.tracks[ranges(*(bounds if by_day is None else by_day.past))]] = True
     if vocabulary == "transductive":
         may_be_negative = present
     if vocabulary == "features":
@@ -139,6 +149,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
         skip_at_least=config.skip_at_least,
         vocabulary=vocabulary,
         bounds=bounds,
+        past=None if by_day is None else by_day.past,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
+from segue.cli.day_tables import day_parts
 from segue.cli.terminal import cell_text, table_text
 from segue.reports.findings import AMONG
 from segue.reports.headline import CAPTION, FORMS, TITLE, by_protocol, headline
@@ -113,6 +114,8 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     """Return an evaluation as the headline and one table per protocol; simulated data is marked first."""
     counts = {key: value for key, value in document["counts"].items() if key != "strata"}
     parts = [_named(document) + facts_text(counts)]
+    if "next_day" in document:
+        return "\n\n".join([*parts, *day_parts(document)])
     leading, shares = headline(by_protocol(document["rows"]).items())
     if shares:
         parts.append(f"{TITLE}\n{table_text(leading, shares)}\n{fill(CAPTION, WIDTH)}")

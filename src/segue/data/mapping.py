@@ -59,8 +59,6 @@ class Time(Column):
 
     unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Of numbers; 'auto' = the unit that gives plausible years."""
-    step: float = 1.0
-    """Units per count (Yambda: 5 s)."""
     ends: bool = False
     """True if it is the end of the play."""
 

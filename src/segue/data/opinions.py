@@ -32,6 +32,8 @@ _LAST_WORD: Final = "__last_word__"
 _IN_PLAY: Final = "__opinion_in_play__"
 """Strengths that `records_with_opinions` adds to records."""
 _ROW: Final = "__row__"
+_ROUNDED_S: Final = 5.0
+"""Times of some logs are rounded so far (Yambda)."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,11 @@ def _in_play(frame: pl.DataFrame, mapping: Mapping, plays: pl.DataFrame, opinion
     assert mapping.length is not None, "tracks have lengths"
     length_s = frame.select(mapping.length.value.cast(pl.Float64, strict=False)).to_series()
     length_s = length_s / 1000 if mapping.length.unit == "ms" else length_s
-    stamps = moments(frame.select(mapping.time.value).to_series(), mapping.time.unit, mapping.time.step).at
+    stamps = moments(frame.select(mapping.time.value).to_series(), mapping.time.unit).at
     timed = plays.with_columns((stamps / 10**6).alias("stamp"), length_s.alias("length")).with_row_index(_ROW)
     away = (pl.col(AT) - pl.col("stamp")).abs()
     verdicts = opinions.filter(pl.col(SCORE) != 0).with_row_index("opinion")
-    pairs = verdicts.join(timed, on=_KEYS).filter(away <= pl.col("length") + mapping.time.step)
+    pairs = verdicts.join(timed, on=_KEYS).filter(away <= pl.col("length") + _ROUNDED_S)
     nearest = pairs.sort("opinion", away, _ROW).unique("opinion", keep="first", maintain_order=True)
     last = nearest.unique(_ROW, keep="last").select(_ROW, _strength().alias(_IN_PLAY))
     return timed.join(last, on=_ROW, how="left", maintain_order="left")[_IN_PLAY]

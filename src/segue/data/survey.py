@@ -147,5 +147,5 @@ def _opinions(frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
 def _times(frame: pl.DataFrame, mapping: Mapping) -> pl.Series:
     """Return the times of records, microseconds UTC, cut to the minute, since some sources have no seconds."""
     assert mapping.time is not None, "companion sources have times"
-    at = moments(frame.select(mapping.time.value).to_series(), mapping.time.unit, mapping.time.step).at
+    at = moments(frame.select(mapping.time.value).to_series(), mapping.time.unit).at
     return at // _MINUTE_US * _MINUTE_US

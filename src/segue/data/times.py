@@ -43,11 +43,11 @@ class Moments:
     """Forms that occur: 's', 'ms', 'us', 'ns', 'text with offset', 'text without offset'."""
 
 
-def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moments:
+def moments(values: pl.Series, unit: Unit = "auto") -> Moments:
     """Return the times in `values`; text without an offset is read as UTC.
 
     `unit` of numbers: 'auto' chooses for each the unit that gives a year from 1973 to 5138 (below 10^11: seconds).
-    `step`: units per count. If all numbers are days of 1990 to 2051 since 1899-12-30, some with a fraction, they are
+    If all numbers are days of 1990 to 2051 since 1899-12-30, some with a fraction, they are
     dates of a spreadsheet. A number such as 1.7E+12 has lost digits and is not read.
 
     >>> times = moments(pl.Series(["2023-10-29T02:30:00+02:00", "1698539400000", "soon"]))
@@ -60,10 +60,10 @@ def moments(values: pl.Series, unit: Unit = "auto", step: float = 1.0) -> Moment
         values = values.str.strip_chars()
     number = values.cast(pl.Float64, strict=False)
     number = number.set(~number.is_finite().fill_null(False) | _is_cut(values), None)
-    if unit in ("auto", "s") and step == 1.0 and _are_days(number):
+    if unit in ("auto", "s") and _are_days(number):
         return Moments(((number - _DAY_OF_1970) * 86_400_000).round().cast(pl.Int64) * 1000, frozenset({_WITHOUT}))
     exact = values.cast(pl.Int64, strict=False)  # nanoseconds do not fit a float
-    at, readings = _of_numbers(number, exact, unit, step)
+    at, readings = _of_numbers(number, exact, unit)
     if values.dtype == pl.String and number.null_count() > values.null_count():
         text, spelled = _of_text(values)
         at = at.zip_with(number.is_not_null(), text)
@@ -97,15 +97,15 @@ def _of_dates(values: pl.Series) -> pl.Series:
     return values.cast(pl.Datetime("us")).dt.epoch("us")
 
 
-def _of_numbers(number: pl.Series, integers: pl.Series, unit: Unit, step: float) -> tuple[pl.Series, set[str]]:
+def _of_numbers(number: pl.Series, integers: pl.Series, unit: Unit) -> tuple[pl.Series, set[str]]:
     """Return the times of numbers, and the units that occur."""
     size, exact, times = pl.col("number").abs(), pl.col("exact"), dict[str, pl.Expr]()
     for name, (per_second, least, bound) in _UNITS.items():
         whole = exact * (10**6 // per_second) if per_second <= 10**6 else exact // (per_second // 10**6)
-        broken = (pl.col("number") * step * (10**6 / per_second)).round().cast(pl.Int64, strict=False)
-        value = pl.when(exact.is_not_null() & (step == 1.0)).then(whole).otherwise(broken)
+        broken = (pl.col("number") * (10**6 / per_second)).round().cast(pl.Int64, strict=False)
+        value = pl.when(exact.is_not_null()).then(whole).otherwise(broken)
         has_unit = size.is_between(least, bound, closed="left") if unit == "auto" else pl.lit(unit == name)
-        times[name] = pl.when(has_unit & (size * step / per_second < _LARGEST_S)).then(value)
+        times[name] = pl.when(has_unit & (size / per_second < _LARGEST_S)).then(value)
     of_units = pl.DataFrame({"number": number, "exact": integers}).select(**times)
     units = {name for name in times if of_units[name].count()}
     return of_units.select(pl.coalesce(*times).alias("at"))["at"], units

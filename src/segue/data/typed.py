@@ -173,7 +173,7 @@ def _order(raw: pl.DataFrame, mapping: Mapping, result: list[pl.Series], faults:
         result.append(position)
     if mapping.time is None:
         return frozenset()
-    read = moments(raw["time"], mapping.time.unit, mapping.time.step)
+    read = moments(raw["time"], mapping.time.unit)
     result.append(read.at.alias("at"))
     absent = is_absent(raw["time"])
     faults += [(MISSING_TIME, absent, ""), (WRONG_TIME, read.at.is_null() & ~absent, "time")]

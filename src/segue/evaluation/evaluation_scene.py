@@ -62,8 +62,7 @@ class EvaluationScene:
 
     def part(self, cases: Cases, chosen: NDArray[np.int64]) -> Contexts:
         """Return the contexts of `cases[chosen]`."""
-        some = Cases(cases.session[chosen], cases.begin[chosen], cases.target[chosen])
-        return replace(self.contexts, cases=some)
+        return replace(self.contexts, cases=cases.of(chosen))
 
 
 def make_scene(

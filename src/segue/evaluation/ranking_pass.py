@@ -52,7 +52,9 @@ class Contexts:
 
     @cached_property
     def target(self) -> NDArray[np.int64]:
-        """Table row of each target, [N]."""
+        """Table row of each target, [N]; of a set of targets its first track."""
+        if self.cases.positives is not None:
+            return self.cases.positives.tracks[self.cases.positives.offsets[:-1]]
         return self.data.tracks.cpu().numpy()[self.cases.target].astype(np.int64)
 
     def blocks(self, size: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
@@ -186,6 +188,18 @@ def ranks_among_all(scorer: Scorer, contexts: Contexts) -> NDArray[np.float64]:
         standing = scorer.stand(batch, torch.from_numpy(contexts.target[index, None]).to(contexts.device), 0)
         ranks[index] = rank_of(standing.above, standing.equal)[:, 0].cpu().numpy()
     return np.where(np.isin(contexts.target, contexts.candidate_rows), ranks, np.inf)
+
+
+def best_lists(scorer: Scorer, contexts: Contexts, k: int) -> NDArray[np.int32]:
+    """Return the `k` best tracks after each context, heard ones included, [N, k]; 0 after the last candidate."""
+    best = np.zeros((len(contexts.cases), k), np.int32)
+
+    def one(index: NDArray[np.int64], batch: Batch) -> None:
+        none = torch.zeros((len(index), 0), dtype=torch.int64, device=contexts.device)
+        best[index] = scorer.stand(batch, none, k).best.tracks.int().cpu().numpy()
+
+    _each_block(scorer, contexts, FULL_BATCH, one)
+    return best
 
 
 def _each_block(

@@ -27,12 +27,15 @@ _LISTEN_STEPS: Final = 60
 def listen_terms(scene: EvaluationScene, encoder: Encoder) -> tuple[Tensor, Tensor]:
     """Return the terms of the logit of validation targets, [N, 4] (the last is 1), and whether they were listened to.
 
-    Without targets of unknown feedback and those that are not candidates; float64, on the CPU.
+    Without targets of unknown feedback and those that are not candidates; none of sets of targets, which say nothing of
+    skips. float64, on the CPU.
     """
     encoder.eval()
     head = encoder.heads["listen"]
     assert isinstance(head, ListenHead), "see build_model"
     cases = scene.contexts.cases
+    if cases.positives is not None:
+        return torch.zeros((0, 4), dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
     judged = scene.listened(cases.target) | scene.skipped(cases.target)
     chosen = scene.sample(MOST_PLAYS, judged & np.isin(scene.contexts.target, scene.split.candidates))
     contexts, rows = scene.part(cases, chosen), encoder.ranked_rows()

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 
 from segue.evaluation.evaluation_scene import EvaluationScene
-from segue.evaluation.metrics import gain
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.model import Encoder
 from segue.progress import Progress, Step, silent
@@ -30,6 +29,14 @@ GRID: Final[Mapping[Part, Sequence[float]]] = {
 }
 """Weights to choose from, in the order in which they are chosen; the first are those of training. The mass of
 neighbours is in units of that of the encoder: the mean over sessions, by its log, of the sum of exp(score)."""
+DAY_GRID: Final[Mapping[Part, Sequence[float]]] = {
+    **GRID,
+    ("transitions", "temperature"): (1.0, 0.85, 0.7, 0.5),
+    ("transitions", "offset"): (0.0, -1.0, -2.0, -4.0, -8.0),
+    ("copy", "offset"): (0.0, -1.0, -2.0, -4.0, -8.0),
+    ("repeats", "offset"): (0.0, 0.5, 1.0, 2.0, 4.0),
+}
+"""The same for the tracks of a whole day, of which what comes next says little."""
 ROUNDS: Final = 2
 """Times that each weight is chosen in turn."""
 FEWEST: Final = 30
@@ -44,17 +51,18 @@ def settle_mixture(
 ) -> dict[str, dict[str, Any]]:
     """Give the heads of `encoder` the weights with the highest NDCG@20 among all tracks that a search by parts finds.
 
-    Each part of GRID in turn takes its best value while the others stay, of equal ones the first; ROUNDS times, or
-    until nothing changes. Over a sample of `most` validation targets that are candidates; with fewer than FEWEST the
-    weights stay as trained.
+    Each part of GRID (DAY_GRID for sets of targets) in turn takes its best value while the others stay, of equal ones
+    the first; ROUNDS times, or until nothing changes. Over a sample of `most` validation targets that are candidates,
+    or of sets of targets; with fewer than FEWEST the weights stay as trained.
 
     Returns, by head, the weights; and in `mixture` what was tried.
     """
-    grid = {part: values for part, values in GRID.items() if part[0] in encoder.heads}
+    by_days = scene.contexts.cases.positives is not None
+    grid = {part: values for part, values in (DAY_GRID if by_days else GRID).items() if part[0] in encoder.heads}
     if not grid:
         return {}
     sample = scene.sample(most)
-    ranked = np.isin(scene.contexts.target[sample], scene.split.candidates)
+    ranked = np.isin(scene.contexts.target[sample], scene.split.candidates) | by_days
     settling = SettlingRanks(encoder, scene.part(scene.contexts.cases, sample[ranked]))
     search = _Search(scene, encoder, settling, grid, progress)
     if ranked.sum() >= FEWEST:
@@ -110,9 +118,8 @@ class _Search:
         key = tuple(weights.values())
         if key not in self._level:
             self._set(weights)
-            self._level[key] = float(
-                gain(self._settling.ranks(ModelScorer(self._encoder, self._candidates)), NDCG_AT).mean()
-            )
+            scorer = ModelScorer(self._encoder, self._candidates)
+            self._level[key] = float(self._settling.gains(scorer, NDCG_AT).mean())
             self._progress(Step("weigh heads", len(self._level), max(self._num, len(self._level)), "weights"))
         return self._level[key]
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segue.batches.held_out import Cases
 from segue.batches.split import split_store
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
-from segue.evaluation.metrics import gain
 from segue.evaluation.settle_listen import listen_terms, settle_listen
 from segue.evaluation.settle_mixture import NDCG_AT, settle_mixture
 from segue.evaluation.settling_ranks import SettlingRanks, keeping_neighbours
@@ -73,13 +73,18 @@ def try_weights(
 ) -> list[dict[str, Any]]:
     """Return NDCG@20 among all tracks, and that of listened targets, for each of WEIGHTS, over `most` targets."""
     contexts = scene.part(scene.contexts.cases, scene.sample(most))
-    listened = scene.listened(contexts.cases.target)
+    listened = _listened(scene, contexts.cases)
     tried, settling = [], SettlingRanks(encoder, contexts)
     for number, weight in enumerate(WEIGHTS):
-        gains = gain(settling.ranks(ModelScorer(encoder, scene.split.candidates, weight)), NDCG_AT)
+        gains = settling.gains(ModelScorer(encoder, scene.split.candidates, weight), NDCG_AT)
         tried.append({"listen_weight": weight, LEVEL: _mean(gains), LISTENED: _mean(gains[listened])})
         progress(Step("weigh P(listen)", number + 1, len(WEIGHTS), "weights"))
     return tried
+
+
+def _listened(scene: EvaluationScene, cases: Cases) -> NDArray[np.bool_]:
+    """Return which cases have a target that was listened to: sets of targets hold no others."""
+    return scene.listened(cases.target) if cases.positives is None else np.ones(len(cases), np.bool_)
 
 
 def best_weight(tried: Sequence[dict[str, Any]]) -> float:

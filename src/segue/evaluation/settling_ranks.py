@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.batch import Batch
-from segue.evaluation.metrics import rank_of
+from segue.evaluation.metrics import gain, rank_of
 from segue.evaluation.ranking_pass import FULL_BATCH, GPU_BATCH, Contexts
 from segue.model import Encoder
 from segue.model.heads import NeighboursHead
 from segue.ranking import ModelScorer
+from segue.ranking.set_metrics import ndcg
 
 
 @contextmanager
@@ -42,6 +43,17 @@ class SettlingRanks:
     def mean_log_mass(self, scorer: ModelScorer) -> float:
         """Return the mean over the contexts of log of the sum of exp(score of the encoder alone)."""
         return float(torch.cat([scorer.log_mass(state) for _, _, state in self._blocks]).mean())
+
+    def gains(self, scorer: ModelScorer, cutoff: int) -> NDArray[np.float64]:
+        """Return the NDCG of each context within the cutoff, by the ranks of targets, or of its set of targets."""
+        positives = self._contexts.cases.positives
+        if positives is None:
+            return gain(self.ranks(scorer), cutoff)
+        best = np.zeros((len(positives), cutoff), np.int64)
+        for index, batch, state in self._blocks:
+            none = torch.zeros((len(index), 0), dtype=torch.int64, device=state.device)
+            best[index] = scorer.stand_after(state, batch, none, cutoff).best.tracks.cpu().numpy()
+        return ndcg(positives.hits(best), positives.counts, cutoff)
 
     def ranks(self, scorer: ModelScorer) -> NDArray[np.float64]:
         """Return the rank of each target among all candidates of `scorer`, a scorer of the encoder; infinity = none."""

@@ -12,13 +12,15 @@ from segue.batches.split import Split
 from segue.evaluation.candidates import session_candidates
 from segue.evaluation.evaluation_scene import make_scene
 from segue.evaluation.metrics import gain, hit
-from segue.evaluation.ranking_pass import ranks_among_all, sampled_ranks
+from segue.evaluation.ranking_pass import best_lists, ranks_among_all, sampled_ranks
 from segue.model import Encoder
 from segue.ranking import ModelScorer
+from segue.ranking.set_metrics import hit_rate, ndcg
 from segue.recipes import Recipe
 from segue.store import Store
 
 NDCG_AT: Final = 20
+HR_AT: Final = (1, 10)
 LOSS_TARGETS: Final = 2_000
 
 
@@ -41,16 +43,25 @@ class Validation:
     def measure(self, encoder: Encoder) -> dict[str, float]:
         """Return HR@1, HR@10, NDCG@20 and the loss of `encoder` (in eval mode); NaN without targets.
 
-        Ranks are among all tracks. The loss is the mean cross-entropy of at most LOSS_TARGETS of the candidate targets,
+        Ranks are among all tracks. Of a set of targets, HR is whether one of them is hit, and NDCG that of the set. The
+        loss is the mean cross-entropy of at most LOSS_TARGETS of the candidate targets (of the first one of each set),
         each among its sampled candidates.
         """
         scorer = ModelScorer(encoder, self._rows)
         sampled = sampled_ranks(scorer, self._of_loss, self._candidates)
         losses = sampled.losses[np.isfinite(sampled.ranks[:, 0]), 0]
         losses = losses[~np.isposinf(losses)]  # of tracks without a training row that nothing gives mass
-        ranks = ranks_among_all(scorer, self._contexts)
-        hits = {f"hr@{cutoff}": _mean(hit(ranks, cutoff)) for cutoff in (1, 10)}
-        return hits | {f"ndcg@{NDCG_AT}": _mean(gain(ranks, NDCG_AT)), "loss": _mean(losses)}
+        return self._ranked(scorer) | {"loss": _mean(losses)}
+
+    def _ranked(self, scorer: ModelScorer) -> dict[str, float]:
+        positives = self._contexts.cases.positives
+        if positives is None:
+            ranks = ranks_among_all(scorer, self._contexts)
+            hits = {f"hr@{cutoff}": _mean(hit(ranks, cutoff)) for cutoff in HR_AT}
+            return hits | {f"ndcg@{NDCG_AT}": _mean(gain(ranks, NDCG_AT))}
+        among = positives.hits(best_lists(scorer, self._contexts, NDCG_AT))
+        hits = {f"hr@{cutoff}": _mean(hit_rate(among, cutoff)) for cutoff in HR_AT}
+        return hits | {f"ndcg@{NDCG_AT}": _mean(ndcg(among, positives.counts, NDCG_AT))}
 
 
 def _mean(values: NDArray[np.float64]) -> float:

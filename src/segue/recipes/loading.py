@@ -21,7 +21,7 @@ ARMS: Final[Mapping[str, list[dict[str, Any]]]] = {
     "s-plus-session": [{"kind": "skip_contrastive", "context": "session", "weight": 0.5, "temperature": 0.1}],
 }
 """Arms of the paper to their `[[terms]]`: `paper-causal-s-minus` is the preset `paper-causal` with those of s-minus."""
-WITHOUT_ARMS: Final = ("segue",)
+WITHOUT_ARMS: Final = ("segue", "yambda-50m")
 _KINDS: Final[Mapping[str, Mapping[str, type[Any]]]] = {"encoder": ENCODER_CONFIGS, "next_track": NEXT_TRACK}
 
 

@@ -120,12 +120,12 @@ def _kinds(repeats: Repeats, rows: Int[np.ndarray, " C"], num: int) -> list[tupl
     sums, index = np.concatenate([[0], np.cumsum(met)]), np.arange(num)
     number = sums[np.minimum(index + reach + 1, num)] - sums[np.maximum(index - reach, 0)]
     around = np.zeros(len(rows))
-    around[:num] = np.where(number > 0, np.maximum(number, 1.0) ** float(repeats.power[0]), 0.0)
+    around[:num] = number
     return [
         (int(lasts[0].sum()), near),
         (int(pairs.sum()), pairs.astype(np.float64)),
         (int(triples.sum()), triples.astype(np.float64)),
-        (int((number > 0).sum()), around),
+        (int(met.sum()), around),
     ]
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from segue.files import check_replaceable, replaced_folder, write_json
 from segue.option_types import Whole
@@ -118,7 +118,7 @@ def _trained(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
         training = TrainOptions(recipe=recipe, overrides=demo_overrides(recipe, seed))
         fits[name] = train(store, folder / run, training, progress=progress)
         measuring = EvaluateOptions(model_only=bool(evaluations))
-        evaluations[name] = evaluate(folder / run, store, measuring, progress=progress)
+        evaluations[name] = cast("Evaluation", evaluate(folder / run, store, measuring, progress=progress))
     return {
         "converged": all(fit.converged for fit in fits.values()),
         "curves": {name: curve(folder / run) for name, (run, _) in RUNS.items()},

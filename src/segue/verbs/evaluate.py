@@ -12,7 +12,7 @@ from segue.option_types import Device, Split
 from segue.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from segue.evaluation import Evaluation
+    from segue.evaluation import DayEvaluation, Evaluation
     from segue.store import Store
 
 ProtocolChoice = Literal["full", "sampled", "both", "popularity"]
@@ -38,8 +38,10 @@ def evaluate(
     options: EvaluateOptions = EvaluateOptions(),
     *,
     progress: Progress = silent,
-) -> Evaluation:
+) -> Evaluation | DayEvaluation:
     """Measure a run and every baseline on held-out tracks, with intervals.
+
+    A run of `split = "next-day"` is measured by days: against all tracks that each listener listened to on the day.
 
     A target whose score is NaN ranks last, and `num_nan` counts it. The document is also written to
     RUN/evaluation/SPLIT.json (for 'popularity': SPLIT-popularity.json); for a model with a head for P(listen) its
@@ -61,7 +63,7 @@ def evaluate(
     folder = Path(run) / "evaluation"
     document = evaluation.to_json()
     write_json(folder / f"{name}.json", document)
-    if any(row["name"] == "model" for row in document["listening"]) and find_spec("matplotlib"):
+    if any(row["name"] == "model" for row in document.get("listening", ())) and find_spec("matplotlib"):
         title = f"P(listen), {options.split}" + (" (simulated)" if document["simulated"] else "")
         with replaced_file(folder / f"{name}-reliability.svg") as temporary:
             temporary.write_text(reliability(document["listening"], title) + "\n", encoding="utf-8")

@@ -13,11 +13,18 @@ from segue.errors import InputError
 from segue.evaluation import (
     FORMS,
     PROTOCOLS,
+    DayEvaluation,
+    DayTable,
     Evaluation,
+    Kind,
+    Lists,
     Protocol,
     Row,
     Table,
     assembled,
+    day_evaluation,
+    day_lists,
+    day_rows,
     keeping_neighbours,
     make_scene,
     scorer_rows,
@@ -59,23 +66,25 @@ class Evaluator:
         self._which: Final = split
         self._device = choose_device(device)
         self._grounds: dict[tuple[Any, ...], _Ground] = {}
+        self._days: dict[tuple[Any, ...], _Days] = {}
 
     def evaluate(
         self, run: str | Path, protocol: ProtocolChoice = "both", *, baselines: bool = True, progress: Progress = silent
-    ) -> Evaluation:
+    ) -> Evaluation | DayEvaluation:
         """Return the metrics of `run`, and of every baseline unless `baselines` is False, without writing files.
+
+        A run of `split = "next-day"` is measured by days.
 
         Raises:
             InputError: no such run, one trained on another store, or an unknown protocol.
         """
         if protocol not in PROTOCOLS_OF:
             raise InputError(f"unknown protocol {protocol!r}{nearest(protocol, PROTOCOLS_OF)}")
-        loaded = load_run(run)
-        trained_on = loaded.environment.get("store", {}).get("fingerprint")
-        if trained_on is not None and trained_on != self._store.manifest.fingerprint:
-            raise InputError(f"{run} was trained on another store than {self._store.path}; name the store of the run")
-        if "extended" in loaded.environment:
-            raise InputError(f"{run} has tracks that its training store lacks; evaluate the run that it extends")
+        loaded = self._loaded(run)
+        if loaded.recipe.data.split == "next-day":
+            if protocol not in ("both", "full"):
+                raise InputError(f"{run} is measured by days, which rank all tracks: use the protocol full")
+            return self._by_days(loaded, baselines, progress)
         ground = self._ground(loaded)
         encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
         models = model_scorers(encoder, candidates, loaded.listen_weight)
@@ -87,6 +96,31 @@ class Evaluator:
         rows += ground.baseline_rows(protocols, progress) if baselines else []
         evaluation = assembled(ground.table, rows, models)
         return replace(evaluation, tuning=ground.tuning if baselines else {})
+
+    def _loaded(self, run: str | Path) -> LoadedRun:
+        loaded = load_run(run)
+        trained_on = loaded.environment.get("store", {}).get("fingerprint")
+        if trained_on is not None and trained_on != self._store.manifest.fingerprint:
+            raise InputError(f"{run} was trained on another store than {self._store.path}; name the store of the run")
+        if "extended" in loaded.environment:
+            raise InputError(f"{run} has tracks that its training store lacks; evaluate the run that it extends")
+        return loaded
+
+    def _by_days(self, loaded: LoadedRun, baselines: bool, progress: Progress) -> DayEvaluation:
+        recipe, encoder = loaded.recipe, loaded.encoder.to(self._device)
+        key = recipe.data, recipe.evaluation
+        if key not in self._days:
+            split = split_store(self._store, recipe.data)
+            scene = make_scene(self._store, split, recipe.data, recipe.evaluation, self._which, self._device)
+            self._days[key] = _Days(self._store, DayTable(scene), recipe.data)
+        table, tuning = self._days[key].table, dict[str, Any]()
+        contexts = table.scene.reading(recipe.inputs, recipe.heads).contexts
+        models = model_scorers(encoder, table.scene.split.candidates, loaded.listen_weight)
+        with keeping_neighbours(encoder):
+            lists: dict[Kind, Lists] = {"model": day_lists(contexts, models, progress)}
+        if baselines:
+            lists["baseline"], tuning = self._days[key].baselines(progress)
+        return day_evaluation(table, day_rows(table, lists), recipe.data.next_day, tuning)
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
         data, config, inputs = loaded.recipe.data, loaded.recipe.evaluation, loaded.recipe.inputs
@@ -122,3 +156,18 @@ class _Ground:
         rows = scorer_rows(self.table, self._baselines, "baseline", missing, progress)
         self._rows |= {protocol: [row for row in rows if row.protocol == protocol] for protocol in missing}
         return [row for protocol in protocols for row in self._rows[protocol]]
+
+
+class _Days:
+    """Data shared by runs of equal [data] and [evaluation] that are measured by days."""
+
+    def __init__(self, store: Store, table: DayTable, data: DataConfig) -> None:
+        self._store, self.table, self._data = store, table, data
+        self._baselines: tuple[Lists, dict[str, Any]] | None = None
+
+    def baselines(self, progress: Progress) -> tuple[Lists, dict[str, Any]]:
+        """Return the lists of every baseline, and how their options were chosen; made once."""
+        if self._baselines is None:
+            fitted = fit_baselines(self._store, self.table.scene.split, self._data.max_len)
+            self._baselines = day_lists(self.table.scene.contexts, fitted, progress), chosen_options(fitted)
+        return self._baselines

@@ -97,6 +97,8 @@ def replay(
     if not 1 <= k <= MOST_K:
         raise InputError(f"k is {k}; name 1 to {MOST_K}")
     split = split_store(opened, config)
+    if split.kind == "next-day":
+        raise InputError(f"{export} is of a run that is measured by days: a replay ranks the next track of a session")
     cases = split.cases[options.split]
     chosen = np.arange(len(cases))
     if 0 < options.sample < len(chosen):

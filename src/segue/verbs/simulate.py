@@ -28,7 +28,10 @@ class SimulateOptions:
     world: Literal["null", "track", "state", "taste", "no-reaction", "full"] = "full"
     """Why listeners skip: null (at random), track, state, taste, no-reaction, full."""
     listeners: Whole = 0
-    """Number of listeners with several sessions (with --store); 0: every session has another listener."""
+    """Number of listeners with several sessions (for a store, and for --layout yambda); 0: every session has another
+    listener."""
+    layout: Literal["mssd", "yambda"] = "mssd"
+    """Data set whose layout the log has."""
     store: bool = False
     """Write a store instead of a log."""
     compare: bool = False
@@ -40,7 +43,7 @@ class SimulateOptions:
 def simulate(
     out: str | Path, options: SimulateOptions = SimulateOptions(), *, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Simulate a listening log in the layout of the Music Streaming Sessions Dataset; return its facts.
+    """Simulate a listening log in the layout of a data set (MSSD, or Yambda); return its facts.
 
     Args:
         out: folder to write.
@@ -53,16 +56,23 @@ def simulate(
     from segue.simulation import simulate as simulate_log
 
     path = Path(out)
-    if options.listeners and not options.store:
+    in_mssd = options.layout == "mssd"
+    if options.listeners and in_mssd and not options.store:
         raise InputError("MSSD's layout has no listeners; add --store to simulate listeners with several sessions")
+    if not in_mssd and (options.store or not options.listeners):
+        raise InputError("Yambda's layout is a log of listeners: name --listeners, and leave --store out")
     check_replaceable(path, overwrite=options.overwrite, marker=STORE_MARKER if options.store else LOG_MARKER)
     size = options.sessions, options.tracks, options.seed, options.world, options.listeners
     log = simulate_log(config_of(*size), progress)
     if options.store:
         write_store(log, path, overwrite=options.overwrite)
-    else:
+    elif in_mssd:
         from segue.data.mssd_writer import write_mssd  # needs Polars, which GPU machines may lack
 
         write_mssd(log, path, overwrite=options.overwrite, progress=progress)
+    else:
+        from segue.data.yambda_writer import write_yambda
+
+        write_yambda(log, path, overwrite=options.overwrite, progress=progress)
     facts = {"out": str(path), "why": WORLDS[options.world], "simulated": dict(log.summary)}
     return facts | {"comparison": compare_log(log)["rows"]} if options.compare else facts

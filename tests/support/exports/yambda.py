@@ -40,7 +40,7 @@ _OTHERS: Final[list[tuple[Any, ...]]] = [
 def _play(row: tuple[Any, ...], told: int | None = None) -> Play:
     uid, stamp, item, _, percent, length = row[:6]
     share = None if percent is None else percent / 100
-    return Play(str(uid), str(item), None, None, 5 * stamp, False, None, length, told, share=share)
+    return Play(str(uid), str(item), None, None, stamp, False, None, length, told, share=share)
 
 
 PLAYS: Final = [_play(row) for row in _ROWS]

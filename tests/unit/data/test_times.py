@@ -65,9 +65,5 @@ def test_dates_of_a_table_are_moments(values: pl.Series) -> None:
     assert moments(values).at.to_list() == [MICROSECONDS]
 
 
-def test_numbers_may_count_steps_of_a_unit() -> None:
-    assert moments(pl.Series([0, 12], dtype=pl.UInt32), "s", 5.0).at.to_list() == [0, 60_000_000]
-
-
 def test_integers_keep_every_digit() -> None:
     assert moments(pl.Series([1_698_539_400_123_456_789])).at.to_list() == [1_698_539_400_123_456]

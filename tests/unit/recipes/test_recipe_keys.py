@@ -26,6 +26,7 @@ CHANGED = {
     "data.sample_seed": 4,
     "data.skip_at_least": 1,
     "data.skip_share": 0.3,
+    "data.next_day": {"train_days": 9, "gap_minutes": 5, "days": 2, "until": 7, "clock": "listener"},
     "training.epochs": 2,
     "training.batch_size": 32,
     "training.learning_rate": 0.1,

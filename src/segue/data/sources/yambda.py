@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -9,10 +10,8 @@ import polars as pl
 from segue.data import identities, opinions
 from segue.data.mapping import Amount, Column, Mapping, Time
 from segue.data.sources.fields import by_column_names, flag
-from segue.data.sources.source import OpinionFiles, Sample, Source
+from segue.data.sources.source import Beside, OpinionFiles, Sample, Source
 
-_STEP_S: Final = 5.0
-"""Seconds per unit of a timestamp."""
 _LISTENS: Final = ("uid", "timestamp", "item_id", "is_organic", "played_ratio_pct", "track_length_seconds")
 _REQUIRED: Final = {"uid", "timestamp", "item_id", "played_ratio_pct"}
 _EVENT: Final = "event_type"
@@ -46,13 +45,19 @@ def scores(frame: pl.DataFrame, name: str) -> pl.DataFrame:
         pl.col("uid").cast(pl.String).alias(opinions.LISTENER),
         pl.col("item_id").cast(pl.String).alias(identities.TRACK),
         event.replace_strict(_SCORES, default=None, return_dtype=pl.Int8).alias(opinions.SCORE),
-        (pl.col("timestamp").cast(pl.Float64) * _STEP_S).alias(opinions.AT),
+        pl.col("timestamp").cast(pl.Float64).alias(opinions.AT),
     ).drop_nulls(opinions.SCORE)
+
+
+def beside(path: Path) -> Beside:
+    """Return the mark of a simulated log beside its files."""
+    mark = (path if path.is_dir() else path.parent) / "simulation.json"
+    return Beside(simulation=mark if mark.is_file() else None)
 
 
 _KIND: Final = pl.col(_EVENT).cast(pl.String)
 _ROLES: Final = Mapping(
-    time=Time(pl.col("timestamp"), "timestamp", unit="s", step=_STEP_S),
+    time=Time(pl.col("timestamp"), "timestamp", unit="s"),
     track=Column.of("item_id"),
     listener=Column.of("uid"),
     share=Amount(pl.col("played_ratio_pct"), "played_ratio_pct", "percent"),
@@ -66,7 +71,7 @@ SOURCE: Final = Source(
     "likes.parquet and dislikes.parquet beside it, or multi_event.parquet.",
     licence="Apache-2.0.",
     notes=(
-        "Times count 5 s from an unknown start, so the dates are not real and plays within 5 s are tied.",
+        "Times are seconds from an unknown start, to 5 s: the dates are not real, and plays within 5 s are tied.",
         "The share of a track that was played may exceed 100 %.",
         "The sequential layout holds one row a listener with lists; both layouts give the same events.",
         "is_organic (the listener's own choice, not the service's) is kept beside the plays.",
@@ -79,6 +84,7 @@ SOURCE: Final = Source(
     recognise=recognise,
     mapping=by_column_names(_ROLES),
     repeats=True,
+    beside=beside,
     feedback="Likes and dislikes during a play are stated; else the share of the track that was played counts.",
     prepare=prepare,
     opinions=OpinionFiles(files=_OPINIONS, columns=("uid", "timestamp", "item_id"), read=scores, among_plays=_EVENT),

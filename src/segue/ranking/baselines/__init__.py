@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from segue.batches.split import Split
 from segue.ranking.baselines.baseline import Baseline, flat_sessions, last_track
+from segue.ranking.baselines.decayed_popularity import DecayedPopularity
+from segue.ranking.baselines.factors import Als, Bpr
 from segue.ranking.baselines.item_neighbours import ItemNeighbours
 from segue.ranking.baselines.listen_rate import ListenRate
+from segue.ranking.baselines.listener_neighbours import ListenerNeighbours
 from segue.ranking.baselines.markov import Markov
 from segue.ranking.baselines.ordered_neighbours import OrderedNeighbours
 from segue.ranking.baselines.own_plays import OwnPlays
@@ -34,12 +37,15 @@ BASELINES: Final[tuple[type[Baseline], ...]] = (
     OwnPlays,
     ListenRate,
 )
+DAY_BASELINES: Final[tuple[type[Baseline], ...]] = (*BASELINES, DecayedPopularity, ListenerNeighbours, Als, Bpr)
+"""Baselines of a split by days: these further ones say what a listener plays, and not what comes next."""
 BASELINE_NAMES: Final = tuple(kind.name for kind in BASELINES)
 """Names in tables."""
 
 __all__ = [
     "BASELINES",
     "BASELINE_NAMES",
+    "DAY_BASELINES",
     "Baseline",
     "Markov",
     "Popularity",
@@ -59,7 +65,8 @@ def fit_baselines(store: Store, split: Split, max_len: int = 20) -> list[Baselin
     """
     data = TrainingRows.of(store, split)
     targets = ValidationTargets(store, split, max_len)
-    return [tuned(kind, data, targets) for kind in BASELINES if kind.fits(data)]
+    kinds = DAY_BASELINES if split.kind == "next-day" else BASELINES
+    return [tuned(kind, data, targets) for kind in kinds if kind.fits(data)]
 
 
 def chosen_options(scorers: Iterable[object]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from scipy import sparse
 from segue import columns, skips
 from segue.batches.counts import session_times
 from segue.batches.listener_past import ListenerRanges, listener_ranges
+from segue.batches.listening_order import session_begins
 from segue.batches.split import Split, visible_strength
 from segue.neighbours.session_index import SessionIndex
 from segue.neighbours.sparse_scores import FlatSessions, starts
@@ -46,6 +47,14 @@ class TrainingRows:
     """Tracks of `earlier.rows`."""
     earlier_goes_on: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """Whether the next of `earlier.rows` is of the same session."""
+    earlier_listened: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Whether the plays of `earlier.rows` were listened to."""
+    earlier_at: NDArray[np.int64] | None = None
+    """When they were, UTC seconds; None = the store has no times."""
+    listener: NDArray[np.int64] | None = None
+    """Index of the listener of each session of the store; None = no listeners."""
+    begins: NDArray[np.int64] | None = None
+    """When each session of the store began, UTC seconds; None = the store has neither times nor dates."""
 
     @classmethod
     def of(cls, store: Store, split: Split) -> TrainingRows:
@@ -53,16 +62,17 @@ class TrainingRows:
         rows = split.training_rows
         session = np.repeat(np.arange(len(split.train_begin)), split.train_end - split.train_begin)
         all_tracks = np.asarray(store.tracks)
-        strength = visible_strength(store, split)[rows]
         number = np.searchsorted(np.asarray(store.offsets), split.train_begin, side="right") - 1
         listeners = store.side_column(columns.USER) is not None
         earlier = listener_ranges(store, split) if listeners else None
         earlier_rows = np.zeros(0, np.int64) if earlier is None else earlier.rows
+        timed = store.side_column(columns.AT) is not None
+        visible = visible_strength(store, split)
         of_session = np.searchsorted(np.asarray(store.offsets), earlier_rows, side="right")
         return cls(
             tracks=all_tracks[rows].astype(np.int64),
             session=session,
-            strength=strength,
+            strength=visible[rows],
             skip_at_least=split.skip_at_least,
             counts=split.training_counts,
             candidates=split.candidates,
@@ -71,6 +81,10 @@ class TrainingRows:
             earlier=earlier,
             earlier_tracks=all_tracks[earlier_rows].astype(np.int64),
             earlier_goes_on=np.append(of_session[1:] == of_session[:-1], False),
+            earlier_listened=np.asarray(skips.listened(visible[earlier_rows], split.skip_at_least)),
+            earlier_at=np.asarray(store.side(columns.AT))[earlier_rows].astype(np.int64) if timed else None,
+            listener=np.asarray(store.side(columns.USER)).astype(np.int64) if listeners else None,
+            begins=session_begins(store),
         )
 
     @cached_property
@@ -111,6 +125,21 @@ class TrainingRows:
         shape = (int(self.session[-1]) + 1, len(self.counts))
         matrix = sparse.csr_matrix((np.ones(len(self.tracks)), (self.session, self.tracks)), shape=shape)
         matrix.data[:] = 1.0
+        return matrix
+
+    def listens_by_listener(self) -> Any:
+        """Return how often each listener listened to each track, float32 sparse CSR [listeners, R].
+
+        For training rows whose listeners are known.
+        """
+        assert self.listener is not None, "no listeners"
+        assert self.number is not None, "no sessions of the store"
+        heard = np.asarray(skips.listened(self.strength, self.skip_at_least))
+        who = self.listener[self.number[self.session[heard]]]
+        shape = (int(self.listener.max()) + 1, len(self.counts))
+        plays = np.ones(int(heard.sum()), np.float32)
+        matrix = sparse.csr_matrix((plays, (who, self.tracks[heard])), shape=shape)
+        matrix.sum_duplicates()
         return matrix
 
     def listens_and_plays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,16 +9,17 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from segue.batch import Batch
 from segue.batches.data import SessionData
+from segue.batches.held_out import Cases
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import Split
 from segue.hashing import splitmix64
 from segue.ranking.baselines.baseline import Baseline, Grid
 from segue.ranking.baselines.training_rows import TrainingRows
 from segue.ranking.baselines.tuning_record import Tuning
+from segue.ranking.set_metrics import ndcg
 from segue.store import Store
 
 TARGETS: Final = 2000
@@ -42,21 +43,23 @@ class ValidationTargets:
         keys = splitmix64(np.asarray(store.session_key[cases.session]))
         index = np.sort(np.argsort(keys, kind="stable")[:TARGETS])
         data = SessionData.load(store, split, "cpu", {SESSION_NUMBER: SessionNumbers()})
-        target = np.asarray(store.tracks)[cases.target[index]].astype(np.int64)
-        is_candidate = np.isin(target, split.candidates)
         self.num = len(index)
+        self._candidates, self._tracks = split.candidates, np.asarray(store.tracks)
         parts = [index[begin : begin + BATCH] for begin in range(0, len(index), BATCH)]
-        self._batches: list[tuple[Batch, NDArray[np.int64], NDArray[np.bool_]]] = [
-            (data.context_batch(cases, part, max_len), target[i * BATCH :][:BATCH], is_candidate[i * BATCH :][:BATCH])
-            for i, part in enumerate(parts)
-        ]
+        self._batches = [(data.context_batch(cases, part, max_len), cases.of(part)) for part in parts]
 
     def criterion(self, baseline: Baseline) -> float:
-        """Return NDCG@20 of the targets among all tracks; a target that is no candidate is a miss."""
+        """Return NDCG@20 of the targets, or sets of targets, among all tracks; one that is no candidate is a miss."""
 
-        def gains(batch: Batch, target: NDArray[np.int64], is_candidate: NDArray[np.bool_]) -> float:
+        def gains(batch: Batch, cases: Cases) -> float:
+            if cases.positives is not None:
+                none = torch.zeros((len(cases), 0), dtype=torch.int64)
+                hits = cases.positives.hits(baseline.stand(batch, none, CUT).best.tracks.numpy())
+                return float(ndcg(hits, cases.positives.counts, CUT).sum())
+            target = self._tracks[cases.target].astype(np.int64)
             standing = baseline.stand(batch, torch.from_numpy(target)[:, None], 0)
             rank = 1 + standing.above.numpy()[:, 0] + standing.equal.numpy()[:, 0] / 2
+            is_candidate = np.isin(target, self._candidates)
             return float((1 / np.log2(1 + rank[is_candidate & (rank <= CUT)])).sum())
 
         with ThreadPoolExecutor(max(torch.get_num_threads(), 1)) as pool:

@@ -287,7 +287,7 @@ def _stamp(value: Any, role: Time | None) -> int | None:
     if value is None or role is None:
         return None
     try:
-        return int(float(value) * role.step)
+        return int(float(value))
     except ValueError:
         return int(datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp())
 
