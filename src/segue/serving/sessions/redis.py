@@ -57,8 +57,10 @@ _HEAD: Final = ("events", "listener", "touched_at")
 """Fields that a job reads, beside those of its event ids."""
 _LONGEST_S: Final = 100 * 366 * 24 * 3600.0
 """Longest life of a session, so that its milliseconds fit into 64 bits."""
-_CHUNK: Final = 200
-"""Sessions that are read at once."""
+_CHUNK: Final = 500
+"""Sessions that an export reads at once."""
+_PAST_CHUNK: Final = 50
+"""Sessions of a listener that are read at once: those of some 1,000 plays."""
 
 
 class RedisSessions(Sessions):
@@ -178,7 +180,7 @@ class RedisSessions(Sessions):
 
     def _newest_first(self, listener: str, before: tuple[float, str]) -> Iterator[LiveSession]:
         began: Any = self._client.zrange(_listener_key(listener), 0, -1, desc=True, withscores=True)
-        for ids in _chunks(each for member, at in began if (at, each := _text(member)) < before):
+        for ids in _chunks((each for member, at in began if (at, each := _text(member)) < before), _PAST_CHUNK):
             for session_id, fields in zip(ids, _hashes(self._client, ids), strict=True):
                 if fields:  # else Redis has evicted it
                     yield _Stored(session_id, fields).read()
@@ -349,9 +351,9 @@ def _ids(client: redis.Redis) -> Iterator[str]:
             yield session_id
 
 
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(ids: Iterable[str], size: int = _CHUNK) -> Iterator[list[str]]:
     remaining = iter(ids)
-    while chunk := list(itertools.islice(remaining, _CHUNK)):
+    while chunk := list(itertools.islice(remaining, size)):
         yield chunk
 
 
