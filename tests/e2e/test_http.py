@@ -149,8 +149,14 @@ def test_a_listener_of_any_name_is_kept_and_deleted(call: Call, service: Service
     assert call("GET", f"/v1/sessions/{anybody}").json()["listener"] is None
     for done, name in enumerate(HOSTILE_LISTENERS, 1):
         path = "/v1/listeners/" + quote(name, safe="")
-        is_problem(call("GET", path), 405)
+        is_problem(call("POST", path, json={}), 405)
+        shown = call("GET", path).json()
+        assert shown["listener"] == name
+        assert [(play["track"], play["heard"], play["title"]) for play in shown["plays"]] == [
+            (tracks[1], "unknown", "Title 1")
+        ]
         assert call("DELETE", path).status_code == 204
+        assert "nothing is stored" in is_problem(call("GET", path), 404)
         assert "nothing to delete" in is_problem(call("DELETE", path), 404)
         alive = [call("GET", f"/v1/sessions/{session}").status_code == 200 for session in sessions]
         assert alive == [False] * done + [True] * (len(sessions) - done), "of this listener alone"
@@ -167,7 +173,8 @@ def test_a_listener_that_cannot_be_named_later_is_refused(call: Call, listener: 
 @pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "%00", "a%0ab", "%2e", "%2E%2e", "x" * 257, "%f0%9f"])
 def test_an_id_that_no_listener_has_deletes_nobody(call: Call, tracks: list[str], name: str) -> None:
     session = begin(call, [{"track": tracks[1]}], listener="\ufffd")
-    assert len(is_problem(call("DELETE", f"/v1/listeners/{name}"), 404)) > 30
+    for method in ("DELETE", "GET"):
+        assert len(is_problem(call(method, f"/v1/listeners/{name}"), 404)) > 30
     for path in ("/v1/listeners", "/v1/listeners/", "/v1/listeners//", "/v1/listeners/a/b"):
         is_problem(call("DELETE", path), 404)
     assert call("GET", f"/v1/sessions/{session}").status_code == 200

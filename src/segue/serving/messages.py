@@ -186,6 +186,25 @@ class SessionDetails(Struct):
     """Whose session it is."""
 
 
+class RecentPlay(Struct):
+    """One play of a listener."""
+
+    track: str
+    heard: Heard
+    at: float
+    """When it was played, or else when the service got it, in UTC seconds."""
+    title: str | None
+    artist: str | None
+
+
+class ListenerDetails(Struct):
+    """What the sessions of a listener hold, as far as rankings read it."""
+
+    listener: str
+    plays: list[RecentPlay]
+    """The last 1,000, most recent last."""
+
+
 class NearTrack(Struct):
     """A track of the session whose row is near to that of a suggestion."""
 

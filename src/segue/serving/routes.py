@@ -15,6 +15,7 @@ from segue.serving.asgi import PROBLEM_TYPE, Response
 from segue.serving.messages import (
     EventCounts,
     Health,
+    ListenerDetails,
     ListenerId,
     ModelList,
     ModelQuery,
@@ -132,6 +133,7 @@ ROUTES: Final = (
     Route("DELETE", _OF_SESSION, Service.forget_session, status=204, errors=_STORED),
     Route("POST", f"{_OF_SESSION}/events", Service.add_events, EventCounts, body=NewEvents, errors=_STORED | _FULL),
     Route("POST", f"{_OF_SESSION}/next", Service.next_in_session, Suggestions, body=NextInSession, errors=_STORED),
+    Route("GET", f"/v1/listeners/{LISTENER}", Service.show_listener, ListenerDetails, errors=_STORED),
     Route("DELETE", f"/v1/listeners/{LISTENER}", Service.forget_listener, status=204, errors=_STORED),
     Route("POST", "/v1/next", Service.next_after_events, Suggestions, body=NextAfterEvents, errors=_STORED),
     Route("GET", "/v1/similar", Service.similar_tracks, SimilarTracks, query=SimilarQuery, errors=_MISSING),

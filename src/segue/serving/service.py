@@ -22,6 +22,7 @@ from segue.serving.live_model import Asked, Suggestion
 from segue.serving.messages import (
     Event,
     EventCounts,
+    ListenerDetails,
     ListenerId,
     ModelList,
     ModelQuery,
@@ -38,7 +39,15 @@ from segue.serving.messages import (
     TrackMap,
     word_of,
 )
-from segue.serving.model_records import as_read, look_of, model_summary, row_filters, sampled_map, suggested_tracks
+from segue.serving.model_records import (
+    as_read,
+    look_of,
+    model_summary,
+    recent_plays,
+    row_filters,
+    sampled_map,
+    suggested_tracks,
+)
 from segue.serving.models import BusyError, Models, ServedModel
 from segue.serving.plays_cache import PlaysCache
 from segue.serving.sessions.store import (
@@ -102,6 +111,14 @@ class Service:
     async def forget_session(self, session: str, _: None) -> None:
         """Delete a session and its events."""
         await _stored(self.sessions.remove(_checked(session)))
+
+    async def show_listener(self, listener: str, _: None) -> ListenerDetails:
+        """Return the last plays of a listener, with titles and artists of the default model."""
+        past = await _stored(self.sessions.past(_checked_listener(listener)))
+        if not past:
+            raise ProblemError(404, "nothing is stored of such a listener, or no event of their sessions")
+        events = [event for events in past for event in events]
+        return ListenerDetails(listener, recent_plays(self.models.every[0].live.export, events))
 
     async def forget_listener(self, listener: str, _: None) -> None:
         """Delete all sessions of a listener with their events, also those that have expired."""
