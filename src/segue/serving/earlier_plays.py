@@ -50,13 +50,15 @@ class EarlierPlays:
     """What these plays add to a ranking, as far as it is the same for the whole session."""
 
     rows: Int[np.ndarray, " H"]
+    tracks: Int[np.ndarray, " T"]
+    """Table rows that were played, each once, ascending."""
     log_weight: Float[np.ndarray, " H"]
     """w of each play for all kinds but the first."""
     own: PlayedMass
     """The mass of the first kind, own plays, without the gate."""
 
 
-NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0), NO_MASS)
+NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), NO_MASS)
 
 
 def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
@@ -70,12 +72,13 @@ def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
 def earlier_plays(export: ExportFolder, read: PlaysRead, minute: int) -> EarlierPlays:
     """Return what plays add in a session that began in a minute since 1970."""
     repeats, rows = export.repeats, read.rows
+    tracks = np.unique(rows[rows >= NUM_SPECIALS])
     if repeats is None or not len(rows):
-        return EarlierPlays(rows, np.zeros(len(rows)), NO_MASS)
+        return EarlierPlays(rows, tracks, np.zeros(len(rows)), NO_MASS)
     age = np.searchsorted(repeats.ages, np.arange(len(rows), 0, -1), side="right")
     time = np.searchsorted(repeats.minutes, np.maximum(minute - read.minute, 0), side="right")
     weights = (repeats.age[age] + repeats.time[time] + repeats.heard[read.feedback]).astype(np.float64)
-    return EarlierPlays(rows, weights[:, 1], _summed(rows, weights[:, 0]))
+    return EarlierPlays(rows, tracks, weights[:, 1], _summed(rows, weights[:, 0]))
 
 
 def repeated(

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.axes import Int
+from segue.axes import Bool, Int
 from segue.discovery import repeat_shift
 from segue.exported.folder import ExportFolder
 from segue.serving.earlier_plays import EarlierPlays
@@ -58,12 +58,19 @@ class Asked:
     discovery: float | None = None
     """How adventurous the list is: see `repeat_shift`."""
 
-    @cached_property
+    @property
     def played(self) -> Int[np.ndarray, " p"]:
-        """Return the table rows of tracks that were played before, in the session or earlier, ascending."""
-        session = np.array(self.session.rows, np.int32)
-        rows = np.unique(session if self.plays is None else np.concatenate([session, self.plays.rows]))
-        return rows[rows >= NUM_SPECIALS]
+        """Return the table rows of tracks that were played before, in the session or earlier; some twice."""
+        session = np.array([row for row in self.session.rows if row >= NUM_SPECIALS], np.int32)
+        return session if self.plays is None else np.concatenate([session, self.plays.tracks])
+
+    def was_played(self, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Return which of `rows` were."""
+        was = np.isin(rows, self.session.rows)
+        if self.plays is not None and len(self.plays.tracks):
+            tracks = self.plays.tracks
+            was |= tracks[np.searchsorted(tracks, rows).clip(max=len(tracks) - 1)] == rows
+        return was
 
 
 @dataclass(slots=True)
@@ -260,7 +267,7 @@ class LiveModel:
 def _moved(one: Asked, scored: Scored) -> NDArray[np.floating]:
     """Return the scores with those of tracks that were played before moved as `discovery` says."""
     shift = repeat_shift(one.discovery)
-    return scored.score.astype(np.float64) + shift * np.isin(scored.rows, one.played) if shift else scored.score
+    return scored.score.astype(np.float64) + shift * one.was_played(scored.rows) if shift else scored.score
 
 
 def _depth(one: Asked) -> int:

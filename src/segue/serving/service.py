@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from segue.errors import SegueError
@@ -190,9 +191,9 @@ class Service:
         except BusyError as error:
             raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
-        played = {*asked.played.tolist(), *read.rows}
-        for track, suggestion in zip(tracks, answer.suggestions, strict=True):
-            track.played = suggestion.row in played
+        rows = np.array([suggestion.row for suggestion in answer.suggestions], np.int32)
+        for track, was_played in zip(tracks, asked.was_played(rows).tolist(), strict=True):
+            track.played = was_played
         if wanted.looks:
             self._add_looks(export, tracks, answer.suggestions)
         simulated = bool(export.manifest.facts.simulated)
