@@ -181,6 +181,34 @@ def test_discovery_moves_what_was_played_by_its_odds(model: LiveModel, session: 
         assert [each.score for each in answer.suggestions] == pytest.approx([score for _, score in moved[:k]])
 
 
+@pytest.mark.parametrize("heavy", [0, 5, 64])
+@pytest.mark.parametrize("offset", [-6.0, 0.0, 6.0])
+def test_no_track_that_was_played_is_missed(
+    close: ExportFolder, heavy: int, offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much mass earlier plays get: those with little are scored only where they may be among the best."""
+    monkeypatch.setattr(live_model, "_HEAVY", heavy)
+    monkeypatch.setattr(live_model, "DEPTH", 96)
+    assert close.repeats is not None
+    gate = close.repeats.gate.copy()
+    gate[:, -1] += offset
+    for weight in (0.0, 2.0):
+        facts = replace(close.manifest.facts, listen_weight=weight)
+        export = replace(
+            close, manifest=replace(close.manifest, facts=facts), repeats=replace(close.repeats, gate=gate)
+        )
+        model = LiveModel(export, threads=1)
+        plays = _plays(model, [*range(40, 280), *range(100, 150)])
+        for session in SESSIONS:
+            every = [row for row, _ in _everything(model, session, plays)]
+            for k in (1, 5, 20, 100):
+                (answer,) = model.next_tracks([Asked(session, k, plays=plays)])
+                assert [each.row for each in answer.suggestions] == every[:k]
+            cap = Filters(np.array(every[:9], np.int32))
+            (answer,) = model.next_tracks([Asked(session, 10, cap, plays=plays)])
+            assert [each.row for each in answer.suggestions] == every[9:19]
+
+
 @pytest.mark.parametrize("weight", [0.0, 8.0])
 def test_the_larger_discovery_is_the_more_tracks_are_new(
     close: ExportFolder, weight: float, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,10 @@ _DEEPER: Final = 4096
 """Added to the depth for a second scan, where log P(listen) may lift a track that the first one missed."""
 _MORE: Final = 1024
 """Added to the depth where artists are blocked, since their number of tracks among the best is unknown."""
+_HEAVY: Final = 64
+"""Tracks with the most mass that are scored first, beside k."""
+_SLACK: Final = 0.5
+"""More than the least dot product of the scan, which is approximate, can be too small."""
 SMALL: Final = 100_000
 """Most tracks that are scored on the event loop, where other requests wait meanwhile."""
 _NEAR: Final = 2
@@ -115,7 +119,7 @@ class LiveModel:
         self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
         """Whether most batches are so short that another thread would cost more than it saves."""
         threads = 1 if self.is_light else threads
-        self._hurries = False
+        self._hurries, self._probes = False, probes if by_cells else 0
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
         export.vocabulary.rows([""])  # builds the lookup of ids now, not during the first request
@@ -185,7 +189,7 @@ class LiveModel:
         else:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
             beside = with_mass.rows if one.discovery is None else np.concatenate([with_mass.rows, one.played])
-            scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
+            scored, order = self._ranked_with(one, after, with_mass, scanned, beside)
             if self._may_miss(one, scanned, scored, order):
                 (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
                 scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
@@ -203,6 +207,29 @@ class LiveModel:
         near = [self._near(one.session, row) for row in rows]
         suggestions = map(Suggestion, rows, scores, log_next, listen, unranked, followed, near)
         return Answer(tuple(suggestions), len(scored.rows))
+
+    def _ranked_with(
+        self, one: Asked, after: After, with_mass: WithMass, scanned: Scanned, beside: Int[np.ndarray, " n"]
+    ) -> tuple[Scored, list[int]]:
+        """Return what `_ranked` returns for tracks of the scan and `beside`.
+
+        A listener played many tracks, and most have little mass. First those with much are scored. A track that is not
+        in the scan has at most the least dot product of the scan, so most others can be left out then.
+        """
+        few = one.k + _HEAVY
+        is_whole = one.explain or one.discovery is not None or self._probes or len(scanned.scores) == 0
+        if len(beside) <= 2 * few or is_whole:
+            return self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
+        heavy = with_mass.alone.copy()
+        heavy[np.argpartition(with_mass.mass, len(beside) - few)[len(beside) - few :]] = True
+        some = np.concatenate([scanned.rows, beside[heavy]])
+        scored, order = self._ranked(one, after, with_mass, some)
+        least = scored.score[order[-1]] if len(order) == one.k else -np.inf
+        most = np.logaddexp(float(scanned.scores.min()) + _SLACK, with_mass.mass)
+        others = beside[~heavy & (most >= least)]
+        if len(others) == 0:
+            return scored, order
+        return self._ranked(one, after, with_mass, np.concatenate([some, others]))
 
     def _ranked(
         self, one: Asked, after: After, with_mass: WithMass, rows: Int[np.ndarray, " n"]
