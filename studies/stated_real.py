@@ -11,6 +11,8 @@ from stated import HOME, Study, difference, points, share, span
 SEGUE: Final = "segue"
 MUSIC, RATINGS, HISTORIES = "segue-mssd", "segue-ml-100k", "segue-histories"
 SIMULATED: Final = "segue-simulated/100k"
+RETURNING: Final = "segue-histories/chronological"
+CUT: Final = (1, 10, 20)
 TITLES: Final = {
     "segue": "`segue`",
     "markov": "Markov with back-off",
@@ -133,22 +135,24 @@ def parts_table() -> list[str]:
 
 def recipes() -> list[str]:
     """Return what the page of recipes says of real data."""
-    music, ratings, histories = map(Study, (MUSIC, RATINGS, HISTORIES))
+    music, ratings = map(Study, (MUSIC, RATINGS))
     level_on_music(music)
     first, left_out = (rivals(music, form, "hr@1")[0] for form in ("full", "unheard"))
     assert first["less"] == left_out["less"] == "markov"
     assert set(level_with(ratings)) == {"HR@1, all tracks", "HR@1, heard tracks left out"}
     features = Study("segue-simulated/parts").contrast(SEGUE, "no-features", "hr@10")
-    ahead = [histories.contrast(SEGUE, "v-sknn", metric, "full") for metric in ("hr@10", "hr@20")]
+    ahead = [Study(RETURNING).contrast(SEGUE, "own-plays", metric, "full") for metric in ("hr@10", "hr@20")]
     assert all(one["verdict"] == "gain" for one in ahead)
     return [
         *(row(music, name) for name in (*SHOWN, *BESTS)),
         *(row(ratings, name) for name in (SEGUE, "v-sknn", "item-knn", "causal-s-minus")),
-        *(row(histories, name) for name in (SEGUE, "v-sknn", "repeat-last", "ordered-neighbours")),
+        *(row(Study(RETURNING), name) for name in (SEGUE, "own-plays", "sequential-rules", "v-sknn")),
+        row(Study(RETURNING), "no-repeats", "`segue` without earlier plays"),
         f"{points(first['difference'])} points of HR@1 over Markov ({span(first['t_interval'])}",
         f"With heard tracks left out it is level with Markov in HR@1 ({points(left_out['difference'])}, "
         f"{span(left_out['bootstrap_interval'])} over sessions)",
-        f"ahead of V-SKNN in HR@10 and HR@20 ({points(ahead[0]['difference'])} and {points(ahead[1]['difference'])})",
+        "ahead of own plays in HR@10 and HR@20 "
+        f"({points(ahead[0]['difference'])} and {points(ahead[1]['difference'])})",
         *parts_table(),
         f"they bring {points(features['difference'])} points of sampled HR@10",
     ]
@@ -244,10 +248,37 @@ def histories_page() -> list[str]:
     return [
         *common(study),
         *_last_of_each_session(),
+        *returning(),
         f"All {fixed} contrasts fixed beforehand are gains",
         f"HR@1 {difference(pairs[0])}, HR@10 {difference(pairs[1])}, HR@20 {difference(pairs[2])}",
         f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets",
         f"{counts['repeat']} are repeats",
+    ]
+
+
+def returning() -> list[str]:
+    """Return what is said of histories by the split of each listener."""
+    study = Study(RETURNING)
+    fixed, gains, _ = family(study)
+    assert fixed == gains
+    assert level_with(study) == {f"HR@1, {form}": ["own-plays"] for form in ("all tracks", "heard tracks left out")}
+    counts, parts = (
+        study.result["data"]["counts"],
+        [study.contrast(SEGUE, "no-repeats", f"hr@{k}", "full") for k in CUT],
+    )
+    repeats = [study.mean(name, "hr@10.repeat", "full") for name in (SEGUE, "own-plays")]
+    return [
+        *rows(study),
+        *leads(study),
+        row(study, "no-repeats", "without earlier plays"),
+        row(study, "no-neighbours", "without neighbours"),
+        f"All {fixed} contrasts fixed beforehand are gains",
+        f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets have no training row, "
+        f"{counts['replayed']:,} were played before",
+        ", ".join(f"HR@{k} {difference(part)}" for k, part in zip(CUT, parts, strict=True)),
+        f"HR@10 {repeats[0]}, own plays {repeats[1]}",
+        listening_alone(study),
+        epochs(study),
     ]
 
 

@@ -23,8 +23,9 @@ from segue.studies.verdict import verdicts
 from segue.studies.wording import HIT_RATES, OF_GROUPS
 
 WRITTEN: Final = (
-    *LEVELS, *(name for name in METRICS if name not in LEVELS), "hr@10.seen", "hr@10.untied", "feedback-utility",
-    "responsiveness", "skipped@1",
+    *LEVELS, *(name for name in METRICS if name not in LEVELS), "hr@10.seen", "hr@10.untied",
+    *(f"hr@{cutoff}.{group}" for group in ("replayed", "new") for cutoff in (1, 10, 20)),
+    "feedback-utility", "responsiveness", "skipped@1",
 )  # fmt: skip
 """Metrics of arms and baselines in a result: those that reports print, and HR@10 of the method's groups of targets."""
 BESIDE: Final = ("hr@1", "hr@10", "hr@10.listened", "pair-auc", "skipped@1")

@@ -17,7 +17,10 @@ AMONG: Final = {
 CUTOFFS: Final = (1, 5, 10, 20)
 """K of HR@K."""
 HIT_RATES: Final = tuple(f"hr@{cutoff}" for cutoff in CUTOFFS)
-OF_GROUPS: Final = ("hr@10.repeat", "hr@10.discovery", "hr@1.next-listened", "hr@10.next-listened")
+OF_GROUPS: Final = (
+    *("hr@10.repeat", "hr@10.discovery", "hr@10.replayed", "hr@10.new"),
+    *("hr@1.next-listened", "hr@10.next-listened"),
+)
 """Hit rates of groups of targets whose differences are reported."""
 MEASURES: Final = (("full", "hr@20"), ("sampled", "hr@1"), ("sampled", "hr@10"))
 """Protocols and metrics of questions without a family of their own."""
