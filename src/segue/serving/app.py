@@ -100,7 +100,8 @@ class Application:
             reason, part = str(error), "query" if route.body is None else "body"
             if "matching regex" in reason:
                 place = reason[reason.rfind(" - ") :]
-                reason = f"an id holds a control character, such as a line break, or a listener is . or ..{place}"
+                dots = ", or is . or .." if place.endswith(".listener`") else ""
+                reason = f"an id holds a control character, such as a line break{dots}{place}"
             raise ProblemError(400, f"the {part} is not what is expected: {reason}; see {SCHEMA}") from error
         return None
 
