@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from segue.batches.data import SessionData
 from segue.batches.example import ExampleConfig, draw_example, make_example
 from segue.batches.listener_past import PastPlays
 from segue.batches.split import DataConfig, Split, split_store
-from segue.model.heads import Predicted, RepeatsConfig, RepeatsHead, RepeatsWeights
-from segue.model.heads.repeats import AGE_BOUNDS, AROUND, DISTANCES, KINDS, NAME, SPEED, TIME_BOUNDS
+from segue.model.heads import Predicted, RepeatsConfig, RepeatsHead, RepeatsWeights, repeats
+from segue.model.heads.repeat_kinds import AROUND, DISTANCES, KINDS
+from segue.model.heads.repeats import AGE_BOUNDS, NAME, SPEED, TIME_BOUNDS
 from segue.store import UNKNOWN, Store
 from support.stores import rewritten, tiny_store, values_of
 
@@ -91,14 +93,12 @@ def masses(
     tracks, num = [track for track, _ in plays], len(before)
     lasts, length = tracks[num:], len(tracks)
     near = dict(zip(DISTANCES, (SPEED * head.near).exp().tolist(), strict=True))
-    power = SPEED * head.power.item()
     counts = [[0.0] * length for _ in range(KINDS)]
     for j in range(length):
         if j < num:
             counts[0][j] = 1.0
             window = tracks[max(j - AROUND, 0) : min(j + AROUND + 1, num)]
-            number = sum(track in lasts for track in window)
-            counts[4][j] = number**power if number else 0.0
+            counts[4][j] = float(sum(track in lasts for track in window))
         for distance, weight in near.items():
             after = j - distance  # a play of the last track, before now
             if 0 <= after < length - 1 and tracks[after] == lasts[-1] and (j < num or distance <= 1):
@@ -106,7 +106,8 @@ def masses(
         for order in (2, 3):
             if j >= order and len(lasts) >= order and tracks[j - order : j] == lasts[-order:]:
                 counts[order][j] = 1.0
-    times = [num, tracks[:-1].count(lasts[-1]), *(sum(map(bool, counts[kind])) for kind in (2, 3, 4))]
+    times = [num, tracks[:-1].count(lasts[-1]), *(sum(map(bool, counts[kind])) for kind in (2, 3))]
+    times.append(sum(track in lasts for track in tracks[:num]))
     gates = head.gate_logits(state, torch.tensor(times).float()).tolist()
     mass: dict[int, float] = defaultdict(float)
     for kind in range(KINDS):
@@ -150,10 +151,14 @@ def test_the_mass_in_a_ranking_is_that_of_a_loop(store: Store, kind: str, plays:
     assert some > 2
 
 
+@pytest.mark.parametrize("form", [repeats.sums_of_matches, repeats.sums_of_cells])
 @pytest.mark.parametrize("plays", [7, 1000])
 @pytest.mark.parametrize("kind", SPLITS)
-def test_the_mass_in_training_is_that_of_a_loop(store: Store, kind: str, plays: int) -> None:
+def test_the_mass_in_training_is_that_of_a_loop(
+    store: Store, kind: str, plays: int, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At every position of several sessions of different lengths, with a session of none among them."""
+    monkeypatch.setattr(repeats, "sums_of_matches", form)
     split, head = split_of(store, kind), head_of(store)
     data = SessionData.load(store, split, "cpu", {NAME: PastPlays(store, split, plays, "cpu")})
     config = ExampleConfig(masked=False, max_len=MAX_LEN, width=MAX_LEN + 1, replaced_share=0.0, shifted=False)

@@ -11,7 +11,8 @@ m_k(j) says whether, or how much, play j counts:
 - own: 1 for each play before the session (those of the session are copied: see `copying`);
 - near: near[d] for each play of the last track that is d plays before j (after it, if d < 0);
 - order 2, order 3: 1 if the 2 (or 3) plays before j are the last tracks of the session;
-- around: n^p, n = how many of the AROUND plays before and after j are of tracks of the session.
+- around: how many of the ten plays before j, of j, and of the ten plays after j are of tracks of the session; of
+  plays before the session alone.
 
 Everything but the counts is learnt. Plays of the session have one w of their own in place of age and time, and count as
 near for d <= 1 alone, since later ones are still to come. Nothing has to be left out in training, because only earlier
@@ -31,7 +32,6 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from segue import columns, skips
 from segue.axes import Bool, Float, Int
@@ -41,9 +41,10 @@ from segue.batches.listener_past import PastPlays
 from segue.batches.split import Split
 from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
+from segue.model.heads.repeat_kinds import DISTANCES, KINDS, ORDERS, Heard, kinds_of, sums_of_cells, sums_of_matches
 from segue.model.small_table import small_table_rows
 from segue.objectives import Mixture
-from segue.store import NUM_SPECIALS, PAD, Store
+from segue.store import NUM_SPECIALS, Store
 
 NAME: Final = "repeats"
 NOTHING: Final = -1e30
@@ -51,13 +52,6 @@ NOTHING: Final = -1e30
 TINY: Final = 1e-30
 MOST_PLAYS: Final = 1_000
 """Most plays before a session that are read, the last ones."""
-KINDS: Final = 5
-"""Own, near, order 2, order 3, around."""
-ORDERS: Final = 3
-"""Most last tracks that are looked up as a sequence."""
-DISTANCES: Final = (-2, -1, 1, 2, 3, 4, 5)
-"""How many plays after a play of the last track a play may be to count as near."""
-AROUND: Final = 10
 AGE_BOUNDS: Final = tuple(math.ceil(2 ** (code / 2)) for code in range(1, 20))
 """Bounds of the codes of plays since."""
 TIME_BOUNDS: Final = tuple(2**code for code in range(23))
@@ -81,49 +75,6 @@ class RepeatsWeights(Config):
     """Added to every gate."""
 
 
-@dataclass(frozen=True)
-class Heard:
-    """The plays before B sessions and those of the sessions, H + L = C of each."""
-
-    tracks: Int[Tensor, "B C"]
-    """Table rows; PAD or UNKNOWN where no track is known."""
-    feedback: Int[Tensor, "B C"]
-    minutes: Int[Tensor, "B H"]
-    """From each play before the session to its beginning."""
-    session: Int[Tensor, "B L"]
-    """The last L columns of `tracks`."""
-
-    @classmethod
-    def of(cls, batch: Batch) -> Heard:
-        """Return what a batch says; without `PastPlays` H is 0."""
-        past = batch.session_side.get(NAME)
-        if past is None:
-            past = batch.offsets.new_zeros(batch.num_sessions, 0, 3)
-        tracks = torch.cat([past[:, :, 0], batch.padded.tracks.to(past.dtype)], 1)
-        feedback = torch.cat([past[:, :, 1], batch.padded.feedback.to(past.dtype)], 1)
-        return cls(tracks, feedback, past[:, :, 2], tracks[:, past.shape[1] :])
-
-    @property
-    def before(self) -> Bool[Tensor, " C"]:
-        """Which columns are plays before the session."""
-        return torch.arange(self.tracks.shape[1], device=self.tracks.device) < self.minutes.shape[1]
-
-    def until(self, step: int) -> Bool[Tensor, "L C"]:
-        """Return which columns come before position l + `step` of the session, for each l."""
-        length, num = self.session.shape[1], self.tracks.shape[1]
-        row = torch.arange(num - length, num, device=self.tracks.device) + step
-        return torch.arange(num, device=self.tracks.device) < row[:, None]
-
-    def same(self) -> Bool[Tensor, "B L C"]:
-        """Return which earlier plays are of the track at each position of the session."""
-        known = torch.where(self.session >= NUM_SPECIALS, self.session, -1)
-        return (self.tracks[:, None] == known[:, :, None]) & self.until(0)
-
-
-Kind = tuple[Tensor, Tensor]
-"""How many plays count, integers [B, Q or 1], and m of each play, [B, Q or 1, C]."""
-
-
 class RepeatsHead(Head):
     """Weights of earlier plays, and gates of their kinds; see the module."""
 
@@ -140,7 +91,6 @@ class RepeatsHead(Head):
         self.heard = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, 2))
         self.now = nn.Parameter(torch.zeros(1))
         self.near = nn.Parameter(torch.zeros(len(DISTANCES)))
-        self.power = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def load(cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str) -> PastPlays | None:
@@ -158,7 +108,6 @@ class RepeatsHead(Head):
         self.level[-1] = (level - math.log(MOST_PLAYS)) / SPEED
         self.age.copy_(-DECAY * math.log(2) / 2 / SPEED * torch.arange(len(self.age))[:, None].expand(-1, 2))
         self.near.copy_(torch.tensor([0.0 if distance == 1 else -3.0 for distance in DISTANCES]) / SPEED)
-        self.power.fill_(1 / SPEED)
 
     def gate_logits(self, states: Float[Tensor, "*B D"], times: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
         """Return g of each kind. `times`: how many plays count for it."""
@@ -167,20 +116,12 @@ class RepeatsHead(Head):
 
     def mixture(self, predicted: Predicted) -> Mixture | None:
         """Return gate and log share of training targets."""
-        batch, heard = predicted.batch, Heard.of(predicted.batch)
-        target = predicted.target[batch.cells[0]]
+        batch = predicted.batch
+        heard, target = Heard.of(batch, batch.session_side.get(NAME)), predicted.target[batch.cells[0]]
+        sums = sums_of_matches if target.device.type == "cpu" else sums_of_cells
         with torch.autocast(target.device.type, enabled=False):
-            same = heard.same()
-            met = (same.cumsum(1) > 0) & heard.before
-            kinds = self.kinds(heard, [_later(same, rows, 1) for rows in range(ORDERS)], met)
-            of_target = (heard.tracks[:, None] == target[:, :, None]) & heard.until(1)
-            weights = self.log_weights(heard).exp() * (heard.tracks >= NUM_SPECIALS)[:, :, None]
-            parts = []
-            for kind, (times, counts) in enumerate(kinds):
-                weight = weights[:, :, min(kind, 1), None]
-                sums = (times[:, :, None].float(), counts @ weight, (counts * of_target) @ weight)
-                parts.append(torch.cat([part.expand(*target.shape, 1) for part in sums], 2))
-            times, whole, of_it = torch.stack(parts, 3).flatten(0, 1)[batch.slot].unbind(1)
+            found = sums(heard, target, self.weights(heard), (SPEED * self.near).exp())
+            times, whole, of_it = (part.flatten(0, 1)[batch.slot] for part in found)
             gates = self.gate_logits(predicted.states, times)
         real = (predicted.target > 0)[:, None] & (whole > 0)
         log_whole = torch.log(whole.clamp(min=TINY))
@@ -191,11 +132,12 @@ class RepeatsHead(Head):
     @torch.no_grad()
     def added(self, states: Float[Tensor, "B D"], batch: Batch, table: Float[Tensor, "R D"]) -> Added | None:
         """Return the mass of every play of each kind; a track may occur many times."""
-        heard, last = Heard.of(batch), (batch.lengths - 1).clamp(min=0).long()
+        heard, last = Heard.of(batch, batch.session_side.get(NAME)), (batch.lengths - 1).clamp(min=0).long()
         same = heard.same()
         column = torch.arange(same.shape[1], device=same.device)
         met = (same & (column <= last[:, None])[:, :, None]).any(1, keepdim=True) & heard.before
-        kinds = self.kinds(heard, [_row(same, last - rows) for rows in range(ORDERS)], met)
+        near = (SPEED * self.near).exp()
+        kinds = kinds_of(heard, [_row(same, last - rows) for rows in range(ORDERS)], met, near)
         gates = self.gate_logits(states.float(), torch.cat([times for times, _ in kinds], 1).float()).double()
         log_weights, parts = self.log_weights(heard).double(), []
         for kind, (_, counts) in enumerate(kinds):
@@ -207,27 +149,9 @@ class RepeatsHead(Head):
         session, rows, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
         return Added(session, rows, log_mass)
 
-    def kinds(self, heard: Heard, lasts: list[Bool[Tensor, "B Q C"]], met: Bool[Tensor, "B Q C"]) -> list[Kind]:
-        """Return how many plays count for each kind after Q positions of each session, and m of each.
-
-        `lasts`: which plays are of the last track, of the one before it, ...; `met`: which plays before the session are
-        of any of its tracks so far.
-        """
-        own = heard.before & (heard.tracks != PAD)
-        matches = [one.float() for one in lasts]
-        near, scale = torch.zeros_like(matches[0]), (SPEED * self.near).exp()
-        for index, distance in enumerate(DISTANCES):
-            part = scale[index] * _later(matches[0], distance, 2)
-            near = near + (part * heard.before if distance > 1 else part)
-        pairs = _later(matches[0], 1, 2) * _later(matches[1], 2, 2)
-        triples = pairs * _later(matches[2], 3, 2)
-        sums = pad(met.float().cumsum(2), (AROUND + 1, AROUND), mode="replicate")
-        sums[:, :, : AROUND + 1] = 0.0
-        number = (sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]) * own[:, None]
-        around = torch.exp(SPEED * self.power * torch.log(number.clamp(min=1.0))) * (number > 0)
-        orders = [(match.sum(2), match) for match in (pairs, triples)]
-        first = own.sum(1, keepdim=True), own[:, None].float()
-        return [first, (lasts[0].sum(2), near), *orders, ((number > 0).sum(2), around)]
+    def weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
+        """Return exp(w) of each play, 0 where no track is known."""
+        return self.log_weights(heard).exp() * (heard.tracks >= NUM_SPECIALS)[:, :, None]
 
     def log_weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
         """Return w of each play: of own plays, and of all other kinds."""
@@ -240,17 +164,6 @@ class RepeatsHead(Head):
         since = small_table_rows(self.age, age) + small_table_rows(self.time, time)
         now = self.now.expand(*heard.session.shape, 2)
         return SPEED * (torch.cat([since, now], 1) + small_table_rows(self.heard, heard.feedback))
-
-
-def _later(values: Tensor, places: int, dim: int) -> Tensor:
-    """Return `values` moved `places` along dimension `dim` (before it, if negative), 0 at what is new."""
-    if places == 0:
-        return values
-    size = values.shape[dim]
-    moved = min(abs(places), size)
-    kept = values.narrow(dim, 0 if places > 0 else moved, size - moved)
-    sides = (moved, 0) if places > 0 else (0, moved)
-    return pad(kept, (0, 0) * (values.dim() - 1 - dim) + sides)
 
 
 def _row(values: Bool[Tensor, "B L C"], at: Int[Tensor, " B"]) -> Bool[Tensor, "B one C"]:
