@@ -16,6 +16,7 @@ from segue.batches.positives import Positives
 from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.metrics import Ratio
+from segue.evaluation.paired_contrast import t_estimate
 from segue.evaluation.ranking_pass import Contexts, best_lists
 from segue.evaluation.records import Kind
 from segue.output import SCHEMA_VERSION
@@ -78,15 +79,17 @@ class DayRow:
     """`ndcg@10`, `recall@100.repeat`, ...; `coverage@K`: share of the candidates that some list holds, no interval."""
     model_minus: Mapping[str, Estimate]
     """What the model has more of each of COMPARED, by paired resamples; empty for the model."""
+    model_minus_by_run: Mapping[str, Estimate] = field(default_factory=dict)
+    """The same with t intervals over several runs; empty for one."""
     num_nan: int = 0
     """Cases with a list that is too short, since scores are NaN."""
 
     def to_json(self) -> dict[str, Any]:
         """Return name, kind, and each metric as [value, low, high]."""
         head = {"name": self.name, "kind": self.kind, "nan_scores": self.num_nan}
-        more = {name: estimate.to_json() for name, estimate in self.model_minus.items()}
+        more = {"model_minus": self.model_minus, "model_minus_by_run": self.model_minus_by_run}
         metrics = {name: estimate.to_json() for name, estimate in self.metrics.items()}
-        return head | metrics | ({"model_minus": more} if more else {})
+        return head | metrics | {key: {n: e.to_json() for n, e in part.items()} for key, part in more.items() if part}
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class DayEvaluation:
     next_day: NextDay
     rows: Sequence[DayRow]
     counts: Mapping[str, Any]
-    """Cases, listeners, targets by group, cold listeners."""
+    """Cases, listeners, targets by group, cold listeners; and runs, if the model's row is a mean over several."""
     simulated: Mapping[str, Any]
     tuning: Mapping[str, Any] = field(default_factory=dict)
     """How the options of each baseline were chosen, by name."""
@@ -171,11 +174,11 @@ class DayTable:
                 result |= {f"{name}@{cutoff}{group}": metric(hits, targets, cutoff) for cutoff in CUTOFFS}
         return result
 
-    def coverage(self, best: NDArray[np.int32]) -> dict[str, Estimate]:
+    def coverage(self, best: NDArray[np.int32]) -> dict[str, float]:
         """Return the share of the candidates that some list holds, at each cutoff."""
         shown = {cutoff: np.unique(best[:, :cutoff][best[:, :cutoff] > 0]).size for cutoff in CUTOFFS}
         num = len(self.scene.split.candidates)
-        return {f"coverage@{cutoff}": Estimate(size / num, np.nan, np.nan) for cutoff, size in shown.items()}
+        return {f"coverage@{cutoff}": size / num for cutoff, size in shown.items()}
 
     def num_short(self, best: NDArray[np.int32]) -> int:
         """Return the number of lists with fewer tracks than there are."""
@@ -193,32 +196,66 @@ def day_lists(contexts: Contexts, scorers: Sequence[Scorer], progress: Progress 
     return lists
 
 
-def day_rows(table: DayTable, lists: Mapping[Kind, Lists]) -> list[DayRow]:
-    """Return the row of each scorer, by its lists; the first of kind 'model' is compared with the others."""
-    own = table.ratios(lists["model"][0][1])
-    rows = list[DayRow]()
-    for kind, some in lists.items():
-        for name, best in some:
-            ratios = table.ratios(best)
-            metrics = dict(table.bootstrap.estimate(ratios)) | table.coverage(best)
-            more = {} if not rows else _differences(table.bootstrap, own, ratios)
-            rows.append(DayRow(name, kind, metrics, more, table.num_short(best)))
+def day_rows(table: DayTable, runs: Sequence[Lists], baselines: Lists) -> list[DayRow]:
+    """Return the rows of models and baselines by their lists; the first model is compared with all others.
+
+    `runs`: the lists of each run of one recipe; the row of a model is the mean over the runs.
+    """
+    models = [
+        (some[0][0], [table.ratios(best) for _, best in some], [best for _, best in some])
+        for some in zip(*runs, strict=True)
+    ]
+    others = [(name, [table.ratios(best)], [best]) for name, best in baselines]
+    own, rows = models[0][1], list[DayRow]()
+    for number, (name, ratios, lists) in enumerate([*models, *others]):
+        shares = [table.coverage(best) for best in lists]
+        coverage = {key: Estimate(float(np.mean([one[key] for one in shares])), np.nan, np.nan) for key in shares[0]}
+        metrics = dict(table.bootstrap.estimate(_mean(ratios))) | coverage
+        num_nan = sum(table.num_short(best) for best in lists)
+        kind: Kind = "model" if number < len(models) else "baseline"
+        over, by_run = ({}, {}) if number == 0 else _differences(table.bootstrap, own, ratios)
+        rows.append(DayRow(name, kind, metrics, over, by_run, num_nan))
     return rows
 
 
-def _differences(bootstrap: Bootstrap, own: Mapping[str, Ratio], other: Mapping[str, Ratio]) -> dict[str, Estimate]:
-    """Return own - other of each of COMPARED, with the interval of the difference."""
+def _mean(runs: Sequence[Mapping[str, Ratio]]) -> dict[str, Ratio]:
+    """Return the means of numerators over runs; the denominators are those of the targets."""
+    return {name: (np.mean([one[name][0] for one in runs], axis=0), runs[0][name][1]) for name in runs[0]}
+
+
+def _differences(
+    bootstrap: Bootstrap, own: Sequence[Mapping[str, Ratio]], other: Sequence[Mapping[str, Ratio]]
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Return own - other of each of COMPARED: of the means over runs, with bootstrap intervals, and t over runs."""
     names = [f"{name}{group}" for name in COMPARED for group in ("", ".repeat", ".discovery")]
-    ratios = {f"own {name}": own[name] for name in names} | {f"other {name}": other[name] for name in names}
+    means = _mean(own), _mean(other)
+    ratios = {
+        f"{side} {name}": part[name] for name in names for side, part in zip(("own", "other"), means, strict=True)
+    }
     weights = {name: {f"own {name}": 1.0, f"other {name}": -1.0} for name in names}
     estimates = bootstrap.estimate(ratios, weights)
-    return {name: estimates[name] for name in names}
+    if len(own) == 1:
+        return {name: estimates[name] for name in names}, {}
+    values = [[_value(one[name]) for one in own] for name in names]
+    rivals = [[_value(one[name]) for one in other] for name in names]
+    by_run = {
+        name: t_estimate([mine - theirs[min(run, len(theirs) - 1)] for run, mine in enumerate(part)])
+        for name, part, theirs in zip(names, values, rivals, strict=True)
+    }
+    return {name: estimates[name] for name in names}, by_run
+
+
+def _value(ratio: Ratio) -> float:
+    over, under = (float(part.sum()) for part in ratio)
+    return over / under if under else np.nan
 
 
 def day_evaluation(
-    table: DayTable, rows: Sequence[DayRow], next_day: NextDay, tuning: Mapping[str, Any]
+    table: DayTable, runs: Sequence[Lists], baselines: Lists, next_day: NextDay, tuning: Mapping[str, Any]
 ) -> DayEvaluation:
-    """Return the evaluation of `rows`."""
+    """Return the evaluation of the lists of runs and baselines; see `day_rows`."""
+    rows = day_rows(table, runs, baselines)
+    counts = table.counts() | ({"runs": len(runs)} if len(runs) > 1 else {})
     source = table.scene.store.manifest.source
     published = {} if source.simulated else PUBLISHED.get(source.kind, {})
-    return DayEvaluation(table.scene.which, next_day, rows, table.counts(), source.simulated, tuning, published)
+    return DayEvaluation(table.scene.which, next_day, rows, counts, source.simulated, tuning, published)

@@ -26,6 +26,7 @@ from segue.ranking import ModelScorer, model_scorers
 from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
+from segue.verbs.evaluator import Evaluator
 from segue.verbs.train import TrainOptions, train
 from support.day_stores import day_store
 from support.small_recipes import small_recipe
@@ -149,6 +150,28 @@ def test_the_command_prints_and_stores_it(trained: Trained, capsys: pytest.Captu
     assert document == json.loads((run / "evaluation" / "test.json").read_text())
     assert document["next_day"]["gap_minutes"] == 30
     assert len(document["rows"][0]["ndcg-of-sums@100.discovery"]) == 3
+
+
+def test_several_seeds_are_measured_as_their_mean(trained: Trained, tmp_path: Path) -> None:
+    store, run, found = trained
+    train(store, tmp_path / "run", TrainOptions(recipe=small_recipe(**CHANGES, training__seed=1), device="cpu"))
+    evaluator = Evaluator(store, device="cpu")
+    both, other = evaluator.evaluate_seeds([run, tmp_path / "run"]), evaluator.evaluate(tmp_path / "run")
+    assert isinstance(other, DayEvaluation)
+    assert both.counts["runs"] == 2
+    own = [one.rows[0].metrics for one in (found, other)]
+    assert own[0]["ndcg@10"].value != own[1]["ndcg@10"].value
+    for name, estimate in both.rows[0].metrics.items():
+        assert estimate.value == pytest.approx(np.mean([one[name].value for one in own])), name
+    rival = next(row for row in both.rows if row.name == "own-plays")
+    for name, estimate in rival.model_minus_by_run.items():
+        leads = [one[name].value - rival.metrics[name].value for one in own]
+        assert estimate.value == pytest.approx(np.mean(leads), abs=1e-12)
+        half = 12.7062047 * np.std(leads, ddof=1) / np.sqrt(2)  # t of one degree of freedom
+        assert estimate.high - estimate.value == pytest.approx(half, rel=1e-4, abs=1e-12)
+        assert rival.model_minus[name].value == pytest.approx(np.mean(leads), abs=1e-12)
+    with pytest.raises(InputError, match="name runs of one recipe"):
+        evaluator.evaluate_seeds([])
 
 
 def test_a_day_is_ranked_among_all_tracks_alone(trained: Trained) -> None:
