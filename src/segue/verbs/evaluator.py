@@ -14,9 +14,9 @@ from segue.evaluation import (
     FORMS,
     PROTOCOLS,
     DayEvaluation,
+    DayLists,
     DayTable,
     Evaluation,
-    Lists,
     Protocol,
     Row,
     Table,
@@ -126,13 +126,13 @@ class Evaluator:
             split = split_store(self._store, recipe.data)
             scene = make_scene(self._store, split, recipe.data, recipe.evaluation, self._which, self._device)
             self._days[key] = _Days(self._store, DayTable(scene), recipe.data)
-        table, lists = self._days[key].table, list[Lists]()
+        table, lists = self._days[key].table, list[list[DayLists]]()
         contexts = table.scene.reading(recipe.inputs, recipe.heads).contexts
         for run in runs:
             encoder = run.encoder.to(self._device)
             models = model_scorers(encoder, table.scene.split.candidates, run.listen_weight)
             with keeping_neighbours(encoder):
-                lists.append(day_lists(contexts, models, progress))
+                lists.append(day_lists(table, contexts, models, progress))
         of_baselines, tuning = self._days[key].baselines(progress) if baselines else ([], {})
         return day_evaluation(table, lists, of_baselines, recipe.data.next_day, tuning)
 
@@ -177,11 +177,12 @@ class _Days:
 
     def __init__(self, store: Store, table: DayTable, data: DataConfig) -> None:
         self._store, self.table, self._data = store, table, data
-        self._baselines: tuple[Lists, dict[str, Any]] | None = None
+        self._baselines: tuple[list[DayLists], dict[str, Any]] | None = None
 
-    def baselines(self, progress: Progress) -> tuple[Lists, dict[str, Any]]:
+    def baselines(self, progress: Progress) -> tuple[list[DayLists], dict[str, Any]]:
         """Return the lists of every baseline, and how their options were chosen; made once."""
         if self._baselines is None:
             fitted = fit_baselines(self._store, self.table.scene.split, self._data.max_len)
-            self._baselines = day_lists(self.table.scene.contexts, fitted, progress), chosen_options(fitted)
+            lists = day_lists(self.table, self.table.scene.contexts, fitted, progress)
+            self._baselines = lists, chosen_options(fitted)
         return self._baselines

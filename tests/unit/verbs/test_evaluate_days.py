@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from segue import columns
 from segue.batches.data import SessionData
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import split_store
 from segue.cli.main import main
 from segue.errors import InputError
 from segue.evaluation import make_scene
-from segue.evaluation.next_day import LIST, DayEvaluation
-from segue.evaluation.ranking_pass import best_lists
+from segue.evaluation.next_day import LIST, DayEvaluation, played_before
+from segue.evaluation.ranking_pass import best_lists, lists_without
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.evaluation.validation import Validation
 from segue.model.heads import load_heads
@@ -91,6 +92,38 @@ def test_the_metrics_of_the_model_are_those_of_a_loop(trained: Trained) -> None:
             assert metrics[f"ndcg-of-sums@{cutoff}{group}"].value == pytest.approx(sums[0] / sums[1])
     shown = {track for tracks in best for track in tracks[:10]}
     assert found.rows[0].metrics["coverage@10"].value == pytest.approx(len(shown) / len(split.candidates))
+
+
+def test_discoveries_are_also_measured_in_lists_of_new_tracks(trained: Trained) -> None:
+    """What the listener played before is left out of the order of all candidates."""
+    store, run, found = trained
+    loaded = load_run(run)
+    split = split_store(store, loaded.recipe.data)
+    scene = make_scene(store, split, loaded.recipe.data, loaded.recipe.evaluation, "test", "cpu")
+    contexts, cases = scene.reading(loaded.recipe.inputs, loaded.recipe.heads).contexts, scene.contexts.cases
+    assert cases.positives is not None
+    played = played_before(scene)
+    user, at = np.repeat(store.side(columns.USER), np.diff(store.offsets)), np.asarray(store.side(columns.AT))
+    gap = int(at.max()) + 1 - 86_400 - 1800
+    for i, session in enumerate(cases.session.tolist()):
+        rows = (user == store.side(columns.USER)[session]) & (at < gap)
+        wanted = sorted(set(np.asarray(store.tracks)[rows].tolist()))
+        assert played.tracks[played.offsets[i] : played.offsets[i + 1]].tolist() == wanted
+    scorer = model_scorers(loaded.encoder, split.candidates, loaded.listen_weight)[0]
+    everything = best_lists(scorer, contexts, len(split.candidates)).tolist()
+    known = [set(played.of(np.array([i])).tracks.tolist()) for i in range(len(cases))]
+    new = [[t for t in order if t and t not in known[i]] for i, order in enumerate(everything)]
+    for k in (3, 100):  # lists of 12 tracks are too short for most of these
+        lists = lists_without(scorer, contexts, played, k)
+        np.testing.assert_array_equal(lists, [(order + [0] * k)[:k] for order in new])
+    sets = [cases.positives.of(np.array([i])).tracks.tolist() for i in range(len(cases))]
+    hits = [
+        sum(t in targets for t in order[:100]) / len(set(targets) - seen)
+        for targets, order, seen in zip(sets, new, known, strict=True)
+        if set(targets) - seen
+    ]
+    assert found.rows[0].metrics["recall@100.new"].value == pytest.approx(np.mean(hits))
+    assert found.rows[0].metrics["recall@100.new"].value > found.rows[0].metrics["recall@100.discovery"].value
 
 
 def test_each_row_has_intervals_and_the_lead_of_the_model(trained: Trained) -> None:
