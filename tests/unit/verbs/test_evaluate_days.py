@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,14 +18,16 @@ from segue.batches.data import SessionData
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import split_store
 from segue.cli.main import main
+from segue.cli.tables import evaluation_text
 from segue.errors import InputError
 from segue.evaluation import make_scene
-from segue.evaluation.next_day import LIST, DayEvaluation, played_before
+from segue.evaluation.next_day import LIST, PUBLISHED, DayEvaluation, DayLists, DayTable, day_evaluation, played_before
 from segue.evaluation.ranking_pass import best_lists, lists_without
 from segue.evaluation.settling_ranks import SettlingRanks
 from segue.evaluation.validation import Validation
 from segue.model.heads import load_heads
 from segue.ranking import ModelScorer, model_scorers
+from segue.recipes import EvaluationConfig
 from segue.runs import RunFolder, load_run
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -183,6 +187,23 @@ def test_the_command_prints_and_stores_it(trained: Trained, capsys: pytest.Captu
     assert document == json.loads((run / "evaluation" / "test.json").read_text())
     assert document["next_day"]["gap_minutes"] == 30
     assert len(document["rows"][0]["ndcg-of-sums@100.discovery"]) == 3
+
+
+def test_published_numbers_stand_beside_a_store_of_that_data_set_alone(trained: Trained) -> None:
+    store, _, found = trained
+    assert found.published == {}  # these sessions are no data set's
+    text = evaluation_text(found.to_json() | {"published": PUBLISHED["yambda"]})
+    assert "published, on the whole of Yambda-50M" in text
+    assert ".0781" in text
+    split = split_store(store, load_run(trained[1]).recipe.data)
+    scene = make_scene(store, split, load_run(trained[1]).recipe.data, EvaluationConfig(), "test", "cpu")
+    lists = [DayLists("model", np.zeros((40, LIST), np.int32), np.zeros((40, LIST), np.int32))]
+    for kind, simulated, shown in (("yambda", {}, True), ("yambda", {"world": "full"}, False), ("table", {}, False)):
+        source = replace(store.manifest.source, kind=kind, simulated=simulated)
+        marked = SimpleNamespace(manifest=replace(store.manifest, source=source))
+        table = DayTable(scene)
+        table.scene = replace(scene, store=marked)  # type: ignore[arg-type]
+        assert bool(day_evaluation(table, [lists], [], found.next_day, {}).published) == shown
 
 
 def test_several_seeds_are_measured_as_their_mean(trained: Trained, tmp_path: Path) -> None:
