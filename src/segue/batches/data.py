@@ -15,6 +15,7 @@ from segue import skips
 from segue.axes import Int, UInt8
 from segue.batch import Batch
 from segue.batches.held_out import Cases
+from segue.batches.later_plays import LaterPlays
 from segue.batches.side_data import SideData
 from segue.batches.split import Split, visible_strength
 from segue.store import Store
@@ -36,6 +37,8 @@ class SessionData:
     """Session of each training part, as an index of the store."""
     side: Mapping[str, SideData] = field(default_factory=dict)
     """Values of the inputs and heads that read more than tracks and feedback, by name."""
+    later: LaterPlays | None = None
+    """Where targets are the plays of the day after: what those are."""
 
     @classmethod
     def load(

@@ -17,7 +17,7 @@ from segue.batches.data import SessionData
 from segue.objectives.roles import next_listened
 from segue.store import MASK, UNKNOWN
 
-TargetRule = Literal["next", "listened", "next_listened", "avoid_skipped"]
+TargetRule = Literal["next", "listened", "next_listened", "avoid_skipped", "next_day"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class ExampleDraws:
 
     offset: Float[Tensor, " B"] | None
     replaced: Float[Tensor, " N"] | None
+    later: Float[Tensor, " N"] | None = None
     side: Mapping[str, Tensor] = field(default_factory=dict)
     """[B, K] for each input that hides some of its values."""
 
@@ -91,6 +92,8 @@ class Example:
     target_feedback: Int[Tensor, " N"]
     """Feedback code of the target; hidden where there is none. The encoder does not read it."""
     window: Window
+    following: Int[Tensor, " N"] | None = None
+    """Table row of the track after each position, where targets are others; 0 = none."""
 
 
 def draw_example(
@@ -107,7 +110,8 @@ def draw_example(
         for name, values in data.side.items()
         if values.num_draws
     }
-    return ExampleDraws(offset, replaced, side)
+    later = None if data.later is None else torch.rand(positions, generator=generator, device=device)
+    return ExampleDraws(offset, replaced, later, side)
 
 
 def window_lengths(data: SessionData, index: Int[Tensor, "*shape"], width: int) -> Int[Tensor, "*shape"]:
@@ -158,12 +162,32 @@ def make_example(
         *_side(data, index, row, session, draws),
     )
     window = _window(config, data, first, length, offsets, num_positions)
-    return Example(batch, ids, replaced, target, target_place, target_feedback, window)
+    example = Example(batch, ids, replaced, target, target_place, target_feedback, window)
+    return example if draws.later is None else _with_later(example, data, row, draws.later)
+
+
+def _with_later(example: Example, data: SessionData, row: Int[Tensor, " N"], uniform: Float[Tensor, " N"]) -> Example:
+    """Return the example whose target at each position is one of the plays of the day after `row`."""
+    assert data.later is not None
+    found = data.later.drawn(row, uniform)
+    exists = (found >= 0) & (example.target > 0)
+    target = data.tracks[found.clamp(min=0)] * exists
+    feedback = data.feedback[found.clamp(min=0)].int().masked_fill(~exists, skips.FEEDBACK_HIDDEN)
+    return _with_targets(example, target, feedback)
+
+
+def _with_targets(example: Example, target: Int[Tensor, " N"], feedback: Int[Tensor, " N"]) -> Example:
+    """Return the example with other targets: several positions may have the same, so each gets a place of its own."""
+    place = (len(example.ids) + torch.arange(len(target), device=target.device)) * (target > 0)
+    ids = torch.cat([example.ids, target.to(example.ids.dtype)])
+    return replace(
+        example, ids=ids, target=target, target_place=place, target_feedback=feedback, following=example.target
+    )
 
 
 def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example:
     """Return the example with the targets of `rule`: see `NextTrackConfig.targets`."""
-    if rule in ("next", "avoid_skipped"):
+    if rule in ("next", "avoid_skipped", "next_day"):
         return example
     if rule == "listened":
         listened = ~skips.skipped(example.target_feedback, skip_at_least)
@@ -176,15 +200,7 @@ def with_rule(example: Example, rule: TargetRule, skip_at_least: int) -> Example
     cell = (session * window.tracks.shape[1] + column) * real
     target = window.tracks.gather(1, position).mul(exists).flatten()[cell] * real
     feedback = window.feedback.gather(1, position).masked_fill(~exists, skips.FEEDBACK_HIDDEN).flatten()[cell]
-    # several positions may have the same target: each gets a place of its own
-    id_index = (len(example.ids) + torch.arange(len(target), device=target.device)) * (target > 0)
-    return replace(
-        example,
-        ids=torch.cat([example.ids, target.to(example.ids.dtype)]),
-        target=target,
-        target_place=id_index,
-        target_feedback=feedback.masked_fill(target == 0, skips.FEEDBACK_HIDDEN),
-    )
+    return _with_targets(example, target, feedback.masked_fill(target == 0, skips.FEEDBACK_HIDDEN))
 
 
 def _window(

@@ -23,7 +23,7 @@ class Rows:
 
     def counted(self, rows: NDArray[np.int64], split: Split) -> NDArray[np.float64]:
         """Return how often each table row stands at `rows`, [V + 3]; skipped ones only where they are targets."""
-        if self.rule in ("listened", "next_listened"):
+        if self.rule in ("listened", "next_listened", "next_day"):
             rows = rows[~skips.skipped(self.strength[rows], self.skip_at_least)]
         return np.bincount(self.tracks[rows], minlength=len(split.training_counts)).astype(np.float64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor
@@ -33,11 +33,12 @@ class NextTrackConfig(Config, ABC):
 
     weight: Positive = 0.5
     """beta, its share beside the terms."""
-    targets: TargetRule = "next"
+    targets: Literal["auto", TargetRule] = "next"
     """next: the track after each position, skipped or not. listened: the same, but a skipped track is no target.
     next_listened (causal): the next track that was listened to, however many were skipped before it.
     avoid_skipped: next, but the loss of a skipped target is -log(1 - p) instead of -log p (Wang et al., RecSys
-    2023)."""
+    2023). next_day (causal): one of the tracks that the listener listens to on the day after, drawn anew in each epoch.
+    auto: next_day for split = "next-day", else next."""
     skipped_weight: Positive = 1.0
     """Weight of a skipped target beside that of any other, which is 1."""
     temperature: NotNegative = 0.0

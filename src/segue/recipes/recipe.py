@@ -97,6 +97,9 @@ class Recipe:
         loss = self.next_track
         if isinstance(loss, Auto):
             loss = loss.chosen(len(split.negatives), device)
+        if loss.targets == "auto":
+            by_day = split.kind == "next-day" and not isinstance(self.encoder, ClozeConfig)
+            loss = replace(loss, targets="next_day" if by_day else "next")
         data = replace(self.data, split=split.kind, vocabulary=split.vocabulary)
         return replace(self, data=data, next_track=loss)
 
@@ -180,10 +183,10 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
             "data.vocabulary = 'features' ranks tracks that have features alone: add [inputs.features], or use "
             "'training'"
         )
-    if loss.targets == "next_listened" and isinstance(encoder, ClozeConfig):
+    if loss.targets in ("next_listened", "next_day") and isinstance(encoder, ClozeConfig):
         yield (
-            "next_track.targets = 'next_listened' predicts from each position, and encoder.kind = 'cloze' from masked "
-            "ones: use 'listened'"
+            f"next_track.targets = {loss.targets!r} predicts from each position, and encoder.kind = 'cloze' from "
+            "masked ones: use 'listened'"
         )
     yield from _mixture_conflicts(recipe)
     if "features" in recipe.inputs and isinstance(loss, Gbce):

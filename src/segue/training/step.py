@@ -227,14 +227,16 @@ class TrainingStep:
     ) -> tuple[Float[Tensor, ""], list[Float[Tensor, ""]]]:
         """Return the loss, and the losses of its parts in the order of `part_weights`."""
         recipe, example = self.training.recipe, batch_draws.example
+        judged = recipe.next_track.targets != "next_day"  # there all targets were listened to
         predicted = Predicted(
             states,
             example.ids[: len(states)],
             example.target,
-            skips.listened(example.target_feedback, recipe.data.skip_at_least),
-            skips.skipped(example.target_feedback, recipe.data.skip_at_least),
+            judged & skips.listened(example.target_feedback, recipe.data.skip_at_least),
+            judged & skips.skipped(example.target_feedback, recipe.data.skip_at_least),
             example.batch,
             rows.encoder[: len(states)],
+            example.following,
         )
         heads = [head for head in self.encoder.heads.values() if isinstance(head, Head)]
         of_heads = [head.mixture(predicted) for head in heads]

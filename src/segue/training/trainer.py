@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from segue.axes import Float, Int
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
+from segue.batches.later_plays import LaterPlays
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
 from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
@@ -54,6 +56,9 @@ class Trainer:
         torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators; `fit` restores them
         side = load_side(recipe.inputs, store, split, device) | load_heads(recipe.heads, store, split, device)
         self.data = SessionData.load(store, split, device, side)
+        if recipe.next_track.targets == "next_day":
+            later = LaterPlays.load(store, split, recipe.data.next_day.gap_minutes, device)
+            self.data = replace(self.data, later=later)
         self.mean = WeightMean(self.encoder, recipe.training.average)
         self.names = ["loss", *part_weights(recipe)]
         self.sums = torch.zeros(len(self.names), dtype=torch.float64, device=device)

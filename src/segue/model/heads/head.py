@@ -36,6 +36,8 @@ class Predicted:
     """The sessions of the positions, as the encoder reads them."""
     rows: Float[Tensor, "N D"]
     """Table row of the track that the encoder reads at each position."""
+    following: Int[Tensor, " N"] | None = None
+    """Table row of the track after each position, where the target is another one."""
 
 
 @dataclass(frozen=True)

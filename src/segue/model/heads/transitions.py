@@ -126,7 +126,8 @@ class TransitionsHead(Head):
         begin = predicted.batch.offsets[predicted.batch.session.clamp(max=predicted.batch.num_sessions - 1)]
         numbers = self._contexts(predicted.last, index, index - begin)
         followed, same = self._found(numbers, predicted.target)
-        others, same = (followed - 1).clamp(min=0), (same - 1).clamp(min=0)
+        itself = 1 if predicted.following is None else (predicted.target == predicted.following).long()[:, None]
+        others, same = (followed - 1).clamp(min=0), (same - itself).clamp(min=0)
         real = (predicted.target > 0)[:, None] & (others > 0)
         gates = torch.where(real, self.gate_logits(states, others), NOTHING)
         log_shares = torch.where(real & (same > 0), torch.log(same.clamp(min=1) / others.clamp(min=1)), NOTHING)
