@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import replace
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -189,21 +188,24 @@ def test_the_command_prints_and_stores_it(trained: Trained, capsys: pytest.Captu
     assert len(document["rows"][0]["ndcg-of-sums@100.discovery"]) == 3
 
 
-def test_published_numbers_stand_beside_a_store_of_that_data_set_alone(trained: Trained) -> None:
-    store, _, found = trained
+def test_published_numbers_stand_beside_a_store_of_that_data_set_alone(trained: Trained, tmp_path: Path) -> None:
+    store, run, found = trained
     assert found.published == {}  # these sessions are no data set's
     text = evaluation_text(found.to_json() | {"published": PUBLISHED["yambda"]})
     assert "published, on the whole of Yambda-50M" in text
     assert ".0781" in text
-    split = split_store(store, load_run(trained[1]).recipe.data)
-    scene = make_scene(store, split, load_run(trained[1]).recipe.data, EvaluationConfig(), "test", "cpu")
-    lists = [DayLists("model", np.zeros((40, LIST), np.int32), np.zeros((40, LIST), np.int32))]
+    data = load_run(run).recipe.data
+    nothing = np.zeros((40, LIST), np.int32)
     for kind, simulated, shown in (("yambda", {}, True), ("yambda", {"world": "full"}, False), ("table", {}, False)):
-        source = replace(store.manifest.source, kind=kind, simulated=simulated)
-        marked = SimpleNamespace(manifest=replace(store.manifest, source=source))
-        table = DayTable(scene)
-        table.scene = replace(scene, store=marked)  # type: ignore[arg-type]
-        assert bool(day_evaluation(table, [lists], [], found.next_day, {}).published) == shown
+        copy = tmp_path / f"{kind}-{len(simulated)}"
+        shutil.copytree(store.path, copy)
+        document = json.loads((copy / "manifest.json").read_text())
+        document["source"] |= {"kind": kind, "simulated": simulated}
+        (copy / "manifest.json").write_text(json.dumps(document))
+        marked = Store(copy)
+        table = DayTable(make_scene(marked, split_store(marked, data), data, EvaluationConfig(), "test", "cpu"))
+        evaluation = day_evaluation(table, [[DayLists("model", nothing, nothing)]], [], found.next_day, {})
+        assert bool(evaluation.published) == shown
 
 
 def test_several_seeds_are_measured_as_their_mean(trained: Trained, tmp_path: Path) -> None:
