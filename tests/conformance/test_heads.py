@@ -207,7 +207,8 @@ def test_the_order_of_sessions_changes_no_loss_and_no_gradient(name: str, counts
     predicted, table = predictions(counts)
     sessions = torch.randperm(SESSIONS, generator=torch.Generator().manual_seed(4))
     order = (sessions[:, None] * LENGTH + torch.arange(LENGTH)).flatten()
-    values = {one.name: getattr(predicted, one.name)[order] for one in fields(Predicted) if one.name != "batch"}
+    flat = [one.name for one in fields(Predicted) if one.name not in ("batch", "following")]
+    values = {name: getattr(predicted, name)[order] for name in flat}
     side = {name: value[sessions] for name, value in predicted.batch.session_side.items()}
     batch = replace(batch_of(values["last"], predicted.batch.feedback[order]), session_side=side)
     turned = Predicted(**values, batch=batch)

@@ -22,7 +22,8 @@ from segue.model.heads import Predicted, RepeatsConfig, RepeatsHead, RepeatsWeig
 from segue.model.heads.repeat_kinds import AROUND, DISTANCES, KINDS
 from segue.model.heads.repeats import AGE_BOUNDS, HABIT_DECAY, NAME, SPEED, TIME_BOUNDS
 from segue.store import UNKNOWN, Store
-from support.stores import rewritten, tiny_store, values_of
+from segue.store.manifest import SideColumn
+from support.stores import SIDE, rewritten, tiny_store, values_of
 
 WIDTH, MAX_LEN = 8, 20
 SPLITS = ["leave-last-two-out", "chronological", "temporal"]
@@ -39,7 +40,8 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Store:
         offsets = np.asarray(tiny.offsets)
         within = np.arange(tiny.num_rows) - np.repeat(offsets[:-1], np.diff(offsets))
         values[columns.AT] = np.repeat(values[columns.DATE], np.diff(offsets)).astype(np.int64) * 86_400 + 200 * within
-    return rewritten(tmp_path / "store", tiny, values)
+    side = (*SIDE, SideColumn(columns.AT, "int64")) if columns.AT in values else SIDE
+    return rewritten(tmp_path / "store", tiny, values, side)
 
 
 def split_of(store: Store, kind: str) -> Split:

@@ -32,6 +32,8 @@ def small_recipe(name: str = "paper-causal-s-plus-track", **changes: Any) -> Rec
     next_track = values.get("next_track.kind", load_recipe(name).to_tables()["next_track"]["kind"])
     if next_track == "auto":  # what it chooses for few tracks
         next_track = values["next_track.kind"] = "mixed" if "next_track.uniform" in given else "full"
+    if load_recipe(name).to_tables()["next_track"]["targets"] == "auto":
+        values = {"next_track.targets": "next"} | values
     if next_track in ("full", "mixed"):
         del values["next_track.negatives"]  # every track is one; or they are counted by where they come from
     if next_track == "mixed":

@@ -22,7 +22,9 @@ EVALUATED: Final = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 """Metrics in the table of an evaluation."""
 GROUPS: Final = {"hr@10.listened": "listened", "hr@10.skipped": "skipped", "delta": "delta"}
 SEEN: Final = {"hr@10.seen": "seen in training"}
-"""HR@10 of groups of targets and their heads; SEEN only if some targets have no training row."""
+REPLAYED: Final = {"hr@10.replayed": "played before", "hr@10.new": "new to them"}
+"""HR@10 of groups of targets and their heads; SEEN only if some targets have no training row, REPLAYED only where
+earlier sessions of listeners are read."""
 FURTHER: Final = {
     "hr@10.next-listened": "next listened HR@10",
     "pair-auc": "pair AUC",
@@ -120,6 +122,8 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
     if shares:
         parts.append(f"{TITLE}\n{table_text(leading, shares)}\n{fill(CAPTION, WIDTH)}")
     groups = {**GROUPS, **SEEN} if counts.get("unseen_share") else GROUPS
+    if any("hr@10.replayed" in row for row in document["rows"]):
+        groups = {**groups, **REPLAYED}
     head = ["", *(key.upper() for key in EVALUATED), "95 % of HR@10", *groups.values()]
     for protocol in dict.fromkeys(row["protocol"] for row in document["rows"]):
         further = [row for row in document["rows"] if row["protocol"] == protocol]

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue import columns
+from segue.batches.held_out import BY_TIME
+from segue.batches.listener_past import listener_ranges
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.targets import Member
 
@@ -34,9 +36,10 @@ def known_last(scene: EvaluationScene) -> Member:
 
 
 def target_groups(scene: EvaluationScene) -> dict[str, Member]:
-    """Return the members of each group of targets: listened, skipped, repeat, discovery, seen, untied.
+    """Return the members of each group of targets: listened, skipped, repeat, discovery, seen, untied, replayed, new.
 
-    `repeat` = the track is in the context, as far as a model reads; `discovery` = it is not.
+    `repeat` = the track is in the context, as far as a model reads; `discovery` = it is not. Where earlier sessions of
+    listeners are read: `replayed` = the listener has played it, in the context or before; `new` = not.
     """
     target, repeats = scene.contexts.cases.target, _repeats(scene)
     groups = {
@@ -47,7 +50,12 @@ def target_groups(scene: EvaluationScene) -> dict[str, Member]:
         "seen": scene.split.training_counts[scene.contexts.target] > 0,
     }
     tied = scene.side_of(columns.TIED, target)
-    return groups if tied is None else groups | {"untied": ~tied.astype(np.bool_)}
+    if tied is not None:
+        groups["untied"] = ~tied.astype(np.bool_)
+    if scene.split.kind in BY_TIME and scene.store.side_column(columns.USER) is not None:
+        replayed = repeats | _played_before(scene)
+        groups |= {"replayed": replayed, "new": ~replayed}
+    return groups
 
 
 def strata(scene: EvaluationScene) -> dict[str, Member]:
@@ -118,6 +126,16 @@ def _repeats(scene: EvaluationScene) -> Member:
     for index, batch in scene.contexts.blocks(4096):
         result[index] = (batch.padded.tracks.cpu().numpy() == scene.contexts.target[index][:, None]).any(axis=1)
     return result
+
+
+def _played_before(scene: EvaluationScene) -> Member:
+    """Return which targets their listener has played in an earlier session, [N]."""
+    past, session = listener_ranges(scene.store, scene.split), scene.contexts.cases.session
+    tracks = np.asarray(scene.store.tracks)[past.rows].astype(np.int64)
+    order = np.lexsort((np.arange(len(tracks)), tracks))
+    keys = tracks[order] * (len(tracks) + 1) + order
+    wanted = scene.contexts.target * (len(tracks) + 1)
+    return np.searchsorted(keys, wanted + past.begin[session]) < np.searchsorted(keys, wanted + past.end[session])
 
 
 def _skip_shares(scene: EvaluationScene) -> list[NDArray[np.float64]]:
