@@ -1,8 +1,9 @@
 """Does what a listener skipped before say what they skip now?
 
 `python studies/checks/skips_over_a_life.py STORE [--resamples 1000]` prints one JSON document for a store with
-listeners and times. No model is trained. Of the plays of test sessions (`split = "chronological"`) whose listener has played the
-track in an earlier session and whose feedback is known, it says how well these tell which ones are listened to (AUC):
+listeners and times. No model is trained. Of the plays of test sessions (`split = "chronological"`) whose listener has
+played the track in an earlier session and whose feedback is known, it says how well these tell which ones are listened
+to (AUC):
 
 - `track`: the track's listen rate in training;
 - `listener`: the listener's listen rate before the session;
