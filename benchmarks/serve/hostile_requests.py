@@ -123,7 +123,8 @@ def _wrong_type(draw: random.Random) -> Hostile:
     bodies += [{"model": 7}, {"model": []}, {"explain": 1}, {"explain": "yes"}, {"looks": None}]
     bodies += [{"events": [{"track": value}]} for value in (7, None, [], {}, True)]
     bodies += [{"events": [{"track": "a", "strength": value}]} for value in ("1", 1.5, None, [], True)]
-    return Hostile(400, _json(draw.choice(bodies)))
+    bodies += [{"events": [], "listener": value} for value in (7, True, [], {}, ["a"], 1.5)]
+    return Hostile(400, _json(draw.choice(bodies)), draw.choice(["/v1/next", "/v1/sessions"]))
 
 
 def _no_number(draw: random.Random) -> Hostile:
@@ -170,6 +171,19 @@ def _too_much(draw: random.Random) -> Hostile:
         {"events": [{"track": "a", "event_id": ""}]},
     ]
     return Hostile(400, _json(draw.choice(bodies)))
+
+
+def _bad_listener(draw: random.Random) -> Hostile:
+    """A listener that may not be named, where one begins a session or is deleted."""
+    escaped = "".join(f"%{byte:02x}" for byte in draw.choice([each for each in ODD_IDS if len(each) < 400]).encode())
+    paths = [escaped, "%ff", "%ed%a0%80", "%00", "%2e%2e", "a%0ab", "x" * draw.randrange(257, 9999), "", "a/b"]
+    names = ["", ".", "..", "x" * draw.randrange(257, 99_999), *CONTROL_IDS]
+    return draw.choice(
+        [
+            Hostile(400, _json({"listener": draw.choice(names), "events": []}), "/v1/sessions"),
+            Hostile(404, b"", f"/v1/listeners/{draw.choice(paths)}", "DELETE"),
+        ]
+    )
 
 
 def _heard_twice(draw: random.Random) -> Hostile:
@@ -290,6 +304,7 @@ KINDS: Final[dict[str, tuple[int, Callable[[random.Random], Hostile]]]] = {
     "lone surrogate": (3, _surrogate),
     "unknown field": (6, _unknown_field),
     "too much": (6, _too_much),
+    "bad listener": (6, _bad_listener),
     "heard twice or half": (4, _heard_twice),
     "named twice": (2, _named_twice),
     "odd ids": (8, _odd_ids),

@@ -74,7 +74,7 @@ def inflate(source: Path, out: Path, tracks: int, *, index: bool = False, seed: 
 def _of_heads(
     export: ExportFolder, candidates: NDArray[np.int32], generator: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of transitions, copying and neighbours, those of them that `export` has, made up."""
+    """Return the arrays of transitions, copying, earlier plays and neighbours, of those that `export` has, made up."""
     arrays, rows = dict[str, NDArray[Any]](), len(candidates) + NUM_SPECIALS
     if export.transitions is not None:
         each = 30  # followers of a track, as of a popular one
@@ -88,6 +88,8 @@ def _of_heads(
                 arrays[f"transitions/{part}_{order}"] = np.zeros(1 if part == "begin" else 0, kind)
     if export.copying is not None:
         arrays |= {f"copy/{name}": np.asarray(part) for name, part in vars(export.copying).items()}
+    if export.repeats is not None:
+        arrays |= {f"repeats/{name}": np.asarray(part) for name, part in vars(export.repeats).items()}
     if export.neighbours is not None:
         each, long = 10, 20  # plays of a track in training, tracks of a session
         played = generator.permutation(np.repeat(candidates.astype(np.int64), each))

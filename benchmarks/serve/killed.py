@@ -2,8 +2,9 @@
 
     python benchmarks/serve/killed.py EXPORT --times 50
 
-Clients tell events one after another, each in a session of its own, until the service is killed at a random moment.
-After each kill a copy of the file is checked by SQLite; after the last, all sessions of all kills are asked for.
+Clients tell events one after another, each in sessions of its own listener, until the service is killed at a random
+moment. After some sessions the listener is deleted. After each kill a copy of the file is checked by SQLite; after the
+last, all sessions of all kills are asked for: those of a deleted listener must be gone, all others whole.
 Prints one JSON document; exits 1 if anything was lost, told twice or damaged, or if it was ready after 5 s only.
 """
 
@@ -26,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 READY_S = 5.0
+SESSION_EVENTS = 15
+GONE, UNDECIDED = -1, -2
+"""In place of a number of events: its listener was deleted; or the service was killed before it said so."""
 
 
 def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -59,14 +63,21 @@ def started(export: Path, kept: Path) -> tuple[subprocess.Popen[bytes], int, flo
 
 def telling(port: int, acknowledged: dict[str, int]) -> None:
     """Tell events until the service is gone; note how many of each session were acknowledged."""
+    draw = random.Random(threading.get_ident())
     try:
-        session = ask(port, "POST", "/v1/sessions", {"events": []})[1]["session"]
-        acknowledged[session] = 0
         while True:
-            events = [{"track": f"t{acknowledged[session]}", "event_id": str(acknowledged[session])}]
-            if ask(port, "POST", f"/v1/sessions/{session}/events", {"events": events})[0] != 200:
-                return
-            acknowledged[session] += 1
+            listener = f"listener-{draw.getrandbits(64)}"
+            session = ask(port, "POST", "/v1/sessions", {"events": [], "listener": listener})[1]["session"]
+            acknowledged[session] = 0
+            for _ in range(SESSION_EVENTS):
+                events = [{"track": f"t{acknowledged[session]}", "event_id": str(acknowledged[session])}]
+                if ask(port, "POST", f"/v1/sessions/{session}/events", {"events": events})[0] != 200:
+                    return
+                acknowledged[session] += 1
+            if draw.random() < 0.3:
+                acknowledged[session] = UNDECIDED
+                if ask(port, "DELETE", f"/v1/listeners/{listener}")[0] == 204:
+                    acknowledged[session] = GONE
     except (OSError, http.client.HTTPException, ValueError):
         return  # it was killed, perhaps amid an answer
 
@@ -101,10 +112,16 @@ def damage(kept: Path) -> str:
 
 
 def wrong_sessions(port: int, acknowledged: Mapping[str, int]) -> list[str]:
-    """Return sessions without an event that was acknowledged, with one twice, or with more than one nobody heard of."""
+    """Return sessions without an event that was acknowledged, with one twice, or with more than one nobody heard of.
+
+    Also those that are there although their listener was deleted.
+    """
     wrong = []
     for session, count in acknowledged.items():
         status, found = ask(port, "GET", f"/v1/sessions/{session}")
+        if count < 0:
+            wrong += [session] if count == GONE and status != 404 else []
+            continue
         tracks = [event["track"] for event in found["events"]] if status == 200 else []
         whole = status == 200 and count <= len(tracks) <= count + 1
         if not whole or tracks != [f"t{place}" for place in range(len(tracks))]:
@@ -137,7 +154,8 @@ def main() -> None:
         "kills": given.times,
         "clients": given.clients,
         "sessions": len(told),
-        "acknowledged": sum(told.values()),
+        "listeners_deleted": sum(count == GONE for count in told.values()),
+        "acknowledged": sum(max(count, 0) for count in told.values()),
         "sessions_that_lost": len(wrong),
         "damaged": damaged,
         "ready_s_most": round(max(ready_s), 3),

@@ -6,8 +6,10 @@ import json
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -82,6 +84,100 @@ def test_nobody_reads_the_session_of_another(call: Call, tracks: list[str]) -> N
     assert call("DELETE", f"/v1/sessions/{mine}").status_code == 204
     is_problem(call("GET", f"/v1/sessions/{mine}"), 404)
     is_problem(call("GET", "/v1/sessions"), 405)
+
+
+def test_what_a_listener_played_changes_what_is_next(call: Call, tracks: list[str]) -> None:
+    """In the listener's own sessions alone, and as far as `discovery` wants."""
+    for _ in range(3):
+        begin(call, [{"track": track, "heard": "listened", "at": 1.5e9} for track in tracks[20:40]], listener="ann")
+    asked = {"k": 10, "filters": {"heard": True}}
+    lists = {}
+    for name in ("bob", None, "ann"):
+        session = begin(call, [{"track": tracks[3]}], **({} if name is None else {"listener": name}))
+        path = f"/v1/sessions/{session}/next"
+        lists[name] = call("POST", path, json=asked).json()["tracks"]
+    assert lists["bob"] == lists[None]
+    assert lists["ann"] != lists[None]
+    played = {*tracks[20:40], tracks[3]}
+    for discovery, expected in ((0, {True}), (1, {False})):
+        shown = call("POST", path, json={**asked, "discovery": discovery}).json()["tracks"]
+        assert {each.get("played", False) for each in shown} == expected
+        assert {each["track"] in played for each in shown} == expected
+    assert call("POST", path, json={**asked, "discovery": 0.5}).json()["tracks"] == lists["ann"]
+    assert call("POST", path, json={**asked, "model": "plain", "discovery": 0}).json()["tracks"][0]["played"]
+    assert call("DELETE", "/v1/listeners/ann").status_code == 204
+    session = begin(call, [{"track": tracks[3]}], listener="ann")
+    assert call("POST", f"/v1/sessions/{session}/next", json=asked).json()["tracks"] == lists[None]
+    for wrong in (-0.1, 1.1, "0.5", True, [], float("nan")):
+        text = json.dumps({"discovery": wrong})
+        answer = call("POST", "/v1/next", content=text, headers={"content-type": "application/json"})
+        assert len(is_problem(answer, 400)) > 30
+
+
+def test_an_event_says_when_it_was_played_but_not_later_than_now(call: Call, service: Service) -> None:
+    begin(call, [{"track": "a", "at": 5.5}, {"track": "b", "at": 1e11}, {"track": "c"}], listener="ann")
+    (events,) = service.sessions.past("ann").result()
+    assert events[0].at == 5.5
+    assert events[2].at == pytest.approx(events[1].at)
+    assert abs(events[1].at - time.time()) < 60.0
+    is_problem(call("POST", "/v1/sessions", json={"events": [{"track": "a", "at": -1}]}), 400)
+
+
+HOSTILE_LISTENERS = [
+    MARKUP,
+    "a/b",
+    "/",
+    "//",
+    "a%2Fb",
+    "..a",
+    "...",
+    " ",
+    "?x=1",
+    "#",
+    "%",
+    "\ufffd",
+    "ü\u202e",
+    "x" * 256,
+]
+
+
+def test_a_listener_of_any_name_is_kept_and_deleted(call: Call, service: Service, tracks: list[str]) -> None:
+    sessions = [begin(call, [{"track": tracks[1]}], listener=name) for name in HOSTILE_LISTENERS]
+    anybody = begin(call, [{"track": tracks[1]}])
+    for session, name in zip(sessions, HOSTILE_LISTENERS, strict=True):
+        assert call("GET", f"/v1/sessions/{session}").json()["listener"] == name
+    assert call("GET", f"/v1/sessions/{anybody}").json()["listener"] is None
+    for done, name in enumerate(HOSTILE_LISTENERS, 1):
+        path = "/v1/listeners/" + quote(name, safe="")
+        is_problem(call("POST", path, json={}), 405)
+        shown = call("GET", path).json()
+        assert shown["listener"] == name
+        assert [(play["track"], play["heard"], play["title"]) for play in shown["plays"]] == [
+            (tracks[1], "unknown", "Title 1")
+        ]
+        assert call("DELETE", path).status_code == 204
+        assert "nothing is stored" in is_problem(call("GET", path), 404)
+        assert "nothing to delete" in is_problem(call("DELETE", path), 404)
+        alive = [call("GET", f"/v1/sessions/{session}").status_code == 200 for session in sessions]
+        assert alive == [False] * done + [True] * (len(sessions) - done), "of this listener alone"
+    assert call("GET", f"/v1/sessions/{anybody}").status_code == 200
+    is_problem(call("POST", f"/v1/sessions/{sessions[0]}/events", json={"events": [{"track": tracks[1]}]}), 404)
+    is_problem(call("POST", f"/v1/sessions/{sessions[0]}/next", json={}), 404)
+
+
+@pytest.mark.parametrize("listener", ["", ".", "..", "a\nb", "a\x00", "\x85", "x" * 257, 7, True, [], {}])
+def test_a_listener_that_cannot_be_named_later_is_refused(call: Call, listener: Any) -> None:
+    assert "listener" in is_problem(call("POST", "/v1/sessions", json={"listener": listener}), 400)
+
+
+@pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "%00", "a%0ab", "%2e", "%2E%2e", "x" * 257, "%f0%9f"])
+def test_an_id_that_no_listener_has_deletes_nobody(call: Call, tracks: list[str], name: str) -> None:
+    session = begin(call, [{"track": tracks[1]}], listener="\ufffd")
+    for method in ("DELETE", "GET"):
+        assert len(is_problem(call(method, f"/v1/listeners/{name}"), 404)) > 30
+    for path in ("/v1/listeners", "/v1/listeners/", "/v1/listeners//", "/v1/listeners/a/b"):
+        is_problem(call("DELETE", path), 404)
+    assert call("GET", f"/v1/sessions/{session}").status_code == 200
 
 
 def test_an_event_told_twice_counts_once(call: Call, tracks: list[str]) -> None:
@@ -203,7 +299,7 @@ def test_each_route_is_an_operation_of_its_own_name(call: Call) -> None:
         operation = operations[route.method.lower(), route.path]
         assert operation["summary"].endswith(".")
         assert ("requestBody" in operation) == (route.method == "POST")
-        assert [each["in"] for each in operation["parameters"]].count("path") == ("{session}" in route.path)
+        assert [each["in"] for each in operation["parameters"]].count("path") == ("{" in route.path)
 
 
 def test_the_schema_tells_every_route_and_every_problem(call: Call) -> None:

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from segue.serving.app import PAGE
 from segue.verbs.export import ExportOptions, export
-from support.served import free_port, running, small_run
+from support.served import ask, free_port, running, small_run
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if BROWSER is None and os.environ.get("CI") != "true":
@@ -81,10 +82,10 @@ def _list(page: Any) -> list[str]:
     return [track for _, track in sorted(rows)]
 
 
-def _act(page: Any, key: str) -> list[str]:
+def _act(page: Any, key: str, route: str = "**/v1/next") -> list[str]:
     """Press a key; return the list once the session is one track longer."""
     length = page.locator(".thread li").count()
-    with page.expect_response("**/v1/next"):
+    with page.expect_response(route):
         page.keyboard.press(key)
     page.wait_for_function("n => document.querySelectorAll('.thread li').length > n", arg=length)
     page.wait_for_timeout(600)
@@ -113,6 +114,50 @@ def test_five_tracks_play_and_two_are_skipped(page: Any) -> None:
     skipped = page.locator(".thread li button[aria-label*='skipped']").count()
     assert skipped == 3, "two here, one of the session that was under way"
     _picture(page, "desktop")
+
+
+def test_a_listener_goes_on_from_what_they_played(page: Any, address: str) -> None:
+    port, listener = int(address.rpartition(":")[2]), f"Ann {HOSTILE}"
+    nobody = _list(page)
+    played = [*reversed(nobody[:4])]
+    events = [{"track": track, "heard": "listened"} for track in played] + [{"track": HOSTILE, "heard": "skip"}]
+    assert ask(port, "POST", "/v1/sessions", {"listener": listener, "events": events})[0] == 201
+    page.locator(".listener summary").click()
+    page.locator(".panel input[name=listener]").fill(listener)
+    with page.expect_response("**/v1/sessions/*/next"):
+        page.locator(".panel form button").click()
+    page.wait_for_selector(".panel li >> nth=4")
+    shown = page.locator(".panel li").all_inner_texts()
+    assert shown[0] == f"{HOSTILE} , skipped at once"
+    assert all("heard to its end" in text for text in shown[1:])
+    assert page.locator(".listener summary").inner_text() == f"{listener} listens"
+    assert page.title() != "owned"
+    page.wait_for_function("() => document.querySelectorAll('.thread li').length === 1")
+    lists = []
+    for discovery in ("0", "1"):
+        with page.expect_response("**/v1/sessions/*/next"):
+            page.locator(".panel input[type=range]").fill(discovery)
+        page.wait_for_timeout(600)
+        lists.append(_list(page))
+    assert {*lists[0][:3]} <= {*played}, "what plays now is one of them, perhaps"
+    assert not {*lists[1]} & {*played}
+    page.locator(".panel input[type=range]").fill("0.5")
+    _picture(page, "listener")
+    page.locator(".listener summary").click()
+    for _ in range(2):
+        page.evaluate("document.activeElement.blur()")
+        _act(page, " ", "**/v1/sessions/*/next")
+    heard = ask(port, "GET", f"/v1/listeners/{quote(listener, safe='')}")[1]["plays"]
+    assert len(heard) == len(events) + 2, "it is kept"
+    with page.expect_response("**/v1/sessions/*/next"):
+        page.keyboard.press("u")
+    page.wait_for_timeout(600)
+    heard = ask(port, "GET", f"/v1/listeners/{quote(listener, safe='')}")[1]["plays"]
+    assert len(heard) == len(events) + 1, "what is undone was not played"
+    page.locator(".listener summary").click()
+    with page.expect_response("**/v1/next"):
+        page.get_by_role("button", name="Listen as nobody").click()
+    assert page.locator(".listener summary").inner_text() == "Who listens?"
 
 
 def test_undo_brings_back_what_was(page: Any) -> None:

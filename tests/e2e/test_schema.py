@@ -26,6 +26,8 @@ OPERATIONS = {
     "DELETE /v1/sessions/{session}",
     "POST /v1/sessions/{session}/events",
     "POST /v1/sessions/{session}/next",
+    "GET /v1/listeners/{listener}",
+    "DELETE /v1/listeners/{listener}",
     "POST /v1/next",
     "GET /v1/similar",
     "GET /v1/map",

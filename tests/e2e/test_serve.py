@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from segue.cli.main import main
+from segue.serving.sessions.sqlite import stored_sessions
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
 from segue.verbs.export import ExportOptions, export
 from segue.verbs.prepare import PrepareOptions, prepare
 from segue.verbs.replay import ReplayOptions, replay
 from segue.verbs.serve import exported
+from support.listeners import listeners_run
 from support.served import ask, free_port, running, small_export
 
 
@@ -47,6 +49,27 @@ def test_it_serves_without_torch_and_ranks_as_the_evaluation_does(
     assert np.array_equal(np.where(wanted <= 50, wanted, 51), found.ranks)
     for cutoff in (1, 5, 10, 20):
         assert found.to_json()[f"hr@{cutoff}"] == pytest.approx((wanted <= cutoff).mean())
+
+
+def test_it_ranks_for_a_listener_as_the_evaluation_does(tmp_path: Path) -> None:
+    """With the history of each listener, sent as it was played; a simulated log."""
+    run, port = listeners_run(tmp_path), free_port()
+    export(run, tmp_path / "export")
+    with running(tmp_path / "export", "--sessions", tmp_path / "s.sqlite", port=port):
+        for split in ("validation", "test"):
+            options = EvaluateOptions(split=split, protocol="full", model_only=True, device="cpu")
+            wanted = evaluate(run, tmp_path / "store", options).row("model", "full").ranks
+            asked = ReplayOptions(url=f"http://127.0.0.1:{port}", split=split, k=70)
+            found = replay(tmp_path / "export", tmp_path / "store", asked)
+            listed = found.ranks <= 70
+            assert listed.sum() > 15
+            assert np.array_equal(wanted[listed], found.ranks[listed])
+            assert ((wanted[~listed] > 45) & (wanted[~listed] <= 60)).all(), (
+                "what nobody played in training, nor this listener before"
+            )
+        few = replay(tmp_path / "export", tmp_path / "store", ReplayOptions(url=asked.url, sample=3, k=70))
+        assert np.array_equal(few.ranks, found.ranks[np.linspace(0, len(found.ranks) - 1, 3).astype(int)])
+    assert [*stored_sessions(tmp_path / "s.sqlite")] == [], "what was sent is deleted again"
 
 
 def test_what_was_served_is_a_log_that_can_be_prepared(

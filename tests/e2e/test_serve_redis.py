@@ -62,6 +62,35 @@ def test_two_services_on_one_redis_see_the_same_session(
     ]
 
 
+def test_two_services_on_one_redis_know_the_same_listeners(server: RedisServer, export: Path, tmp_path: Path) -> None:
+    one, two = free_port(), free_port()
+    name, quoted = "ü/<b>", "%C3%BC%2F%3Cb%3E"
+    with running(export, "--sessions", server.url, port=one), running(export, "--sessions", server.url, port=two):
+        asked = {"events": [{"track": "a"}], "listener": name}
+        first, second, other = (
+            ask(port, "POST", "/v1/sessions", body)[1]["session"]
+            for port, body in ((one, asked), (two, asked), (one, {"events": [{"track": "b"}]}))
+        )
+        assert ask(two, "GET", f"/v1/sessions/{first}")[1]["listener"] == name
+        assert main(["log", "export", server.url, str(tmp_path / "log.csv")]) == 0
+        server.kill()
+        assert ask(two, "DELETE", f"/v1/listeners/{quoted}")[0] == 503, "it is not said to be deleted"
+        server.start()
+        assert ask(one, "GET", f"/v1/sessions/{first}")[0] == 200
+        assert ask(two, "DELETE", f"/v1/listeners/{quoted}")[0] == 204
+        server.kill()
+        server.start()
+        for port in (one, two):
+            assert [ask(port, "GET", f"/v1/sessions/{each}")[0] for each in (first, second, other)] == [404, 404, 200]
+            assert ask(port, "DELETE", f"/v1/listeners/{quoted}")[0] == 404
+        assert main(["log", "export", server.url, str(tmp_path / "after.csv")]) == 0
+    logs = []
+    for file in ("log.csv", "after.csv"):
+        with (tmp_path / file).open(newline="", encoding="utf-8") as handle:
+            logs.append([(row["session"], row.get("listener")) for row in csv.DictReader(handle)])
+    assert logs == [[(first, name), (second, name), (other, other)], [(other, None)]]
+
+
 def test_a_kill_of_the_service_under_load_loses_nothing_that_was_acknowledged(
     server: RedisServer, export: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -84,3 +85,28 @@ def test_a_statement_may_be_broken_across_lines_and_emphasised(tmp_path: Path) -
 def test_every_piece_that_is_no_result_still_stands_on_the_page() -> None:
     assert lacking(PAGE, NO_RESULTS) == []
     assert len(set(statements())) == len(statements())
+
+
+def test_the_page_about_listeners_states_what_discovery_brought() -> None:
+    result = json.loads((HOME / "checks" / "discovery-histories.json").read_text(encoding="utf-8"))
+    page = (HOME.parent / "docs" / "listeners.md").read_text(encoding="utf-8")
+
+    def shown(value: float) -> str:
+        return f"{value:.3f}".removeprefix("0")
+
+    assert f"On {result['targets']['all']:,} targets" in page
+    for row in result["discovery"]:
+        level, share = f"{row['discovery']:g}".removeprefix("0") or "0", row["share of new tracks in the top 20"][0]
+        rates = " / ".join(shown(row[f"hr@{cutoff}"]["all"][0]) for cutoff in (1, 10, 20))
+        groups = [shown(row["hr@20"][group][0]) for group in ("repeats", "discoveries")]
+        assert f"| {level} | {shown(share)} | {rates} | {groups[0]} | {groups[1]} |" in page
+
+
+def test_the_page_about_listeners_states_what_they_cost() -> None:
+    note = json.loads((HOME.parent / "benchmarks" / "notes" / "2026-11-30-serve-listeners.json").read_text())
+    page = (HOME.parent / "docs" / "listeners.md").read_text(encoding="utf-8")
+    for tracks in (50_000, 1_000_000):
+        ratios = [run["next"]["ratio"] for run in note["runs"] if run["tracks"] == tracks]
+        cells = (", ".join(f"{value:.2f}".removeprefix("0") for value in sorted(row[q] for row in ratios))
+                 for q in ("p50", "p99"))  # fmt: skip
+        assert f"| {tracks:,} | " + " | ".join(cells) + " |" in page

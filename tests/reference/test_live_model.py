@@ -9,6 +9,7 @@ import pytest
 
 from segue.exported import ExportFolder, open_export
 from segue.serving import live_model
+from segue.serving.earlier_plays import EarlierPlays, PlaysRead, earlier_plays
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.serving.session_encoder import Session
 from support.served import small_export
@@ -32,10 +33,10 @@ def close(tmp_path_factory: pytest.TempPathFactory) -> ExportFolder:
     return open_export(small_export(tmp_path_factory.mktemp("close"), tracks=300))
 
 
-def _everything(model: LiveModel, session: Session) -> list[tuple[int, float]]:
+def _everything(model: LiveModel, session: Session, plays: EarlierPlays | None = None) -> list[tuple[int, float]]:
     """Return all candidates with their scores, best first, one by one."""
     (after,) = model._encoding.after([session])
-    (with_mass,) = model._scoring.with_mass([after])
+    (with_mass,) = model._scoring.with_mass([after], [plays])
     rows = [int(row) for row in np.flatnonzero(model.is_candidate)]
     scores = [float(model._scoring.of(after, np.array([row], np.int32), with_mass).score[0]) for row in rows]
     return sorted(zip(rows, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))
@@ -156,3 +157,77 @@ def test_similar_tracks_are_those_of_the_largest_cosine(model: LiveModel) -> Non
         assert [each.row for each in found] == np.argsort(-cosine, kind="stable")[:6].tolist()
         assert [each.score for each in found] == pytest.approx(np.sort(cosine)[::-1][:6].tolist(), abs=1e-5)
     assert len(model.similar(3, 10_000)) == int(model.is_candidate.sum()) - int(model.is_candidate[3])
+
+
+DISCOVERIES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
+
+
+@pytest.mark.usefixtures("depth")
+@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("discovery", DISCOVERIES)
+def test_discovery_moves_what_was_played_by_its_odds(model: LiveModel, session: Session, discovery: float) -> None:
+    plays = _plays(model, list(range(40, 220, 3)))
+    every = _everything(model, session, plays)
+    played = {*range(40, 220, 3), *session.rows}
+    with np.errstate(divide="ignore"):
+        shift = float(np.log1p(-discovery) - np.log(discovery))
+    moved = sorted(every, key=lambda pair: (-pair[1] - shift * (pair[0] in played), pair[0]))
+    if abs(shift) == np.inf:
+        first = [(row, score) for row, score in every if (row in played) == (discovery == 0.0)]
+        moved = first + [pair for pair in every if pair not in first]
+    for k in (5, 30, len(every)):
+        (answer,) = model.next_tracks([Asked(session, k, plays=plays, discovery=discovery)])
+        assert [each.row for each in answer.suggestions] == [row for row, _ in moved[:k]]
+        assert [each.score for each in answer.suggestions] == pytest.approx([score for _, score in moved[:k]])
+
+
+@pytest.mark.parametrize("heavy", [0, 5, 64])
+@pytest.mark.parametrize("offset", [-6.0, 0.0, 6.0])
+def test_no_track_that_was_played_is_missed(
+    close: ExportFolder, heavy: int, offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much mass earlier plays get: those with little are scored only where they may be among the best."""
+    monkeypatch.setattr(live_model, "_HEAVY", heavy)
+    monkeypatch.setattr(live_model, "DEPTH", 96)
+    assert close.repeats is not None
+    gate = close.repeats.gate.copy()
+    gate[:, -1] += offset
+    for weight in (0.0, 2.0):
+        facts = replace(close.manifest.facts, listen_weight=weight)
+        export = replace(
+            close, manifest=replace(close.manifest, facts=facts), repeats=replace(close.repeats, gate=gate)
+        )
+        model = LiveModel(export, threads=1)
+        plays = _plays(model, [*range(40, 280), *range(100, 150)])
+        for session in SESSIONS:
+            every = [row for row, _ in _everything(model, session, plays)]
+            for k in (1, 5, 20, 100):
+                (answer,) = model.next_tracks([Asked(session, k, plays=plays)])
+                assert [each.row for each in answer.suggestions] == every[:k]
+            cap = Filters(np.array(every[:9], np.int32))
+            (answer,) = model.next_tracks([Asked(session, 10, cap, plays=plays)])
+            assert [each.row for each in answer.suggestions] == every[9:19]
+
+
+@pytest.mark.parametrize("weight", [0.0, 8.0])
+def test_the_larger_discovery_is_the_more_tracks_are_new(
+    close: ExportFolder, weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_model, "DEPTH", 24)
+    facts = replace(close.manifest.facts, listen_weight=weight)
+    model = LiveModel(replace(close, manifest=replace(close.manifest, facts=facts)), threads=1)
+    plays, played = _plays(model, list(range(3, 203, 2))), {*range(3, 203, 2)}
+    for session in SESSIONS:
+        shares = []
+        for discovery in (*DISCOVERIES[:4], None, *DISCOVERIES[4:]):
+            (answer,) = model.next_tracks([Asked(session, 20, plays=plays, discovery=discovery)])
+            shares.append(sum(each.row not in played | {*session.rows} for each in answer.suggestions))
+        assert shares == sorted(shares)
+        assert shares[3] == shares[4], "a half is as the model ranks"
+        assert (shares[0], shares[-1]) == (0, 20)
+
+
+def _plays(model: LiveModel, rows: list[int]) -> EarlierPlays:
+    minute = np.full(len(rows), 27_000_000)
+    read = PlaysRead(np.array(rows, np.int32), np.arange(len(rows)) % 5, minute)
+    return earlier_plays(model.export, read, 27_000_100)

@@ -17,7 +17,8 @@ from segue.export.table_forms import in_four_bits, make_cells, principal_map, sc
 from segue.exported.folder import ENCODER, LISTEN, all_facts, transition_file
 from segue.exported.manifest import MANIFEST, ExportManifest, ModelFacts
 from segue.files import replaced_folder, write_json
-from segue.model.heads import CopyHead, ListenHead, NeighboursHead, TransitionsHead
+from segue.model.heads import CopyHead, ListenHead, NeighboursHead, RepeatsHead, TransitionsHead
+from segue.model.heads.repeats import MOST_PLAYS
 from segue.progress import Progress, Step, silent
 from segue.runs import LoadedRun
 from segue.runs.environment import installed
@@ -54,20 +55,21 @@ def write_export(
         _save(folder / "table.npy", table)
         _save(folder / "plays.npy", run.training_counts.astype(np.int64))
         progress(next(steps))
-        order = scan_order(run.candidates)
+        candidates = _write_untrained(run, folder)
+        order = scan_order(candidates)
         halves, step = in_four_bits(table, order)
         _save(folder / "scan_order.npy", order)
         _save(folder / "scan_int4.npy", halves)
         _save(folder / "scan_step.npy", step)
         del halves
         if index:
-            centres, cell = make_cells(table, run.candidates)
+            centres, cell = make_cells(table, candidates)
             (folder / "index").mkdir()
             _save(folder / "index" / "centres.npy", centres)
             _save(folder / "index" / "cell.npy", cell)
         progress(next(steps))
         shown = np.zeros(len(table), np.bool_)
-        shown[run.candidates] = True
+        shown[candidates] = True
         _save(folder / "map.npy", principal_map(table[NUM_SPECIALS:], shown[NUM_SPECIALS:]))
         run.vocabulary.write(folder / "vocabulary")
         if run.titles is not None:
@@ -94,17 +96,38 @@ def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
     return ModelFacts(
         recipe=run.recipe.name,
         num_tracks=run.vocabulary.num_tracks,
-        num_candidates=len(run.candidates),
+        num_candidates=len(run.candidates) - len(_untrained(run)),
         width=run.encoder.width,
         max_len=run.encoder.max_len,
         reads_feedback=run.encoder.reads_feedback,
         temperature=temperature,
         listen_weight=run.listen_weight,
         neighbour_mass=mass,
+        earlier_plays=MOST_PLAYS if "repeats" in run.encoder.heads else 0,
         best=dict(run.best),
         data=asdict(run.recipe.data),
         simulated=dict(run.environment.get("simulated") or {}),
     )
+
+
+def _untrained(run: LoadedRun) -> NDArray[np.int32]:
+    """Return the candidates without a training row, which only heads give mass."""
+    untrained = run.encoder.untrained
+    return run.candidates[:0] if untrained is None else run.candidates[untrained.numpy()[run.candidates]]
+
+
+def _write_untrained(run: LoadedRun, folder: Path) -> NDArray[np.int32]:
+    """Write those candidates if there are any; return the others."""
+    untrained = _untrained(run)
+    if len(untrained):
+        _save(folder / "untrained.npy", untrained.astype(np.int32))
+    return np.setdiff1d(run.candidates, untrained)
+
+
+def _write_repeats(head: RepeatsHead, folder: Path) -> None:
+    folder.mkdir()
+    for name, value in head.arrays().items():
+        _save(folder / f"{name}.npy", value)
 
 
 def _write_heads(run: LoadedRun, folder: Path) -> float:
@@ -121,6 +144,9 @@ def _write_heads(run: LoadedRun, folder: Path) -> float:
         age = copying.age + copying.ranking_weights.offset
         for name, value in (("ask", copying.ask.weight), ("age", age), ("heard", copying.heard)):
             _save(folder / "copy" / f"{name}.npy", value.detach().numpy())
+    repeats = heads.get("repeats")
+    if isinstance(repeats, RepeatsHead):
+        _write_repeats(repeats, folder / "repeats")
     neighbours = heads.get("neighbours")
     if isinstance(neighbours, NeighboursHead) and neighbours.ranking_weights.mass > 0:
         (folder / "neighbours").mkdir()

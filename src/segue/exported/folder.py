@@ -8,9 +8,14 @@ scan_int4.npy            uint8 [N, P, W / 2], the candidates' rows in 4 bits, P 
 scan_step.npy            float32 [N, P], a value is about (4 bits - 8) * the step of its part
 scan_order.npy           int32 [N], table row of each, in whole blocks of BLOCK; 0 = padding
 listen_offset.npy        float32 [V + 3], the track's own term in the logit of P(listen)
+untrained.npy            int32 [U], rows that are ranked only where heads give them mass, ascending; their rows of the
+                         table are that of UNKNOWN. Only where every track of the store may be ranked
 copy/                    ask float32 [D, D], age float32 [A], heard float32 [6]; only with the head that copies
 transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of a row), gate float32 [O, D + 2]
                          keys_k int64 [C], begin_k [C + 1], tracks_k, times_k (those of k = 2, 3, ..., O tracks)
+repeats/                 gate float32 [5, D + 2], age float32 [A, 2], time float32 [T, 2], heard float32 [6, 2],
+                         now float32 [1], near float32 [N]; int64: ages [A - 1], minutes [T - 1]
+                         (lower bounds of codes), distances [N], around [1]; only with the head of earlier plays
 neighbours/              the index of training sessions: tracks int32 [N], offsets int64 [S + 1], distinct bool [N],
                          postings int64, posting_offsets int64 [V + 4]; only where validation chose neighbours
 plays.npy                int64 [V + 3], plays of each row in training
@@ -28,6 +33,7 @@ import mmap
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +50,10 @@ BLOCK: Final = 64
 """Rows of a block of the scan; a first pass keeps the best of each block."""
 ENCODER: Final = "encoder.onnx"
 LISTEN: Final = "listen.onnx"
+REPEAT_KINDS: Final = 5
+"""Kinds of earlier plays: own, near, order 2, order 3, around."""
+_FARTHEST: Final = 1000
+"""Most plays between two that count for one another."""
 _PART: Final = 1 << 14
 """Rows checked at a time."""
 
@@ -115,6 +125,28 @@ class Copying:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """The head that reads earlier plays of a listener: see `segue.model.heads.repeats`."""
+
+    gate: NDArray[np.float32]
+    """By kind: weights of the state [D], of log(1 + number), and the bias, [K, D + 2]."""
+    age: NDArray[np.float32]
+    time: NDArray[np.float32]
+    heard: NDArray[np.float32]
+    """The terms of w by code, of own plays and of all other kinds."""
+    now: NDArray[np.float32]
+    """The term of w of plays of the session, in place of age and time, [1]."""
+    near: NDArray[np.float32]
+    """log m of each of `distances`."""
+    ages: NDArray[np.int64]
+    minutes: NDArray[np.int64]
+    """The code of a number is how many of these it reaches."""
+    distances: NDArray[np.int64]
+    around: NDArray[np.int64]
+    """How many plays before and after one count as around it, [1]."""
+
+
+@dataclass(frozen=True)
 class Cells:
     """Cells of the track space, for an index."""
 
@@ -146,12 +178,15 @@ class ExportFolder:
     """None without a head for P(listen)."""
     transitions: Transitions | None
     copying: Copying | None = None
+    repeats: Repeats | None = None
+    untrained: NDArray[np.int32] | None = None
+    """Table rows that are ranked only where heads give them mass; None = there are none."""
     neighbours: SessionIndex | None = None
     """None where neighbours get no mass."""
     cells: Cells | None = None
     """None without an index."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return the identity of this export: a hash over the names and hashes of its files."""
         hashes = "".join(f"{name}:{facts.sha256};" for name, facts in sorted(self.manifest.files.items()))
@@ -193,6 +228,8 @@ def open_export(path: str | Path, *, verify: bool = True) -> ExportFolder:
         listen_offset=arrays.of("listen_offset.npy", np.float32, (rows,)) if listens else None,
         transitions=arrays.transitions(rows, width) if arrays.has("transitions/gate.npy") else None,
         copying=arrays.copying(width) if arrays.has("copy/ask.npy") else None,
+        repeats=arrays.repeats(width) if arrays.has("repeats/gate.npy") else None,
+        untrained=arrays.untrained(order, rows) if arrays.has("untrained.npy") else None,
         neighbours=arrays.neighbours(rows) if facts.neighbour_mass > 0 else None,
         cells=arrays.cells(order, rows, width) if arrays.has("index/centres.npy") else None,
     )
@@ -281,6 +318,25 @@ class _Arrays:
         if len(age) == 0:
             raise FormatError(f"{self._folder}/copy/age.npy is empty; export the run again")
         return Copying(ask, age, heard)
+
+    def repeats(self, width: int) -> Repeats:
+        shapes: dict[str, tuple[int | None, ...]] = {"gate": (REPEAT_KINDS, width + 2), "heard": (NUM_FEEDBACK, 2)}
+        shapes |= {"age": (None, 2), "time": (None, 2), "now": (1,), "near": (None,)}
+        read = {name: self.of(f"repeats/{name}.npy", np.float32, shape) for name, shape in shapes.items()}
+        numbers = {"ages": None, "minutes": None, "distances": len(read["near"]), "around": 1}
+        read |= {name: self.of(f"repeats/{name}.npy", np.int64, (num,)) for name, num in numbers.items()}
+        sound = len(read["age"]) == len(read["ages"]) + 1 and len(read["time"]) == len(read["minutes"]) + 1
+        sound = sound and not any(np.any(np.diff(read[name]) < 0) for name in ("ages", "minutes"))
+        if not sound or not 0 <= read["around"][0] <= _FARTHEST or np.abs(read["distances"]).max(initial=0) > _FARTHEST:
+            raise FormatError(f"{self._folder}/repeats do not fit one another; export the run again")
+        return Repeats(**read)
+
+    def untrained(self, order: NDArray[np.int32], rows: int) -> NDArray[np.int32]:
+        untrained: NDArray[np.int32] = self.of("untrained.npy", np.int32, (None,))
+        sound = not np.any(np.diff(untrained) <= 0) and not np.any(np.isin(untrained, order))
+        if not sound or (len(untrained) and not NUM_SPECIALS <= untrained[0] <= untrained[-1] < rows):
+            raise FormatError(f"{self._folder}/untrained.npy does not fit the candidates; export the run again")
+        return untrained
 
     def neighbours(self, rows: int) -> SessionIndex:
         kinds = {"tracks": np.int32, "distinct": np.bool_}

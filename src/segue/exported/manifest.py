@@ -1,4 +1,4 @@
-"""The manifest of an export: `manifest.json`, export_version 4."""
+"""The manifest of an export: `manifest.json`, export_version 5."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from segue.config import build
 from segue.errors import FormatError, InputError
 from segue.files import plain_name, read_json_object
 
-EXPORT_VERSION: Final = 4
+EXPORT_VERSION: Final = 5
 MANIFEST: Final = "manifest.json"
 KIND: Final = "segue-export"
-FOLDERS: Final = ("", "vocabulary", "title", "artist", "copy", "transitions", "neighbours", "index")
+FOLDERS: Final = ("", "vocabulary", "title", "artist", "copy", "transitions", "repeats", "neighbours", "index")
 """Folders of an export's files; "" = the export's folder."""
 
 
@@ -28,7 +28,7 @@ class ModelFacts:
     num_tracks: int
     """V."""
     num_candidates: int
-    """Tracks that may be ranked."""
+    """Tracks with a training row or features, which may always be ranked."""
     width: int
     """D."""
     max_len: int
@@ -40,6 +40,8 @@ class ModelFacts:
     """lambda, the weight of log P(listen) in the ranking."""
     neighbour_mass: float = 0.0
     """m, the mass of the tracks of the nearest training sessions together; 0 = none are looked for."""
+    earlier_plays: int = 0
+    """Most plays of a listener's earlier sessions that it reads, the last ones; 0 = none."""
     best: dict[str, Any] = field(default_factory=dict)
     """Epoch and validation metrics of the weights."""
     data: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class ModelFacts:
     """Empty for a model of real data; else the description of the simulation."""
 
     def __post_init__(self) -> None:
-        if min(self.num_tracks, self.num_candidates) < 0 or min(self.width, self.max_len) < 1:
+        if min(self.num_tracks, self.num_candidates, self.earlier_plays) < 0 or min(self.width, self.max_len) < 1:
             raise ValueError("counts must be at least 0, width and max_len at least 1")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError("temperature must be above 0")

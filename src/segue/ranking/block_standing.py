@@ -67,8 +67,10 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
     is_nan = target_scores.isnan()  # ranks after every rival
     above = torch.where(is_nan, len(table.candidates) + scores.num_only_mass - itself.long(), close.above)
     equal = torch.where(is_nan, 0, close.equal)
-    if scores.only_mass is not None:  # without mass all of them are equal
-        equal += torch.isneginf(target_scores) * (scores.num_only_mass - scores.only_mass[tracks].long())
+    if scores.only_mass is not None:  # without mass all of them are equal, below all others
+        nothing = torch.isneginf(target_scores)
+        above = torch.where(nothing, len(table.candidates), above)
+        equal += nothing * (scores.num_only_mass - scores.only_mass[tracks].long())
     standing = Standing(target_scores, above, equal, best.ranking())
     return standing if mass is None else _with_mass(scores, mass, standing, tracks, k)
 

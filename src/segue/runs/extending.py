@@ -34,6 +34,7 @@ _OF_ROWS: Final = "heads.neighbours.tracks"
 """Weights whose values are table rows."""
 _BY_ROW: Final = (
     "table.weight",
+    "untrained",
     "inputs.features.values",
     "inputs.features.trained",
     "heads.transitions.followed",

@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
 from segue.serving.asgi import DisconnectError, ProblemError, Receive, Response, Scope, Send, read_body
 from segue.serving.gate import Gate, GateOptions
-from segue.serving.routes import ROUTES, SESSION, Route, openapi
+from segue.serving.routes import ROUTES, Route, openapi
 from segue.serving.service import Service
 
 _LOG: Final = logging.getLogger(__name__)
@@ -26,8 +26,10 @@ _MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_SESSION_AT: Final = 2
-"""Index of the session's id among the parts of a path."""
+_ID_AT: Final = 2
+"""Index of the id of a session or listener among the parts of a path."""
+_ANY_ID: Final = "{}"
+"""Stands for it in the table of routes."""
 Parts = tuple[str, ...]
 
 
@@ -42,7 +44,8 @@ class Application:
         self._gate = Gate(self._options)
         self._methods: dict[Parts, dict[str, Route]] = {}
         for route in (*ROUTES, *_fixed_routes()):
-            self._methods.setdefault(_parts(route.path), {})[route.method] = route
+            template = tuple(_ANY_ID if part.startswith("{") else part for part in _parts(route.path.encode()))
+            self._methods.setdefault(template, {})[route.method] = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error becomes a problem document."""
@@ -62,16 +65,16 @@ class Application:
         self._service.counts.add(response.status, time.perf_counter() - begin)
 
     async def _response(self, scope: Scope, receive: Receive) -> Response:
-        parts = _parts(scope["path"])
-        session = parts[_SESSION_AT] if len(parts) > _SESSION_AT else ""
-        template = (*parts[:_SESSION_AT], SESSION, *parts[_SESSION_AT + 1 :])
+        parts = _parts(scope["raw_path"])
+        path_id = parts[_ID_AT] if len(parts) > _ID_AT else ""
+        template = (*parts[:_ID_AT], _ANY_ID, *parts[_ID_AT + 1 :])
         methods = self._methods.get(parts) or self._methods.get(template)
         if methods is None:
             raise ProblemError(404, f"nothing is served at this path; {SCHEMA} lists the routes")
         route = methods.get(scope["method"])
         if route is None:
             return _other_method(scope["method"], methods)
-        record = await route.answer(self._service, session, await self._sent(route, scope, receive))
+        record = await route.answer(self._service, path_id, await self._sent(route, scope, receive))
         if isinstance(record, Response):
             return record
         return Response(b"" if record is None else msgspec.json.encode(record), route.status)
@@ -96,13 +99,15 @@ class Application:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
             reason, part = str(error), "query" if route.body is None else "body"
             if "matching regex" in reason:
-                reason = f"an id holds a control character, such as a line break{reason[reason.rfind(' - ') :]}"
+                place = reason[reason.rfind(" - ") :]
+                reason = f"an id holds a control character, such as a line break, or a listener is . or ..{place}"
             raise ProblemError(400, f"the {part} is not what is expected: {reason}; see {SCHEMA}") from error
         return None
 
 
-def _parts(path: str) -> Parts:
-    return tuple(part for part in path.split("/") if part)
+def _parts(raw_path: bytes) -> Parts:
+    """Return the decoded parts of a path, which may have percent-encoded slashes; what is no UTF-8 is escaped."""
+    return tuple(unquote_to_bytes(part).decode("utf-8", "surrogateescape") for part in raw_path.split(b"/") if part)
 
 
 def _other_method(method: str, methods: Mapping[str, Route]) -> Response:

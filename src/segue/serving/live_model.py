@@ -10,12 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.axes import Int
+from segue.axes import Bool, Int
+from segue.discovery import repeat_shift
 from segue.exported.folder import ExportFolder
+from segue.serving.earlier_plays import EarlierPlays
 from segue.serving.scoring import After, Scored, Scoring, WithMass
 from segue.serving.session_encoder import Session, SessionEncoder
 from segue.serving.track_search import CellScan, Scan, Scanned
-from segue.store.vocabulary import UNKNOWN
+from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
 DEPTH: Final = 192
 """Best tracks of the scan that get exact scores, beside those that heads give mass."""
@@ -23,6 +25,10 @@ _DEEPER: Final = 4096
 """Added to the depth for a second scan, where log P(listen) may lift a track that the first one missed."""
 _MORE: Final = 1024
 """Added to the depth where artists are blocked, since their number of tracks among the best is unknown."""
+_HEAVY: Final = 64
+"""Tracks with the most mass that are scored first, beside k."""
+_SLACK: Final = 0.5
+"""More than the least dot product of the scan, which is approximate, can be too small."""
 SMALL: Final = 100_000
 """Most tracks that are scored on the event loop, where other requests wait meanwhile."""
 _NEAR: Final = 2
@@ -51,6 +57,24 @@ class Asked:
     k: int
     filters: Filters = field(default_factory=Filters)
     explain: bool = False
+    plays: EarlierPlays | None = None
+    """What its listener played before; None = nothing is known."""
+    discovery: float | None = None
+    """How adventurous the list is: see `repeat_shift`."""
+
+    @property
+    def played(self) -> Int[np.ndarray, " p"]:
+        """Return the table rows of tracks that were played before, in the session or earlier; some twice."""
+        session = np.array([row for row in self.session.rows if row >= NUM_SPECIALS], np.int32)
+        return session if self.plays is None else np.concatenate([session, self.plays.tracks])
+
+    def was_played(self, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Return which of `rows` were."""
+        was = np.isin(rows, self.session.rows)
+        if self.plays is not None and len(self.plays.tracks):
+            tracks = self.plays.tracks
+            was |= tracks[np.searchsorted(tracks, rows).clip(max=len(tracks) - 1)] == rows
+        return was
 
 
 @dataclass(slots=True)
@@ -95,7 +119,7 @@ class LiveModel:
         self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
         """Whether most batches are so short that another thread would cost more than it saves."""
         threads = 1 if self.is_light else threads
-        self._hurries = False
+        self._hurries, self._probes = False, probes if by_cells else 0
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
         export.vocabulary.rows([""])  # builds the lookup of ids now, not during the first request
@@ -109,11 +133,13 @@ class LiveModel:
 
     def next_tracks(self, requests: Sequence[Asked]) -> list[Answer]:
         """Return the best next tracks of each request, best first; equal scores by lower row."""
-        before = [one.session.without_last() for one in requests if one.explain and one.session.rows]
+        explained = [one for one in requests if one.explain and one.session.rows]
+        before = [one.session.without_last() for one in explained]
         afters = self._encoding.after([*(one.session for one in requests), *before])
         states = self._scoring.sharpened(np.stack([after.state for after in afters]))
         scanned = self._scan.around(states, max((_depth(one) for one in requests), default=DEPTH))
-        outputs = zip(afters, self._scoring.with_mass(afters), scanned, strict=True)
+        with_mass = self._scoring.with_mass(afters, [one.plays for one in (*requests, *explained)])
+        outputs = zip(afters, with_mass, scanned, strict=True)
         answers = [self._best(one, *next(outputs)) for one in requests]
         for one, answer in zip(requests, answers, strict=True):
             if one.explain and one.session.rows:
@@ -140,7 +166,7 @@ class LiveModel:
         """Return the `k` candidates whose rows have the largest cosine with that of `row`, itself left out."""
         table, wanted = self.export.table, self.export.table[row]
         scores = table @ wanted / np.maximum(self._lengths * self._lengths[row], np.float32(1e-20))
-        scores[~self.is_candidate] = -np.inf
+        scores[~self._scoring.is_trained] = -np.inf
         scores[row] = -np.inf
         best = _largest(scores, min(k, int((scores > -np.inf).sum())))
         return [Suggestion(one, float(scores[one])) for one in best]
@@ -162,10 +188,11 @@ class LiveModel:
             scored, order = self._ranked(one, after, with_mass, one.filters.allowed)
         else:
             scanned = scanned.best(_depth(one))  # the scan has the largest depth of the batch
-            scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, with_mass.rows]))
+            beside = with_mass.rows if one.discovery is None else np.concatenate([with_mass.rows, one.played])
+            scored, order = self._ranked_with(one, after, with_mass, scanned, beside)
             if self._may_miss(one, scanned, scored, order):
                 (scanned,) = self._scan.around(self._scoring.sharpened(after.state[None]), _depth(one) + _DEEPER)
-                scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, with_mass.rows]))
+                scored, order = self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
             if len(order) < one.k and np.count_nonzero(scanned.rows) < candidates:  # filters removed too many
                 self._may_take(candidates)
                 every = np.flatnonzero(self.is_candidate).astype(np.int32)
@@ -181,6 +208,29 @@ class LiveModel:
         suggestions = map(Suggestion, rows, scores, log_next, listen, unranked, followed, near)
         return Answer(tuple(suggestions), len(scored.rows))
 
+    def _ranked_with(
+        self, one: Asked, after: After, with_mass: WithMass, scanned: Scanned, beside: Int[np.ndarray, " n"]
+    ) -> tuple[Scored, list[int]]:
+        """Return what `_ranked` returns for tracks of the scan and `beside`.
+
+        A listener played many tracks, and most have little mass. First those with much are scored. A track that is not
+        in the scan has at most the least dot product of the scan, so most others can be left out then.
+        """
+        few = one.k + _HEAVY
+        is_whole = one.explain or one.discovery is not None or self._probes or len(scanned.scores) == 0
+        if len(beside) <= 2 * few or is_whole:
+            return self._ranked(one, after, with_mass, np.concatenate([scanned.rows, beside]))
+        heavy = with_mass.alone.copy()
+        heavy[np.argpartition(with_mass.mass, len(beside) - few)[len(beside) - few :]] = True
+        some = np.concatenate([scanned.rows, beside[heavy]])
+        scored, order = self._ranked(one, after, with_mass, some)
+        least = scored.score[order[-1]] if len(order) == one.k else -np.inf
+        most = np.logaddexp(float(scanned.scores.min()) + _SLACK, with_mass.mass)
+        others = beside[~heavy & (most >= least)]
+        if len(others) == 0:
+            return scored, order
+        return self._ranked(one, after, with_mass, np.concatenate([some, others]))
+
     def _ranked(
         self, one: Asked, after: After, with_mass: WithMass, rows: Int[np.ndarray, " n"]
     ) -> tuple[Scored, list[int]]:
@@ -195,11 +245,12 @@ class LiveModel:
         """Return whether a track that was not scanned may belong to the best k because it is listened to.
 
         log P(listen) <= 0, so the score of such a track is at most its dot product, and that is at most the least one
-        of those that were scanned. Long lists, of DEPTH tracks or more, are not checked.
+        of those that were scanned. Long lists, of DEPTH tracks or more, are not checked. With `discovery` such a track
+        is new, so that its score is not moved.
         """
         if self._scoring.listen_weight == 0.0 or not one.k <= len(order) < DEPTH or len(scanned.scores) == 0:
             return False
-        return bool(scored.score[order[-1]] < scanned.scores.min())
+        return bool(_moved(one, scored)[order[-1]] < scanned.scores.min())
 
     def _may_take(self, tracks: int) -> None:
         """Raise LongError if so many tracks would be scored on the event loop."""
@@ -207,9 +258,10 @@ class LiveModel:
             raise LongError
 
     def _ordered(self, one: Asked, scored: Scored) -> list[int]:
-        """Return the indices of the best k in `scored`, whose rows ascend."""
-        score = np.where(np.isnan(scored.score), -np.inf, scored.score)
+        """Return the indices of the best k in `scored`, whose rows ascend; what has no score is left out."""
+        score = np.where(np.isnan(scored.score), -np.inf, _moved(one, scored))
         order = np.argsort(-score, kind="stable")
+        order = order[score[order] > -np.inf]
         cap, codes = one.filters.per_artist, self.export.artist_code
         if cap is None or codes is None:
             best: list[int] = order[: one.k].tolist()
@@ -239,10 +291,18 @@ class LiveModel:
         return lengths
 
 
+def _moved(one: Asked, scored: Scored) -> NDArray[np.floating]:
+    """Return the scores with those of tracks that were played before moved as `discovery` says."""
+    shift = repeat_shift(one.discovery)
+    return scored.score.astype(np.float64) + shift * one.was_played(scored.rows) if shift else scored.score
+
+
 def _depth(one: Asked) -> int:
     """Return the depth of the scan, so that filters leave at least DEPTH and 2 k tracks, and k that were not heard."""
     filters = one.filters
     refused = 0 if filters.blocked is None else len(filters.blocked)
+    if one.discovery is not None and one.discovery > 0.5:  # new tracks come before these
+        refused += len(one.played)
     return max(DEPTH, 2 * one.k, one.k + len(one.session.rows)) + refused + (0 if filters.artists is None else _MORE)
 
 

@@ -27,12 +27,25 @@ TrackId = Annotated[
     str,
     Meta(min_length=1, max_length=1024, pattern=NO_CONTROLS, description="A track's id, as it stood in the log."),
 ]
+ListenerId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        pattern=rf"^(?!\.{{1,2}}$){NO_CONTROLS[1:]}",
+        description="A listener's id, any text of yours but . and .., which no URL can end in.",
+    ),
+]
 Strength = Annotated[
     int,
     Meta(ge=0, le=VERY_BRIEFLY, description="0 = heard to its end, 1 = mostly, 2 = skipped, 3 = skipped at once."),
 ]
 Heard = Literal["listened", "mostly", "brief", "skip", "unknown"]
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
+At = Annotated[
+    float,
+    Meta(ge=0, le=1e11, description="When it began to be played, UTC seconds; default: now. Never later than now."),
+]
 Count = Annotated[int, Meta(ge=1, le=MOST_K, description=f"Number of tracks, at most {MOST_K}.")]
 STRENGTHS: Final[dict[Heard, int]] = {"listened": 0, "mostly": 1, "brief": 2, "skip": 3, "unknown": UNKNOWN_STRENGTH}
 _WORDS: Final = {strength: word for word, strength in STRENGTHS.items()}
@@ -48,6 +61,7 @@ class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True)
     duration_s: Seconds | UnsetType = UNSET
     event_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_CONTROLS)] | UnsetType = UNSET
     """The client's own id: an event that is sent again with it counts once."""
+    at: At | UnsetType = UNSET
 
     def strength_code(self) -> int:
         """Return the strength, 0..3 or 255 = unknown.
@@ -81,6 +95,17 @@ class TrackFilters(Struct, forbid_unknown_fields=True, frozen=True):
     """Most tracks of one artist."""
 
 
+Discovery = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=1,
+        description="How adventurous the list is: 0 = tracks that were played before come first, 1 = all others do, "
+        "0.5 or null = as the model ranks.",
+    ),
+]
+
+
 class NextInSession(Struct, forbid_unknown_fields=True, frozen=True):
     """A request for the next tracks of a stored session."""
 
@@ -91,6 +116,7 @@ class NextInSession(Struct, forbid_unknown_fields=True, frozen=True):
     looks: bool = False
     """Whether each track comes with its point on the map and the numbers of its sleeve."""
     filters: TrackFilters = field(default_factory=TrackFilters)
+    discovery: Discovery | None = None
 
 
 class NextAfterEvents(Struct, forbid_unknown_fields=True, frozen=True):
@@ -102,6 +128,7 @@ class NextAfterEvents(Struct, forbid_unknown_fields=True, frozen=True):
     explain: bool = False
     looks: bool = False
     filters: TrackFilters = field(default_factory=TrackFilters)
+    discovery: Discovery | None = None
 
 
 class NewSession(Struct, forbid_unknown_fields=True, frozen=True):
@@ -109,6 +136,8 @@ class NewSession(Struct, forbid_unknown_fields=True, frozen=True):
 
     model: str | None = None
     events: Annotated[list[Event], Meta(max_length=MOST_EVENTS)] = []
+    listener: ListenerId | None = None
+    """Whose session it is: its plays are kept beyond the session, and the listener's later sessions read them."""
 
 
 class NewEvents(Struct, forbid_unknown_fields=True, frozen=True):
@@ -153,6 +182,27 @@ class SessionDetails(Struct):
     model: str
     created_at: float
     events: list[Event]
+    listener: str | None = None
+    """Whose session it is."""
+
+
+class RecentPlay(Struct):
+    """One play of a listener."""
+
+    track: str
+    heard: Heard
+    at: float
+    """When it was played, or else when the service got it, in UTC seconds."""
+    title: str | None
+    artist: str | None
+
+
+class ListenerDetails(Struct):
+    """What the sessions of a listener hold, as far as rankings read it."""
+
+    listener: str
+    plays: list[RecentPlay]
+    """The last 1,000, most recent last."""
 
 
 class NearTrack(Struct):
@@ -195,6 +245,8 @@ class SuggestedTrack(Struct, omit_defaults=True):
     score: float
     title: str | None = None
     artist: str | None = None
+    played: bool = False
+    """Whether it was played before: in this session, or by its listener as far as the model reads."""
     why: Explanation | None = None
     look: TrackLook | None = None
 

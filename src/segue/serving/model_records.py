@@ -16,6 +16,7 @@ from segue.serving.messages import (
     Explanation,
     ModelSummary,
     NearTrack,
+    RecentPlay,
     SuggestedTrack,
     TrackFilters,
     TrackLook,
@@ -80,19 +81,36 @@ def suggested_tracks(
     """Return the records of suggestions; with `session` and its events, each with an explanation."""
     tracks = []
     for rank, suggestion in enumerate(suggestions, start=1):
-        index = suggestion.row - NUM_SPECIALS
-        code = -1 if export.artist_code is None else int(export.artist_code[suggestion.row])
+        title, artist = _names(export, suggestion.row)
         tracks.append(
             SuggestedTrack(
                 rank=rank,
                 track=export.vocabulary.track_id(suggestion.row),
                 score=suggestion.score,
-                title=export.title.text(index) or None if export.title is not None else None,
-                artist=export.artist.text(code) if export.artist is not None and code >= 0 else None,
+                title=title,
+                artist=artist,
                 why=None if session is None else _explanation(suggestion, *session),
             )
         )
     return tracks
+
+
+def recent_plays(export: ExportFolder, events: Sequence[Logged]) -> list[RecentPlay]:
+    """Return the records of plays."""
+    rows = export.vocabulary.rows(event.track for event in events)
+    return [
+        RecentPlay(event.track, word_of(event.strength), event.at, *_names(export, row))
+        for event, row in zip(events, rows, strict=True)
+    ]
+
+
+def _names(export: ExportFolder, row: int) -> tuple[str | None, str | None]:
+    """Return title and artist of a table row, None where they are not known."""
+    if row < NUM_SPECIALS:
+        return None, None
+    code = -1 if export.artist_code is None else int(export.artist_code[row])
+    title = export.title.text(row - NUM_SPECIALS) or None if export.title is not None else None
+    return title, export.artist.text(code) if export.artist is not None and code >= 0 else None
 
 
 def _explanation(suggestion: Suggestion, read: ModelSession, events: Sequence[Logged]) -> Explanation:

@@ -15,6 +15,8 @@ from segue.serving.asgi import PROBLEM_TYPE, Response
 from segue.serving.messages import (
     EventCounts,
     Health,
+    ListenerDetails,
+    ListenerId,
     ModelList,
     ModelQuery,
     NewEvents,
@@ -32,8 +34,9 @@ from segue.serving.messages import (
 from segue.serving.service import SESSION_ID, Service
 
 SESSION: Final = "{session}"
-"""The one parameter of a path: a session's id."""
-_MISSING: Final = {404: "There is no such session, model or track."}
+LISTENER: Final = "{listener}"
+"""The parameters of paths: the id of a session, or of a listener."""
+_MISSING: Final = {404: "There is no such session, listener, model or track."}
 _STORED: Final = _MISSING | {503: "Sessions cannot be written, or too many requests wait.", 507: "The disk is full."}
 _FULL: Final = {409: "The session has as many events as it may have."}
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -73,6 +76,14 @@ _SESSION_PARAMETER: Final = {
     "description": "A session's id. Whoever has it may read and continue the session.",
     "schema": {"type": "string", "pattern": f"^{SESSION_ID}$"},
 }
+_LISTENER_PARAMETER: Final = {
+    "name": "listener",
+    "in": "path",
+    "required": True,
+    "description": "A listener's id, percent-encoded.",
+    "schema": msgspec.json.schema(ListenerId),
+}
+_PARAMETERS: Final = {SESSION: _SESSION_PARAMETER, LISTENER: _LISTENER_PARAMETER}
 _CREATED: Final = {"session": "$response.body#/session"}
 """The path parameter of routes of a session, from the response that begins it."""
 
@@ -86,7 +97,8 @@ class Route:
     answer: Callable[[Service, str, Any], Awaitable[Struct | Response | None]]
     """Returns the record to send as JSON, or a whole response, or None for no content. Its docstring is documented.
 
-    It gets the session's id in the path, "" for paths without one, and the record of the body or the query.
+    It gets the id of the session or listener in the path, "" for paths without one, and the record of the body or the
+    query.
     """
     response: type[Struct] | None = None
     """The record of a success; None: text, or no content with the status 204."""
@@ -121,6 +133,8 @@ ROUTES: Final = (
     Route("DELETE", _OF_SESSION, Service.forget_session, status=204, errors=_STORED),
     Route("POST", f"{_OF_SESSION}/events", Service.add_events, EventCounts, body=NewEvents, errors=_STORED | _FULL),
     Route("POST", f"{_OF_SESSION}/next", Service.next_in_session, Suggestions, body=NextInSession, errors=_STORED),
+    Route("GET", f"/v1/listeners/{LISTENER}", Service.show_listener, ListenerDetails, errors=_STORED),
+    Route("DELETE", f"/v1/listeners/{LISTENER}", Service.forget_listener, status=204, errors=_STORED),
     Route("POST", "/v1/next", Service.next_after_events, Suggestions, body=NextAfterEvents, errors=_STORED),
     Route("GET", "/v1/similar", Service.similar_tracks, SimilarTracks, query=SimilarQuery, errors=_MISSING),
     Route("GET", "/v1/map", Service.track_map, TrackMap, query=ModelQuery, errors=_MISSING),
@@ -158,7 +172,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.answer.__name__,
         "summary": description,
-        "parameters": ([_SESSION_PARAMETER] if SESSION in route.path else []) + _query_parameters(route),
+        "parameters": [each for name, each in _PARAMETERS.items() if name in route.path] + _query_parameters(route),
         "responses": {str(route.status): _success(route), **errors},
     }
     if route.body is not None:

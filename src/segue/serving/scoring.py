@@ -21,6 +21,7 @@ from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Successors
 from segue.neighbours.session_neighbours import neighbour_shares
 from segue.neighbours.sparse_scores import FlatSessions, starts
+from segue.serving.earlier_plays import NO_PLAYS, EarlierPlays, PlayedMass, repeated
 
 _CHUNK: Final = 1 << 14
 """Rows multiplied at a time."""
@@ -57,7 +58,7 @@ class Scored:
 @dataclass(frozen=True)
 class WithMass:
     """Candidates that heads give mass: what followed the last tracks in training, what the nearest training sessions
-    hold, and the tracks of the session."""
+    hold, the tracks of the session, and what its listener played before."""
 
     rows: Int[np.ndarray, " n"]
     """Ascending."""
@@ -106,12 +107,29 @@ class Scoring:
         sharp: NDArray[np.float32] = states * self._temperature
         return sharp
 
-    def with_mass(self, afters: Sequence[After]) -> list[WithMass]:
-        """Return the candidates that heads give mass after each session."""
+    def with_mass(self, afters: Sequence[After], plays: Sequence[EarlierPlays | None] | None = None) -> list[WithMass]:
+        """Return the candidates that heads give mass after each session. `plays`: what each listener played before."""
+        near = self._of_neighbours(afters)
         return [
-            WithMass.joined([*self._followers(after), self._session_tracks(after), near])
-            for after, near in zip(afters, self._of_neighbours(afters), strict=True)
+            WithMass.joined(
+                [*self._followers(after), self._session_tracks(after), others, *self._repeated(after, played)]
+            )
+            for after, others, played in zip(afters, near, plays or [None] * len(afters), strict=True)
         ]
+
+    def _repeated(self, after: After, plays: EarlierPlays | None) -> list[WithMass]:
+        repeats = self._export.repeats
+        if repeats is None:
+            return []
+        return [
+            self._of(part) for part in repeated(repeats, after.state, (after.rows, after.feedback), plays or NO_PLAYS)
+        ]
+
+    def _of(self, played: PlayedMass) -> WithMass:
+        """Return the part of the mass that candidates get."""
+        may = self.is_candidate[played.rows]
+        rows = played.rows[may]
+        return WithMass(rows, np.zeros(len(rows), np.int32), played.log_mass[may], np.zeros(len(rows), np.bool_))
 
     def _of_neighbours(self, afters: Sequence[After]) -> list[WithMass]:
         """Return the tracks of the neighbours of each session; those of all sessions are looked for together."""
@@ -180,17 +198,27 @@ class Scoring:
         return index if index < len(successors.keys) and successors.keys[index] == key else -1
 
     @cached_property
+    def is_trained(self) -> NDArray[np.bool_]:
+        """Return which table rows may be ranked by the encoder's score alone, bool [V + 3]."""
+        is_trained = np.zeros(len(self._table), np.bool_)
+        is_trained[self._export.scan_order] = True
+        is_trained[0] = False
+        return is_trained
+
+    @cached_property
     def is_candidate(self) -> NDArray[np.bool_]:
-        """Return which table rows may be ranked, bool [V + 3]."""
-        is_candidate = np.zeros(len(self._table), np.bool_)
-        is_candidate[self._export.scan_order] = True
-        is_candidate[0] = False
+        """Return which table rows may be ranked, at least where heads give them mass, bool [V + 3]."""
+        is_candidate = self.is_trained.copy()
+        if self._export.untrained is not None:
+            is_candidate[self._export.untrained] = True
         return is_candidate
 
     def of(self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass) -> Scored:
         """Return the scores of `rows`."""
         encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
         log_next = encoder.astype(np.float64)
+        if self._export.untrained is not None:
+            log_next[~self.is_trained[rows]] = -np.inf
         if len(with_mass.rows):
             index = np.searchsorted(with_mass.rows, rows).clip(max=len(with_mass.rows) - 1)
             has_mass = with_mass.rows[index] == rows

@@ -7,18 +7,24 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, TypeVar
 
+import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from segue.errors import SegueError
 from segue.exported.folder import ExportFolder
 from segue.serving.asgi import ProblemError
+from segue.serving.earlier_plays import EarlierPlays, read_plays
 from segue.serving.gate import RequestCounts
 from segue.serving.live_model import Asked, Suggestion
 from segue.serving.messages import (
     Event,
     EventCounts,
+    ListenerDetails,
+    ListenerId,
     ModelList,
     ModelQuery,
     NewEvents,
@@ -34,11 +40,22 @@ from segue.serving.messages import (
     TrackMap,
     word_of,
 )
-from segue.serving.model_records import as_read, look_of, model_summary, row_filters, sampled_map, suggested_tracks
+from segue.serving.model_records import (
+    as_read,
+    look_of,
+    model_summary,
+    recent_plays,
+    row_filters,
+    sampled_map,
+    suggested_tracks,
+)
 from segue.serving.models import BusyError, Models, ServedModel
+from segue.serving.plays_cache import PlaysCache
 from segue.serving.sessions.store import (
     FullStoreError,
+    LiveSession,
     Logged,
+    NoListenerError,
     NoSessionError,
     ReadOnlyStoreError,
     SessionFullError,
@@ -52,7 +69,13 @@ SESSION_ID: Final = "[0-9a-f]{32}"
 """Pattern of a session's id."""
 _MANY: Final = 200
 """Names of filters that are looked up on the event loop; one takes some 5 microseconds, more go to a thread."""
-_STATUS: Final = {NoSessionError: 404, SessionFullError: 409, FullStoreError: 507, ReadOnlyStoreError: 503}
+_STATUS: Final = {
+    NoSessionError: 404,
+    NoListenerError: 404,
+    SessionFullError: 409,
+    FullStoreError: 507,
+    ReadOnlyStoreError: 503,
+}
 
 
 class Service:
@@ -64,15 +87,15 @@ class Service:
 
     def __init__(self, models: Models, sessions: Sessions) -> None:
         self.models, self.sessions, self.counts = models, sessions, RequestCounts()
+        self._plays_cache = PlaysCache()
 
     async def begin_session(self, _: str, sent: NewSession) -> SessionSummary:
         """Begin a session, with the events that it has already, and return its id."""
-        model = sent.model
-        if model is not None:
-            self._model(model)
-        events = logged(sent.events)
-        session_id = new_session_id()
-        await _stored(self.sessions.create(session_id, model or "", events))
+        model, events, session_id = self._model(sent.model), logged(sent.events), new_session_id()
+        await _stored(self.sessions.create(session_id, sent.model or "", events, sent.listener))
+        if sent.listener is not None:
+            with suppress(ProblemError):  # the first ranking tries again, and says what is wrong
+                await self._plays(await _stored(self.sessions.read(session_id)), model.live.export)
         return SessionSummary(session_id, len(events))
 
     async def add_events(self, session: str, sent: NewEvents) -> EventCounts:
@@ -84,20 +107,35 @@ class Service:
         """Return the events of a session in the order of listening."""
         stored = await _stored(self.sessions.read(_checked(session)))
         events = [Event(event.track, heard=word_of(event.strength)) for event in stored.events]
-        return SessionDetails(stored.session_id, stored.model, stored.created_at, events)
+        return SessionDetails(stored.session_id, stored.model, stored.created_at, events, stored.listener)
 
     async def forget_session(self, session: str, _: None) -> None:
         """Delete a session and its events."""
         await _stored(self.sessions.remove(_checked(session)))
 
+    async def show_listener(self, listener: str, _: None) -> ListenerDetails:
+        """Return the last plays of a listener, with titles and artists of the default model."""
+        past = await _stored(self.sessions.past(_checked_listener(listener)))
+        if not past:
+            raise ProblemError(404, "nothing is stored of such a listener, or no event of their sessions")
+        events = [event for events in past for event in events]
+        return ListenerDetails(listener, recent_plays(self.models.every[0].live.export, events))
+
+    async def forget_listener(self, listener: str, _: None) -> None:
+        """Delete all sessions of a listener with their events, also those that have expired."""
+        checked = _checked_listener(listener)
+        await _stored(self.sessions.forget(checked))
+        self._plays_cache.forget(checked)
+
     async def next_in_session(self, session: str, sent: NextInSession) -> Suggestions:
         """Rank the next tracks of a session, by its own model or another."""
         stored = await _stored(self.sessions.read(_checked(session)))
-        return await self._next(sent, sent.model or stored.model or None, stored.events)
+        model = self._model(sent.model or stored.model or None)
+        return await self._next(sent, model, stored.events, await self._plays(stored, model.live.export))
 
     async def next_after_events(self, _: str, sent: NextAfterEvents) -> Suggestions:
         """Rank the next tracks after the events of the request, which are not stored."""
-        return await self._next(sent, sent.model, logged(sent.events))
+        return await self._next(sent, self._model(sent.model), logged(sent.events), None)
 
     async def similar_tracks(self, _: str, sent: SimilarQuery) -> SimilarTracks:
         """Rank tracks by the cosine of their rows with the row of one track."""
@@ -120,10 +158,25 @@ class Service:
         exports = [model.live.export for model in self.models.every]
         return ModelList([model_summary(export, default=export is exports[0]) for export in exports])
 
+    async def _plays(self, session: LiveSession, export: ExportFolder) -> EarlierPlays | None:
+        """Return what the listener of a session played before it; the first request of a session reads it."""
+        if session.listener is None:
+            return None
+        plays = self._plays_cache.get(session, export)
+        if plays is None:
+            past = await _stored(self.sessions.past(session.listener, session.began))
+            few = sum(map(len, past)) <= _MANY
+            read = read_plays(export, past) if few else await asyncio.to_thread(read_plays, export, past)
+            plays = self._plays_cache.put(session, export, read)
+        return plays
+
     async def _next(
-        self, wanted: NextInSession | NextAfterEvents, name: str | None, events: Sequence[Logged]
+        self,
+        wanted: NextInSession | NextAfterEvents,
+        model: ServedModel,
+        events: Sequence[Logged],
+        plays: EarlierPlays | None,
     ) -> Suggestions:
-        model = self._model(name)
         export = model.live.export
         read = as_read(model.live, events)
         named = wanted.filters
@@ -133,10 +186,14 @@ class Service:
         else:
             filters = row_filters(export, named, read.rows)
         try:
-            answer = await model.next_tracks(Asked(read.session, wanted.k, filters, wanted.explain))
+            asked = Asked(read.session, wanted.k, filters, wanted.explain, plays, wanted.discovery)
+            answer = await model.next_tracks(asked)
         except BusyError as error:
             raise ProblemError(503, "too many requests wait; ask again in a moment", {"retry-after": "1"}) from error
         tracks = suggested_tracks(export, answer.suggestions, (read, events) if wanted.explain else None)
+        rows = np.array([suggestion.row for suggestion in answer.suggestions], np.int32)
+        for track, was_played in zip(tracks, asked.was_played(rows).tolist(), strict=True):
+            track.played = was_played
         if wanted.looks:
             self._add_looks(export, tracks, answer.suggestions)
         simulated = bool(export.manifest.facts.simulated)
@@ -160,7 +217,7 @@ class Service:
 
 
 def logged(events: Iterable[Event]) -> list[Logged]:
-    """Return events as they are stored, with the time of now.
+    """Return events as they are stored, with the time of now where they have none.
 
     Raises:
         ProblemError: an event states its strength twice or in part.
@@ -172,7 +229,8 @@ def logged(events: Iterable[Event]) -> list[Logged]:
             strength = event.strength_code()
         except ValueError as error:
             raise ProblemError(400, f"events[{i}]: {error}") from error
-        rows.append(Logged(event.track, strength, now, event.event_id or None))
+        at = now if event.at is UNSET else min(event.at, now)
+        rows.append(Logged(event.track, strength, at, event.event_id or None))
     return rows
 
 
@@ -185,6 +243,19 @@ def _checked(session_id: str) -> str:
     if re.fullmatch(SESSION_ID, session_id) is None:
         raise ProblemError(404, "there is no such session: the id is not one of a session; begin a new one")
     return session_id
+
+
+def _checked_listener(listener: str) -> str:
+    """Return the id.
+
+    Raises:
+        ProblemError: no listener can have it; the store is not queried.
+    """
+    try:
+        return msgspec.convert(listener.encode().decode(), ListenerId)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        detail = "there is no such listener: the id is empty, too long, no UTF-8, or has a control character"
+        raise ProblemError(404, detail) from error
 
 
 async def _stored(future: Future[T]) -> T:

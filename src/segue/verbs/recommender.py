@@ -15,8 +15,10 @@ from segue import skips
 from segue.batch import Batch
 from segue.errors import InputError
 from segue.model import Encoder
+from segue.model.heads import repeats
 from segue.model.inputs import earlier as earlier_input
 from segue.ranking import ModelScorer, top_k
+from segue.ranking.discovering import discovering_lists
 from segue.runs import LoadedRun
 from segue.runs.extending import load_serving
 from segue.store import NUM_SPECIALS, PAD, UNKNOWN
@@ -52,17 +54,21 @@ class Recommender:
         k: int = 20,
         *,
         exclude_heard: bool = False,
-        earlier: Sequence[tuple[str, str | int]] = (),
+        earlier: Sequence[tuple[Any, ...]] = (),
+        discovery: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return the `k` best next tracks after a session: dicts of track, score, title and artist (None = unknown).
 
         `feedback`: per track 'listened', 'mostly', 'brief', 'skip', 'unknown', or a strength 0..3 (default: all
         listened; 255 is unknown). A `k` larger than the catalogue gives all tracks. Unknown tracks are ignored;
-        `exclude_heard` excludes the session's tracks. `earlier`: track and feedback of the listener's earlier
-        sessions, most recent last; a run without `[inputs.earlier]` ignores them.
+        `exclude_heard` excludes the session's tracks. `earlier`: track, feedback and perhaps time (UTC seconds) of each
+        play of the listener's earlier sessions, most recent last; the session begins at the last of these times. A run
+        without `[heads.repeats]` and `[inputs.earlier]` only knows by them what is new. `discovery`: 0 to 1, how
+        adventurous the list is: see `segue.discovery`; scores are the model's.
 
         Raises:
-            InputError: `k` below 1, ids that are not text, feedback of another length, or another feedback word.
+            InputError: `k` below 1, ids that are not text, feedback of another length, another feedback word, or
+                a `discovery` that is not 0 to 1.
         """
         if not isinstance(k, int) or isinstance(k, bool) or k < 1:
             raise InputError(f"k is {k!r}, expected a whole number, at least 1")
@@ -73,26 +79,48 @@ class Recommender:
         known_plays = [(r, c) for r, c in zip(self._run.vocabulary.rows(ids), codes, strict=True) if r != UNKNOWN]
         rows = [row if self._candidate[row] else UNKNOWN for row, _ in known_plays] or [PAD]
         feedback_codes = [code for _, code in known_plays] or [skips.FEEDBACK_HIDDEN]
+        if discovery is not None and not (_is_number(discovery) and 0 <= discovery <= 1):
+            raise InputError(
+                f"discovery is {discovery!r}, expected a number from 0 (what was played) to 1 (what is new)"
+            )
+        before = self._plays_before(earlier)
         batch = Batch(
             torch.tensor(rows),
             torch.tensor(feedback_codes),
             torch.arange(len(rows)),
             torch.tensor([0, len(rows)]),
             len(rows),
-            session_side=self._before(*_pairs(earlier)),
+            session_side=self._side(before),
         )
-        ranking = top_k(self._scorer, batch, min(k, len(self._run.candidates)), exclude_heard=exclude_heard)
+        played = np.unique([*rows, *(row for row, _, _ in before)])
+        played_candidates = torch.from_numpy(played[self._candidate[played]].astype(np.int64))[None]
+        k = min(k, len(self._run.candidates))
+        if discovery is None:
+            ranking = top_k(self._scorer, batch, k, exclude_heard=exclude_heard)
+        else:
+            lists = discovering_lists(
+                self._scorer, batch, played_candidates, k, [discovery], exclude_heard=exclude_heard
+            )
+            ranking = lists[0]
         pairs = zip(ranking.tracks[0].tolist(), ranking.scores[0].tolist(), strict=True)
         return [self._entry(row, score) for row, score in pairs if row >= NUM_SPECIALS]
 
-    def _before(self, ids: Sequence[str], codes: Sequence[int]) -> dict[str, Tensor]:
-        """Return the side inputs of earlier sessions; empty if the run does not read them."""
+    def _plays_before(self, earlier: object) -> list[tuple[int, int, int]]:
+        """Return table row, feedback code and minutes until the session of each earlier play."""
+        ids, codes, times = _plays(earlier)
+        minutes = [(int(max(times)) // 60) - int(at) // 60 for at in times]
+        return [*zip(self._run.vocabulary.rows(ids), codes, minutes, strict=True)]
+
+    def _side(self, before: Sequence[tuple[int, int, int]]) -> dict[str, Tensor]:
+        """Return what inputs and heads read of earlier plays; empty if the run does not read them."""
+        side = {}
         config = self._run.recipe.inputs.get(earlier_input.NAME)
-        if config is None:
-            return {}
-        plays = zip(self._run.vocabulary.rows(ids), codes, strict=True)
-        known_plays = [(row, code) for row, code in plays if self._candidate[row]][-config.tracks :]
-        return {earlier_input.NAME: torch.tensor([known_plays or [(PAD, skips.FEEDBACK_HIDDEN)]])}
+        if config is not None:
+            known_plays = [(row, code) for row, code, _ in before if self._candidate[row]][-config.tracks :]
+            side[earlier_input.NAME] = torch.tensor([known_plays or [(PAD, skips.FEEDBACK_HIDDEN)]])
+        if repeats.NAME in self._run.recipe.heads and before:
+            side[repeats.NAME] = torch.tensor([before[-repeats.MOST_PLAYS :]], dtype=torch.int32)
+        return side
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
         index, run = row - NUM_SPECIALS, self._run
@@ -113,19 +141,27 @@ def load(run: str | Path) -> Recommender:
     return Recommender(load_serving(run))
 
 
-def _pairs(earlier: object) -> tuple[list[str], list[int]]:
-    """Return ids and codes of earlier plays.
+def _plays(earlier: object) -> tuple[list[str], list[int], list[float]]:
+    """Return ids, codes and times of earlier plays; times are 0 where none are given.
 
     Raises:
-        InputError: they are not pairs of a track and its feedback.
+        InputError: they are not tuples of a track, its feedback, and perhaps a time.
     """
-    ids, codes = list[object](), list[object]()
-    for pair in earlier if isinstance(earlier, Iterable) else [earlier]:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise InputError(f"earlier play {pair!r} is not a pair of track and feedback, such as ('track_3', 'skip')")
-        ids.append(pair[0])
-        codes.append(pair[1])
-    return _texts(ids), _codes(codes)
+    ids, codes, times = list[object](), list[object](), list[float]()
+    for play in earlier if isinstance(earlier, Iterable) else [earlier]:
+        if not isinstance(play, tuple | list) or len(play) not in (2, 3):
+            raise InputError(f"earlier play {play!r} is not a pair of track and feedback, such as ('track_3', 'skip')")
+        at = play[2] if len(play) == 3 else 0.0
+        if not _is_number(at) or not 0 <= at < 1e11:
+            raise InputError(f"earlier play {play!r} has no time; give UTC seconds, or leave it out")
+        ids.append(play[0])
+        codes.append(play[1])
+        times.append(float(at))
+    return _texts(ids), _codes(codes), times
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _texts(tracks: object) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from segue.option_types import PathOrNone, Split, Whole
 from segue.progress import Progress, Step, silent
 from segue.serving.options import given_token
 from segue.store import Store
+from segue.verbs.replayed_log import Case, StoredLog
 
 CLIENTS: Final = 8
 """Sessions replayed at once."""
@@ -74,7 +76,8 @@ def replay(
     """Send held-out sessions through a running service and print its HR, to compare with the offline evaluation.
 
     Each session is created through the API, filled with its events, ranked among all tracks, heard ones included, and
-    deleted.
+    deleted. If the model reads earlier plays, those of the listener are sent before; the listener has another id there,
+    and is deleted in the end.
 
     Args:
         export: the served export, whose recipe determines the held-out sessions.
@@ -85,7 +88,7 @@ def replay(
         SegueError: the service does not answer, or does not serve this export.
     """
     from segue.batches.split import DataConfig, split_store
-    from segue.serving.messages import MOST_K, word_of
+    from segue.serving.messages import MOST_K
 
     url, k, token = options.url, options.k, given_token(options.token_file)
     manifest = read_export_manifest(Path(export))
@@ -101,47 +104,60 @@ def replay(
     if 0 < options.sample < len(chosen):
         chosen = np.linspace(0, len(chosen) - 1, options.sample).astype(np.int64)
     _check_served(url, token, manifest.name, len(chosen))
-    tracks, strength, vocabulary = np.asarray(opened.tracks), np.asarray(opened.strength), opened.vocabulary
+    log = StoredLog(opened, split, manifest.facts.earlier_plays)
+    body = {"model": manifest.name, "k": k, "filters": {"heard": True}}
 
-    def one(case: int) -> int:
-        begin, target = int(cases.begin[case]), int(cases.target[case])
-        begin = max(begin, target - config.max_len)
-        rows = range(begin, target)
-        events = [
-            {"track": vocabulary.track_id(int(tracks[row])), "heard": word_of(int(strength[row]))} for row in rows
-        ]
-        request = {"model": manifest.name, "k": k, "filters": {"heard": True}}
-        return _rank(url, token, events, request, vocabulary.track_id(int(tracks[target])))
+    def of_listener(group: NDArray[np.int64]) -> list[int]:
+        with _Client(url, token) as client:
+            return _listener_ranks(client, log, [Case.of(cases, int(each)) for each in group], body)
 
-    ranks = np.empty(len(chosen), np.int64)
+    ranks, done = np.empty(len(chosen), np.int64), 0
+    groups = log.by_listener(cases.session[chosen])
     with ThreadPoolExecutor(CLIENTS) as pool:
-        for done, rank in enumerate(pool.map(one, chosen.tolist())):
-            ranks[done] = min(rank, k + 1)
-            progress(Step("replay", done + 1, len(chosen), "sessions"))
+        for group, some in zip(groups, pool.map(of_listener, [chosen[group] for group in groups]), strict=True):
+            ranks[group] = np.minimum(some, k + 1)
+            done += len(group)
+            progress(Step("replay", done, len(chosen), "sessions"))
     return Replayed(manifest.name, ranks, k)
 
 
-def _rank(
-    url: str, token: str | None, events: Sequence[Mapping[str, Any]], request: Mapping[str, Any], target: str
-) -> int:
-    """Return the service's rank of `target` after `events`; one after the end of the list if it is not in it."""
-    client = _Client(url, token)
-    session = client.ask("POST", "/v1/sessions", {"events": []})["session"]
+def _listener_ranks(client: _Client, log: StoredLog, cases: Sequence[Case], body: Mapping[str, Any]) -> list[int]:
+    """Return the ranks of the targets of cases of one listener, in the order of listening."""
+    sessions = log.needed([case.session for case in cases]).tolist()
+    listener = f"segue-replay-{secrets.token_hex(16)}" if sessions else None
+    ranks, sent = list[int](), 0
     try:
-        client.ask("POST", f"/v1/sessions/{session}/events", {"events": events})
-        tracks = client.ask("POST", f"/v1/sessions/{session}/next", request)["tracks"]
+        for case in cases:
+            while sent < len(sessions) and log.is_past(sessions[sent], case.session):
+                _begun(client, log.readable(sessions[sent]), listener)
+                sent += 1
+            session = _begun(client, log.events(case.begin, case.target), listener)
+            try:
+                tracks = client.ask("POST", f"/v1/sessions/{session}/next", body)["tracks"]
+            finally:
+                client.ask("DELETE", f"/v1/sessions/{session}", None)
+            target = log.track(case.target)
+            ranks.append(next((each["rank"] for each in tracks if each["track"] == target), body["k"] + 1))
     finally:
-        client.ask("DELETE", f"/v1/sessions/{session}", None)
-        client.close()
-    return next((each["rank"] for each in tracks if each["track"] == target), len(tracks) + 1)
+        if sent:
+            client.ask("DELETE", f"/v1/listeners/{listener}", None)
+    return ranks
+
+
+def _begun(client: _Client, events: Sequence[Mapping[str, Any]], listener: str | None) -> str:
+    """Return the id of a new session with these events."""
+    named = {} if listener is None else {"listener": listener}
+    session: str = client.ask("POST", "/v1/sessions", {"events": [], **named})["session"]
+    if events:
+        client.ask("POST", f"/v1/sessions/{session}/events", {"events": events})
+    return session
 
 
 def _check_served(url: str, token: str | None, name: str, num: int) -> None:
     if num == 0:
         raise InputError("the store has no held-out session under this recipe; name the store of the run")
-    client = _Client(url, token)
-    served = [model["name"] for model in client.ask("GET", "/v1/models", None)["models"]]
-    client.close()
+    with _Client(url, token) as client:
+        served = [model["name"] for model in client.ask("GET", "/v1/models", None)["models"]]
     if name not in served:
         raise SegueError(f"{url} does not serve {name!r} but {', '.join(served)}; name the export that it serves")
 
@@ -176,6 +192,9 @@ class _Client:
             raise SegueError(f"{self._url}{path} answers {answer.status}: {detail or 'no reason'}")
         return document
 
-    def close(self) -> None:
+    def __enter__(self) -> _Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self._connection.close()

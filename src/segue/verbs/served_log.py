@@ -15,7 +15,10 @@ from segue.serving.sessions import kept_sessions
 from segue.skips import UNKNOWN_STRENGTH
 
 COLUMNS: Final = ("session", "position", "track", "strength", "time", SEGUE_LOG)
-_VERSION: Final = 1
+LISTENER: Final = "listener"
+"""A further column of a log of sessions of which at least one names its listener."""
+_VERSION: Final = 2
+"""2: there may be listeners."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ def export_log(sessions: str | Path, out: str | Path, options: ExportLogOptions 
     """Write served sessions, oldest first, to a CSV or Parquet file that segue prepare table reads.
 
     Columns: session, position (from 0), track, strength (empty = unknown), time (UTC), segue_log (version of this
-    layout). `prepare` reads every event back unchanged. Do not open the CSV in a spreadsheet, which may run a cell
-    that begins with = as a formula. The service may be running; Redis has deleted expired sessions.
+    layout), and listener if any session names one (the session's id where it names none). `prepare` reads every event
+    back unchanged. Do not open the CSV in a spreadsheet, which may run a cell that begins with = as a formula. The
+    service may be running; Redis has deleted expired sessions without a listener.
 
     Args:
         sessions: the file or Redis URL of the sessions of segue serve.
@@ -60,27 +64,31 @@ def export_log(sessions: str | Path, out: str | Path, options: ExportLogOptions 
     if path.exists() and not options.overwrite:
         raise InputError(f"{out} exists already; name another file or add --overwrite")
     check_parent(path)
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    count = 0
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, LISTENER)}
+    count, has_listeners = 0, False
     for session in kept_sessions(sessions):
-        count += 1
+        count, has_listeners = count + 1, has_listeners or session.listener is not None
+        listener = session.session_id if session.listener is None else session.listener
         for position, event in enumerate(session.events):
             strength = None if event.strength == UNKNOWN_STRENGTH else event.strength
             at = datetime.datetime.fromtimestamp(event.at, datetime.UTC)
-            row = (session.session_id, position, event.track, strength, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), _VERSION)
-            for name, value in zip(COLUMNS, row, strict=True):
+            text = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            row = (session.session_id, position, event.track, strength, text, _VERSION, listener)
+            for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
+    if not has_listeners:
+        del columns[LISTENER]
     with replaced_file(path) as temporary:
         if path.suffix == ".csv":
             with temporary.open("w", newline="", encoding="utf-8") as handle:
                 writer = csv.writer(handle)
-                writer.writerow(COLUMNS)
+                writer.writerow(columns)
                 writer.writerows(zip(*columns.values(), strict=True))
         else:
             import polars as pl
 
             kinds = {"position": pl.Int64, "strength": pl.UInt8, SEGUE_LOG: pl.UInt8}
-            pl.DataFrame(columns, schema={name: kinds.get(name, pl.String) for name in COLUMNS}).write_parquet(
+            pl.DataFrame(columns, schema={name: kinds.get(name, pl.String) for name in columns}).write_parquet(
                 temporary
             )
     return ServedLog(path, count, len(columns["track"]))

@@ -15,7 +15,15 @@ from segue.errors import SegueError
 from segue.serving.sessions import store
 from segue.serving.sessions.redis import RedisSessions, sessions_in_redis
 from segue.serving.sessions.sqlite import SqliteSessions, stored_sessions
-from segue.serving.sessions.store import LiveSession, Logged, NoSessionError, SessionFullError, Sessions, new_session_id
+from segue.serving.sessions.store import (
+    LiveSession,
+    Logged,
+    NoListenerError,
+    NoSessionError,
+    SessionFullError,
+    Sessions,
+    new_session_id,
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 def _event(track: str, event_id: str | None = None, strength: int = 0) -> Logged:
     return Logged(track, strength, 1.5, event_id)
+
+
+def _tracks(sessions: Sessions, listener: str, before: tuple[float, str] = store.LATEST) -> list[list[str]]:
+    return [[event.track for event in events] for events in sessions.past(listener, before).result()]
 
 
 def _refused(futures: list[Future[object]]) -> None:
@@ -223,3 +235,144 @@ def test_what_was_told_before_it_is_closed_is_written(place: Place) -> None:
     sessions.close()
     assert all(future.done() and future.exception() is None for future in told)
     assert [event.track for event in place.stored()[0].events] == [str(i) for i in range(300)]
+
+
+def test_the_plays_of_a_listener_are_kept_across_sessions_in_their_order(place: Place) -> None:
+    sessions, names = place.open(), [new_session_id() for _ in range(5)]
+    for number, (name, listener) in enumerate(zip(names, ["ann", "bob", "ann", None, "ann"], strict=True)):
+        sessions.create(name, "", [_event(f"{number}a", None, 3)], listener).result()
+    sessions.add(names[0], [_event("0b", "1", 2)]).result()
+    sessions.add(names[2], [_event("2b"), _event("2c", None, 255)]).result()
+    own = sessions.read(names[2]).result()
+    assert own.listener == "ann"
+    assert sessions.read(names[3]).result().listener is None
+    assert _tracks(sessions, "ann", own.began) == [["0a", "0b"]], "what began before, not itself or what began later"
+    assert sessions.past("ann", own.began).result() == ((_event("0a", None, 3), _event("0b", "1", 2)),)
+    assert _tracks(sessions, "ann") == [["0a", "0b"], ["2a", "2b", "2c"], ["4a"]]
+    assert _tracks(sessions, "bob") == [["1a"]]
+    assert _tracks(sessions, "nobody") == _tracks(sessions, "an") == []
+    sessions.close()
+    assert [each.listener for each in place.stored()] == ["ann", "bob", "ann", None, "ann"]
+    reopened = place.open()
+    assert _tracks(reopened, "ann") == [["0a", "0b"], ["2a", "2b", "2c"], ["4a"]]
+    reopened.remove(names[2]).result()
+    assert _tracks(reopened, "ann") == [["0a", "0b"], ["4a"]], "what is deleted is no past"
+    reopened.close()
+
+
+def test_the_last_plays_are_read_and_all_are_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_PLAYS", 5)
+    sessions = place.open()
+    for number, length in enumerate([3, 4, 0, 2]):
+        sessions.create(new_session_id(), "", [_event(f"{number}{i}") for i in range(length)], "ann").result()
+    assert _tracks(sessions, "ann") == [["11", "12", "13"], ["30", "31"]]
+    assert sum(len(each.events) for each in place.stored()) == 9
+    monkeypatch.setattr(store, "MOST_PLAYS", 6)
+    assert _tracks(sessions, "ann") == [["10", "11", "12", "13"], ["30", "31"]]
+    sessions.close()
+
+
+def test_a_session_that_is_over_stays_in_the_past_of_its_listener(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions, name = place.open(60.0), new_session_id()
+    sessions.create(name, "", [_event("a", "1")], "ann").result()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 50.0)
+    sessions.add(name, [_event("b")]).result()
+    monkeypatch.setattr(time, "time", lambda: now + 105.0)
+    assert len(sessions.read(name).result().events) == 2
+    monkeypatch.setattr(time, "time", lambda: now + 111.0)
+    _refused([sessions.read(name), sessions.add(name, []), sessions.remove(name)])
+    assert _tracks(sessions, "ann") == [["a", "b"]]
+    assert [len(each.events) for each in place.stored()] == [2], "it is exported, too"
+    sessions.forget("ann").result()
+    assert place.stored() == []
+    sessions.close()
+
+
+def test_what_is_deleted_of_a_listener_is_gone_everywhere(place: Place) -> None:
+    both = [place.open(), place.open()]
+    names, other = [new_session_id() for _ in range(3)], new_session_id()
+    for name in names:
+        both[0].create(name, "", [_event("mine", "1")], "ann").result()
+    both[0].create(other, "", [_event("theirs")], "bob").result()
+    both[1].forget("ann").result()
+    for sessions in both:
+        _refused([sessions.read(names[0]), sessions.add(names[1], [_event("x")]), sessions.remove(names[2])])
+        assert _tracks(sessions, "ann") == []
+        assert _tracks(sessions, "bob") == [["theirs"]]
+        with pytest.raises(NoListenerError, match="nothing to delete"):
+            sessions.forget("ann").result()
+        sessions.close()
+    assert [each.session_id for each in place.stored()] == [other]
+    reopened = place.open()
+    assert _tracks(reopened, "ann") == []
+    reopened.create(new_session_id(), "", [_event("new")], "ann").result()
+    assert _tracks(reopened, "ann") == [["new"]], "who comes back begins anew"
+    reopened.close()
+
+
+HOSTILE_IDS = [
+    "*",
+    "%",
+    "_",
+    "a' OR 1=1 --",
+    "segue:1:x",
+    "\x00",
+    "a\r\nDEL b",
+    "../x",
+    "ü\u202e\U0001f3b5",
+    "x" * 5000,
+]
+
+
+def test_a_listener_may_have_any_id(place: Place) -> None:
+    sessions = place.open()
+    for name in HOSTILE_IDS:
+        sessions.create(new_session_id(), "", [_event(name)], name).result()
+    for name in HOSTILE_IDS:
+        assert _tracks(sessions, name) == [[name]]
+    assert [each.listener for each in place.stored()] == HOSTILE_IDS
+    for left, name in enumerate(HOSTILE_IDS, 1):
+        sessions.forget(name).result()
+        assert len(place.stored()) == len(HOSTILE_IDS) - left, "of nobody else"
+    sessions.close()
+
+
+def test_jobs_on_a_listener_are_done_in_their_order_with_the_others(place: Place) -> None:
+    sessions = place.open()
+    for _ in range(20):
+        name = new_session_id()
+        begun, added = sessions.create(name, "", [_event("a")], "ann"), sessions.add(name, [_event("b")])
+        before, gone, after = sessions.past("ann"), sessions.forget("ann"), sessions.past("ann")
+        late = sessions.add(name, [_event("c")])
+        assert (begun.result(), added.result().events, gone.result()) == (None, 2, None)
+        assert [len(events) for events in before.result()] == [2]
+        assert after.result() == ()
+        _refused([late])
+    sessions.close()
+
+
+def test_a_listener_who_is_deleted_while_sessions_begin_keeps_none_from_before(place: Place) -> None:
+    both = [place.open(), place.open()]
+
+    def begin(number: int) -> None:
+        for each in range(40):
+            both[number % 2].create(new_session_id(), "", [_event(f"{number}-{each}")], "ann").result()
+
+    with ThreadPoolExecutor(3) as threads:
+        beginning = [threads.submit(begin, number) for number in range(2)]
+        while not all(each.done() for each in beginning):
+            before = {each.session_id for each in place.stored()}
+            try:
+                both[0].forget("ann").result()
+            except NoListenerError:
+                continue
+            assert not before & {each.session_id for each in place.stored()}
+    for each in beginning:
+        each.result()
+    kept = [each.events[0].track for each in place.stored()]
+    assert [track for events in _tracks(both[1], "ann") for track in events] == kept, "index and sessions agree"
+    for sessions in both:
+        sessions.close()

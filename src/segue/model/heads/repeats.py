@@ -32,7 +32,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segue import columns, skips
@@ -43,7 +45,16 @@ from segue.batches.listener_past import PastPlays
 from segue.batches.split import Split
 from segue.config import Config, Finite, NotNegative
 from segue.model.heads.head import Added, Head, Predicted
-from segue.model.heads.repeat_kinds import DISTANCES, KINDS, ORDERS, Heard, kinds_of, sums_of_cells, sums_of_matches
+from segue.model.heads.repeat_kinds import (
+    AROUND,
+    DISTANCES,
+    KINDS,
+    ORDERS,
+    Heard,
+    kinds_of,
+    sums_of_cells,
+    sums_of_matches,
+)
 from segue.model.small_table import small_table_rows
 from segue.objectives import Mixture
 from segue.store import NUM_SPECIALS, Store
@@ -156,6 +167,16 @@ class RepeatsHead(Head):
             parts.append(self._habit(heard, batch.lengths))
         session, rows, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
         return Added(session, rows, log_mass)
+
+    @torch.no_grad()
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what a service computes `added` from, by the names of an export: see `segue.exported.folder`."""
+        level = SPEED * self.level + self.ranking_weights.offset
+        values = {name: SPEED * getattr(self, name) for name in ("age", "time", "heard", "now", "near")}
+        values["gate"] = torch.cat([self.gate.weight, self.reliability[:, None], level[:, None]], 1)
+        numbers = {"ages": AGE_BOUNDS, "minutes": TIME_BOUNDS, "distances": DISTANCES, "around": (AROUND,)}
+        arrays: dict[str, NDArray[np.generic]] = {name: value.numpy() for name, value in values.items()}
+        return arrays | {name: np.array(value, np.int64) for name, value in numbers.items()}
 
     def weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
         """Return exp(w) of each play, 0 where no track is known."""

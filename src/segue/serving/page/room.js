@@ -30,23 +30,26 @@ const kept = (track, heard) => ({ track: track.track, title: track.title, artist
 const same = (a, b) => b.filter((track) => a.some((other) => other.track === track.track)).length;
 
 // What each chosen model answers after these events. `seen` holds what is on the screen: what the next list is compared with.
-function useRanked(chosen, events) {
+// The service ranks for a listener in their session, which has to know the events first.
+function useRanked(chosen, events, told, discovery) {
   const [answers, setAnswers] = useState({});
   const [fault, setFault] = useState(null);
   const asked = useRef(0), last = useRef({}), seen = useRef({});
   const again = useCallback(async () => {
     const turn = asked.current += 1;
     try {
-      const found = await Promise.all(chosen.map((model) => service.next(model, events, TEN + 1)));
+      const session = told.listener === null ? null : await told.follow(events);
+      if (told.listener !== null && session === null) throw new Error("the session of this listener could not be kept");
+      const found = await Promise.all(chosen.map((model) => (session === null ? service.next(model, events, TEN + 1, discovery) : service.nextIn(session, model, TEN + 1, discovery))));
       if (turn !== asked.current) return;
       setFault(null);
       for (let i = 0; i < chosen.length; i += 1) {
         const held = last.current[chosen[i]];
-        if (!held || held.events !== events) last.current[chosen[i]] = { events, answer: found[i], before: held ? seen.current[chosen[i]] : null };
+        if (!held || held.events !== events || held.discovery !== discovery) last.current[chosen[i]] = { events, discovery, answer: found[i], before: held ? seen.current[chosen[i]] : null };
       }
       setAnswers(Object.fromEntries(chosen.map((model) => [model, last.current[model]])));
     } catch (error) { if (turn === asked.current) setFault(error.message || "the service does not answer"); }
-  }, [chosen, events]);
+  }, [chosen, events, told, discovery]);
   useEffect(() => { if (chosen.length) again(); }, [again]);
   return { answers, seen, fault, again };
 }
@@ -61,23 +64,27 @@ function Room({ models }) {
   const [lit, setLit] = useState(null);
   const [points, setPoints] = useState(null);
   const [ready, setReady] = useState(false);
-  const told = useMemo(() => new service.Told(), []);
+  const [listener, setListener] = useState(null);
+  const [discovery, setDiscovery] = useState(.5);
+  const told = useMemo(() => new service.Told(listener), [listener]);
   const columns = useMemo(() => (beside ? [model, ...models.map((each) => each.name).filter((each) => each !== model)].slice(0, 3) : [model]), [beside, model]);
   const waiting = useRef(false);   // an action was taken, and what plays next is not known yet
-  const { answers, seen, fault, again } = useRanked(ready ? columns : [], events);
+  const { answers, seen, fault, again } = useRanked(ready ? columns : [], events, told, discovery);
   const views = useMemo(() => Object.fromEntries(Object.entries(answers).map(([each, { answer, before }]) => [each, shown(answer, playing, before)])), [answers, playing]);
   useEffect(() => { if (!waiting.current) for (const [each, view] of Object.entries(views)) seen.current[each] = view; }, [views]);
   const first = views[model];
 
   useEffect(() => { service.map(models[0].name).then(setPoints).catch(() => setPoints(null)); }, []);   // one map, whichever model ranks
   useEffect(() => { opened(models[0].name).then(({ heard, now }) => { setEvents(heard); setPlaying(now); }).catch(() => {}).finally(() => setReady(true)); }, []);
-  useEffect(() => { if (ready) told.follow(events); }, [events, ready]);
+  useEffect(() => { if (ready && listener === null) told.follow(events); }, [events, ready, told]);
   // what plays next is the first suggestion that comes after the action
   useEffect(() => {
     const held = answers[model];
     if (waiting.current && held && held.events === events && held.answer.tracks.length) { waiting.current = false; setPlaying(kept(held.answer.tracks[0], null)); }
   }, [answers]);
 
+  // A listener begins a session of their own, with what is next for them.
+  const listen = (id) => { waiting.current = true; setListener(id); setEvents([]); setPlaying(null); setPast([]); setDone(null); };
   const remember = () => setPast((before) => [...before.slice(-49), { events, playing, done }]);
   const act = useCallback(async (action) => {
     if (!playing) return;
@@ -113,7 +120,7 @@ function Room({ models }) {
 
   useEffect(() => {
     const pressed = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest && event.target.closest(".listener")) return;
       if (event.key === "u") { event.preventDefault(); undo(); return; }
       if (event.key === "b" && models.length > 1) { setBeside((before) => !before); return; }
       const number = Number(event.key);
@@ -131,6 +138,7 @@ function Room({ models }) {
   return html`<main class=${`room ${beside ? "beside" : ""} ${fault ? "silent" : ""}`}>
     <header class="top"><h1><a href="/" aria-label="Segue, begin again">Segue</a></h1>
       ${simulated && html`<p class="honest" title="The log that these models learnt from was made by a simulator: names and tastes are made up.">simulated log, made-up names</p>`}
+      <${Listener} listener=${listener} onListen=${listen} discovery=${discovery} onDiscovery=${setDiscovery} />
       <${Models} models=${models} model=${model} onModel=${setModel} beside=${beside} onBeside=${() => setBeside(!beside)} />
       <${Theme} /></header>
     <${Playing} track=${playing} done=${done} onAct=${act} />
@@ -187,6 +195,28 @@ function Models({ models, model, onModel, beside, onBeside }) {
     ${models.map((each) => html`<button key=${each.name} role="radio" aria-checked=${each.name === model} onClick=${() => onModel(each.name)}
       title=${each.reads_feedback ? "reads how each track was heard" : "reads tracks alone: what you skip does not change its list"}>${called(each.name)}</button>`)}</div>
     <button class="switch" aria-pressed=${beside} onClick=${onBeside}>Side by side <kbd>b</kbd></button></div>`;
+}
+
+// Who listens, what they played, and how adventurous the list is.
+function Listener({ listener, onListen, discovery, onDiscovery }) {
+  const [plays, setPlays] = useState([]);
+  const [fault, setFault] = useState(null);
+  const chosen = async (event) => {
+    event.preventDefault();
+    const id = event.target.elements.listener.value;
+    try { setPlays(await service.played(id)); setFault(null); onListen(id); } catch (error) { setFault(error.message); }
+  };
+  const leave = () => { setPlays([]); onListen(null); };
+  return html`<details class="listener"><summary>${listener === null ? "Who listens?" : html`<b>${listener}</b> listens`}</summary><div class="panel">
+    ${listener === null
+      ? html`<form onSubmit=${chosen}><label>Listener<input name="listener" required maxlength="256" autocomplete="off" /></label><button>Listen</button></form>`
+      : html`<p>${plays.length ? "Played before, the last one first:" : "Nothing was played before."}</p>
+        <ol>${plays.slice(0, TEN).map((play, i) => html`<li key=${i}><b>${name(play)}</b> ${by(play)}, ${HEARD[play.heard]}</li>`)}</ol>
+        <button onClick=${leave}>Listen as nobody</button>`}
+    ${fault && html`<p role="alert">${fault}</p>`}
+    <label class="adventure">How adventurous the list is<input type="range" min="0" max="1" step="0.05" value=${discovery} onInput=${(event) => onDiscovery(Number(event.target.value))} />
+      <span><i>played before</i><i>new</i></span></label>
+  </div></details>`;
 }
 
 function Theme() {

@@ -22,6 +22,7 @@ export function reason(track, session) {
   const left = near.filter((each) => each.heard === "skip" || each.heard === "brief");
   if (liked.length) parts.push(`near ${liked.map((each) => titled(each.track)).join(" and ")}, which you heard`);
   if (left.length) parts.push(`${liked.length ? "but also near" : "near"} ${left.map((each) => titled(each.track)).join(" and ")}, which you skipped`);
+  if (track.played) parts.push("it was played before");
   if (why.followed) parts.push(`it followed the last track ${why.followed === 1 ? "once" : `${why.followed.toLocaleString("en")} times`} in the log`);
   if (!parts.length) parts.push("near nothing you have heard: it fits the session as a whole");
   const text = parts.join("; ");

@@ -7,6 +7,10 @@ A session is one hash, `segue:1:ID`, so that all of it expires or is evicted at 
 | `model`, `created_at`, `events` | text; UTC seconds; number of events |
 | `e:POSITION` | JSON: track, strength, at |
 | `i:EVENT_ID` | the position of the event with this id |
+| `listener`, `touched_at` | text; UTC seconds of the last write; only if a listener is known |
+
+The sessions of a listener stay in Redis until they are deleted. `segue:1:listener:HASH` has their ids, sorted by when
+they began; HASH is the SHA-256 of the listener's id, so that no text of a client is part of a key.
 
 All jobs that wait are done in one transaction (WATCH, read, MULTI ... EXEC). Results are given after the answer of
 Redis; whether they survive a crash of Redis depends on its configuration (`appendonly`).
@@ -14,6 +18,7 @@ Redis; whether they survive a crash of Redis depends on its configuration (`appe
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import random
@@ -32,9 +37,12 @@ from segue.serving.sessions.store import (
     Answer,
     LiveSession,
     Logged,
+    PastSessions,
     SessionJob,
     Sessions,
     fresh_events,
+    last_plays,
+    no_listener,
     no_session,
 )
 
@@ -45,21 +53,25 @@ _TRIES: Final = 200
 """Most tries to write a session that other services write too; a try fails only where another one succeeds."""
 _PAUSE_S: Final = 0.01
 """Longest pause between two tries."""
+_HEAD: Final = ("events", "listener", "touched_at")
+"""Fields that a job reads, beside those of its event ids."""
 _LONGEST_S: Final = 100 * 366 * 24 * 3600.0
 """Longest life of a session, so that its milliseconds fit into 64 bits."""
 _CHUNK: Final = 500
 """Sessions that an export reads at once."""
+_PAST_CHUNK: Final = 50
+"""Sessions of a listener that are read at once: those of some 1,000 plays."""
 
 
 class RedisSessions(Sessions):
     """Sessions in the Redis of `client`, which `close` closes too. Redis 6.2 or later.
 
-    Redis deletes a session with its events `expires_s` after its last write, unlike SQLite, which keeps the events. So
-    export it before then (`segue log export`).
+    Redis deletes a session without a listener `expires_s` after its last write, with its events, unlike SQLite, which
+    keeps the events. So export it before then (`segue log export`).
     """
 
     def __init__(self, client: redis.Redis, *, expires_s: float = 24 * 3600.0) -> None:
-        self._client = client
+        self._client, self._expires_s = client, expires_s
         self._expires_ms = max(1, int(1000.0 * min(expires_s, _LONGEST_S)))
         super().__init__()
 
@@ -121,7 +133,7 @@ class RedisSessions(Sessions):
             answers: list[Answer] = [(job, _outcome(job.work, drafts[job.session_id])) for job in jobs]
             pipeline.multi()
             for session_id, draft in drafts.items():
-                draft.queue_changes(pipeline, PREFIX + session_id, self._expires_ms)
+                draft.queue_changes(pipeline, session_id, self._expires_ms)
             for result in pipeline.execute(raise_on_error=False):
                 if isinstance(result, redis.RedisError):
                     raise segue_error(result) from result
@@ -136,12 +148,17 @@ class RedisSessions(Sessions):
         watch(*(PREFIX + session_id for session_id in event_ids))
         with self._client.pipeline(transaction=False) as reads:  # the watching connection could only read one by one
             for session_id, ids in event_ids.items():
-                reads.hmget(PREFIX + session_id, ["events", *(_id_field(each) for each in ids)])
+                reads.hmget(PREFIX + session_id, [*_HEAD, *(_id_field(each) for each in ids)])
             rows = reads.execute()
         drafts = {}
-        for (session_id, ids), (num_events, *positions) in zip(event_ids.items(), rows, strict=True):
+        for (session_id, ids), (num_events, listener, touched_at, *positions) in zip(
+            event_ids.items(), rows, strict=True
+        ):
             present = {each for each, position in zip(ids, positions, strict=True) if position is not None}
-            drafts[session_id] = _Draft(None if num_events is None else int(num_events), present)
+            draft = _Draft(None if num_events is None else int(num_events), present)
+            draft.listener = None if listener is None else _text(listener)
+            draft.expired = _expired(touched_at, self._expires_s)
+            drafts[session_id] = draft
         return drafts
 
     def _read(self, jobs: Sequence[SessionJob]) -> list[Answer]:
@@ -152,8 +169,43 @@ class RedisSessions(Sessions):
         except redis.RedisError as error:
             why = segue_error(error)
             return [(job, why) for job in jobs]
-        stored = [_Stored(job.session_id, fields) for job, fields in zip(jobs, hashes, strict=True)]
+        stored = [_Stored(job.session_id, fields, self._expires_s) for job, fields in zip(jobs, hashes, strict=True)]
         return [(job, _outcome(job.work, each)) for job, each in zip(jobs, stored, strict=True)]
+
+    def _past(self, listener: str, before: tuple[float, str]) -> PastSessions:
+        try:
+            return last_plays(session.events for session in self._newest_first(listener, before))
+        except redis.RedisError as error:
+            raise segue_error(error) from error
+
+    def _newest_first(self, listener: str, before: tuple[float, str]) -> Iterator[LiveSession]:
+        began: Any = self._client.zrange(_listener_key(listener), 0, -1, desc=True, withscores=True)
+        for ids in _chunks((each for member, at in began if (at, each := _text(member)) < before), _PAST_CHUNK):
+            for session_id, fields in zip(ids, _hashes(self._client, ids), strict=True):
+                if fields:  # else Redis has evicted it
+                    yield _Stored(session_id, fields).read()
+
+    def _forget(self, listener: str) -> None:
+        key = _listener_key(listener)
+        for _ in range(_TRIES):
+            try:
+                with self._client.pipeline() as pipeline:
+                    watch: Callable[..., Any] = pipeline.watch
+                    watch(key)
+                    members: Any = self._client.zrange(key, 0, -1)
+                    if not members:
+                        raise no_listener()
+                    pipeline.multi()
+                    pipeline.delete(key, *(PREFIX + _text(member) for member in members))
+                    pipeline.execute()
+                return
+            except redis.WatchError as error:
+                if error.__context__ is not None:
+                    raise segue_error(redis.ConnectionError()) from error
+                time.sleep(_PAUSE_S * random.random())  # another service began a session of this listener
+            except redis.RedisError as error:
+                raise segue_error(error) from error
+        raise SegueError("sessions of this listener begin all the time: nothing was deleted; send it again")
 
 
 def _outcome(work: Callable[[Any], Any], session: _Draft | _Stored) -> Any:
@@ -172,36 +224,57 @@ class _Draft:
     """Number of events; None = there is no such session."""
     event_ids: set[str]
     """The event ids that it has, of those in the jobs."""
+    listener: str | None = None
+    expired: bool = False
+    """Whether it ended, though Redis has it."""
     fields: dict[Any, Any] = field(default_factory=dict)
     """Fields to write."""
+    began_at: float | None = None
+    """When it began, if it began now."""
     removed: bool = False
+    removed_listener: str | None = None
 
-    def begin(self, model: str, events: Sequence[Logged]) -> None:
+    def begin(self, model: str, events: Sequence[Logged], listener: str | None) -> None:
         """Begin the session with these events."""
         if self.num_events is not None:
             raise SegueError("there is such a session already; begin another one")
+        now = time.time()
         self._append(0, events)
-        self.fields |= {"model": _bytes(model), "created_at": repr(time.time())}
+        self.listener, self.began_at, self.expired = listener, now, False
+        self.fields |= {"model": _bytes(model), "created_at": repr(now)}
+        if listener is not None:
+            self.fields["listener"] = _bytes(listener)
 
     def add(self, events: Sequence[Logged]) -> Added:
         """Append the events that it does not have yet; if there is no room for all, append none."""
-        if self.num_events is None:
-            raise no_session()
-        return self._append(self.num_events, events)
+        return self._append(self._checked_events(), events)
 
     def remove(self) -> None:
         """Delete the session."""
-        if self.num_events is None:
-            raise no_session()
-        self.num_events, self.event_ids, self.fields, self.removed = None, set(), {}, True
+        self._checked_events()
+        self.num_events, self.event_ids, self.fields, self.began_at, self.removed = None, set(), {}, None, True
+        self.listener, self.removed_listener = None, self.removed_listener or self.listener
 
-    def queue_changes(self, pipeline: redis.client.Pipeline, key: str, expires_ms: int) -> None:
+    def queue_changes(self, pipeline: redis.client.Pipeline, session_id: str, expires_ms: int) -> None:
         """Queue the commands that write the changes."""
+        key = PREFIX + session_id
         if self.removed:
             pipeline.delete(key)
-        if self.fields:
+            if self.removed_listener is not None:
+                pipeline.zrem(_listener_key(self.removed_listener), session_id)
+        if self.fields and self.listener is None:
             pipeline.hset(key, mapping=self.fields)
             pipeline.pexpire(key, expires_ms)
+        elif self.fields and self.listener is not None:
+            pipeline.hset(key, mapping=self.fields | {"touched_at": repr(time.time())})
+            if self.began_at is not None:
+                pipeline.zadd(_listener_key(self.listener), {session_id: self.began_at})
+
+    def _checked_events(self) -> int:
+        """Return the number of events; NoSessionError if there is no such session, or it has expired."""
+        if self.num_events is None or self.expired:
+            raise no_session()
+        return self.num_events
 
     def _append(self, num_before: int, events: Sequence[Logged]) -> Added:
         fresh = fresh_events(events, self.event_ids, num_before)
@@ -222,6 +295,8 @@ class _Stored:
     session_id: str
     fields: dict[bytes, bytes] | redis.RedisError
     """Its hash, empty where there is none, or the error of reading it."""
+    expires_s: float | None = None
+    """After how many seconds without a write it is refused; None = never."""
 
     def read(self) -> LiveSession:
         """Return the session.
@@ -232,7 +307,7 @@ class _Stored:
         fields = self.fields
         if isinstance(fields, redis.RedisError):
             raise segue_error(fields) from fields
-        if not fields:
+        if not fields or (self.expires_s is not None and _expired(fields.get(b"touched_at"), self.expires_s)):
             raise no_session()
         try:
             ids = {int(position): _text(name[2:]) for name, position in fields.items() if name.startswith(b"i:")}
@@ -240,7 +315,9 @@ class _Stored:
             for position in range(int(fields[b"events"])):
                 track, strength, at = json.loads(fields[b"e:%d" % position])
                 events.append(Logged(str(track), int(strength), float(at), ids.get(position)))
-            return LiveSession(self.session_id, _text(fields[b"model"]), float(fields[b"created_at"]), tuple(events))
+            model, created_at, listener = _text(fields[b"model"]), float(fields[b"created_at"]), fields.get(b"listener")
+            whose = None if listener is None else _text(listener)
+            return LiveSession(self.session_id, model, created_at, tuple(events), whose)
         except (KeyError, ValueError, TypeError) as error:
             raise SegueError("this session is damaged in Redis; begin a new one") from error
 
@@ -274,9 +351,9 @@ def _ids(client: redis.Redis) -> Iterator[str]:
             yield session_id
 
 
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(ids: Iterable[str], size: int = _CHUNK) -> Iterator[list[str]]:
     remaining = iter(ids)
-    while chunk := list(itertools.islice(remaining, _CHUNK)):
+    while chunk := list(itertools.islice(remaining, size)):
         yield chunk
 
 
@@ -286,6 +363,16 @@ def _hashes(client: redis.Redis, ids: Sequence[str]) -> list[Any]:
         for each in ids:
             reads.hgetall(PREFIX + each)
         return reads.execute(raise_on_error=False)
+
+
+def _listener_key(listener: str) -> str:
+    """Return the key that has the ids of a listener's sessions."""
+    return f"{PREFIX}listener:{hashlib.sha256(_bytes(listener)).hexdigest()}"
+
+
+def _expired(touched_at: bytes | None, expires_s: float) -> bool:
+    """Return whether a session that Redis keeps is over; False for one that Redis deletes itself."""
+    return touched_at is not None and float(touched_at) < time.time() - expires_s
 
 
 def _id_field(event_id: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import secrets
 import threading
@@ -15,12 +16,18 @@ from segue.errors import SegueError
 
 MOST_EVENTS: Final = 10_000
 """Most events of one session."""
+MOST_PLAYS: Final = 1_000
+"""Most plays of a listener's earlier sessions that are read, the last ones. All are stored."""
 _MOST_IN_BATCH: Final = 256
 """Most jobs of one batch."""
 
 
 class NoSessionError(SegueError):
     """There is no such session, or it has expired."""
+
+
+class NoListenerError(SegueError):
+    """Nothing is stored of this listener."""
 
 
 class SessionFullError(SegueError):
@@ -43,7 +50,7 @@ class Logged:
     strength: int
     """0..3, 255 = unknown."""
     at: float
-    """When the service got it, in UTC seconds."""
+    """When it was played, or else when the service got it, in UTC seconds."""
     event_id: str | None = None
     """The client's own id: an event that is sent again with it counts once."""
 
@@ -57,6 +64,19 @@ class LiveSession:
     """The model that was named when it began; "" = the default."""
     created_at: float
     events: tuple[Logged, ...]
+    listener: str | None = None
+    """Whose session it is; None = nobody said so."""
+
+    @property
+    def began(self) -> tuple[float, str]:
+        """Return its place in the order of a listener's sessions: when it began, then its id."""
+        return self.created_at, self.session_id
+
+
+PastSessions = tuple[tuple[Logged, ...], ...]
+"""The events of a listener's earlier sessions, in the order in which they began; no session is empty."""
+LATEST: Final = (float("inf"), "")
+"""A place behind all sessions of a listener, for `Sessions.past`."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,15 @@ class SessionJob:
     future: Future[Any] = field(default_factory=Future)
 
 
+@dataclass(frozen=True, eq=False)
+class ListenerJob:
+    """One piece of work on all sessions of a listener, in a transaction of its own."""
+
+    work: Callable[[], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
+Job = SessionJob | ListenerJob
 Answer = tuple[SessionJob, Any]
 """A job and its result, or the exception that it failed with."""
 
@@ -90,17 +119,19 @@ Answer = tuple[SessionJob, Any]
 class Sessions(ABC):
     """Live sessions. Methods may be called from any thread; when a Future has its result, it has been written.
 
-    One thread does all jobs that wait in one transaction.
+    One thread does all jobs of sessions that wait in one transaction.
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[SessionJob | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="segue-sessions", daemon=True)
         self._thread.start()
 
-    def create(self, session_id: str, model: str, events: Sequence[Logged]) -> Future[None]:
+    def create(
+        self, session_id: str, model: str, events: Sequence[Logged], listener: str | None = None
+    ) -> Future[None]:
         """Begin a session with these events."""
-        return self._put(SessionJob(session_id, lambda session: session.begin(model, events), True, events))
+        return self._put(SessionJob(session_id, lambda session: session.begin(model, events, listener), True, events))
 
     def add(self, session_id: str, events: Sequence[Logged]) -> Future[Added]:
         """Add events to a session; NoSessionError, SessionFullError."""
@@ -114,6 +145,17 @@ class Sessions(ABC):
         """Delete a session and its events; NoSessionError."""
         return self._put(SessionJob(session_id, lambda session: session.remove(), True))
 
+    def past(self, listener: str, before: tuple[float, str] = LATEST) -> Future[PastSessions]:
+        """Return the last MOST_PLAYS plays of the sessions of a listener that began before `before`.
+
+        Sessions that have expired count; the first one that is returned may lack its beginning.
+        """
+        return self._put(ListenerJob(lambda: self._past(listener, before)))
+
+    def forget(self, listener: str) -> Future[None]:
+        """Delete all sessions of a listener and their events; NoListenerError where there are none."""
+        return self._put(ListenerJob(lambda: self._forget(listener)))
+
     def close(self) -> None:
         """Finish all jobs, then close the store."""
         self._jobs.put(None)
@@ -123,7 +165,15 @@ class Sessions(ABC):
     def _done(self, jobs: Sequence[SessionJob]) -> Iterable[Answer]:
         """Return the answers of jobs whose changes have been written, in any order."""
 
-    def _put(self, job: SessionJob) -> Future[Any]:
+    @abstractmethod
+    def _past(self, listener: str, before: tuple[float, str]) -> PastSessions:
+        """Return what `past` promises."""
+
+    @abstractmethod
+    def _forget(self, listener: str) -> None:
+        """Do what `forget` promises; when it returns, it has been written."""
+
+    def _put(self, job: Job) -> Future[Any]:
         self._jobs.put(job)
         return job.future
 
@@ -131,7 +181,7 @@ class Sessions(ABC):
         for batch in _batches(self._jobs):
             jobs = [job for job in batch if job.future.set_running_or_notify_cancel()]
             try:
-                for job, answer in self._done(jobs):
+                for job, answer in self._answers(jobs):
                     if isinstance(answer, Exception):
                         job.future.set_exception(answer)
                     else:
@@ -141,12 +191,42 @@ class Sessions(ABC):
                     if not job.future.done():
                         job.future.set_exception(error)
 
+    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+        """Yield the answer of each job; jobs on a listener come between those that were sent before and after."""
+        for _, group in itertools.groupby(jobs, lambda job: isinstance(job, SessionJob)):
+            some = [*group]
+            yield from self._done([job for job in some if isinstance(job, SessionJob)])
+            for job in some:
+                if isinstance(job, ListenerJob):
+                    yield job, _outcome(job)
 
-def _batches(jobs: queue.SimpleQueue[SessionJob | None]) -> Iterator[list[SessionJob]]:
+
+def _outcome(job: ListenerJob) -> Any:
+    """Return the result of a job, or the error that it failed with."""
+    try:
+        return job.work()
+    except SegueError as error:
+        return error
+
+
+def last_plays(newest_first: Iterable[tuple[Logged, ...]]) -> PastSessions:
+    """Return the last MOST_PLAYS plays of sessions that come newest first; no more of these are read than needed."""
+    sessions: list[tuple[Logged, ...]] = []
+    room = MOST_PLAYS
+    for events in newest_first:
+        if events:
+            sessions.append(events[-room:])
+            room -= len(sessions[-1])
+        if room == 0:
+            break
+    return tuple(reversed(sessions))
+
+
+def _batches(jobs: queue.SimpleQueue[Job | None]) -> Iterator[list[Job]]:
     """Yield all jobs that wait, in order, as soon as there is one; None in the queue is the end."""
     ending = False
     while not ending:
-        batch: list[SessionJob] = []
+        batch: list[Job] = []
         job = jobs.get()
         while job is not None:
             batch.append(job)
@@ -186,3 +266,8 @@ def fresh_events(events: Sequence[Logged], event_ids: Collection[str | None], nu
 def no_session() -> NoSessionError:
     """Return the error for a missing session."""
     return NoSessionError("there is no such session, or it has expired; begin a new one")
+
+
+def no_listener() -> NoListenerError:
+    """Return the error for a listener without a session."""
+    return NoListenerError("nothing is stored of such a listener: there is nothing to delete")
