@@ -227,3 +227,5 @@ def test_what_it_needs_is_said(store: Store, tmp_path: Path) -> None:
         split_store(bare, config(NextDay()))
     with pytest.raises(InputError, match=r"too short .* lower data\.next_day\.days"):
         split_store(store, config(NextDay(days=5)))
+    with pytest.raises(InputError, match=r"nobody with earlier plays .*data\.next_day\.until"):
+        split_store(store, config(NextDay(train_days=0, until=1_600_000_000)))

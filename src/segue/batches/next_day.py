@@ -58,7 +58,7 @@ def next_day(store: Store, sessions: _Rows, bounds: tuple[_Rows, _Rows], config:
     either, and is counted (`Cases.num_cold`).
 
     Raises:
-        InputError: the store has no listeners or no times, or nothing is left to train on.
+        InputError: the store has no listeners or no times, or nothing is left to train on or to test.
     """
     if store.side_column(columns.AT) is None or store.side_column(columns.USER) is None:
         raise InputError(
@@ -75,6 +75,11 @@ def next_day(store: Store, sessions: _Rows, bounds: tuple[_Rows, _Rows], config:
         )
     some = readable > begin
     cases: dict[SplitName, Cases] = {"validation": log.cases("validation"), "test": log.cases("test")}
+    if not len(cases["test"]):
+        raise InputError(
+            f"{store.path}: nobody with earlier plays listens on the test days; end them where the log ends "
+            "(data.next_day.until = 0), or raise data.next_day.days"
+        )
     return NextDaySplit((begin, end), (begin[some], readable[some]), cases)
 
 

@@ -20,7 +20,12 @@ OTHER: Final = (
     "coverage@10",
     "coverage@100",
 )
-GROUPS: Final = {"repeat": "played before", "discovery": "new to the listener", "seen": "with a training row"}
+GROUPS: Final = {
+    "repeat": "played before",
+    "discovery": "new to the listener",
+    "new": "new to the listener, in lists of such tracks alone",
+    "seen": "with a training row",
+}
 DIGITS: Final = 4
 
 

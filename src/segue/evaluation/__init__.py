@@ -4,7 +4,7 @@ from segue.evaluation.bootstrap import Bootstrap, Estimate
 from segue.evaluation.evaluation_scene import make_scene
 from segue.evaluation.listen_predictions import head_predictions
 from segue.evaluation.metric_rows import Table, assembled, scorer_rows
-from segue.evaluation.next_day import DayEvaluation, DayTable, Lists, day_evaluation, day_lists, day_rows
+from segue.evaluation.next_day import DayEvaluation, DayLists, DayTable, day_evaluation, day_lists
 from segue.evaluation.paired_contrast import Contrast, Question, contrast, contrasts, holm, t_estimate
 from segue.evaluation.records import FORMS, PROTOCOLS, Evaluation, Kind, Protocol, Row
 from segue.evaluation.saved import load_evaluation, save_evaluation
@@ -19,11 +19,11 @@ __all__ = [
     "Bootstrap",
     "Contrast",
     "DayEvaluation",
+    "DayLists",
     "DayTable",
     "Estimate",
     "Evaluation",
     "Kind",
-    "Lists",
     "Protocol",
     "Question",
     "Row",
@@ -34,7 +34,6 @@ __all__ = [
     "contrasts",
     "day_evaluation",
     "day_lists",
-    "day_rows",
     "head_predictions",
     "holm",
     "keeping_neighbours",

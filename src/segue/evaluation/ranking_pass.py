@@ -19,6 +19,7 @@ from segue import skips
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.held_out import Cases
+from segue.batches.positives import Positives
 from segue.evaluation.candidates import NONE, Candidates
 from segue.evaluation.heard_tracks import HeardTracks
 from segue.evaluation.metrics import rank_of, target_rank
@@ -200,6 +201,24 @@ def best_lists(scorer: Scorer, contexts: Contexts, k: int) -> NDArray[np.int32]:
 
     _each_block(scorer, contexts, FULL_BATCH, one)
     return best
+
+
+def lists_without(scorer: Scorer, contexts: Contexts, left_out: Positives, k: int) -> NDArray[np.int32]:
+    """Return the `k` best tracks after each context that are not in its set `left_out`, [N, k]; 0 after the last.
+
+    Longer and longer lists are asked for, of the contexts whose lists are too short without these tracks.
+    """
+    result, rest, width = np.zeros((len(contexts.cases), k), np.int32), np.arange(len(contexts.cases)), 4 * k
+    while len(rest):
+        some = replace(contexts, cases=contexts.cases.of(rest))
+        best = best_lists(scorer, some, width)
+        allowed = (best > 0) & ~left_out.of(rest).hits(best)
+        order = np.argsort(~allowed, axis=1, kind="stable")[:, :k]
+        taken = np.where(np.take_along_axis(allowed, order, 1), np.take_along_axis(best, order, 1), 0)
+        done = (taken > 0).all(axis=1) | (width >= len(contexts.candidate_rows))
+        result[rest[done], : taken.shape[1]] = taken[done]
+        rest, width = rest[~done], 4 * width
+    return result
 
 
 def _each_block(

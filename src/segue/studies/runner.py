@@ -128,6 +128,8 @@ def suited(
     names = []
     for arm in design.arms:
         recipe = arm.resolved(overrides)
+        if recipe.data.split == "next-day":
+            raise InputError("a study compares next tracks; segue evaluate and studies/next_day.py measure days")
         try:
             check_inputs(recipe.inputs, store)
             names.append(arm.name)

@@ -14,17 +14,15 @@ from segue.evaluation import (
     FORMS,
     PROTOCOLS,
     DayEvaluation,
+    DayLists,
     DayTable,
     Evaluation,
-    Kind,
-    Lists,
     Protocol,
     Row,
     Table,
     assembled,
     day_evaluation,
     day_lists,
-    day_rows,
     keeping_neighbours,
     make_scene,
     scorer_rows,
@@ -84,7 +82,7 @@ class Evaluator:
         if loaded.recipe.data.split == "next-day":
             if protocol not in ("both", "full"):
                 raise InputError(f"{run} is measured by days, which rank all tracks: use the protocol full")
-            return self._by_days(loaded, baselines, progress)
+            return self._by_days([loaded], baselines, progress)
         ground = self._ground(loaded)
         encoder, candidates = loaded.encoder.to(self._device), ground.split.candidates
         models = model_scorers(encoder, candidates, loaded.listen_weight)
@@ -106,21 +104,37 @@ class Evaluator:
             raise InputError(f"{run} has tracks that its training store lacks; evaluate the run that it extends")
         return loaded
 
-    def _by_days(self, loaded: LoadedRun, baselines: bool, progress: Progress) -> DayEvaluation:
-        recipe, encoder = loaded.recipe, loaded.encoder.to(self._device)
+    def evaluate_seeds(self, runs: Sequence[str | Path], progress: Progress = silent) -> DayEvaluation:
+        """Return the metrics by days of `runs`, which differ in nothing but `training.seed`, and of every baseline.
+
+        The rows of the model are means over the runs, and its lead also has t intervals over them.
+
+        Raises:
+            InputError: see `evaluate`; or runs of other splits or of unlike recipes.
+        """
+        loaded = [self._loaded(run) for run in runs]
+        recipes = [replace(one.recipe, training=replace(one.recipe.training, seed=0)) for one in loaded]
+        alike = bool(recipes) and all(one == recipes[0] for one in recipes)
+        if not alike or recipes[0].data.split != "next-day":
+            raise InputError(f"{', '.join(map(str, runs))}: name runs of one recipe with split = 'next-day'")
+        return self._by_days(loaded, True, progress)
+
+    def _by_days(self, runs: Sequence[LoadedRun], baselines: bool, progress: Progress) -> DayEvaluation:
+        recipe = runs[0].recipe
         key = recipe.data, recipe.evaluation
         if key not in self._days:
             split = split_store(self._store, recipe.data)
             scene = make_scene(self._store, split, recipe.data, recipe.evaluation, self._which, self._device)
             self._days[key] = _Days(self._store, DayTable(scene), recipe.data)
-        table, tuning = self._days[key].table, dict[str, Any]()
+        table, lists = self._days[key].table, list[list[DayLists]]()
         contexts = table.scene.reading(recipe.inputs, recipe.heads).contexts
-        models = model_scorers(encoder, table.scene.split.candidates, loaded.listen_weight)
-        with keeping_neighbours(encoder):
-            lists: dict[Kind, Lists] = {"model": day_lists(contexts, models, progress)}
-        if baselines:
-            lists["baseline"], tuning = self._days[key].baselines(progress)
-        return day_evaluation(table, day_rows(table, lists), recipe.data.next_day, tuning)
+        for run in runs:
+            encoder = run.encoder.to(self._device)
+            models = model_scorers(encoder, table.scene.split.candidates, run.listen_weight)
+            with keeping_neighbours(encoder):
+                lists.append(day_lists(table, contexts, models, progress))
+        of_baselines, tuning = self._days[key].baselines(progress) if baselines else ([], {})
+        return day_evaluation(table, lists, of_baselines, recipe.data.next_day, tuning)
 
     def _ground(self, loaded: LoadedRun) -> _Ground:
         data, config, inputs = loaded.recipe.data, loaded.recipe.evaluation, loaded.recipe.inputs
@@ -163,11 +177,12 @@ class _Days:
 
     def __init__(self, store: Store, table: DayTable, data: DataConfig) -> None:
         self._store, self.table, self._data = store, table, data
-        self._baselines: tuple[Lists, dict[str, Any]] | None = None
+        self._baselines: tuple[list[DayLists], dict[str, Any]] | None = None
 
-    def baselines(self, progress: Progress) -> tuple[Lists, dict[str, Any]]:
+    def baselines(self, progress: Progress) -> tuple[list[DayLists], dict[str, Any]]:
         """Return the lists of every baseline, and how their options were chosen; made once."""
         if self._baselines is None:
             fitted = fit_baselines(self._store, self.table.scene.split, self._data.max_len)
-            self._baselines = day_lists(self.table.scene.contexts, fitted, progress), chosen_options(fitted)
+            lists = day_lists(self.table, self.table.scene.contexts, fitted, progress)
+            self._baselines = lists, chosen_options(fitted)
         return self._baselines

@@ -165,3 +165,10 @@ def test_the_study_of_contributing_is_one(tmp_path: Path) -> None:
     assert design.name == "width"
     assert {name for pair in design.compared for name in (pair.arm, pair.less)} == {arm.name for arm in design.arms}
     assert len(design.settings()) == 2
+
+
+def test_days_are_no_study(tmp_path: Path) -> None:
+    """Before anything is trained."""
+    store = tiny_store(tmp_path / "store")
+    with pytest.raises(InputError, match=r"studies/next_day\.py"):
+        suited(chosen_design(StudyOptions("segue", no_tune=True)), store, {"data.split": "next-day"}, ())

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from segue.batches.split import split_store
-from segue.errors import InputError, NonFiniteError
+from segue.errors import NonFiniteError
 from segue.evaluation import (
     Evaluation,
     Kind,
@@ -103,8 +103,6 @@ class Maker:
         key = recipe.data, recipe.evaluation, recipe.inputs
         if self._table is None or self._table[0] != key:
             split = split_store(self._store, recipe.data)
-            if split.kind == "next-day":
-                raise InputError("studies compare next tracks, not days: use segue evaluate for split = 'next-day'")
             scene = make_scene(self._store, split, recipe.data, recipe.evaluation, "test", self._device)
             self._table = key, Table(scene.reading(recipe.inputs, recipe.heads))
         return self._table[1]
