@@ -249,7 +249,7 @@ def test_a_saved_and_loaded_run_gives_the_same_states(tmp_path: Path, store: Sto
 
     fit(store, tmp_path / "run", recipe, validate=states_now)
     run = load_run(tmp_path / "run")
-    assert run.recipe == recipe.resolved(split, "cpu")
+    assert run.recipe == recipe.resolved(split_store(store, recipe.data), "cpu")
     assert list(run.encoder.inputs) == [name]
     with torch.no_grad():  # as `fit` validates
         assert torch.equal(run.encoder.next_state(batch), states[-1])
