@@ -16,6 +16,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from segue.batches.split import split_store
+from segue.model.heads import repeats
 from segue.objectives import log_sum
 from segue.training.trainer import Trainer
 from support.small_recipes import small_recipe
@@ -45,6 +46,7 @@ def test_the_kernel_alone_breaks_the_graph(tmp_path: Path, monkeypatch: pytest.M
     kernels.kernel_log_sum = _in_place_of_the_kernel  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, kernels.__name__, kernels)
     monkeypatch.setattr(log_sum, "in_tiles", _ask_and_use_the_kernel)
+    monkeypatch.setattr(repeats, "sums_of_matches", repeats.sums_of_cells)  # what a GPU takes
     store = tiny_store(tmp_path / "store", tracks=50, rich=True)
     recipe = small_recipe("segue", next_track__kind=kind, encoder__dropout=0.0)
     trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
