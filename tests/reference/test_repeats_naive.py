@@ -20,7 +20,7 @@ from segue.batches.listener_past import PastPlays
 from segue.batches.split import DataConfig, Split, split_store
 from segue.model.heads import Predicted, RepeatsConfig, RepeatsHead, RepeatsWeights, repeats
 from segue.model.heads.repeat_kinds import AROUND, DISTANCES, KINDS
-from segue.model.heads.repeats import AGE_BOUNDS, HABIT_DECAY, NAME, SPEED, TIME_BOUNDS
+from segue.model.heads.repeats import AGE_BOUNDS, NAME, SPEED, TIME_BOUNDS
 from segue.store import UNKNOWN, Store
 from segue.store.manifest import SideColumn
 from support.stores import SIDE, rewritten, tiny_store, values_of
@@ -210,29 +210,3 @@ def test_without_listeners_matches_of_the_session_remain(store: Store) -> None:
     assert added is not None
     assert set(added.tracks.tolist()) == {5}
     assert set(added.session.tolist()) == set(torch.nonzero(batch.lengths > 1)[:, 0].tolist())
-
-
-@pytest.mark.parametrize("plays", [7, 1000])
-def test_habit_adds_shares_of_all_plays_by_their_age_alone(store: Store, plays: int) -> None:
-    split = split_of(store, "chronological")
-    cases, head = split.cases["test"], head_of(store)
-    data = SessionData.load(store, split, "cpu", {NAME: PastPlays(store, split, plays, "cpu")})
-    batch = data.context_batch(cases, np.arange(len(cases)), MAX_LEN)
-    mass = []
-    for habit in (0.0, 5.0):
-        head.ranking_weights = RepeatsWeights(habit=habit)
-        added = head.added(torch.zeros(len(cases), WIDTH), batch, torch.zeros(0, WIDTH))
-        assert added is not None
-        sums: dict[tuple[int, int], float] = defaultdict(float)
-        for index, track, log_mass in zip(added.session, added.tracks, added.log_mass, strict=True):
-            sums[int(index), int(track)] += math.exp(log_mass)
-        mass.append(sums)
-    without, with_habit = mass
-    for index, session in enumerate(cases.session):
-        rows = [row for _, row in rows_before(store, split, int(session), plays)]
-        rows += range(int(cases.begin[index]), int(cases.target[index]))
-        weights = [(len(rows) - place) ** -HABIT_DECAY for place in range(len(rows))]
-        for track in {int(store.tracks[row]) for row in rows}:
-            share = sum(w for w, row in zip(weights, rows, strict=True) if store.tracks[row] == track) / sum(weights)
-            gain = with_habit[index, track] - without.get((index, track), 0.0)
-            assert gain == pytest.approx(5.0 * share, rel=1e-4, abs=1e-5)

@@ -35,11 +35,8 @@ DAY_GRID: Final[Mapping[Part, Sequence[float]]] = {
     ("transitions", "offset"): (0.0, -1.0, -2.0, -4.0, -8.0),
     ("copy", "offset"): (0.0, -1.0, -2.0, -4.0, -8.0),
     ("repeats", "offset"): (0.0, 0.5, 1.0, 2.0, 4.0),
-    ("repeats", "habit"): (0.0, 10.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0),
 }
 """The same for the tracks of a whole day, of which what comes next says little."""
-MASSES: Final[tuple[Part, ...]] = (("neighbours", "mass"), ("repeats", "habit"))
-"""Weights in units of the mass of the encoder."""
 ROUNDS: Final = 2
 """Times that each weight is chosen in turn."""
 FEWEST: Final = 30
@@ -94,11 +91,11 @@ class _Search:
 
     def run(self) -> None:
         """Choose the weights."""
-        masses = [part for part in MASSES if part in self._grid]
-        if masses:
+        mass = "neighbours", "mass"
+        if mass in self._grid:
             log_unit = self._settling.mean_log_mass(ModelScorer(self._encoder, self._candidates))
             unit = math.exp(min(log_unit, LARGEST_LOG))
-            self._grid |= {part: [value * unit for value in self._grid[part]] for part in masses}
+            self._grid[mass] = [value * unit for value in self._grid[mass]]
         best = {part: values[0] for part, values in self._grid.items()}
         for _ in range(ROUNDS):
             before = dict(best)

@@ -14,8 +14,6 @@ m_k(j) says whether, or how much, play j counts:
 - around: how many of the ten plays before j, of j, and of the ten plays after j are of tracks of the session; of
   plays before the session alone.
 
-In a ranking for a whole day, a further mass of all plays depends on no state (`RepeatsWeights.habit`).
-
 Everything but the counts is learnt. Plays of the session have one w of their own in place of age and time, and count as
 near for d <= 1 alone, since later ones are still to come. Nothing has to be left out in training, because only earlier
 plays count. Without a listener, the plays of the session remain.
@@ -43,7 +41,7 @@ from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
 from segue.batches.listener_past import PastPlays
 from segue.batches.split import Split
-from segue.config import Config, Finite, NotNegative
+from segue.config import Config, Finite
 from segue.model.heads.head import Added, Head, Predicted
 from segue.model.heads.repeat_kinds import (
     AROUND,
@@ -73,8 +71,6 @@ SPEED: Final = 10.0
 """Parameters are stored divided by this: a step moves them by at most the learning rate, and some have far to go."""
 DECAY: Final = 0.5
 """At the beginning, a play n plays ago weighs n^-DECAY (Anderson & Schooler 1991)."""
-HABIT_DECAY: Final = 0.25
-"""The same for what is played over a day: chosen by `own-plays` on validation days of the histories."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,6 @@ class RepeatsWeights(Config):
 
     offset: Finite = 0.0
     """Added to every gate."""
-    habit: NotNegative = 0.0
-    """Mass of all plays that no state changes: the play n plays ago has a share of n^-HABIT_DECAY of it."""
 
 
 class RepeatsHead(Head):
@@ -163,8 +157,6 @@ class RepeatsHead(Head):
             log_mass = torch.log(counted[session, play].double()) + log_weights[session, play, min(kind, 1)]
             log_mass += gates[session, kind] + self.ranking_weights.offset
             parts.append((session, heard.tracks[session, play].long(), log_mass))
-        if self.ranking_weights.habit > 0:
-            parts.append(self._habit(heard, batch.lengths))
         session, rows, log_mass = (torch.cat(part) for part in zip(*parts, strict=True))
         return Added(session, rows, log_mass)
 
@@ -181,15 +173,6 @@ class RepeatsHead(Head):
     def weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
         """Return exp(w) of each play, 0 where no track is known."""
         return self.log_weights(heard).exp() * (heard.tracks >= NUM_SPECIALS)[:, :, None]
-
-    def _habit(self, heard: Heard, lengths: Int[Tensor, " B"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return session, track and log mass of each play, of the earlier ones and those of the session."""
-        num, column = heard.minutes.shape[1], torch.arange(heard.tracks.shape[1], device=lengths.device)
-        age = (num + lengths[:, None] - column).clamp(min=1).double()
-        weight = age**-HABIT_DECAY * (heard.tracks >= NUM_SPECIALS)
-        session, play = torch.nonzero(weight, as_tuple=True)
-        share = weight[session, play] / weight.sum(1)[session]
-        return session, heard.tracks[session, play].long(), torch.log(share * self.ranking_weights.habit)
 
     def log_weights(self, heard: Heard) -> Float[Tensor, "B C two"]:
         """Return w of each play: of own plays, and of all other kinds."""
