@@ -169,19 +169,19 @@ def make_example(
 def _with_later(example: Example, data: SessionData, row: Int[Tensor, " N"], uniform: Float[Tensor, " N"]) -> Example:
     """Return the example whose target at each position is one of the plays of the day after `row`."""
     assert data.later is not None
-    found = data.later.drawn(row, uniform)
-    exists = (found >= 0) & (example.target > 0)
-    target = data.tracks[found.clamp(min=0)] * exists
-    feedback = data.feedback[found.clamp(min=0)].int().masked_fill(~exists, skips.FEEDBACK_HIDDEN)
+    target_row = data.later.drawn(row, uniform)
+    exists = (target_row >= 0) & (example.target > 0)
+    target = data.tracks[target_row.clamp(min=0)] * exists
+    feedback = data.feedback[target_row.clamp(min=0)].int().masked_fill(~exists, skips.FEEDBACK_HIDDEN)
     return _with_targets(example, target, feedback)
 
 
 def _with_targets(example: Example, target: Int[Tensor, " N"], feedback: Int[Tensor, " N"]) -> Example:
     """Return the example with other targets: several positions may have the same, so each gets a place of its own."""
-    place = (len(example.ids) + torch.arange(len(target), device=target.device)) * (target > 0)
+    target_place = (len(example.ids) + torch.arange(len(target), device=target.device)) * (target > 0)
     ids = torch.cat([example.ids, target.to(example.ids.dtype)])
     return replace(
-        example, ids=ids, target=target, target_place=place, target_feedback=feedback, following=example.target
+        example, ids=ids, target=target, target_place=target_place, target_feedback=feedback, following=example.target
     )
 
 

@@ -54,5 +54,5 @@ class LaterPlays:
         begin, count = self.begin[row], self.end[row] - self.begin[row]
         if len(self.rows) == 0:
             return torch.full_like(row, -1)
-        place = begin + (uniform * count).long().minimum(count - 1).clamp(min=0)
-        return torch.where(count > 0, self.rows[place.clamp(max=len(self.rows) - 1)], -1)
+        play_index = begin + (uniform * count).long().minimum(count - 1).clamp(min=0)
+        return torch.where(count > 0, self.rows[play_index.clamp(max=len(self.rows) - 1)], -1)

@@ -67,8 +67,8 @@ class Heard:
 
     def same(self) -> Bool[Tensor, "B L C"]:
         """Return which earlier plays are of the track at each position of the session."""
-        known = torch.where(self.session >= NUM_SPECIALS, self.session, -1)
-        return (self.tracks[:, None] == known[:, :, None]) & self.until(0)
+        track = torch.where(self.session >= NUM_SPECIALS, self.session, -1)
+        return (self.tracks[:, None] == track[:, :, None]) & self.until(0)
 
 
 def kinds_of(heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near: Float[Tensor, " D"]) -> list[Kind]:
@@ -80,7 +80,7 @@ def kinds_of(heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near
         met: which plays before the session are of any of its tracks so far.
         near: weight of each of DISTANCES.
     """
-    own = heard.before & (heard.tracks != PAD)
+    is_own = heard.before & (heard.tracks != PAD)
     matches = [one.float() for one in lasts]
     nearby = torch.zeros_like(matches[0])
     for index, distance in enumerate(DISTANCES):
@@ -90,9 +90,14 @@ def kinds_of(heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near
     triples = pairs * later(matches[2], 3, 2)
     sums = pad(met.float().cumsum(2), (AROUND + 1, AROUND), mode="replicate")
     sums[:, :, : AROUND + 1] = 0.0
-    around = (sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]) * own[:, None]
+    around = (sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]) * is_own[:, None]
     orders = [(match.sum(2), match) for match in (pairs, triples)]
-    return [(own.sum(1, keepdim=True), own[:, None].float()), (lasts[0].sum(2), nearby), *orders, (met.sum(2), around)]
+    return [
+        (is_own.sum(1, keepdim=True), is_own[:, None].float()),
+        (lasts[0].sum(2), nearby),
+        *orders,
+        (met.sum(2), around),
+    ]
 
 
 def sums_of_cells(
@@ -124,16 +129,16 @@ def sums_of_matches(
     """
     same, columns, before = heard.same(), heard.tracks.shape[1], heard.num_before
     size, tracks, wanted = target.numel(), heard.tracks.flatten(), target.flatten()
-    own, other = (part.flatten() for part in weights.unbind(2))
+    own_weights, other_weights = (part.flatten() for part in weights.unbind(2))
 
     def summed(slot: Tensor, values: Tensor) -> Tensor:
         return values.new_zeros(size).index_add(0, slot, values)
 
     def sums(slot: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        masses = other.index_select(0, cell)
+        masses = other_weights.index_select(0, cell)
         return summed(slot, masses), summed(slot, masses * (tracks[cell] == wanted[slot]))
 
-    slot, column = _places(same)
+    slot, column = _true_cells(same)
     position = slot % target.shape[1]
     cell = slot // target.shape[1] * columns + column
     times, masses = [torch.bincount(slot, minlength=size)], []
@@ -145,16 +150,16 @@ def sums_of_matches(
     masses.append((torch.stack(parts, 2) @ near).unbind(0))
     latest = heard.session.flatten()
     for order in range(1, ORDERS):
-        kept = (position >= order) & (column >= order)
-        kept[kept.clone()] = tracks[cell[kept] - order] == latest[slot[kept] - order]
-        position, column, cell, slot = (part[kept] for part in (position, column, cell, slot))
+        longer = (position >= order) & (column >= order)
+        longer[longer.clone()] = tracks[cell[longer] - order] == latest[slot[longer] - order]
+        position, column, cell, slot = (part[longer] for part in (position, column, cell, slot))
         times.append(torch.bincount(slot, minlength=size))
         masses.append(sums(slot, cell + 1))
     met = same[:, :, :before].clone()
     for row in range(1, met.shape[1]):
         met[:, row] |= met[:, row - 1]
     met = met.flatten(0, 1)
-    slot, column = _places(heard.tracks[:, None, :before] == target.to(tracks.dtype)[:, :, None])
+    slot, column = _true_cells(heard.tracks[:, None, :before] == target.to(tracks.dtype)[:, :, None])
     cell = slot // target.shape[1] * columns + column
     window = column[:, None] + torch.arange(-AROUND, AROUND + 1)
     inside = (window >= 0) & (window < before)
@@ -163,22 +168,22 @@ def sums_of_matches(
     around = sum((later(others, places, 1) for places in range(-AROUND, AROUND + 1)), torch.zeros_like(others))
     both = torch.stack([around, torch.ones_like(around)], 2)
     whole, num_met = (met.view(*target.shape, before).float() @ both).flatten(0, 1).unbind(1)
-    masses.append((whole, summed(slot, other.index_select(0, cell) * number)))
+    masses.append((whole, summed(slot, other_weights.index_select(0, cell) * number)))
     times.append(num_met.long())
     num_own = (heard.tracks[:, :before] != PAD).sum(1)
     owns = weights[:, :before, 0].sum(1)
     spread = [part.repeat_interleave(target.shape[1]) for part in (num_own, owns)]
     times.insert(0, spread[0])
-    masses.insert(0, (spread[1], summed(slot, own.index_select(0, cell))))
+    masses.insert(0, (spread[1], summed(slot, own_weights.index_select(0, cell))))
     whole, of_it = (torch.stack(part, 1).view(*target.shape, KINDS) for part in zip(*masses, strict=True))
     return torch.stack(times, 1).view(*target.shape, KINDS).float(), whole, of_it
 
 
-def _places(chosen: Bool[Tensor, "B L C"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+def _true_cells(chosen: Bool[Tensor, "B L C"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
     """Return where a tensor on the CPU is true: row b * L + l, and column. By NumPy, ten times faster than torch."""
-    place = torch.from_numpy(np.flatnonzero(chosen.numpy()))
+    index = torch.from_numpy(np.flatnonzero(chosen.numpy()))
     columns = max(chosen.shape[2], 1)
-    return place // columns, place % columns
+    return index // columns, index % columns
 
 
 def later(values: Tensor, places: int, dim: int) -> Tensor:
@@ -187,6 +192,6 @@ def later(values: Tensor, places: int, dim: int) -> Tensor:
         return values
     size = values.shape[dim]
     moved = min(abs(places), size)
-    kept = values.narrow(dim, 0 if places > 0 else moved, size - moved)
+    remaining = values.narrow(dim, 0 if places > 0 else moved, size - moved)
     sides = (moved, 0) if places > 0 else (0, moved)
-    return pad(kept, (0, 0) * (values.dim() - 1 - dim) + sides)
+    return pad(remaining, (0, 0) * (values.dim() - 1 - dim) + sides)

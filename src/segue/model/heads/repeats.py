@@ -131,8 +131,8 @@ class RepeatsHead(Head):
         heard, target = Heard.of(batch, batch.session_side.get(NAME)), predicted.target[batch.cells[0]]
         sums = sums_of_matches if target.device.type == "cpu" else sums_of_cells
         with torch.autocast(target.device.type, enabled=False):
-            found = sums(heard, target, self.weights(heard), (SPEED * self.near).exp())
-            times, whole, of_it = (part.flatten(0, 1)[batch.slot] for part in found)
+            by_kind = sums(heard, target, self.weights(heard), (SPEED * self.near).exp())
+            times, whole, of_it = (part.flatten(0, 1)[batch.slot] for part in by_kind)
             gates = self.gate_logits(predicted.states, times)
         real = (predicted.target > 0)[:, None] & (whole > 0)
         log_whole = torch.log(whole.clamp(min=TINY))
