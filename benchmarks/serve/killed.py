@@ -63,7 +63,7 @@ def started(export: Path, kept: Path) -> tuple[subprocess.Popen[bytes], int, flo
 
 def telling(port: int, acknowledged: dict[str, int]) -> None:
     """Tell events until the service is gone; note how many of each session were acknowledged."""
-    draw = random.Random(threading.get_ident())
+    draw = random.Random()  # not of the thread's id: after a kill, a thread may get one that was used before it
     try:
         while True:
             listener = f"listener-{draw.getrandbits(64)}"
