@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from segue.batch import Batch
+from segue.batches.listener_past import ListenerRanges
 from segue.batches.session_numbers import SESSION_NUMBER
-from segue.model.inputs.earlier import ListenerRanges
 from segue.neighbours.sparse_scores import starts
 from segue.ranking.baselines import BASELINES, Baseline, TrainingRows
 from segue.store import NUM_SPECIALS

@@ -27,6 +27,16 @@ class Padded:
 
 
 @dataclass(frozen=True)
+class History:
+    """What an encoder reads of listeners: sequences of plays across sessions, with the positions of a batch."""
+
+    sequences: Batch
+    """As if each were one session."""
+    place: Int[Tensor, " N"]
+    """Where each position of the sessions stands in them."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """B sessions whose positions lie one after another in listening order.
 
@@ -49,6 +59,8 @@ class Batch:
     """What inputs read of each position, by input, [N, ...]."""
     session_side: Mapping[str, Tensor] = field(default_factory=dict)
     """What inputs read of each session, by input, [B, ...]."""
+    history: History | None = None
+    """What an encoder of histories reads in place of the sessions; None = the sessions."""
 
     @property
     def num_sessions(self) -> int:
@@ -115,7 +127,8 @@ class Batch:
         position = torch.arange(len(session), device=offsets.device) - offsets[session]
         source = (first[session] + position).minimum(self.last[session])
         side = {name: values[source] for name, values in self.side.items()}
+        history = None if self.history is None else replace(self.history, place=self.history.place[source])
         return replace(
             self, tracks=self.tracks[source], feedback=self.feedback[source], position=position, offsets=offsets,
-            longest=longest, side=side,
+            longest=longest, side=side, history=history,
         )  # fmt: skip

@@ -21,7 +21,6 @@ from segue.model import Encoder
 from segue.model.encoders.causal import CausalConfig
 from segue.model.inputs import INPUTS, TrackValues, load_side
 from segue.model.inputs.context import SIZES, ContextConfig
-from segue.model.inputs.earlier import EarlierConfig
 from segue.model.inputs.features import FeaturesConfig
 from segue.model.inputs.feedback_codes import FeedbackConfig
 from segue.runs import load_run
@@ -36,18 +35,16 @@ WIDTH, MAX_LEN = 16, 8
 CONFIGS: Mapping[str, Any] = {
     "feedback": FeedbackConfig(),
     "context": ContextConfig(tuple(SIZES)),
-    "earlier": EarlierConfig(5),
     "features": FeaturesConfig(),
 }
 """Each input, with all that it can read."""
 SECTIONS: Mapping[str, Any] = {
     "feedback": True,
     "context": {"columns": list(SIZES)},
-    "earlier": {"tracks": 5},
     "features": True,
 }
 """The same as sections of a recipe."""
-HIDDEN_SHARES: Mapping[str, float] = {"feedback": 0.0, "context": 0.1, "earlier": 0.1, "features": 0.2}
+HIDDEN_SHARES: Mapping[str, float] = {"feedback": 0.0, "context": 0.1, "features": 0.2}
 """The share that training hides, as the inputs state it."""
 OF_TARGET_ROW = (columns.HOUR, columns.PREMIUM)
 """Columns that are known of the row to be predicted: a law of the method, so it is not read from the code."""
@@ -181,7 +178,7 @@ def test_the_exported_form_is_that_of_a_batch_without_values(store: Store, split
     encoder, batch = reading(store, split, name), bare(contexts(store, split, name))
     padded = batch.padded
     (part,) = encoder.each_input
-    laid = part(encoder.rows(padded.tracks), padded.feedback, None, None)[padded.valid]
+    laid = part(encoder.rows(padded.tracks), padded.feedback, None)[padded.valid]
     torch.testing.assert_close(laid, rows_with_input(encoder, batch))
     rows = encoder.rows(padded.tracks)
     states = encoder.padded_next_state(rows, padded.feedback, padded.valid, encoder.rows(torch.tensor(2)))

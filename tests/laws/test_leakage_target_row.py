@@ -27,10 +27,9 @@ from segue.evaluation import head_predictions, make_scene
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.listen_predictions import baseline_predictions
 from segue.model import Encoder, build_model
-from segue.model.heads import NeighboursWeights, RepeatsConfig
+from segue.model.heads import NeighboursWeights
 from segue.model.inputs import load_side
-from segue.model.inputs.context import NAME as CONTEXT_NAME
-from segue.model.inputs.context import SIZES, ContextConfig, ContextData
+from segue.model.inputs.context import SIZES, ContextData
 from segue.ranking import BASELINE_NAMES, ModelScorer, Scorer, fit_baselines, head_scorers
 from segue.ranking.baselines import BASELINES, TrainingRows
 from segue.recipes import EvaluationConfig, Recipe
@@ -46,8 +45,7 @@ EVERY = tuple(SIZES)
 OF_TARGET_ROW = (columns.HOUR, columns.PREMIUM)
 """Known of the row that is to be predicted: a law of the method, so it is not read from the code."""
 FEEDBACK, CONTEXT = {"inputs__feedback": True}, {"inputs__context": {"columns": list(EVERY)}}
-EVERY_INPUT = {CONTEXT_NAME: ContextConfig(EVERY)}
-EVERY_HEAD = {"repeats": RepeatsConfig()}
+READING = {"inputs__context": {"columns": list(EVERY)}, "heads__repeats": True, "data__history": 12}
 """What contexts hold beside tracks and feedback; models that do not read it leave it alone."""
 LISTEN = {"next_track__kind": "mixed", "heads__listen": True}
 HEADS = LISTEN | {"heads__transitions": True, "heads__neighbours": True}
@@ -60,6 +58,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "cloze, heads": ("cloze", LISTEN),
     "causal, context": ("causal", CONTEXT),
     "causal, all": ("causal", FEEDBACK | CONTEXT | HEADS),
+    "causal, histories": ("causal", FEEDBACK | {"data__history": 12}),
     "causal, repeats": ("causal", {"next_track__kind": "mixed", "heads__repeats": True}),
 }
 """Transitions and context are the causal encoder's."""
@@ -185,7 +184,9 @@ def scorers(store: Store, split: Split, which: SplitName = "test") -> Iterator[t
 
 def scene_of(store: Store, split: Split, data: DataConfig, which: SplitName) -> EvaluationScene:
     """Return the targets, with every input of their contexts."""
-    return make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu").reading(EVERY_INPUT, EVERY_HEAD)
+    return make_scene(store, split, data, EvaluationConfig(candidates=5), which, "cpu").reading(
+        small_recipe("paper-causal-s-minus", next_track__kind="mixed", **READING)
+    )
 
 
 def cases_of(store: Store, split: Split, which: SplitName) -> Cases:

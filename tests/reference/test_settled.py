@@ -72,7 +72,7 @@ def settled(tmp_path: Path, run: Path) -> Settle:
 def scene_of(store: Store, run: Path, which: SplitName) -> EvaluationScene:
     recipe = load_run(run).recipe
     scene = make_scene(store, split_store(store, recipe.data), recipe.data, recipe.evaluation, which, CPU)
-    return scene.reading(recipe.inputs, recipe.heads)
+    return scene.reading(recipe)
 
 
 def retargeted(

@@ -143,7 +143,7 @@ def trained(path: Path) -> tuple[Store, LoadedRun, EvaluationScene]:
 
 def scene_of(store: Store, recipe: Recipe) -> EvaluationScene:
     split = split_store(store, recipe.data)
-    return make_scene(store, split, recipe.data, recipe.evaluation, "test", torch.device("cpu")).reading(recipe.inputs)
+    return make_scene(store, split, recipe.data, recipe.evaluation, "test", torch.device("cpu")).reading(recipe)
 
 
 def test_the_model_predicts_from_the_feedback_of_the_first_half_alone(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ CASES += [
 CASES += [
     ("paper-causal-s-plus-track", "next-listened", "shifted", "post_norm"),
     ("gru4rec-s-minus", "next-listened-full", "literal", "post_norm"),
-    ("paper-causal-s-minus", "earlier", "shifted", "post_norm"),
+    ("paper-causal-s-minus", "histories", "shifted", "post_norm"),
+    ("paper-causal-s-plus-track", "histories-mixed", "literal", "pre_norm"),
     ("paper-causal-s-minus", "features-full", "shifted", "post_norm"),
 ]
 CASES += [
@@ -72,7 +73,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "visible": {"next_track__kind": "shared", "encoder__position": "padded"},
     "next-listened": {"next_track__kind": "mixed", "next_track__targets": "next_listened"},
     "next-listened-full": {"next_track__kind": "full", "next_track__targets": "next_listened"},
-    "earlier": {"next_track__kind": "shared", "inputs__earlier": {"tracks": 4}},
+    "histories": {"next_track__kind": "shared", "data__history": 12, "inputs__feedback": True},
+    "histories-mixed": {
+        "next_track__kind": "mixed",
+        "data__history": 30,
+        "encoder__unknown_share": 0.2,
+        "inputs__context": {"columns": ["gap", "hour"]},
+        "heads__copy": True,
+    },
     "features-full": {"next_track__kind": "full", "inputs__features": {"drop": 0.3}},
     "shared+log_q": {"next_track__kind": "shared", "next_track__log_q": True},
     "mixed-log_q": {"next_track__kind": "mixed", "next_track__log_q": False},
@@ -149,7 +157,8 @@ def _trained(path: Path, case: tuple[str, str, str, str], *, plain: bool, steps:
     with torch.random.fork_rng():
         trainer = Trainer(store, split_store(store, recipe.data), recipe, torch.device("cpu"), bf16=False)
         trainer = taken_plainly(trainer) if plain else trainer
-        order = trainer.begin(torch.arange(19).repeat(3), steps)
+        first = torch.arange(19) if trainer.data.histories is None else trainer.order(0)[:19]
+        order = trainer.begin(first.repeat(3), steps)
         for step in range(steps):
             trainer.step(order[step * 7 : (step + 1) * 7])
         if not plain:

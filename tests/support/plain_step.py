@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import reduce
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from segue import skips
-from segue.batch import Batch
+from segue.batch import Batch, History
 from segue.losses import Gbce
 from segue.losses.next_track import GBCE_T
 from segue.model.encoders.attention import AttentionConfig, PaddedAttention, visibility
@@ -72,9 +73,23 @@ class PlainStep(TrainingStep):
         assert len(losses) == len(part_weights(recipe))
         return losses
 
+    def history_states(self, drawn: BatchDraws, history: History) -> Tensor:
+        """Return the states of all positions, sequence by sequence."""
+        encoder, read, states = self.encoder, history.sequences, []
+        assert isinstance(encoder, TransformerEncoder)
+        for begin, end in itertools.pairwise(read.offsets.tolist()):
+            side = {name: values[begin:end] for name, values in read.side.items()}
+            parts = read.tracks[begin:end], read.feedback[begin:end], read.position[begin:end]
+            alone = Batch(*parts, torch.tensor([0, end - begin]), end - begin, side)
+            rows = encoder.with_inputs(alone, self.row(drawn, alone.tracks))
+            states.append(encoder.encode(rows, alone.position, encoder.attention(alone)))
+        return torch.cat(states)[history.place]
+
     def session_states(self, drawn: BatchDraws, b: int) -> Tensor:
         batch, encoder = drawn.example.batch, self.encoder
         begin, end = int(batch.offsets[b]), int(batch.offsets[b + 1])
+        if batch.history is not None:
+            return self.history_states(drawn, batch.history)[begin:end]
         alone = Batch(
             batch.tracks[begin:end],
             batch.feedback[begin:end],

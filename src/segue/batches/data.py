@@ -13,8 +13,9 @@ from torch import Tensor
 
 from segue import skips
 from segue.axes import Int, UInt8
-from segue.batch import Batch
+from segue.batch import Batch, History
 from segue.batches.held_out import Cases
+from segue.batches.histories import Histories, Places
 from segue.batches.later_plays import LaterPlays
 from segue.batches.side_data import SideData
 from segue.batches.split import Split, visible_strength
@@ -37,6 +38,8 @@ class SessionData:
     """Session of each training part, as an index of the store."""
     side: Mapping[str, SideData] = field(default_factory=dict)
     """Values of the inputs and heads that read more than tracks and feedback, by name."""
+    histories: Histories | None = None
+    """Where the encoder reads histories of listeners."""
     later: LaterPlays | None = None
     """Where targets are the plays of the day after: what those are."""
 
@@ -95,7 +98,17 @@ class SessionData:
             int(lengths.max(initial=1)),
             positions,
             {name: side.gather(sessions) for name, side in self.side.items() if side.per_session},
+            None if self.histories is None else self.history_of(self.histories.before(cases, index, lengths), max_len),
         )
+
+    def history_of(self, places: Places, max_len: int) -> History:
+        """Return what an encoder reads at `places`; the learned positions end at `max_len`."""
+        inside = torch.arange(len(places.row), device=places.row.device) < places.offsets[-1]
+        tracks = self.input_row[self.tracks[places.row].long()].long() * inside
+        feedback = self.feedback[places.row].long().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
+        side = {name: side.gather(places.row) for name, side in self.side.items() if not side.per_session}
+        position = places.column.clamp(max=max_len - 1)
+        return History(Batch(tracks, feedback, position, places.offsets, places.longest, side), places.place)
 
 
 def _on(array: NDArray[np.generic], device: torch.device | str) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from segue import skips
 from segue.axes import Bool, Float, Int
-from segue.batch import Batch
+from segue.batch import Batch, History
 from segue.batches.data import SessionData
 from segue.objectives.roles import next_listened
 from segue.store import MASK, UNKNOWN
@@ -53,8 +53,11 @@ class ExampleDraws:
     """Uniform numbers in [0, 1) of one batch, drawn before the example is made."""
 
     offset: Float[Tensor, " B"] | None
-    replaced: Float[Tensor, " N"] | None
+    replaced: Float[Tensor, " P"] | None
+    """For each position; with histories, for each of their places."""
     later: Float[Tensor, " N"] | None = None
+    num_places: int = 0
+    """T, room for the places of histories."""
     side: Mapping[str, Tensor] = field(default_factory=dict)
     """[B, K] for each input that hides some of its values."""
 
@@ -97,21 +100,21 @@ class Example:
 
 
 def draw_example(
-    config: ExampleConfig, data: SessionData, size: tuple[int, int], generator: torch.Generator
+    config: ExampleConfig, data: SessionData, size: tuple[int, int], generator: torch.Generator, num_places: int = 0
 ) -> ExampleDraws:
     """Return the random numbers of a batch of `size` = (B sessions, N positions)."""
     sessions, positions = size
     device = data.tracks.device
     offset = torch.rand(sessions, generator=generator, device=device) if config.shifted else None
     share = config.masked or config.replaced_share > 0.0
-    replaced = torch.rand(positions, generator=generator, device=device) if share else None
+    replaced = torch.rand(num_places or positions, generator=generator, device=device) if share else None
     side = {
         name: torch.rand((sessions, values.num_draws), generator=generator, device=device)
         for name, values in data.side.items()
         if values.num_draws
     }
     later = None if data.later is None else torch.rand(positions, generator=generator, device=device)
-    return ExampleDraws(offset, replaced, later, side)
+    return ExampleDraws(offset, replaced, later, num_places, side)
 
 
 def window_lengths(data: SessionData, index: Int[Tensor, "*shape"], width: int) -> Int[Tensor, "*shape"]:
@@ -138,7 +141,15 @@ def make_example(
     tracks = data.tracks[row] * inside
     feedback = data.feedback[row].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
     is_last = inside & (column == inputs[session] - 1)
-    replaced = None if draws.replaced is None else inside & (draws.replaced < config.replaced_share)
+    replaced = None if draws.replaced is None else draws.replaced < config.replaced_share
+    history = None
+    if data.histories is not None:
+        places = data.histories.of_training(index, draws.num_places, length, (session, column))
+        history = data.history_of(replace(places, place=places.place * inside), config.max_len)
+        if replaced is not None:
+            history, replaced = _replaced_in(history, replaced, config.special_row)
+    if replaced is not None:
+        replaced = inside & replaced
     if config.masked:
         assert replaced is not None, "cloze draws"
         replaced = replaced | is_last
@@ -160,6 +171,7 @@ def make_example(
         offsets,
         config.longest,
         *_side(data, index, row, session, draws),
+        history,
     )
     window = _window(config, data, first, length, offsets, num_positions)
     example = Example(batch, ids, replaced, target, target_place, target_feedback, window)
@@ -215,6 +227,13 @@ def _window(
     row = (first[:, None] + column) * inside
     feedback = data.feedback[row].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
     return Window(id_index * inside, data.tracks[row] * inside, feedback)
+
+
+def _replaced_in(history: History, replaced: Bool[Tensor, " T"], row: int) -> tuple[History, Bool[Tensor, " N"]]:
+    """Return the history with `row` at the places `replaced`, and which positions of the batch stand at those."""
+    replaced = replaced & (history.sequences.tracks > 0)
+    tracks = history.sequences.tracks.masked_fill(replaced, row)
+    return replace(history, sequences=replace(history.sequences, tracks=tracks)), replaced[history.place]
 
 
 def _shift(uniform: Float[Tensor, " B"] | None, inputs: Int[Tensor, " B"], max_len: int) -> Int[Tensor, " B"]:

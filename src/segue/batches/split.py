@@ -39,6 +39,9 @@ class DataConfig(Config):
     feature in the track table. auto: catalogue where earlier sessions of listeners are read, else training."""
     max_len: Annotated[int, Limit("at least 2", lambda number: number >= 2)] = 20
     """Most tracks an encoder reads."""
+    history: Annotated[int, Limit("0 to 1024", range(1025).__contains__)] = 0
+    """Most plays of the listener before a session that the encoder reads, where the store says who listened; 0 = it
+    reads the session alone."""
     sample_sessions: CountOrNone = 0
     """Size of a uniform sample of sessions; 0 = all."""
     sample_seed: Seed = 0
@@ -82,6 +85,8 @@ class Split:
     """Which tracks may be ranked; never auto."""
     bounds: tuple[NDArray[np.int64], NDArray[np.int64]] = field(default_factory=lambda: (np.zeros(0, np.int64),) * 2)
     """First row of each of `sessions`, and one past its last."""
+    has_listeners: bool = False
+    """Whether the store says who listened."""
     past: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
     """What may be read of each of them later, where that is not the whole session."""
 
@@ -116,9 +121,9 @@ def split_store(store: Store, config: DataConfig) -> Split:
         SPLITS[kind](store, sessions, bounds) if by_day is None else (by_day.train, by_day.cases, 0)
     )
     counts = np.bincount(store.tracks[ranges(begin, end)], minlength=store.num_tracks + NUM_SPECIALS).astype(np.int64)
-    vocabulary = config.vocabulary
+    vocabulary, has_listeners = config.vocabulary, store.side_column(columns.USER) is not None
     if vocabulary == "auto":
-        vocabulary = "catalogue" if kind in BY_TIME and store.side_column(columns.USER) is not None else "training"
+        vocabulary = "catalogue" if kind in BY_TIME and has_listeners else "training"
     present = counts > 0
     may_be_negative = present
     if vocabulary in ("catalogue", "transductive"):
@@ -149,6 +154,7 @@ def split_store(store: Store, config: DataConfig) -> Split:
         skip_at_least=config.skip_at_least,
         vocabulary=vocabulary,
         bounds=bounds,
+        has_listeners=has_listeners,
         past=None if by_day is None else by_day.past,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 from segue import skips
 from segue.batches.data import SessionData
 from segue.batches.held_out import Cases, SplitName
+from segue.batches.histories import load_histories
 from segue.batches.session_numbers import SESSION_NUMBER, SessionNumbers
 from segue.batches.split import DataConfig, Split
 from segue.evaluation.ranking_pass import Contexts
 from segue.hashing import splitmix64
 from segue.model.heads import load_heads
 from segue.model.inputs import load_side
-from segue.recipes import EvaluationConfig
+from segue.recipes import EvaluationConfig, Recipe
 from segue.store import Store
 
 
@@ -44,15 +44,17 @@ class EvaluationScene:
         """Return side column `name` of events or sessions `rows`; None if the store lacks it."""
         return None if self.store.side_column(name) is None else np.asarray(self.store.side(name))[rows]
 
-    def reading(self, inputs: Mapping[str, Any], heads: Mapping[str, Any] | None = None) -> EvaluationScene:
-        """Return the scene with what `inputs` and `heads` (configs by name) read of the store.
+    def reading(self, recipe: Recipe) -> EvaluationScene:
+        """Return the scene with what the inputs, the heads and the encoder of `recipe` read of the store.
 
         Raises:
             InputError: the store lacks it.
         """
         given = self.store, self.split, self.contexts.device
-        side = dict(self.contexts.data.side) | load_side(inputs, *given) | load_heads(heads or {}, *given)
-        return replace(self, contexts=replace(self.contexts, data=replace(self.contexts.data, side=side)))
+        side = dict(self.contexts.data.side) | load_side(recipe.inputs, *given) | load_heads(recipe.heads, *given)
+        histories = load_histories(*given[:2], recipe.data.history, given[2])
+        data = replace(self.contexts.data, side=side, histories=histories)
+        return replace(self, contexts=replace(self.contexts, data=data))
 
     def sample(self, most: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Return the indices of `most` targets (0 = all) of those in `among` [N] (default all); see `sampled`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from segue import skips
+from segue.axes import Int
 from segue.batch import Batch
 from segue.batches.data import SessionData
 from segue.batches.held_out import Cases
@@ -74,7 +75,20 @@ def flipped(batch: Batch, skip_at_least: int = skips.SKIP_AT_LEAST) -> Batch:
     feedback = batch.feedback[batch.last]
     opposite = torch.where(skips.listened(feedback, skip_at_least), skips.VERY_BRIEFLY, skips.TO_ITS_END)
     turned = torch.where(feedback <= skips.VERY_BRIEFLY, opposite, feedback)
-    return replace(batch, feedback=batch.feedback.scatter(0, batch.last, turned.to(batch.feedback.dtype)))
+    return _with_feedback(batch, batch.last, turned)
+
+
+def _with_feedback(batch: Batch, index: Int[Tensor, " n"], feedback: Int[Tensor, " n"]) -> Batch:
+    """Return the batch with other feedback at positions `index`, also where a history has them."""
+    history = batch.history
+    if history is not None:
+        sequences = _scattered(history.sequences, history.place[index], feedback)
+        history = replace(history, sequences=sequences)
+    return replace(_scattered(batch, index, feedback), history=history)
+
+
+def _scattered(batch: Batch, index: Tensor, feedback: Tensor) -> Batch:
+    return replace(batch, feedback=batch.feedback.scatter(0, index, feedback.to(batch.feedback.dtype)))
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,7 @@ def settle_ranking(store: Store, run: str | Path, device: torch.device, progress
     if not recipe.heads or folder.ranking() is not None:
         return
     split = split_store(store, recipe.data)
-    scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device).reading(
-        recipe.inputs, recipe.heads
-    )
+    scene = make_scene(store, split, recipe.data, recipe.evaluation, "validation", device).reading(recipe)
     most = min(recipe.training.validation_targets or MOST_TARGETS, MOST_TARGETS)
     encoder = load_run(run).encoder.to(device)
     document: dict[str, Any] = {"listen_weight": 0.0}

@@ -30,7 +30,7 @@ class Validation:
     def __init__(self, store: Store, split: Split, recipe: Recipe, device: Any) -> None:
         """`recipe`: `training.validation_targets` is the largest number of targets; 0 = all."""
         config = recipe.evaluation
-        scene = make_scene(store, split, recipe.data, config, "validation", device).reading(recipe.inputs, recipe.heads)
+        scene = make_scene(store, split, recipe.data, config, "validation", device).reading(recipe)
         chosen = scene.sample(recipe.training.validation_targets)
         self._rows = split.candidates
         self._contexts = scene.part(scene.contexts.cases, chosen)

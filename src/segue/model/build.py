@@ -34,6 +34,8 @@ class ModelConfig:
     """Whether a training step touches only some rows of the track table (never with the full softmax)."""
     temperature: float = 0.0
     """tau of a cosine; 0 = plain dot products."""
+    reads_histories: bool = False
+    """Whether it reads what the listener played before a session."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -
     built = {name: kind.build(config.inputs[name], width, facts.track_values) for name, kind in wanted.items()}
     inputs = {name: part for name, part in built.items() if part is not None}
     heads = {name: HEADS[name](config.heads[name], width, facts.counts) for name in HEADS if name in config.heads}
-    parts = Parts(facts.num_tracks, config.max_len, inputs, heads, config.sparse, config.temperature, facts.untrained)
+    parts = Parts(
+        facts.num_tracks, config.max_len, inputs, heads, config.sparse, config.temperature, config.reads_histories,
+        facts.untrained,
+    )  # fmt: skip
     encoder = encoder_type(config.encoder, parts)
     encoder.initialise(generator)
     return encoder

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from segue.errors import InputError
 
-_V1, _V2, _V3 = "076bca47e", "d70ce6c", "d5c3565"
+_V1, _V2, _V3, _V3_EARLIER = "076bca47e", "d70ce6c", "d5c3565", "f8c2d33"
 REMOVED: Final[Mapping[str, tuple[str, Any]]] = {
     "data.require_skip": (_V1, False),
     "next_track.redraw": (_V1, "step"),
@@ -29,6 +29,7 @@ REMOVED: Final[Mapping[str, tuple[str, Any]]] = {
     "heads.listen.settle": (_V2, True),
     "heads.transitions.settle": (_V3, True),
     "heads.transitions.gradient": (_V3, "flow"),
+    "inputs.earlier": (_V3_EARLIER, False),
 }
 """Removed key -> the last commit that trains with it, and the value that stands for what every recipe does now."""
 INPUTS_OF_VERSION_1: Final[Mapping[str, str]] = {

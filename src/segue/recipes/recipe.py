@@ -89,8 +89,9 @@ class Recipe:
         """The parts that decide which parameters the model has."""
         loss = self.next_track
         return ModelConfig(
-            self.encoder, self.data.max_len, self.inputs, self.heads, not loss.reads_table, loss.temperature
-        )
+            self.encoder, self.data.max_len, self.inputs, self.heads, not loss.reads_table, loss.temperature,
+            self.data.history > 0,
+        )  # fmt: skip
 
     def resolved(self, split: Split, device: str) -> Recipe:
         """Return the recipe with every "auto" replaced: what `split` has, and the loss for its tracks and `device`."""
@@ -100,7 +101,8 @@ class Recipe:
         if loss.targets == "auto":
             by_day = split.kind == "next-day" and not isinstance(self.encoder, ClozeConfig)
             loss = replace(loss, targets="next_day" if by_day else "next")
-        data = replace(self.data, split=split.kind, vocabulary=split.vocabulary)
+        history = self.data.history if split.has_listeners else 0
+        data = replace(self.data, split=split.kind, vocabulary=split.vocabulary, history=history)
         return replace(self, data=data, next_track=loss)
 
     def to_tables(self) -> dict[str, Any]:
@@ -178,6 +180,16 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
                 f"[inputs.{name}] is read by an encoder that looks back only: encoder.kind must be 'causal', with "
                 "position = 'shifted' or 'literal'"
             )
+    if recipe.data.history and not (causal and encoder.position != "padded"):
+        yield (
+            "data.history is read by an encoder that looks back only: encoder.kind must be 'causal', with position = "
+            "'shifted' or 'literal'"
+        )
+    if recipe.data.history and causal and encoder.width // encoder.heads % 2:
+        yield (
+            "data.history needs an even number of values a head, and encoder.width / encoder.heads is "
+            f"{encoder.width // encoder.heads}"
+        )
     if recipe.data.vocabulary == "features" and "features" not in recipe.inputs:
         yield (
             "data.vocabulary = 'features' ranks tracks that have features alone: add [inputs.features], or use "

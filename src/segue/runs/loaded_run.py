@@ -23,7 +23,6 @@ from segue.store.vocabulary import TextColumn, read_array
 OLDER_NAMES: Final[Mapping[str, str]] = {
     "feedback.": "inputs.feedback.",
     "context.": "inputs.context.",
-    "earlier.": "inputs.earlier.",
     "features.": "inputs.features.",
 }
 """Beginnings of the names of weights in runs of recipe version 1, and what they became."""

@@ -14,7 +14,6 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
-from segue.batches.order import epoch_order
 from segue.batches.split import Split, split_store
 from segue.errors import InputError, Interrupted, NonFiniteError
 from segue.model import Encoder
@@ -189,7 +188,7 @@ class _Fitting:
     def _train_epoch(self) -> None:
         """Train the remaining steps of the running epoch."""
         size, done = self.config.batch_size, self.at.epoch * self.num_steps
-        order = torch.as_tensor(epoch_order(self.num_sessions, self.config.seed, self.at.epoch))
+        order = self.trainer.order(self.at.epoch)
         order = self.trainer.begin(order, self.num_steps - self.at.step)
         self.loss_note = ""
         for step in range(self.at.step, self.num_steps):

@@ -78,7 +78,7 @@ class BatchRows:
     """The table rows that a step reads, by use."""
 
     encoder: Tensor
-    """Of the positions as the encoder reads them, then of the tracks that inputs look up."""
+    """Of the positions as the encoder reads them, then of the places of histories."""
     targets: Tensor
     """[N, D]; any row where there is no target."""
     windows: Tensor | None
@@ -115,7 +115,7 @@ class TrainingStep:
             max_len=max_len,
             width=min(longest, max_len + (not masked)),
             replaced_share=recipe.encoder.replaced_share,
-            shifted=recipe.encoder.position != "literal",
+            shifted=recipe.encoder.position != "literal" and not encoder.reads_histories,
         )
         self._term_width = max_len + (not masked)
         self._reads_windows = bool(recipe.terms) or recipe.next_track.own_skips
@@ -153,7 +153,9 @@ class TrainingStep:
         """Return the batch of sessions `index`, with its negatives and what its terms draw."""
         training, config = self.training, self.training.recipe.next_track
         generator, candidates = training.generator, training.candidates
-        draws = draw_example(self.examples, training.data, (len(index), num_positions), generator)
+        histories = training.data.histories
+        num_places = 0 if histories is None else -(-histories.num_places(index) // _CPU_ROUNDING) * _CPU_ROUNDING
+        draws = draw_example(self.examples, training.data, (len(index), num_positions), generator, num_places)
         example = self.make_example(index, num_positions, draws)
         if config.num_per_session:
             negatives = draw_per_session(example.window, candidates, config.num_per_session, generator)
@@ -178,13 +180,14 @@ class TrainingStep:
     def row_ids(self, batch_draws: BatchDraws) -> tuple[Int[Tensor, " P"], list[int]]:
         """Return the table rows that a step reads, one use after another, and how many each use has.
 
-        The uses: `Example.ids`, the row that replaces tracks, each input's tracks, the negatives, each term's tracks.
+        The uses: `Example.ids`, the row that replaces tracks, the tracks of histories, the negatives, each term's
+        tracks.
         """
         example = batch_draws.example
         special = example.ids.new_full((1,), self.examples.special_row)
         tracks = [draws.tracks.flatten() for draws in batch_draws.terms if draws.tracks is not None]
-        inputs = self.encoder.input_tracks(example.batch)
-        parts = [example.ids, special, *inputs, batch_draws.negatives.flatten(), *tracks]
+        histories = [] if example.batch.history is None else [example.batch.history.sequences.tracks]
+        parts = [example.ids, special, *histories, batch_draws.negatives.flatten(), *tracks]
         return torch.cat([part.to(example.ids.dtype) for part in parts]), [len(part) for part in parts]
 
     def rows_by_use(
@@ -203,14 +206,14 @@ class TrainingStep:
             positions = torch.where(example.replaced[:, None], special, positions)
         windows = others.pop().view(*window.shape, -1) if self._reads_windows else None
         targets = others.pop()
-        num_inputs = len(self.encoder.input_tracks(example.batch))
-        remaining = iter(others[num_inputs + 1 :])
+        num_histories = int(example.batch.history is not None)
+        remaining = iter(others[num_histories + 1 :])
         terms = [
             None if draws.tracks is None else next(remaining).view(*draws.tracks.shape, -1)
             for draws in batch_draws.terms
         ]
-        encoder_rows = torch.cat([positions, *others[:num_inputs]]) if num_inputs else positions
-        return BatchRows(encoder_rows, targets, windows, others[num_inputs], terms)
+        encoder_rows = torch.cat([positions, *others[:num_histories]]) if num_histories else positions
+        return BatchRows(encoder_rows, targets, windows, others[num_histories], terms)
 
     def encode(self, batch_draws: BatchDraws, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
         """Return y_hat at each position, float32."""

@@ -13,8 +13,10 @@ from torch import Tensor
 from segue.axes import Float, Int
 from segue.batches.counts import TrainingCounts, training_counts
 from segue.batches.data import SessionData
+from segue.batches.histories import load_histories
 from segue.batches.later_plays import LaterPlays
 from segue.batches.log_q import Rows, causal_target_counts, cloze_target_counts, expected_draws, log_q
+from segue.batches.order import epoch_order
 from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
@@ -56,6 +58,7 @@ class Trainer:
         torch.manual_seed(seed + 2 * STREAM)  # dropout draws from the global generators; `fit` restores them
         side = load_side(recipe.inputs, store, split, device) | load_heads(recipe.heads, store, split, device)
         self.data = SessionData.load(store, split, device, side)
+        self.data = replace(self.data, histories=load_histories(store, split, recipe.data.history, device))
         if recipe.next_track.targets == "next_day":
             later = LaterPlays.load(store, split, recipe.data.next_day.gap_minutes, device)
             self.data = replace(self.data, later=later)
@@ -74,6 +77,12 @@ class Trainer:
             bf16,
         )
         self._step = _step_of(training)
+
+    def order(self, epoch: int) -> Int[Tensor, " n"]:
+        """Return the training sessions in the order of `epoch`."""
+        if self.data.histories is None:
+            return torch.as_tensor(epoch_order(len(self.data.train_session), self.recipe.training.seed, epoch))
+        return torch.as_tensor(self.data.histories.order(self.recipe.training.seed, epoch))
 
     def begin(self, order: Int[Tensor, " n"], num_steps: int) -> Int[Tensor, " n"]:
         """Return `order` on the device: the sessions (on the CPU) of the next `num_steps` steps."""
@@ -162,10 +171,14 @@ def _corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) -
 
 
 def _step_of(training: Training) -> TrainingStep:
-    """Return the step of the device: `GraphStep` on CUDA with bf16, if the kernels take rows of this width."""
+    """Return the step of the device: `GraphStep` on CUDA with bf16, if the kernels take rows of this width.
+
+    Histories are trained by the plain step on every device.
+    """
     device, width = training.candidates.device, training.encoder.width
     width_fits = width & (width - 1) == 0 and width <= WIDEST_KERNEL
-    if not (device.type == "cuda" and training.bf16 and width_fits and HAS_TRITON):
+    plain = training.data.histories is not None  # their sizes differ from step to step
+    if plain or not (device.type == "cuda" and training.bf16 and width_fits and HAS_TRITON):
         return TrainingStep(training)
     from segue.training.graph_step import GraphStep
 

@@ -127,7 +127,7 @@ class Evaluator:
             scene = make_scene(self._store, split, recipe.data, recipe.evaluation, self._which, self._device)
             self._days[key] = _Days(self._store, DayTable(scene), recipe.data)
         table, lists = self._days[key].table, list[list[DayLists]]()
-        contexts = table.scene.reading(recipe.inputs, recipe.heads).contexts
+        contexts = table.scene.reading(recipe).contexts
         for run in runs:
             encoder = run.encoder.to(self._device)
             models = model_scorers(encoder, table.scene.split.candidates, run.listen_weight)
@@ -142,7 +142,7 @@ class Evaluator:
         key = data, config, tuple(inputs.items()), tuple(heads.items())
         if key not in self._grounds:
             parts = split_store(self._store, data)
-            scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(inputs, heads)
+            scene = make_scene(self._store, parts, data, config, self._which, self._device).reading(loaded.recipe)
             self._grounds[key] = _Ground(self._store, Table(scene), data)
         return self._grounds[key]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segue import skips
-from segue.batch import Batch
+from segue.batch import Batch, History
+from segue.batches.histories import one_history
+from segue.data.cutting import GAP_MINUTES
 from segue.errors import InputError
 from segue.model import Encoder
 from segue.model.heads import repeats
-from segue.model.inputs import earlier as earlier_input
 from segue.ranking import ModelScorer, top_k
 from segue.ranking.discovering import discovering_lists
 from segue.runs import LoadedRun
@@ -63,7 +65,7 @@ class Recommender:
         listened; 255 is unknown). A `k` larger than the catalogue gives all tracks. Unknown tracks are ignored;
         `exclude_heard` excludes the session's tracks. `earlier`: track, feedback and perhaps time (UTC seconds) of each
         play of the listener's earlier sessions, most recent last; the session begins at the last of these times. A run
-        without `[heads.repeats]` and `[inputs.earlier]` only knows by them what is new. `discovery`: 0 to 1, how
+        without `[heads.repeats]` and `data.history` only knows by them what is new. `discovery`: 0 to 1, how
         adventurous the list is: see `segue.discovery`; scores are the model's.
 
         Raises:
@@ -92,6 +94,8 @@ class Recommender:
             len(rows),
             session_side=self._side(before),
         )
+        if before and self._run.encoder.reads_histories:
+            batch = replace(batch, history=self._history(batch, before))
         played = np.unique([*rows, *(row for row, _, _ in before)])
         played_candidates = torch.from_numpy(played[self._candidate[played]].astype(np.int64))[None]
         k = min(k, len(self._run.candidates))
@@ -112,15 +116,18 @@ class Recommender:
         return [*zip(self._run.vocabulary.rows(ids), codes, minutes, strict=True)]
 
     def _side(self, before: Sequence[tuple[int, int, int]]) -> dict[str, Tensor]:
-        """Return what inputs and heads read of earlier plays; empty if the run does not read them."""
-        side = {}
-        config = self._run.recipe.inputs.get(earlier_input.NAME)
-        if config is not None:
-            known_plays = [(row, code) for row, code, _ in before if self._candidate[row]][-config.tracks :]
-            side[earlier_input.NAME] = torch.tensor([known_plays or [(PAD, skips.FEEDBACK_HIDDEN)]])
-        if repeats.NAME in self._run.recipe.heads and before:
-            side[repeats.NAME] = torch.tensor([before[-repeats.MOST_PLAYS :]], dtype=torch.int32)
-        return side
+        """Return what heads read of earlier plays; empty if the run does not read them."""
+        if repeats.NAME not in self._run.recipe.heads or not before:
+            return {}
+        return {repeats.NAME: torch.tensor([before[-repeats.MOST_PLAYS :]], dtype=torch.int32)}
+
+    def _history(self, batch: Batch, before: Sequence[tuple[int, int, int]]) -> History:
+        """Return what the encoder reads of earlier plays, and the session after them."""
+        data = self._run.recipe.data
+        plays = np.array(before[-data.history :], np.int64)
+        rows = np.where(self._candidate[plays[:, 0]], plays[:, 0], UNKNOWN)
+        column = session_columns(plays[:, 2], data.max_len)
+        return one_history(batch, *(torch.from_numpy(part) for part in (rows, plays[:, 1], column)))
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
         index, run = row - NUM_SPECIALS, self._run
@@ -158,6 +165,17 @@ def _plays(earlier: object) -> tuple[list[str], list[int], list[float]]:
         codes.append(play[1])
         times.append(float(at))
     return _texts(ids), _codes(codes), times
+
+
+def session_columns(minutes: NDArray[np.int64], max_len: int) -> NDArray[np.int64]:
+    """Return how many plays of its session come before each play; `minutes`: from each until now.
+
+    A session begins where more than GAP_MINUTES lie between two plays, or `max_len` plays are reached.
+    """
+    number = np.arange(len(minutes))
+    apart = np.abs(np.diff(minutes, prepend=minutes[:1])) > GAP_MINUTES
+    columns: NDArray[np.int64] = (number - np.maximum.accumulate(np.where(apart, number, 0))) % max_len
+    return columns
 
 
 def _is_number(value: object) -> bool:

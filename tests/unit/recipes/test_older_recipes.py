@@ -7,7 +7,6 @@ import pytest
 from segue.config import dump_toml, parse_toml
 from segue.errors import InputError
 from segue.model.inputs.context import ContextConfig
-from segue.model.inputs.earlier import EarlierConfig
 from segue.model.inputs.features import FeaturesConfig
 from segue.model.inputs.feedback_codes import FeedbackConfig
 from segue.recipes import load_recipe, recipe_from_tables
@@ -117,7 +116,6 @@ MOVED = {
         {"data.context": ["hour", "gap"]},
         ContextConfig(("hour", "gap")),
     ),
-    "earlier": ("[data]", "earlier = 7", {"data.earlier": 7}, EarlierConfig(7)),
     "features": ("[features]", "drop = 0.3", {"features.drop": 0.3}, FeaturesConfig(0.3)),
 }
 """Inputs of version 1: section and line of a file, the override, and what it means now."""
@@ -149,6 +147,17 @@ def test_an_input_that_version_1_leaves_out_is_left_out(tmp_path, section, line)
     parts[section] = parts.get(section, "") + f"\n{line}"
     path.write_text("recipe_version = 1\n" + "".join(f"{key}\n{value}\n" for key, value in parts.items()))
     assert load_recipe(path).inputs == {}
+
+
+def test_earlier_tracks_are_refused_with_the_last_commit_that_reads_them(tmp_path):
+    path = tmp_path / "old.toml"
+    encoder = 'recipe_version = 1\n[encoder]\nkind = "causal"\n[next_track]\nkind = "shared"\n'
+    path.write_text(f"{encoder}[data]\nearlier = 7\n")
+    with pytest.raises(InputError, match=r"inputs.earlier = .* no longer supported.* commit f8c2d33"):
+        load_recipe(path)
+    for override in ({"data.earlier": 7}, {"inputs.earlier.tracks": 7}, {"inputs.earlier": {"tracks": 7}}):
+        with pytest.raises(InputError, match=r"earlier"):
+            load_recipe("segue", override)
 
 
 def test_overrides_of_version_1_are_renamed_or_refused_with_the_last_commit_that_has_them() -> None:

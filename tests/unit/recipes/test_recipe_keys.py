@@ -21,6 +21,7 @@ from segue.recipes import EvaluationConfig, TrainingConfig, load_recipe, recipe_
 CHANGED = {
     "data.split": "temporal",
     "data.vocabulary": "training",
+    "data.history": 256,
     "data.max_len": 7,
     "data.sample_sessions": 100,
     "data.sample_seed": 4,
@@ -62,7 +63,6 @@ CHANGED = {
     "terms.temperature": 0.5,
     "terms.variant": "inverted",
     "inputs.context.columns": ("hour",),
-    "inputs.earlier.tracks": 5,
     "inputs.features.drop": 0.5,
     "inputs.features.optional": True,
     "heads.transitions.own_weight": 2.0,

@@ -201,7 +201,7 @@ def test_an_input_is_switched_on_and_off_and_reached_into():
     }
     for wrong, said in (
         ({"inputs.fedback": True}, "did you mean 'feedback'"),
-        ({"inputs.earlier": {"tracks": 0}}, "tracks must be at least 1"),
+        ({"data.history": 1025}, "history must be 0 to 1024"),
         ({"inputs.context": True}, "columns must name"),
         ({"inputs.features.dorp": 0.1}, "drop"),
     ):

@@ -103,7 +103,7 @@ def test_discoveries_are_also_measured_in_lists_of_new_tracks(trained: Trained) 
     loaded = load_run(run)
     split = split_store(store, loaded.recipe.data)
     scene = make_scene(store, split, loaded.recipe.data, loaded.recipe.evaluation, "test", "cpu")
-    contexts, cases = scene.reading(loaded.recipe.inputs, loaded.recipe.heads).contexts, scene.contexts.cases
+    contexts, cases = scene.reading(loaded.recipe).contexts, scene.contexts.cases
     assert cases.positives is not None
     played = played_before(scene)
     user, at = np.repeat(store.side(columns.USER), np.diff(store.offsets)), np.asarray(store.side(columns.AT))
@@ -154,7 +154,7 @@ def test_validation_and_settled_weights_count_whole_sets(trained: Trained) -> No
     first = cases.positives.tracks[cases.positives.offsets[:-1]]
     assert 0 < np.isin(first, split.candidates).sum() < len(cases)
     scene = make_scene(store, split, loaded.recipe.data, loaded.recipe.evaluation, "validation", "cpu")
-    contexts = scene.reading(loaded.recipe.inputs, loaded.recipe.heads).contexts
+    contexts = scene.reading(loaded.recipe).contexts
     scorer = ModelScorer(loaded.encoder, split.candidates)
     best = best_lists(scorer, contexts, 20)
     expected, hits = [], []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.axes import Bool, Float, Int
-from segue.batch import Batch
+from segue.batch import Batch, History
 from segue.model.encoders.blocks import Attend
 from segue.model.heads.head import Head
 from segue.model.inputs.input import Input
@@ -39,6 +39,8 @@ class Parts:
     """Whether gradients of the track table touch only the rows used (never with the full softmax)."""
     temperature: float = 0.0
     """tau of a cosine; 0 = plain dot products: see `Encoder`."""
+    reads_histories: bool = False
+    """Whether it reads what the listener played before a session."""
     untrained: Bool[Tensor, " R"] | None = None
     """Tracks that may be ranked without a training row: they are read as UNKNOWN, and only heads give them mass."""
 
@@ -59,7 +61,7 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.num_tracks, self.width, self.max_len = parts.num_tracks, width, parts.max_len
         self.table = nn.Embedding(parts.num_tracks + NUM_SPECIALS, width, padding_idx=0)
-        self.sparse, self.temperature = parts.sparse, parts.temperature
+        self.sparse, self.temperature, self.reads_histories = parts.sparse, parts.temperature, parts.reads_histories
         self.inputs = nn.ModuleDict(parts.inputs)
         self.heads = nn.ModuleDict(parts.heads)
         self.untrained: Tensor | None
@@ -116,14 +118,14 @@ class Encoder(nn.Module, ABC):
         return states[torch.arange(states.shape[0], device=states.device), (valid.sum(dim=1) - 1).clamp(min=0)]
 
     def looked_up(self, batch: Batch) -> Int[Tensor, " P"]:
-        """Return the tracks whose table rows the encoder reads: those of the positions, then those of its inputs."""
-        tracks = torch.cat([batch.tracks, *self.input_tracks(batch)]) if self.inputs else batch.tracks
+        """Return the tracks whose table rows the encoder reads: those of the positions, then those of histories."""
+        history = self.history_of(batch)
+        tracks = batch.tracks if history is None else torch.cat([batch.tracks, history.sequences.tracks])
         return tracks if self.untrained is None else tracks.masked_fill(self.untrained[tracks.long()], UNKNOWN)
 
-    def input_tracks(self, batch: Batch) -> list[Int[Tensor, " n"]]:
-        """Return the tracks that each input looks up, of those that look up some."""
-        each = (part.tracks(batch) for part in self.each_input)
-        return [tracks for tracks in each if tracks is not None]
+    def history_of(self, batch: Batch) -> History | None:
+        """Return what the encoder reads in place of the sessions; None where it reads those."""
+        return batch.history if self.reads_histories else None
 
     @property
     def score_temperature(self) -> float:

@@ -16,6 +16,7 @@ from segue.model.encoders.attention import AttentionConfig, PaddedAttention, att
 from segue.model.encoders.blocks import Attend, Block, Picked, TransformerConfig
 from segue.model.encoders.dropout import dropout
 from segue.model.encoders.encoder import Encoder, Parts
+from segue.model.encoders.history_attention import HistoryAttention
 from segue.model.small_table import small_table_rows
 
 
@@ -43,7 +44,10 @@ class TransformerEncoder(Encoder, ABC):
         return self.config.position == "padded"
 
     def attention(self, batch: Batch) -> Attend | None:
-        """Return the attention among the positions of `batch`; None where padding is seen."""
+        """Return the attention among the positions that `batch` reads; None where padding is seen."""
+        if self.reads_histories:
+            sequences = batch if batch.history is None else batch.history.sequences
+            return HistoryAttention(sequences, self.config.heads, self.width // self.config.heads // 2)
         return None if self.sees_padding else attention_of(batch, self._attention_config, self.width, len(self.blocks))
 
     def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
@@ -52,15 +56,24 @@ class TransformerEncoder(Encoder, ABC):
             source, inside = batch.cells
             states = self.padded_states(rows[source], batch.padded.feedback, inside)
             return states.flatten(0, 1).index_select(0, batch.slot)
-        return self.encode(self.with_inputs(batch, rows), batch.position, attend)
+        return self._states(batch, rows, attend, None)
 
-    def with_inputs(self, batch: Batch, rows: Float[Tensor, "P D"]) -> Float[Tensor, "N D"]:
+    def _states(
+        self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend, index: Int[Tensor, " B"] | None
+    ) -> Float[Tensor, "n D"]:
+        """Return y_hat at each position, or at positions `index`."""
+        read, history = batch, self.history_of(batch)
+        if history is not None:
+            read, place = history.sequences, history.place
+            rows, index = rows[len(batch.tracks) :], place if index is None else place[index]
+        only = None if index is None else lambda x: x[index]
+        return self.encode(self.with_inputs(read, rows), read.position, attend, only)
+
+    def with_inputs(self, batch: Batch, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         """Return the rows of the positions with what the inputs add."""
-        sizes = [len(batch.tracks), *(len(tracks) for tracks in self.input_tracks(batch))]
-        x, *looked_up = torch.split(rows, sizes)
         for part in self.each_input:
-            x = part(x, batch.feedback, batch, looked_up.pop(0) if part.tracks(batch) is not None else None)
-        return x
+            rows = part(rows, batch.feedback, batch)
+        return rows
 
     def encode(
         self,
@@ -85,8 +98,7 @@ class TransformerEncoder(Encoder, ABC):
         attend = self.attention(batch)
         if attend is None:
             return super().state_at(batch, index)
-        rows = self.rows(self.looked_up(batch))
-        return self.encode(self.with_inputs(batch, rows), batch.position, attend, lambda x: x[index])
+        return self._states(batch, self.rows(self.looked_up(batch)), attend, index)
 
     def padded_states(
         self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"]
@@ -97,7 +109,7 @@ class TransformerEncoder(Encoder, ABC):
             rows, feedback, column = _at_the_end(rows, feedback, valid, self.max_len)
             valid = torch.ones_like(feedback, dtype=torch.bool)
         for part in self.each_input:
-            rows = part(rows, feedback, None, None)
+            rows = part(rows, feedback, None)
         position = (valid.long().cumsum(dim=1) - 1).clamp(0, self.max_len - 1)
         attend = PaddedAttention(visibility(valid, causal=self.causal), self._attention_config)
         states = self.encode(rows, position, attend)

@@ -10,7 +10,6 @@ import torch
 from segue.batches.side_data import SideData
 from segue.batches.split import Split
 from segue.model.inputs.context import ContextInput
-from segue.model.inputs.earlier import EarlierInput
 from segue.model.inputs.features import FeaturesInput
 from segue.model.inputs.feedback_codes import FeedbackInput
 from segue.model.inputs.input import Input, TrackValues
@@ -19,7 +18,6 @@ from segue.store import Store
 INPUTS: Final[Mapping[str, type[Input]]] = {
     "feedback": FeedbackInput,
     "context": ContextInput,
-    "earlier": EarlierInput,
     "features": FeaturesInput,
 }
 """Inputs by the name of their section `[inputs.NAME]`, in the order in which they are built."""

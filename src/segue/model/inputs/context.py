@@ -101,7 +101,7 @@ class ContextInput(Input):
         """
         return ContextData(torch.from_numpy(context_codes(store, config)).to(device), config.columns)
 
-    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None, looked_up: Tensor | None) -> Tensor:
+    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None) -> Tensor:
         """Return the rows with the embeddings of their context, which is unknown where the batch has none."""
         codes = None if batch is None else batch.side.get(NAME)
         if codes is None:

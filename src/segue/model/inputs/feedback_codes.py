@@ -32,6 +32,6 @@ class FeedbackInput(Input):
         super().__init__(config, width)
         self.weight = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, width))
 
-    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None, looked_up: Tensor | None) -> Tensor:
+    def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None) -> Tensor:
         """Return the rows with the embeddings of their feedback."""
         return rows + small_table_rows(self.weight, feedback)

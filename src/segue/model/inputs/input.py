@@ -59,18 +59,13 @@ class Input(nn.Module, ABC):
         rows: Float[Tensor, "*shape D"],
         feedback: Int[Tensor, "*shape"],
         batch: Batch | None,
-        looked_up: Float[Tensor, "n D"] | None,
     ) -> Float[Tensor, "*shape D"]:
         """Return the rows of positions with what the input adds; here nothing.
 
         `batch`: None in the form that is exported, where `rows` are those of padded sessions [B, L, D] of which only
-        the feedback is known. What a batch lacks is unknown as well. `looked_up`: rows of `tracks(batch)`.
+        the feedback is known. What a batch lacks is unknown as well.
         """
         return rows
-
-    def tracks(self, batch: Batch) -> Int[Tensor, " n"] | None:
-        """Return further tracks whose rows the input reads; None where it reads none."""
-        return None
 
     def track_rows(
         self, table_rows: Float[Tensor, "*shape D"], tracks: Int[Tensor, "*shape"], key: Tensor | None = None

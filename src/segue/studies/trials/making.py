@@ -104,7 +104,7 @@ class Maker:
         if self._table is None or self._table[0] != key:
             split = split_store(self._store, recipe.data)
             scene = make_scene(self._store, split, recipe.data, recipe.evaluation, "test", self._device)
-            self._table = key, Table(scene.reading(recipe.inputs, recipe.heads))
+            self._table = key, Table(scene.reading(recipe))
         return self._table[1]
 
 
