@@ -21,9 +21,10 @@ from segue.batches.split import DataConfig, split_store
 from segue.config import build
 from segue.exported.folder import open_export
 from segue.serving import live_model
+from segue.serving.kept_states import Session
 from segue.serving.live_model import Asked, LiveModel
 from segue.serving.messages import feedback_code
-from segue.serving.session_encoder import Session, known_session
+from segue.serving.session_encoder import known_session
 from segue.store import Store
 
 K = 20

@@ -26,8 +26,8 @@ from segue.model.heads import HEADS
 from segue.model.inputs import INPUTS
 from segue.ranking.baselines import TrainingRows
 from segue.runs import RunFolder, load_run
+from segue.serving.kept_states import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
-from segue.serving.session_encoder import Session
 from segue.store import NUM_SPECIALS, Store
 from segue.verbs.prepare import PrepareOptions, prepare
 from support.dense_scores import all_scores, dense_standing

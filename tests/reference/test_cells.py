@@ -17,9 +17,9 @@ from segue.export.table_forms import make_cells
 from segue.exported import open_export
 from segue.exported.folder import file_facts
 from segue.serving import live_model
+from segue.serving.kept_states import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
 from segue.serving.models import Models, ServedModel
-from segue.serving.session_encoder import Session
 from support.served import small_export
 
 SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))

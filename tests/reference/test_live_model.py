@@ -10,8 +10,8 @@ import pytest
 from segue.exported import ExportFolder, open_export
 from segue.serving import live_model
 from segue.serving.earlier_plays import EarlierPlays, PlaysRead, earlier_plays
+from segue.serving.kept_states import Session
 from segue.serving.live_model import Asked, Filters, LiveModel
-from segue.serving.session_encoder import Session
 from support.served import small_export
 
 SESSIONS = (Session((), ()), Session((5,), (3,)), Session((5, 9, 9, 30), (0, 3, 4, 1)))

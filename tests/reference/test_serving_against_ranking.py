@@ -11,8 +11,9 @@ import torch
 
 from segue.exported import open_export
 from segue.runs import load_run
+from segue.serving.kept_states import Session
 from segue.serving.live_model import Asked, LiveModel
-from segue.serving.session_encoder import Session, known_session
+from segue.serving.session_encoder import known_session
 from segue.verbs.recommender import Recommender
 from support.served import small_export
 from support.small_models import padded_batch

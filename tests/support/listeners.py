@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,10 +39,10 @@ def listeners_store(path: Path, sessions: int = 240, tracks: int = 60) -> Store:
     return rewritten(path / "store", like, values | changed | {columns.DATE: (began // 86_400).astype(np.int32)})
 
 
-def listeners_run(folder: Path) -> Path:
-    """Return a run of two epochs on such a store, both under `folder`."""
+def listeners_run(folder: Path, **changes: Any) -> Path:
+    """Return a run of two epochs on such a store, both under `folder`; `changes`: of its recipe, by key."""
     listeners_store(folder)
-    given = {"training.epochs": 2, "data.split": "chronological", "data.vocabulary": "catalogue"}
+    given = {"training.epochs": 2, "data.split": "chronological", "data.vocabulary": "catalogue"} | changes
     recipe = small_recipe("segue", **{"heads.repeats": True} | given)
     (folder / "recipe.toml").write_text(dump_toml(recipe.to_tables()), encoding="utf-8")
     train(folder / "store", folder / "run", TrainOptions(recipe=str(folder / "recipe.toml"), device="cpu"))

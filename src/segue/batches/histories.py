@@ -17,7 +17,7 @@ from segue.batch import Batch, History
 from segue.batches.held_out import Cases
 from segue.batches.listener_past import listener_ranges
 from segue.batches.split import Split
-from segue.store import Store
+from segue.store import PAD, Store
 
 STRETCH: Final = 64
 """Rows of a listener that one step trains on together. Longer stretches learn less: a step sees fewer listeners."""
@@ -178,15 +178,20 @@ def _session_of(offsets: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[n
 def one_history(batch: Batch, tracks: Int[Tensor, " H"], feedback: Int[Tensor, " H"], column: Tensor) -> History:
     """Return the history of the one session of `batch`, after plays that no store has.
 
-    `column`: how many plays of its session come before each, int64 [H].
+    `column`: how many plays of its session come before each, int64 [H], H >= 1. A session without tracks has the state
+    after the last of these plays.
     """
     length, num = len(tracks) + len(batch.tracks), len(tracks)
+    place = torch.arange(num, length)
+    if int(batch.tracks[-1]) == PAD:
+        place, length = place - 1, num
     sequences = replace(
-        batch, tracks=torch.cat([tracks, batch.tracks]), feedback=torch.cat([feedback, batch.feedback]),
-        position=torch.cat([column, batch.position]), offsets=torch.tensor([0, length]), longest=length, side={},
+        batch, tracks=torch.cat([tracks, batch.tracks])[:length],
+        feedback=torch.cat([feedback, batch.feedback])[:length],
+        position=torch.cat([column, batch.position])[:length], offsets=torch.tensor([0, length]), longest=length, side={},
         session_side={},
     )  # fmt: skip
-    return History(sequences, torch.arange(num, length))
+    return History(sequences, place)
 
 
 def load_histories(store: Store, split: Split, plays: int, device: torch.device | str) -> Histories | None:

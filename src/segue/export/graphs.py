@@ -21,11 +21,14 @@ from segue import skips
 from segue.errors import InputError
 from segue.model import Encoder
 from segue.model.encoders.causal import CausalEncoder
+from segue.model.encoders.history_attention import ContinuedAttention
+from segue.model.encoders.transformer import TransformerEncoder
 from segue.model.heads import ListenHead
 from segue.store import MASK
 
 OPSET: Final = 23
 INPUTS: Final = ("values", "tracks", "feedback", "valid")
+HISTORY_INPUTS: Final = ("values", "tracks", "feedback", "position", "valid", "past", "length")
 
 
 class LastState(nn.Module):
@@ -47,6 +50,32 @@ class LastState(nn.Module):
         return self.encoder.padded_next_state(values[tracks], feedback, valid, values[MASK])
 
 
+class HistoryState(nn.Module):
+    """The state after the last of some places of histories, after places whose keys and values are known."""
+
+    def __init__(self, encoder: TransformerEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(
+        self, values: Tensor, tracks: Tensor, feedback: Tensor, position: Tensor, valid: Tensor, past: Tensor,
+        length: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Return the states, float32 [B, D], and the keys and values of the L places, float32 [B, K, L, 2 D].
+
+        Args:
+            values: float32 [U, D], rows as they are ranked.
+            tracks: int64 [B, L], index in `values` of the track at each place.
+            feedback: int64 [B, L], codes.
+            position: int64 [B, L], row of the learned positions.
+            valid: bool [B, L], False on padding, which stands at the end.
+            past: float32 [B, K, P, 2 D], what this gave for the places before.
+            length: int64 [B], how many of those there are.
+        """
+        attend = ContinuedAttention(past, length, valid, self.encoder.config.heads)
+        return self.encoder.continued_state(values[tracks], feedback, position, attend)
+
+
 class ListenQueries(nn.Module):
     """u [B, D] and c [B] of each state: logit P(listen) = u . row + c + offset of the track."""
 
@@ -66,6 +95,10 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
     Raises:
         InputError: the packages of the extra `export` are missing.
     """
+    if encoder.reads_histories:
+        assert isinstance(encoder, TransformerEncoder), "see the conflicts of a recipe"
+        _export_histories(encoder, path)
+        return
     sessions, length = torch.export.Dim("B"), encoder.max_len
     sizes: dict[str, dict[int, Any]] = {name: {0: sessions} for name in INPUTS} | {"values": {0: torch.export.Dim("U")}}
     if isinstance(encoder, CausalEncoder) and not encoder.sees_padding and length > 2:
@@ -76,6 +109,21 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
     feedback = torch.where(valid, 0, skips.FEEDBACK_HIDDEN)
     values = torch.zeros(3 + 3 * length, encoder.width)
     _write(LastState(encoder), (values, tracks, feedback, valid), (INPUTS, ["state"], sizes), path)
+
+
+def _export_histories(encoder: TransformerEncoder, path: Path) -> None:
+    batch, blocks, width, places = 3, encoder.config.blocks, encoder.width, 5
+    dims = {name: torch.export.Dim(name) for name in ("B", "U", "L", "P")}
+    shape: dict[int, Any] = {0: dims["B"], 1: dims["L"]}
+    sizes: dict[str, Any] = dict.fromkeys(HISTORY_INPUTS, shape)
+    sizes |= {"values": {0: dims["U"]}, "past": {0: dims["B"], 2: dims["P"]}, "length": {0: dims["B"]}}
+    valid = torch.arange(places)[None, :] < torch.tensor([[places], [1], [2]])
+    tracks = torch.arange(batch * places).view(batch, places)
+    position = torch.arange(places).clamp(max=encoder.max_len - 1).repeat(batch, 1)
+    values, past = torch.zeros(batch * places, width), torch.zeros(batch, blocks, 7, 2 * width)
+    length = torch.tensor([7, 0, 3])
+    example = (values, tracks, torch.zeros_like(tracks), position, valid, past, length)
+    _write(HistoryState(encoder), example, (HISTORY_INPUTS, ["state", "added"], sizes), path)
 
 
 def export_listen(head: ListenHead, width: int, path: Path) -> None:

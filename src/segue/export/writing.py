@@ -104,6 +104,7 @@ def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
         listen_weight=run.listen_weight,
         neighbour_mass=mass,
         earlier_plays=MOST_PLAYS if "repeats" in run.encoder.heads else 0,
+        history=run.recipe.data.history if run.encoder.reads_histories else 0,
         best=dict(run.best),
         data=asdict(run.recipe.data),
         simulated=dict(run.environment.get("simulated") or {}),

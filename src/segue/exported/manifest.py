@@ -42,6 +42,8 @@ class ModelFacts:
     """m, the mass of the tracks of the nearest training sessions together; 0 = none are looked for."""
     earlier_plays: int = 0
     """Most plays of a listener's earlier sessions that it reads, the last ones; 0 = none."""
+    history: int = 0
+    """Most of these plays that the encoder reads, the last ones; 0 = it reads the session alone."""
     best: dict[str, Any] = field(default_factory=dict)
     """Epoch and validation metrics of the weights."""
     data: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class ModelFacts:
     """Empty for a model of real data; else the description of the simulation."""
 
     def __post_init__(self) -> None:
-        if min(self.num_tracks, self.num_candidates, self.earlier_plays) < 0 or min(self.width, self.max_len) < 1:
+        counts = self.num_tracks, self.num_candidates, self.earlier_plays, self.history
+        if min(counts) < 0 or min(self.width, self.max_len) < 1:
             raise ValueError("counts must be at least 0, width and max_len at least 1")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError("temperature must be above 0")

@@ -6,13 +6,14 @@ Everything that does not change during a session is computed once for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Repeats
+from segue.serving.kept_states import KeptStates
 from segue.serving.sessions.store import MOST_PLAYS, PastSessions
 from segue.skips import FEEDBACK_UNKNOWN
 from segue.store.vocabulary import NUM_SPECIALS
@@ -43,6 +44,13 @@ class PlaysRead:
     feedback: Int[np.ndarray, " H"]
     minute: Int[np.ndarray, " H"]
     """When each was played, minutes since 1970."""
+    column: Int[np.ndarray, " H"]
+    """How many plays of its session come before each."""
+
+    def last(self, most: int) -> PlaysRead:
+        """Return the last `most` of them."""
+        begin = max(len(self.rows) - most, 0)
+        return PlaysRead(self.rows[begin:], self.feedback[begin:], self.minute[begin:], self.column[begin:])
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,10 @@ class EarlierPlays:
     """w of each play for all kinds but the first."""
     own: PlayedMass
     """The mass of the first kind, own plays, without the gate."""
+    history: PlaysRead | None = None
+    """What an encoder of histories reads of them; None for other encoders."""
+    kept: KeptStates = field(default_factory=KeptStates, compare=False)
+    """What that encoder keeps of the session."""
 
 
 NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), NO_MASS)
@@ -63,22 +75,28 @@ NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0
 
 def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
     """Return the plays of `past` as the model of an export reads them."""
-    events = [event for events in past for event in events][-(export.manifest.facts.earlier_plays or MOST_PLAYS) :]
+    facts = export.manifest.facts
+    most = max(facts.earlier_plays, facts.history) or MOST_PLAYS
+    events = [event for events in past for event in events][-most:]
+    column = np.concatenate([np.arange(len(events)) for events in past] or [np.zeros(0, np.int64)])[-most:]
     rows = np.array(export.vocabulary.rows(event.track for event in events), np.int32)
     feedback = np.minimum(np.array([event.strength for event in events], np.int64), FEEDBACK_UNKNOWN)
-    return PlaysRead(rows, feedback, np.array([event.at // 60 for event in events], np.int64))
+    return PlaysRead(rows, feedback, np.array([event.at // 60 for event in events], np.int64), column)
 
 
 def earlier_plays(export: ExportFolder, read: PlaysRead, minute: int) -> EarlierPlays:
     """Return what plays add in a session that began in a minute since 1970."""
+    history = read if export.manifest.facts.history else None
+    if export.manifest.facts.earlier_plays:
+        read = read.last(export.manifest.facts.earlier_plays)
     repeats, rows = export.repeats, read.rows
     tracks = np.unique(rows[rows >= NUM_SPECIALS])
     if repeats is None or not len(rows):
-        return EarlierPlays(rows, tracks, np.zeros(len(rows)), NO_MASS)
+        return EarlierPlays(rows, tracks, np.zeros(len(rows)), NO_MASS, history)
     age = np.searchsorted(repeats.ages, np.arange(len(rows), 0, -1), side="right")
     time = np.searchsorted(repeats.minutes, np.maximum(minute - read.minute, 0), side="right")
     weights = (repeats.age[age] + repeats.time[time] + repeats.heard[read.feedback]).astype(np.float64)
-    return EarlierPlays(rows, tracks, weights[:, 1], _summed(rows, weights[:, 0]))
+    return EarlierPlays(rows, tracks, weights[:, 1], _summed(rows, weights[:, 0]), history)
 
 
 def repeated(

@@ -14,8 +14,10 @@ from segue.axes import Bool, Int
 from segue.discovery import repeat_shift
 from segue.exported.folder import ExportFolder
 from segue.serving.earlier_plays import EarlierPlays
+from segue.serving.history_encoder import HistoryEncoder
+from segue.serving.kept_states import Session
 from segue.serving.scoring import After, Scored, Scoring, WithMass
-from segue.serving.session_encoder import Session, SessionEncoder
+from segue.serving.session_encoder import SessionEncoder
 from segue.serving.track_search import CellScan, Scan, Scanned
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 
@@ -114,7 +116,6 @@ class LiveModel:
         """Load the graphs; with `probes` and an export that has cells, search that many cells instead of a scan."""
         self.export = export
         self.name = export.manifest.name
-        self._encoding = SessionEncoder(export)
         by_cells = probes > 0 and export.cells is not None
         self.is_light = by_cells or export.manifest.facts.num_candidates <= SMALL
         """Whether most batches are so short that another thread would cost more than it saves."""
@@ -122,6 +123,8 @@ class LiveModel:
         self._hurries, self._probes = False, probes if by_cells else 0
         self._scan = CellScan(export, probes, threads) if by_cells else Scan(export, threads)
         self._scoring = Scoring(export)
+        reads_histories = export.manifest.facts.history > 0
+        self._encoding = HistoryEncoder(export, self.is_candidate) if reads_histories else SessionEncoder(export)
         export.vocabulary.rows([""])  # builds the lookup of ids now, not during the first request
         self._may_be = self.is_candidate.copy()
         """Table rows that the current request may get, bool [V + 3]."""
@@ -135,10 +138,11 @@ class LiveModel:
         """Return the best next tracks of each request, best first; equal scores by lower row."""
         explained = [one for one in requests if one.explain and one.session.rows]
         before = [one.session.without_last() for one in explained]
-        afters = self._encoding.after([*(one.session for one in requests), *before])
+        plays = [one.plays for one in (*requests, *explained)]
+        afters = self._encoding.after([*(one.session for one in requests), *before], plays)
         states = self._scoring.sharpened(np.stack([after.state for after in afters]))
         scanned = self._scan.around(states, max((_depth(one) for one in requests), default=DEPTH))
-        with_mass = self._scoring.with_mass(afters, [one.plays for one in (*requests, *explained)])
+        with_mass = self._scoring.with_mass(afters, plays)
         outputs = zip(afters, with_mass, scanned, strict=True)
         answers = [self._best(one, *next(outputs)) for one in requests]
         for one, answer in zip(requests, answers, strict=True):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.exported.folder import ExportFolder
+from segue.serving.kept_states import Session
 from segue.serving.live_model import Filters, LiveModel, Suggestion
 from segue.serving.messages import (
     Explanation,
@@ -24,7 +25,7 @@ from segue.serving.messages import (
     feedback_code,
     word_of,
 )
-from segue.serving.session_encoder import Session, known_session
+from segue.serving.session_encoder import known_session
 from segue.serving.sessions.store import Logged
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
 

@@ -69,6 +69,8 @@ SESSION_ID: Final = "[0-9a-f]{32}"
 """Pattern of a session's id."""
 _MANY: Final = 200
 """Names of filters that are looked up on the event loop; one takes some 5 microseconds, more go to a thread."""
+MOST_SHOWN: Final = 1_000
+"""Most plays of a listener that are shown."""
 _STATUS: Final = {
     NoSessionError: 404,
     NoListenerError: 404,
@@ -118,7 +120,7 @@ class Service:
         past = await _stored(self.sessions.past(_checked_listener(listener)))
         if not past:
             raise ProblemError(404, "nothing is stored of such a listener, or no event of their sessions")
-        events = [event for events in past for event in events]
+        events = [event for events in past for event in events][-MOST_SHOWN:]
         return ListenerDetails(listener, recent_plays(self.models.every[0].live.export, events))
 
     async def forget_listener(self, listener: str, _: None) -> None:

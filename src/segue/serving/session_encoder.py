@@ -1,43 +1,18 @@
-"""The encoder of an export: sessions in, states out. Its ONNX graphs are checked before they are run."""
+"""The encoder of an export that reads sessions alone: sessions in, states out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
 
 import numpy as np
-import onnx
-import onnxruntime
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import compose
 
-from segue.errors import FormatError
-from segue.exported.folder import ENCODER, LISTEN, ExportFolder
+from segue.exported.folder import ExportFolder
+from segue.serving.kept_states import Session
+from segue.serving.onnx_graphs import encoder_graph
 from segue.serving.scoring import After
 from segue.skips import FEEDBACK_HIDDEN
 from segue.store.vocabulary import NUM_SPECIALS, UNKNOWN
-
-PROVIDERS: Final = ["CPUExecutionProvider"]
-_DOMAINS: Final = ("", "ai.onnx")
-"""Domains of the operators of ONNX itself; no others are run."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """One session so far: table rows and feedback codes 0..4 of its tracks."""
-
-    rows: tuple[int, ...]
-    feedback: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        assert len(self.rows) == len(self.feedback), "one feedback a track"
-
-    def without_last(self) -> Session:
-        """Return the session before its last track."""
-        return Session(self.rows[:-1], self.feedback[:-1])
 
 
 class SessionEncoder:
@@ -51,19 +26,11 @@ class SessionEncoder:
         """
         self._table = export.table
         self._width, self._length = export.manifest.facts.width, export.manifest.facts.max_len
-        model = _load_graph(export.path / ENCODER, ("values", "tracks", "feedback", "valid"), ("state",))
-        if export.listen_offset is not None:
-            path = export.path / LISTEN
-            model = _joined(model, _load_graph(path, ("state",), ("direction", "level")), path)
-        options = session_options(1)  # more threads do not speed up a few sessions
-        try:
-            self._graph = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
-        except Exception as error:  # ONNX Runtime has no type for its errors
-            raise FormatError(f"{export.path / ENCODER} cannot be run ({error}); export the run again") from error
+        self._graph = encoder_graph(export, ("values", "tracks", "feedback", "valid"), ("state",))
         self._trims = not isinstance(self._graph.get_inputs()[1].shape[1], int)
         """Whether the graph takes fewer columns than the longest session that it reads."""
 
-    def after(self, sessions: Sequence[Session]) -> list[After]:
+    def after(self, sessions: Sequence[Session], _: Sequence[object]) -> list[After]:
         """Return the state after each session; rows that were never trained must be UNKNOWN already."""
         longest = max((len(session.rows) for session in sessions), default=1)
         shape = (len(sessions), min(max(longest, 1), self._length) if self._trims else self._length)
@@ -95,66 +62,3 @@ def known_session(rows: Sequence[int], feedback: Sequence[int], is_candidate: ND
         if row >= NUM_SPECIALS
     ]
     return Session(tuple(row for row, _ in pairs), tuple(code for _, code in pairs))
-
-
-def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return options to run a graph with this number of threads, which sleep while they wait."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
-
-
-def _load_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-    """Return the graph of `path`.
-
-    Raises:
-        FormatError: not an ONNX graph; one with data outside its file, operators of another domain, or other inputs and
-            outputs than these.
-    """
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except (DecodeError, ValueError) as error:
-        raise FormatError(f"{path} is not an ONNX graph ({error}); export the run again") from error
-    _check(model, path)
-    names = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
-    if names != (list(inputs), list(outputs)):
-        raise FormatError(f"{path} has inputs and outputs {names}, not {[*inputs]}, {[*outputs]}; export the run again")
-    return model
-
-
-def _joined(encoder: onnx.ModelProto, listen: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Return the encoder and the graph of P(listen), of the file `path`, as one graph.
-
-    Raises:
-        FormatError: the two do not fit.
-    """
-    outputs = ["state", *(value.name for value in listen.graph.output)]
-    try:
-        other = compose.add_prefix(listen, "joined/", rename_inputs=True, rename_outputs=False)
-        return compose.merge_models(encoder, other, [("state", "joined/state")], outputs=outputs)
-    except Exception as error:  # of several types, some of them in C++
-        raise FormatError(f"{path} does not fit the encoder ({error}); export the run again") from error
-
-
-def _check(model: onnx.ModelProto, path: Path) -> None:
-    foreign = {part.domain for part in (*model.opset_import, *model.functions)} - set(_DOMAINS)
-    graphs = [*_graphs(model.graph)]
-    foreign |= {node.domain for graph in graphs for node in graph.node} - set(_DOMAINS)
-    if foreign or len(model.functions):
-        raise FormatError(f"{path} uses operators of {sorted(foreign) or 'its own'}; only those of ONNX are run")
-    for graph in graphs:
-        tensors = [*graph.initializer, *(part for sparse in graph.sparse_initializer for part in (sparse.values,))]
-        tensors += [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data) for tensor in tensors):
-            raise FormatError(f"{path} keeps data outside its file, which is not read; export the run again")
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)

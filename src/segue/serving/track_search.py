@@ -20,7 +20,7 @@ from onnx import helper
 
 from segue.errors import InputError
 from segue.exported.folder import BLOCK, ExportFolder, let_go
-from segue.serving.session_encoder import PROVIDERS, session_options
+from segue.serving.onnx_graphs import PROVIDERS, session_options
 
 TOGETHER: Final = 4
 """Most states of one product. More would take as long as one after another, and more memory."""

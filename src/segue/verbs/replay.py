@@ -104,7 +104,7 @@ def replay(
     if 0 < options.sample < len(chosen):
         chosen = np.linspace(0, len(chosen) - 1, options.sample).astype(np.int64)
     _check_served(url, token, manifest.name, len(chosen))
-    log = StoredLog(opened, split, manifest.facts.earlier_plays)
+    log = StoredLog(opened, split, max(manifest.facts.earlier_plays, manifest.facts.history))
     body = {"model": manifest.name, "k": k, "filters": {"heard": True}}
 
     def of_listener(group: NDArray[np.int64]) -> list[int]:

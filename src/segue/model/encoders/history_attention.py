@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -10,52 +10,97 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from segue.axes import Float
+from segue.axes import Bool, Float, Int
 from segue.batch import Batch
 
 BASE: Final = 10_000.0
 """A pair of values turns by 1 radian a place at first, by nearly 1 / BASE at last."""
+Turns = tuple[Tensor, Tensor]
+"""Cosine and sine of the angles of places [*], [*, 1, 1, K] each; K = half the width of a head."""
+
+
+def turns(place: Int[Tensor, "*shape"], num_pairs: int) -> Turns:
+    """Return the turns of places; `num_pairs` = K."""
+    pairs = torch.arange(num_pairs, device=place.device) / num_pairs
+    angle = (place[..., None] * BASE**-pairs)[..., None, None, :]
+    return angle.cos(), angle.sin()
+
+
+def turned(qkv: Float[Tensor, "*shape E"], by: Turns, heads: int) -> Float[Tensor, "*shape E"]:
+    """Return queries and keys turned by their places, so that a product depends on how far apart two places are.
+
+    E = 3 D: queries, keys, values; values stay as they are. Source: Su et al. 2021.
+    """
+    parts, (cos, sin) = qkv.view(*qkv.shape[:-1], 3, heads, 2, -1), by
+    one, other = parts[..., :2, :, 0, :], parts[..., :2, :, 1, :]
+    both = torch.stack((one * cos - other * sin, one * sin + other * cos), -2).to(qkv.dtype)
+    return torch.cat((both.flatten(-4), qkv[..., 2 * qkv.shape[-1] // 3 :]), -1)
 
 
 @dataclass(frozen=True)
 class HistoryAttention:
-    """Each place reads itself and those before it in its sequence; no weight is dropped.
-
-    Queries and keys are turned by an angle that grows with the place (Su et al. 2021), so that a product depends on how
-    far apart two places are.
-    """
+    """Each place reads itself and those before it in its sequence; no weight is dropped."""
 
     sequences: Batch
     heads: int
     """H."""
     num_pairs: int
-    """K, half the width of a head."""
+    """K."""
 
     def __call__(self, qkv: Float[Tensor, "T E"], block: int) -> Float[Tensor, "T D"]:
         """Return what each place reads of the others of its sequence; E = 3 D: queries, keys, values."""
         source, _ = self.sequences.cells
-        width = qkv.shape[1] // 3
-        parts = self._turned(qkv)[source].view(*source.shape, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(query, key, value, is_causal=True)  # padding comes last: nobody reads it
-        return mixed.transpose(1, 2).reshape(-1, width).index_select(0, self.sequences.slot).to(qkv.dtype)
-
-    def _turned(self, qkv: Float[Tensor, "T E"]) -> Float[Tensor, "T E"]:
-        """Return queries and keys turned by their places, and values as they are."""
+        width, dtype = qkv.shape[1] // 3, qkv.dtype
         if qkv.device.type == "cpu":
             qkv = qkv.float()  # attention in bfloat16 takes twice as long there
-        parts = qkv.view(len(qkv), 3, self.heads, 2, -1)
-        cos, sin = self._turns
-        one, other = parts[:, :2, :, 0], parts[:, :2, :, 1]
-        turned = torch.stack((one * cos - other * sin, one * sin + other * cos), 3).to(qkv.dtype)
-        return torch.cat((turned.flatten(1), qkv[:, 2 * qkv.shape[1] // 3 :]), 1)
+        parts = turned(qkv, self._turns, self.heads)[source].view(*source.shape, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(query, key, value, is_causal=True)  # padding comes last: nobody reads it
+        return mixed.transpose(1, 2).reshape(-1, width).index_select(0, self.sequences.slot).to(dtype)
 
     @cached_property
-    def _turns(self) -> tuple[Float[Tensor, "T one one K"], Float[Tensor, "T one one K"]]:
-        """Cosine and sine of the angles of each place."""
+    def _turns(self) -> Turns:
         batch = self.sequences
         sequence = batch.session.clamp(max=batch.num_sessions - 1)
         place = torch.arange(len(batch.tracks), device=batch.tracks.device) - batch.offsets[sequence]
-        pairs = torch.arange(self.num_pairs, device=place.device) / self.num_pairs
-        angle = (place[:, None] * BASE**-pairs)[:, None, None]
-        return angle.cos(), angle.sin()
+        return turns(place, self.num_pairs)
+
+
+@dataclass(frozen=True)
+class ContinuedAttention:
+    """`HistoryAttention` of L more places, after places whose keys and values are known."""
+
+    past: Float[Tensor, "B K P E"]
+    """Keys, turned, and values by block and place; E = 2 D."""
+    length: Int[Tensor, " B"]
+    """How many of the P places there are."""
+    valid: Bool[Tensor, "B L"]
+    """Which of the L places there are; the others come last."""
+    heads: int
+    """H."""
+    added: list[Float[Tensor, "B L E"]] = field(default_factory=list)
+    """The same as `past` of the new places, block after block."""
+
+    def __call__(self, qkv: Float[Tensor, "B L E"], block: int) -> Float[Tensor, "B L D"]:
+        """Return what each new place reads; E = 3 D: queries, keys, values."""
+        width, (num, length) = qkv.shape[2] // 3, self.valid.shape
+        place = self.length[:, None] + torch.arange(length, device=qkv.device)
+        query, *new = turned(qkv, turns(place, width // self.heads // 2), self.heads).chunk(3, 2)
+        self.added.append(torch.cat(new, 2))
+        known = self.past[:, block].chunk(2, 2)
+        key, value = (torch.cat((old, each), 1) for old, each in zip(known, new, strict=True))
+        query, key, value = (
+            each.view(num, -1, self.heads, width // self.heads).transpose(1, 2) for each in (query, key, value)
+        )
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=self._visible)
+        return mixed.transpose(1, 2).reshape(num, length, width)
+
+    @property
+    def _visible(self) -> Bool[Tensor, "B one L C"]:
+        """Which of all C = P + L places each new one sees."""
+        num, length = self.valid.shape
+        device = self.valid.device
+        old = torch.arange(self.past.shape[2], device=device) < self.length[:, None]
+        step = torch.arange(length, device=device)
+        new = (self.valid[:, None] & (step <= step[:, None])) | (step == step[:, None])
+        return torch.cat((old[:, None].expand(num, length, -1), new), 2)[:, None]

@@ -16,7 +16,7 @@ from segue.model.encoders.attention import AttentionConfig, PaddedAttention, att
 from segue.model.encoders.blocks import Attend, Block, Picked, TransformerConfig
 from segue.model.encoders.dropout import dropout
 from segue.model.encoders.encoder import Encoder, Parts
-from segue.model.encoders.history_attention import HistoryAttention
+from segue.model.encoders.history_attention import ContinuedAttention, HistoryAttention
 from segue.model.small_table import small_table_rows
 
 
@@ -114,6 +114,21 @@ class TransformerEncoder(Encoder, ABC):
         attend = PaddedAttention(visibility(valid, causal=self.causal), self._attention_config)
         states = self.encode(rows, position, attend)
         return states if column is None else states.gather(1, column[:, :, None].expand(-1, -1, states.shape[2]))
+
+    def continued_state(
+        self, rows: Float[Tensor, "B L D"], feedback: Int[Tensor, "B L"], position: Int[Tensor, "B L"],
+        past: ContinuedAttention,
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B K L E"]]:  # fmt: skip
+        """Return y_hat at the last of L places after `past`, and the keys and values of all L: the form of an export.
+
+        Inputs beside feedback are unknown.
+        """
+        for part in self.each_input:
+            rows = part(rows, feedback, None)
+        number = torch.arange(rows.shape[0], device=rows.device)
+        last = (past.valid.sum(1) - 1).clamp(min=0)
+        state = self.encode(rows, position, past, lambda x: x[number, last])
+        return state, torch.stack(past.added, 1)
 
     @property
     def _attention_config(self) -> AttentionConfig:

@@ -210,14 +210,17 @@ def _outcome(job: ListenerJob) -> Any:
 
 
 def last_plays(newest_first: Iterable[tuple[Logged, ...]]) -> PastSessions:
-    """Return the last MOST_PLAYS plays of sessions that come newest first; no more of these are read than needed."""
+    """Return whole sessions of at least MOST_PLAYS plays, of sessions that come newest first, where there are so many.
+
+    No more of these are read than needed.
+    """
     sessions: list[tuple[Logged, ...]] = []
-    room = MOST_PLAYS
+    num_plays = 0
     for events in newest_first:
         if events:
-            sessions.append(events[-room:])
-            room -= len(sessions[-1])
-        if room == 0:
+            sessions.append(events)
+            num_plays += len(events)
+        if num_plays >= MOST_PLAYS:
             break
     return tuple(reversed(sessions))
 
