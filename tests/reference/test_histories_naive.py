@@ -255,7 +255,7 @@ def test_plays_without_a_store_are_cut_into_sessions(store: Store) -> None:
         rows = rows[rows.index(int(cases.begin[case])) - num :][:num] if num else []
         at = torch.from_numpy(np.asarray(store.side(columns.AT))[rows])
         until = int(store.side(columns.AT)[cases.begin[case]]) // 60 - at // 60
-        column = torch.from_numpy(session_columns(until.numpy(), longest))
+        column = torch.from_numpy(session_columns(until.numpy()))
         made = one_history(batch, read.tracks[:num], read.feedback[:num], column)
         first = column_of(store, rows[0], longest) if rows else 0
         until_border = next((i for i in range(num) if i and column_of(store, rows[i], longest) == 0), num)

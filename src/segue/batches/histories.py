@@ -188,8 +188,8 @@ def one_history(batch: Batch, tracks: Int[Tensor, " H"], feedback: Int[Tensor, "
     sequences = replace(
         batch, tracks=torch.cat([tracks, batch.tracks])[:length],
         feedback=torch.cat([feedback, batch.feedback])[:length],
-        position=torch.cat([column, batch.position])[:length], offsets=torch.tensor([0, length]), longest=length, side={},
-        session_side={},
+        position=torch.cat([column, batch.position])[:length], offsets=torch.tensor([0, length]), longest=length,
+        side={}, session_side={},
     )  # fmt: skip
     return History(sequences, place)
 

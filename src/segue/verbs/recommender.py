@@ -15,7 +15,7 @@ from torch import Tensor
 from segue import skips
 from segue.batch import Batch, History
 from segue.batches.histories import one_history
-from segue.data.cutting import GAP_MINUTES
+from segue.data.cutting import GAP_MINUTES, MAX_LENGTH
 from segue.errors import InputError
 from segue.model import Encoder
 from segue.model.heads import repeats
@@ -124,10 +124,10 @@ class Recommender:
     def _history(self, batch: Batch, before: Sequence[tuple[int, int, int]]) -> History:
         """Return what the encoder reads of earlier plays, and the session after them."""
         data = self._run.recipe.data
-        plays = np.array(before[-data.history :], np.int64)
+        plays = np.array(before, np.int64)
         rows = np.where(self._candidate[plays[:, 0]], plays[:, 0], UNKNOWN)
-        column = session_columns(plays[:, 2], data.max_len)
-        return one_history(batch, *(torch.from_numpy(part) for part in (rows, plays[:, 1], column)))
+        column = session_columns(plays[:, 2]).clip(max=data.max_len - 1)
+        return one_history(batch, *(torch.from_numpy(part[-data.history :]) for part in (rows, plays[:, 1], column)))
 
     def _entry(self, row: int, score: float) -> dict[str, Any]:
         index, run = row - NUM_SPECIALS, self._run
@@ -167,14 +167,14 @@ def _plays(earlier: object) -> tuple[list[str], list[int], list[float]]:
     return _texts(ids), _codes(codes), times
 
 
-def session_columns(minutes: NDArray[np.int64], max_len: int) -> NDArray[np.int64]:
+def session_columns(minutes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many plays of its session come before each play; `minutes`: from each until now.
 
-    A session begins where more than GAP_MINUTES lie between two plays, or `max_len` plays are reached.
+    They are cut as `segue prepare` cuts by default.
     """
     number = np.arange(len(minutes))
     apart = np.abs(np.diff(minutes, prepend=minutes[:1])) > GAP_MINUTES
-    columns: NDArray[np.int64] = (number - np.maximum.accumulate(np.where(apart, number, 0))) % max_len
+    columns: NDArray[np.int64] = (number - np.maximum.accumulate(np.where(apart, number, 0))) % MAX_LENGTH
     return columns
 
 
