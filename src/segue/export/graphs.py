@@ -28,7 +28,7 @@ from segue.store import MASK
 
 OPSET: Final = 23
 INPUTS: Final = ("values", "tracks", "feedback", "valid")
-HISTORY_INPUTS: Final = ("values", "tracks", "feedback", "position", "valid", "past", "length")
+HISTORY_INPUTS: Final = ("rows", "feedback", "position", "valid", "past", "length")
 
 
 class LastState(nn.Module):
@@ -58,14 +58,12 @@ class HistoryState(nn.Module):
         self.encoder = encoder
 
     def forward(
-        self, values: Tensor, tracks: Tensor, feedback: Tensor, position: Tensor, valid: Tensor, past: Tensor,
-        length: Tensor,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        self, rows: Tensor, feedback: Tensor, position: Tensor, valid: Tensor, past: Tensor, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the states, float32 [B, D], and the keys and values of the L places, float32 [B, K, L, 2 D].
 
         Args:
-            values: float32 [U, D], rows as they are ranked.
-            tracks: int64 [B, L], index in `values` of the track at each place.
+            rows: float32 [B, L, D], the row of the track at each place, as it is ranked.
             feedback: int64 [B, L], codes.
             position: int64 [B, L], row of the learned positions.
             valid: bool [B, L], False on padding, which stands at the end.
@@ -73,7 +71,7 @@ class HistoryState(nn.Module):
             length: int64 [B], how many of those there are.
         """
         attend = ContinuedAttention(past, length, valid, self.encoder.config.heads)
-        return self.encoder.continued_state(values[tracks], feedback, position, attend)
+        return self.encoder.continued_state(rows, feedback, position, attend)
 
 
 class ListenQueries(nn.Module):
@@ -113,16 +111,16 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
 
 def _export_histories(encoder: TransformerEncoder, path: Path) -> None:
     batch, blocks, width, places = 3, encoder.config.blocks, encoder.width, 5
-    dims = {name: torch.export.Dim(name) for name in ("B", "U", "L", "P")}
+    dims = {name: torch.export.Dim(name) for name in ("B", "L", "P")}
     shape: dict[int, Any] = {0: dims["B"], 1: dims["L"]}
     sizes: dict[str, Any] = dict.fromkeys(HISTORY_INPUTS, shape)
-    sizes |= {"values": {0: dims["U"]}, "past": {0: dims["B"], 2: dims["P"]}, "length": {0: dims["B"]}}
+    sizes |= {"past": {0: dims["B"], 2: dims["P"]}, "length": {0: dims["B"]}}
     valid = torch.arange(places)[None, :] < torch.tensor([[places], [1], [2]])
-    tracks = torch.arange(batch * places).view(batch, places)
+    feedback = torch.zeros(batch, places, dtype=torch.int64)
     position = torch.arange(places).clamp(max=encoder.max_len - 1).repeat(batch, 1)
-    values, past = torch.zeros(batch * places, width), torch.zeros(batch, blocks, 7, 2 * width)
+    rows, past = torch.zeros(batch, places, width), torch.zeros(batch, blocks, 7, 2 * width)
     length = torch.tensor([7, 0, 3])
-    example = (values, tracks, torch.zeros_like(tracks), position, valid, past, length)
+    example = (rows, feedback, position, valid, past, length)
     _write(HistoryState(encoder), example, (HISTORY_INPUTS, ["state", "added"], sizes), path)
 
 

@@ -20,7 +20,7 @@ from segue.serving.scoring import After
 from segue.skips import FEEDBACK_HIDDEN
 from segue.store.vocabulary import UNKNOWN
 
-INPUTS: Final = ("values", "tracks", "feedback", "position", "valid", "past", "length")
+INPUTS: Final = ("rows", "feedback", "position", "valid", "past", "length")
 MOST_BYTES: Final = 256 << 20
 """Most bytes of keys and values that are kept for all sessions together."""
 _MANY: Final = 32
@@ -59,7 +59,7 @@ class HistoryEncoder:
         self._table, self._width, self._length = export.table, facts.width, facts.max_len
         self._history, self._is_candidate = facts.history, is_candidate
         self._graph = encoder_graph(export, INPUTS, ("state", "added"))
-        self._blocks = int(self._graph.get_inputs()[5].shape[1])
+        self._blocks = int(self._graph.get_inputs()[4].shape[1])
         self._kept: OrderedDict[int, weakref.ref[KeptStates]] = OrderedDict()
 
     def after(self, sessions: Sequence[Session], plays: Sequence[EarlierPlays | None]) -> list[After]:
@@ -106,8 +106,7 @@ class HistoryEncoder:
             if reading.begin and reading.kept.keys_values is not None:
                 past[i, :, : reading.begin] = reading.kept.keys_values[:, : reading.begin]
         inputs = {
-            "values": self._table[rows.ravel()],
-            "tracks": np.arange(rows.size).reshape(rows.shape),
+            "rows": self._table[rows],
             "feedback": feedback,
             "position": position,
             "valid": valid,

@@ -16,7 +16,7 @@ from segue.errors import SegueError
 
 MOST_EVENTS: Final = 10_000
 """Most events of one session."""
-MOST_PLAYS: Final = 1_000
+MOST_PLAYS: Final = 1_024
 """Most plays of a listener's earlier sessions that are read, the last ones. All are stored."""
 _MOST_IN_BATCH: Final = 256
 """Most jobs of one batch."""
