@@ -2,6 +2,7 @@
 
     python benchmarks/against_peers.py [--tracks 50000 1000000] [--peers replay torch] [--rounds 3] > peers.json
     python benchmarks/against_peers.py --reference segue-recipe --tracks 4653 --peers replay
+    python benchmarks/against_peers.py --length 200 --batch 25 --reference segue-history --peers replay rectools-flat
     python benchmarks/against_peers.py --quick
 
 Run it with the project's own Python (3.11 or 3.12). Each peer gets an environment of its own under .peers/, built from
@@ -12,7 +13,9 @@ Every system then trains on it in a process of its own, A B C A B C ..., as many
 All have width 128, 2 blocks, 8 heads, 20 tracks at most, dropout 0.2, batches of 256 sessions; what else each computes
 differs, and `computes` in the result says how. Rates are of steady steps: imports, building and warm-up do not count.
 Ratios are Segue's rate over a peer's in the same round. `segue` trains the paper's recipe with shared negatives, which
-is nearest to what the peers compute; `--reference segue-recipe` puts the default recipe in its place. On a shared
+is nearest to what the peers compute; `--reference segue-recipe` puts the default recipe in its place. With a longer
+`--length` L every sequence has L + 1 training tracks: of one listener to `segue-history` (sessions of 20 tracks, of
+which each predicts all but its first, after L plays before), one sequence to the others. On a shared
 machine `--lock FILE` holds a lock around each process, and a run during which others used a tenth of the CPU
 (`others_cpu`) is repeated. Prints one JSON document; a table goes to stderr. figure_peers.py draws the document.
 """
@@ -41,21 +44,30 @@ from segue.verbs.simulate import SimulateOptions, simulate
 
 SESSIONS: Final = 25_600
 """Of the simulated log: an epoch of 100 batches."""
+SESSION: Final = 20
+"""Most tracks of a simulated session."""
 _FLAGS: Final = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile")
 
 
-def write_log(path: Path, tracks: int, sessions: int) -> dict[str, Any]:
-    """Write a simulated log whose tracks are spread over V rows and return what it is; meant for a fresh process."""
+def write_log(path: Path, tracks: int, sessions: int, length: int) -> dict[str, Any]:
+    """Write a simulated log whose tracks are spread over V rows and return what it is; meant for a fresh process.
+
+    Sequences longer than sessions, of `length` + 1 training tracks, are sessions one after another.
+    """
     from segue.store import NUM_SPECIALS, Store
 
     with tempfile.TemporaryDirectory() as scratch:
         simulate(Path(scratch) / "store", SimulateOptions(sessions=sessions, tracks=tracks, store=True))
         store = Store(Path(scratch) / "store")
         row = np.random.default_rng(0).permutation(tracks)[: store.num_tracks].astype(np.int32)
-        lengths = np.diff(store.offsets) - 2
-        np.savez(path, tracks=row[store.tracks - NUM_SPECIALS], strength=store.strength, offsets=store.offsets)
+        offsets = np.asarray(store.offsets)
+        if length > SESSION:
+            offsets = np.arange(0, store.num_rows + 1, length + 3)
+        lengths = np.diff(offsets) - 2
+        end = offsets[-1]
+        np.savez(path, tracks=row[store.tracks - NUM_SPECIALS][:end], strength=store.strength[:end], offsets=offsets)
         return {
-            "sessions": store.num_sessions,
+            "sessions": len(lengths),
             "tracks_heard": store.num_tracks,
             "training_tracks_of_a_session": [int(lengths.min()), round(float(lengths.mean()), 2), int(lengths.max())],
         }
@@ -159,7 +171,9 @@ def parse() -> argparse.Namespace:
     peers = list(SYSTEMS)
     usual = [name for name in peers if SYSTEMS[name].usual and name != "segue"]
     parser.add_argument("--peers", nargs="+", choices=peers, default=usual, metavar="NAME", help=", ".join(peers))
-    parser.add_argument("--reference", choices=("segue", "segue-recipe"), default="segue", help="Segue's recipe")
+    ours = [name for name in peers if SYSTEMS[name].environment is None and name.startswith("segue")]
+    parser.add_argument("--reference", choices=ours, default="segue", help="Segue's recipe")
+    parser.add_argument("--length", type=int, default=SESSION, help="most tracks an encoder reads")
     parser.add_argument("--tracks", nargs="+", type=int, default=[50_000], help="vocabulary sizes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions of the simulated log")
@@ -186,21 +200,21 @@ def main() -> None:
     names = list(dict.fromkeys([given.reference, *given.peers]))
     for name in names:
         python_of(None if given.here else SYSTEMS[name].environment)
-    setting = ("rounds", "sessions", "steps", "seconds", "warmup", "batch", "threads", "memory_gb", "device", "here")
+    names_of_setting = "rounds sessions steps seconds warmup batch length threads memory_gb device here"
     document: dict[str, Any] = {
         "schema_version": 1,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks")),
         "machine": machine(),
-        "setting": {name: getattr(given, name) for name in setting},
+        "setting": {name: getattr(given, name) for name in names_of_setting.split()},
         "results": [],
     }
     for tracks in given.tracks:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "log.npz"
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                log = pool.apply(write_log, (path, tracks, given.sessions))
+                log = pool.apply(write_log, (path, tracks, given.sessions, given.length))
             runs = measured(path, tracks, names, given)
         systems = {name: summary(runs[name], runs[given.reference]) for name in names}
         document["results"].append({"tracks": tracks, "log": log, "systems": systems})

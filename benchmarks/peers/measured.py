@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 WIDTH: Final = 128
 BLOCKS: Final = 2
 HEADS: Final = 8
-LENGTH: Final = 20
-"""Most tracks an encoder reads."""
 NEGATIVES: Final = 1000
 DROPOUT: Final = 0.2
 LEARNING_RATE: Final = 0.005
@@ -48,6 +46,7 @@ def runner_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=20.0, help="timed steps end after this, but not before 3")
     parser.add_argument("--warmup", type=int, default=5, help="steps before the timed ones")
     parser.add_argument("--batch", type=int, default=256, help="sessions in a batch")
+    parser.add_argument("--length", type=int, default=20, help="most tracks an encoder reads")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--memory-gb", type=float, default=0.0, help="fail instead of using more; 0 = no limit")

@@ -21,7 +21,7 @@ QUIET: Final = 0.1
 """Share of the machine's CPU time that others may use before a run is repeated.
 
 Two threads that wait for each other in a spinning barrier slow down twentyfold when a third wants their core."""
-_PASSED_ON: Final = ("steps", "seconds", "warmup", "batch", "threads", "memory_gb", "device")
+_PASSED_ON: Final = ("steps", "seconds", "warmup", "batch", "length", "threads", "memory_gb", "device")
 _FULL: Final = ("allocate memory", "MemoryError", "bad_alloc")
 
 

@@ -5,7 +5,7 @@ Its data pipeline is left out: it holds every prefix of every session in memory,
 
 from __future__ import annotations
 
-from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, LENGTH, WIDTH, Log, Stamps, begin, report
+from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, WIDTH, Log, Stamps, begin, report
 from measured import runner_parser as parser
 
 given_parser = parser(__doc__ or "")
@@ -28,7 +28,7 @@ CONFIG = {
     "LIST_SUFFIX": "_list",
     "ITEM_LIST_LENGTH_FIELD": "length",
     "NEG_PREFIX": "neg_",
-    "MAX_ITEM_LIST_LENGTH": LENGTH,
+    "MAX_ITEM_LIST_LENGTH": GIVEN.length,
     "MASK_ITEM_SEQ": "masked",
     "POS_ITEMS": "targets",
     "NEG_ITEMS": "others",
@@ -68,14 +68,14 @@ class Sizes:
 def prefixes(windows: Tensor, lengths: Tensor) -> dict[str, Tensor]:
     """Return a random prefix of each session, and the track after it."""
     cut = 1 + (torch.rand(len(windows)) * (lengths - 1)).long()
-    inputs = windows.masked_fill(torch.arange(LENGTH) >= cut[:, None], 0)
+    inputs = windows.masked_fill(torch.arange(GIVEN.length) >= cut[:, None], 0)
     return {"track_list": inputs, "length": cut, "track": windows.gather(1, cut[:, None])[:, 0]}
 
 
 def masked(windows: Tensor, lengths: Tensor) -> dict[str, Tensor]:
     """Return sessions with about a fifth of their tracks masked, 4 places each (0 where fewer are masked)."""
-    most = int(MASK_RATIO * LENGTH)
-    draw = torch.rand(windows.shape).masked_fill(torch.arange(LENGTH) >= lengths[:, None], 2.0)
+    most = int(MASK_RATIO * GIVEN.length)
+    draw = torch.rand(windows.shape).masked_fill(torch.arange(GIVEN.length) >= lengths[:, None], 2.0)
     chosen = draw.topk(most, dim=1, largest=False)
     hidden = (chosen.values < MASK_RATIO) & (chosen.indices > 0)  # RecBole counts place 0 as padding
     places = chosen.indices.masked_fill(~hidden, 0)
@@ -88,7 +88,7 @@ def main() -> None:
     torch.set_num_threads(GIVEN.threads)
     torch.manual_seed(0)
     log = Log.read(GIVEN)
-    windows, lengths = torch.from_numpy(log.padded(LENGTH, 0, shift=1)), torch.from_numpy(log.lengths)
+    windows, lengths = torch.from_numpy(log.padded(GIVEN.length, 0, shift=1)), torch.from_numpy(log.lengths)
     make: Callable[[Tensor, Tensor], dict[str, Tensor]] = prefixes if GIVEN.model == "sasrec" else masked
     model = (SASRec if GIVEN.model == "sasrec" else BERT4Rec)(CONFIG, Sizes(GIVEN.tracks)).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)

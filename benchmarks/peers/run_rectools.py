@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, LENGTH, NEGATIVES, WIDTH, Log, Stamps, begin, report
+from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, NEGATIVES, WIDTH, Log, Stamps, begin, report
 from measured import runner_parser as parser
 
 given_parser = parser(__doc__ or "")
@@ -82,7 +82,7 @@ def main() -> None:
         n_heads=HEADS,
         n_factors=WIDTH,
         dropout_rate=DROPOUT,
-        session_max_len=LENGTH,
+        session_max_len=GIVEN.length,
         loss=GIVEN.loss,
         n_negatives=NEGATIVES,
         lr=LEARNING_RATE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, LENGTH, NEGATIVES, WIDTH, Log, Stamps, begin, report
+from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, NEGATIVES, WIDTH, Log, Stamps, begin, report
 from measured import runner_parser as parser
 
 given_parser = parser(__doc__ or "")
@@ -71,7 +71,7 @@ def module_of(schema: TensorSchema, path: Path) -> ParquetModule:
     if GIVEN.trim:  # once the masks are there, before labels get a third axis
         train.insert(2, TargetAwareAdaptiveTrimTransform([ITEM, "positive_labels"]))
     negatives = UniformNegativeSamplingTransform(cardinality=GIVEN.tracks, num_negative_samples=NEGATIVES)
-    metadata = {"train": {ITEM: {"shape": LENGTH + 1, "padding": GIVEN.tracks}}}
+    metadata = {"train": {ITEM: {"shape": GIVEN.length + 1, "padding": GIVEN.tracks}}}
     return ParquetModule(
         batch_size=GIVEN.batch,
         metadata=metadata,
@@ -86,7 +86,7 @@ def model_of(schema: TensorSchema) -> LightningModule:
         embedding_dim=WIDTH,
         num_heads=HEADS,
         num_blocks=BLOCKS,
-        max_sequence_length=LENGTH,
+        max_sequence_length=GIVEN.length,
         dropout=DROPOUT,
         excluded_features=[],
     )
@@ -116,7 +116,7 @@ def main() -> None:
         path = Path(scratch) / "sessions.parquet"
         write_parquet(Log.read(GIVEN), path)
         trainer.fit(model_of(schema), datamodule=module_of(schema, path))
-    width = "the longest session of the batch" if GIVEN.trim else str(LENGTH)
+    width = "the longest session of the batch" if GIVEN.trim else str(GIVEN.length)
     computes = (
         "causal SASRec, softmax of every next track (CESampled) against 1000 uniform negatives shared by the batch, "
         "drawn without replacement from all tracks; torch.optim.Adam on everything, the table's gradient dense; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, LENGTH, NEGATIVES, WIDTH, Log, Stamps, begin, report
+from measured import BLOCKS, DROPOUT, HEADS, LEARNING_RATE, NEGATIVES, WIDTH, Log, Stamps, begin, report
 from measured import runner_parser as parser
 
 given_parser = parser(__doc__ or "")
@@ -27,7 +27,7 @@ class Plain(nn.Module):
         super().__init__()
         self.table = nn.Embedding(num_tracks + 1, WIDTH, padding_idx=num_tracks, sparse=sparse)
         nn.init.normal_(self.table.weight, std=0.02)
-        self.place = nn.Embedding(LENGTH, WIDTH)
+        self.place = nn.Embedding(GIVEN.length, WIDTH)
         block = nn.TransformerEncoderLayer(WIDTH, HEADS, WIDTH, DROPOUT, batch_first=True)
         self.blocks = nn.TransformerEncoder(block, BLOCKS, enable_nested_tensor=False)
         self.dropout = nn.Dropout(DROPOUT)
@@ -63,7 +63,7 @@ def optimisers_of(model: Plain) -> list[torch.optim.Optimizer]:
 def main() -> None:
     torch.set_num_threads(GIVEN.threads)
     torch.manual_seed(0)
-    windows = torch.from_numpy(Log.read(GIVEN).padded(LENGTH + 1, GIVEN.tracks))
+    windows = torch.from_numpy(Log.read(GIVEN).padded(GIVEN.length + 1, GIVEN.tracks))
     model = Plain(GIVEN.tracks, sparse=GIVEN.optimiser == "sparse").train()
     optimisers, stamps, going = optimisers_of(model), Stamps(GIVEN), True
     while going:

@@ -24,6 +24,8 @@ SYSTEMS: Final[Mapping[str, System]] = {
     "segue": System("run_segue.py", usual=True),
     "segue-recipe": System("run_segue.py", arguments=("--recipe", "segue")),
     "segue-fp32": System("run_segue.py", arguments=("--precision", "fp32")),
+    "segue-history": System("run_segue.py", arguments=("--history",)),
+    "segue-history-softmax": System("run_segue.py", arguments=("--history", "--softmax")),
     "replay": System("run_replay.py", "replay", usual=True),
     "replay-tuned": System("run_replay.py", "replay", ("--precision", "bf16-mixed", "--trim"), usual=True),
     "torch": System("run_torch.py", usual=True),
@@ -31,6 +33,7 @@ SYSTEMS: Final[Mapping[str, System]] = {
     "torch-sparse": System("run_torch.py", arguments=("--optimiser", "sparse"), usual=True),
     "rectools": System("run_rectools.py", "rectools", ("--loss", "sampled_softmax"), usual=True),
     "rectools-softmax": System("run_rectools.py", "rectools"),
+    "rectools-flat": System("run_rectools_flat.py", "rectools"),
     "recbole": System("run_recbole.py", "recbole", usual=True),
     "recbole-bert4rec": System("run_recbole.py", "recbole", ("--model", "bert4rec")),
 }

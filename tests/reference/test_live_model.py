@@ -229,5 +229,5 @@ def test_the_larger_discovery_is_the_more_tracks_are_new(
 
 def _plays(model: LiveModel, rows: list[int]) -> EarlierPlays:
     minute = np.full(len(rows), 27_000_000)
-    read = PlaysRead(np.array(rows, np.int32), np.arange(len(rows)) % 5, minute)
+    read = PlaysRead(np.array(rows, np.int32), np.arange(len(rows)) % 5, minute, np.arange(len(rows)))
     return earlier_plays(model.export, read, 27_000_100)

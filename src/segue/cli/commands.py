@@ -18,6 +18,7 @@ from segue.option_types import Flat, Overrides
 from segue.output import json_text
 from segue.serving.options import ServeOptions
 from segue.studies.study_options import StudyOptions
+from segue.verbs import day_study
 from segue.verbs import prepare as preparing
 from segue.verbs import serve as serving
 from segue.verbs import train as training
@@ -203,7 +204,9 @@ def list_studies(*, json: Json = False) -> None:
     from segue.cli.study_tables import studies_text
     from segue.studies.designs import DESIGNS
 
-    print(json_text({"studies": list(DESIGNS)}) if json else studies_text(list(DESIGNS.values())))
+    by_days = f"by days: {', '.join(day_study.DAY_STUDIES)} (docs/benchmarks.md)"
+    text = f"{studies_text(list(DESIGNS.values()))}\n{by_days}"
+    print(json_text({"studies": [*DESIGNS, *day_study.DAY_STUDIES]}) if json else text)
 
 
 def show_study(name: str, /, *, json: Json = False) -> None:
@@ -220,6 +223,8 @@ def show_study(name: str, /, *, json: Json = False) -> None:
 
 
 def _study_text(result: Mapping[str, Any]) -> str:
+    if result.get("study") in day_study.DAY_STUDIES:
+        return day_study.report_markdown(result)
     from segue.cli.study_tables import study_text
 
     return study_text(result)

@@ -30,7 +30,7 @@ class SessionEncoder:
         self._trims = not isinstance(self._graph.get_inputs()[1].shape[1], int)
         """Whether the graph takes fewer columns than the longest session that it reads."""
 
-    def after(self, sessions: Sequence[Session], _: Sequence[object]) -> list[After]:
+    def after(self, sessions: Sequence[Session], _: Sequence[object] = ()) -> list[After]:
         """Return the state after each session; rows that were never trained must be UNKNOWN already."""
         longest = max((len(session.rows) for session in sessions), default=1)
         shape = (len(sessions), min(max(longest, 1), self._length) if self._trims else self._length)

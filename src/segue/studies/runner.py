@@ -129,7 +129,10 @@ def suited(
     for arm in design.arms:
         recipe = arm.resolved(overrides)
         if recipe.data.split == "next-day":
-            raise InputError("a study compares next tracks; segue evaluate and studies/next_day.py measure days")
+            raise InputError(
+                "this study compares next tracks; segue study --recipe yambda-50m, segue evaluate and "
+                "studies/next_day.py compare days (docs/benchmarks.md)"
+            )
         try:
             check_inputs(recipe.inputs, store)
             names.append(arm.name)

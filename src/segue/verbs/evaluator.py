@@ -104,7 +104,9 @@ class Evaluator:
             raise InputError(f"{run} has tracks that its training store lacks; evaluate the run that it extends")
         return loaded
 
-    def evaluate_seeds(self, runs: Sequence[str | Path], progress: Progress = silent) -> DayEvaluation:
+    def evaluate_seeds(
+        self, runs: Sequence[str | Path], *, baselines: bool = True, progress: Progress = silent
+    ) -> DayEvaluation:
         """Return the metrics by days of `runs`, which differ in nothing but `training.seed`, and of every baseline.
 
         The rows of the model are means over the runs, and its lead also has t intervals over them.
@@ -117,7 +119,7 @@ class Evaluator:
         alike = bool(recipes) and all(one == recipes[0] for one in recipes)
         if not alike or recipes[0].data.split != "next-day":
             raise InputError(f"{', '.join(map(str, runs))}: name runs of one recipe with split = 'next-day'")
-        return self._by_days(loaded, True, progress)
+        return self._by_days(loaded, baselines, progress)
 
     def _by_days(self, runs: Sequence[LoadedRun], baselines: bool, progress: Progress) -> DayEvaluation:
         recipe = runs[0].recipe

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from segue.files import read_json_object
 from segue.progress import Progress, silent
 from segue.studies.study_options import StudyOptions
+from segue.verbs.day_study import DAY_STUDIES, is_day_result, run_day_study, write_day_study
 
 
 def study(
@@ -28,6 +30,8 @@ def study(
     """
     from segue.studies.runner import run_study
 
+    if options.recipe in DAY_STUDIES:
+        return _with_report(run_day_study(store, out, options, progress), out)
     return _with_report(run_study(store, out, options, progress), out)
 
 
@@ -43,6 +47,8 @@ def report(result: str | Path, out: str | Path) -> dict[str, Any]:
     """
     from segue.studies.runner import report_study
 
+    if is_day_result(result):
+        return _with_report(write_day_study(read_json_object(Path(result)), out), out)
     return _with_report(report_study(result, out), out)
 
 
