@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -51,11 +52,14 @@ class HistoryAttention:
         """Return what each place reads of the others of its sequence; E = 3 D: queries, keys, values."""
         source, _ = self.sequences.cells
         width, dtype = qkv.shape[1] // 3, qkv.dtype
-        if qkv.device.type == "cpu":
-            qkv = qkv.float()  # attention in bfloat16 takes twice as long there
-        parts = turned(qkv, self._turns, self.heads)[source].view(*source.shape, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(query, key, value, is_causal=True)  # padding comes last: nobody reads it
+        on_cpu = qkv.device.type == "cpu"
+        if on_cpu:
+            qkv = qkv.float()
+        parts = turned(qkv, self._turns, self.heads).index_select(0, source.flatten())
+        query, key, value = parts.view(*source.shape, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        # on a CPU, attention in bfloat16, which autocast would choose, takes several times as long
+        with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
+            mixed = scaled_dot_product_attention(query, key, value, is_causal=True)  # nobody reads padding: it is last
         return mixed.transpose(1, 2).reshape(-1, width).index_select(0, self.sequences.slot).to(dtype)
 
     @cached_property
