@@ -44,7 +44,23 @@ def speed() -> list[str]:
         f"it trains {ours:.0f} sessions a second, RePlay with its sampled loss {theirs:.0f}",
         f"{faster['median']:.2f} times as many ({faster['min']:.2f} to {faster['max']:.2f})",
         *_whole_trainings(note("2026-11-30-gpu-recipe"), note("2026-11-30-gpu-recipe-exact")),
+        *_long_sequences(note("2026-12-01-histories")),
     ]
+
+
+def _long_sequences(note: Any) -> list[str]:
+    """Return what the page of speed says of long histories: plays trained a second, and ratios."""
+    rows = []
+    for each in note["lengths"]:
+        length, systems = each["setting"]["length"], each["results"][0]["systems"]
+        rate = {name: (length + 1) * system["sessions_per_s"]["median"] for name, system in systems.items()}
+        sampled = systems["replay-tuned"]["segue_is_faster"]
+        every = rate["segue-history-softmax"] / rate["rectools-flat"]
+        cells = [f"{rate[name]:,.0f}" for name in ("segue-history", "replay-tuned")]
+        cells.append(f"{sampled['median']:.2f} ({sampled['min']:.2f} to {sampled['max']:.2f})")
+        cells += [f"{rate[name]:,.0f}" for name in ("segue-history-softmax", "rectools-flat")]
+        rows.append(f"| {length} | {' | '.join(cells)} | {every:.1f} |")
+    return rows
 
 
 def _whole_trainings(fresh: Any, kept: Any) -> list[str]:

@@ -86,8 +86,9 @@ def trainer_of(store: Store, bf16: bool) -> Trainer:
 
 
 def batch_size() -> int:
-    """Return how many sessions have as many tracks as a batch of sequences."""
-    return round(GIVEN.batch * (GIVEN.length + 1) / SESSION) if GIVEN.history else int(GIVEN.batch)
+    """Return how many sessions that train a batch of sequences has."""
+    whole, rest = divmod(GIVEN.length + 1, SESSION)
+    return int(GIVEN.batch) * (whole + (rest >= 2) if GIVEN.history else 1)
 
 
 def main() -> None:
