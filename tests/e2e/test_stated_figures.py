@@ -102,6 +102,16 @@ def test_the_page_about_listeners_states_what_discovery_brought() -> None:
         assert f"| {level} | {shown(share)} | {rates} | {groups[0]} | {groups[1]} |" in page
 
 
+def test_the_page_about_listeners_states_what_histories_cost() -> None:
+    note = json.loads((HOME.parent / "benchmarks" / "notes" / "2026-12-01-serve-histories.json").read_text())
+    page = (HOME.parent / "docs" / "listeners.md").read_text(encoding="utf-8")
+    ratios = [run["next"]["ratio"] for run in note["runs"]]
+    p50, p99 = (", ".join(f"{value:.2f}" for value in sorted(row[q] for row in ratios)) for q in ("p50", "p99"))
+    begins = [run["begin"]["with"]["p50"] for run in note["runs"]]
+    assert f"p50 {p50} and p99 {p99} in two runs ({note['runs'][0]['tracks']} tracks" in page
+    assert f"takes {min(begins):.0f} to {max(begins):.0f} ms" in page
+
+
 def test_the_page_about_listeners_states_what_they_cost() -> None:
     note = json.loads((HOME.parent / "benchmarks" / "notes" / "2026-11-30-serve-listeners.json").read_text())
     page = (HOME.parent / "docs" / "listeners.md").read_text(encoding="utf-8")

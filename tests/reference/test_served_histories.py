@@ -26,7 +26,9 @@ from segue.serving.earlier_plays import EarlierPlays, earlier_plays, read_plays
 from segue.serving.history_encoder import HistoryEncoder
 from segue.serving.kept_states import Session
 from segue.serving.live_model import Answer, Asked, LiveModel
+from segue.serving.plays_cache import PlaysCache
 from segue.serving.session_encoder import known_session
+from segue.serving.sessions.store import LiveSession, Logged
 from segue.store import NUM_SPECIALS, Store
 from segue.verbs.recommender import Recommender
 from support.listeners import listeners_run, past_sessions
@@ -153,6 +155,21 @@ def test_no_more_is_kept_than_may_be(scene: Scene, monkeypatch: pytest.MonkeyPat
     other = plays_of(export, store, split, int(cases.session[0]))
     live.next_tracks([Asked(heard, 5, plays=other)])
     assert len(encoder_of(live)._kept) == 1, "what nobody holds is forgotten"
+
+
+def test_what_is_kept_stays_when_the_first_event_comes(scene: Scene) -> None:
+    """A session that waits for its first event begins when that comes; keys and values stay as they are."""
+    _, export, store, split = scene
+    past, cache = past_sessions(store, split, int(split.cases["test"].session[0])), PlaysCache()
+    waiting = LiveSession("s", "", past[-1][-1].at + 60, (), "ann")
+    plays, live = cache.put(waiting, export, read_plays(export, past)), LiveModel(export, threads=1)
+    live.next_tracks([Asked(Session((), ()), 1, plays=plays)])
+    begun = replace(waiting, events=(Logged("t0001", 0, waiting.created_at + 3600),))
+    later = cache.get(begun, export)
+    assert later is not None
+    assert later.kept is plays.kept
+    assert later.kept.keys_values is not None
+    assert later is not plays, "weights depend on when the session began"
 
 
 @pytest.mark.parametrize("length", [0, 3])

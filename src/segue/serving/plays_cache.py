@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from segue.exported.folder import ExportFolder
@@ -37,7 +37,8 @@ class PlaysCache:
         self._cached.move_to_end(key)
         if cached.minute != _began(session):  # a session may wait for its first event
             cached.minute = _began(session)
-            cached.plays = earlier_plays(export, cached.read, cached.minute)
+            kept = cached.plays.kept  # keys and values do not depend on the time
+            cached.plays = replace(earlier_plays(export, cached.read, cached.minute), kept=kept)
         return cached.plays
 
     def put(self, session: LiveSession, export: ExportFolder, read: PlaysRead) -> EarlierPlays:

@@ -96,8 +96,10 @@ class Service:
         model, events, session_id = self._model(sent.model), logged(sent.events), new_session_id()
         await _stored(self.sessions.create(session_id, sent.model or "", events, sent.listener))
         if sent.listener is not None:
-            with suppress(ProblemError):  # the first ranking tries again, and says what is wrong
-                await self._plays(await _stored(self.sessions.read(session_id)), model.live.export)
+            with suppress(ProblemError, BusyError):  # the first ranking tries again, and says what is wrong
+                plays = await self._plays(await _stored(self.sessions.read(session_id)), model.live.export)
+                if model.live.export.manifest.facts.history:  # what it encodes of them now is kept
+                    await model.next_tracks(Asked(as_read(model.live, events).session, 1, plays=plays))
         return SessionSummary(session_id, len(events))
 
     async def add_events(self, session: str, sent: NewEvents) -> EventCounts:
