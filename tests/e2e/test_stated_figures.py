@@ -104,7 +104,7 @@ def test_the_page_about_listeners_states_what_discovery_brought() -> None:
 
 def test_the_page_about_listeners_states_what_histories_cost() -> None:
     note = json.loads((HOME.parent / "benchmarks" / "notes" / "2026-12-01-serve-histories.json").read_text())
-    page = (HOME.parent / "docs" / "listeners.md").read_text(encoding="utf-8")
+    page = " ".join((HOME.parent / "docs" / "listeners.md").read_text(encoding="utf-8").split())
     ratios = [run["next"]["ratio"] for run in note["runs"]]
     p50, p99 = (", ".join(f"{value:.2f}" for value in sorted(row[q] for row in ratios)) for q in ("p50", "p99"))
     begins = [run["begin"]["with"]["p50"] for run in note["runs"]]
