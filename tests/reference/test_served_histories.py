@@ -139,6 +139,29 @@ def test_what_is_kept_changes_nothing(scene: Scene) -> None:
             assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
+def test_requests_of_one_batch_do_not_mix_what_they_keep(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sessions after the same plays part ways, and what a third one needs is forgotten meanwhile."""
+    _, export, store, split = scene
+    live, fresh, cases = LiveModel(export, threads=1), LiveModel(export, threads=1), split.cases["test"]
+    session, other = (int(each) for each in cases.session[:2])
+    plays = plays_of(export, store, split, session)
+    known = Session((5, 6, 7, 8), (0, 0, 0, 0))
+    parts = [Session((5, 9), (0, 0)), Session((5, 6, 7, 8, 10), (0, 0, 0, 0, 0))]
+    for most in (history_encoder.MOST_BYTES, 1):
+        live.next_tracks([Asked(known, 30, plays=plays)])
+        others = [Asked(known, 30, plays=plays_of(export, store, split, other)) for _ in range(2)]
+        live.next_tracks(others)
+        monkeypatch.setattr(history_encoder, "MOST_BYTES", most)
+        live.next_tracks([*others, *(Asked(each, 30, plays=plays) for each in parts)])
+        longer = [Session((*each.rows, 11), (*each.feedback, 0)) for each in parts]
+        for each in [*reversed(longer), known]:
+            (got,) = live.next_tracks([Asked(each, 30, plays=plays)])
+            (expected,) = fresh.next_tracks([Asked(each, 30, plays=plays_of(export, store, split, session))])
+            assert tracks_of(got) == tracks_of(expected)
+            scores = [[one.score for one in answer.suggestions] for answer in (got, expected)]
+            assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
 def test_no_more_is_kept_than_may_be(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     _, export, store, split = scene
     live, cases = LiveModel(export, threads=1), split.cases["test"]

@@ -123,9 +123,15 @@ class HistoryEncoder:
         ]
 
     def _keep(self, reading: _Reading, added: Float[np.ndarray, "K n E"]) -> None:
-        """Keep the keys and values of a session, unless they are kept already."""
+        """Keep the keys and values of a session, unless they are kept already.
+
+        Nor where those before `reading.begin` are gone: another session of the batch may have replaced them.
+        """
         kept, values, num = reading.kept, reading.kept.keys_values, len(reading.rows)
-        if values is not None and _common(kept.session, reading.session) == len(reading.session.rows):
+        same = 0
+        if values is not None:
+            same = num - len(reading.session.rows) + _common(kept.session, reading.session)
+        if same < reading.begin or (values is not None and same == num):
             return
         if values is None or values.shape[1] < num:
             room = np.zeros((self._blocks, num + self._length, 2 * self._width), np.float32)
