@@ -139,9 +139,9 @@ class Histories:
 
         `windows`: positions of each case in the batch, the last ones before its target.
         """
-        session = torch.from_numpy(cases.session[index])
-        end = self.end.cpu()[session].numpy()
-        first = np.maximum(end - self.plays, self.begin.cpu()[session].numpy())
+        session = torch.from_numpy(cases.session[index]).to(self.end.device)
+        end = self.end[session].cpu().numpy()
+        first = np.maximum(end - self.plays, self.begin[session].cpu().numpy())
         num_before = end - first
         lengths = num_before + cases.target[index] - cases.begin[index]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
@@ -195,6 +195,6 @@ def one_history(batch: Batch, tracks: Int[Tensor, " H"], feedback: Int[Tensor, "
 
 
 def load_histories(store: Store, split: Split, plays: int, device: torch.device | str) -> Histories | None:
-    """Return the histories of `store`, in stretches of `plays` rows; None where none are read or nobody is known."""
+    """Return the histories of `store`, of `plays` rows before a session; None where none are read or named."""
     known = plays > 0 and store.side_column(columns.USER) is not None
     return Histories.load(store, split, plays, device) if known else None

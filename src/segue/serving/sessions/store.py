@@ -146,9 +146,9 @@ class Sessions(ABC):
         return self._put(SessionJob(session_id, lambda session: session.remove(), True))
 
     def past(self, listener: str, before: tuple[float, str] = LATEST) -> Future[PastSessions]:
-        """Return the last MOST_PLAYS plays of the sessions of a listener that began before `before`.
+        """Return the last sessions of a listener that began before `before`, whole: see `last_plays`.
 
-        Sessions that have expired count; the first one that is returned may lack its beginning.
+        Sessions that have expired count.
         """
         return self._put(ListenerJob(lambda: self._past(listener, before)))
 
