@@ -121,7 +121,7 @@ def example_of(data: SessionData, index: Tensor, share: float = 0.0, more: int =
     positions = int((length - 1).clamp(min=0).sum()) + more
     size = len(index), positions
     generator = torch.Generator().manual_seed(1)
-    draws = draw_example(config, data, size, generator, data.histories.num_places(index) + 2 * more)
+    draws = draw_example(config, data, size, generator, int(data.histories.num_places(index)) + 2 * more)
     return make_example(config, data, index, positions, draws)
 
 

@@ -78,6 +78,8 @@ class PlainStep(TrainingStep):
         encoder, read, states = self.encoder, history.sequences, []
         assert isinstance(encoder, TransformerEncoder)
         for begin, end in itertools.pairwise(read.offsets.tolist()):
+            if begin == end:
+                continue
             side = {name: values[begin:end] for name, values in read.side.items()}
             parts = read.tracks[begin:end], read.feedback[begin:end], read.position[begin:end]
             alone = Batch(*parts, torch.tensor([0, end - begin]), end - begin, side)

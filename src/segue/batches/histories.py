@@ -32,7 +32,7 @@ class Places:
     column: Int[Tensor, " T"]
     """How many rows of its session come before it."""
     offsets: Int[Tensor, " C"]
-    """First place of each sequence, then the end of the last: C = S + 1."""
+    """First place of each sequence, then the end of the last: C = S + 1. The last sequences may be empty."""
     longest: int
     """At least the number of places of the longest sequence."""
     place: Int[Tensor, " N"]
@@ -43,11 +43,11 @@ class Places:
 class _Sequences:
     """The sequences of B training parts, at most B of them; those that follow the last have no place."""
 
-    of_part: Int[Tensor, " B"]
+    of_part: Int[Tensor, "*some B"]
     """Sequence of each training part."""
-    first: Int[Tensor, " B"]
+    first: Int[Tensor, "*some B"]
     """Number of the first row of each sequence."""
-    offsets: Int[Tensor, " C"]
+    offsets: Int[Tensor, "*some C"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Histories:
     """The stretch in which each training part begins, in the running epoch: see `order`. Before any, each is alone."""
     plays: int
     stretch_rows: int
+    longest_part: int
+    """Rows of the longest training part."""
 
     @classmethod
     def load(cls, store: Store, split: Split, plays: int, device: torch.device | str) -> Histories:
@@ -97,7 +99,8 @@ class Histories:
             "stretch": np.arange(len(first)),
         }
         placed = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-        return cls(**placed, plays=plays, stretch_rows=min(STRETCH, plays))
+        longest = int((arrays["train_end"] - first).max(initial=0))
+        return cls(**placed, plays=plays, stretch_rows=min(STRETCH, plays), longest_part=longest)
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """Return the training parts in the order of an epoch: stretches shuffled, and the sessions of each in order.
@@ -107,32 +110,32 @@ class Histories:
         draw = np.random.default_rng([seed, epoch, 0x415])
         first, begin = self.train_first.cpu().numpy(), self.train_begin.cpu().numpy()
         cell = (first - begin + int(draw.integers(self.stretch_rows))) // self.stretch_rows
-        _, stretch = np.unique(np.stack([begin, cell], 1), axis=0, return_inverse=True)
+        _, stretch = np.unique(begin * (int(cell.max()) + 1) + cell, return_inverse=True)
         self.stretch.copy_(torch.from_numpy(stretch))
         return np.lexsort((first, draw.permutation(int(stretch.max()) + 1)[stretch]))
 
-    def num_places(self, index: Int[Tensor, " B"]) -> int:
-        """Return how many places the sequences of training parts `index` have together."""
-        return int(self._sequences(index).offsets[-1])
+    def num_places(self, index: Int[Tensor, "*some B"]) -> Int[Tensor, "*some"]:
+        """Return how many places the sequences of each batch of training parts have together (-1 = no part)."""
+        return self._sequences(index).offsets[..., -1]
 
     def of_training(
         self, index: Int[Tensor, " B"], num_places: int, windows: Int[Tensor, " B"], position: tuple[Tensor, Tensor]
     ) -> Places:
         """Return the sequences of training parts `index` (-1 = none), with room for `num_places` = T places.
 
-        `windows`: tracks of each training window; `position`: session and column of each position, [N] each.
+        `windows`: tracks of each training window; `position`: session and column of each position, [N] each. Nothing
+        here waits for a GPU: there are as many sequences as parts, and the last ones are empty.
         """
         made = self._sequences(index)
-        offsets = made.offsets[: int(made.of_part[-1]) + 2]
+        offsets = made.offsets
         place = torch.arange(num_places, device=index.device)
         sequence = (torch.searchsorted(offsets, place, right=True) - 1).clamp(max=len(offsets) - 2)
         inside = place < offsets[-1]
         number = (made.first[sequence] + place - offsets[sequence]) * inside
         session, column = position
         first = offsets[made.of_part] + self.train_end[index.clamp(min=0)] - windows - made.first[made.of_part]
-        longest = int((offsets[1:] - offsets[:-1]).max())
         row, column_of = self.rows[number] * inside, self.column[number] * inside
-        return Places(row, column_of, offsets, longest, first[session] + column)
+        return Places(row, column_of, offsets, self.plays + self.longest_part, first[session] + column)
 
     def before(self, cases: Cases, index: NDArray[np.int64], windows: NDArray[np.int64]) -> Places:
         """Return the last `plays` rows before the session of each of `cases[index]`, then the session up to its target.
@@ -158,17 +161,17 @@ class Histories:
         column_of = torch.where(before, self.column[number], own_column) if len(self.rows) else own_column
         return Places(row, column_of, begins, int(lengths.max(initial=1)), place)
 
-    def _sequences(self, index: Int[Tensor, " B"]) -> _Sequences:
+    def _sequences(self, index: Int[Tensor, "*some B"]) -> _Sequences:
         """Return the sequences of training parts `index`: those of one stretch that follow one another are one."""
         chosen, real = index.clamp(min=0), index >= 0
         first, end, stretch = self.train_first[chosen], self.train_end[chosen], self.stretch[chosen]
-        begins = pad((stretch[1:] != stretch[:-1]) & real[1:], (1, 0), value=True)
-        sequence = begins.cumsum(0) - 1
+        begins = pad((stretch[..., 1:] != stretch[..., :-1]) & real[..., 1:], (1, 0), value=True)
+        sequence = begins.cumsum(-1) - 1
         latest = torch.iinfo(torch.int64).max
         first = (first - (self.plays - self.stretch_rows)).maximum(self.train_begin[chosen])
-        firsts = torch.full_like(first, latest).scatter_reduce(0, sequence, first.where(real, latest), "amin")
-        ends = torch.zeros_like(end).scatter_reduce(0, sequence, end * real, "amax")
-        return _Sequences(sequence, firsts, pad((ends - firsts).clamp(min=0).cumsum(0), (1, 0)))
+        firsts = torch.full_like(first, latest).scatter_reduce(-1, sequence, first.where(real, latest), "amin")
+        ends = torch.zeros_like(end).scatter_reduce(-1, sequence, end * real, "amax")
+        return _Sequences(sequence, firsts, pad((ends - firsts).clamp(min=0).cumsum(-1), (1, 0)))
 
 
 def _session_of(offsets: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,8 +1,9 @@
 """The training step of one GPU, captured as a CUDA graph: the host starts hundreds of kernels with one call.
 
 A captured graph repeats the same kernels on the same memory. All shapes are therefore fixed: a batch has room for the
-most positions that any batch of the epoch has, and nothing in the step may wait for the host. The encoder and the
-losses are compiled. Sums over repeated rows are made in the order of a sort, so that a seed decides every byte.
+most positions that any batch of the epoch has, and for the most places of histories, and nothing in the step may wait
+for the host. The encoder and the losses are compiled. Sums over repeated rows are made in the order of a sort, so that
+a seed decides every byte.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from segue.training.table_rows import TableRows, WholeTable
 WARM_UP: Final = 3
 """Steps before the graph is captured: they compile the kernels and allocate memory, and train as well."""
 _ROUNDING: Final = 512
-"""The room for positions is a multiple of this, so that epochs can use one graph."""
+"""The room for positions, or places, is a multiple of this, so that epochs can use one graph."""
 _ROOM: Final = 1.02
-"""The room for positions, relative to the largest batch of the first epoch."""
+"""The room for positions, or places, relative to the largest batch of the first epoch."""
 _STEPS_AHEAD: Final = 1 << 16
 """Room for the momentum of so many more steps; when it is full, a captured graph must be captured again."""
 
@@ -44,7 +45,7 @@ class GraphStep(TrainingStep):
         )
         device = training.data.tracks.device
         self._index = torch.full((training.recipe.training.batch_size,), -1, dtype=torch.int64, device=device)
-        self._num_positions, self._warm = 0, 0
+        self._num_positions, self._num_places, self._warm = 0, 0, 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.make_example = torch.compile(self.make_example, dynamic=False)  # type: ignore[method-assign]
@@ -62,11 +63,19 @@ class GraphStep(TrainingStep):
         placed = order.to(self._index.device, non_blocking=True)
         padded = functional.pad(placed, (0, -len(order) % size), value=-1).view(-1, size)
         lengths = window_lengths(self.training.data, padded, self.examples.width)
-        most = int((lengths if self.encoder.masked else (lengths - 1).clamp(min=0)).sum(1).max())
-        if not self.table.prepare(num_steps) or most > self._num_positions:
-            self._num_positions = max(self._num_positions, math.ceil(most * _ROOM / _ROUNDING) * _ROUNDING)
+        positions = int((lengths if self.encoder.masked else (lengths - 1).clamp(min=0)).sum(1).max())
+        histories = self.training.data.histories
+        places = 0 if histories is None else int(histories.num_places(padded).max())
+        has_room = positions <= self._num_positions and places <= self._num_places
+        if not self.table.prepare(num_steps) or not has_room:
+            self._num_positions = max(self._num_positions, _room(positions))
+            self._num_places = max(self._num_places, _room(places))
             self._graph, self._warm = None, 0
         return placed
+
+    def num_places(self, index: Int[Tensor, " B"]) -> int:
+        """Return the room for places of histories, which is the same in each step."""
+        return self._num_places
 
     def step(self, index: Int[Tensor, " B"]) -> None:
         """Train on sessions `index` (on the device, at most a batch) and add the losses to the sums."""
@@ -93,6 +102,11 @@ class GraphStep(TrainingStep):
         self._graph.register_generator_state(self.training.generator)
         with torch.cuda.graph(self._graph, stream=self._stream):
             self.train(self._index, self._num_positions)
+
+
+def _room(most: int) -> int:
+    """Return the room for so many positions or places."""
+    return math.ceil(most * _ROOM / _ROUNDING) * _ROUNDING
 
 
 class KernelRows(TableRows):

@@ -149,13 +149,17 @@ class TrainingStep:
         self._update(ids, looked_up.grad)
         self.training.sums.add_(torch.stack([loss.detach(), *(part.detach() for part in losses)]))
 
+    def num_places(self, index: Int[Tensor, " B"]) -> int:
+        """Return the room for places of histories in the batch of sessions `index`; 0 where none are read."""
+        histories = self.training.data.histories
+        return 0 if histories is None else -(-int(histories.num_places(index)) // _CPU_ROUNDING) * _CPU_ROUNDING
+
     def draw(self, index: Int[Tensor, " B"], num_positions: int) -> BatchDraws:
         """Return the batch of sessions `index`, with its negatives and what its terms draw."""
         training, config = self.training, self.training.recipe.next_track
         generator, candidates = training.generator, training.candidates
-        histories = training.data.histories
-        num_places = 0 if histories is None else -(-histories.num_places(index) // _CPU_ROUNDING) * _CPU_ROUNDING
-        draws = draw_example(self.examples, training.data, (len(index), num_positions), generator, num_places)
+        size = len(index), num_positions
+        draws = draw_example(self.examples, training.data, size, generator, self.num_places(index))
         example = self.make_example(index, num_positions, draws)
         if config.num_per_session:
             negatives = draw_per_session(example.window, candidates, config.num_per_session, generator)

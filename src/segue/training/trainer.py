@@ -21,6 +21,8 @@ from segue.batches.split import Split, visible_strength
 from segue.batches.track_features import track_features
 from segue.errors import FormatError
 from segue.model import Encoder, Facts, build_model
+from segue.model.encoders.history_attention import flash_fits
+from segue.model.encoders.transformer import TransformerEncoder
 from segue.model.heads import load_heads
 from segue.model.inputs import TrackValues, check_inputs, load_side
 from segue.objectives.log_sum import HAS_TRITON, WIDEST_KERNEL
@@ -171,14 +173,12 @@ def _corrections(encoder: Encoder, recipe: Recipe, store: Store, split: Split) -
 
 
 def _step_of(training: Training) -> TrainingStep:
-    """Return the step of the device: `GraphStep` on CUDA with bf16, if the kernels take rows of this width.
-
-    Histories are trained by the plain step on every device.
-    """
-    device, width = training.candidates.device, training.encoder.width
-    width_fits = width & (width - 1) == 0 and width <= WIDEST_KERNEL
-    plain = training.data.histories is not None  # their sizes differ from step to step
-    if plain or not (device.type == "cuda" and training.bf16 and width_fits and HAS_TRITON):
+    """Return the step of the device: `GraphStep` on CUDA with bf16, if the kernels take rows of this width."""
+    device, encoder = training.candidates.device, training.encoder
+    fits = encoder.width & (encoder.width - 1) == 0 and encoder.width <= WIDEST_KERNEL
+    if training.data.histories is not None:  # padded attention waits for the host
+        fits = fits and isinstance(encoder, TransformerEncoder) and flash_fits(encoder.width // encoder.config.heads)
+    if not (device.type == "cuda" and training.bf16 and fits and HAS_TRITON):
         return TrainingStep(training)
     from segue.training.graph_step import GraphStep
 

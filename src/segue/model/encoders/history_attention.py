@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from segue.axes import Bool, Float, Int
 from segue.batch import Batch
+from segue.model.encoders.blocks import Attend
 
 BASE: Final = 10_000.0
 """A pair of values turns by 1 radian a place at first, by nearly 1 / BASE at last."""
@@ -38,15 +38,54 @@ def turned(qkv: Float[Tensor, "*shape E"], by: Turns, heads: int) -> Float[Tenso
     return torch.cat((both.flatten(-4), qkv[..., 2 * qkv.shape[-1] // 3 :]), -1)
 
 
+def flash_fits(head_width: int) -> bool:
+    """Return whether the flash attention of a GPU takes heads of this width."""
+    return head_width % 8 == 0 and head_width <= 256
+
+
+def history_attention_of(sequences: Batch, heads: int, head_width: int) -> Attend:
+    """Return the attention of sequences that is fastest where they lie."""
+    by = turns(_places(sequences), head_width // 2)
+    device = sequences.tracks.device.type
+    if device == "cuda" and torch.is_autocast_enabled("cuda") and flash_fits(head_width):
+        return FlashAttention(sequences.offsets.int(), sequences.longest, by, heads)
+    num = max(int((sequences.offsets[:-1] < sequences.offsets[-1]).sum()), 1)
+    offsets = sequences.offsets[: num + 1]
+    longest = max(int((offsets[1:] - offsets[:-1]).max()), 1)
+    return HistoryAttention(replace(sequences, offsets=offsets, longest=longest), by, heads)
+
+
+def _places(sequences: Batch) -> Int[Tensor, " T"]:
+    """Return how many places of its sequence come before each."""
+    sequence = sequences.session.clamp(max=sequences.num_sessions - 1)
+    return torch.arange(len(sequences.tracks), device=sequences.tracks.device) - sequences.offsets[sequence]
+
+
+@dataclass(frozen=True)
+class FlashAttention:
+    """`HistoryAttention` on a GPU, without padding and without waiting for the host."""
+
+    offsets: Int[Tensor, " C"]
+    longest: int
+    by: Turns
+    heads: int
+    """H."""
+
+    def __call__(self, qkv: Float[Tensor, "T E"], block: int) -> Float[Tensor, "T D"]:
+        """Return what each place reads of the others of its sequence; E = 3 D: queries, keys, values."""
+        from segue.kernels.flash_attention import flash_attention
+
+        return flash_attention(turned(qkv, self.by, self.heads), self.offsets, self.heads, self.longest)
+
+
 @dataclass(frozen=True)
 class HistoryAttention:
     """Each place reads itself and those before it in its sequence; no weight is dropped."""
 
     sequences: Batch
+    by: Turns
     heads: int
     """H."""
-    num_pairs: int
-    """K."""
 
     def __call__(self, qkv: Float[Tensor, "T E"], block: int) -> Float[Tensor, "T D"]:
         """Return what each place reads of the others of its sequence; E = 3 D: queries, keys, values."""
@@ -55,19 +94,12 @@ class HistoryAttention:
         on_cpu = qkv.device.type == "cpu"
         if on_cpu:
             qkv = qkv.float()
-        parts = turned(qkv, self._turns, self.heads).index_select(0, source.flatten())
+        parts = turned(qkv, self.by, self.heads).index_select(0, source.flatten())
         query, key, value = parts.view(*source.shape, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         # on a CPU, attention in bfloat16, which autocast would choose, takes several times as long
         with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
             mixed = scaled_dot_product_attention(query, key, value, is_causal=True)  # nobody reads padding: it is last
         return mixed.transpose(1, 2).reshape(-1, width).index_select(0, self.sequences.slot).to(dtype)
-
-    @cached_property
-    def _turns(self) -> Turns:
-        batch = self.sequences
-        sequence = batch.session.clamp(max=batch.num_sessions - 1)
-        place = torch.arange(len(batch.tracks), device=batch.tracks.device) - batch.offsets[sequence]
-        return turns(place, self.num_pairs)
 
 
 @dataclass(frozen=True)

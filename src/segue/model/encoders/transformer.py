@@ -16,7 +16,7 @@ from segue.model.encoders.attention import AttentionConfig, PaddedAttention, att
 from segue.model.encoders.blocks import Attend, Block, Picked, TransformerConfig
 from segue.model.encoders.dropout import dropout
 from segue.model.encoders.encoder import Encoder, Parts
-from segue.model.encoders.history_attention import ContinuedAttention, HistoryAttention
+from segue.model.encoders.history_attention import ContinuedAttention, history_attention_of
 from segue.model.small_table import small_table_rows
 
 
@@ -47,7 +47,7 @@ class TransformerEncoder(Encoder, ABC):
         """Return the attention among the positions that `batch` reads; None where padding is seen."""
         if self.reads_histories:
             sequences = batch if batch.history is None else batch.history.sequences
-            return HistoryAttention(sequences, self.config.heads, self.width // self.config.heads // 2)
+            return history_attention_of(sequences, self.config.heads, self.width // self.config.heads)
         return None if self.sees_padding else attention_of(batch, self._attention_config, self.width, len(self.blocks))
 
     def states_with(self, batch: Batch, rows: Float[Tensor, "P D"], attend: Attend | None) -> Float[Tensor, "N D"]:
