@@ -10,9 +10,10 @@ import pytest
 
 from segue import columns
 from segue.batches.split import DataConfig, split_store
-from segue.data.yambda_writer import PERCENTS
+from segue.data.yambda_writer import END_S, PERCENTS
 from segue.errors import InputError
 from segue.evaluation.next_day import DayEvaluation
+from segue.recipes import load_recipe
 from segue.skips import played_strength
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -21,7 +22,7 @@ from segue.verbs.simulate import SimulateOptions, simulate
 from segue.verbs.train import TrainOptions, train
 from support.small_recipes import small_recipe
 
-OPTIONS = SimulateOptions(sessions=1500, tracks=400, listeners=30, layout="yambda")
+OPTIONS = SimulateOptions(sessions=5000, tracks=400, listeners=60, layout="yambda")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,8 @@ def test_the_log_has_yambdas_columns_and_the_same_bytes_each_time(folder: Path, 
         "track_length_seconds": pl.UInt32,
     }
     assert (listens["timestamp"] % 5 == 0).all()
+    assert END_S - 300 * 86_400 <= listens["timestamp"].min() < END_S - 298 * 86_400  # type: ignore[operator]
+    assert END_S - 3_600 < listens["timestamp"].max() < END_S  # type: ignore[operator]
     assert listens.equals(listens.sort("uid", "timestamp", maintain_order=True))
     likes, dislikes = (pl.read_parquet(folder / "log" / f"{name}.parquet") for name in ("likes", "dislikes"))
     assert likes.columns == dislikes.columns == ["uid", "timestamp", "item_id", "is_organic"]
@@ -51,10 +54,18 @@ def test_the_log_has_yambdas_columns_and_the_same_bytes_each_time(folder: Path, 
     assert (tmp_path / "again" / "listens.parquet").read_bytes() == (folder / "log" / "listens.parquet").read_bytes()
 
 
+def test_its_recipe_finds_a_test_day_and_no_date_is_doubted(folder: Path) -> None:
+    split = split_store(Store(folder / "store"), load_recipe("yambda-50m").data)
+    assert len(split.cases["test"]) > 5
+    assert len(split.cases["validation"]) > 5
+    warnings = prepare(folder / "log", folder / "again", PrepareOptions(source="auto")).warnings
+    assert not [text for text in warnings if "years" in text]
+
+
 def test_a_listen_of_half_a_track_is_what_the_store_calls_listened(folder: Path) -> None:
     """But for plays that were liked or disliked."""
     store = Store(folder / "store")
-    assert store.manifest.source.simulated["listeners"] == 30
+    assert store.manifest.source.simulated["listeners"] == 60
     listens = pl.read_parquet(folder / "log" / "listens.parquet")
     share = np.concatenate([np.arange(low, high) for low, high in PERCENTS.values()])
     assert all((played_strength(one / 100) < 2) == (one >= 50) for one in share.tolist())
@@ -79,7 +90,7 @@ def test_it_is_trained_and_evaluated_by_days(folder: Path) -> None:
     day = listens.filter((pl.col("timestamp") >= last - 86_400) & (pl.col("played_ratio_pct") >= 50))
     before = listens.filter(pl.col("timestamp") < last - 86_400 - 1800)
     pairs = day.select("uid", "item_id").unique()
-    assert found.counts["cases"] == pairs["uid"].n_unique() > 10
+    assert found.counts["cases"] == pairs["uid"].n_unique() > 5
     again = pairs.join(before.select("uid", "item_id").unique(), on=["uid", "item_id"], how="semi")
     assert abs(found.counts["repeat"] / found.counts["targets"] - len(again) / len(pairs)) < 0.05
     split = split_store(store, DataConfig(split="next-day"))

@@ -91,7 +91,8 @@ class Log:
         self._rows, self._left_out = reading.rows + rejects.total - reading.rejected, reading.left_out
         if not self._rows:
             raise InputError(f"{self._inputs[0].name} has no records; name a log with plays")
-        suspicions, rules, repeats = Suspicions(), self._rules(), 0
+        time = self._mapping.time
+        suspicions, rules, repeats = Suspicions(dated=time is None or time.dated), self._rules(), 0
         files = tuple(given.name for given in self._inputs)
         oracle = Oracle(self._oracle) if self._oracle is not None else None
 

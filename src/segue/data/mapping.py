@@ -59,6 +59,8 @@ class Time(Column):
 
     unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Of numbers; 'auto' = the unit that gives plausible years."""
+    dated: bool = True
+    """False if times count from a moment that nobody knows: then no year is implausible."""
     ends: bool = False
     """True if it is the end of the play."""
 

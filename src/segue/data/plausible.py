@@ -43,9 +43,13 @@ class Doubt:
 
 
 class Suspicions:
-    """Counts implausible plays of a log, part by part; `now` gives the last plausible year."""
+    """Counts implausible plays of a log, part by part; `now` gives the last plausible year.
 
-    def __init__(self, now: datetime | None = None) -> None:
+    `dated`: whether it is known from when the times count.
+    """
+
+    def __init__(self, now: datetime | None = None, *, dated: bool = True) -> None:
+        self._dated = dated
         self._last_year = (now or datetime.now(UTC)).year + 1
         self._counts: Counter[str] = Counter()
         self._strengths = np.zeros(256, np.int64)
@@ -72,7 +76,7 @@ class Suspicions:
             self._counts["close"] += int((same & (step > 0) & (step <= CLOSE_S * _US)).sum())
 
     def _add_years(self, plays: Plays) -> None:
-        if plays.at is None:
+        if plays.at is None or not self._dated:
             return
         years = plays.at.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
         first, last = SHEET_DAYS

@@ -17,6 +17,10 @@ from segue.progress import Progress, Step, silent
 from segue.simulation import SimulatedLog
 
 MARKER: Final = "simulation.json"
+END_S: Final = 26_000_000
+"""When the last day ends, in seconds from an unknown moment, as in Yambda."""
+DAYS: Final = 300
+"""Days on which sessions begin."""
 ROUNDED_S: Final = 5
 """Times are rounded down to so many seconds."""
 PERCENTS: Final[Mapping[int, tuple[int, int]]] = {0: (90, 101), 1: (50, 90), 2: (15, 50), 3: (0, 15), 255: (50, 101)}
@@ -31,9 +35,9 @@ _STREAM: Final = 12
 def write_yambda(log: SimulatedLog, path: Path, *, overwrite: bool = False, progress: Progress = silent) -> None:
     """Write `listens.parquet`, `likes.parquet`, `dislikes.parquet` and `simulation.json` into `path`, whole or not.
 
-    Columns of listens: uid, timestamp (seconds from the first day), item_id, is_organic, played_ratio_pct,
-    track_length_seconds; by listener, then by time. A session begins at a random second of its first hour, and a play
-    when the one before ends. `log` has listeners.
+    Columns of listens: uid, timestamp, item_id, is_organic, played_ratio_pct, track_length_seconds; by listener, then
+    by time. Sessions begin on DAYS days until END_S, in the order of the log, each at a random second of its first
+    hour; a play begins when the one before ends, and those from END_S on are left out. `log` has listeners.
 
     Raises:
         InputError: `path` exists and may not be replaced.
@@ -62,9 +66,8 @@ def _plays(log: SimulatedLog, generator: np.random.Generator) -> pl.DataFrame:
         low[strength], high[strength] = least, bound
     percent = generator.integers(low[log.strength], high[log.strength])
     seconds = np.rint(log.catalogue.duration[log.track]).astype(np.int64)
-    begins = (log.date - log.date.min()).astype(np.int64) * 86_400 + log.event[columns.HOUR][first].astype(
-        np.int64
-    ) * 3600
+    day = np.sort(generator.integers(0, DAYS, len(lengths)))
+    begins = END_S + (day - DAYS) * 86_400 + log.event[columns.HOUR][first].astype(np.int64) * 3600
     begins += generator.integers(0, 3600, len(begins))
     heard = np.maximum(seconds * percent // 100, ROUNDED_S)  # no two plays of a session at one time
     before = np.cumsum(heard) - heard
@@ -81,4 +84,4 @@ def _plays(log: SimulatedLog, generator: np.random.Generator) -> pl.DataFrame:
         "strength": (log.strength, pl.UInt8),
     }
     frame = pl.DataFrame({name: pl.Series(part).cast(kind) for name, (part, kind) in values.items()})
-    return frame.sort("uid", "timestamp", maintain_order=True)
+    return frame.filter(pl.col("timestamp") < END_S).sort("uid", "timestamp", maintain_order=True)

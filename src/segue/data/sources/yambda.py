@@ -57,7 +57,7 @@ def beside(path: Path) -> Beside:
 
 _KIND: Final = pl.col(_EVENT).cast(pl.String)
 _ROLES: Final = Mapping(
-    time=Time(pl.col("timestamp"), "timestamp", unit="s"),
+    time=Time(pl.col("timestamp"), "timestamp", unit="s", dated=False),
     track=Column.of("item_id"),
     listener=Column.of("uid"),
     share=Amount(pl.col("played_ratio_pct"), "played_ratio_pct", "percent"),
