@@ -21,7 +21,7 @@ if not (INTERPRETED or torch.cuda.is_available()):
 
 
 from segue.batches.split import split_store
-from segue.kernels import flash_attention, packed_attention, rows
+from segue.kernels import packed_attention, rows
 from segue.model.encoders import attention as forms
 from segue.model.encoders.attention import AttentionConfig, KernelAttention, PaddedAttention, visibility
 from segue.objectives import log_sum, triton_log_sum, triton_skip_contrastive
@@ -96,33 +96,6 @@ def test_attention_drops_the_share_and_the_same_in_both_directions() -> None:
     grad = _normal(int(LENGTHS.sum()), WIDTH, seed=1)
     (of_qkv,) = torch.autograd.grad(mixed(qkv), qkv, grad)
     _close((of_qkv[:, 2 * WIDTH :] * value).sum(), (mixed(qkv.detach()) * grad).sum(), 1e-4)
-
-
-@pytest.mark.skipif(INTERPRETED, reason="flash attention needs a CUDA device")
-@pytest.mark.parametrize("lengths", [[3, 1, 0, 7, 2], [300, 1, 64, 0, 0]])
-def test_flash_attention_is_padded_attention(lengths: list[int]) -> None:
-    start = torch.tensor([0, *lengths], device=DEVICE).cumsum(0)
-    num, longest = int(start[-1]) + 5, max(lengths) + 9
-    qkv = _normal(num, 3 * WIDTH).to(DTYPE).requires_grad_()
-    toward = _normal(num, WIDTH, seed=1)
-    mixed = flash_attention.flash_attention(qkv, start.int(), HEADS, longest)
-    mixed.backward(toward.to(DTYPE))
-    assert qkv.grad is not None
-    assert not mixed[start[-1] :].any()
-    assert not qkv.grad[start[-1] :].any()
-    config = AttentionConfig(HEADS, causal=True, dropout=0.0)
-    plain = qkv.detach().float().requires_grad_()
-    for begin, length in zip(start.tolist(), lengths, strict=False):
-        if length:
-            visible = visibility(torch.ones(1, length, dtype=torch.bool, device=DEVICE), causal=True)
-            alone = PaddedAttention(visible, config)(plain[None, begin : begin + length], 0)[0]
-            alone.backward(toward[begin : begin + length])
-            _close(mixed[begin : begin + length].float(), alone, 2e-2)
-    _close(qkv.grad.float(), plain.grad, 3e-2)
-    again = torch.autograd.grad(
-        flash_attention.flash_attention(qkv, start.int(), HEADS, longest), qkv, toward.to(DTYPE)
-    )[0]
-    assert torch.equal(again, qkv.grad)
 
 
 def _rounded(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from segue.config import nearest
 from segue.errors import FormatError, InputError
 from segue.files import check_parent, read_json_object, replaced_file, write_json
 from segue.progress import Progress, silent
@@ -66,7 +67,8 @@ def run_day_study(
     arms, opened, folder = _chosen(options), Store(Path(store)), Path(out)
     days = load_recipe(DAY_STUDIES[options.recipe][0].recipe).to_tables()["data"]["next_day"]
     shared = {"data.split": "next-day"} | {f"data.next_day.{key}": value for key, value in days.items()}
-    evaluator, documents = Evaluator(opened, device=options.device), dict[str, Any]()
+    evaluator = Evaluator(opened, device=options.device, day_baselines=options.baseline)
+    documents = dict[str, Any]()
     for arm in arms:
         changes, runs = {**shared, **arm.changes, **options.overrides}, list[Path]()
         for seed in range(options.seeds):
@@ -111,12 +113,17 @@ def write_day_study(result: dict[str, Any], out: str | Path) -> dict[str, Any]:
 
 
 def _chosen(options: StudyOptions) -> list[DayArm]:
+    from segue.ranking.baselines import DAY_BASELINE_NAMES
+
     arms = DAY_STUDIES[options.recipe]
-    if options.tuning_trials or options.tuning_epochs or options.baseline:
+    if options.tuning_trials or options.tuning_epochs:
         raise InputError(
-            f"the study {options.recipe} tunes every baseline and takes the recipes' own settings: leave --baseline, "
+            f"the study {options.recipe} tunes every baseline and takes the recipes' own settings: leave "
             "--tuning-trials and --tuning-epochs out"
         )
+    for name in options.baseline:
+        if name not in DAY_BASELINE_NAMES:
+            raise InputError(f"no baseline {name!r}{nearest(name, DAY_BASELINE_NAMES)}")
     if options.seeds < 1:
         raise InputError(f"seeds is {options.seeds}; at least one training of each recipe is needed")
     for name in options.arm:

@@ -55,13 +55,20 @@ class Evaluator:
         store: the store of the runs.
         split: test or validation.
         device: auto, cpu or cuda.
+        day_baselines: names of the baselines that are measured by days; none = all.
     """
 
     def __init__(
-        self, store: str | Path | Store, *, split: Literal["test", "validation"] = "test", device: str = "auto"
+        self,
+        store: str | Path | Store,
+        *,
+        split: Literal["test", "validation"] = "test",
+        device: str = "auto",
+        day_baselines: Sequence[str] = (),
     ) -> None:
         self._store = store if isinstance(store, Store) else Store(store)
         self._which: Final = split
+        self._day_baselines: Final = day_baselines
         self._device = choose_device(device)
         self._grounds: dict[tuple[Any, ...], _Ground] = {}
         self._days: dict[tuple[Any, ...], _Days] = {}
@@ -127,7 +134,7 @@ class Evaluator:
         if key not in self._days:
             split = split_store(self._store, recipe.data)
             scene = make_scene(self._store, split, recipe.data, recipe.evaluation, self._which, self._device)
-            self._days[key] = _Days(self._store, DayTable(scene), recipe.data)
+            self._days[key] = _Days(self._store, DayTable(scene), recipe.data, self._day_baselines)
         table, lists = self._days[key].table, list[list[DayLists]]()
         contexts = table.scene.reading(recipe).contexts
         for run in runs:
@@ -168,7 +175,8 @@ class _Ground:
         if missing and not self._baselines:
             features = self._data.vocabulary == "features"  # then tracks that were never played are ranked, too
             content = content_baselines(self._store, self.split) if features else []
-            self._baselines = [*fit_baselines(self._store, self.split, self._data.max_len), *content]
+            fitted = fit_baselines(self._store, self.split, self._data.max_len, progress=progress)
+            self._baselines = [*fitted, *content]
         rows = scorer_rows(self.table, self._baselines, "baseline", missing, progress)
         self._rows |= {protocol: [row for row in rows if row.protocol == protocol] for protocol in missing}
         return [row for protocol in protocols for row in self._rows[protocol]]
@@ -177,14 +185,15 @@ class _Ground:
 class _Days:
     """Data shared by runs of equal [data] and [evaluation] that are measured by days."""
 
-    def __init__(self, store: Store, table: DayTable, data: DataConfig) -> None:
-        self._store, self.table, self._data = store, table, data
+    def __init__(self, store: Store, table: DayTable, data: DataConfig, names: Sequence[str]) -> None:
+        self._store, self.table, self._data, self._names = store, table, data, names
         self._baselines: tuple[list[DayLists], dict[str, Any]] | None = None
 
     def baselines(self, progress: Progress) -> tuple[list[DayLists], dict[str, Any]]:
-        """Return the lists of every baseline, and how their options were chosen; made once."""
+        """Return the lists of the baselines, and how their options were chosen; made once."""
         if self._baselines is None:
-            fitted = fit_baselines(self._store, self.table.scene.split, self._data.max_len)
+            split = self.table.scene.split
+            fitted = fit_baselines(self._store, split, self._data.max_len, names=self._names, progress=progress)
             lists = day_lists(self.table, self.table.scene.contexts, fitted, progress)
             self._baselines = lists, chosen_options(fitted)
         return self._baselines

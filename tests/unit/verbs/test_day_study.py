@@ -10,6 +10,7 @@ import pytest
 
 from segue.cli.main import main
 from segue.errors import FormatError, InputError
+from segue.ranking.baselines import Markov
 from segue.studies.study_options import StudyOptions
 from segue.verbs import day_study
 from segue.verbs.evaluator import Evaluator
@@ -81,11 +82,25 @@ def test_what_is_trained_is_not_trained_again(made: Path, monkeypatch: pytest.Mo
         study(made / "store", made / "out", options(overrides=SMALL | {"encoder.blocks": 1}))
 
 
+def test_named_baselines_alone_are_fitted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Markov, "__init__", None)
+    stages = list[str]()
+    result = study(
+        made / "store",
+        made / "out",
+        options(baseline=("bpr", "popularity")),
+        progress=lambda step: stages.append(step.stage),
+    )
+    rows = result["arms"]["segue"]["rows"]
+    assert [row["name"] for row in rows if row["kind"] == "baseline"] == ["popularity", "bpr"]
+    assert {"fit popularity", "fit bpr", "fit baselines"} <= set(stages)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"tuning_trials": 3}, "leave --baseline"),
-        ({"baseline": ("popularity",)}, "leave --baseline"),
+        ({"tuning_trials": 3}, "leave --tuning-trials"),
+        ({"baseline": ("popularty",)}, "no baseline 'popularty'.*popularity"),
         ({"seeds": 0}, "at least one training"),
         ({"arm": ("sasrek",)}, "no arm 'sasrek'; it has segue, sasrec"),
     ],

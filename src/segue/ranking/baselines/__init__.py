@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from segue.batches.split import Split
+from segue.progress import Progress, Step, silent
 from segue.ranking.baselines.baseline import Baseline, flat_sessions, last_track
 from segue.ranking.baselines.decayed_popularity import DecayedPopularity
 from segue.ranking.baselines.factors import Als, Bpr
@@ -41,11 +42,13 @@ DAY_BASELINES: Final[tuple[type[Baseline], ...]] = (*BASELINES, DecayedPopularit
 """Baselines of a split by days: these further ones say what a listener plays, and not what comes next."""
 BASELINE_NAMES: Final = tuple(kind.name for kind in BASELINES)
 """Names in tables."""
+DAY_BASELINE_NAMES: Final = tuple(kind.name for kind in DAY_BASELINES)
 
 __all__ = [
     "BASELINES",
     "BASELINE_NAMES",
     "DAY_BASELINES",
+    "DAY_BASELINE_NAMES",
     "Baseline",
     "Markov",
     "Popularity",
@@ -58,15 +61,24 @@ __all__ = [
 ]
 
 
-def fit_baselines(store: Store, split: Split, max_len: int = 20) -> list[Baseline]:
+def fit_baselines(
+    store: Store, split: Split, max_len: int = 20, *, names: Collection[str] = (), progress: Progress = silent
+) -> list[Baseline]:
     """Return every baseline that the store has the data for, fitted to the training rows of `split`.
 
-    Options are chosen on validation targets; `Baseline.tuning` says how. `max_len`: most tracks of a context.
+    Options are chosen on validation targets; `Baseline.tuning` says how. `max_len`: most tracks of a context; `names`:
+    the baselines that are wanted, none = all.
     """
     data = TrainingRows.of(store, split)
     targets = ValidationTargets(store, split, max_len)
     kinds = DAY_BASELINES if split.kind == "next-day" else BASELINES
-    return [tuned(kind, data, targets) for kind in kinds if kind.fits(data)]
+    chosen = [kind for kind in kinds if kind.fits(data) and (not names or kind.name in names)]
+    fitted = list[Baseline]()
+    for kind in chosen:
+        progress(Step(f"fit {kind.name}", len(fitted), len(chosen), "baselines"))
+        fitted.append(tuned(kind, data, targets))
+    progress(Step("fit baselines", len(fitted), len(chosen), "baselines"))
+    return fitted
 
 
 def chosen_options(scorers: Iterable[object]) -> dict[str, Any]:

@@ -72,9 +72,10 @@ class Maker:
         recipe = recipe_from_tables(trial.recipe, f"recipe of {trial.name}")
         if not trial.trains:
             table = self._targets(recipe)
-            baselines = fit_baselines(self._store, table.scene.split, recipe.data.max_len)
-            chosen = [scorer for scorer in baselines if not trial.baselines or scorer.name in trial.baselines]
-            self._folder.finish(trial, Outcome(), _evaluated(table, {"baseline": chosen}, progress))
+            baselines = fit_baselines(
+                self._store, table.scene.split, recipe.data.max_len, names=trial.baselines, progress=progress
+            )
+            self._folder.finish(trial, Outcome(), _evaluated(table, {"baseline": baselines}, progress))
             return
         run = self._folder.run(trial.name)
         options = replace(self._options, resume=run.is_dir())
