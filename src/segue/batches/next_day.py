@@ -18,6 +18,8 @@ from segue.store import NUM_SPECIALS, Store
 
 _Rows = NDArray[np.int64]
 _EARLIEST: Final = -(2**62)
+_SIEVE: Final = 1 << 24
+"""Entries of the table that `_among` makes."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,16 @@ class _Log:
         warm = np.isin(target // self._size, listeners)
         who, counts = np.unique(target[warm] // self._size, return_counts=True)
         before = (self._row >= begin[self._session]) & (self._row < end[self._session])
-        repeated = np.isin(target[warm], self._key[before & np.isin(self._user, who)[self._session]])
+        repeated = _among(target[warm], self._key[before & np.isin(self._user, who)[self._session]])
         case = last[np.searchsorted(listeners, who)]
         offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         positives = Positives(offsets, target[warm] % self._size, repeated, plays[warm])
         num_cold = len(np.unique(target[~warm] // self._size))
         return Cases(self._sessions[case], begin[case], end[case], positives, num_cold)
+
+
+def _among(few: _Rows, many: _Rows) -> NDArray[np.bool_]:
+    """Return which of `few` keys are among `many`; a table of their low bits leaves out most of these before."""
+    may_be = np.zeros(_SIEVE, np.bool_)
+    may_be[few % _SIEVE] = True
+    return np.isin(few, many[may_be[many % _SIEVE]])
