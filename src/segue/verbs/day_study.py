@@ -2,7 +2,7 @@
 
 Each training lies in OUT/runs, and one that is finished is not made again. The recipes' own settings are taken, and
 test days are measured once for each recipe. `result.json` holds the document of `segue evaluate` for each recipe; the
-baselines stand in the first.
+baselines stand in the first. It is written after each recipe.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run_day_study(
     days = load_recipe(DAY_STUDIES[options.recipe][0].recipe).to_tables()["data"]["next_day"]
     shared = {"data.split": "next-day"} | {f"data.next_day.{key}": value for key, value in days.items()}
     evaluator = Evaluator(opened, device=options.device, day_baselines=options.baseline)
-    documents = dict[str, Any]()
+    documents, result = dict[str, Any](), dict[str, Any]()
     for arm in arms:
         changes, runs = {**shared, **arm.changes, **options.overrides}, list[Path]()
         for seed in range(options.seeds):
@@ -80,8 +80,9 @@ def run_day_study(
             train(opened, runs[-1], given, progress=progress)
         found = evaluator.evaluate_seeds(runs, baselines=not documents, progress=progress)
         documents[arm.name] = {"title": arm.title, "recipe": arm.recipe, "changes": changes, **found.to_json()}
-    result = {"study": options.recipe, "seeds": options.seeds, "store": opened.manifest.fingerprint, "arms": documents}
-    return write_day_study(result, folder)
+        head = {"study": options.recipe, "seeds": options.seeds, "store": opened.manifest.fingerprint}
+        result = write_day_study(head | {"arms": documents}, folder)
+    return result
 
 
 def is_day_result(path: str | Path) -> bool:
