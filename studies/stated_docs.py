@@ -9,6 +9,7 @@ from typing import Any
 
 from skips_figures import MINUS, PER_SESSION_MINUS
 from stated import HOME, Study, share
+from stated_days import benchmarks_page, histories_on_a_gpu
 from stated_real import readme, recipes
 
 NOTES = HOME.parent / "benchmarks" / "notes"
@@ -45,6 +46,7 @@ def speed() -> list[str]:
         f"{faster['median']:.2f} times as many ({faster['min']:.2f} to {faster['max']:.2f})",
         *_whole_trainings(note("2026-11-30-gpu-recipe"), note("2026-11-30-gpu-recipe-exact")),
         *_long_sequences(note("2026-12-01-histories")),
+        *histories_on_a_gpu(),
     ]
 
 
@@ -143,5 +145,7 @@ DOCS: dict[Path, Callable[[], list[str]]] = {
     HOME.parent / "docs" / "speed.md": speed,
     HOME.parent / "docs" / "serving.md": serving,
     HOME.parent / "docs" / "method.md": method,
+    HOME.parent / "docs" / "benchmarks.md": benchmarks_page,
+    HOME.parent / "docs" / "listeners.md": histories_on_a_gpu,
 }
 """Page to what it must say. These pages state more: only what stands here is checked."""
