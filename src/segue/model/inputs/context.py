@@ -52,7 +52,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Columns of a store from which others are made."""
 _SAID: Final = {columns.AT: "times", columns.USER: "listeners"}
 HIDDEN_SHARE: Final = 0.1
-"""Share of the sessions of a batch in which training hides a column, each column by itself, so that serving may."""
+"""Share of the sessions and histories of a batch in which training hides a column, each by itself: serving may."""
 
 
 @dataclass(frozen=True)
