@@ -146,6 +146,7 @@ def make_example(
     if data.histories is not None:
         places = data.histories.of_training(index, draws.num_places, length, (session, column))
         history = data.history_of(replace(places, place=places.place * inside), config.max_len)
+        history = _hidden_in(history, data, draws)
         if replaced is not None:
             history, replaced = _replaced_in(history, replaced, config.special_row)
     if replaced is not None:
@@ -227,6 +228,17 @@ def _window(
     row = (first[:, None] + column) * inside
     feedback = data.feedback[row].int().masked_fill(~inside, skips.FEEDBACK_HIDDEN)
     return Window(id_index * inside, data.tracks[row] * inside, feedback)
+
+
+def _hidden_in(history: History, data: SessionData, draws: ExampleDraws) -> History:
+    """Return the history with some values of inputs unknown in whole sequences, as `_side` hides them in sessions."""
+    sequences = history.sequences
+    sequence = sequences.session.clamp(max=sequences.num_sessions - 1)
+    side = dict(sequences.side)
+    for name, uniform in draws.side.items():
+        if name in side:
+            side[name] = data.side[name].hidden(side[name], uniform[sequence])
+    return replace(history, sequences=replace(sequences, side=side))
 
 
 def _replaced_in(history: History, replaced: Bool[Tensor, " T"], row: int) -> tuple[History, Bool[Tensor, " N"]]:

@@ -1,4 +1,4 @@
-"""Columns of the log as an input: hour, premium, context type, shuffle, and the gap before the last track.
+"""Columns of the log as an input: hour, premium, context type, shuffle, and what the last track came after.
 
 The position of row r predicts the track of row r + 1. A service knows the hour of row r + 1 and whether the listener
 pays; it does not know how that track will be played, so of these columns the model reads row r.
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segue import columns
 from segue.axes import Float, Int, UInt8
 from segue.batch import Batch
+from segue.batches.earlier_plays import seconds_since_play, times_played
 from segue.batches.side_data import SideData
 from segue.batches.split import Split
 from segue.errors import InputError
@@ -27,29 +28,43 @@ from segue.store import Store
 
 NAME: Final = "context"
 GAP: Final = "gap"
+LISTENER_GAP: Final = "listener_gap"
+TIMES_PLAYED: Final = "times_played"
 SIZES: Final[Mapping[str, int]] = {
     columns.HOUR: 24,
     columns.PREMIUM: 2,
     columns.CONTEXT_TYPE: 32,
     columns.SHUFFLE: 2,
     GAP: 8,
+    LISTENER_GAP: 26,
+    TIMES_PLAYED: 16,
 }
 """Codes 0 .. size - 1 of each column; the code `size` stands for unknown."""
 OF_NEXT_ROW: Final = (columns.HOUR, columns.PREMIUM)
 """Columns that are known of the row to be predicted; the others are read from the last row."""
 GAPS_S: Final = (30, 60, 120, 240, 480, 900, 1800)
 """Upper bounds of the codes of a gap, the time between the starts of the last two rows, in seconds."""
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    GAP: (columns.AT,),
+    LISTENER_GAP: (columns.AT, columns.USER),
+    TIMES_PLAYED: (columns.USER,),
+}
+"""Columns of a store from which others are made."""
+_SAID: Final = {columns.AT: "times", columns.USER: "listeners"}
 HIDDEN_SHARE: Final = 0.1
-"""Share of the sessions of a batch in which training hides a column, each column by itself, so that serving may."""
+"""Share of the sessions and histories of a batch in which training hides a column, each by itself: serving may."""
 
 
 @dataclass(frozen=True)
 class ContextConfig:
     """Read columns of the log beside each track."""
 
-    columns: tuple[Literal["hour", "premium", "context_type", "shuffle", "gap"], ...] = ()
+    columns: tuple[
+        Literal["hour", "premium", "context_type", "shuffle", "gap", "listener_gap", "times_played"], ...
+    ] = ()
     """Names of the columns: hour, premium, context_type, shuffle, gap (seconds between the starts of the last two
-    tracks)."""
+    tracks of the session), listener_gap (the same across the sessions of a listener), times_played (how often the
+    listener had played the last track before)."""
 
     def __post_init__(self) -> None:
         if not self.columns or len(set(self.columns)) < len(self.columns):
@@ -88,9 +103,12 @@ class ContextInput(Input):
     def check_store(cls, config: ContextConfig, store: Store) -> None:
         """Refuse a store that lacks a column (InputError)."""
         for name in config.columns:
-            if store.side_column(columns.AT if name == GAP else name) is None:
-                lacking = "times, which the column 'gap' needs" if name == GAP else f"column {name!r}"
-                raise InputError(f"{store.path} has no {lacking}: leave {name!r} out of inputs.context.columns")
+            for needed in NEEDS.get(name, (name,)):
+                if store.side_column(needed) is None:
+                    lacking = (
+                        f"{_SAID[needed]}, which the column {name!r} needs" if name in NEEDS else f"column {name!r}"
+                    )
+                    raise InputError(f"{store.path} has no {lacking}: leave {name!r} out of inputs.context.columns")
 
     @classmethod
     def load(cls, config: ContextConfig, store: Store, split: Split, device: torch.device | str) -> ContextData:
@@ -99,7 +117,7 @@ class ContextInput(Input):
         Raises:
             InputError: the store lacks a column.
         """
-        return ContextData(torch.from_numpy(context_codes(store, config)).to(device), config.columns)
+        return ContextData(torch.from_numpy(context_codes(store, split, config)).to(device), config.columns)
 
     def forward(self, rows: Tensor, feedback: Tensor, batch: Batch | None) -> Tensor:
         """Return the rows with the embeddings of their context, which is unknown where the batch has none."""
@@ -111,7 +129,7 @@ class ContextInput(Input):
         return rows + torch.stack(parts).sum(0)
 
 
-def context_codes(store: Store, config: ContextConfig) -> NDArray[np.uint8]:
+def context_codes(store: Store, split: Split, config: ContextConfig) -> NDArray[np.uint8]:
     """Return the code of each column at each row, as it is known when the next row is to be predicted, [rows, C].
 
     Raises:
@@ -122,11 +140,27 @@ def context_codes(store: Store, config: ContextConfig) -> NDArray[np.uint8]:
     is_last = np.zeros(store.num_rows, np.bool_)
     is_last[np.asarray(store.offsets[1:]) - 1] = True
     for column, name in enumerate(config.columns):
-        codes = _gaps(store) if name == GAP else np.minimum(np.asarray(store.side(name)).astype(np.int64), SIZES[name])
+        codes = _codes(store, split, name)
         if name in OF_NEXT_ROW:  # the last row of a session predicts nothing
             codes = np.where(is_last, SIZES[name], np.roll(codes, -1))
         result[:, column] = codes
     return result
+
+
+def _codes(store: Store, split: Split, name: str) -> NDArray[Any]:
+    if name == GAP:
+        return _gaps(store)
+    if name == LISTENER_GAP:
+        seconds = seconds_since_play(store, split)
+        return np.where(seconds < 0, SIZES[name], _power_of_two(seconds, SIZES[name]))
+    if name == TIMES_PLAYED:
+        return _power_of_two(times_played(store, split), SIZES[name])
+    return np.minimum(np.asarray(store.side(name)).astype(np.int64), SIZES[name])
+
+
+def _power_of_two(values: NDArray[Any], size: int) -> NDArray[np.uint8]:
+    """Return 0 for 0, and code k for 2**(k - 1) to 2**k - 1; the last code, `size` - 1, has no upper bound."""
+    return np.searchsorted(2 ** np.arange(size - 1), values, side="right").astype(np.uint8)
 
 
 def _gaps(store: Store) -> NDArray[Any]:

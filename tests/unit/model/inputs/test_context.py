@@ -29,6 +29,8 @@ from support.small_recipes import small_recipe
 from support.stores import tiny_store
 
 EVERY = tuple(SIZES)
+OF_ROWS = EVERY[:5]
+"""Those that are told by the rows of a session; the others have tests of their own."""
 READS = {"context": ContextConfig(EVERY)}
 
 
@@ -38,10 +40,10 @@ def data_of(store: Store, split: Split) -> SessionData:
 
 def test_codes_are_of_the_row_that_is_asked_for_or_of_the_last_one(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "store", rich=True)
-    codes = context_codes(store, ContextConfig(EVERY))
+    codes = context_codes(store, split_store(store, DataConfig()), ContextConfig(EVERY))
     for begin, end in zip(store.offsets[:-1], store.offsets[1:], strict=True):
         for row in range(int(begin), int(end)):
-            for place, name in enumerate(EVERY):
+            for place, name in enumerate(OF_ROWS):
                 if name == "gap":
                     gap = int(store.side(columns.AT)[row]) - int(store.side(columns.AT)[row - 1])
                     expected = SIZES["gap"] if row == begin else sum(gap >= bound for bound in GAPS_S)
