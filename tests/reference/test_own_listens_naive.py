@@ -19,9 +19,12 @@ from segue.batches.split import Split, split_store
 from segue.evaluation.evaluation_scene import EvaluationScene, make_scene
 from segue.evaluation.settle_listen import listen_terms, settle_listen
 from segue.exported.manifest import ModelFacts
-from segue.model.heads import ListenHead, ListenWeights, repeats
-from segue.ranking import ModelScorer
+from segue.model.heads import ListenHead, ListenQuery, ListenWeights, OwnListens, repeats
+from segue.ranking import ModelScorer, candidate_table
+from segue.ranking.block_standing import stand
+from segue.ranking.candidate_table import CandidateTable
 from segue.ranking.model_scorer import ListenScorer
+from segue.ranking.scores import ListenTerm, Scores
 from segue.runs import LoadedRun, load_run
 from segue.store import NUM_SPECIALS, Store
 from support.dense_scores import all_scores, dense_standing
@@ -193,3 +196,34 @@ def test_an_export_that_is_older_reads_as_one_without_own_weights() -> None:
     assert (facts.own_listens, facts.own_skips) == (0.0, 0.0)
     with pytest.raises(ValueError, match="finite"):
         ModelFacts("segue", 5, 5, 8, 4, True, own_skips=math.nan)
+
+
+@pytest.mark.parametrize("cells", [2**20, 1], ids=["one block", "blocks of 128"])
+def test_own_plays_are_added_in_the_block_of_each_track(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tracks of every block, candidates and others, for some sessions alone."""
+    monkeypatch.setattr(candidate_table, "CPU_CELLS", cells)
+    generator, sessions, rows = torch.Generator().manual_seed(2), 5, 700
+    weight, state, direction = (torch.randn(n, 8, generator=generator) for n in (rows, sessions, sessions))
+    candidates = torch.arange(3, rows)[torch.rand(rows - 3, generator=generator) < 0.7]
+    is_own = torch.rand(sessions, rows, generator=generator) < 0.1
+    is_own[2] = False
+    who, own_tracks = torch.nonzero(is_own, as_tuple=True)
+    values = 4 * torch.randn(len(who), generator=generator)
+    query = ListenQuery(direction, torch.randn(sessions, generator=generator))
+    offset = torch.randn(rows, generator=generator)
+    own = OwnListens(who, own_tracks, values, rows)
+    scores = Scores(CandidateTable(weight, candidates), state, ListenTerm(query, offset, 2.0, own))
+    logits = direction.double() @ weight.double().T + query.level[:, None] + offset
+    logits[who, own_tracks] += values
+    dense = state.double() @ weight.double().T + 2.0 * torch.nn.functional.logsigmoid(logits)
+    exact = scores.exact(candidates.expand(sessions, -1))
+    torch.testing.assert_close(exact.double(), dense[:, candidates], atol=1e-4, rtol=0)
+    for begin, block in scores.blocks():
+        fast = block.flatten(1)[:, : len(candidates) - begin]
+        difference = (fast - exact[:, begin : begin + fast.shape[1]]).abs()
+        assert (difference <= scores.slack()).all()
+    tracks = candidates[torch.randint(len(candidates), (sessions, 3), generator=generator)]
+    every = torch.full((sessions, rows), -torch.inf).scatter(1, candidates.expand(sessions, -1), exact)
+    found, wanted = stand(scores, tracks, 9), dense_standing(every, candidates, tracks, 9)
+    assert torch.equal(found.above, wanted.above)
+    assert torch.equal(found.best.tracks, wanted.best.tracks)
