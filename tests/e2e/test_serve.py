@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from segue.cli.main import main
+from segue.runs import RunFolder
 from segue.serving.sessions.sqlite import stored_sessions
 from segue.store import Store
 from segue.verbs.evaluate import EvaluateOptions, evaluate
@@ -52,8 +53,12 @@ def test_it_serves_without_torch_and_ranks_as_the_evaluation_does(
 
 
 def test_it_ranks_for_a_listener_as_the_evaluation_does(tmp_path: Path) -> None:
-    """With the history of each listener, sent as it was played; a simulated log."""
+    """With the history of each listener, sent as it was played, and P(listen) that reads it; a simulated log."""
     run, port = listeners_run(tmp_path), free_port()
+    chosen = RunFolder(run).ranking()
+    assert chosen is not None
+    of_listen = chosen["listen"] | {"own_listens": 0.5, "own_skips": -0.75}
+    RunFolder(run).save_ranking(chosen | {"listen": of_listen, "listen_weight": 1.0})
     export(run, tmp_path / "export")
     with running(tmp_path / "export", "--sessions", tmp_path / "s.sqlite", port=port):
         for split in ("validation", "test"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from segue.batches.data import SessionData
 from segue.batches.split import split_store
 from segue.export import write_export
 from segue.exported import ExportFolder, open_export
-from segue.model.heads import RepeatsHead, RepeatsWeights, load_heads
+from segue.model.heads import ListenHead, ListenWeights, RepeatsHead, RepeatsWeights, load_heads
 from segue.ranking import ModelScorer, top_k
 from segue.runs import LoadedRun, load_run
 from segue.serving.earlier_plays import EarlierPlays, earlier_plays, read_plays
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loud(run: LoadedRun) -> LoadedRun:
-    """Return the run with weights of earlier plays that are all different and decide a ranking."""
+    """Return the run with weights of earlier plays that are all different and decide a ranking, P(listen) too."""
     head = dict(run.encoder.heads.items())["repeats"]
     assert isinstance(head, RepeatsHead)
     generator = torch.Generator().manual_seed(3)
@@ -42,7 +43,10 @@ def loud(run: LoadedRun) -> LoadedRun:
         if name != "level":
             torch.nn.init.normal_(parameter, std=0.1, generator=generator)
     head.ranking_weights = RepeatsWeights(offset=0.25)
-    return run
+    listen = dict(run.encoder.heads.items())["listen"]
+    assert isinstance(listen, ListenHead)
+    listen.ranking_weights = ListenWeights(own_listens=0.5, own_skips=-0.75)
+    return replace(run, listen_weight=1.5)
 
 
 def plays_of(export: ExportFolder, past: PastSessions, began_at: int) -> EarlierPlays:

@@ -282,7 +282,7 @@ def test_parts_add_up_to_the_logit_and_settling_weighs_them(store: Store, run: P
     asked = [batch for _, batch in scene.contexts.blocks(1)]
     known = scene.listened(scene.contexts.cases.target) | scene.skipped(scene.contexts.cases.target)
     usable = np.flatnonzero(known & np.isin(scene.contexts.target, loaded.candidates))
-    for weights in (ListenWeights(), ListenWeights(2.0, 0.5, -1.0, 0.3)):
+    for weights in (ListenWeights(), ListenWeights(2.0, 0.5, -1.0, 0.3), ListenWeights(1.0, 0.5, 1.0, 0.3, 0.7, -0.4)):
         head.ranking_weights = weights
         wanted = parts @ torch.tensor(astuple(weights), dtype=torch.float64)
         scorer = ModelScorer(loaded.encoder, loaded.candidates, 1.0)

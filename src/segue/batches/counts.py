@@ -57,13 +57,15 @@ class TrainingCounts:
     """First index of each training session in `tracks`, then the end of the last, int64."""
     contexts: tuple[Contexts, ...] = ()
     """Of orders 2, 3, ..., ORDERS."""
+    skip_at_least: int = skips.SKIP_AT_LEAST
+    """Smallest strength that counts as a skip."""
 
     @classmethod
-    def nothing(cls, num_rows: int) -> TrainingCounts:
+    def nothing(cls, num_rows: int, skip_at_least: int = skips.SKIP_AT_LEAST) -> TrainingCounts:
         """Return the counts of no training rows."""
         zeros, none = torch.zeros(num_rows, dtype=torch.int32), torch.zeros(0, dtype=torch.int64)
         counts = zeros, zeros.clone(), zeros.clone(), none, zeros[:0].clone()
-        return cls(*counts, zeros[:0].clone(), torch.zeros(1, dtype=torch.int64))
+        return cls(*counts, zeros[:0].clone(), torch.zeros(1, dtype=torch.int64), skip_at_least=skip_at_least)
 
 
 def training_counts(store: Store, split: Split) -> TrainingCounts:
@@ -85,7 +87,8 @@ def training_counts(store: Store, split: Split) -> TrainingCounts:
     plays, listens, followed, made = (torch.from_numpy(part.astype(np.int32)) for part in (*by_row, times))
     sessions = _oldest_first(tracks, length, session_times(store, split))
     contexts = _contexts(tracks, length, size)
-    return TrainingCounts(plays, listens, followed, torch.from_numpy(pairs), made, *sessions, contexts)
+    flat = plays, listens, followed, torch.from_numpy(pairs), made, *sessions
+    return TrainingCounts(*flat, contexts, split.skip_at_least)
 
 
 def session_times(store: Store, split: Split) -> NDArray[np.int64] | None:

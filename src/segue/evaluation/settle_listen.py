@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from segue.evaluation.evaluation_scene import EvaluationScene
 from segue.evaluation.listen_predictions import HEAD_BATCH
 from segue.model import Encoder
-from segue.model.heads import ListenHead, ListenWeights
+from segue.model.heads import ListenHead, ListenWeights, repeats
 
 FEWEST: Final = 30
 """Fewest validation targets to which weights are fitted."""
@@ -25,10 +25,11 @@ _LISTEN_STEPS: Final = 60
 
 @torch.no_grad()
 def listen_terms(scene: EvaluationScene, encoder: Encoder) -> tuple[Tensor, Tensor]:
-    """Return the terms of the logit of validation targets, [N, 4] (the last is 1), and whether they were listened to.
+    """Return the terms of the logit of validation targets, and whether they were listened to.
 
-    Without targets of unknown feedback and those that are not candidates; none of sets of targets, which say nothing of
-    skips. float64, on the CPU.
+    Terms are in the order of `ListenWeights`: [N, 6] where what the listener played before is read, else [N, 4]; the
+    fourth is 1. Without targets of unknown feedback and those that are not candidates; none of sets of targets, which
+    say nothing of skips. float64, on the CPU.
     """
     encoder.eval()
     head = encoder.heads["listen"]
@@ -36,13 +37,17 @@ def listen_terms(scene: EvaluationScene, encoder: Encoder) -> tuple[Tensor, Tens
     cases = scene.contexts.cases
     if cases.positives is not None:
         return torch.zeros((0, 4), dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    reads_own = repeats.NAME in scene.contexts.data.side
     judged = scene.listened(cases.target) | scene.skipped(cases.target)
     chosen = scene.sample(MOST_PLAYS, judged & np.isin(scene.contexts.target, scene.split.candidates))
     contexts, rows = scene.part(cases, chosen), encoder.ranked_rows()
-    terms = torch.ones((len(chosen), 4), dtype=torch.float64)
+    terms = torch.ones((len(chosen), 6 if reads_own else 4), dtype=torch.float64)
     for index, batch in contexts.blocks(HEAD_BATCH):
         target = torch.from_numpy(contexts.target[index]).to(contexts.device)
         terms[index, :3] = torch.stack(head.parts(encoder.next_state(batch), rows[target], target), 1).double().cpu()
+        if reads_own:
+            sessions = torch.arange(len(index), device=target.device)
+            terms[index, 4:] = head.own_listens(batch).at(sessions, target).double().cpu()
     return terms, torch.from_numpy(scene.listened(cases.target[chosen])).double()
 
 
@@ -57,7 +62,7 @@ def settle_listen(terms: Tensor, listened: Tensor) -> dict[str, Any]:
     def loss_of(weights: Tensor) -> Tensor:
         return binary_cross_entropy_with_logits(terms @ weights, listened)
 
-    trained = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
+    trained = torch.tensor(astuple(ListenWeights()), dtype=torch.float64)[: terms.shape[1]]
     weights = _fitted(loss_of, trained, _LISTEN_STEPS)
     as_trained, least = float(loss_of(trained)), float(loss_of(weights))
     if not (least < as_trained and bool(torch.isfinite(weights).all())):

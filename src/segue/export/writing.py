@@ -17,7 +17,7 @@ from segue.export.table_forms import in_four_bits, make_cells, principal_map, sc
 from segue.exported.folder import ENCODER, LISTEN, all_facts, transition_file
 from segue.exported.manifest import MANIFEST, ExportManifest, ModelFacts
 from segue.files import replaced_folder, write_json
-from segue.model.heads import CopyHead, ListenHead, NeighboursHead, RepeatsHead, TransitionsHead
+from segue.model.heads import CopyHead, ListenHead, ListenWeights, NeighboursHead, RepeatsHead, TransitionsHead
 from segue.model.heads.repeats import MOST_PLAYS
 from segue.progress import Progress, Step, silent
 from segue.runs import LoadedRun
@@ -91,7 +91,9 @@ def plain(name: str) -> str:
 
 
 def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
-    neighbours = dict(run.encoder.heads.items()).get("neighbours")
+    heads = dict(run.encoder.heads.items())
+    neighbours, listen = heads.get("neighbours"), heads.get("listen")
+    of_listen = listen.ranking_weights if isinstance(listen, ListenHead) else ListenWeights()
     mass = float(neighbours.ranking_weights.mass) if isinstance(neighbours, NeighboursHead) else 0.0
     return ModelFacts(
         recipe=run.recipe.name,
@@ -102,6 +104,8 @@ def _facts(run: LoadedRun, temperature: float) -> ModelFacts:
         reads_feedback=run.encoder.reads_feedback,
         temperature=temperature,
         listen_weight=run.listen_weight,
+        own_listens=of_listen.own_listens,
+        own_skips=of_listen.own_skips,
         neighbour_mass=mass,
         earlier_plays=MOST_PLAYS if "repeats" in run.encoder.heads else 0,
         history=run.recipe.data.history if run.encoder.reads_histories else 0,

@@ -38,6 +38,9 @@ class ModelFacts:
     """T, the factor of the encoder's score before transitions are mixed in."""
     listen_weight: float = 0.0
     """lambda, the weight of log P(listen) in the ranking."""
+    own_listens: float = 0.0
+    own_skips: float = 0.0
+    """Weights in the logit of P(listen) of how often the listener listened to the track and skipped it before."""
     neighbour_mass: float = 0.0
     """m, the mass of the tracks of the nearest training sessions together; 0 = none are looked for."""
     earlier_plays: int = 0
@@ -59,6 +62,8 @@ class ModelFacts:
             raise ValueError("temperature must be above 0")
         if not (math.isfinite(self.listen_weight) and self.listen_weight >= 0):
             raise ValueError("listen_weight must be at least 0")
+        if not (math.isfinite(self.own_listens) and math.isfinite(self.own_skips)):
+            raise ValueError("own_listens and own_skips must be finite")
         if not (math.isfinite(self.neighbour_mass) and self.neighbour_mass >= 0):
             raise ValueError("neighbour_mass must be at least 0")
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue import skips
 from segue.axes import Bool
 from segue.batches.counts import TrainingCounts
 from segue.model.encoders.encoder import Encoder, Parts
@@ -52,7 +53,9 @@ class Facts:
     """See `Parts.untrained`."""
 
     @classmethod
-    def of_weights(cls, num_tracks: int, weights: Mapping[str, Tensor]) -> Facts:
+    def of_weights(
+        cls, num_tracks: int, weights: Mapping[str, Tensor], skip_at_least: int = skips.SKIP_AT_LEAST
+    ) -> Facts:
         """Return facts of the shapes that saved weights have; the values are loaded with the weights."""
         num_rows = num_tracks + NUM_SPECIALS
         saved = weights.get("inputs.features.values")
@@ -61,7 +64,7 @@ class Facts:
             width = saved.shape[1] if saved.dim() == 2 else 0
             track_values = TrackValues(torch.zeros(num_rows, width), torch.zeros(num_rows, dtype=torch.bool))
         untrained = torch.zeros(num_rows, dtype=torch.bool) if "untrained" in weights else None
-        return cls(num_tracks, TrainingCounts.nothing(num_rows), track_values, untrained)
+        return cls(num_tracks, TrainingCounts.nothing(num_rows, skip_at_least), track_values, untrained)
 
 
 def build_model(config: ModelConfig, facts: Facts, generator: torch.Generator) -> Encoder:

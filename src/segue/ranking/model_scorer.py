@@ -72,7 +72,9 @@ class ModelScorer:
     def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the logit of P(listen) of each of `tracks` after its session; the model needs that head."""
         logits: Tensor = self._head.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)
-        return logits
+        own = self._head.own_part(batch.recent(self.encoder.max_len))
+        sessions = torch.arange(len(tracks), device=tracks.device)[:, None]
+        return logits if own is None else logits + own.at(sessions, tracks)
 
     @property
     def ranks_by(self) -> tuple[object, ...]:
@@ -85,14 +87,14 @@ class ModelScorer:
         return self._listen is not None
 
     def _scores_after(self, state: Float[Tensor, "B D"], batch: Batch) -> Scores:
-        listen = self._listen_term(state, self._listen_weight) if self._listen_weight > 0.0 else None
         recent = batch.recent(self.encoder.max_len)
+        listen = self._listen_term(state, recent, self._listen_weight) if self._listen_weight > 0.0 else None
         added = [part for head in self._heads if (part := head.added(state, recent, self._weight)) is not None]
         mass = Mass.of(added, len(self._weight)) if added else None
         return Scores(self._table, state * self._temperature, listen, mass, self._only_mass)
 
-    def _listen_term(self, state: Float[Tensor, "B D"], weight: float) -> ListenTerm:
-        return ListenTerm(self._head.query(state), self._offset, weight)
+    def _listen_term(self, state: Float[Tensor, "B D"], recent: Batch, weight: float) -> ListenTerm:
+        return ListenTerm(self._head.query(state), self._offset, weight, self._head.own_part(recent))
 
     @property
     def _head(self) -> ListenHead:
@@ -115,7 +117,8 @@ class ListenScorer(ModelScorer):
         super().__init__(encoder, candidates, name="model, P(listen) alone")
 
     def _scores_after(self, state: Float[Tensor, "B D"], batch: Batch) -> Scores:
-        return Scores(self._table, torch.zeros_like(state), self._listen_term(state, 1.0))
+        recent = batch.recent(self.encoder.max_len)
+        return Scores(self._table, torch.zeros_like(state), self._listen_term(state, recent, 1.0))
 
 
 def model_scorers(encoder: Encoder, candidates: NDArray[np.int32], listen_weight: float) -> list[ModelScorer]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from segue.axes import Bool, Float, Int
-from segue.model.heads import Added, ListenQuery
+from segue.model.heads import Added, ListenQuery, OwnListens
 from segue.ranking.candidate_table import CHUNK, ROUNDING, CandidateTable
 from segue.ranking.dots import cell_dots, dots
 from segue.ranking.standing import NOTHING, member
@@ -66,12 +66,19 @@ class Mass:
 
 @dataclass(frozen=True)
 class ListenTerm:
-    """lambda log P(listen) after B sessions; the logit of row r is direction . row + level + offset[r]."""
+    """lambda log P(listen) after B sessions; the logit of row r is direction . row + level + offset[r] + own[r]."""
 
     query: ListenQuery
     offset: Float[Tensor, " R"]
     weight: float
     """lambda > 0."""
+    own: OwnListens | None = None
+    """What the listener's plays of a track add; None = nothing."""
+
+    def rest(self, who: Int[Tensor, "*shape"], rows: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return the logits of cells (session, row) without the product."""
+        logits = self.query.level[who] + self.offset[rows]
+        return logits if self.own is None else logits + self.own.at(who, rows)
 
 
 class Scores:
@@ -111,8 +118,8 @@ class Scores:
         """Return the scores of `tracks`, float32, mass included."""
         weight, logits = self.table.weight, None
         if self._listen is not None:
-            query = self._listen.query
-            logits = dots(weight, query.direction, tracks) + (query.level[:, None] + self._listen.offset[tracks])
+            session = torch.arange(self.num, device=tracks.device)[:, None].expand_as(tracks)
+            logits = dots(weight, self._listen.query.direction, tracks) + self._listen.rest(session, tracks)
         mass, alone = (None, None) if self.mass is None else self.mass.mass_of(tracks, len(weight))
         scores = self._with_only_mass(dots(weight, self._state, tracks), tracks)
         return self._joined(scores, logits, mass, alone)
@@ -139,8 +146,7 @@ class Scores:
         """Return the encoder's score of cells (session, row), and their logit of P(listen)."""
         weight, logits = self.table.weight, None
         if self._listen is not None:
-            query = self._listen.query
-            logits = cell_dots(weight, query.direction, who, rows) + (query.level[who] + self._listen.offset[rows])
+            logits = cell_dots(weight, self._listen.query.direction, who, rows) + self._listen.rest(who, rows)
         return self._with_only_mass(cell_dots(weight, self._state, who, rows), rows), logits
 
     def _with_only_mass(self, scores: Float[Tensor, "*shape"], rows: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -167,6 +173,8 @@ class Scores:
             return slack
         query = self._listen.query
         size = query.level.abs()[:, None] + self._listen.offset.abs().max()
+        if self._listen.own is not None and len(self._listen.own.rows):
+            size = size + self._listen.own.values.abs().max()
         size = size + self.table.longest * query.direction.norm(dim=1, keepdim=True)
         of_listen = self.table.slack(query.direction) + 16 * ROUNDING * (size + 1.0)
         both: Tensor = slack + self._listen.weight * of_listen
@@ -186,9 +194,30 @@ class Scores:
             else:
                 query, offset = self._listen.query, self._listen.offset
                 some = offset[self.table.candidates[begin : begin + len(rows)]]
-                log_listen = logsigmoid(torch.addmm(some, query.direction, rows.T).add_(query.level[:, None]))
+                logits = torch.addmm(some, query.direction, rows.T).add_(query.level[:, None])
+                self._add_own(logits, begin)
+                log_listen = logsigmoid(logits)
                 torch.addmm(log_listen, self._state, rows.T, beta=self._listen.weight, out=block)
             yield begin, scores.view(self.num, -1, CHUNK)
+
+    def _add_own(self, logits: Float[Tensor, "B W"], begin: int) -> None:
+        """Add what listeners' own plays say to the logits of a block whose first candidate is `begin`."""
+        if self._own_cells is None:
+            return
+        who, column, values, on_host = self._own_cells
+        low, high = (int(end) for end in torch.searchsorted(on_host, torch.tensor([begin, begin + logits.shape[1]])))
+        logits[who[low:high], column[low:high] - begin] += values[low:high]
+
+    @cached_property
+    def _own_cells(self) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """Session, candidate index and value of the listeners' own plays by index; and the indices on the CPU."""
+        own = None if self._listen is None else self._listen.own
+        if own is None or len(self.table.candidates) == 0:
+            return None
+        column = torch.searchsorted(self.table.candidates, own.rows).clamp(max=len(self.table.candidates) - 1)
+        inside = self.table.candidates[column] == own.rows
+        column, order = column[inside].sort()
+        return own.who[inside][order], column, own.values[inside][order], column.cpu()
 
     @property
     def readable(self) -> Bool[Tensor, "B one"]:

@@ -62,7 +62,8 @@ def load_run(path: str | Path) -> LoadedRun:
     weights, best = run.weights("best")
     weights = renamed(weights)
     generator = torch.Generator().manual_seed(0)  # every parameter is replaced below
-    encoder = build_model(recipe.model, Facts.of_weights(vocabulary.num_tracks, weights), generator)
+    facts = Facts.of_weights(vocabulary.num_tracks, weights, recipe.data.skip_at_least)
+    encoder = build_model(recipe.model, facts, generator)
     try:
         encoder.load_state_dict(weights)
     except RuntimeError as error:

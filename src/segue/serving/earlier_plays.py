@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from segue import skips
 from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Repeats
 from segue.serving.kept_states import KeptStates
 from segue.serving.sessions.store import MOST_PLAYS, PastSessions
-from segue.skips import FEEDBACK_UNKNOWN
 from segue.store.vocabulary import NUM_SPECIALS
 
 _ORDERS: Final = 3
@@ -60,6 +60,8 @@ class EarlierPlays:
     rows: Int[np.ndarray, " H"]
     tracks: Int[np.ndarray, " T"]
     """Table rows that were played, each once, ascending."""
+    times: Int[np.ndarray, "T two"]
+    """How often each of `tracks` was listened to, and skipped."""
     log_weight: Float[np.ndarray, " H"]
     """w of each play for all kinds but the first."""
     own: PlayedMass
@@ -70,7 +72,7 @@ class EarlierPlays:
     """What that encoder keeps of the session."""
 
 
-NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), NO_MASS)
+NO_PLAYS = EarlierPlays(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.int64), np.zeros(0), NO_MASS)
 
 
 def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
@@ -80,7 +82,7 @@ def read_plays(export: ExportFolder, past: PastSessions) -> PlaysRead:
     events = [event for events in past for event in events][-most:]
     column = np.concatenate([np.arange(len(events)) for events in past] or [np.zeros(0, np.int64)])[-most:]
     rows = np.array(export.vocabulary.rows(event.track for event in events), np.int32)
-    feedback = np.minimum(np.array([event.strength for event in events], np.int64), FEEDBACK_UNKNOWN)
+    feedback = np.minimum(np.array([event.strength for event in events], np.int64), skips.FEEDBACK_UNKNOWN)
     return PlaysRead(rows, feedback, np.array([event.at // 60 for event in events], np.int64), column)
 
 
@@ -90,13 +92,22 @@ def earlier_plays(export: ExportFolder, read: PlaysRead, minute: int) -> Earlier
     if export.manifest.facts.earlier_plays:
         read = read.last(export.manifest.facts.earlier_plays)
     repeats, rows = export.repeats, read.rows
-    tracks = np.unique(rows[rows >= NUM_SPECIALS])
+    known = rows >= NUM_SPECIALS
+    tracks, index = np.unique(rows[known], return_inverse=True)
+    times = np.zeros((len(tracks), 2), np.int64)
     if repeats is None or not len(rows):
-        return EarlierPlays(rows, tracks, np.zeros(len(rows)), NO_MASS, history)
+        return EarlierPlays(rows, tracks, times, np.zeros(len(rows)), NO_MASS, history)
+    np.add.at(times, index, listened_or_skipped(export, read.feedback[known]))
     age = np.searchsorted(repeats.ages, np.arange(len(rows), 0, -1), side="right")
     time = np.searchsorted(repeats.minutes, np.maximum(minute - read.minute, 0), side="right")
     weights = (repeats.age[age] + repeats.time[time] + repeats.heard[read.feedback]).astype(np.float64)
-    return EarlierPlays(rows, tracks, weights[:, 1], _summed(rows, weights[:, 0]), history)
+    return EarlierPlays(rows, tracks, times, weights[:, 1], _summed(rows, weights[:, 0]), history)
+
+
+def listened_or_skipped(export: ExportFolder, feedback: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n two"]:
+    """Return 1 in the first column where a track was listened to, in the second where it was skipped, else 0."""
+    at_least = int(export.manifest.facts.data.get("skip_at_least", skips.SKIP_AT_LEAST))
+    return np.stack([skips.listened(feedback, at_least), skips.skipped(feedback, at_least)], 1).astype(np.int64)
 
 
 def repeated(

@@ -242,7 +242,7 @@ class LiveModel:
         may, codes = self._may_be[rows], self.export.artist_code
         if one.filters.artists is not None and codes is not None:
             may = may & ~np.isin(codes[rows], one.filters.artists)
-        scored = self._scoring.of(after, np.unique(rows[may]), with_mass)
+        scored = self._scoring.of(after, np.unique(rows[may]), with_mass, one.plays)
         return scored, self._ordered(one, scored)
 
     def _may_miss(self, one: Asked, scanned: Scanned, scored: Scored, order: Sequence[int]) -> bool:

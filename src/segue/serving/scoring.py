@@ -21,7 +21,7 @@ from segue.axes import Bool, Float, Int
 from segue.exported.folder import ExportFolder, Successors
 from segue.neighbours.session_neighbours import neighbour_shares
 from segue.neighbours.sparse_scores import FlatSessions, starts
-from segue.serving.earlier_plays import NO_PLAYS, EarlierPlays, PlayedMass, repeated
+from segue.serving.earlier_plays import NO_PLAYS, EarlierPlays, PlayedMass, listened_or_skipped, repeated
 
 _CHUNK: Final = 1 << 14
 """Rows multiplied at a time."""
@@ -213,8 +213,10 @@ class Scoring:
             is_candidate[self._export.untrained] = True
         return is_candidate
 
-    def of(self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass) -> Scored:
-        """Return the scores of `rows`."""
+    def of(
+        self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass, plays: EarlierPlays | None = None
+    ) -> Scored:
+        """Return the scores of `rows`, distinct and ascending. `plays`: what the listener played before."""
         encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
         log_next = encoder.astype(np.float64)
         if self._export.untrained is not None:
@@ -228,10 +230,26 @@ class Scoring:
             return Scored(rows, log_next.astype(np.float32), log_next, None)
         offset = self._export.listen_offset
         assert offset is not None, "an export has both or neither"
-        logit = listen[0] + (np.float32(after.level) + offset[rows])
+        logit = listen[0] + (np.float32(after.level) + offset[rows] + self._own_part(after, rows, plays or NO_PLAYS))
         log_listen = -np.logaddexp(0.0, -logit.astype(np.float64))
         score = (log_next + self.listen_weight * log_listen).astype(np.float32)
         return Scored(rows, score, log_next, log_listen)
+
+    def _own_part(
+        self, after: After, rows: Int[np.ndarray, " n"], plays: EarlierPlays
+    ) -> Float[np.ndarray, " n"] | np.float32:
+        """Return what the listener's own plays of `rows` add to the logit of P(listen): see `ListenHead`."""
+        facts = self._export.manifest.facts
+        if facts.own_listens == facts.own_skips == 0.0 or len(rows) == 0:
+            return np.float32(0.0)
+        times = np.zeros((len(rows), 2), np.int64)
+        now = listened_or_skipped(self._export, np.array(after.feedback, np.int64))
+        for played, counts in ((plays.tracks, plays.times), (np.array(after.rows, np.int32), now)):
+            index = np.searchsorted(rows, played).clip(max=len(rows) - 1)
+            same = rows[index] == played
+            np.add.at(times, index[same], counts[same])
+        part: NDArray[np.float64] = np.log1p(times) @ np.array([facts.own_listens, facts.own_skips])
+        return part.astype(np.float32)
 
     def _products(
         self, rows: Int[np.ndarray, " n"], vectors: Sequence[NDArray[np.float32] | None]

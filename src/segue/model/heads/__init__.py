@@ -13,6 +13,7 @@ from segue.model.heads.copying import CopyConfig, CopyHead, CopyWeights
 from segue.model.heads.head import Added, Head, Predicted
 from segue.model.heads.listen import ListenConfig, ListenHead, ListenQuery, ListenWeights
 from segue.model.heads.neighbours import NeighboursConfig, NeighboursHead, NeighboursWeights
+from segue.model.heads.own_listens import OwnListens
 from segue.model.heads.repeats import RepeatsConfig, RepeatsHead, RepeatsWeights
 from segue.model.heads.transitions import MixtureWeights, TransitionsConfig, TransitionsHead
 from segue.store import Store
@@ -50,6 +51,7 @@ __all__ = [
     "NeighboursConfig",
     "NeighboursHead",
     "NeighboursWeights",
+    "OwnListens",
     "Predicted",
     "RepeatsConfig",
     "RepeatsHead",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import torch
@@ -11,9 +11,12 @@ from torch.nn import functional
 
 from segue import skips
 from segue.axes import Float, Int
+from segue.batch import Batch
 from segue.batches.counts import TrainingCounts
 from segue.config import Config, Finite, Positive
+from segue.model.heads import repeats
 from segue.model.heads.head import Head, Predicted
+from segue.model.heads.own_listens import OwnListens, own_listens
 
 HIDDEN: Final = 128
 """Units of the hidden layer."""
@@ -32,7 +35,9 @@ class ListenConfig(Config):
 
 @dataclass(frozen=True)
 class ListenWeights(Config):
-    """Weights of the parts of the logit: rate * a logit(rate) + along * u . row + level * c + bias.
+    """Weights of the parts of the logit: rate * a logit(rate) + along * u . row + level * c + bias + own part.
+
+    own part = own_listens * log(1 + l) + own_skips * log(1 + s), see `ListenHead`.
 
     In training, states and rows have seen the feedback that the head predicts, and rates have not (each is counted
     without the play itself). So the head trusts states more than it should on later plays, and validation targets
@@ -43,6 +48,8 @@ class ListenWeights(Config):
     along: Finite = 1.0
     level: Finite = 1.0
     bias: Finite = 0.0
+    own_listens: Finite = 0.0
+    own_skips: Finite = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,10 @@ class ListenHead(Head):
 
     The rate of a track is smoothed: (listens + 2.5) / (plays + 5). In training it is counted without the play that is
     predicted. u and c come from one hidden layer.
+
+    A ranking also reads how often this listener listened to the track and skipped it, l and s, in the plays before the
+    session that `repeats` reads and in the session. Validation alone chooses what they weigh: in training the rate of a
+    track has the same plays, and those to come.
     """
 
     config_type = ListenConfig
@@ -73,6 +84,7 @@ class ListenHead(Head):
         self.hidden, self.ask = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, width + 1)
         self.trust = nn.Parameter(torch.ones(()))
         """a."""
+        self.skip_at_least = counts.skip_at_least
         self.register_buffer("plays", counts.plays)
         self.register_buffer("listens", counts.listens)
 
@@ -92,6 +104,18 @@ class ListenHead(Head):
         """Return a * the logit of each track's rate, with the weights of the ranking."""
         return self.trust * float(self.ranking_weights.rate) * self._rate_logits(tracks)
 
+    def own_listens(self, batch: Batch) -> OwnListens:
+        """Return log(1 + l) and log(1 + s) of the tracks that were played before the end of each session, [n, 2]."""
+        return own_listens(batch, batch.session_side.get(repeats.NAME), len(self.plays), self.skip_at_least)
+
+    def own_part(self, batch: Batch) -> OwnListens | None:
+        """Return their part of the logit after each session, [n]; None = it is 0."""
+        weights = self.ranking_weights.own_listens, self.ranking_weights.own_skips
+        if weights == (0.0, 0.0):
+            return None
+        own = self.own_listens(batch)
+        return replace(own, values=own.values @ own.values.new_tensor(weights))
+
     def parts(
         self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B D"], tracks: Int[Tensor, " B"]
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
@@ -109,7 +133,7 @@ class ListenHead(Head):
     def logits(
         self, states: Float[Tensor, "B D"], rows: Float[Tensor, "B K D"], tracks: Int[Tensor, "B K"]
     ) -> Float[Tensor, "B K"]:
-        """Return the logit of P(listen) of each of `tracks`, whose table rows are `rows`, after its session."""
+        """Return the logit of P(listen) of each of `tracks`, whose table rows are `rows`, without their own part."""
         query = self.query(states)
         along = torch.bmm(rows, query.direction[:, :, None])[:, :, 0]
         return along + query.level[:, None] + self.offset(tracks)

@@ -56,13 +56,13 @@ def counted(sessions: list[list[tuple[int, int]]], rows: int = ROWS, at_least: i
     contexts = contexts_of([[row for row, _ in session] for session in sessions], rows)
     tracks = torch.tensor([row for session in sessions for row, _ in session], dtype=torch.int32)
     offsets = torch.tensor([0, *itertools.accumulate(len(session) for session in sessions)])
-    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, tracks, offsets, contexts)
+    return TrainingCounts(plays, listens, followed, torch.tensor(pairs), made, tracks, offsets, contexts, at_least)
 
 
 def arrays_of(counts: TrainingCounts) -> list[torch.Tensor]:
     """Return all counts, those of contexts after the others."""
-    *first, contexts = (getattr(counts, part.name) for part in fields(counts))
-    return [*first, *(getattr(each, part.name) for each in contexts for part in fields(each))]
+    *first, contexts, at_least = (getattr(counts, part.name) for part in fields(counts))
+    return [torch.tensor(at_least), *first, *(getattr(each, part.name) for each in contexts for part in fields(each))]
 
 
 SESSIONS = [
