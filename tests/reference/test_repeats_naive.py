@@ -100,7 +100,7 @@ def masses(
         if j < num:
             counts[0][j] = 1.0
             window = tracks[max(j - AROUND, 0) : min(j + AROUND + 1, num)]
-            counts[4][j] = float(sum(track in lasts for track in window))
+            counts[4][j] = float(sum(track in lasts for track in window)) * (tracks[j] not in lasts)
         for distance, weight in near.items():
             after = j - distance  # a play of the last track, before now
             if 0 <= after < length - 1 and tracks[after] == lasts[-1] and (j < num or distance <= 1):

@@ -11,8 +11,8 @@ m_k(j) says whether, or how much, play j counts:
 - own: 1 for each play before the session (those of the session are copied: see `copying`);
 - near: near[d] for each play of the last track that is d plays before j (after it, if d < 0);
 - order 2, order 3: 1 if the 2 (or 3) plays before j are the last tracks of the session;
-- around: how many of the ten plays before j, of j, and of the ten plays after j are of tracks of the session; of
-  plays before the session alone.
+- around: how many of the ten plays before j and the ten after j are of tracks of the session; of plays before the
+  session alone, of tracks that are not in it, since those are copied.
 
 Everything but the counts is learnt. Plays of the session have one w of their own in place of age and time, and count as
 near for d <= 1 alone, since later ones are still to come. Nothing has to be left out in training, because only earlier
