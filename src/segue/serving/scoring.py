@@ -214,7 +214,7 @@ class Scoring:
         return is_candidate
 
     def of(
-        self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass, plays: EarlierPlays | None = None
+        self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass, plays: EarlierPlays | None
     ) -> Scored:
         """Return the scores of `rows`, distinct and ascending. `plays`: what the listener played before."""
         encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
