@@ -38,7 +38,7 @@ def _everything(model: LiveModel, session: Session, plays: EarlierPlays | None =
     (after,) = model._encoding.after([session])
     (with_mass,) = model._scoring.with_mass([after], [plays])
     rows = [int(row) for row in np.flatnonzero(model.is_candidate)]
-    scores = [float(model._scoring.of(after, np.array([row], np.int32), with_mass).score[0]) for row in rows]
+    scores = [float(model._scoring.of(after, np.array([row], np.int32), with_mass, plays).score[0]) for row in rows]
     return sorted(zip(rows, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))
 
 

@@ -18,7 +18,7 @@ from segue.batches.histories import load_histories
 from segue.batches.split import Split, split_store
 from segue.export import write_export
 from segue.exported import ExportFolder, open_export
-from segue.model.heads import load_heads
+from segue.model.heads import ListenHead, ListenWeights, load_heads
 from segue.ranking import ModelScorer, top_k
 from segue.runs import LoadedRun, load_run
 from segue.serving import history_encoder
@@ -45,12 +45,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def deep(run: LoadedRun) -> LoadedRun:
-    """Return the run with matrices so large that what was played long ago counts."""
+    """Return the run with matrices so large that what was played long ago counts, in P(listen) too."""
     with torch.no_grad():
         for module in run.encoder.modules():
             if isinstance(module, nn.Linear):
                 module.weight *= 3
-    return run
+    listen = dict(run.encoder.heads.items())["listen"]
+    assert isinstance(listen, ListenHead)
+    listen.ranking_weights = ListenWeights(own_listens=0.5, own_skips=-0.75)
+    return replace(run, listen_weight=0.5)
 
 
 @pytest.fixture

@@ -213,9 +213,7 @@ class Scoring:
             is_candidate[self._export.untrained] = True
         return is_candidate
 
-    def of(
-        self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass, plays: EarlierPlays | None = None
-    ) -> Scored:
+    def of(self, after: After, rows: Int[np.ndarray, " n"], with_mass: WithMass, plays: EarlierPlays | None) -> Scored:
         """Return the scores of `rows`, distinct and ascending. `plays`: what the listener played before."""
         encoder, *listen = self._products(rows, [self.sharpened(after.state), after.direction])
         log_next = encoder.astype(np.float64)
