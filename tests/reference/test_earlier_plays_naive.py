@@ -144,12 +144,13 @@ def test_training_forgets_some_inputs_of_some_histories_as_a_whole(tmp_path: Pat
     assert data.histories is not None
     config = ExampleConfig(masked=False, max_len=8, width=9, replaced_share=0.0, shifted=False)
     index = torch.from_numpy(data.histories.order(0, 0))
-    places = data.histories.num_places(index) + 3
+    places = int(data.histories.num_places(index)) + 3
     draws = draw_example(config, data, (len(index), store.num_rows), torch.Generator().manual_seed(0), places)
     example = make_example(config, data, index, store.num_rows, draws)
     assert example.batch.history is not None
     sequences, unknown = example.batch.history.sequences, torch.tensor([SIZES[name] for name in BOTH])
-    begin, end = sequences.offsets[:-1].tolist(), sequences.offsets[1:].tolist()
+    filled = sequences.offsets[: int((sequences.lengths > 0).sum()) + 1]  # the last sequences are empty
+    begin, end = filled[:-1].tolist(), filled[1:].tolist()
     hidden = [(sequences.side["context"][b:e] == unknown).all(0).tolist() for b, e in zip(begin, end, strict=True)]
     share = torch.tensor(hidden).float().mean(0)
     assert len(hidden) > 100
