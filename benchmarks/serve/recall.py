@@ -61,7 +61,8 @@ def main() -> None:
     given = parser.parse_args()
     model = LiveModel(open_export(given.export), probes=given.probes)
     candidates = np.flatnonzero(model.is_candidate)
-    table = np.asarray(model.export.table)[candidates]
+    trained = candidates[model._scoring.is_trained[candidates]]
+    table = np.asarray(model.export.table)[trained]
     scanned_share, served_share, first_share = [], [], []
     chosen = [*(drawn(model, given.sessions) if given.store is None else held_out(model, given.store, given.sessions))]
     for begin in range(0, len(chosen), given.together):
@@ -70,10 +71,11 @@ def main() -> None:
         sharp = model._scoring.sharpened(np.stack([after.state for after in afters]))
         scanned = model._scan.around(sharp, live_model.DEPTH)
         answers = model.next_tracks([Asked(session, K) for session in sessions])
-        for state, after, scan, answer in zip(sharp, afters, scanned, answers, strict=True):
-            exact = candidates[np.argsort(-(table @ state), kind="stable")[:K]]
+        masses = model._scoring.with_mass(afters)
+        for state, after, mass, scan, answer in zip(sharp, afters, masses, scanned, answers, strict=True):
+            exact = trained[np.argsort(-(table @ state), kind="stable")[:K]]
             scanned_share.append(len(set(exact.tolist()) & set(scan.best(live_model.DEPTH).rows.tolist())) / K)
-            whole = model._scoring.of(after, candidates.astype(np.int32), model._scoring.raised(after))
+            whole = model._scoring.of(after, candidates.astype(np.int32), mass, None)
             best = whole.rows[np.argsort(-whole.score, kind="stable")[:K]].tolist()
             found = [each.row for each in answer.suggestions]
             served_share.append(len(set(best) & set(found)) / K)
