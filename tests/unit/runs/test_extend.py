@@ -85,6 +85,36 @@ def test_known_tracks_keep_their_scores_and_new_ones_have_those_of_their_feature
     assert loaded.training_counts.sum() == trained.training_counts.sum()
 
 
+def test_a_run_of_listeners_keeps_its_scores_too(tmp_path: Path, store: Store) -> None:
+    """One that reads histories and ranks tracks without a training row, after plays of some of these and of new ones."""
+    recipe = small_recipe(
+        "segue",
+        **{"inputs__features": True, "heads__repeats": True, "heads__listen": True, "training__epochs": 1},
+        **{"data__split": "chronological", "data__vocabulary": "catalogue", "data__history": 12},
+    )
+    run = tmp_path / "run"
+    fit(store, run, recipe)
+    RunFolder.open(run).save_ranking({"listen_weight": 0.5, "listen": {"own_listens": 0.3, "own_skips": -0.4}})
+    untrained = load_run(run).encoder.untrained
+    assert untrained is not None
+    assert bool(untrained[3:].any())
+    ids, fresh = store.vocabulary.texts(range(store.num_tracks)), ["a first", "zz last"]
+    earlier = [(ids[place], "skip" if place % 3 else "listened") for place in range(9, 30)]
+    earlier.append((ids[int(torch.nonzero(untrained[3:])[0])], "listened"))
+
+    def scores(plays: list[tuple[str, str]]) -> dict[str, float]:
+        found = load(run).recommend(ids[4:6], ["listened", "skip"], k=1000, earlier=plays)
+        return {str(entry["track"]): float(entry["score"]) for entry in found}
+
+    before = scores(earlier)
+    extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1, 2], fresh)))
+    after = scores(earlier)
+    assert set(after) == set(before) | set(fresh)
+    assert {track: after[track] for track in before} == pytest.approx(before, abs=1e-9)
+    again = scores([*earlier, ("zz last", "listened")])
+    assert again["zz last"] > after["zz last"]
+
+
 def test_new_tracks_are_read_too(tmp_path: Path, store: Store, run: Path) -> None:
     extend(run, ExtendOptions(_table(tmp_path / "new.csv", store, [1, 9], ["new one", "new two"])))
     recommender = load(run)
