@@ -114,6 +114,27 @@ def test_what_a_listener_played_changes_what_is_next(call: Call, tracks: list[st
         assert len(is_problem(answer, 400)) > 30
 
 
+def test_next_tracks_without_a_session_read_what_the_listener_played(call: Call, tracks: list[str]) -> None:
+    begin(call, [{"track": track, "heard": "listened", "at": 1.5e9} for track in tracks[20:40]], listener="ann")
+    events = [{"track": tracks[3], "at": 1.6e9}]
+    plays = call("GET", "/v1/listeners/ann").json()
+
+    def shown(**given: Any) -> list[dict[str, Any]]:
+        answer = call("POST", "/v1/next", json={"events": events, "k": 10, "discovery": 0.1, **given})
+        found: list[dict[str, Any]] = answer.json()["tracks"]
+        return found
+
+    assert shown(listener="bob") == shown(listener=None) == shown()
+    assert shown(listener="ann") != shown()
+    assert all(each["played"] for each in shown(listener="ann", discovery=0))
+    assert call("GET", "/v1/listeners/ann").json() == plays, "nothing is stored"
+    assert "listener" in is_problem(call("POST", "/v1/next", json={"listener": "a\nb"}), 400)
+    session = begin(call, events, listener="ann")
+    in_session = call("POST", f"/v1/sessions/{session}/next", json={"k": 10, "discovery": 0.1}).json()["tracks"]
+    assert call("DELETE", f"/v1/sessions/{session}").status_code == 204
+    assert shown(listener="ann") == in_session
+
+
 def test_an_event_says_when_it_was_played_but_not_later_than_now(call: Call, service: Service) -> None:
     begin(call, [{"track": "a", "at": 5.5}, {"track": "b", "at": 1e11}, {"track": "c"}], listener="ann")
     (events,) = service.sessions.past("ann").result()

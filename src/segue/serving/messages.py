@@ -129,6 +129,8 @@ class NextAfterEvents(Struct, forbid_unknown_fields=True, frozen=True):
     looks: bool = False
     filters: TrackFilters = field(default_factory=TrackFilters)
     discovery: Discovery | None = None
+    listener: ListenerId | None = None
+    """Whose stored sessions are read as what was played before; nothing is stored of this request."""
 
 
 class NewSession(Struct, forbid_unknown_fields=True, frozen=True):

@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from segue.errors import SegueError
 from segue.exported.folder import ExportFolder
 from segue.serving.asgi import ProblemError
-from segue.serving.earlier_plays import EarlierPlays, read_plays
+from segue.serving.earlier_plays import EarlierPlays, PlaysRead, earlier_plays, read_plays
 from segue.serving.gate import RequestCounts
 from segue.serving.live_model import Asked, Suggestion
 from segue.serving.messages import (
@@ -57,6 +57,7 @@ from segue.serving.sessions.store import (
     Logged,
     NoListenerError,
     NoSessionError,
+    PastSessions,
     ReadOnlyStoreError,
     SessionFullError,
     Sessions,
@@ -139,7 +140,13 @@ class Service:
 
     async def next_after_events(self, _: str, sent: NextAfterEvents) -> Suggestions:
         """Rank the next tracks after the events of the request, which are not stored."""
-        return await self._next(sent, self._model(sent.model), logged(sent.events), None)
+        model, events, plays = self._model(sent.model), logged(sent.events), None
+        if sent.listener is not None:
+            past = await _stored(self.sessions.past(sent.listener))
+            minute = int(events[0].at if events else time.time()) // 60
+            read = await _plays_read(model.live.export, past)
+            plays = earlier_plays(model.live.export, read, minute)
+        return await self._next(sent, model, events, plays)
 
     async def similar_tracks(self, _: str, sent: SimilarQuery) -> SimilarTracks:
         """Rank tracks by the cosine of their rows with the row of one track."""
@@ -169,9 +176,7 @@ class Service:
         plays = self._plays_cache.get(session, export)
         if plays is None:
             past = await _stored(self.sessions.past(session.listener, session.began))
-            few = sum(map(len, past)) <= _MANY
-            read = read_plays(export, past) if few else await asyncio.to_thread(read_plays, export, past)
-            plays = self._plays_cache.put(session, export, read)
+            plays = self._plays_cache.put(session, export, await _plays_read(export, past))
         return plays
 
     async def _next(
@@ -218,6 +223,12 @@ class Service:
             names = ", ".join(each.live.name for each in self.models.every)
             raise ProblemError(404, f"no model is called {name!r}; there are {names}")
         return model
+
+
+async def _plays_read(export: ExportFolder, past: PastSessions) -> PlaysRead:
+    """Return the plays of sessions as a model reads them; many are read beside the event loop."""
+    few = sum(map(len, past)) <= _MANY
+    return read_plays(export, past) if few else await asyncio.to_thread(read_plays, export, past)
 
 
 def logged(events: Iterable[Event]) -> list[Logged]:

@@ -86,7 +86,7 @@ def test_known_tracks_keep_their_scores_and_new_ones_have_those_of_their_feature
 
 
 def test_a_run_of_listeners_keeps_its_scores_too(tmp_path: Path, store: Store) -> None:
-    """One that reads histories and ranks tracks without a training row, after plays of some of these and of new ones."""
+    """One that reads histories and ranks tracks without a training row, after plays of some of these and new ones."""
     recipe = small_recipe(
         "segue",
         **{"inputs__features": True, "heads__repeats": True, "heads__listen": True, "training__epochs": 1},
