@@ -95,12 +95,13 @@ def masses(
     tracks, num = [track for track, _ in plays], len(before)
     lasts, length = tracks[num:], len(tracks)
     near = dict(zip(DISTANCES, (SPEED * head.near).exp().tolist(), strict=True))
+    again = math.exp(SPEED * head.again.item())
     counts = [[0.0] * length for _ in range(KINDS)]
     for j in range(length):
         if j < num:
             counts[0][j] = 1.0
             window = tracks[max(j - AROUND, 0) : min(j + AROUND + 1, num)]
-            counts[4][j] = float(sum(track in lasts for track in window)) * (tracks[j] not in lasts)
+            counts[4][j] = float(sum(track in lasts for track in window)) * (again if tracks[j] in lasts else 1.0)
         for distance, weight in near.items():
             after = j - distance  # a play of the last track, before now
             if 0 <= after < length - 1 and tracks[after] == lasts[-1] and (j < num or distance <= 1):

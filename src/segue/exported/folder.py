@@ -14,7 +14,7 @@ copy/                    ask float32 [D, D], age float32 [A], heard float32 [6];
 transitions/             begin int64 [V + 4], tracks int32, times int32 (successors of a row), gate float32 [O, D + 2]
                          keys_k int64 [C], begin_k [C + 1], tracks_k, times_k (those of k = 2, 3, ..., O tracks)
 repeats/                 gate float32 [5, D + 2], age float32 [A, 2], time float32 [T, 2], heard float32 [6, 2],
-                         now float32 [1], near float32 [N]; int64: ages [A - 1], minutes [T - 1]
+                         now, again float32 [1], near float32 [N]; int64: ages [A - 1], minutes [T - 1]
                          (lower bounds of codes), distances [N], around [1]; only with the head of earlier plays
 neighbours/              the index of training sessions: tracks int32 [N], offsets int64 [S + 1], distinct bool [N],
                          postings int64, posting_offsets int64 [V + 4]; only where validation chose neighbours
@@ -138,6 +138,8 @@ class Repeats:
     """The term of w of plays of the session, in place of age and time, [1]."""
     near: NDArray[np.float32]
     """log m of each of `distances`."""
+    again: NDArray[np.float32]
+    """Added to log m of plays around others if they are of tracks of the session, [1]."""
     ages: NDArray[np.int64]
     minutes: NDArray[np.int64]
     """The code of a number is how many of these it reaches."""
@@ -321,7 +323,7 @@ class _Arrays:
 
     def repeats(self, width: int) -> Repeats:
         shapes: dict[str, tuple[int | None, ...]] = {"gate": (REPEAT_KINDS, width + 2), "heard": (NUM_FEEDBACK, 2)}
-        shapes |= {"age": (None, 2), "time": (None, 2), "now": (1,), "near": (None,)}
+        shapes |= {"age": (None, 2), "time": (None, 2), "now": (1,), "again": (1,), "near": (None,)}
         read = {name: self.of(f"repeats/{name}.npy", np.float32, shape) for name, shape in shapes.items()}
         numbers = {"ages": None, "minutes": None, "distances": len(read["near"]), "around": 1}
         read |= {name: self.of(f"repeats/{name}.npy", np.int64, (num,)) for name, num in numbers.items()}

@@ -152,7 +152,7 @@ def _kinds(repeats: Repeats, rows: Int[np.ndarray, " C"], num: int) -> list[tupl
     sums, index = np.concatenate([[0], np.cumsum(met)]), np.arange(num)
     number = sums[np.minimum(index + reach + 1, num)] - sums[np.maximum(index - reach, 0)]
     around = np.zeros(len(rows))
-    around[:num] = number * ~met
+    around[:num] = number * np.where(met, np.exp(repeats.again.astype(np.float64)), 1.0)
     return [
         (int(lasts[0].sum()), near),
         (int(pairs.sum()), pairs.astype(np.float64)),

@@ -71,7 +71,9 @@ class Heard:
         return (self.tracks[:, None] == track[:, :, None]) & self.until(0)
 
 
-def kinds_of(heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near: Float[Tensor, " D"]) -> list[Kind]:
+def kinds_of(
+    heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near: Float[Tensor, " D"], again: Float[Tensor, " 1"]
+) -> list[Kind]:
     """Return how many plays count for each kind after Q positions of each session, and m of each.
 
     Args:
@@ -79,6 +81,7 @@ def kinds_of(heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near
         lasts: which plays are of the last track, of the one before it, ..., bool [B, Q, C] each.
         met: which plays before the session are of any of its tracks so far.
         near: weight of each of DISTANCES.
+        again: weight in `around` of plays that are `met`.
     """
     is_own = heard.before & (heard.tracks != PAD)
     matches = [one.float() for one in lasts]
@@ -93,19 +96,23 @@ def kinds_of(heard: Heard, lasts: list[Tensor], met: Bool[Tensor, "B Q C"], near
         (is_own.sum(1, keepdim=True), is_own[:, None].float()),
         (lasts[0].sum(2), nearby),
         *orders,
-        (met.sum(2), around(met) * is_own[:, None]),
+        (met.sum(2), around(met) * torch.where(met, again, 1.0) * is_own[:, None]),
     ]
 
 
 def around(met: Bool[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
-    """Return how many plays at most AROUND before or after each are `met`; 0 of each that is itself."""
+    """Return how many plays at most AROUND before or after each, and it itself, are `met`."""
     sums = pad(met.float().cumsum(2), (AROUND + 1, AROUND), mode="replicate")
     sums[:, :, : AROUND + 1] = 0.0
-    return (sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]) * ~met
+    return sums[:, :, 2 * AROUND + 1 :] - sums[:, :, : -2 * AROUND - 1]
 
 
 def sums_of_cells(
-    heard: Heard, target: Int[Tensor, "B L"], weights: Float[Tensor, "B C two"], near: Float[Tensor, " D"]
+    heard: Heard,
+    target: Int[Tensor, "B L"],
+    weights: Float[Tensor, "B C two"],
+    near: Float[Tensor, " D"],
+    again: Float[Tensor, " 1"],
 ) -> Sums:
     """Return the sums by kind after each position, from all plays after each.
 
@@ -116,7 +123,7 @@ def sums_of_cells(
     of_target = (heard.tracks[:, None] == target[:, :, None]) & heard.until(1)
     parts = []
     met = (same.cumsum(1, dtype=torch.int16) > 0) & heard.before
-    for kind, (times, counts) in enumerate(kinds_of(heard, lasts, met, near)):
+    for kind, (times, counts) in enumerate(kinds_of(heard, lasts, met, near, again)):
         weight = weights[:, :, min(kind, 1), None]
         sums = (times[:, :, None].float(), counts @ weight, (counts * of_target) @ weight)
         parts.append(torch.cat([part.expand(*target.shape, 1) for part in sums], 2))
@@ -125,7 +132,11 @@ def sums_of_cells(
 
 
 def sums_of_matches(
-    heard: Heard, target: Int[Tensor, "B L"], weights: Float[Tensor, "B C two"], near: Float[Tensor, " D"]
+    heard: Heard,
+    target: Int[Tensor, "B L"],
+    weights: Float[Tensor, "B C two"],
+    near: Float[Tensor, " D"],
+    again: Float[Tensor, " 1"],
 ) -> Sums:
     """Return what `sums_of_cells` returns, from lists of matches: they are few, but their number is not known before.
 
@@ -163,6 +174,7 @@ def sums_of_matches(
     for row in range(1, met.shape[1]):
         met[:, row] |= met[:, row - 1]
     num_met, counts = _around_on_cpu(met)
+    counts = counts * torch.where(met, again, 1.0)
     slot, column = _true_cells(heard.tracks[:, None, :before] == target.to(tracks.dtype)[:, :, None])
     cell = slot // target.shape[1] * columns + column
     number = counts.flatten().index_select(0, slot * before + column)
@@ -183,7 +195,7 @@ def _around_on_cpu(met: Bool[Tensor, "B L H"]) -> tuple[Int[Tensor, " n"], Float
     rows = met.flatten(0, 1).numpy()
     padded = np.pad(rows, ((0, 0), (AROUND + 1, AROUND)))
     sums = np.cumsum(padded, dtype=np.int32).reshape(padded.shape)
-    counts = (sums[:, 2 * AROUND + 1 :] - sums[:, : -2 * AROUND - 1]).astype(np.float32) * ~rows
+    counts = (sums[:, 2 * AROUND + 1 :] - sums[:, : -2 * AROUND - 1]).astype(np.float32)
     return torch.from_numpy(sums[:, -1] - sums[:, 0]), torch.from_numpy(counts).view(met.shape)
 
 

@@ -11,8 +11,8 @@ m_k(j) says whether, or how much, play j counts:
 - own: 1 for each play before the session (those of the session are copied: see `copying`);
 - near: near[d] for each play of the last track that is d plays before j (after it, if d < 0);
 - order 2, order 3: 1 if the 2 (or 3) plays before j are the last tracks of the session;
-- around: how many of the ten plays before j and the ten after j are of tracks of the session; of plays before the
-  session alone, of tracks that are not in it, since those are copied.
+- around: how many of the ten plays before j, of j, and of the ten after it are of tracks of the session, times `again`
+  if j itself is one of these; of plays before the session alone.
 
 Everything but the counts is learnt. Plays of the session have one w of their own in place of age and time, and count as
 near for d <= 1 alone, since later ones are still to come. Nothing has to be left out in training, because only earlier
@@ -102,6 +102,7 @@ class RepeatsHead(Head):
         self.heard = nn.Parameter(torch.zeros(skips.NUM_FEEDBACK, 2))
         self.now = nn.Parameter(torch.zeros(1))
         self.near = nn.Parameter(torch.zeros(len(DISTANCES)))
+        self.again = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def load(cls, config: RepeatsConfig, store: Store, split: Split, device: torch.device | str) -> PastPlays | None:
@@ -119,6 +120,7 @@ class RepeatsHead(Head):
         self.level[-1] = (level - math.log(MOST_PLAYS)) / SPEED
         self.age.copy_(-DECAY * math.log(2) / 2 / SPEED * torch.arange(len(self.age))[:, None].expand(-1, 2))
         self.near.copy_(torch.tensor([0.0 if distance == 1 else -3.0 for distance in DISTANCES]) / SPEED)
+        self.again.fill_(-3.0 / SPEED)
 
     def gate_logits(self, states: Float[Tensor, "*B D"], times: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
         """Return g of each kind. `times`: how many plays count for it."""
@@ -131,7 +133,8 @@ class RepeatsHead(Head):
         heard, target = Heard.of(batch, batch.session_side.get(NAME)), predicted.target[batch.cells[0]]
         sums = sums_of_matches if target.device.type == "cpu" else sums_of_cells
         with torch.autocast(target.device.type, enabled=False):
-            by_kind = sums(heard, target, self.weights(heard), (SPEED * self.near).exp())
+            of_kinds = (SPEED * self.near).exp(), (SPEED * self.again).exp()
+            by_kind = sums(heard, target, self.weights(heard), *of_kinds)
             times, whole, of_it = (part.flatten(0, 1)[batch.slot] for part in by_kind)
             gates = self.gate_logits(predicted.states, times)
         real = (predicted.target > 0)[:, None] & (whole > 0)
@@ -147,8 +150,8 @@ class RepeatsHead(Head):
         same = heard.same()
         column = torch.arange(same.shape[1], device=same.device)
         met = (same & (column <= last[:, None])[:, :, None]).any(1, keepdim=True) & heard.before
-        near = (SPEED * self.near).exp()
-        kinds = kinds_of(heard, [_row(same, last - rows) for rows in range(ORDERS)], met, near)
+        of_kinds = (SPEED * self.near).exp(), (SPEED * self.again).exp()
+        kinds = kinds_of(heard, [_row(same, last - rows) for rows in range(ORDERS)], met, *of_kinds)
         gates = self.gate_logits(states.float(), torch.cat([times for times, _ in kinds], 1).float()).double()
         log_weights, parts = self.log_weights(heard).double(), []
         for kind, (_, counts) in enumerate(kinds):
@@ -164,7 +167,7 @@ class RepeatsHead(Head):
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return what a service computes `added` from, by the names of an export: see `segue.exported.folder`."""
         level = SPEED * self.level + self.ranking_weights.offset
-        values = {name: SPEED * getattr(self, name) for name in ("age", "time", "heard", "now", "near")}
+        values = {name: SPEED * getattr(self, name) for name in ("age", "time", "heard", "now", "near", "again")}
         values["gate"] = torch.cat([self.gate.weight, self.reliability[:, None], level[:, None]], 1)
         numbers = {"ages": AGE_BOUNDS, "minutes": TIME_BOUNDS, "distances": DISTANCES, "around": (AROUND,)}
         arrays: dict[str, NDArray[np.generic]] = {name: value.numpy() for name, value in values.items()}
