@@ -42,14 +42,14 @@ def _attend_backward(
     """Return the gradient in `qkv`, given that of the output."""
     parts = _parts(qkv, heads)
     above, out = (each.contiguous().view(parts[0].shape) for each in (grad, mixed))
-    drawn = torch.zeros(2, dtype=torch.uint64, device=qkv.device), torch.empty(0, device=qkv.device)  # nothing is
-    was = torch.are_deterministic_algorithms_enabled()
+    no_dropout = torch.zeros(2, dtype=torch.uint64, device=qkv.device), torch.empty(0, device=qkv.device)
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
-        found = _backward(above, *parts, out, log_sums, start, start, longest, longest, 0.0, True, *drawn)
+        gradients = _backward(above, *parts, out, log_sums, start, start, longest, longest, 0.0, True, *no_dropout)
     finally:
-        torch.use_deterministic_algorithms(was)
-    return torch.cat([part.flatten(1) for part in found], 1).masked_fill(_outside(qkv, start), 0.0)
+        torch.use_deterministic_algorithms(was_deterministic)
+    return torch.cat([part.flatten(1) for part in gradients], 1).masked_fill(_outside(qkv, start), 0.0)
 
 
 def _parts(qkv: Tensor, heads: int) -> tuple[Tensor, ...]:

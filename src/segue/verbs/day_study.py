@@ -78,8 +78,8 @@ def run_day_study(
                 arm.recipe, changes, seed, options.device, options.precision, goes_on, options.overwrite
             )
             train(opened, runs[-1], given, progress=progress)
-        found = evaluator.evaluate_seeds(runs, baselines=not documents, progress=progress)
-        documents[arm.name] = {"title": arm.title, "recipe": arm.recipe, "changes": changes, **found.to_json()}
+        evaluation = evaluator.evaluate_seeds(runs, baselines=not documents, progress=progress)
+        documents[arm.name] = {"title": arm.title, "recipe": arm.recipe, "changes": changes, **evaluation.to_json()}
         head = {"study": options.recipe, "seeds": options.seeds, "store": opened.manifest.fingerprint}
         result = write_day_study(head | {"arms": documents}, folder)
     return result
