@@ -102,7 +102,9 @@ def test_where_tracks_stand_follows_from_all_scores(name: str, scene: tuple) -> 
     candidates = torch.from_numpy(split.candidates.astype(np.int64))
     tracks = torch.stack([batch.padded.tracks[:, 0], candidates[:12], torch.ones(12, dtype=torch.int64)], 1)
     expected = dense_standing(all_scores(scorers[name], batch, split.candidates), candidates, tracks, 7)
-    standing = scorers[name].stand(batch, tracks, 7)
+    standing = scorers[name].stand(batch, tracks, 7, tracks[:, [1, 0]])
+    assert standing.scored is not None
+    assert torch.equal(standing.scored, standing.scores[:, [1, 0]])
     ranked = torch.tensor([True, True, False]).expand(12, 3)  # row 1 is no candidate
     assert torch.equal(standing.scores[ranked], expected.scores[ranked])
     assert torch.equal(standing.above[ranked], expected.above[ranked])

@@ -48,8 +48,8 @@ class FeedbackReader:
     def score(self, batch: Batch, candidates: torch.Tensor) -> torch.Tensor:
         return self.score_all(batch).gather(1, candidates)
 
-    def stand(self, batch: Batch, tracks: torch.Tensor, k: int) -> Standing:
-        return dense_standing(self.score_all(batch), torch.arange(3, self.num_rows), tracks, k)
+    def stand(self, batch: Batch, tracks: torch.Tensor, k: int, scored: torch.Tensor | None = None) -> Standing:
+        return dense_standing(self.score_all(batch), torch.arange(3, self.num_rows), tracks, k, scored)
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +200,9 @@ def test_the_flip_of_an_evaluation_follows_what_counts_as_a_skip(tmp_path):
     seen = []
 
     class Watcher(FeedbackReader):
-        def stand(self, batch, tracks, k):
+        def stand(self, batch, tracks, k, scored=None):
             seen.append(batch.feedback[batch.last].numpy())
-            return super().stand(batch, tracks, k)
+            return super().stand(batch, tracks, k, scored)
 
     evaluate_scorers(scene, [Watcher(43)], ["full"])
     before, after = seen[0], seen[-1]  # held-out targets, and again with their feedback flipped

@@ -20,7 +20,9 @@ def all_scores(scorer: Scorer, batch: Batch, candidates: np.ndarray, num_rows: i
     return scores.new_full((batch.num_sessions, num_rows), NOTHING).scatter(1, rows, scores)
 
 
-def dense_standing(scores: Tensor, candidates: Tensor, tracks: Tensor, k: int) -> Standing:
+def dense_standing(
+    scores: Tensor, candidates: Tensor, tracks: Tensor, k: int, scored: Tensor | None = None
+) -> Standing:
     """Return the standing of `tracks` [B, T] by all scores [B, R]; `candidates`: candidate rows, ascending."""
     target_scores, rivals = scores.gather(1, tracks), scores[:, candidates]
     itself = candidates == tracks[:, :, None]
@@ -29,4 +31,7 @@ def dense_standing(scores: Tensor, candidates: Tensor, tracks: Tensor, k: int) -
     ordered, order = rivals.masked_fill(rivals.isnan(), NOTHING).sort(dim=1, descending=True, stable=True)
     missing = (0, max(0, k - len(candidates)))
     top, rows = pad(ordered[:, :k], missing, value=NOTHING), pad(candidates[order][:, :k], missing)
-    return Standing(target_scores, above.sum(2), equal.sum(2), Ranking(rows.masked_fill(torch.isneginf(top), 0), top))
+    best = Ranking(rows.masked_fill(torch.isneginf(top), 0), top)
+    return Standing(
+        target_scores, above.sum(2), equal.sum(2), best, None if scored is None else scores.gather(1, scored)
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segue.axes import Bool, Float, Int
+from segue.axes import Bool, Int
 from segue.batch import Batch
 from segue.ranking.standing import NOTHING, Ranking, Standing, member
 
@@ -38,13 +38,14 @@ class HeardTracks:
         index = torch.searchsorted(self.tracks, tracks).clamp(max=self.tracks.shape[1] - 1)
         return self.tracks.gather(1, index) == tracks
 
-    def left_out(self, standing: Standing, scores: Float[Tensor, "B L"], k: int) -> Standing:
+    def left_out(self, standing: Standing, k: int) -> Standing:
         """Return `standing` with the heard tracks left out of the rivals and of the best.
 
-        `scores`: of `scored`. `standing` has the k + L best candidates, of which at most L were heard. The numbers of a
-        target that was heard itself have no meaning.
+        `standing` has the scores of `scored`, and the k + L best candidates, of which at most L were heard. The numbers
+        of a target that was heard itself have no meaning.
         """
-        heard, target_scores = scores[:, None, :], standing.scores[:, :, None]
+        assert standing.scored is not None, "the scores of the heard tracks are of the same pass"
+        heard, target_scores = standing.scored[:, None, :], standing.scores[:, :, None]
         above = (~(heard <= target_scores) & self.present[:, None]).sum(2)  # a NaN on either side counts above
         equal = ((heard == target_scores) & self.present[:, None]).sum(2)
         best = self._without(standing.best, k)

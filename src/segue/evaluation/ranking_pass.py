@@ -157,10 +157,9 @@ def both_forms(scorer: Scorer, contexts: Contexts, targets: NDArray[np.int64] | 
 
     def one(index: NDArray[np.int64], batch: Batch) -> None:
         wanted, heard = with_heard.targets(index), HeardTracks.of(batch, candidates)
-        standing = scorer.stand(batch, wanted, LIST + heard.tracks.shape[1])
+        standing = scorer.stand(batch, wanted, LIST + heard.tracks.shape[1], heard.scored)
         with_heard.note(index, standing)
-        without = heard.left_out(standing, scorer.score(batch, heard.scored), LIST)
-        without_heard.note(index, without, heard.holds(wanted))
+        without_heard.note(index, heard.left_out(standing, LIST), heard.holds(wanted))
 
     _each_block(scorer, contexts, FULL_BATCH, one)
     return with_heard.ranked(), without_heard.ranked()

@@ -19,6 +19,7 @@ rank 23,000, and 100 against 470 at 160,000. Many held-out tracks rank that low,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -40,11 +41,18 @@ PENDING: Final = 2**16
 
 
 @torch.no_grad()
-def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-    """Return the standing of `tracks` after the sessions of `scores`, and the `k` best candidates."""
+def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None) -> Standing:
+    """Return the standing of `tracks` after the sessions of `scores`, the `k` best, and the scores of `scored`."""
+    standing = _without_mass(scores, tracks, k)
+    if scores.mass is not None:
+        standing = _with_mass(scores, scores.mass, standing, tracks, k)
+    return standing if scored is None else replace(standing, scored=scores.exact(scored))
+
+
+def _without_mass(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    """Return the standing of `tracks`, whose scores have the mass of heads, among rivals that do not have it."""
     table, target_scores = scores.table, scores.exact(tracks)
-    mass = scores.mass
-    lowered = 0 if mass is None else mass.most_alone
+    lowered = 0 if scores.mass is None else scores.mass.most_alone
     close, best = _Close(scores, tracks, target_scores), _Best(scores, k + lowered if k else 0)
     faster = kernels(scores.device)
     shape = scores.num, table.block_width(scores.num) // CHUNK, CHUNK
@@ -71,8 +79,7 @@ def stand(scores: Scores, tracks: Int[Tensor, "B T"], k: int) -> Standing:
         nothing = torch.isneginf(target_scores)
         above = torch.where(nothing, len(table.candidates), above)
         equal += nothing * (scores.num_only_mass - scores.only_mass[tracks].long())
-    standing = Standing(target_scores, above, equal, best.ranking())
-    return standing if mass is None else _with_mass(scores, mass, standing, tracks, k)
+    return Standing(target_scores, above, equal, best.ranking())
 
 
 def _look(close: _Close, best: _Best, pending: list[tuple[Tensor, Tensor, Tensor]]) -> None:

@@ -46,9 +46,11 @@ class ContentBaseline(ABC):
         """Return the score of each candidate row for its session."""
         return self._scores(batch).exact(candidates)
 
-    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return the standing of `tracks` among all candidates, and the `k` best."""
-        return stand(self._scores(batch), tracks, k)
+    def stand(
+        self, batch: Batch, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None
+    ) -> Standing:
+        """Return the standing of `tracks` among all candidates, the `k` best, and the scores of `scored`."""
+        return stand(self._scores(batch), tracks, k, scored)
 
     def _scores(self, batch: Batch) -> Scores:
         table, device = self._table, batch.tracks.device

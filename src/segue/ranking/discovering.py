@@ -29,9 +29,12 @@ def discovering_lists(
     `exclude_heard` leaves out the tracks of the session. Ties by lower row.
     """
     heard = batch.padded.tracks
-    best = scorer.stand(batch, heard[:, :0], k + played.shape[1] + (heard.shape[1] if exclude_heard else 0)).best
+    longest = k + played.shape[1] + (heard.shape[1] if exclude_heard else 0)
+    standing = scorer.stand(batch, heard[:, :0], longest, played.long())
+    assert standing.scored is not None
+    best = standing.best
     rows = torch.cat([best.tracks, played.long()], 1)
-    scores = torch.cat([best.scores, scorer.score(batch, played.long())], 1)
+    scores = torch.cat([best.scores, standing.scored], 1)
     was_played = torch.arange(rows.shape[1], device=rows.device) >= best.tracks.shape[1]
     left_out = (rows == 0) | (~was_played & _among(rows, played))
     if exclude_heard:

@@ -51,13 +51,15 @@ class ModelScorer:
         return self._scores_after(self.encoder.next_state(batch), batch).exact(candidates)
 
     @torch.no_grad()
-    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return the standing of `tracks` among all candidates, and the `k` best."""
-        return self.stand_after(self.encoder.next_state(batch), batch, tracks, k)
+    def stand(
+        self, batch: Batch, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None
+    ) -> Standing:
+        """Return the standing of `tracks` among all candidates, the `k` best, and the scores of `scored`."""
+        return stand(self._scores_after(self.encoder.next_state(batch), batch), tracks, k, scored)
 
     @torch.no_grad()
     def stand_after(self, state: Float[Tensor, "B D"], batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return what `stand` returns, given the next state of each session."""
+        """Return the standing of `tracks` and the `k` best, given the next state of each session."""
         return stand(self._scores_after(state, batch), tracks, k)
 
     @torch.no_grad()
@@ -111,10 +113,15 @@ class ModelScorer:
 
 
 class ListenScorer(ModelScorer):
-    """The same model with P(listen) as its only score: it measures the head and is not a ranking to use."""
+    """The same model with P(listen) as its only score: it measures the head and is not a ranking to use.
+
+    It has a score for every candidate: one without a training row has that of an unknown track.
+    """
 
     def __init__(self, encoder: Encoder, candidates: NDArray[np.int32]) -> None:
         super().__init__(encoder, candidates, name="model, P(listen) alone")
+        self._candidates = torch.as_tensor(candidates.astype(np.int64), device=self._weight.device)
+        self._only_mass = None
 
     def _scores_after(self, state: Float[Tensor, "B D"], batch: Batch) -> Scores:
         recent = batch.recent(self.encoder.max_len)

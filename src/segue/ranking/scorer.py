@@ -27,10 +27,14 @@ class Scorer(Protocol):
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row (>= NUM_SPECIALS) for its session; higher is better."""
 
-    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
+    def stand(
+        self, batch: Batch, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None
+    ) -> Standing:
         """Return the standing of `tracks` among all candidates after each session, and the `k` best candidates.
 
-        Equals the standing by `score` of every candidate, without all scores in memory.
+        Equals the standing by `score` of every candidate, without all scores in memory. `scored`: tracks whose scores
+        are returned as well. They are comparable with those of `tracks` to the last bit; a second call's need not be,
+        since a GPU may add up in another order.
         """
 
 

@@ -34,11 +34,14 @@ class Standing:
     """Other candidates with the target's score."""
     best: Ranking
     """The K best candidates, ties by lower row, without NaN."""
+    scored: Float[Tensor, "B S"] | None = None
+    """Scores of further tracks, from the same pass; None if none were asked for."""
 
     def to(self, device: Any) -> Standing:
         """Return the same standing on `device`."""
         best = Ranking(self.best.tracks.to(device), self.best.scores.to(device))
-        return Standing(self.scores.to(device), self.above.to(device), self.equal.to(device), best)
+        scored = None if self.scored is None else self.scored.to(device)
+        return Standing(self.scores.to(device), self.above.to(device), self.equal.to(device), best, scored)
 
 
 def member(candidates: Int[Tensor, " C"], tracks: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:

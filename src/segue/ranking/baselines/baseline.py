@@ -7,7 +7,7 @@ the order is lexicographic, and tracks with an own score of 0 are ranked by popu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -71,14 +71,22 @@ class Baseline:
 
     def score(self, batch: Batch, candidates: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the score of each candidate row for its session, float64."""
-        rows, added = candidates.cpu().numpy(), self._session_scores(batch)
-        scores = self._shared[rows] if added is None else values_at(added, rows) + self._shared[rows]
-        return torch.from_numpy(scores).to(candidates.device)
+        return self._scores_of(candidates, self._session_scores(batch)).to(candidates.device)
 
-    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return the standing of `tracks` among all candidates, and the `k` best."""
-        standing = self._order.stand(self._session_scores(batch), tracks.cpu().numpy(), k)
+    def stand(
+        self, batch: Batch, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None
+    ) -> Standing:
+        """Return the standing of `tracks` among all candidates, the `k` best, and the scores of `scored`."""
+        added = self._session_scores(batch)
+        standing = self._order.stand(added, tracks.cpu().numpy(), k)
+        if scored is not None:
+            standing = replace(standing, scored=self._scores_of(scored, added))
         return standing.to(batch.tracks.device)
+
+    def _scores_of(self, tracks: Int[Tensor, "B K"], added: Any) -> Float[Tensor, "B K"]:
+        """Return the scores of `tracks`, given those of their sessions, float64, on the CPU."""
+        rows = tracks.cpu().numpy()
+        return torch.from_numpy(self._shared[rows] if added is None else values_at(added, rows) + self._shared[rows])
 
     @cached_property
     def _order(self) -> SharedOrder:

@@ -60,9 +60,12 @@ class FactorModel(Baseline):
         """Return the score of each candidate row for its session, float32."""
         return self._scores(batch).exact(candidates.cpu()).to(candidates.device)
 
-    def stand(self, batch: Batch, tracks: Int[Tensor, "B T"], k: int) -> Standing:
-        """Return the standing of `tracks` among all candidates, and the `k` best."""
-        return block_standing.stand(self._scores(batch), tracks.cpu(), k).to(batch.tracks.device)
+    def stand(
+        self, batch: Batch, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None
+    ) -> Standing:
+        """Return the standing of `tracks` among all candidates, the `k` best, and the scores of `scored`."""
+        also = None if scored is None else scored.cpu()
+        return block_standing.stand(self._scores(batch), tracks.cpu(), k, also).to(batch.tracks.device)
 
     def _scores(self, batch: Batch) -> Scores:
         number, listener = batch.session_side.get(SESSION_NUMBER), self._data.listener
