@@ -267,11 +267,18 @@ def returning() -> list[str]:
         [study.contrast(SEGUE, "no-repeats", f"hr@{k}", "full") for k in CUT],
     )
     repeats = [study.mean(name, "hr@10.repeat", "full") for name in (SEGUE, "own-plays")]
+    replayed = [" / ".join(study.mean(name, f"hr@{k}.replayed", "full") for k in CUT) for name in (SEGUE, "own-plays")]
+    new = " / ".join(study.mean(SEGUE, f"hr@{k}.new", "full") for k in CUT)
+    assert all(study.level("own-plays", f"hr@{k}.new", "full")[0] < 0.0005 for k in CUT)
+    assert study.contrast(SEGUE, "no-neighbours", "hr@20", "full")["verdict"] == "none shown"
     return [
         *rows(study),
         *leads(study),
         row(study, "no-repeats", "without earlier plays"),
         row(study, "no-neighbours", "without neighbours"),
+        *_histories_as_input(study),
+        f"`segue` {replayed[0]}, own plays {replayed[1]}. Tracks that are new to the listener: {new}",
+        f"(HR@20 {difference(study.contrast(SEGUE, 'no-neighbours', 'hr@20', 'full'))})",
         f"All {fixed} contrasts fixed beforehand are gains",
         f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets have no training row, "
         f"{counts['replayed']:,} were played before",
@@ -279,6 +286,35 @@ def returning() -> list[str]:
         f"HR@10 {repeats[0]}, own plays {repeats[1]}",
         listening_alone(study),
         epochs(study),
+    ]
+
+
+def _histories_as_input(study: Study) -> list[str]:
+    """Return what is said of a history that the encoder reads."""
+    arms = {
+        "history-64": "with a history of 64 plays",
+        "history-context": "with 64 plays, gaps and times played",
+        "history-256": "with a history of 256 plays",
+        "history-alone": "with 256 plays in place of earlier plays",
+    }
+    pairs = {
+        ("history-64", SEGUE): "64 plays, less `segue`",
+        ("history-context", "history-64"): "gaps and times played, less 64 plays without",
+        ("history-256", SEGUE): "256 plays, less `segue`",
+        ("history-alone", "no-repeats"): "256 plays in place of earlier plays, less neither",
+    }
+    differences = {pair: [study.contrast(*pair, f"hr@{k}", "full") for k in CUT] for pair in pairs}
+    assert all(one["verdict"] == "none shown" for found in differences.values() for one in found)
+
+    def foretold(arm: str) -> str:
+        found = study.result["arms"][arm]["listening"]
+        return f"AUC {share(found['auc'][0])}, log-loss {share(found['log-loss'][0], 4)}"
+
+    return [
+        *(row(study, arm, title) for arm, title in arms.items()),
+        *(f"| {title} | {' | '.join(map(difference, differences[pair]))} |" for pair, title in pairs.items()),
+        f"`segue` {foretold(SEGUE)}; 64 plays {foretold('history-64')}; with gaps and times played "
+        f"{foretold('history-context')}",
     ]
 
 
