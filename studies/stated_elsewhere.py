@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skips_figures import METRICS, MINUS, PAIRS, PER_SESSION, PER_SESSION_MINUS, SESSION, TRACK
 from stated import HOME, Study, difference, points, share
-from stated_days import rehearsal_page
+from stated_days import next_day_page, rehearsal_page
 from stated_docs import DOCS
 from stated_real import histories_page, music_page, ratings_page, simulated_page, stopping
 from stated_skips import ablations_page, table1_page
@@ -150,7 +150,7 @@ PAGES: dict[Path, Callable[[], list[str]]] = {
     HOME / "segue-mssd" / "README.md": music_page,
     HOME / "segue-simulated" / "README.md": simulated_page,
     HOME / "segue-ml-100k" / "README.md": ratings_page,
-    HOME / "segue-histories" / "README.md": histories_page,
+    HOME / "segue-histories" / "README.md": lambda: [*histories_page(), *next_day_page()],
     HOME / "yambda-rehearsal" / "README.md": rehearsal_page,
     HOME / "table1-mssd" / "README.md": table1_page,
     HOME / "ablations-mssd" / "README.md": ablations_page,

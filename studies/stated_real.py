@@ -268,7 +268,12 @@ def returning() -> list[str]:
     )
     repeats = [study.mean(name, "hr@10.repeat", "full") for name in (SEGUE, "own-plays")]
     replayed = [" / ".join(study.mean(name, f"hr@{k}.replayed", "full") for k in CUT) for name in (SEGUE, "own-plays")]
-    new = " / ".join(study.mean(SEGUE, f"hr@{k}.new", "full") for k in CUT)
+    new = {
+        name: " / ".join(study.mean(name, f"hr@{k}.new", "full") for k in CUT)
+        for name in (SEGUE, "item-knn", "v-sknn", "sequential-rules")
+    }
+    for name in ("item-knn", "v-sknn", "sequential-rules"):
+        assert study.contrast(SEGUE, name, "hr@10.new", "full")["verdict"] == "none shown"
     assert all(study.level("own-plays", f"hr@{k}.new", "full")[0] < 0.0005 for k in CUT)
     assert study.contrast(SEGUE, "no-neighbours", "hr@20", "full")["verdict"] == "none shown"
     return [
@@ -277,7 +282,9 @@ def returning() -> list[str]:
         row(study, "no-repeats", "without earlier plays"),
         row(study, "no-neighbours", "without neighbours"),
         *_histories_as_input(study),
-        f"`segue` {replayed[0]}, own plays {replayed[1]}. Tracks that are new to the listener: {new}",
+        f"`segue` {replayed[0]}, own plays {replayed[1]}",
+        f"{counts['new']:,} targets: `segue` {new[SEGUE]}, item k-NN {new['item-knn']}, V-SKNN "
+        f"{new['v-sknn']}, sequential rules {new['sequential-rules']}",
         f"(HR@20 {difference(study.contrast(SEGUE, 'no-neighbours', 'hr@20', 'full'))})",
         f"All {fixed} contrasts fixed beforehand are gains",
         f"{100 * counts['unseen_share']:.0f} % of the {counts['targets']:,} targets have no training row, "
