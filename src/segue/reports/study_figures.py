@@ -16,6 +16,8 @@ BESIDE: Final[dict[str, Any]] = {
     "frameon": False, "labelcolor": INK, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5),
 }  # fmt: skip
 """A legend to the right of the axes."""
+LINE: Final = 0.17
+"""Height of a line of that legend, in inches."""
 Record = Mapping[str, Any]
 
 
@@ -25,7 +27,8 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
     `arms` maps a title to {protocol: {metric: [mean, low, high]}}; `baselines` are rows with name and protocol.
     """
     protocols = [name for name in PROTOCOLS if all(name in levels for levels in arms.values())]
-    figure, panels = titled_panels(9.0, 3.6, [f"HR@K {PROTOCOLS[name]}" for name in protocols])
+    height = max(3.6, LINE * (len(arms) + len({row["name"] for row in baselines})))
+    figure, panels = titled_panels(9.0, height, [f"HR@K {PROTOCOLS[name]}" for name in protocols])
     for axes, protocol in zip(panels, protocols, strict=True):
         for number, (title, levels) in enumerate(arms.items()):
             values = [levels[protocol][f"hr@{cutoff}"][0] for cutoff in cutoffs]
@@ -63,7 +66,7 @@ def differences(records: Sequence[Record], title: str) -> str:
 
 def training_curves(curves: Mapping[str, Sequence[Record]], metric: str, among: str) -> str:
     """Return the SVG of a validation metric `among` its candidates by epoch, one line an arm (its first seed)."""
-    figure, (axes,) = titled_panels(9.0, 3.2, [f"validation {metric.upper()} {among}"])
+    figure, (axes,) = titled_panels(9.0, max(3.2, LINE * len(curves)), [f"validation {metric.upper()} {among}"])
     for number, (title, points) in enumerate(curves.items()):
         axes.plot(*epochs_and_values(points, metric), **_line(number), label=title)
     axes.set_xlabel("epoch")
