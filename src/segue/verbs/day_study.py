@@ -2,7 +2,7 @@
 
 Each training lies in OUT/runs, and one that is finished is not made again. The recipes' own settings are taken, and
 test days are measured once for each recipe. `result.json` holds the document of `segue evaluate` for each recipe; the
-baselines stand in the first. It is written after each recipe.
+baselines stand in the first. It is written after each recipe, but not over one that has more recipes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run_day_study(
     days = load_recipe(DAY_STUDIES[options.recipe][0].recipe).to_tables()["data"]["next_day"]
     shared = {"data.split": "next-day"} | {f"data.next_day.{key}": value for key, value in days.items()}
     evaluator = Evaluator(opened, device=options.device, day_baselines=options.baseline)
-    documents, result = dict[str, Any](), dict[str, Any]()
+    documents, result, before = dict[str, Any](), dict[str, Any](), _num_arms(folder / "result.json")
     for arm in arms:
         changes, runs = {**shared, **arm.changes, **options.overrides}, list[Path]()
         for seed in range(options.seeds):
@@ -81,8 +81,16 @@ def run_day_study(
         evaluation = evaluator.evaluate_seeds(runs, baselines=not documents, progress=progress)
         documents[arm.name] = {"title": arm.title, "recipe": arm.recipe, "changes": changes, **evaluation.to_json()}
         head = {"study": options.recipe, "seeds": options.seeds, "store": opened.manifest.fingerprint}
-        result = write_day_study(head | {"arms": documents}, folder)
+        result = head | {"arms": documents}
+        if len(documents) >= min(before, len(arms)):
+            write_day_study(result, folder)
     return result
+
+
+def _num_arms(path: Path) -> int:
+    """Return how many recipes the result of a study by days has; 0 for any other file."""
+    arms = read_json_object(path).get("arms") if is_day_result(path) else None
+    return len(arms) if isinstance(arms, dict) else 0
 
 
 def is_day_result(path: str | Path) -> bool:

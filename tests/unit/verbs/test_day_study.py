@@ -10,6 +10,7 @@ import pytest
 
 from segue.cli.main import main
 from segue.errors import FormatError, InputError
+from segue.evaluation import DayEvaluation
 from segue.ranking.baselines import Markov
 from segue.studies.study_options import StudyOptions
 from segue.verbs import day_study
@@ -94,6 +95,24 @@ def test_named_baselines_alone_are_fitted(made: Path, monkeypatch: pytest.Monkey
     rows = result["arms"]["segue"]["rows"]
     assert [row["name"] for row in rows if row["kind"] == "baseline"] == ["popularity", "bpr"]
     assert {"fit popularity", "fit bpr", "fit baselines"} <= set(stages)
+
+
+def test_an_interrupted_rerun_keeps_the_result_of_before(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study(made / "store", made / "out", options(baseline=("popularity",)))
+    before, evaluate = (made / "out" / "result.json").read_bytes(), Evaluator.evaluate_seeds
+
+    def interrupted(self: Evaluator, runs: list[Path], **given: Any) -> DayEvaluation:
+        if "sasrec" in runs[0].name:
+            raise KeyboardInterrupt
+        return evaluate(self, runs, **given)
+
+    monkeypatch.setattr(Evaluator, "evaluate_seeds", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study(made / "store", made / "out", options(baseline=("popularity",)))
+    assert (made / "out" / "result.json").read_bytes() == before
+    with pytest.raises(KeyboardInterrupt):
+        study(made / "store", made / "new", options(seeds=1, baseline=("popularity",)))
+    assert list(json.loads((made / "new" / "result.json").read_text())["arms"]) == ["segue"]
 
 
 @pytest.mark.parametrize(
