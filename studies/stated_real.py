@@ -267,6 +267,7 @@ def returning() -> list[str]:
         [study.contrast(SEGUE, "no-repeats", f"hr@{k}", "full") for k in CUT],
     )
     repeats = [study.mean(name, "hr@10.repeat", "full") for name in (SEGUE, "own-plays")]
+    discoveries = [study.mean(name, "hr@20.discovery", "full") for name in (SEGUE, "own-plays")]
     replayed = [" / ".join(study.mean(name, f"hr@{k}.replayed", "full") for k in CUT) for name in (SEGUE, "own-plays")]
     new = {
         name: " / ".join(study.mean(name, f"hr@{k}.new", "full") for k in CUT)
@@ -291,6 +292,7 @@ def returning() -> list[str]:
         f"{counts['replayed']:,} were played before",
         ", ".join(f"HR@{k} {difference(part)}" for k, part in zip(CUT, parts, strict=True)),
         f"HR@10 {repeats[0]}, own plays {repeats[1]}",
+        f"HR@20 of discoveries {discoveries[0]}, own plays {discoveries[1]}",
         listening_alone(study),
         epochs(study),
     ]
