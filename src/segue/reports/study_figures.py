@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from segue.reports.figures import INK, LINES, PROTOCOLS, epochs_and_values, svg_text, titled_panels
 from segue.reports.findings import known
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLES: Final = ("-", "--", ":")
 """Styles of the lines of one colour."""
 VERDICTS: Final = {"gain": "#3d8a5f", "loss": "#c2553a"}
 NEUTRAL: Final = "#7d8590"
-BESIDE: Final[dict[str, Any]] = {
-    "frameon": False, "labelcolor": INK, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5),
-}  # fmt: skip
-"""A legend to the right of the axes."""
+COLUMNS: Final = 3
+"""Columns of the legend below the panels."""
 LINE: Final = 0.17
-"""Height of a line of that legend, in inches."""
+"""Height of a line of it, in inches."""
 Record = Mapping[str, Any]
 
 
@@ -27,8 +30,9 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
     `arms` maps a title to {protocol: {metric: [mean, low, high]}}; `baselines` are rows with name and protocol.
     """
     protocols = [name for name in PROTOCOLS if all(name in levels for levels in arms.values())]
-    height = max(3.6, LINE * (len(arms) + len({row["name"] for row in baselines})))
-    figure, panels = titled_panels(9.0, height, [f"HR@K {PROTOCOLS[name]}" for name in protocols])
+    num_lines = len(arms) + len({row["name"] for row in baselines})
+    titles = [f"HR@K {PROTOCOLS[name]}" for name in protocols]
+    figure, panels = titled_panels(9.0, 3.2 + _legend_height(num_lines), titles)
     for axes, protocol in zip(panels, protocols, strict=True):
         for number, (title, levels) in enumerate(arms.items()):
             values = [levels[protocol][f"hr@{cutoff}"][0] for cutoff in cutoffs]
@@ -39,7 +43,7 @@ def hit_rates_by_k(arms: Mapping[str, Record], baselines: Sequence[Record], cuto
         axes.set_xticks(list(cutoffs))
         axes.set_xlabel("K")
         axes.set_ylim(bottom=0)
-    panels[-1].legend(**BESIDE)
+    _legend(figure, panels[-1])
     return svg_text(figure, "hit-rates-by-k")
 
 
@@ -66,12 +70,23 @@ def differences(records: Sequence[Record], title: str) -> str:
 
 def training_curves(curves: Mapping[str, Sequence[Record]], metric: str, among: str) -> str:
     """Return the SVG of a validation metric `among` its candidates by epoch, one line an arm (its first seed)."""
-    figure, (axes,) = titled_panels(9.0, max(3.2, LINE * len(curves)), [f"validation {metric.upper()} {among}"])
+    figure, (axes,) = titled_panels(9.0, 3.0 + _legend_height(len(curves)), [f"validation {metric.upper()} {among}"])
     for number, (title, points) in enumerate(curves.items()):
         axes.plot(*epochs_and_values(points, metric), **_line(number), label=title)
     axes.set_xlabel("epoch")
-    axes.legend(**BESIDE)
+    _legend(figure, axes)
     return svg_text(figure, "training-curves")
+
+
+def _legend_height(num_lines: int) -> float:
+    """Return the height that the names of so many lines take, in inches."""
+    return LINE * math.ceil(num_lines / COLUMNS)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Name the lines of `axes` below all panels of its figure."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=COLUMNS, frameon=False, labelcolor=INK, fontsize=8)
 
 
 def _line(number: int) -> dict[str, Any]:
