@@ -221,16 +221,17 @@ def lists_without(scorer: Scorer, contexts: Contexts, left_out: Positives, k: in
 
     Longer and longer lists are asked for, of the contexts whose lists are too short without these tracks.
     """
-    result, rest, width = np.zeros((len(contexts.cases), k), np.int32), np.arange(len(contexts.cases)), 4 * k
-    while len(rest):
-        some = replace(contexts, cases=contexts.cases.of(rest))
+    result, width = np.zeros((len(contexts.cases), k), np.int32), 4 * k
+    short = np.arange(len(contexts.cases))
+    while len(short):
+        some = replace(contexts, cases=contexts.cases.of(short))
         best = best_lists(scorer, some, width)
-        allowed = (best > 0) & ~left_out.of(rest).hits(best)
+        allowed = (best > 0) & ~left_out.of(short).hits(best)
         order = np.argsort(~allowed, axis=1, kind="stable")[:, :k]
         taken = np.where(np.take_along_axis(allowed, order, 1), np.take_along_axis(best, order, 1), 0)
         done = (taken > 0).all(axis=1) | (width >= len(contexts.candidate_rows))
-        result[rest[done], : taken.shape[1]] = taken[done]
-        rest, width = rest[~done], 4 * width
+        result[short[done], : taken.shape[1]] = taken[done]
+        short, width = short[~done], 4 * width
     return result
 
 

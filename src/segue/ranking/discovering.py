@@ -46,8 +46,8 @@ def discovering_lists(
         moved = scores.double() + repeat_shift(discovery) * was_played
         best_first = moved.gather(1, order).sort(dim=1, descending=True, stable=True).indices[:, :k]
         chosen = order.gather(1, best_first)
-        found = scores.gather(1, chosen)
-        lists.append(Ranking(rows.gather(1, chosen).masked_fill(torch.isneginf(found), 0), found))
+        chosen_scores = scores.gather(1, chosen)
+        lists.append(Ranking(rows.gather(1, chosen).masked_fill(torch.isneginf(chosen_scores), 0), chosen_scores))
     return lists
 
 

@@ -74,9 +74,9 @@ class ModelScorer:
     def listen_logits(self, batch: Batch, tracks: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Return the logit of P(listen) of each of `tracks` after its session; the model needs that head."""
         logits: Tensor = self._head.logits(self.encoder.next_state(batch), self._weight[tracks], tracks)
-        own = self._head.own_part(batch.recent(self.encoder.max_len))
+        own_listens = self._head.own_part(batch.recent(self.encoder.max_len))
         sessions = torch.arange(len(tracks), device=tracks.device)[:, None]
-        return logits if own is None else logits + own.at(sessions, tracks)
+        return logits if own_listens is None else logits + own_listens.at(sessions, tracks)
 
     @property
     def ranks_by(self) -> tuple[object, ...]:

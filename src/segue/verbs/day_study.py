@@ -2,7 +2,8 @@
 
 Each training lies in OUT/runs, and one that is finished is not made again. The recipes' own settings are taken, and
 test days are measured once for each recipe. `result.json` holds the document of `segue evaluate` for each recipe; the
-baselines stand in the first. It is written after each recipe, but not over one that has more recipes.
+baselines stand in the first. It is written after each recipe. While a study is made again, the result of before stays
+until the new one has as many recipes.
 """
 
 from __future__ import annotations

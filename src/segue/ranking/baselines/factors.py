@@ -64,8 +64,8 @@ class FactorModel(Baseline):
         self, batch: Batch, tracks: Int[Tensor, "B T"], k: int, scored: Int[Tensor, "B S"] | None = None
     ) -> Standing:
         """Return the standing of `tracks` among all candidates, the `k` best, and the scores of `scored`."""
-        also = None if scored is None else scored.cpu()
-        return block_standing.stand(self._scores(batch), tracks.cpu(), k, also).to(batch.tracks.device)
+        on_cpu = None if scored is None else scored.cpu()
+        return block_standing.stand(self._scores(batch), tracks.cpu(), k, on_cpu).to(batch.tracks.device)
 
     def _scores(self, batch: Batch) -> Scores:
         number, listener = batch.session_side.get(SESSION_NUMBER), self._data.listener
