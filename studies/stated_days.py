@@ -101,7 +101,7 @@ def signed(bounds: list[str]) -> str:
     return " to ".join(bound if bound.startswith("-") else f"+{bound}" for bound in bounds)
 
 
-def _over_seeds(row: Document, metric: str, places: int = 4) -> str:
+def _lead(row: Document, metric: str, places: int = 4) -> str:
     """Return the lead of the model over a row, with its interval over seeds and over listeners."""
     difference, *seeds = (share(value, places) for value in row["model_minus_by_run"][metric])
     _, *listeners = (share(value, places) for value in row["model_minus"][metric])
@@ -113,7 +113,7 @@ def next_day_page() -> list[str]:
     """Return what the study of histories says of the next day."""
     document = _read("next-day.json", "segue-histories")
     rows, counts = {row["name"]: row for row in document["rows"]}, document["counts"]
-    own = rows["own-plays"]
+    own_plays = rows["own-plays"]
     for metric in ("ndcg@10", "recall@100"):
         leads = {name: row["model_minus"][metric] for name, row in rows.items() if not name.startswith("model")}
         assert min(leads, key=lambda name: leads[name][0]) == "own-plays"
@@ -132,11 +132,11 @@ def next_day_page() -> list[str]:
         ),
         f"{counts['cases']:,} days of {counts['listeners']} listeners with {counts['targets']:,} tracks",
         f"{counts['repeat']:,} of them played before",
-        f"NDCG@10 {_over_seeds(own, 'ndcg@10')}",
-        f"Recall@100 {_over_seeds(own, 'recall@100')}",
-        f"NDCG@100 {_over_seeds(own, 'ndcg@100')}",
-        f"{share(rows['model'][new][0], 4)}, iALS {share(rows['ials'][new][0], 4)}: {_over_seeds(rows['ials'], new)}",
+        f"NDCG@10 {_lead(own_plays, 'ndcg@10')}",
+        f"Recall@100 {_lead(own_plays, 'recall@100')}",
+        f"NDCG@100 {_lead(own_plays, 'ndcg@100')}",
+        f"{share(rows['model'][new][0], 4)}, iALS {share(rows['ials'][new][0], 4)}: {_lead(rows['ials'], new)}",
         f"The published forms: NDCG@10 {share(rows['model']['yambda-ndcg@10'][0])} and Recall@100 "
-        f"{share(rows['model']['yambda-recall@100'][0])}, own plays {share(own['yambda-ndcg@10'][0])} and "
-        f"{share(own['yambda-recall@100'][0])}",
+        f"{share(rows['model']['yambda-recall@100'][0])}, own plays {share(own_plays['yambda-ndcg@10'][0])} and "
+        f"{share(own_plays['yambda-recall@100'][0])}",
     ]

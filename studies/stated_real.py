@@ -317,7 +317,8 @@ def _histories_as_input(study: Study) -> list[str]:
 
     def foretold(arm: str) -> str:
         found = study.result["arms"][arm]["listening"]
-        return f"AUC {share(found['auc'][0])}, log-loss {share(found['log-loss'][0], 4)}"
+        auc, low, high = map(share, found["auc"])
+        return f"AUC {auc} ({low} to {high}), log-loss {share(found['log-loss'][0], 4)}"
 
     return [
         *(row(study, arm, title) for arm, title in arms.items()),
